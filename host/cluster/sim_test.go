@@ -127,14 +127,15 @@ type simulated struct {
 	t        *testing.T
 	network  *clustertest.Network
 	service  *counted
-	code     string
 	registry *record.Registry
-	journal  logtest.Journal
-	began    time.Time
-	started  int
-	named    string // the URL of workers that are started from now on, where it is not their own
-	lacking  int    // workers from this slot on have no plugins
-	group    string // of workers that are started from now on
+	// plugins are those of all workers: code that each life of a worker loads for itself takes a third of the time.
+	plugins *plugin.Manager
+	journal logtest.Journal
+	began   time.Time
+	started int
+	named   string // the URL of workers that are started from now on, where it is not their own
+	lacking int    // workers from this slot on have no plugins
+	group   string // of workers that are started from now on
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their URLs
@@ -169,9 +170,13 @@ type simWorker struct {
 }
 
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
-	s := &simulated{t: t, service: service, code: code, registry: record.NewRegistry(), began: time.Now(),
-		lacking: simWorkers, group: testGroup,
+	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers, group: testGroup,
 		workers: map[string]*simWorker{}}
+	var err error
+	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
+		CacheDir: filepath.Join(code, "cache"), Registry: s.registry, Logger: slog.New(slog.DiscardHandler),
+		Idle: time.Hour, Rest: time.Hour})
+	require.NoError(t, err)
 	s.network = clustertest.New(t, "rows")
 	return s
 }
@@ -206,9 +211,7 @@ func (s *simulated) start(slot int) *simWorker {
 	}
 	settings, problems := config.NewWorker("", entries, nil, nil)
 	must(problems.Err())
-	plugins, err := plugin.New(ctx, plugin.Options{Folders: []string{s.code}, CacheDir: filepath.Join(s.code, "cache"),
-		Registry: s.registry, Logger: slog.New(slog.DiscardHandler), Idle: time.Hour, Rest: time.Hour})
-	must(err)
+	var err error
 	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: testTopic,
 		Setting: "config.storage.topic", Replication: 1}, Group: s.group, Logger: w.logger})
 	must(err)
@@ -221,7 +224,7 @@ func (s *simulated) start(slot int) *simWorker {
 	must(problemsOfOffsets.Err())
 	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
 	must(err)
-	w.herder = connect.New(connect.Options{Worker: settings, Plugins: plugins, Registry: s.registry, Kafka: k,
+	w.herder = connect.New(connect.Options{Worker: settings, Plugins: s.plugins, Registry: s.registry, Kafka: k,
 		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewDestinations(),
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
@@ -233,7 +236,7 @@ func (s *simulated) start(slot int) *simWorker {
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: s.group, Topic: testTopic, Session: simSession,
 		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
 		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: w.herder,
-		Plugins: plugins, Folder: func() string { return "" }, Leads: func() {},
+		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {
 			if slot >= s.lacking {
 				return nil
@@ -256,7 +259,6 @@ func (s *simulated) start(slot int) *simWorker {
 		stored.Close()
 		_ = w.status.Close(closing)
 		w.log.Close()
-		_ = plugins.Close()
 	})
 	return w
 }

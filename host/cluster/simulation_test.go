@@ -25,9 +25,12 @@ import (
 
 // simSeeds groups have simRounds rounds each; with CULVERT_SOAK there are soakSeeds.
 const (
-	simSeeds  = 3
-	soakSeeds = 25
+	simSeeds  = 25
+	soakSeeds = 100
 	simRounds = 20
+	// simMost is how many generations a group forms at most: three times what was seen, and fewer than where joins
+	// followed each other for as long as a task took to end.
+	simMost = 300
 )
 
 // simSettle is how long a group may take until everything runs again where it is to: until the session of a worker that
@@ -58,6 +61,11 @@ func TestSimulatedGroup(t *testing.T) {
 				r.settle("at first")
 				for r.round = range simRounds {
 					r.play()
+				}
+				for _, w := range r.up() {
+					if _, generation := w.worker.group.Load().Member(); generation > simMost {
+						r.fail("expected %d generations at most, found %d", simMost, generation)
+					}
 				}
 			})
 		})
@@ -108,6 +116,7 @@ func (r *simulation) end() {
 		w.leave()
 	}
 	r.ending.Wait()
+	_ = r.plugins.Close()
 }
 
 func (r *simulation) says(format string, args ...any) {
