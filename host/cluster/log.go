@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -77,6 +78,15 @@ type Log struct {
 	cut   context.CancelFunc
 	next  int64         // the offset after the last record that was read
 	moved chan struct{} // closed when next has grown
+	queue []*leaderWrite
+}
+
+// leaderWrite is a write that waits for its turn; whoever has the turn makes all that wait. written: it was made, with
+// err. Both are of whoever has the turn.
+type leaderWrite struct {
+	records []*kgo.Record
+	written bool
+	err     error
 }
 
 // claim is the transactional id, with the producer that has it.
@@ -367,17 +377,50 @@ func (l *Log) writePlain(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err error) {
+// writeLeading writes together with what waits for the same turn: Kafka 4 holds a producer's next transaction up for
+// 20 ms (add.partitions.to.txn.retry.backoff.ms) where that comes before all of the one before is written. So the turn
+// also lasts until that was read.
+func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
+	own := &leaderWrite{records: records}
 	l.mu.Lock()
+	l.queue = append(l.queue, own)
 	reign := l.reign
 	l.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(reign, cancel)()
 	if err := l.take(ctx); err != nil {
-		return err
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if at := slices.Index(l.queue, own); at >= 0 {
+			l.queue = slices.Delete(l.queue, at, at+1)
+			return err
+		}
+		return &WriteError{err} // another one is writing it
 	}
 	defer l.give()
+	if own.written {
+		return own.err
+	}
+	l.mu.Lock()
+	all := l.queue
+	l.queue = nil
+	l.mu.Unlock()
+	records = nil
+	for _, w := range all {
+		records = append(records, w.records...)
+		w.written, w.err = true, &WriteError{errors.New("a write that it shared has panicked")}
+	}
+	err := l.transact(ctx, reign, records, len(all) > 1)
+	for _, w := range all {
+		w.err = err
+	}
+	return err
+}
+
+// transact writes records in one transaction, and waits until they were read, until reign ends: whoever of those that
+// share it has stopped waiting.
+func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared bool) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
 	switch {
 	case !l.leading():
 		return ErrNotLeader
@@ -387,6 +430,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err erro
 		}
 	}
 	if err = l.claim.output.Write(ctx, records...); err == nil {
+		_ = l.Await(ctx, records[len(records)-1].Offset+1) // Write says that it was not read
 		return nil
 	}
 	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",
@@ -401,7 +445,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) (err erro
 				"error", failed)
 		}
 	}
-	if errors.Is(err, kerr.MessageTooLarge) {
+	if errors.Is(err, kerr.MessageTooLarge) && !shared { // else whoever asks again finds out whose it is
 		return fmt.Errorf("%s: topic %s: expected records that max.message.bytes allows, found larger ones: %w",
 			l.o.Topic.Setting, l.o.Topic.Name, err)
 	}

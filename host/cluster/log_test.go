@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -317,6 +319,55 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 		all = append(all, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
 	}
 	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
+}
+
+// Writes that wait for the same turn are one transaction. Who stops waiting has written nothing, and a record that the
+// topic does not take says to all that they may try again.
+func TestWritesShareATransaction(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, f.Lead(ctx))
+	var ends atomic.Int32
+	cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		ends.Add(1)
+		return nil, nil, false
+	})
+	together := func(values ...string) (errs []error) {
+		t.Helper()
+		require.NoError(t, f.take(ctx))
+		impatient, giveUp := context.WithCancel(ctx)
+		gone, all := make(chan error), make([]chan error, len(values))
+		go func() { gone <- f.put(impatient, "gone", "1") }()
+		for i, value := range values {
+			all[i] = make(chan error)
+			go func() { all[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
+		}
+		require.Until(t, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.queue) == len(values)+1
+		}, func() string { return "all to wait for their turn" })
+		giveUp()
+		assert.Error(t, <-gone, "another write is under way")
+		f.give()
+		for _, one := range all {
+			errs = append(errs, <-one)
+		}
+		return errs
+	}
+	assert.Equal(t, []error{nil, nil, nil}, together("1", "2", "3"))
+	assert.Equal(t, int32(1), ends.Load())
+	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
+	for _, err := range together("4", strings.Repeat("x", 1_100_000)) {
+		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
+			t.Errorf("expected an error that lets the write be made again, found %v", err)
+		}
+	}
+	require.NoError(t, f.put(ctx, "c0", "4"))
+	assert.Equal(t, map[string]string{"c0": "4", "c1": "2", "c2": "3"}, f.values())
 }
 
 // A record that is too large for the topic says so, and the leader goes on.
