@@ -96,6 +96,9 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	if err != nil {
 		return k.struck(c, config.Problems{problem(class, err)})
 	}
+	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
+		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
+	}
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, Others: declarations(k.Plugins, info)}
 	problems = append(problems, rules.Component(ctx, c, component)...)
 	problems = append(problems, topics(c, component)...)
