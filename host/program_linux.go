@@ -41,7 +41,8 @@ func readOnlyOf(file, smaps string) (found []mapping) {
 		case len(fields) == 0:
 		case !strings.HasSuffix(fields[0], ":"): // addresses, rights, offset, device, inode, name
 			_, err := fmt.Sscanf(fields[0], "%x-%x", &m.from, &m.to)
-			ofFile = err == nil && len(fields) > 5 && fields[1] == "r--p" && strings.Join(fields[5:], " ") == file
+			ofFile = err == nil && len(fields) > 5 && (fields[1] == "r--p" || fields[1] == "r-xp") &&
+				strings.Join(fields[5:], " ") == file
 		case ofFile && fields[0] == "Anonymous:" && len(fields) > 1 && fields[1] == "0":
 			found = append(found, m)
 		}

@@ -27,7 +27,8 @@ Anonymous:             0 kB
 c000000000-c000400000 rw-p 00000000 00:00 0
 Anonymous:             0 kB
 `
-	if got, want := readOnlyOf("/opt/my culvert", smaps), []mapping{{0x1000000, 0x2000000}}; !slices.Equal(got, want) {
+	if got, want := readOnlyOf("/opt/my culvert", smaps), []mapping{{0x400000, 0x1000000},
+		{0x1000000, 0x2000000}}; !slices.Equal(got, want) {
 		t.Errorf("expected %x, found %x", want, got)
 	}
 }
