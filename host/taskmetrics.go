@@ -88,7 +88,7 @@ type workerFigures struct {
 // connectorCount is how many connectors the worker has: in a group those that it plans.
 func connectorCount(w workerFigures) (n float64) {
 	for _, c := range w.connectors {
-		if w.group.Generation == 0 || c.State != connect.Unassigned {
+		if c.Plans {
 			n++
 		}
 	}

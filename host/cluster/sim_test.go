@@ -170,7 +170,8 @@ type simWorker struct {
 }
 
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
-	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers, group: testGroup,
+	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers,
+		group:   testGroup,
 		workers: map[string]*simWorker{}}
 	var err error
 	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},

@@ -207,6 +207,6 @@ func TestInsistWarns(t *testing.T) {
 			}
 			return nil
 		}))
-		assert.Equal(t, 1, strings.Count(journal.String(), "the leader of the group has not done for long"))
+		assert.Equal(t, 1, strings.Count(journal.String(), "has not done yet what this worker asks it for"))
 	})
 }

@@ -13,6 +13,8 @@ type Figures struct {
 	Tasks   []TaskFigures `json:"tasks"`
 	Class   string        `json:"-"`
 	Version string        `json:"-"`
+	// Plans: this worker runs the connector itself, not tasks of it alone.
+	Plans bool `json:"-"`
 	// HTTP is what its client has done; nil before it has one.
 	HTTP *transport.Counters `json:"-"`
 }
@@ -45,6 +47,9 @@ func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()
 	f := Figures{Name: k.name, Type: s.Type, Class: life.class.component.Name, Version: s.Connector.Version,
 		State: s.Connector.State, Tasks: []TaskFigures{}}
+	k.mu.Lock()
+	f.Plans = k.asked.share.Whole || k.asked.share.Plans
+	k.mu.Unlock()
 	f.HTTP = life.exchanges()
 	progress := life.progresses()
 	for _, t := range s.Tasks {

@@ -29,8 +29,12 @@ func DrainOfAWorker(t *testing.T, p *Place, servers string) {
 	g := NewGroup(t, p, servers, 3)
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	figures := g.workers[0].Metrics()
-	Contains(t, "metrics", figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n",
+	var figures string
+	g.workers[0].Eventually("no rebalance", func() bool {
+		figures = g.workers[0].Metrics()
+		return strings.Contains(figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n")
+	})
+	Contains(t, "metrics", figures,
 		`kafka_connect_worker_rebalance_leader_name{connect_protocol="culvert-1",leader_name="http://127.0.0.1:`,
 		"\nkafka_connect_worker_rebalance_epoch ")
 	Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",

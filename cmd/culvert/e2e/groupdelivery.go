@@ -213,10 +213,10 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 	t.Logf("killed after %d of %d rows", s.Count("OrderCopies")+s.Count("ProductCopies"), 2*rows)
 	g.workers[killed].Kill()
 	close(held.GoOn)
-	g.workers[0].Eventually("all rows", func() bool {
+	left := 3 - killed // of 1 and 2
+	g.workers[left].Eventually("all rows", func() bool {
 		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows
 	})
-	left := 3 - killed // of 1 and 2
 	g.workers[left].Await("back", "runs", Is(connect.Running, 4))
 	CreatedOnce(t, s.Ledger(), 2*rows)
 	admin := kadm.NewClient(client)

@@ -144,7 +144,7 @@ func (w *ways) reader(p *e2e.Place, name, set, url string, more ...string) strin
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, set, name)...)
-	// The adapter answers 500 where its own request to the OData v4 service failed: its kept connection was just closed.
+	// The adapter answers 500 where its own request to the v4 service failed: its kept connection was just closed.
 	lines = e2e.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
 		"tasks.max=1"}, more...)...)
