@@ -32,11 +32,9 @@ type taskFigures struct {
 func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 	all := workerFigures{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
-	if all.group.Generation > 0 { // others run the rest
-		all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool {
-			return c.State == connect.Unassigned && len(c.Tasks) == 0
-		})
-	}
+	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool { // others of the group run them
+		return !c.Plans && len(c.Tasks) == 0
+	})
 	now := time.Now()
 	f.rates.begin()
 	defer f.rates.end()
