@@ -49,6 +49,7 @@ type chaos struct {
 	exactly bool
 	began   time.Time
 	wrote   atomic.Int64 // records of the topic that is written to the service
+	losses  int          // how often a worker may have lost tasks while it could still send
 }
 
 const (
@@ -86,6 +87,9 @@ func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint
 		kind, n := chaosKinds[deck[0]], random.IntN(3)
 		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
 		c.step("%s of worker %d", kind.name, n)
+		if slices.Contains([]string{"stop", "deaf", "mute", "broker"}, kind.name) {
+			c.losses++
+		}
 		kind.does(c, n)
 		c.settles()
 		c.step("settled")
@@ -413,11 +417,19 @@ func (c *chaos) finish(what string) {
 	}
 	numbers := map[string]int{}
 	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
+	twice := 0
 	for n := int64(1); n <= c.wrote.Load(); n++ {
-		if at := fmt.Sprint("n", n); numbers[at] != 1 {
-			records := strings.Count(strings.Join(c.e.Records(c.e.Name+"numbers"), ""), `"Topic":"`+at+`","Body"`)
-			t.Errorf("expected %s to be created once, found %d times, of %d records", at, numbers[at], records)
+		at := fmt.Sprint("n", n)
+		if numbers[at] == 0 {
+			t.Errorf("expected %s to be created, found nothing", at)
+		} else if numbers[at] > 1 {
+			twice++
+			t.Logf("%s was created %d times, of %d records", at, numbers[at],
+				strings.Count(strings.Join(c.e.Records(c.e.Name+"numbers"), ""), `"Topic":"`+at+`","Body"`))
 		}
+	}
+	if most := c.losses * chaosLimit; twice > most { // what was on its way when a worker lost its tasks: guides/sink.md
+		t.Errorf("expected at most %d rows to be created twice, found %d", most, twice)
 	}
 	changes := c.e.inChanges()
 	if changes.Missing > 0 || c.exactly && changes.Repeated > 0 {
