@@ -181,8 +181,9 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 				Value: fmt.Appendf(nil, `{"ProductID":%d,"ProductName":"name %d","Discontinued":false}`, n, n)})
 	}
 	NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
 	g := NewGroup(t, p, servers, 3, "consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
-		"consumer.auto.offset.reset=earliest")
+		"consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
 	for _, w := range g.workers {
 		w.Changes()
 	}
