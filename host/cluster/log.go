@@ -349,8 +349,9 @@ func (l *Log) letGo() {
 	l.claim = nil
 }
 
-// Write implements [config.TopicLog]. It takes 30 seconds at most, and as long again after a leader's write that has
-// failed, to read what others wrote; Interrupt ends it. The error is then a [WriteError], or [ErrNotLeader].
+// Write implements [config.TopicLog]. It takes 30 seconds at most; a leader's waits as long for its turn, writes for as
+// long, and reads for as long again what others wrote where that has failed. Interrupt ends it. The error is then a
+// [WriteError], or [ErrNotLeader].
 func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRecord) (last int64, err error) {
 	limited, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
@@ -415,8 +416,8 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	return err
 }
 
-// transact writes records in one transaction, and waits until they were read, until reign ends: whoever of those that
-// share it has stopped waiting.
+// transact writes records in one transaction, and waits until they were read. It goes on when the caller stops waiting,
+// since others may share it, and ends with reign.
 func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared bool) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
