@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ var grouping = benchmark{"./host/cluster", "Benchmark(Place|LogRead)",
 const (
 	// groupOf is how many connectors of one task two workers share, groupRounds how often at most that is measured.
 	groupOf, groupRounds = 100, 3
+	// groupKills is how often in a round a worker is killed, each time in another part of the time between two
+	// heartbeats, by chance within it: the others hear of it with one of theirs.
+	groupKills = 4
 	// groupLooks is the pause between two looks at all statuses, groupWaits how long a state is waited for.
 	groupLooks, groupWaits = 50 * time.Millisecond, 3 * time.Minute
 )
@@ -185,7 +189,8 @@ func groupedPeers(ctx context.Context, b *bench) error {
 	}
 	b.aboutGroups("Apache Kafka")
 	fmt.Println("Aims: all run in a fifth of the time and in 20 generations at most; a third of the memory; a worker " +
-		"that stops is\nnot missed for longer than 0.5 s, one that is killed for no longer than Kafka Connect's.")
+		"that stops is\nnot missed for longer than 0.5 s, one that is killed for no longer than Kafka Connect's, as " +
+		"a mean\nof kills at four moments between two heartbeats.")
 	fmt.Println("                                            ours   Kafka Connect's   Kafka Connect's : ours   " +
 		"rounds of ours; of Kafka Connect's")
 	for i, what := range groupFigures {
@@ -253,26 +258,40 @@ func (c *crew) round(ctx context.Context, group string) (figures [len(groupFigur
 	}
 	figures[2] = float64(c.members[0].generation() - before)
 	figures[3] = (resident(c.members[0].pid, "VmRSS") + resident(c.members[1].pid, "VmRSS")) / 2
-	for i, end := range []func(*member){(*member).leave, (*member).kill} {
-		began := time.Now()
-		ended := make(chan struct{})
-		go func() { defer close(ended); end(c.members[1]) }()
-		err := c.spread(ctx, count, 0)
-		figures[4+i] = time.Since(began).Seconds()
-		<-ended
+	if figures[4], err = c.without(ctx, count, (*member).leave); err != nil {
+		return figures, err
+	}
+	kills, part := groupKills, c.bench.session()*3/10/groupKills
+	if c.bench.brief {
+		kills = 1
+	}
+	for n := range kills {
+		if err := c.join(ctx, group, 1); err != nil {
+			return figures, err
+		}
+		if err := c.spread(ctx, count, 0, 1); err != nil {
+			return figures, err
+		}
+		if err := c.bench.rest(ctx, time.Duration(n)*part+rand.N(part)); err != nil {
+			return figures, err
+		}
+		took, err := c.without(ctx, count, (*member).kill)
 		if err != nil {
 			return figures, err
 		}
-		if i == 0 {
-			if err := c.join(ctx, group, 1); err != nil {
-				return figures, err
-			}
-			if err := c.spread(ctx, count, 0, 1); err != nil {
-				return figures, err
-			}
-		}
+		figures[5] += took / float64(kills)
 	}
 	return figures, nil
+}
+
+// without ends the second worker, and returns after how many seconds all runs on the first.
+func (c *crew) without(ctx context.Context, count int, end func(*member)) (took float64, err error) {
+	began, ended := time.Now(), make(chan struct{})
+	go func() { defer close(ended); end(c.members[1]) }()
+	err = c.spread(ctx, count, 0)
+	took = time.Since(began).Seconds()
+	<-ended
+	return took, err
 }
 
 // join starts a worker, and waits until it is a member.
