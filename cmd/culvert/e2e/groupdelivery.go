@@ -210,7 +210,11 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 	g.drain(0).Exits(0)
 	held.Arm(1_000)
 	writes()
-	killed := slices.IndexFunc(g.ids, func(id string) bool { return tasks(0)[id] > 0 })
+	killed := -1
+	g.workers[1].Eventually("a worker that runs tasks", func() bool {
+		killed = slices.IndexFunc(g.ids, func(id string) bool { return id != g.ids[0] && tasks(1)[id] > 0 })
+		return killed > 0
+	})
 	t.Logf("killed after %d of %d rows", s.Count("OrderCopies")+s.Count("ProductCopies"), 2*rows)
 	g.workers[killed].Kill()
 	close(held.GoOn)
