@@ -36,6 +36,8 @@ type clustered struct {
 	*cluster.Worker
 	host    *Host
 	session *rest.Session
+	// calls are what workers ask of each other, by method and path.
+	calls map[string]rest.Call
 	// destinations are where the worker's clients meet those of the same origin.
 	destinations *transport.Destinations
 	// given are the connectors of the worker's files as they were read at its start.
@@ -104,55 +106,45 @@ func newClustered(h *Host) (*clustered, error) {
 		return nil, err
 	}
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
-		destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
+		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
 	c.permits, c.fences = cluster.NewPermits(c.store, c.Members), cluster.NewFences(c.store, w.Text("group.id"))
-	session.Handle("POST "+cluster.LockoutsPath, c.permits.Answer)
-	session.Handle("POST "+notifiedPath, c.notified)
-	c.bound(nil) // before the worker has joined it has no shares
-	session.Handle("POST /connectors/{name}/tasks",
-		func(ctx context.Context, connector string, body []byte) (any, error) {
-			return nil, taken(c.Take(ctx, connector, body))
-		})
-	session.Handle("GET "+cluster.HoldsPath, func(context.Context, string, []byte) (any, error) {
+	c.handle(cluster.LockoutsCall, c.permits.Answer)
+	c.handle(cluster.TasksCall, c.Take)
+	c.handle(fenceCall, c.fenceAsLeader)
+	c.handle(notifiedCall, c.notified)
+	c.handle(cluster.HoldsCall, func(context.Context, string, []byte) (any, error) {
 		if herder := c.host.now().herder; herder != nil {
 			return herder.Holds(), nil
 		}
 		return nil, rest.Starting
 	})
-	session.Handle("PUT /connectors/{name}/fence",
-		func(ctx context.Context, connector string, body []byte) (any, error) {
-			var f fencing
-			if err := json.Unmarshal(body, &f); err != nil {
-				return nil, err
-			}
-			return nil, taken(c.fenceAsLeader(ctx, connector, f))
-		})
+	c.bound(nil) // before the worker has joined it has no shares
 	return c, nil
+}
+
+// handle has calls of other workers, and of this one, answered.
+func (c *clustered) handle(call string, do rest.Call) {
+	c.calls[call] = do
+	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
+		answer, err := do(ctx, connector, body)
+		return answer, taken(err)
+	})
 }
 
 // share has a store of refused logons share what it knows with those of other workers, before anything uses it.
 func (c *clustered) share(store *lockouts.Store) {
-	c.lockouts = cluster.NewLockouts(store, c.store, c.askLeader, c.Member, c.host.log)
-}
-
-// askLeader has the leader answer a call, which may be this worker.
-func (c *clustered) askLeader(ctx context.Context, path string, body []byte) ([]byte, error) {
-	return c.AskLeader(ctx, http.MethodPost, path, body, func() ([]byte, error) {
-		answer, err := c.permits.Answer(ctx, "", body)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(answer)
-	})
+	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
+		return c.AskLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	}, c.Member, c.host.log)
 }
 
 // taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
 func taken(err error) error {
 	var failed *cluster.WriteError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, new(*rest.Refusal)):
+		return err
 	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, &failed):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	}
@@ -358,13 +350,33 @@ func (c *clustered) bound(shares map[cluster.Key]cluster.Share) {
 	})
 }
 
-// ask has another worker answer a call, signed.
-func (c *clustered) ask(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
+// ask is [cluster.WorkerOptions]'s Ask.
+func (c *clustered) ask(ctx context.Context, to, call, connector string, body, answer any) error {
+	sent, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	text, err := c.answered(ctx, to, call, connector, sent)
+	if err != nil || answer == nil {
+		return err
+	}
+	return json.Unmarshal(text, answer)
+}
+
+func (c *clustered) answered(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
 	server := c.host.now().rest
-	if server == nil {
+	switch {
+	case to == "":
+		answer, err := c.calls[call](ctx, connector, body)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	case server == nil:
 		return nil, errors.New("expected listeners, by which the workers of a group reach each other, found none")
 	}
-	return server.Ask(ctx, to, method, path, body)
+	method, path, _ := strings.Cut(call, " ")
+	return server.Ask(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
 // classes are those that connectors can name here, in the versions that the group runs.
@@ -435,28 +447,27 @@ type fencing struct {
 // fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
 // none.
 func (c *clustered) fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
-	f := fencing{version, now}
-	body, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
 	return c.Insist(ctx, func() error {
-		_, err := c.AskLeader(ctx, http.MethodPut, "/connectors/"+url.PathEscape(connector)+"/fence", body,
-			func() ([]byte, error) { return nil, c.fenceAsLeader(ctx, connector, f) })
-		return err
+		return c.AskLeader(ctx, fenceCall, connector, fencing{version, now}, nil)
 	})
 }
 
-// fenceAsLeader is fence by the worker that leads.
-func (c *clustered) fenceAsLeader(ctx context.Context, connector string, f fencing) error {
+// fenceCall is fence by the worker that leads.
+const fenceCall = "PUT /connectors/{name}/fence"
+
+func (c *clustered) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
+	var f fencing
+	if err := json.Unmarshal(body, &f); err != nil {
+		return nil, err
+	}
 	if _, me, known := c.Leader(); !me || !known {
-		return cluster.ErrNotLeader
+		return nil, cluster.ErrNotLeader
 	}
 	producers, err := c.host.now().herder.Transacting(ctx, connector)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
+	return nil, c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
 }
 
 // target is what a connector is to do, as the config topic has it.

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"slices"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -11,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notifiedPath is where workers hand on notifications (P9), by POST.
-const notifiedPath = "/culvert/internal/notifications"
+// notifiedCall is how workers hand on notifications (P9).
+const notifiedCall = "POST /culvert/internal/notifications"
 
 // handedOn is a notification that comes from another worker. Last: it is handed on no further, after the leader or the
 // worker with its feed's task.
@@ -49,8 +48,7 @@ func (c *clustered) notified(ctx context.Context, _ string, body []byte) (any, e
 // not know them: which task has the feed, they know themselves.
 func (c *clustered) seek(ctx context.Context, h handedOn) connect.Handed {
 	set := c.store.Planned(h.Connector)
-	body, err := json.Marshal(h)
-	if err != nil || set == nil {
+	if set == nil {
 		return connect.Handed{}
 	}
 	var asked []string
@@ -61,11 +59,7 @@ func (c *clustered) seek(ctx context.Context, h handedOn) connect.Handed {
 		}
 		asked = append(asked, to)
 		var found connect.Handed
-		answer, err := c.ask(ctx, to, http.MethodPost, notifiedPath, body)
-		if err == nil {
-			err = json.Unmarshal(answer, &found)
-		}
-		switch {
+		switch err := c.ask(ctx, to, notifiedCall, "", h, &found); {
 		case err != nil:
 			c.host.log.Debug("a notification was not handed on", "connector", h.Connector, "error", err)
 		case found.Here:

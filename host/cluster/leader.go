@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -399,29 +398,16 @@ func workerID(advertised string) string {
 	return u.Host
 }
 
-// hand has the leader take how a connector shares its work out.
-func (l *leader) hand(ctx context.Context, name string, p connect.Plan) error {
-	written, _ := l.w.o.Store.Written(name)
-	h := config.Layout{Offset: written, Tasks: p.Tasks, Demand: p.Demand}
-	body, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	_, err = l.w.AskLeader(ctx, http.MethodPost, "/connectors/"+url.PathEscape(name)+"/tasks", body,
-		func() ([]byte, error) { return nil, l.take(ctx, name, h) })
-	return err
-}
-
-// Take takes how another worker has shared the work of a connector out: the body of a signed call.
-func (w *Worker) Take(ctx context.Context, name string, body []byte) error {
+// Take answers a [TasksCall], as the leader.
+func (w *Worker) Take(ctx context.Context, name string, body []byte) (any, error) {
 	var h config.Layout
 	if err := json.Unmarshal(body, &h); err != nil {
-		return fmt.Errorf("tasks of connector %s: %w", name, err)
+		return nil, fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
 	if _, me, known := w.Leader(); !known || !me {
-		return ErrNotLeader
+		return nil, ErrNotLeader
 	}
-	return w.leader.take(ctx, name, h)
+	return nil, w.leader.take(ctx, name, h)
 }
 
 // take writes tasks, where they are news.

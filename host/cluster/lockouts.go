@@ -18,9 +18,6 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// LockoutsPath is where workers ask their leader about logons, by POST; [Permits.Answer] answers.
-const LockoutsPath = "/culvert/internal/lockouts"
-
 const (
 	// askAgain is after how long a worker asks again for a permit that another one holds, sayAgain after how long it
 	// says again what the leader has not heard.
@@ -41,7 +38,7 @@ const (
 // permit, refusals and doubts alone are said. Of a secret, no permit is asked for before that was heard.
 type Lockouts struct {
 	ledger config.Ledger
-	ask    func(ctx context.Context, path string, body []byte) ([]byte, error)
+	ask    func(ctx context.Context, call, answer any) error
 	member func() string
 	log    *slog.Logger
 	wake   guard.Bell // of Run
@@ -53,11 +50,10 @@ type Lockouts struct {
 	pending map[lockouts.Secret]lockoutCall // what is to be said, without digests
 }
 
-// NewLockouts has a store share what it knows, see [lockouts.Store.Share]. ask has the leader answer a POST, signed,
+// NewLockouts has a store share what it knows, see [lockouts.Store.Share]. ask has the leader answer a [LockoutsCall],
 // and fails where none is known; member is what the group calls this worker, see [Group.Member].
 func NewLockouts(store *lockouts.Store, ledger config.Ledger,
-	ask func(ctx context.Context, path string, body []byte) ([]byte, error), member func() string,
-	log *slog.Logger) *Lockouts {
+	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
 	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell(),
 		held: map[lockouts.Secret]string{}, pending: map[lockouts.Secret]lockoutCall{}}
 	store.Share(l)
@@ -214,13 +210,5 @@ func (l *Lockouts) next() (s lockouts.Secret, pending, c lockoutCall) {
 func (l *Lockouts) request(ctx context.Context, c lockoutCall) (a lockoutAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	body, err := json.Marshal(c)
-	if err != nil {
-		return a, err
-	}
-	answer, err := l.ask(ctx, LockoutsPath, body)
-	if err != nil {
-		return a, err
-	}
-	return a, json.Unmarshal(answer, &a)
+	return a, l.ask(ctx, c, &a)
 }

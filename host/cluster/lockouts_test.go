@@ -94,20 +94,32 @@ func (o *office) desk(number int, folder string) *desk {
 
 var errNobody = errors.New("no leader is known")
 
-func (o *office) ask(ctx context.Context, path string, body []byte) ([]byte, error) {
-	assert.Equal(o.t, LockoutsPath, path)
+func (o *office) ask(ctx context.Context, call, into any) error {
+	body, err := json.Marshal(call)
+	if err != nil {
+		return err
+	}
 	o.mu.Lock()
 	o.heard = append(o.heard, body)
 	leader, away := o.desks[max(0, o.leader)], o.leader < 0
 	o.mu.Unlock()
 	if away {
-		return nil, errNobody
+		return errNobody
 	}
-	answer, err := leader.permits.Answer(ctx, "", body)
+	return answered(ctx, leader.permits, body, into)
+}
+
+// answered reads the answer of a leader.
+func answered(ctx context.Context, leader *Permits, body []byte, into any) error {
+	answer, err := leader.Answer(ctx, "", body)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return json.Marshal(answer)
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 // all are the notes, by their whole keys.
@@ -504,15 +516,15 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	old, next := NewPermits(a.store, members), NewPermits(b.store, members)
 	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
-	session.Handle("POST "+LockoutsPath, old.Answer) // which panics where users may call it
+	session.Handle(LockoutsCall, old.Answer) // which panics where users may call it
 	leader := old
 	store := lockouts.New()
-	shared := NewLockouts(store, b.store, func(ctx context.Context, _ string, body []byte) ([]byte, error) {
-		answer, err := leader.Answer(ctx, "", body)
+	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {
+		body, err := json.Marshal(call)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return json.Marshal(answer)
+		return answered(ctx, leader, body, into)
 	}, func() string { return "w" }, slog.New(slog.DiscardHandler))
 	require.NoError(t, a.Lead(ctx))
 	p, err := store.Of(alice("first")).Enter(ctx, lockouts.Request{}, func() bool { return false })

@@ -189,7 +189,7 @@ func NewPermits(ledger config.Ledger, members func() map[string]bool) *Permits {
 	return &Permits{ledger: ledger, members: members, turn: guard.NewTurn()}
 }
 
-// Answer answers a signed call of another worker, or of this one: POST and [LockoutsPath]. Errors are [ErrNotLeader],
+// Answer answers a [LockoutsCall]. Errors are [ErrNotLeader],
 // those of [config.Ledger], and of what is damaged.
 func (p *Permits) Answer(ctx context.Context, _ string, body []byte) (answer any, err error) {
 	var c lockoutCall

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -420,16 +419,21 @@ func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 }
 
 // ask is what a signed call of another worker does there.
-func (w *simWorker) ask(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
-	other, err := w.reach(ctx, to)
-	if err != nil {
-		return nil, err
+func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _ any) error {
+	sent, err := json.Marshal(body)
+	if err != nil || call != TasksCall {
+		return fmt.Errorf("expected %s, found %s: %w", TasksCall, call, err)
 	}
-	name, tasks := strings.CutSuffix(strings.TrimPrefix(path, "/connectors/"), "/tasks")
-	if name, err = url.PathUnescape(name); err != nil || !tasks || method != "POST" {
-		return nil, fmt.Errorf("expected POST /connectors/…/tasks, found %s %s", method, path)
+	other := w
+	if to != "" {
+		if other, err = w.reach(ctx, to); err != nil {
+			return err
+		}
 	}
-	return nil, other.serve(ctx, func(ctx context.Context) error { return other.worker.Take(ctx, name, body) })
+	return other.serve(ctx, func(ctx context.Context) error {
+		_, err := other.worker.Take(ctx, connector, sent)
+		return err
+	})
 }
 
 // serve does what another worker asks for, unless this one ends before it has answered.

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
-
-// HoldsPath is the path of a call which a member answers with all that it has, as [connect.Holding].
-const HoldsPath = "/culvert/internal/holds"
 
 const (
 	// stillWithin is how long the leader waits until no worker has tasks of a connector that was stopped: longer than a
@@ -73,12 +69,9 @@ func (l *leader) busy(ctx context.Context, name string) error {
 			continue
 		}
 		asking, cancel := context.WithTimeout(ctx, askedWithin)
-		answer, err := l.w.o.Ask(asking, m.URL, "GET", HoldsPath, nil)
-		cancel()
 		var held []connect.Holding
-		if err == nil {
-			err = json.Unmarshal(answer, &held)
-		}
+		err := l.w.o.Ask(asking, m.URL, HoldsCall, "", nil, &held)
+		cancel()
 		if err != nil { // in the answer may be an error that is none of this call
 			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(m.URL), err)
 		}

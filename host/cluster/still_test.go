@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,13 +47,16 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	}
 	store.CaughtUp()
 	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
-		Ask: func(ctx context.Context, to, method, path string, body []byte) ([]byte, error) {
-			assert.Equal(t, `http://w2:1 GET /culvert/internal/holds `, fmt.Sprint(to, " ", method, " ", path, " ",
-				string(body)))
+		Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
+			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`, fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
 				t.Error("expected a question with an end")
 			}
-			return ask()
+			answer, err := ask()
+			if err == nil {
+				err = json.Unmarshal(answer, into)
+			}
+			return err
 		}})
 	w.leader.leads = true
 	w.leader.members = []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},

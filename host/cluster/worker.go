@@ -56,8 +56,8 @@ type WorkerOptions struct {
 	// each generation and from time to time.
 	Folder func() string
 	Leads  func()
-	// Ask has another worker answer a call, signed; see rest.Server.
-	Ask func(ctx context.Context, to, method, path string, body []byte) ([]byte, error)
+	// Ask has another worker, by its URL, or this one ("") answer a call; see [Worker.AskLeader].
+	Ask func(ctx context.Context, to, call, connector string, body, answer any) error
 	// Passes tells whether the error of such a call may be over when it is tried again.
 	Passes func(error) bool
 	// SessionKey writes a session key where the config topic has none, or an old one; the leader calls it.
@@ -493,7 +493,10 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 
 // Planned takes how a connector shares its work out, and returns when the leader has it.
 func (w *Worker) Planned(ctx context.Context, name string, p connect.Plan) error {
-	return w.Insist(ctx, func() error { return w.leader.hand(ctx, name, p) })
+	return w.Insist(ctx, func() error {
+		written, _ := w.o.Store.Written(name)
+		return w.AskLeader(ctx, TasksCall, name, config.Layout{Offset: written, Tasks: p.Tasks, Demand: p.Demand}, nil)
+	})
 }
 
 // Insist asks the leader for something, again and again while there is none, or it is another one by then, until ctx
@@ -576,17 +579,25 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 	return url, me, known
 }
 
-// AskLeader has the leader of the group answer a call, see [WorkerOptions]; where it is this worker, here does.
-func (w *Worker) AskLeader(ctx context.Context, method, path string, body []byte,
-	here func() ([]byte, error)) ([]byte, error) {
-	switch to, me, known := w.Leader(); {
+// Calls that a leader answers, and one that each member does, with method and path: how a connector shares its work
+// out, which [Worker.Take] takes; about logons, for [Permits.Answer]; all that a member has, as [connect.Holding].
+const (
+	TasksCall    = "POST /connectors/{name}/tasks"
+	LockoutsCall = "POST /culvert/internal/lockouts"
+	HoldsCall    = "POST /culvert/internal/holds"
+)
+
+// AskLeader has the leader of the group, which may be this worker, answer a call about a connector, or none (""). The
+// answer is read as JSON, where one is wanted. Errors are [ErrNotLeader] where none is known, and those of the call.
+func (w *Worker) AskLeader(ctx context.Context, call, connector string, body, answer any) error {
+	to, me, known := w.Leader()
+	switch {
 	case !known:
-		return nil, ErrNotLeader
+		return ErrNotLeader
 	case me:
-		return here()
-	default:
-		return w.o.Ask(ctx, to, method, path, body)
+		to = ""
 	}
+	return w.o.Ask(ctx, to, call, connector, body, answer)
 }
 
 // Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
