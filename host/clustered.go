@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
@@ -70,7 +71,10 @@ func noneOfBefore(data string) error {
 	if err := errors.Join(err, wrong); err != nil {
 		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
 	}
-	found := base(files.Connectors)
+	var found []string
+	for _, path := range files.Connectors {
+		found = append(found, filepath.Base(path))
+	}
 	for name, target := range targets.All() {
 		if target != config.TargetStarted {
 			found = append(found, target+" "+name)
@@ -88,14 +92,6 @@ func noneOfBefore(data string) error {
 
 // statesFile is where a worker that is alone keeps what its connectors are to do, in its data folder.
 const statesFile = "connectors.states.json"
-
-// base are the names of files without their folders.
-func base(paths []string) (names []string) {
-	for _, path := range paths {
-		names = append(names, filepath.Base(path))
-	}
-	return names
-}
 
 // newClustered makes what REST needs of a group before the worker has joined it.
 func newClustered(h *Host) (*clustered, error) {
@@ -224,11 +220,8 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	settings := w.All()
 	delete(settings, config.SecretsSetting) // which is none of the topic's
 	configs, wrong := kafka.ParseInternal(settings, "config.storage.", kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
-	if err := wrong.Err(); err != nil {
-		return &SetupError{err}
-	}
-	states, wrong := cluster.ParseStatusTopic(w.All())
-	if err := wrong.Err(); err != nil {
+	states, more := cluster.ParseStatusTopic(w.All())
+	if err := append(wrong, more...).Err(); err != nil {
 		return &SetupError{err}
 	}
 	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: h.kafka, Topic: configs, Group: w.Text("group.id"),
@@ -265,9 +258,7 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if key, ok := c.store.SessionKey(); ok {
-		c.use(key)
-	}
+	c.useKey()
 	following.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
 		c.lockouts.Run(reading)
@@ -283,9 +274,7 @@ const statusWithin = 5 * time.Second
 func (c *clustered) changed(change config.TopicChange) {
 	switch change.Kind {
 	case config.KindSession:
-		if key, ok := c.store.SessionKey(); ok {
-			c.use(key)
-		}
+		c.useKey()
 	case config.KindLogger:
 		if _, _, err := c.host.levels.Set(change.Name, change.Level); err != nil {
 			c.host.log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error", err)
@@ -298,9 +287,12 @@ func (c *clustered) changed(change config.TopicChange) {
 	}
 }
 
-func (c *clustered) use(key config.SessionKey) {
-	if err := c.session.Use(key.Key); err != nil {
-		c.host.log.Error("the session key of the cluster is not taken", "error", err)
+// useKey signs calls with the newest key that was read.
+func (c *clustered) useKey() {
+	if key, ok := c.store.SessionKey(); ok {
+		if err := c.session.Use(key.Key); err != nil {
+			c.host.log.Error("the session key of the cluster is not taken", "error", err)
+		}
 	}
 }
 
@@ -511,21 +503,13 @@ func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 // is why it has ended by itself: it could not know any more what it is to run.
 func (c *clustered) run(ctx context.Context) (err error) {
 	log := c.host.log
-	for ctx.Err() == nil {
-		err := c.Join(ctx)
-		if err == nil {
-			break
-		}
+	for err := c.Join(ctx); err != nil; err = c.Join(ctx) {
 		if ctx.Err() == nil {
 			log.Error("the worker cannot join its group, and tries again", "error", err)
 		}
-		select {
-		case <-time.After(joinAgain):
-		case <-ctx.Done():
+		if pause.For(ctx, joinAgain) != nil {
+			return nil
 		}
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup

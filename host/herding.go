@@ -27,12 +27,11 @@ func (g herding) Info(name string) (connect.Info, error) {
 		return info, err
 	}
 	info.Tasks = []connect.TaskID{}
-	if set := g.of.store.Planned(name); set != nil {
-		for n := range set.Settings {
-			info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: n})
-		}
+	tasks, err := g.Tasks(name)
+	for _, t := range tasks {
+		info.Tasks = append(info.Tasks, t.ID)
 	}
-	return info, nil
+	return info, err
 }
 
 // Tasks implements [rest.Herder].

@@ -114,7 +114,9 @@ func (l *leader) run(ctx context.Context) {
 		if !leads || !l.takes(ctx) {
 			continue
 		}
-		l.renew(ctx)
+		if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
+			l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
+		}
 		l.w.o.Leads()
 		l.roll(ctx)
 		now := time.Now()
@@ -156,18 +158,11 @@ func (l *leader) lead(ctx context.Context, leads bool) {
 	l.mu.Unlock()
 }
 
-// renew has the cluster have a session key that is not too old.
-func (l *leader) renew(ctx context.Context) {
-	if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
-		l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
-	}
-}
-
 // place works out what members are to run; it is called for each generation that the worker leads.
 func (l *leader) place(self string, members []Joined) (map[string][]byte, error) {
 	var all []Member
 	var offset int64
-	size := 0
+	newest, size := int32(0), 0
 	for _, m := range members {
 		size += len(m.Metadata)
 		metadata, err := DecodeMetadata(m.Metadata)
@@ -177,7 +172,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 			continue
 		}
 		all = append(all, Member{ID: m.ID, Metadata: metadata})
-		offset = max(offset, metadata.Offset)
+		offset, newest = max(offset, metadata.Offset), max(newest, metadata.Generation)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
 	defer cancel()
@@ -185,7 +180,10 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		return nil, err
 	}
 	l.mu.Lock()
-	changes, first := l.changes, l.of == 0
+	changes, memory, first := l.changes, l.memory, l.of == 0
+	if first || l.of < newest {
+		memory = Memory{}
+	}
 	l.mu.Unlock()
 	if first { // the topic may have become another group's while this one had no members
 		if err := l.w.o.Log.Refresh(ctx); err != nil {
@@ -199,16 +197,6 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	if l.w.o.Store.Group() != l.w.o.Group.Group {
 		s.Connectors = nil // once it is, its note has the group join again
 	}
-	newest := int32(0)
-	for _, m := range all {
-		newest = max(newest, m.Generation)
-	}
-	l.mu.Lock()
-	memory := l.memory
-	if l.of == 0 || l.of < newest {
-		memory = Memory{}
-	}
-	l.mu.Unlock()
 	began := time.Now()
 	out := Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
 	for name, why := range out.Unplaced {
@@ -297,8 +285,9 @@ func (l *leader) fits(c *config.Connector, members []Member) []bool {
 	return fit
 }
 
-// ids are the members that it has placed last, nil where it may not write.
-func (l *leader) ids() map[string]bool {
+// Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.
+func (w *Worker) Members() map[string]bool {
+	l := w.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.claimed || l.barred != "" {
@@ -330,9 +319,9 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	return "", false, false
 }
 
-// orphaned tells whether it leads, and nobody was given anything of a connector.
-func (l *leader) orphaned(name string) bool {
-	connector := KeyOf(name)
+// Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
+func (w *Worker) Orphaned(name string) bool {
+	l, connector := w.leader, KeyOf(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.members {

@@ -539,9 +539,6 @@ func (w *Worker) Member() string {
 	return id
 }
 
-// Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.
-func (w *Worker) Members() map[string]bool { return w.leader.ids() }
-
 // Lease returns nil where nobody else can have what is assigned to this worker: by the time that its session has left,
 // or since the group's coordinator says so.
 func (w *Worker) Lease(ctx context.Context) error {
@@ -599,9 +596,6 @@ func (w *Worker) AskLeader(ctx context.Context, call, connector string, body, an
 	}
 	return w.o.Ask(ctx, to, call, connector, body, answer)
 }
-
-// Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
-func (w *Worker) Orphaned(connector string) bool { return w.leader.orphaned(connector) }
 
 // Pending implements rest.Cluster.
 func (w *Worker) Pending() bool {
