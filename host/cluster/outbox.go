@@ -1,5 +1,10 @@
 package cluster
 
+import (
+	"maps"
+	"slices"
+)
+
 // statusWrite is the value that a key of the status topic is to get.
 type statusWrite struct {
 	// value is the record's; nil: a tombstone.
@@ -22,62 +27,41 @@ func (w *statusWrite) refused(now Status) bool {
 
 // outbox holds the newest value that each key is to get, until the topic has it. It is not for several goroutines.
 //
-// A key is absent (the topic has all), waiting (then it stands in ready, once), or under way. Of a key at most one
-// value is under way; a newer one waits until that has ended. So values are never written in another order than they
-// were put in.
-type outbox struct {
-	keys  map[statusKey]*outgoing
-	ready []statusKey
+// Of a key at most one value is under way; a newer one waits until that has ended. So values are never written in
+// another order than they were put in.
+type outbox struct{ waiting, underWay map[statusKey]statusWrite }
+
+func newOutbox() outbox { return outbox{map[statusKey]statusWrite{}, map[statusKey]statusWrite{}} }
+
+// left are the keys that are to get a value, some of them twice.
+func (o *outbox) left() []statusKey {
+	return slices.AppendSeq(slices.Collect(maps.Keys(o.waiting)), maps.Keys(o.underWay))
 }
 
-// outgoing is a key's newest value; outdated: what is under way is an older one.
-type outgoing struct {
-	newest             statusWrite
-	underWay, outdated bool
-}
-
-// put has a key get a value; one that waits is replaced.
-func (o *outbox) put(k statusKey, w statusWrite) {
-	if e := o.keys[k]; e != nil {
-		e.newest, e.outdated = w, e.underWay
+// take has send send what waits for a key, unless another value of it is under way: this one is then, until settled is
+// called. What is refused by what the topic says now is left out.
+func (o *outbox) take(k statusKey, now Status, send func(value []byte)) {
+	w, waits := o.waiting[k]
+	if _, busy := o.underWay[k]; !waits || busy {
 		return
 	}
-	if o.keys == nil {
-		o.keys = map[statusKey]*outgoing{}
+	delete(o.waiting, k)
+	if w.refused(now) {
+		return
 	}
-	o.keys[k] = &outgoing{newest: w}
-	o.ready = append(o.ready, k)
-}
-
-// take has send send what waits: it is under way then, until settled is called. What is refused by what the topic says
-// now is left out.
-func (o *outbox) take(now func(statusKey) Status, send func(k statusKey, value []byte)) {
-	ready := o.ready
-	o.ready = nil
-	for _, k := range ready {
-		e, said := o.keys[k], now(k)
-		if e.newest.refused(said) {
-			delete(o.keys, k)
-			continue
-		}
-		if !e.newest.tried {
-			e.newest.before = said
-		}
-		e.underWay = true
-		send(k, e.newest.value)
+	if !w.tried {
+		w.before = now
 	}
+	o.underWay[k] = w
+	send(w.value)
 }
 
 // settled says what became of a value that was under way. One that has failed waits again, unless there is a newer one.
 func (o *outbox) settled(k statusKey, failed bool) {
-	e := o.keys[k]
-	if !failed && !e.outdated {
-		delete(o.keys, k)
-		return
+	w := o.underWay[k]
+	delete(o.underWay, k)
+	if _, newer := o.waiting[k]; failed && !newer {
+		w.tried = true
+		o.waiting[k] = w
 	}
-	if !e.outdated {
-		e.newest.tried = true
-	}
-	e.underWay, e.outdated = false, false
-	o.ready = append(o.ready, k)
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -92,7 +90,7 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
 		return nil, err
 	}
 	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, read: make(chan struct{}),
-		ended: make(chan struct{})}
+		ended: make(chan struct{}), outbox: newOutbox()}
 	t.life, t.end = context.WithCancel(context.Background())
 	go t.follow()
 	return t, nil
@@ -123,8 +121,8 @@ func (t *StatusTopic) put(s Status, safe bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.refused(t.unit(k)) {
-		t.outbox.put(k, w)
-		t.send()
+		t.outbox.waiting[k] = w
+		t.send(k)
 	}
 }
 
@@ -149,12 +147,12 @@ func (t *StatusTopic) ResetTopics(connector string) {
 func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, k := range slices.AppendSeq(t.keys(connector), maps.Keys(t.outbox.keys)) {
+	for _, k := range append(t.keys(connector), t.outbox.left()...) {
 		if k.connector == connector && chosen(k) {
-			t.outbox.put(k, statusWrite{})
+			t.outbox.waiting[k] = statusWrite{}
+			t.send(k)
 		}
 	}
-	t.send()
 }
 
 // Topic notes that a task of a connector uses a topic; one that is known is not written again. It takes two locks and
@@ -164,12 +162,14 @@ func (t *StatusTopic) Topic(connector, topic string, task int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := t.unit(k) != Status{}
-	if e := t.outbox.keys[k]; e != nil {
-		known = e.newest.value != nil
+	for _, all := range []map[statusKey]statusWrite{t.outbox.underWay, t.outbox.waiting} { // the newest comes last
+		if w, there := all[k]; there {
+			known = w.value != nil
+		}
 	}
 	if !known {
-		t.outbox.put(k, statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())})
-		t.send()
+		t.outbox.waiting[k] = statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())}
+		t.send(k)
 	}
 }
 
@@ -188,22 +188,24 @@ func (t *StatusTopic) Close(ctx context.Context) (err error) {
 	return err
 }
 
-// left is how many keys wait for their value.
+// left is how many values are not written.
 func (t *StatusTopic) left() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.outbox.keys)
+	return len(t.outbox.waiting) + len(t.outbox.underWay)
 }
 
-// send gives the client what waits. The lock is held.
-func (t *StatusTopic) send() {
-	if !t.following {
-		return
+// send gives the client what waits for keys. The lock is held.
+func (t *StatusTopic) send(keys ...statusKey) {
+	for _, k := range keys {
+		if !t.following {
+			return
+		}
+		t.outbox.take(k, t.unit(k), func(value []byte) {
+			r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
+			t.client.Produce(t.life, r, func(_ *kgo.Record, err error) { t.settled(k, err) })
+		})
 	}
-	t.outbox.take(t.unit, func(k statusKey, value []byte) {
-		r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
-		t.client.Produce(t.life, r, func(_ *kgo.Record, err error) { t.settled(k, err) })
-	})
 }
 
 // settled takes the brokers' answer. What has failed is written again after all that others have written meanwhile is
@@ -224,11 +226,11 @@ func (t *StatusTopic) settled(k statusKey, err error) {
 		}
 		t.failing, t.following = true, false
 		t.interrupt()
-	case t.failing && len(t.outbox.keys) == 0:
+	case t.failing && len(t.outbox.waiting)+len(t.outbox.underWay) == 0:
 		t.failing = false
 		t.log.Info("statuses are written again", "topic", t.name)
 	}
-	t.send()
+	t.send(k)
 }
 
 // follow reads the topic to its end, and goes on with what comes. Where that or a write fails it begins again there.
@@ -269,7 +271,7 @@ func (t *StatusTopic) begin(following bool, interrupt context.CancelFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.following, t.interrupt = following, interrupt
-	t.send()
+	t.send(t.outbox.left()...)
 }
 
 // readOn reads from where at stands, to the end or with no end, and moves at. As Kafka Connect it waits for no
