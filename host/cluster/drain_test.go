@@ -110,7 +110,7 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "a:1", Generation: 3})
 	require.Until(t, func() bool { return state() == connect.Running },
 		func() string { return "expected it to be said" })
-	w.leader.leads, w.leader.of = true, 3
+	w.leader.of = 3
 	w.leader.clean()
 	require.NoError(t, status.Close(ctx)) // all of it is written
 	assert.Equal(t, connect.Running, state())

@@ -166,7 +166,13 @@ func (g *Group) Member() (id string, generation int32) { return g.client.GroupMe
 
 // Rejoin has the group form a new generation, since this member has news: [Options.Metadata] of all members and
 // [Options.Place] are asked after the call. Calls share a generation where they can.
-func (g *Group) Rejoin(reason string) { g.rejoin(g.client, reason) }
+func (g *Group) Rejoin(reason string) {
+	if g.o.Kafka.Logger != nil {
+		g.o.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.o.Group, "reason", reason)
+	}
+	g.turn.Add(1)
+	g.client.ForceRebalance()
+}
 
 // Hurry has this member join the generation that another member has begun in the place of this one, where it has not
 // heard of that yet: it would with its next heartbeat.
@@ -174,14 +180,6 @@ func (g *Group) Hurry(generation int32) {
 	if _, now := g.Member(); now == generation && !g.laps.now().Running {
 		g.Rejoin("another member has news")
 	}
-}
-
-func (g *Group) rejoin(client *kgo.Client, reason string) {
-	if g.o.Kafka.Logger != nil {
-		g.o.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.o.Group, "reason", reason)
-	}
-	g.turn.Add(1)
-	client.ForceRebalance()
 }
 
 // Held tells whether this member has its assignment, and the coordinator has confirmed that within so long, on both
@@ -261,7 +259,7 @@ func (g *Group) begins(_ context.Context, client *kgo.Client, _ map[string][]int
 	if g.round.leads && !g.round.placed || g.round.of != 0 && g.round.of != KeyOf(id) {
 		// KIP-345: the coordinator forms no generation for a static member that came back, whose ID is a new one. The
 		// leader has not seen its metadata then, nor, where it is the leader itself (KIP-814), that of the others.
-		g.rejoin(client, "a static member has come back, and was given its assignment of before")
+		g.Rejoin("a static member has come back, and was given its assignment of before")
 	}
 }
 
@@ -332,7 +330,7 @@ func (g *Group) expire() {
 	}
 	g.drop(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
 		"found none", g.o.Group, g.o.Session))
-	g.rejoin(g.client, "the session was over")
+	g.Rejoin("the session was over")
 }
 
 // explain says what to do about an error of the group.

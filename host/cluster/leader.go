@@ -41,7 +41,7 @@ type leader struct {
 
 	mu      guard.Mutex
 	memory  Memory
-	of      int32 // the generation that memory is of; 0: none
+	of      int32 // the generation that it leads, and that memory is of; 0: none
 	members []Member
 	targets map[string][]Held
 	doubts
@@ -51,7 +51,6 @@ type leader struct {
 	soon time.Duration
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
-	leads           bool
 	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write.
 	claimed bool
 	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
@@ -64,18 +63,15 @@ func newLeader(w *Worker) *leader {
 		ruling: ruling{guard.NewTurn(), map[string]int64{}}}
 }
 
-// begins takes that a generation begins, or that the worker has none (-1).
-func (l *leader) begins(generation int32, leads bool) {
+// begins takes that the worker leads a generation, or none (0).
+func (l *leader) begins(generation int32) {
 	l.mu.Lock()
-	l.leads, l.claimed = leads, l.claimed && leads
-	if leads {
-		l.of = generation
-	} else {
-		l.of, l.memory, l.next = 0, Memory{}, time.Time{}
+	if l.of = generation; generation == 0 {
+		l.claimed, l.memory, l.next = false, Memory{}, time.Time{}
 	}
 	l.mu.Unlock()
-	if !leads { // those who have asked for a write ask the next leader then
-		l.w.o.Log.Interrupt()
+	if generation == 0 { // those who have asked for a write ask the next leader then
+		l.w.o.Log.Follow()
 	}
 	l.news.Ring()
 }
@@ -93,7 +89,6 @@ func (l *leader) run(ctx context.Context) {
 	wait := firstWait
 	var last, cleaned time.Time // when a change was last placed, and when clean has ended, which took so long
 	var took time.Duration
-	led := false
 	timer, look := time.NewTimer(0), time.NewTicker(cleanEvery)
 	defer look.Stop()
 	for {
@@ -105,11 +100,10 @@ func (l *leader) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.mu.Lock()
-		leads, changed, next := l.leads, l.changes != l.placed, l.next
+		leads, changed, next := l.of != 0, l.changes != l.placed, l.next
 		l.mu.Unlock()
-		if leads != led {
-			led = leads
-			l.lead(ctx, leads)
+		if leads && !l.w.o.Log.leading() {
+			l.lead(ctx)
 		}
 		if !leads || !l.takes(ctx) {
 			continue
@@ -144,17 +138,13 @@ func (l *leader) run(ctx context.Context) {
 	}
 }
 
-// lead claims the right to write as the leader, or lets go of it.
-func (l *leader) lead(ctx context.Context, leads bool) {
-	if !leads {
-		l.w.o.Log.Follow()
-		return
-	}
+// lead claims the right to write as the leader.
+func (l *leader) lead(ctx context.Context) {
 	if err := l.w.o.Log.Lead(ctx); err != nil && ctx.Err() == nil {
 		l.w.o.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error", err)
 	}
 	l.mu.Lock()
-	l.claimed = l.leads
+	l.claimed = l.of != 0
 	l.mu.Unlock()
 }
 
@@ -329,7 +319,7 @@ func (w *Worker) Orphaned(name string) bool {
 			return false
 		}
 	}
-	return l.leads
+	return l.of != 0
 }
 
 // clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned.

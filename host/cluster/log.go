@@ -71,9 +71,8 @@ type Log struct {
 	writing guard.Turn
 	claim   *claim
 
-	mu    guard.Mutex
-	leads bool
-	// reign ends, by cut, when this worker loses the group in which it leads.
+	mu guard.Mutex
+	// reign lasts while this worker leads its group, and ends by cut.
 	reign context.Context
 	cut   context.CancelFunc
 	next  int64         // the offset after the last record that was read
@@ -104,8 +103,9 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	// As the store of offsets: acknowledged by all replicas, and few.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{}), cut: func() {}}
-	l.Interrupt()
+	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{})}
+	l.reign, l.cut = context.WithCancel(context.Background())
+	l.cut()
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -274,7 +274,9 @@ func (l *Log) Lead(ctx context.Context) error {
 	}
 	defer l.give()
 	l.mu.Lock()
-	l.leads = true
+	if l.reign.Err() != nil {
+		l.reign, l.cut = context.WithCancel(context.Background())
+	}
 	l.mu.Unlock()
 	if l.claim == nil {
 		return l.claimID(ctx)
@@ -282,22 +284,14 @@ func (l *Log) Lead(ctx context.Context) error {
 	return l.Refresh(ctx)
 }
 
-// Follow lets go of that right: another worker leads.
+// Follow lets go of that right, and ends a leader's write that is under way: another worker leads, which may take it.
 func (l *Log) Follow() {
 	l.mu.Lock()
-	l.leads = false
+	l.cut()
 	l.mu.Unlock()
 	if l.writing.TryLock() { // else whoever writes lets go of it after that
 		l.give()
 	}
-}
-
-// Interrupt ends a leader's write that is under way: this worker leads no more, and another one may take it.
-func (l *Log) Interrupt() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.cut()
-	l.reign, l.cut = context.WithCancel(context.Background())
 }
 
 // take waits for its turn, and no longer than ctx lasts.
@@ -320,7 +314,7 @@ func (l *Log) give() {
 func (l *Log) leading() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.leads
+	return l.reign.Err() == nil
 }
 
 // claimID fences whoever has the id, and reads what was written before.
@@ -350,7 +344,7 @@ func (l *Log) letGo() {
 }
 
 // Write implements [config.TopicLog]. It takes 30 seconds at most; a leader's waits as long for its turn, writes for as
-// long, and reads for as long again what others wrote where that has failed. Interrupt ends it. The error is then a
+// long, and reads for as long again what others wrote where that has failed. Follow ends it. The error is then a
 // [WriteError], or [ErrNotLeader].
 func (l *Log) Write(ctx context.Context, leading bool, records ...config.TopicRecord) (last int64, err error) {
 	limited, cancel := context.WithTimeout(ctx, writeWithin)

@@ -12,7 +12,7 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 	l := w.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.leads {
+	if l.of == 0 {
 		return o, false
 	}
 	o = rest.Group{Group: w.o.Group.Group, Generation: l.of, Leader: w.o.WorkerID, Members: []rest.GroupMember{},

@@ -31,7 +31,7 @@ func (w *Worker) Still(ctx context.Context, name string, do func() error) error 
 		if l.still[name] += n; l.still[name] == 0 {
 			delete(l.still, name)
 		}
-		return l.leads
+		return l.of != 0
 	}
 	defer count(-1)
 	if !count(1) {

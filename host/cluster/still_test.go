@@ -58,7 +58,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 			}
 			return err
 		}})
-	w.leader.leads = true
+	w.leader.of = 1
 	w.leader.members = []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}}
 	return w
@@ -121,6 +121,6 @@ func TestStillGivesUp(t *testing.T) {
 		})
 	}
 	follower := stopping(t, nil)
-	follower.leader.leads = false
+	follower.leader.of = 0
 	assert.Equal(t, true, errors.Is(follower.Still(t.Context(), "c", nil), ErrNotLeader))
 }

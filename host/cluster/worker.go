@@ -310,7 +310,10 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.o.Bound(bounds)
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
-	w.leader.begins(generation, leading)
+	if !leading {
+		generation = 0
+	}
+	w.leader.begins(generation)
 	w.work.Ring()
 }
 
@@ -321,7 +324,7 @@ func (w *Worker) lost(err error) {
 	w.mu.Unlock()
 	w.o.Logger.Warn("the worker is no member of its group any more: it stops its connectors and joins again", "group",
 		w.o.Group.Group, "error", err)
-	w.leader.begins(-1, false)
+	w.leader.begins(0)
 	w.work.Ring()
 }
 
@@ -519,8 +522,7 @@ func (w *Worker) Insist(ctx context.Context, ask func() error) error {
 
 // passes tells whether the leader may do later what it has not done now.
 func (w *Worker) passes(err error) bool {
-	var failed *WriteError
-	return errors.Is(err, ErrNotLeader) || errors.As(err, &failed) || w.o.Passes(err)
+	return errors.Is(err, ErrNotLeader) || errors.As(err, new(*WriteError)) || w.o.Passes(err)
 }
 
 // Pauses between two tries to have the leader do something: the first, and the longest, to which they double.
