@@ -13,7 +13,6 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
 )
 
 // Adopt brings the connectors that REST made in a data folder while its worker was alone, and what all of its
@@ -48,7 +47,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 	if err := problems.Err(); err != nil {
 		return nil, &SetupError{err}
 	}
-	if err := h.leadNobody(ctx); err != nil {
+	if err := h.clustered.log.LeadNobody(ctx); err != nil {
 		return nil, err
 	}
 	topic, _ := store.Snapshot()
@@ -93,23 +92,6 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 		return nil, err
 	}
 	return names, h.moveTo(aside)
-}
-
-// leadNobody has this process write to the config topic as the leader of a group that has no members.
-func (h *Host) leadNobody(ctx context.Context) error {
-	admin, err := kafka.NewAdmin(h.kafka)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	group := h.in.Worker.Text("group.id")
-	switch g, err := admin.Group(ctx, group); { // also of one that is forming
-	case err != nil:
-		return err
-	case len(g.Members) > 0:
-		return fmt.Errorf("expected no workers in group %s, found %d: stop them first", group, len(g.Members))
-	}
-	return h.clustered.log.Lead(ctx)
 }
 
 // moveTo moves the files that a group has adopted.

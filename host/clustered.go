@@ -137,11 +137,10 @@ func (c *clustered) share(store *lockouts.Store) {
 
 // taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
 func taken(err error) error {
-	var failed *cluster.WriteError
 	switch {
 	case err == nil, errors.As(err, new(*rest.Refusal)):
 		return err
-	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, &failed):
+	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, new(*cluster.WriteError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
 	}
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
@@ -155,8 +154,7 @@ func passes(err error) bool {
 		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable ||
 			refused.Status == http.StatusForbidden
 	}
-	var unanswered *url.Error
-	return errors.As(err, &unanswered) || errors.Is(err, rest.ErrNoKey)
+	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey)
 }
 
 // rebalances are what the worker has seen of those of its group.

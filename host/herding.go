@@ -123,12 +123,11 @@ func (c *clustered) aimAt(ctx context.Context, name string, target connect.Targe
 
 // conflict is how REST answers what the group has not done.
 func conflict(err error) error {
-	var failed *cluster.WriteError
-	var other *config.OtherGroupError
 	switch {
-	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrAlone), errors.As(err, &other):
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrAlone),
+		errors.As(err, new(*config.OtherGroupError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
-	case errors.As(err, &failed):
+	case errors.As(err, new(*cluster.WriteError)):
 		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}
 	}
 	return err

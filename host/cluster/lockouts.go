@@ -210,5 +210,6 @@ func (l *Lockouts) next() (s lockouts.Secret, pending, c lockoutCall) {
 func (l *Lockouts) request(ctx context.Context, c lockoutCall) (a lockoutAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	return a, l.ask(ctx, c, &a)
+	err = l.ask(ctx, c, &a)
+	return a, err
 }

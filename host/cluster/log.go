@@ -284,6 +284,18 @@ func (l *Log) Lead(ctx context.Context) error {
 	return l.Refresh(ctx)
 }
 
+// LeadNobody is [Log.Lead] for who is no worker of the group, which is to have none, also none that is joining.
+func (l *Log) LeadNobody(ctx context.Context) error {
+	g, err := l.admin.Group(ctx, l.o.Group)
+	switch {
+	case err != nil:
+		return err
+	case len(g.Members) > 0:
+		return fmt.Errorf("expected no workers in group %s, found %d: stop them first", l.o.Group, len(g.Members))
+	}
+	return l.Lead(ctx)
+}
+
 // Follow lets go of that right, and ends a leader's write that is under way: another worker leads, which may take it.
 func (l *Log) Follow() {
 	l.mu.Lock()
