@@ -98,8 +98,7 @@ func asShared(ctx context.Context, c Config, do func(*shared) error) (err error)
 	return cmp.Or(do(s), ctx.Err())
 }
 
-// read reads the config topic. Workers of Kafka Connect's may read what was aborted, too, so that what is the last
-// record of its key is worth knowing.
+// read reads the config topic.
 func (s *shared) read(ctx context.Context) error {
 	topic, k := s.in.Worker.ConfigTopic(), s.kafka
 	k.Consumer.ReadUncommitted = false
@@ -109,28 +108,12 @@ func (s *shared) read(ctx context.Context) error {
 	}
 	defer reader.Close()
 	s.store = config.NewTopicStore(topic, s.in.Worker, nil, s.log)
-	committed, left := map[int64]bool{}, map[string]bool{}
-	end, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		committed[r.Offset] = true
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
 		s.store.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	s.store.CaughtUp()
 	s.now, _ = s.store.Snapshot()
-	_, err = reader.Read(ctx, topic, kafka.ReadOptions{To: end, Uncommitted: true}, func(r *kgo.Record) error {
-		if delete(left, string(r.Key)); !committed[r.Offset] {
-			left[string(r.Key)] = true
-		}
-		return nil
-	})
-	if len(left) > 0 {
-		s.say(topic, true, "aborted transactions wrote the last records of these keys, which do not count here; a "+
-			"worker of Kafka Connect's takes them unless its exactly.once.source.support is enabled: "+
-			strings.Join(slices.Sorted(maps.Keys(left)), ", "))
-	}
 	return err
 }
 
