@@ -67,9 +67,11 @@ type Log struct {
 	plain  *kgo.Client
 	dialer *security.Dialer
 
-	// writing is held by whoever writes as the leader, claims the id or lets go of it; it guards claim.
+	// writing is held by whoever writes as the leader, claims the transactional id or lets go of it. It guards the
+	// id's producer, claim, and output, which writes by it; nil: others may have it.
 	writing guard.Turn
-	claim   *claim
+	claim   *kafka.Transactions
+	output  *kafka.TransactionalOutput
 
 	mu guard.Mutex
 	// reign lasts while this worker leads its group, and ends by cut.
@@ -86,12 +88,6 @@ type leaderWrite struct {
 	records []*kgo.Record
 	written bool
 	err     error
-}
-
-// claim is the transactional id, with the producer that has it.
-type claim struct {
-	transactions *kafka.Transactions
-	output       *kafka.TransactionalOutput
 }
 
 // OpenLog makes the topic where it is missing, and checks that it has one partition, is compacted, and that the worker
@@ -335,7 +331,7 @@ func (l *Log) claimID(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
 	}
-	l.claim = &claim{t, t.Output()}
+	l.claim, l.output = t, t.Output()
 	if err := l.Refresh(ctx); err != nil {
 		l.letGo()
 		return err
@@ -350,8 +346,8 @@ func (l *Log) letGo() {
 	}
 	over, end := context.WithCancel(context.Background())
 	end()
-	_ = l.claim.output.Close(over)
-	l.claim.transactions.Close()
+	_ = l.output.Close(over)
+	l.claim.Close()
 	l.claim = nil
 }
 
@@ -436,7 +432,7 @@ func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared
 			return &WriteError{err}
 		}
 	}
-	if err = l.claim.output.Write(ctx, records...); err == nil {
+	if err = l.output.Write(ctx, records...); err == nil {
 		_ = l.Await(ctx, records[len(records)-1].Offset+1) // Write says that it was not read
 		return nil
 	}

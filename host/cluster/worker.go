@@ -91,8 +91,8 @@ type Worker struct {
 	dirty   map[string]bool
 	written map[string]map[int]Status
 
-	// shares are what the herder was assigned, by connector; of the loop of Run alone.
-	shares map[string]shared
+	// shares say what the herder was assigned, by connector, with the offset of its settings; of the loop of Run alone.
+	shares map[string]string
 }
 
 // membership is what the worker has said to its group, and what it was given.
@@ -106,17 +106,10 @@ type membership struct {
 	leading    bool
 }
 
-// shared is a share of a connector whose settings stand at an offset.
-type shared struct {
-	written, version int64
-	plans            bool
-	tasks            string
-}
-
 // NewWorker makes one that has not joined. Where its options are not known yet, Begin takes them.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{o: o, work: guard.NewBell(), dirty: map[string]bool{}, written: map[string]map[int]Status{},
-		shares: map[string]shared{}, bounds: map[Key]Share{}}
+		shares: map[string]string{}, bounds: map[Key]Share{}}
 	w.leader = newLeader(w)
 	return w
 }
@@ -343,19 +336,19 @@ func (w *Worker) bring() (letGo bool) {
 	}
 	for _, c := range brought.Connectors {
 		share := shareOf(c.Name, target[KeyOf(c.Name)], brought)
-		key := shared{written: brought.Written[c.Name], plans: share.Plans, tasks: fmt.Sprint(share.Tasks)}
+		said := fmt.Sprint(brought.Written[c.Name], share.Plans, share.Tasks)
 		if share.Planned != nil {
-			key.version = share.Planned.Version
+			said += fmt.Sprint(" of ", share.Planned.Version)
 		}
-		if before, ok := w.shares[c.Name]; ok && before == key {
+		if w.shares[c.Name] == said {
 			continue
 		}
 		if w.o.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
-			w.shares[c.Name] = key
+			w.shares[c.Name] = said
 			w.Changed(c.Name)
 		}
 	}
-	maps.DeleteFunc(w.shares, func(name string, _ shared) bool {
+	maps.DeleteFunc(w.shares, func(name, _ string) bool {
 		_, there := brought.Written[name]
 		return !there
 	})
