@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // large is a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
@@ -20,8 +22,9 @@ func large(members int) *group {
 		g.join(id)
 		m := g.member(id)
 		m.URL, m.Name = fmt.Sprintf("https://worker-%d.culvert.example.com:8083", i), fmt.Sprintf("worker-%d", i)
-		m.Plugins = []PluginOffer{{"odata-source", "1.2.0", "9f86d081"}, {"odata-sink", "1.2.0", "60303ae2"},
-			{"smt", "1.2.0", "fd61a03a"}}
+		m.Plugins = []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"},
+			{Name: "odata-sink", Version: "1.2.0", Hash: "60303ae2"},
+			{Name: "smt", Version: "1.2.0", Hash: "fd61a03a"}}
 		m.Digest, m.Offset = "e3b0c442", 2_000_000
 	}
 	return g

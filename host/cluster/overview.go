@@ -27,7 +27,7 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 		one := rest.GroupMember{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
 			Plugins: []rest.GroupPlugin{}}
 		for _, p := range m.Plugins {
-			one.Plugins = append(one.Plugins, rest.GroupPlugin(p))
+			one.Plugins = append(one.Plugins, rest.GroupPlugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
 		for _, t := range l.targets[m.ID] {
 			for unit := range t.Units.All() {

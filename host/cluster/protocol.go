@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // What members of a group and their leader hand to each other begins in Kafka Connect's layout of version 2
@@ -104,9 +106,6 @@ type Share struct {
 	PerSecondMilli int32 `json:"p,omitempty"`
 }
 
-// PluginOffer is a version of a plugin that a member has, with the first digits of its file's hash.
-type PluginOffer struct{ Name, Version, Hash string }
-
 // Metadata is what a member says when it joins the group.
 type Metadata struct {
 	URL    string `json:"-"` // where the other members reach its REST API
@@ -114,17 +113,14 @@ type Metadata struct {
 	// Holds is everything that the member runs, starts, or is stopping still. A unit counts from the moment when the
 	// assignment with it arrived: between joining and the next assignment a member starts nothing. In any order; a
 	// connector may be there in several versions.
-	Holds      []Held        `json:",omitempty"`
-	Shares     []Share       `json:",omitempty"` // that it keeps to now; one no more assigned lasts as long as its tasks
-	Generation int32         // of the group, in which it was given what it holds; 0 where it was given nothing
-	Leaving    bool          `json:",omitempty"` // it is about to leave: nothing is to be given to it
-	Name       string        // which is the same after a restart: the instance, or the URL
-	Plugins    []PluginOffer `json:",omitempty"`
-	Digest     string        `json:",omitempty"` // of its folder of connectors, "" without one
-	Classes    []Key         `json:",omitempty"` // names of the connectors and stages that its plugins offer
-	// Proven are the hashes of versions of plugins that were on trial and went well, Left those that did not open, or
-	// broke.
-	Proven, Left []string `json:",omitempty"`
+	Holds      []Held         `json:",omitempty"`
+	Shares     []Share        `json:",omitempty"` // that it keeps to; one no more assigned lasts as long as its tasks
+	Generation int32          // of the group, in which it was given what it holds; 0 where it was given nothing
+	Leaving    bool           `json:",omitempty"` // it is about to leave: nothing is to be given to it
+	Name       string         // which is the same after a restart: the instance, or the URL
+	Plugins    []plugin.Offer `json:",omitempty"` // with the first digits of hashes
+	Digest     string         `json:",omitempty"` // of its folder of connectors, "" without one
+	Classes    []Key          `json:",omitempty"` // names of the connectors and stages that its plugins offer
 }
 
 // Assignment is what the leader says to a member.
@@ -162,11 +158,11 @@ func DecodeMetadata(b []byte) (m Metadata, err error) {
 }
 
 func (m *Metadata) bounded() error {
-	texts := append([]string{m.URL, m.Name, m.Digest}, m.Proven...)
+	texts := []string{m.URL, m.Name, m.Digest}
 	for _, p := range m.Plugins {
 		texts = append(texts, p.Name, p.Version, p.Hash)
 	}
-	return bounded(m.Holds, append(texts, m.Left...)...)
+	return bounded(m.Holds, texts...)
 }
 
 // Encode is the bytes of an assignment. It fails for what DecodeAssignment refuses.

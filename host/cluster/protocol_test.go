@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 func units(list ...int) (b Bits) {
@@ -35,11 +36,9 @@ var metadataExample = Metadata{
 	Generation: 7,
 	Leaving:    true,
 	Name:       "a-0",
-	Plugins:    []PluginOffer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"}},
+	Plugins:    []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081", Proven: true}},
 	Digest:     "e3b0",
 	Classes:    []Key{0x2122232425262728},
-	Proven:     []string{"9f86d081"},
-	Left:       []string{"aa"},
 }
 
 var assignmentExample = Assignment{
@@ -64,8 +63,8 @@ func TestBytesOfMembers(t *testing.T) {
 	assert.Equal(t, java+"ffffffff"+"c2", hex.EncodeToString(b[:len(java)/2+5]))
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
 		`"Shares":[{"o":1230066625199609624,"r":2,"p":500}],"Generation":7,"Leaving":true,"Name":"a-0",`+
-		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081"}],"Digest":"e3b0",`+
-		`"Classes":[2387509390608836392],"Proven":["9f86d081"],"Left":["aa"]}`+"\n", string(text))
+		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Proven":true,"Left":false}],`+
+		`"Digest":"e3b0","Classes":[2387509390608836392]}`+"\n", string(text))
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
 	java = "0002" + "0000" + "0003" + "6d2d31" + java[4:] + "00000000" + "00000000" + "00000bb8" + "c2"
@@ -101,12 +100,11 @@ func TestMembersBytesComeBack(t *testing.T) {
 		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r),
 			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r)}
 		for range r.IntN(3) {
-			m.Plugins = append(m.Plugins, PluginOffer{text(r), text(r), text(r)})
+			m.Plugins = append(m.Plugins, plugin.Offer{Name: text(r), Version: text(r), Hash: text(r),
+				Proven: r.IntN(2) == 0, Left: r.IntN(2) == 0})
 		}
 		for range r.IntN(3) {
 			m.Classes = append(m.Classes, Key(r.Uint64()))
-			m.Proven = append(m.Proven, text(r))
-			m.Left = append(m.Left, text(r))
 		}
 		b, err := m.Encode()
 		require.NoError(t, err)

@@ -43,14 +43,13 @@ type rollout struct {
 // rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone.
 type rolling struct {
 	name   string
-	offers []offered
+	offers []plugin.Offer
 }
 
-// offered is a version of a plugin as a member has it, or all together: by whom, and whether any has proven or left it.
+// offered is a version of a plugin as all members have it: by whom, and whether any has proven or left it.
 type offered struct {
-	PluginOffer
-	by           []string
-	proven, left bool
+	plugin.Offer
+	by []string
 }
 
 // of is a version as all members together have it.
@@ -58,7 +57,8 @@ func (r *rollout) of(hash string) (all offered) {
 	for _, m := range r.members {
 		for _, o := range m.offers {
 			if o.Hash == hash {
-				all = offered{o.PluginOffer, append(all.by, m.name), all.proven || o.proven, all.left || o.left}
+				o.Proven, o.Left = all.Proven || o.Proven, all.Left || o.Left
+				all = offered{o, append(all.by, m.name)}
 			}
 		}
 	}
@@ -73,9 +73,9 @@ func (r *rollout) of(hash string) (all offered) {
 //   - A page or batch went through: all run it. The version did not open, or broke: it is passed over from now on.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
-	back := r.of(p.Hash).left && r.of(p.Before).by != nil
+	back := r.of(p.Hash).Left && r.of(p.Before).by != nil
 	for _, hash := range []string{p.Trial, p.Hash} {
-		if hash == p.Hash && back || hash == p.Trial && r.of(hash).left {
+		if hash == p.Hash && back || hash == p.Trial && r.of(hash).Left {
 			p.Passed = append(slices.Clone(p.Passed), hash)
 			p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
 		}
@@ -91,7 +91,7 @@ func (r *rollout) next() rest.GroupPin {
 	names, known := r.tasks()
 	names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(target.by, name) })
 	switch {
-	case r.of(p.Hash).by == nil, target.proven, len(names) == 0 && known:
+	case r.of(p.Hash).by == nil, target.Proven, len(names) == 0 && known:
 		return r.moved(p, target)
 	case len(names) == 0:
 		p.Trial, p.By = "", ""
@@ -105,8 +105,8 @@ func (r *rollout) next() rest.GroupPin {
 func (r *rollout) target(p *rest.GroupPin) string {
 	var choices []offered // of each member
 	for _, m := range r.members {
-		at := slices.IndexFunc(m.offers, func(o offered) bool {
-			return !slices.Contains(p.Passed, o.Hash) && !r.of(o.Hash).left
+		at := slices.IndexFunc(m.offers, func(o plugin.Offer) bool {
+			return !slices.Contains(p.Passed, o.Hash) && !r.of(o.Hash).Left
 		})
 		if at >= 0 {
 			choices = append(choices, r.of(m.offers[at].Hash))
@@ -165,12 +165,11 @@ func (l *leader) rollouts() map[string]*rollout {
 		if m.Leaving {
 			continue
 		}
-		of := map[string][]offered{}
+		of := map[string][]plugin.Offer{}
 		for _, o := range m.Plugins {
-			// An operator has chosen it since.
-			stale := m.Offset <= l.ruling.ruled[o.Name] && o.Hash == pins[o.Name].Hash
-			of[o.Name] = append(of[o.Name], offered{PluginOffer: o, proven: slices.Contains(m.Proven, o.Hash),
-				left: slices.Contains(m.Left, o.Hash) && !stale})
+			// Else an operator has chosen it since.
+			o.Left = o.Left && (m.Offset > l.ruling.ruled[o.Name] || o.Hash != pins[o.Name].Hash)
+			of[o.Name] = append(of[o.Name], o)
 		}
 		for name, offers := range of {
 			if all[name] == nil {
@@ -311,18 +310,12 @@ func (w *Worker) pin() {
 // offer puts into metadata what this worker's plugins are, and tells whether that is news for its group.
 func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, o := range w.o.Plugins.Offers() {
-		hash := shortHash(o.Hash)
-		m.Plugins = append(m.Plugins, PluginOffer{Name: o.Name, Version: o.Version, Hash: hash})
-		if o.Proven {
-			m.Proven = append(m.Proven, hash)
-		}
-		if o.Left {
-			m.Left = append(m.Left, hash)
-		}
+		o.Hash = shortHash(o.Hash)
+		m.Plugins = append(m.Plugins, o)
 	}
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Proven, m.Left, m.Classes)))
+	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes)))
 	return before == nil || *before != *w.offered.Load()
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -25,8 +26,8 @@ func rolls(pin rest.GroupPin, any bool, tasks []string, members ...string) *roll
 		one := rolling{name: f[0]}
 		for _, o := range f[1:] {
 			version, hash, _ := strings.Cut(strings.Trim(o, "+-"), ":")
-			one.offers = append(one.offers, offered{PluginOffer: PluginOffer{"p", version, hash},
-				proven: strings.HasSuffix(o, "+"), left: strings.HasSuffix(o, "-")})
+			one.offers = append(one.offers, plugin.Offer{Name: "p", Version: version, Hash: hash,
+				Proven: strings.HasSuffix(o, "+"), Left: strings.HasSuffix(o, "-")})
 		}
 		r.members = append(r.members, one)
 	}
@@ -140,7 +141,7 @@ func TestRolloutsRest(t *testing.T) {
 		all := rolls(pin, r.IntN(2) == 0, []string{"m0", "m1"}[:r.IntN(3)], members...)
 		for step := 0; ; step++ {
 			next := all.next()
-			if len(next.Passed) > maxPassed+1 || next.Trial != "" && (next.By == "" || all.of(next.Trial).left ||
+			if len(next.Passed) > maxPassed+1 || next.Trial != "" && (next.By == "" || all.of(next.Trial).Left ||
 				slices.Contains(next.Passed, next.Trial) || next.Trial == next.Hash) {
 				t.Fatalf("%d: %v: found %+v after %+v", n, members, next, all.pin)
 			}
