@@ -46,10 +46,14 @@ type chaos struct {
 	proxies []string
 	steps   []string
 	version int
-	exactly bool
-	began   time.Time
-	wrote   atomic.Int64 // records of the topic that is written to the service
-	losses  int          // how often a worker may have lost tasks while it could still send
+	// programs are two versions of the program; one is which of them the workers start.
+	programs []string
+	one      int
+	ahead    [3]int // hours, by worker
+	exactly  bool
+	began    time.Time
+	wrote    atomic.Int64 // records of the topic that is written to the service
+	losses   int          // how often a worker may have lost tasks while it could still send
 }
 
 const (
@@ -58,13 +62,15 @@ const (
 	chaosLimit   = 4 // sap.odata.max.concurrent.requests, its default
 )
 
-// chaosKinds are what may happen.
+// chaosKinds are what may happen. loses: a worker may lose tasks while it can still send.
 var chaosKinds = []struct {
-	name string
-	does func(c *chaos, n int)
-}{{"kill", (*chaos).kills}, {"stop", (*chaos).stops}, {"leader", (*chaos).leader}, {"deaf", (*chaos).deaf},
-	{"mute", (*chaos).mute}, {"broker", (*chaos).broker}, {"roll", (*chaos).rolls}, {"change", (*chaos).changes},
-	{"pause", (*chaos).pauses}, {"drain", (*chaos).drains}}
+	name  string
+	does  func(c *chaos, n int)
+	loses bool
+}{{"kill", (*chaos).kills, false}, {"stop", (*chaos).stops, true}, {"leader", (*chaos).leader, false},
+	{"deaf", (*chaos).deaf, true}, {"mute", (*chaos).mute, true}, {"broker", (*chaos).broker, true},
+	{"roll", (*chaos).rolls, false}, {"change", (*chaos).changes, false}, {"pause", (*chaos).pauses, false},
+	{"drain", (*chaos).drains, false}, {"clock", (*chaos).clock, false}, {"upgrade", (*chaos).upgrades, false}}
 
 // ChaosOfAGroup has things happen to a group, one after the other, in an order by chance: each of them before any comes
 // again. A group that exactly-once is enabled for repeats nothing, another one loses nothing.
@@ -87,7 +93,7 @@ func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint
 		kind, n := chaosKinds[deck[0]], random.IntN(3)
 		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
 		c.step("%s of worker %d", kind.name, n)
-		if slices.Contains([]string{"stop", "deaf", "mute", "broker"}, kind.name) {
+		if kind.loses {
 			c.losses++
 		}
 		kind.does(c, n)
@@ -105,7 +111,7 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	p := NewPlace(t)
 	s := service.New(service.Options{Rows: 300, PageSize: 100})
 	c := &chaos{b: b, exactly: exactly, o: &origin{inner: s}, began: time.Now(), e: &Exactly{t: t, p: p, S: s,
-		Servers: b.Servers, Name: name, Rows: map[string]int{}}}
+		Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
 	address := Serve(t, c.o)
 	topics := []string{"Orders", "Details", "c", "numbers"}
 	for n := range topics {
@@ -162,7 +168,11 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 			case <-time.After(20 * time.Millisecond):
 				n := c.wrote.Add(1)
 				client.Produce(ctx, &kgo.Record{Topic: topics[3], Key: fmt.Appendf(nil, `{"Topic":"n%d"}`, n),
-					Value: fmt.Appendf(nil, `{"Topic":"n%d","Body":"said"}`, n)}, nil)
+					Value: fmt.Appendf(nil, `{"Topic":"n%d","Body":"said"}`, n)}, func(r *kgo.Record, err error) {
+					if err != nil && ctx.Err() == nil {
+						t.Errorf("%s was not written to its topic: %v", r.Key, err)
+					}
+				})
 			}
 		}
 	}()
@@ -202,6 +212,7 @@ func (c *chaos) step(format string, a ...any) {
 // joins starts a worker, whose last words are shown where the test fails.
 func (c *chaos) joins(n int) {
 	c.T.Helper()
+	c.Binary = c.programs[c.one]
 	c.Join(n, "--set", "kafka.proxy.type=http", "--set", "kafka.proxy.address="+c.proxies[n])
 	w := c.workers[n]
 	c.T.Cleanup(func() {
@@ -282,7 +293,11 @@ func (c *chaos) kills(n int) {
 // stops has a worker do nothing until others have taken over, and then go on.
 func (c *chaos) stops(n int) {
 	c.workers[n].Signal(syscall.SIGSTOP)
+	stopped := time.Now()
 	by := c.gone(n)
+	if ExactRounds(0) > 0 {
+		<-time.After(time.Until(stopped.Add(30 * time.Second)))
+	}
 	from := time.Now()
 	c.workers[n].Signal(syscall.SIGCONT)
 	to := from
@@ -400,12 +415,68 @@ func (c *chaos) drains(n int) {
 	c.joins(n)
 }
 
+// clock sets the wall clock of a worker while it runs, which stays so: it is right, or an hour ahead or slow.
+func (c *chaos) clock(n int) {
+	c.ahead[n] = (c.ahead[n]+2+c.e.Random.IntN(2))%3 - 1
+	c.step("the clock of worker %d is %d hours ahead", n, c.ahead[n])
+	Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.ahead[n]*3600))
+	c.workers[n].Eventually("a clock that was set", func() bool {
+		a, err := http.Get(c.workers[n].Url + "/")
+		if err != nil {
+			return false
+		}
+		a.Body.Close()
+		at, err := http.ParseTime(a.Header.Get("Date"))
+		return err == nil && time.Since(at.Add(-time.Duration(c.ahead[n])*time.Hour)).Abs() < 5*time.Minute
+	})
+}
+
+// upgrades starts each worker again with the other version of the program, one after the other.
+func (c *chaos) upgrades(n int) {
+	c.one = 1 - c.one
+	for by := range c.workers {
+		at := (n + by) % 3
+		c.workers[at].MustStop()
+		c.joins(at)
+		c.workers[at].Must(200, "GET", "/", "", strings.TrimPrefix(filepath.Base(c.programs[c.one]), "culvert-"))
+	}
+}
+
+// numbers are how often each number was created.
+func (c *chaos) numbers() map[string]int {
+	numbers := map[string]int{}
+	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
+	return numbers
+}
+
+// recordsOf are the records of a number.
+func (c *chaos) recordsOf(number string) []string {
+	return slices.DeleteFunc(c.e.Records(c.e.Name+"numbers"), func(line string) bool {
+		return !strings.Contains(line, `"Topic":"`+number+`","Body"`)
+	})
+}
+
 // finish ends what is written and changed, waits for the rest of it, and counts.
 func (c *chaos) finish(what string) {
 	t := c.T
 	t.Helper()
 	c.e.edits.rest()
-	c.workers[0].Eventually("all numbers", func() bool { return c.e.S.Count("Inbox") >= int(c.wrote.Load()) })
+	var absent string
+	defer func() {
+		if absent != "" {
+			t.Errorf("%s was not created, of the records %q", absent, c.recordsOf(absent))
+		}
+	}()
+	c.workers[0].Eventually("all numbers", func() bool {
+		numbers := c.numbers()
+		absent = ""
+		for n := int64(1); n <= c.wrote.Load(); n++ {
+			if at := fmt.Sprint("n", n); numbers[at] == 0 {
+				absent = at
+			}
+		}
+		return absent == ""
+	})
 	last := c.e.edits.rows[len(c.e.edits.rows)-1]
 	id, _, _ := strings.Cut(last, " ")
 	c.workers[0].Eventually("the last change", func() bool {
@@ -415,17 +486,11 @@ func (c *chaos) finish(what string) {
 	for _, w := range c.workers {
 		w.MustStop()
 	}
-	numbers := map[string]int{}
-	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
-	twice := 0
-	for n := int64(1); n <= c.wrote.Load(); n++ {
-		at := fmt.Sprint("n", n)
-		if numbers[at] == 0 {
-			t.Errorf("expected %s to be created, found nothing", at)
-		} else if numbers[at] > 1 {
+	numbers, twice := c.numbers(), 0
+	for at, times := range numbers {
+		if times > 1 {
 			twice++
-			t.Logf("%s was created %d times, of %d records", at, numbers[at],
-				strings.Count(strings.Join(c.e.Records(c.e.Name+"numbers"), ""), `"Topic":"`+at+`","Body"`))
+			t.Logf("%s was created %d times, of %d records", at, times, len(c.recordsOf(at)))
 		}
 	}
 	if most := c.losses * chaosLimit; twice > most { // what was on its way when a worker lost its tasks: guides/sink.md

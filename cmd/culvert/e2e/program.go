@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -65,25 +66,26 @@ func prepare(m *testing.M) (code int, err error) {
 	if err := os.MkdirAll(Bench.plugins, 0o700); err != nil {
 		return 1, err
 	}
-	if err := build(); err != nil {
+	if err := build(Bench.Binary, "", nil); err != nil {
 		return 1, err
 	}
 	return m.Run(), guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "testdata")
 }
 
-// build builds the program, one package of tests at a time. The command `go build` links it again only where it has
-// changed.
-func build() error {
+// build builds a version of the program with other files in the place of some, one package of tests at a time. The
+// command `go build` links it again only where it has changed.
+func build(binary, version string, replace map[string]string) error {
 	unlock, err := lockBench()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	overlay, err := withoutPlugins()
+	overlay, err := withoutPlugins(replace)
 	if err != nil {
 		return err
 	}
-	c := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", Bench.Binary, "./cmd/culvert")
+	c := exec.Command("go", "build", "-ldflags=-s -w -X main.version="+version, "-overlay", overlay, "-o", binary,
+		"./cmd/culvert")
 	c.Dir = Bench.root
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -103,14 +105,15 @@ func lockBench() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// withoutPlugins is an overlay in which the folder of built-in plugins is as in a clone that was never built: tests
-// name the folder of their plugins, and what `make` left there must not be a second one.
-func withoutPlugins() (file string, err error) {
+// withoutPlugins is an overlay with more files, in which the folder of built-in plugins is as in a clone that was never
+// built: tests name the folder of their plugins, and what `make` left there must not be a second one.
+func withoutPlugins(more map[string]string) (file string, err error) {
 	left, err := filepath.Glob(filepath.Join(Bench.root, "cmd", "culvert", "plugins", "*.wasm"))
 	if err != nil {
 		return "", err
 	}
 	replace := map[string]string{}
+	maps.Copy(replace, more)
 	for _, name := range left {
 		replace[name] = ""
 	}
@@ -158,11 +161,12 @@ type Place struct {
 	T       *testing.T
 	Dir     string
 	Data    string
+	Binary  string   // the program
 	Environ []string // of commands, next to the test's own
 }
 
 func NewPlace(t *testing.T) *Place {
-	p := &Place{T: t, Dir: t.TempDir()}
+	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
 	p.Data = filepath.Join(p.Dir, "data")
 	guesttest.ShareCode(t, p.Data)
 	// Logons that are refused are a user's: each place has one of its own.
@@ -388,7 +392,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 		args = append([]string{"run"}, append(patient(), args[1:]...)...)
 	}
 	p.shareCode(args)
-	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, Bench.Binary, args...)}
+	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, p.Binary, args...)}
 	c.Process.Dir = p.Dir
 	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
 	c.Process.Env = append(c.Process.Env, p.Environ...)

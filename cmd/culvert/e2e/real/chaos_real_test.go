@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
-// TestRealChaosOfAGroup has workers of a group killed, stopped, cut off, drained and given other plugins and settings,
-// and brokers killed, six times with exactly-once and six times without: 200 times with CULVERT_SOAK=1. CULVERT_SEED
-// has a seed that failed.
+// TestRealChaosOfAGroup has workers of a group killed, stopped, cut off, drained and given other plugins, settings,
+// clocks and versions of the program, and brokers killed, six times with exactly-once and six times without: 200 times
+// with CULVERT_SOAK=1, where who is stopped stands still for 30 seconds. CULVERT_SEED has a seed that failed.
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
