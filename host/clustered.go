@@ -403,7 +403,7 @@ func (c *clustered) declared(class string) (name, of string) {
 func (c *clustered) key(ctx context.Context) error {
 	w := c.host.in.Worker
 	now, ok := c.store.SessionKey()
-	if ok && !c.session.Worn() && time.Since(now.Created) < w.Duration("inter.worker.key.ttl.ms") {
+	if ok && !c.session.Worn() && now.Lasts(w.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")

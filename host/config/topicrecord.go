@@ -204,6 +204,10 @@ type SessionKey struct {
 	Created time.Time
 }
 
+// Lasts tells whether the key is used for so long. Clocks of leaders differ: one that was made in the future would
+// otherwise last until then, whatever another leader's inter.worker.key.ttl.ms says.
+func (k SessionKey) Lasts(ttl time.Duration) bool { return time.Since(k.Created).Abs() < ttl }
+
 func sessionKeyOf(members map[string]json.RawMessage) (k SessionKey, err error) {
 	key, err := member[[]byte](members, "key", "bytes in base64")
 	if err != nil {

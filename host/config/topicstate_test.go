@@ -174,6 +174,14 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }
 
+// A session key ends when it is as old as it may become, also one of a leader whose clock was ahead.
+func TestSessionKeyLasts(t *testing.T) {
+	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
+		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
+		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.Lasts(time.Hour), age)
+	}
+}
+
 // Tasks count as planned where the note of what they need is of the connector's settings as they stand: those that a
 // worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
 func TestTasksOfUnknownDemand(t *testing.T) {

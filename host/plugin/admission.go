@@ -98,7 +98,7 @@ type tenant struct {
 	name      string
 	// inUse is how many of its instances are held or have open pages.
 	inUse atomic.Int64
-	// called is when one of its instances was made, or last called, in nanoseconds since 1970.
+	// called is when one of its instances was made, or last called, in nanoseconds since epoch.
 	called atomic.Int64
 
 	// Under the admission's lock: instances are those that it has, or makes; since is when its turn began, leaving that
@@ -196,7 +196,7 @@ func (a *admission) enters(t *tenant, need int64, once bool) bool {
 // atWork is how many connectors are, or a.width.allowed if there are more; a.mu is held.
 func (a *admission) atWork(now time.Time) (n int) {
 	for _, t := range a.tenants {
-		if t.instances > 0 && now.UnixNano()-t.called.Load() < int64(stalledTime) {
+		if t.instances > 0 && int64(now.Sub(epoch))-t.called.Load() < int64(stalledTime) {
 			if n++; n == a.width.allowed {
 				break
 			}
@@ -205,8 +205,11 @@ func (a *admission) atWork(now time.Time) (n int) {
 	return n
 }
 
+// epoch has a monotonic reading: a machine whose clock is set back is not to have all be at work for that long.
+var epoch = time.Now()
+
 // at notes a call.
-func (t *tenant) at(now time.Time) { t.called.Store(now.UnixNano()) }
+func (t *tenant) at(now time.Time) { t.called.Store(int64(now.Sub(epoch))) }
 
 // look goes through the queue from time to time while there is one: those who are at work become fewer without anybody
 // saying so. a.mu is held.
