@@ -60,6 +60,8 @@ const (
 	chaosUnits   = 3 + 5 // connectors, and their tasks
 	chaosSession = 6 * time.Second
 	chaosLimit   = 4 // sap.odata.max.concurrent.requests, its default
+	// chaosLogoff is how long a worker that the group has given up takes to stop its tasks, and to log off.
+	chaosLogoff = 10 * time.Second
 )
 
 // chaosKinds are what may happen. loses: a worker may lose tasks while it can still send.
@@ -110,8 +112,8 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	t.Helper()
 	p := NewPlace(t)
 	s := service.New(service.Options{Rows: 300, PageSize: 100})
-	c := &chaos{b: b, exactly: exactly, o: &origin{inner: s}, began: time.Now(), e: &Exactly{t: t, p: p, S: s,
-		Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
+	c := &chaos{b: b, exactly: exactly, o: &origin{inner: s, open: [3]map[string]bool{{}, {}, {}}}, began: time.Now(),
+		e: &Exactly{t: t, p: p, S: s, Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
 	address := Serve(t, c.o)
 	topics := []string{"Orders", "Details", "c", "numbers"}
 	for n := range topics {
@@ -281,9 +283,15 @@ func (c *chaos) silent(n int, what string, from, to time.Time) {
 	}
 }
 
+// killed kills a worker, whose sessions are left to time out.
+func (c *chaos) killed(n int) {
+	c.workers[n].Kill()
+	c.o.forget(n)
+}
+
 // kills kills a worker, which comes back at once, or when others have taken over.
 func (c *chaos) kills(n int) {
-	c.workers[n].Kill()
+	c.killed(n)
 	if c.e.Random.IntN(2) == 0 {
 		c.gone(n)
 	}
@@ -293,6 +301,7 @@ func (c *chaos) kills(n int) {
 // stops has a worker do nothing until others have taken over, and then go on.
 func (c *chaos) stops(n int) {
 	c.workers[n].Signal(syscall.SIGSTOP)
+	c.o.forget(n)
 	stopped := time.Now()
 	by := c.gone(n)
 	if ExactRounds(0) > 0 {
@@ -333,7 +342,7 @@ func (c *chaos) leader(n int) {
 	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
 	<-time.After(wait)
 	c.step("the leader, worker %d, is killed %v after it was asked", at, wait)
-	c.workers[at].Kill()
+	c.killed(at)
 	<-sent
 	if c.e.Random.IntN(2) == 0 {
 		other := c.workers[(at+1)%3]
@@ -515,6 +524,10 @@ func (c *chaos) finish(what string) {
 	if c.o.most > chaosLimit {
 		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.o.most)
 	}
-	t.Logf("%s: %v, changes: %v, %d numbers, %d requests at a time", what, time.Since(c.began), changes, len(numbers),
-		c.o.most)
+	if c.o.sessions == 0 || c.o.longest > chaosLogoff {
+		t.Errorf("expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
+			c.o.sessions, c.o.longest)
+	}
+	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for %v", what,
+		time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions, c.o.longest)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"time"
 )
 
+const sessionCookie = "SAP_SESSIONID_NWD_100"
+
 // origin is a service that knows which worker asks it, by a password that each of them has for itself.
 type origin struct {
 	inner http.Handler
@@ -23,6 +26,12 @@ type origin struct {
 	under int // requests under way, and the most that there were
 	most  int
 	asked []asked // those that acknowledge, and those that write
+	// open are the sessions of each worker that were not logged off, by cookie; sessions is the most that there were,
+	// over since when there are more than the limit, and longest how long there were.
+	open     [3]map[string]bool
+	sessions int
+	over     time.Time
+	longest  time.Duration
 }
 
 type asked struct {
@@ -32,6 +41,15 @@ type asked struct {
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if session, err := r.Cookie(sessionCookie); err == nil && strings.HasSuffix(r.URL.Path, "/logoff") {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for _, of := range o.open {
+			delete(of, session.Value)
+		}
+		o.count()
+		return // without a password
+	}
 	_, password, _ := r.BasicAuth()
 	worker, err := strconv.Atoi(strings.TrimPrefix(password, "worker"))
 	if err != nil {
@@ -44,6 +62,21 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost || strings.Contains(r.URL.RawQuery, "deltatoken") {
 		o.asked = append(o.asked, asked{worker, time.Now(), r.Method + " " + r.URL.RequestURI()})
 	}
+	session, err := r.Cookie(sessionCookie)
+	if err != nil || !o.open[worker][session.Value] {
+		session = &http.Cookie{Name: sessionCookie, Value: rand.Text(), Path: "/"}
+		http.SetCookie(w, session)
+		o.open[worker][session.Value] = true
+		o.count()
+		defer func() {
+			if r.Context().Err() != nil { // nobody has heard of it
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				delete(o.open[worker], session.Value)
+				o.count()
+			}
+		}()
+	}
 	o.mu.Unlock()
 	select { // so that requests are under way when something happens
 	case <-time.After(10 * time.Millisecond):
@@ -53,6 +86,29 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.under--
 	o.mu.Unlock()
+}
+
+// forget leaves the sessions of a worker to time out that cannot log them off: it was killed, or stands still.
+func (o *origin) forget(worker int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.open[worker])
+	o.count()
+}
+
+// count takes the sessions that there are now; o.mu is held.
+func (o *origin) count() {
+	n := len(o.open[0]) + len(o.open[1]) + len(o.open[2])
+	o.sessions = max(o.sessions, n)
+	switch {
+	case o.over.IsZero() && n > chaosLimit:
+		o.over = time.Now()
+	case !o.over.IsZero():
+		o.longest = max(o.longest, time.Since(o.over))
+		if n <= chaosLimit {
+			o.over = time.Time{}
+		}
+	}
 }
 
 // of are a worker's requests that acknowledge or write, in a time.
