@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -248,7 +249,7 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 	case err == nil:
 		b.acked.Add(1)
 	case !errors.Is(err, kerr.MessageTooLarge):
-		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic)))
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, mistimed(r, Lacking(err, "WRITE", "Topic "+r.Topic))))
 		b.producer.client.Load().retire()
 	case b.producer.refuse(b, r, err):
 		return // it is sent again
@@ -256,6 +257,16 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
 	}
 	b.release(1)
+}
+
+// mistimed adds a record's time to an error about it: the brokers' answer does not say whose clock may be wrong.
+func mistimed(r *kgo.Record, err error) error {
+	if !errors.Is(err, kerr.InvalidTimestamp) {
+		return err
+	}
+	return fmt.Errorf("%w (the record is of %s, by this machine's clock it is %s: see that the clock is right, and "+
+		"the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms)", err,
+		r.Timestamp.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 }
 
 func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
