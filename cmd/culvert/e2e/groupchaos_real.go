@@ -470,21 +470,23 @@ func (c *chaos) finish(what string) {
 	t := c.T
 	t.Helper()
 	c.e.edits.rest()
-	var absent string
+	var absent []string
 	defer func() {
-		if absent != "" {
-			t.Errorf("%s was not created, of the records %q", absent, c.recordsOf(absent))
+		if len(absent) > 0 {
+			_, read := c.workers[0].Call("GET", "/connectors/"+c.e.Name+"numbers/offsets", "")
+			t.Errorf("%d numbers were not created, the first one of the records %q; read: %s", len(absent),
+				c.recordsOf(absent[0]), read)
 		}
 	}()
 	c.workers[0].Eventually("all numbers", func() bool {
 		numbers := c.numbers()
-		absent = ""
+		absent = nil
 		for n := int64(1); n <= c.wrote.Load(); n++ {
 			if at := fmt.Sprint("n", n); numbers[at] == 0 {
-				absent = at
+				absent = append(absent, at)
 			}
 		}
-		return absent == ""
+		return absent == nil
 	})
 	last := c.e.edits.rows[len(c.e.edits.rows)-1]
 	id, _, _ := strings.Cut(last, " ")
