@@ -131,7 +131,9 @@ func sceneOddRecords(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		r.create(r.there()[0], "a", "2")
-		lives := r.service.lives
+		r.sleep(time.Second) // a task is said to run before it has asked the service
+		lives := r.service.begun()
+		assert.Equal(t, 2, lives)
 		k := r.network.Config("other")
 		topic := kgo.DefaultProduceTopic(testTopic)
 		client := kafkatest.Client(r.t, k.AdminOpts(topic, kgo.TransactionalID("somebody"))...)
@@ -159,7 +161,7 @@ func sceneOddRecords(t *testing.T, code string) {
 		require.NoError(r.t, plain.ProduceSync(ctx, large).FirstErr())
 		r.settle("odd records")
 		r.sleep(10 * time.Second)
-		assert.Equal(t, lives, r.service.lives)
+		assert.Equal(t, lives, r.service.begun())
 		r.create(r.there()[1], "a", "3")
 	})
 }

@@ -83,6 +83,13 @@ func (s *counted) port(worker int) string {
 	return strconv.Itoa(s.servers[worker].Listener.Addr().(*net.TCPAddr).Port)
 }
 
+// begun is how many lives tasks have had.
+func (s *counted) begun() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lives
+}
+
 // answer numbers lives of tasks, and refuses what it has forgotten. Rows are acknowledged by one life at a time: never
 // by an earlier one after a later one.
 func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {

@@ -45,7 +45,8 @@ type instant struct {
 	awake time.Duration
 }
 
-func now() instant { return instant{time.Now(), sleepless()} }
+// now is what a session reads, unless a test sets another before it makes one.
+var now = func() instant { return instant{time.Now(), sleepless()} }
 
 // since is how much later i is, on the clock that went further.
 func (i instant) since(earlier instant) time.Duration {

@@ -39,9 +39,10 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	// no heartbeats but those that are asked for
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
+	c, real := &clock{at: now()}, now
+	now = c.now // the client asks it from its first request on, in goroutines of its own
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
-	c := &clock{at: now()}
-	s.session.now = c.now
+	now = real
 	pollValues(t, s, 1, Offsets{})
 
 	var mu sync.Mutex
