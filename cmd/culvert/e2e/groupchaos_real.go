@@ -304,9 +304,11 @@ func (c *chaos) stops(n int) {
 	c.o.forget(n)
 	stopped := time.Now()
 	by := c.gone(n)
+	still := chaosSession + time.Second // until the consumers of its sinks are members of their groups no more either
 	if ExactRounds(0) > 0 {
-		<-time.After(time.Until(stopped.Add(30 * time.Second)))
+		still = 30 * time.Second
 	}
+	<-time.After(time.Until(stopped.Add(still)))
 	from := time.Now()
 	c.workers[n].Signal(syscall.SIGCONT)
 	to := from
