@@ -289,6 +289,9 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	}
 	w.mu.Lock()
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	w.mu.Unlock()
+	ended := within(w.holds(), a, 1)
+	w.mu.Lock()
 	named := map[Key]bool{}
 	for _, s := range a.Shares {
 		w.bounds[s.Origin], named[s.Origin] = s, true
@@ -297,7 +300,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	for origin, n := range w.o.Taken() {
 		taken[KeyOf(origin)] = n > 0
 	}
-	maps.DeleteFunc(w.bounds, func(k Key, _ Share) bool { return !named[k] && !taken[k] })
+	maps.DeleteFunc(w.bounds, func(k Key, _ Share) bool { return !named[k] && (ended || !taken[k]) })
 	bounds := maps.Clone(w.bounds)
 	w.mu.Unlock()
 	w.o.Bound(bounds)

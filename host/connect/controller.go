@@ -452,6 +452,7 @@ func (k *controller) begin(ctx context.Context) {
 			}
 			k.post(occurrence{event: onOver, of: life})
 		}()
+		defer life.over()
 		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { life.failed(living, p) })
 		life.run(living, k.loop.once)
 	}()

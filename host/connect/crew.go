@@ -58,7 +58,12 @@ type crew struct {
 	living context.Context // of the tasks
 	once   bool            // they run until their work is done
 	left   int             // how many have not ended
-	gone   chan struct{}   // closed when the crew is over; nil before it works
+	// open is from when it works until the life has closed what its tasks shared, and has logged off. The worker holds
+	// all tasks so long that end with their life, since who runs them next opens sessions of its own (P16): those in
+	// connector.tasks, and parted, which were taken away before, with all others.
+	open   bool
+	parted []int
+	gone   chan struct{} // closed when the crew is over; nil before it works
 
 	// working is how many of the tasks work, or go on by themselves. When it is 0 in a whole share, over has ended
 	// resting, the context of those that have failed and wait for somebody who has them made again.
@@ -122,7 +127,7 @@ func (c *connector) runTasks(ctx context.Context, once bool) {
 	w := c.crew
 	w.assigning.Lock()
 	c.mu.Lock()
-	w.living, w.once, w.gone = ctx, once, make(chan struct{})
+	w.living, w.once, w.gone, w.open = ctx, once, make(chan struct{}), true
 	w.resting, w.over = resting, over
 	for _, t := range c.tasks {
 		t.begin()
@@ -168,6 +173,9 @@ func (t *task) gone() {
 	switch at := slices.Index(c.tasks, t); {
 	case !c.crew.share.has(t.number):
 		c.tasks = slices.Delete(slices.Clone(c.tasks), at, at+1)
+		if c.crew.share.none() {
+			c.crew.parted = append(c.crew.parted, t.number)
+		}
 	case t.leaving && c.crew.living.Err() == nil:
 		again := c.newTask(t.number, Unassigned)
 		c.tasks[at] = again
@@ -187,6 +195,9 @@ func (c *connector) assign(share Share) bool {
 	again := w.share.version() != 0 && share.version() != w.share.version()
 	if !again {
 		w.share = share
+	}
+	if !share.none() {
+		w.parted = nil
 	}
 	c.mu.Unlock()
 	return !again && c.bring()
@@ -254,17 +265,25 @@ type Holding struct {
 	Tasks   []int
 }
 
-// holds are the tasks of the life that have not ended.
+// holds are the tasks of the life that have not ended, or end with it.
 func (c *connector) holds() Holding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := Holding{Connector: c.given.Name, Version: c.crew.share.version()}
+	h := Holding{Connector: c.given.Name, Version: c.crew.share.version(), Tasks: slices.Clone(c.crew.parted)}
+	ends := c.crew.open && c.crew.living.Err() != nil
 	for _, t := range c.tasks {
-		if t.leave != nil {
+		if t.leave != nil || ends {
 			h.Tasks = append(h.Tasks, t.number)
 		}
 	}
 	return h
+}
+
+// over notes that the life has closed what its tasks shared.
+func (c *connector) over() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.crew.open, c.crew.parted = false, nil
 }
 
 // once is what the first of several goroutines does for all of them. Where that fails, the next one tries again.

@@ -165,6 +165,40 @@ func tasksOf(k *controller) []*task {
 	return slices.Clone(c.tasks)
 }
 
+// What a worker was to let go of is its own until the sessions of the tasks are logged off: who runs them next opens
+// others (P16).
+func TestTasksAreHeldUntilTheyAreLoggedOff(t *testing.T) {
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	s := newStepped(t)
+	inner, leaves, left := s.Config.Handler, make(chan struct{}, 10), make(chan struct{})
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/logoff") {
+			leaves <- struct{}{}
+			<-left
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID_NWD_100", Value: "a", Path: "/"})
+		inner.ServeHTTP(w, r)
+	})
+	h := New(b.options, []*config.Connector{s.connector(b)})
+	runs(t, h)
+	for n := range s.asked {
+		<-s.asked[n]
+		s.page(n)
+	}
+	require.NoError(t, h.Assign("c", Share{}))
+	<-leaves
+	var held []int
+	for _, holding := range h.Holds() {
+		held = append(held, holding.Tasks...)
+	}
+	slices.Sort(held)
+	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, held)
+	close(left)
+	require.Until(t, func() bool { return len(h.Holds()) == 0 }, func() string { return fmt.Sprint(h.Holds()) })
+}
+
 // A worker without a share of a connector runs nothing of it, whatever is asked of it; with the first task it begins.
 func TestNoShare(t *testing.T) {
 	h := newHerd(t, "a")

@@ -43,7 +43,7 @@ func (d *destination) logoff(all []*session.Session) {
 	wg.Wait()
 }
 
-// trim logs off sessions that nobody uses where there are more than `most`, 0: any number. It does not wait for that.
+// trim logs off sessions that nobody uses where there are more than `most`. It does not wait for that.
 func (d *destination) trim(most int) {
 	over := d.sessions.Trim(most)
 	if len(over) == 0 {

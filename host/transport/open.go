@@ -122,7 +122,9 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 
 // leave says that the client goes there no more. Sessions that no other client needs are logged off.
 func (d *destination) leave() {
-	d.logoff(d.sessions.Leave())
+	over := d.sessions.Leave()
+	d.logoff(over)
+	d.sessions.Ended(len(over))
 	d.config.Destinations.leave(d)
 	d.leaveFurther()
 }

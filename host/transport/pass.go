@@ -67,7 +67,9 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 	leave := sync.OnceFunc(func() {
 		done()
 		d.sessions.Done(s)
-		d.trim(d.limits.MaxSessions())
+		if most := d.limits.MaxSessions(); most > 0 {
+			d.trim(most)
+		}
 	})
 	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.GiveBack(s) }), leave}, nil
 }

@@ -188,18 +188,38 @@ func TestShareEndsSessions(t *testing.T) {
 		wants(1, 1, "one is left, for all requests")
 
 		worker.Share(nil)
+		answers = answers[:0]
 		for range 3 {
 			a, err := c.Do(t.Context(), get("/open"))
 			require.NoError(t, err)
-			defer a.Body.Close()
+			answers = append(answers, a)
 		}
 		for range 3 {
 			release <- true
 		}
+		for _, a := range answers {
+			a.Body.Close()
+		}
 		for _, asked := range s.asked {
 			assert.Equal(t, `auth "", known true`, asked, "a log-off of a session that was open")
 		}
+
+		worker.Share(sharing(0))
+		wants(1, 1, "without a share no session stays")
+		slow <- true
+		wants(0, 0, "and this one was idle")
+		worker.Share(nil)
+		all(t, 1, c)
+
+		closed := make(chan bool)
+		go func() {
+			defer close(closed)
+			c.Close()
+		}()
+		wants(1, 1, "a client that is closed has a session as long as its log-off lasts")
 		close(slow)
+		<-closed
+		assert.Equal(t, map[string]int{}, worker.Taken(), "and then none")
 	})
 }
 

@@ -42,8 +42,15 @@ func (l *Limiter) Share(of func(origin string) Share) {
 	}
 	l.restrict()
 	l.grant()
+	if l.share == nil {
+		return
+	}
+	kept := l.sessions
+	if l.share.Requests == 0 { // those of tasks that were taken away, or of planning
+		kept = 0
+	}
 	for c := range l.clients {
-		c.trim(l.sessions)
+		c.trim(kept)
 	}
 }
 

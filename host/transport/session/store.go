@@ -11,10 +11,14 @@ import (
 type Store struct {
 	mu         guard.Mutex
 	byIdentity map[[sha256.Size]byte]*Pool
+	// ending is how many sessions of an identity were taken out, and that the service may still have.
+	ending map[[sha256.Size]byte]int
 }
 
 // New returns an empty store.
-func New() *Store { return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}} }
+func New() *Store {
+	return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}, ending: map[[sha256.Size]byte]int{}}
+}
 
 // Pool is the sessions of one identity at one origin, shared by all clients that log on alike (P11). A request has a
 // session to itself until its answer begins, as long as there may be that many; so a session has one logon, and there
@@ -28,7 +32,6 @@ type Pool struct {
 	idle []*Session
 	// stateless: the service has answered well and handed out no cookie.
 	stateless bool
-	ending    int // sessions that were taken out, and that the service may still have
 }
 
 // Join returns the sessions of an identity, which is a text that says who logs on and how, for one more client.
@@ -45,7 +48,8 @@ func (st *Store) Join(identity string) *Pool {
 	return s
 }
 
-// Leave says that a client needs them no more. It returns those that nobody needs, to be logged off.
+// Leave says that a client needs them no more. It returns those that nobody needs, to be logged off and then reported
+// to [Pool.Ended].
 func (s *Pool) Leave() []*Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -55,6 +59,7 @@ func (s *Pool) Leave() []*Session {
 	if s.store.byIdentity[s.key] == s {
 		delete(s.store.byIdentity, s.key)
 	}
+	s.store.ending[s.key] += len(s.all)
 	return s.all
 }
 
@@ -67,7 +72,7 @@ func (s *Pool) Take(most int) *Session {
 	switch n := len(s.idle); {
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
-	case most == 0 || len(s.all)+s.ending < most || len(s.all) == 0:
+	case most == 0 || len(s.all)+s.store.ending[s.key] < most || len(s.all) == 0:
 		one = &Session{tokens: newTokens()}
 		s.all = append(s.all, one)
 	default:
@@ -95,13 +100,10 @@ func (s *Pool) Done(one *Session) {
 }
 
 // Trim takes out what there is more than `most` sessions, to be logged off and then reported to [Pool.Ended]. Those in
-// use stay, also where no more than an answer is read: the log-off could end it. most 0: there may be any number.
+// use stay, also where no more than an answer is read: the log-off could end it.
 func (s *Pool) Trim(most int) (over []*Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if most == 0 || len(s.all) <= most {
-		return nil
-	}
 	isOver := func(one *Session) bool { return slices.Contains(over, one) }
 	for _, one := range s.idle {
 		if len(s.all)-len(over) > most && one.open == 0 {
@@ -109,7 +111,7 @@ func (s *Pool) Trim(most int) (over []*Session) {
 		}
 	}
 	s.idle, s.all = slices.DeleteFunc(s.idle, isOver), slices.DeleteFunc(s.all, isOver)
-	s.ending += len(over)
+	s.store.ending[s.key] += len(over)
 	return over
 }
 
@@ -117,15 +119,20 @@ func (s *Pool) Trim(most int) (over []*Session) {
 func (s *Pool) Ended(n int) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	s.ending -= n
+	if s.store.ending[s.key] -= n; s.store.ending[s.key] == 0 {
+		delete(s.store.ending, s.key)
+	}
 }
 
 // Most is how many sessions the user has that has most, those included that are being logged off.
 func (st *Store) Most() (most int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	for _, s := range st.byIdentity {
-		most = max(most, len(s.all)+s.ending)
+	for _, n := range st.ending {
+		most = max(most, n)
+	}
+	for key, s := range st.byIdentity {
+		most = max(most, len(s.all)+st.ending[key])
 	}
 	return most
 }
