@@ -190,7 +190,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	began := time.Now()
 	out := Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
 	for name, why := range out.Unplaced {
-		if l.unplaced[name] != why {
+		if l.unplaced[name] != why && !alone(all, "") { // who stops says so
 			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
 		}
 	}

@@ -49,7 +49,10 @@ func takeTopic(ctx context.Context, group string, topic grouped, gone func(conte
 			}
 			if err == nil {
 				if err = gone(ctx, other); err != nil { // before anybody takes the topic whose note this one has taken
-					_, _ = topic.Write(ctx, config.GroupRecord(other, true))
+					if _, failed := topic.Write(ctx, config.GroupRecord(other, true)); failed != nil {
+						err = fmt.Errorf("%w; that the topic is that group's could not be written back: %w", err,
+							failed)
+					}
 				}
 			}
 		}
