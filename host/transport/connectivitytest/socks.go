@@ -263,7 +263,16 @@ func (s *socksSession) through(system net.Conn) {
 		answer = append(answer, first[:n]...)
 	}
 	t := &tunnel{s.location, s.conn, system}
-	s.set(func() { s.tunnels[t] = struct{}{} })
+	attached := false
+	s.set(func() { // it may have been detached meanwhile, which has ended the tunnels that were there
+		if attached = s.locations[s.location]; attached {
+			s.tunnels[t] = struct{}{}
+		}
+	})
+	if !attached {
+		s.reply(Connect, answerTo(0x03))
+		return
+	}
 	defer s.set(func() { delete(s.tunnels, t) })
 	if _, ok := s.reply(Connect, answer); !ok {
 		return
