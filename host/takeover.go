@@ -216,7 +216,8 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	password := check.Passwords(checker.Plugins)
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
-		if p, missing := s.in.Worker.Providers.Missing(e); missing {
+		if config.Unprovided(e) {
+			p := s.in.Worker.Providers.Missing(e)
 			p.Warning = !hidden
 			s.found = append(s.found, p)
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {

@@ -198,8 +198,8 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
-	case unprovided(e):
-		return Problems{providers.missing(e)}
+	case Unprovided(e):
+		return Problems{providers.Missing(e)}
 	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
@@ -207,22 +207,13 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	return nil
 }
 
-// unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
-func unprovided(e Entry) bool {
+// Unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
+func Unprovided(e Entry) bool {
 	return !e.Value.Secret() && reference.MatchString(setting.Trim(e.Raw))
 }
 
-// Missing is the warning of a value that looks like a reference to a config provider that there is not; ok is false
-// for others.
-func (p *Providers) Missing(e Entry) (warning Problem, ok bool) {
-	if !unprovided(e) {
-		return warning, false
-	}
-	return p.missing(e), true
-}
-
-// missing is the warning of a reference to a config provider that there is not.
-func (p *Providers) missing(e Entry) Problem {
+// Missing is the warning of a reference to a config provider that there is not.
+func (p *Providers) Missing(e Entry) Problem {
 	return e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
 		"There are %s; the worker's config.providers declares others", p.names())
 }
@@ -230,8 +221,8 @@ func (p *Providers) missing(e Entry) Problem {
 // invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
 func invalid(e Entry, text string, providers *Providers) Problems {
 	problems := Problems{e.coded(setting.CodeInvalid, text)}
-	if unprovided(e) {
-		problems = append(problems, providers.missing(e))
+	if Unprovided(e) {
+		problems = append(problems, providers.Missing(e))
 	}
 	return problems
 }

@@ -15,16 +15,12 @@ import (
 // the connector follows. All others are REST's.
 const FolderNote = string(KindOurs) + "folder-"
 
-// noteOfFolder is what such a note says: the file's name, so that a file which breaks keeps its connector.
-type noteOfFolder struct {
-	File string `json:"file"`
-}
-
-// folderNote notes that the folder has made a connector; without a file it is not the folder's any more.
+// folderNote notes that the folder has made a connector, with the file's name, so that a file which breaks keeps its
+// connector; without a file it is not the folder's any more.
 func folderNote(connector, file string) TopicRecord {
 	r := TopicRecord{Key: FolderNote + connector}
 	if file != "" {
-		r.Value = encoded(noteOfFolder{filepath.Base(file)})
+		r.Value = encoded(object{"file": filepath.Base(file)})
 	}
 	return r
 }
@@ -36,7 +32,7 @@ func gone(name string) []TopicRecord {
 
 // FileOf is the name of the file that a note names.
 func FileOf(note json.RawMessage) string {
-	var n noteOfFolder
+	var n struct{ File string }
 	_ = json.Unmarshal(note, &n) // what is not ours says nothing
 	return n.File
 }

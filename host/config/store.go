@@ -31,18 +31,4 @@ var (
 // Planned are the tasks of a connector as they were planned since its configuration changed; nil: they are to be
 // planned. A connector that was stopped has none, so that they are planned when it goes on. Of tasks that a worker of
 // Kafka Connect's has planned it is not known what they claim and ask: they do not run, and are planned once more.
-func (s Snapshot) Planned(name string) *TaskSet {
-	set, there := s.Tasks[name]
-	if !there || s.Incomplete[name] {
-		return nil
-	}
-	return set.since(s.Written[name], s.Targets[name])
-}
-
-// since is the set where it has tasks, was committed after an offset, and may do what it is to; else nil.
-func (t *TaskSet) since(written int64, target string) *TaskSet {
-	if len(t.Settings) == 0 || t.Version < written || !t.Noted && target != TargetPaused {
-		return nil
-	}
-	return t
-}
+func (s Snapshot) Planned(name string) *TaskSet { return s.stored[name].planned(s.Targets[name]) }

@@ -86,6 +86,15 @@ type topicConnector struct {
 	incomplete bool // its last commit lacks tasks
 }
 
+// planned is [Snapshot.Planned] of a connector, nil for none, that has a target state.
+func (c *topicConnector) planned(target string) *TaskSet {
+	if c == nil || c.tasks == nil || c.incomplete || len(c.tasks.Settings) == 0 || c.tasks.Version < c.offset ||
+		!c.tasks.Noted && target != TargetPaused {
+		return nil
+	}
+	return c.tasks
+}
+
 // NewTopicState is that of an empty topic.
 func NewTopicState() *TopicState {
 	return &TopicState{connectors: map[string]*topicConnector{}, targets: map[string]string{},
@@ -263,34 +272,27 @@ func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (er
 	return err
 }
 
-// settings are those of a connector as they stand in the topic, nil for none.
-func (s *TopicState) settings(name string) map[string]string {
+// stored is a connector as it stands in the topic, without settings where there is none.
+func (s *TopicState) stored(name string) (c topicConnector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.connectors[name]; c != nil {
-		return c.settings
+	if found := s.connectors[name]; found != nil {
+		c = *found
 	}
-	return nil
+	return c
 }
 
 // Written is the offset at which the settings of a connector stand; ok is false where there is no such connector.
 func (s *TopicState) Written(name string) (offset int64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.connectors[name]; c != nil {
-		return c.offset, true
-	}
-	return 0, false
+	c := s.stored(name)
+	return c.offset, c.settings != nil
 }
 
 // Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.
 func (s *TopicState) Planned(name string) *TaskSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.connectors[name]; c != nil && c.tasks != nil && !c.incomplete {
-		return c.tasks.since(c.offset, s.targets[name])
-	}
-	return nil
+	return s.connectors[name].planned(s.targets[name])
 }
 
 // Rejoining is the generation whose members were asked last to join their group again.

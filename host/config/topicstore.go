@@ -223,7 +223,7 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		if !maps.Equal(settings, s.settings(name)) { // else its tasks would be planned and made again
+		if !maps.Equal(settings, s.stored(name).settings) { // else its tasks would be planned and made again
 			records = append(records, ConnectorRecord(name, settings))
 		}
 		records = append(records, s.disowned(name)...)
