@@ -417,7 +417,7 @@ func (c *clustered) key(ctx context.Context) error {
 }
 
 // planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
-func (c *clustered) planned(ctx context.Context, name string, p connect.Plan) error {
+func (c *clustered) planned(ctx context.Context, name string, p config.Layout) error {
 	now, err := c.host.now().herder.NowOf(name)
 	if err != nil {
 		return err

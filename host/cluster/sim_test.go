@@ -235,7 +235,7 @@ func (s *simulated) start(slot int) *simWorker {
 		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewDestinations(),
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
-		Planned: func(ctx context.Context, name string, p connect.Plan) error {
+		Planned: func(ctx context.Context, name string, p config.Layout) error {
 			p.Origin = "" // another one for each worker
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,

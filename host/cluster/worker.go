@@ -490,11 +490,11 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 	return all
 }
 
-// Planned takes how a connector shares its work out, and returns when the leader has it.
-func (w *Worker) Planned(ctx context.Context, name string, p connect.Plan) error {
+// Planned takes how a connector shares its work out by its present settings, and returns when the leader has it.
+func (w *Worker) Planned(ctx context.Context, name string, p config.Layout) error {
 	return w.Insist(ctx, func() error {
-		written, _ := w.o.Store.Written(name)
-		return w.AskLeader(ctx, TasksCall, name, config.Layout{Offset: written, Tasks: p.Tasks, Demand: p.Demand}, nil)
+		p.Offset, _ = w.o.Store.Written(name)
+		return w.AskLeader(ctx, TasksCall, name, p, nil)
 	})
 }
 

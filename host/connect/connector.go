@@ -264,8 +264,7 @@ func (c *connector) layOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	layout := p.tasks
-	for _, t := range c.lay(layout, Paused) {
+	for _, t := range c.lay(p.Tasks, Paused) {
 		c.enters(t.number, Paused)
 	}
 	return nil

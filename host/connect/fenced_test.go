@@ -33,7 +33,7 @@ type member struct {
 	*Herder
 	t         *testing.T
 	connector *config.Connector
-	plans     chan Plan
+	plans     chan config.Layout
 	lost      atomic.Bool // it is no member any more
 	changes   string      // an address that has the service's data change
 	mu        sync.Mutex
@@ -43,7 +43,7 @@ type member struct {
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
 	t.Helper()
-	m := &member{t: t, plans: make(chan Plan, 1)}
+	m := &member{t: t, plans: make(chan config.Layout, 1)}
 	own := &checktest.Bench{Checker: with.Checker}
 	own.Logger = own.Log.Logger(slog.LevelInfo)
 	m.bench = newBench(t, own)
@@ -55,7 +55,7 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
 	require.NoError(t, err)
 	t.Cleanup(o.Offsets.Close)
-	o.Planned = func(_ context.Context, _ string, p Plan) error { m.plans <- p; return nil }
+	o.Planned = func(_ context.Context, _ string, p config.Layout) error { m.plans <- p; return nil }
 	o.Lease = func(context.Context) error {
 		if m.lost.Load() {
 			return errors.New("unknown member")
@@ -98,7 +98,7 @@ func (m *member) await(state State, trace string) {
 }
 
 // planned has the member plan, and returns what the group makes of it.
-func (m *member) planned() (p Plan, set *config.TaskSet) {
+func (m *member) planned() (p config.Layout, set *config.TaskSet) {
 	require.NoError(m.t, m.Assign("c", Share{Plans: true}))
 	p = <-m.plans
 	return p, &config.TaskSet{Version: 5, Settings: p.Tasks, Demand: p.Demand}

@@ -42,9 +42,10 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
-	// Planned takes how a connector that the worker plans shares its work out, in a group: the tasks come back by
-	// [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector whole.
-	Planned func(ctx context.Context, connector string, p Plan) error
+	// Planned takes how a connector that the worker plans shares its work out, in a group, with no offset: the tasks
+	// come back by [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector
+	// whole.
+	Planned func(ctx context.Context, connector string, p config.Layout) error
 	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
 	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
 	// that has ended it answers by what it knows. nil: the worker is alone.

@@ -12,13 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plan is how a connector shares its work out among tasks.
-type Plan struct {
-	// Tasks are the settings of each, as the user wrote them: see [TaskInfo].
-	Tasks []map[string]string
-	config.Demand
-}
-
 // tasksOf are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
 // changed, it plans them: alone, what they claim is theirs from now on, and in a group Options.Planned gets them.
 func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
@@ -31,13 +24,12 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	case err != nil:
 		return nil, err
 	case share.Whole:
-		return p.tasks, c.o.claims.take(c.config.Name, p.claims)
+		return p.Tasks, c.o.claims.take(c.config.Name, p.Claims)
 	}
-	written := make([]map[string]string, len(p.tasks))
-	for number, settings := range p.tasks {
-		written[number] = c.taskWritten(c.given, settings)
+	plan := config.Layout{Demand: config.Demand{Claims: p.Claims}}
+	for _, settings := range p.Tasks {
+		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
 	}
-	plan := Plan{Tasks: written, Demand: config.Demand{Claims: p.claims}}
 	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
 	return nil, c.o.Planned(ctx, c.config.Name, plan)
 }
@@ -53,15 +45,9 @@ func (c *connector) settingsOf(set *config.TaskSet) [][]wit.Setting {
 	return layout
 }
 
-// planned is what the plugin makes of a configuration.
-type planned struct {
-	tasks  [][]wit.Setting
-	claims []string
-}
-
-// plan has the plugin share the work out among tasks; toRun: they are to run. A sink has as many tasks as it may have:
-// its group shares the partitions out.
-func (c *connector) plan(ctx context.Context, toRun bool) (p planned, err error) {
+// plan has the plugin share the work out among tasks; toRun: they are to run, so that all that they claim is among it.
+// A sink has as many tasks as it may have: its group shares the partitions out.
+func (c *connector) plan(ctx context.Context, toRun bool) (p wit.Layout, err error) {
 	most, err := c.most()
 	if err != nil {
 		return p, err
@@ -84,17 +70,14 @@ func (c *connector) plan(ctx context.Context, toRun bool) (p planned, err error)
 				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
 					config.MaxSinkTasks, most)}
 		}
-		return planned{tasks: slices.Repeat([][]wit.Setting{c.shownTo(binding.Current().Module())}, most)}, nil
+		return wit.Layout{Tasks: slices.Repeat([][]wit.Setting{c.shownTo(binding.Current().Module())}, most)}, nil
 	}
-	layout, err := c.layout(ctx, binding, most)
-	if err != nil || !toRun {
-		return planned{tasks: layout.Tasks}, err
+	p, err = c.layout(ctx, binding, most)
+	if err == nil && toRun {
+		err = c.supported(p.ExactlyOnce)
+		p.Claims = append(check.Claimed(c.config, c.class.component, p.Claims), c.claimed(p)...)
 	}
-	if err := c.supported(layout.ExactlyOnce); err != nil {
-		return p, err
-	}
-	claims := append(check.Claimed(c.config, c.class.component, layout.Claims), c.claimed(layout)...)
-	return planned{layout.Tasks, claims}, nil
+	return p, err
 }
 
 // most is how many tasks the connector may have.

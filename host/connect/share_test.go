@@ -229,9 +229,9 @@ func TestNoShare(t *testing.T) {
 // In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another life.
 func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
-	plans := make(chan Plan, 10)
+	plans := make(chan config.Layout, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(_ context.Context, name string, p Plan) error {
+		h.bench.options.Planned = func(_ context.Context, name string, p config.Layout) error {
 			plans <- p
 			return nil
 		}
@@ -281,7 +281,7 @@ func TestPlanOfAGroup(t *testing.T) {
 // stopped and goes on, say, whose tasks are planned once more.
 func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
 	h := newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(context.Context, string, Plan) error { return nil }
+		h.bench.options.Planned = func(context.Context, string, config.Layout) error { return nil }
 	})
 	c := h.named("a")
 	h.Put(c, nil)
