@@ -43,9 +43,8 @@ type clustered struct {
 	destinations *transport.Destinations
 	// given are the connectors of the worker's files as they were read at its start.
 	given []*config.Connector
-	// lockouts are what the workers know together of refused logons; permits are given by the one that leads.
+	// lockouts are what the workers know together of refused logons.
 	lockouts *cluster.Lockouts
-	permits  *cluster.Permits
 	store    *config.TopicStore
 	fences   *cluster.Fences
 
@@ -104,8 +103,8 @@ func newClustered(h *Host) (*clustered, error) {
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
 		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
-	c.permits, c.fences = cluster.NewPermits(c.store, c.Members), cluster.NewFences(c.store, w.Text("group.id"))
-	c.handle(cluster.LockoutsCall, c.permits.Answer)
+	c.fences = cluster.NewFences(c.store, w.Text("group.id"))
+	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
 	c.handle(cluster.TasksCall, c.Take)
 	c.handle(fenceCall, c.fenceAsLeader)
 	c.handle(notifiedCall, c.notified)
@@ -478,14 +477,8 @@ func targetOf(name string) connect.TargetState {
 	return connect.Running
 }
 
-// brought takes that the herder has the connectors of a snapshot.
+// brought takes that the herder has the connectors of a snapshot, and gives them its target states.
 func (c *clustered) brought(s config.Snapshot, herder *connect.Herder) {
-	c.aim(s, herder)
-	c.Brought(s)
-}
-
-// aim gives connectors the target states of a snapshot.
-func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 	c.mu.Lock()
 	before := c.targets
 	c.targets = s.Targets
@@ -495,6 +488,7 @@ func (c *clustered) aim(s config.Snapshot, herder *connect.Herder) {
 			_ = steer(herder, k.Name, now)
 		}
 	}
+	c.Brought(s)
 }
 
 // run is a member of the group until ctx ends, and hands over then what it runs, see [cluster.Worker.Leave]. The error
