@@ -267,6 +267,9 @@ func (x *exchange) handed(ctx context.Context, to, query string, data []byte) (*
 		}
 	}
 	r.Header.Set("Accept", "application/json")
+	if x.masks() {
+		r.Header.Set(maskedHeader, "true")
+	}
 	return r, nil
 }
 

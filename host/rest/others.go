@@ -79,10 +79,20 @@ func Restricted(ctx context.Context) string {
 	return why
 }
 
+// maskedHeader has a request see no passwords, as the worker that hands it on would show none: that worker's Host,
+// certificate and settings say nothing of the one who asked. It needs no signature, since it only takes away.
+const maskedHeader = "X-Culvert-Masked"
+
+// masks tells whether this request sees no passwords: the worker says so, the request's Host wants it, or the worker
+// that has handed it on.
+func (x *exchange) masks() bool {
+	return x.masked || Restricted(x.r.Context()) != "" || x.r.Header.Get(maskedHeader) != ""
+}
+
 // shown is a configuration as this request sees it: as it was written, references and all, since tools such as
-// Terraform's provider compare it; or with passwords masked, where the worker says so, or the request's Host wants it.
+// Terraform's provider compare it; or with passwords masked.
 func (x *exchange) shown(settings map[string]string) map[string]string {
-	if !x.masked && Restricted(x.r.Context()) == "" {
+	if !x.masks() {
 		return settings
 	}
 	if x.passwords == nil {

@@ -1,14 +1,17 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -63,12 +66,53 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	if status, _ := asked(t, anybody, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
+	// Where another worker answers, it shows no more than the one that was asked would.
+	moving := &mover{standIn{connectors: map[string]*standInConnector{"a": {
+		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
+	seated := func(o Options, leader string) (s *Server, url string) {
+		own := &seat{leads: leader}
+		o.Listeners, o.Cluster = []string{"http://:0"}, own
+		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		url = "http://127.0.0.1:" + port
+		own.set(func(s *seat) {
+			s.own, s.leads = url, cmp.Or(leader, url)
+			s.members = []GroupMember{{WorkerID: "w", URL: url}}
+		})
+		return s, url
+	}
+	_, leader := seated(Options{}, "")
+	_, second := seated(Options{}, leader) // which was the leader when it was asked
+	for _, leads := range []string{leader, second} {
+		follower, _ := seated(Options{}, leads)
+		masked, _ := seated(Options{Masked: true}, leads)
+		for _, c := range []struct {
+			s     *Server
+			host  string
+			shown bool
+		}{{follower, "connect", true}, {follower, "evil.example", false}, {masked, "connect", false}} {
+			status, body := asked(t, c.s, "GET /connectors?expand=info&expand=motion", c.host)
+			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
+				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown, status,
+					body)
+			}
+		}
+	}
 	for i := range 3 * maxWarned {
 		asked(t, anybody, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
 		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
 	}
+}
+
+// mover shows how far its connectors are.
+type mover struct{ standIn }
+
+func (m *mover) Herder() Herder { return m }
+
+func (m *mover) FiguresOf(name string) (connect.Figures, error) {
+	return connect.Figures{Name: name}, nil
 }
 
 // The names of this machine are its own and the one that the resolver completes it to.
