@@ -165,23 +165,7 @@ func (h *Host) rebalances() cluster.Rebalances {
 }
 
 // URL implements [rest.Cluster].
-func (c *clustered) URL() string {
-	return c.scheme() + "://" + c.host.workerID()
-}
-
-// scheme is that by which other workers reach this one (RestServer.determineAdvertisedProtocol).
-func (c *clustered) scheme() string {
-	w := c.host.in.Worker
-	if given := strings.ToLower(w.Text("rest.advertised.listener")); given != "" {
-		return given
-	}
-	listeners := w.List("listeners")
-	plain := func(l string) bool { return strings.HasPrefix(strings.ToLower(l), "http://") }
-	if len(listeners) > 0 && !slices.ContainsFunc(listeners, plain) {
-		return "https"
-	}
-	return "http"
-}
+func (c *clustered) URL() string { return c.host.advertised() }
 
 // Drain implements [rest.Cluster].
 func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }

@@ -3,13 +3,17 @@ package host
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/rest"
 )
@@ -79,6 +83,47 @@ func TestInGroup(t *testing.T) {
 		{Config{}, append([]string{"bootstrap.servers=embedded"}, distributed[1:]...), false},
 	} {
 		assert.Equal(t, c.want, c.config.inGroup(worker(c.lines...)), c)
+	}
+}
+
+// Others reach a worker at its listener of the advertised protocol, whichever stands first, and at none for /admin
+// alone (Kafka Connect: RestServer.advertisedUrl).
+func TestAdvertisedURL(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "server.pem")
+	require.NoError(t, os.WriteFile(store, certtest.Issue(t, "server", nil, nil).KeyPEM(t), 0o600))
+	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
+	for _, c := range []struct {
+		listeners, more string
+		want            string // with PORTn for that of a listener
+	}{
+		{plain, "", "http://127.0.0.1:PORT0"},
+		{secure, "", "https://127.0.0.1:PORT0"},
+		{plain + "," + secure, "", "http://127.0.0.1:PORT0"},
+		{secure + "," + plain, "", "http://127.0.0.1:PORT1"},
+		{plain + "," + secure, "rest.advertised.listener=HTTPS", "https://127.0.0.1:PORT1"},
+		{secure + "," + plain, "rest.advertised.listener=https", "https://127.0.0.1:PORT0"},
+		{secure + "," + plain, "admin.listeners=http://127.0.0.1:0", "http://127.0.0.1:PORT1"},
+		{secure, "admin.listeners=http://127.0.0.1:0", "https://127.0.0.1:PORT0"},
+		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.host.name=a.example",
+			"https://a.example:PORT1"},
+		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.port=8443", "https://127.0.0.1:8443"},
+		{"", "rest.advertised.host.name=a.example", "http://a.example:8083"},
+	} {
+		entries, _ := config.Read("w.properties", []byte("bootstrap.servers=b:9092\nlisteners="+c.listeners+
+			"\nlisteners.https.ssl.keystore.location="+store+"\n"+c.more))
+		w, problems := config.NewWorker("w.properties", entries, nil, nil)
+		require.NoError(t, problems.Err())
+		h := &Host{log: slog.New(slog.DiscardHandler), in: &config.Installation{Worker: w}, running: &running{}}
+		require.NoError(t, h.listen())
+		want := c.want
+		for n, address := range h.addresses() {
+			_, port, _ := net.SplitHostPort(address)
+			want = strings.ReplaceAll(want, fmt.Sprint("PORT", n), port)
+		}
+		assert.Equal(t, want, (&clustered{host: h}).URL(), c)
+		_, id, _ := strings.Cut(want, "://")
+		assert.Equal(t, id, h.workerID(), c)
+		h.hangUp()
 	}
 }
 

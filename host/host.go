@@ -733,7 +733,8 @@ func (h *Host) listen() error {
 func restOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
 		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
-		AdvertisedHost: w.Text("rest.advertised.host.name"), Masked: w.Boolean("rest.config.masked"),
+		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
+		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
 		ReadOnly: w.Boolean("rest.read.only"), Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
@@ -769,25 +770,19 @@ func local(address string) string {
 	return address
 }
 
-// workerID is host:port of REST, as others reach it.
+// advertised is the URL of REST, as others reach it.
+func (h *Host) advertised() string {
+	if server := h.now().rest; server != nil {
+		return server.Advertised()
+	}
+	o := restOptions(h.in.Worker)
+	return o.Advertised(nil)
+}
+
+// workerID is host:port of that.
 func (h *Host) workerID() string {
-	host, port := h.in.Worker.Text("rest.advertised.host.name"), h.in.Worker.Text("rest.advertised.port")
-	if addresses := h.addresses(); len(addresses) > 0 {
-		listens, at, _ := net.SplitHostPort(addresses[0])
-		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
-			host = listens
-		}
-		if port == "" {
-			port = at
-		}
-	}
-	if host == "" {
-		host, _ = os.Hostname()
-	}
-	if port == "" {
-		port = "8083"
-	}
-	return net.JoinHostPort(host, port)
+	_, id, _ := strings.Cut(h.advertised(), "://")
+	return id
 }
 
 // addresses are host:port of REST's listeners, once Run has opened them.

@@ -61,9 +61,10 @@ var generalSettings = []wit.SettingSpec{
 		"passwords masked and changes nothing."),
 	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows "+Mask+" for values of "+
 		"password settings; false: configurations as they are written, as Kafka Connect does."),
-	declared("rest.advertised.host.name", wit.KindText, "",
-		"Host under which others reach this worker, for worker_id."),
-	declared("rest.advertised.port", wit.KindInt, "", "Port under which others reach this worker, for worker_id."),
+	declared("rest.advertised.host.name", wit.KindText, "", "Host by which the workers of the group reach this one, and "+
+		"users know it (worker_id); that of its listener unless given, or else the machine's name."),
+	declared("rest.advertised.port", wit.KindInt, "", "Port by which the workers of the group reach this one, and users "+
+		"know it (worker_id); that of its first listener of the advertised protocol unless given."),
 	declared(AutoRestart, wit.KindBoolean, "true", "For connectors that do not say: whether tasks that failed by what "+
 		"may pass go on by themselves."),
 	declared("unknown.settings", wit.KindText, "error",

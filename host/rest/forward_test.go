@@ -615,48 +615,50 @@ func TestForwardingByHTTPS(t *testing.T) {
 	stranger := certtest.Issue(t, "stranger", nil, nil)
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
 	asks := stores(t, one, authority)
+	type way struct {
+		listeners []string
+		listener  string // rest.advertised.listener
+		host      string // rest.advertised.host.name
+	}
+	onlyPlain, onlySecure := way{listeners: []string{plain}}, way{listeners: []string{secure}}
+	dual := func(advertised string) way { return way{[]string{plain, secure}, advertised, ""} }
 	for name, c := range map[string]struct {
-		follower, leader []string // listeners; the last one is advertised
+		follower, leader way
 		asks, has        map[string]string
 		want             string // "": it is answered
 	}{
 		// of Kafka Connect's RestForwardingIntegrationTest
-		"testRestForwardNoSsl":             {[]string{plain}, []string{plain}, nil, nil, ""},
-		"testRestForwardNoSslDualListener": {[]string{secure, plain}, []string{secure, plain}, asks, asks, ""},
-		"testRestForwardLeaderSsl":         {[]string{secure, plain}, []string{plain, secure}, asks, asks, ""},
-		"testRestForwardFollowerSsl":       {[]string{plain, secure}, []string{secure, plain}, asks, asks, ""},
-		"testRestForwardSslDualListener":   {[]string{plain, secure}, []string{plain, secure}, asks, asks, ""},
-		"testRestForwardSsl":               {[]string{secure}, []string{secure}, asks, asks, ""},
+		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
+		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), asks, asks, ""},
+		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), asks, asks, ""},
+		"testRestForwardFollowerSsl":       {dual("https"), dual("http"), asks, asks, ""},
+		"testRestForwardSslDualListener":   {dual("https"), dual("https"), asks, asks, ""},
+		"testRestForwardSsl":               {onlySecure, onlySecure, asks, asks, ""},
 
-		"shows its certificate": {[]string{plain}, []string{secure}, asks, stores(t, one, authority, "ssl.client.auth",
+		"shows its certificate": {onlyPlain, onlySecure, asks, stores(t, one, authority, "ssl.client.auth",
 			"required"), ""},
-		"by name": {[]string{plain}, []string{"https://localhost:0"}, asks, asks, ""},
-		"has none to show": {[]string{plain}, []string{secure}, map[string]string{
+		"https first": {onlyPlain, way{[]string{secure, plain}, "", ""}, asks, asks, ""},
+		"by name":     {onlyPlain, way{[]string{secure}, "", "localhost"}, asks, asks, ""},
+		"has none to show": {onlyPlain, onlySecure, map[string]string{
 			"ssl.truststore.location": asks["ssl.truststore.location"]}, stores(t, one, authority, "ssl.client.auth",
 			"required"), "certificate required"},
-		"is a stranger":    {[]string{plain}, []string{secure}, asks, stores(t, stranger, authority), "certificate"},
-		"trusts none":      {[]string{plain}, []string{secure}, nil, asks, "certificate"},
-		"is somebody else": {[]string{plain}, []string{secure}, asks, stores(t, elsewhere, authority), "certificate"},
-		"may be anybody": {[]string{plain}, []string{secure}, stores(t, one, authority,
+		"is a stranger":    {onlyPlain, onlySecure, asks, stores(t, stranger, authority), "certificate"},
+		"trusts none":      {onlyPlain, onlySecure, nil, asks, "certificate"},
+		"is somebody else": {onlyPlain, onlySecure, asks, stores(t, elsewhere, authority), "certificate"},
+		"may be anybody": {onlyPlain, onlySecure, stores(t, one, authority,
 			"ssl.endpoint.identification.algorithm", ""), stores(t, elsewhere, authority), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			worker := &standIn{connectors: map[string]*standInConnector{}}
 			leads, follows := &seat{}, &seat{}
-			last := func(s *Server, listeners []string) string {
-				url := s.URLs()[len(listeners)-1]
-				_, port, _ := net.SplitHostPort(s.Addresses()[len(listeners)-1])
-				if strings.Contains(listeners[len(listeners)-1], "localhost") {
-					return "https://localhost:" + port
-				}
-				return url
-			}
 			log := slog.New(slog.DiscardHandler)
-			leader := opened(t, Options{Listeners: c.leader, TLS: c.has, Cluster: leads}, log, worker)
-			at := last(leader, c.leader)
+			options := func(w way, stores map[string]string, cluster Cluster) Options {
+				return Options{Listeners: w.listeners, AdvertisedListener: w.listener, AdvertisedHost: w.host,
+					TLS: stores, Cluster: cluster}
+			}
+			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
 			leads.set(func(s *seat) { s.own, s.leads = at, at })
-			follower := opened(t, Options{Listeners: c.follower, TLS: c.asks, Cluster: follows}, log, &standIn{})
-			own := last(follower, c.follower)
+			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
 			follows.set(func(s *seat) { s.own, s.leads = own, at })
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {

@@ -1,6 +1,12 @@
 package rest
 
 import (
+	"cmp"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -17,8 +23,9 @@ type Options struct {
 	// interface. Without any, Host is checked on loopback listeners alone, and on others a name that is neither this
 	// machine's nor of a network of its own sees no passwords and changes nothing while there are no Users.
 	AllowedHosts []string
-	// AdvertisedHost is the name by which others reach this worker, "" where it is not known.
-	AdvertisedHost string
+	// AdvertisedHost, AdvertisedPort and AdvertisedListener, which is http or https, are how others reach this worker;
+	// "" for what its listeners say.
+	AdvertisedHost, AdvertisedPort, AdvertisedListener string
 	// Masked has configurations shown without passwords.
 	Masked bool
 	// Users is a file of those who may use REST, "" for everybody.
@@ -34,6 +41,32 @@ type Options struct {
 	// what they ask of each other; nil without a Cluster.
 	Cluster Cluster
 	Session *Session
+}
+
+// Advertised is the URL by which others reach a worker (RestServer.advertisedUrl): that of its first listener of the
+// advertised scheme, which is http unless all take https. at are the URLs where it listens, none where it does not.
+func (o *Options) Advertised(at []string) string {
+	first := func(scheme string) int {
+		return slices.IndexFunc(at, func(l string) bool { return strings.HasPrefix(l, scheme+"://") })
+	}
+	scheme := strings.ToLower(o.AdvertisedListener)
+	if scheme == "" && len(at) > 0 && first("http") < 0 {
+		scheme = "https"
+	}
+	scheme = cmp.Or(scheme, "http")
+	host, port := o.AdvertisedHost, o.AdvertisedPort
+	if n := max(first(scheme), 0); n < len(at) {
+		_, address, _ := strings.Cut(at[n], "://")
+		listens, its, _ := net.SplitHostPort(address)
+		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
+			host = listens
+		}
+		port = cmp.Or(port, its)
+	}
+	if host == "" {
+		host, _ = os.Hostname()
+	}
+	return scheme + "://" + net.JoinHostPort(host, cmp.Or(port, "8083"))
 }
 
 func invalid(name, value, why string) error {

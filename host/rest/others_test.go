@@ -93,8 +93,8 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		}{{follower, "connect", true}, {follower, "evil.example", false}, {masked, "connect", false}} {
 			status, body := asked(t, c.s, "GET /connectors?expand=info&expand=motion", c.host)
 			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
-				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown, status,
-					body)
+				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,
+					status, body)
 			}
 		}
 	}

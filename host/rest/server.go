@@ -225,6 +225,9 @@ func (s *Server) URLs() (urls []string) {
 	return urls
 }
 
+// Advertised is the URL by which others reach this worker; listeners of /admin alone do not count.
+func (s *Server) Advertised() string { return s.options.Advertised(s.URLs()[:len(s.Addresses())]) }
+
 // Close stops listening at once.
 func (s *Server) Close() error {
 	err := s.http.Close()
