@@ -61,17 +61,26 @@ func (g herding) Status(name string) (connect.Status, error) {
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{},
 		Connector: connect.ConnectorStatus{State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
 			Version: said.Version, File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
-	if shown.Connector.WorkerID == g.of.host.workerID() {
+	here := g.of.host.workerID()
+	if shown.Connector.WorkerID == here {
 		shown.Connector.Plugin, shown.Connector.Restarts = own.Connector.Plugin, own.Connector.Restarts
 	}
 	for _, t := range g.of.status.Tasks(name) {
-		one := connect.TaskStatus{ID: t.Task, State: t.State, WorkerID: t.WorkerID, Trace: t.Trace, Version: t.Version}
-		if at := slices.IndexFunc(own.Tasks, func(o connect.TaskStatus) bool { return o.ID == t.Task }); at >= 0 {
-			one.Restarts, one.Plugin, one.Plugins = own.Tasks[at].Restarts, own.Tasks[at].Plugin, own.Tasks[at].Plugins
-		}
-		shown.Tasks = append(shown.Tasks, one)
+		shown.Tasks = append(shown.Tasks, taskOf(t, here, own.Tasks))
 	}
 	return shown, nil
+}
+
+// taskOf is what the status topic says of a task, with what this worker knows itself where it runs there: of one that
+// ran here before it knows something, too.
+func taskOf(said cluster.Status, here string, own []connect.TaskStatus) connect.TaskStatus {
+	shown := connect.TaskStatus{ID: said.Task, State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
+		Version: said.Version}
+	at := slices.IndexFunc(own, func(o connect.TaskStatus) bool { return o.ID == said.Task })
+	if at >= 0 && said.WorkerID == here {
+		shown.Restarts, shown.Plugin, shown.Plugins = own[at].Restarts, own[at].Plugin, own[at].Plugins
+	}
+	return shown
 }
 
 // Topics implements [rest.Herder].
