@@ -16,7 +16,7 @@ import (
 )
 
 // What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under
-// way together so many bytes are held.
+// way together so many bytes are held, with what other workers answer for them.
 const (
 	bodyBytes   = 1 << 20
 	maxBodies   = 32 << 20
@@ -50,8 +50,8 @@ func (x *exchange) body(into any) bool {
 
 // content reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
 func (x *exchange) content(most int64) (data []byte, ok bool) {
-	var err error
-	data, x.release, err = x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, most), maxBodies)
+	data, release, err := x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, most), maxBodies)
+	x.releases = append(x.releases, release)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, inbound.ErrFull):

@@ -22,11 +22,17 @@ type exchange struct {
 	r *http.Request
 	// route is what the request is for; nil while it is not known, and for calls of other workers.
 	route *route
-	// release gives back the room of the body when the request is answered, since what is made of a body is held until
-	// then; nil without a body.
-	release func()
+	// releases give back the room of bodies when the request is answered, since what is made of a body is held until
+	// then: of its own, and of other workers' answers.
+	releases []func()
 	// passwords tells which settings are, once it was asked for.
 	passwords func(setting string) bool
+}
+
+func (x *exchange) release() {
+	for _, release := range x.releases {
+		release()
+	}
 }
 
 type failure struct {

@@ -33,11 +33,7 @@ func (s serving) handler(has func(path string) bool) http.Handler {
 		}
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
 			x := exchange{w: rw, r: r, serving: s}
-			defer func() {
-				if x.release != nil {
-					x.release()
-				}
-			}()
+			defer x.release()
 			x.dispatch(rs)
 		})
 	}

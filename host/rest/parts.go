@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -18,19 +17,16 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-const (
-	// partWithin is how long another worker may take to answer for what it runs.
-	partWithin = 2 * time.Second
-	// maxPart is how many bytes such an answer may have.
-	maxPart = 32 << 20
-)
+// partWithin is how long another worker may take to answer for what it runs.
+const partWithin = 2 * time.Second
 
 // part is what another worker has answered for what it runs itself, or an error that names it.
 type part struct {
-	worker string // its id
-	status int
-	body   []byte
-	err    error
+	worker  string // its id
+	status  int
+	body    []byte
+	release func() // gives the room of the body back; nil without one
+	err     error
 }
 
 // gathers tells whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
@@ -40,9 +36,9 @@ func (x *exchange) gathers() bool {
 }
 
 // parts has all other workers of the group answer the request, each for what it runs itself, with one of some statuses;
-// none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it: it needs no
-// rights that the user has not.
-func (x *exchange) parts(expected ...int) ([]part, error) {
+// none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it, with
+// another query: it needs no rights that the user has not.
+func (x *exchange) parts(query string, expected ...int) ([]part, error) {
 	if x.cluster == nil || x.flag("own") {
 		return nil, nil
 	}
@@ -58,7 +54,7 @@ func (x *exchange) parts(expected ...int) ([]part, error) {
 	for i, m := range others {
 		asking.Go(func() {
 			err := guard.Do(nil, "asking worker "+m.WorkerID, func() error {
-				return x.part(ctx, m.URL, &all[i], expected)
+				return x.part(ctx, m.URL, query, &all[i], expected)
 			})
 			if all[i].worker = m.WorkerID; err != nil {
 				all[i].err = errors.New("worker " + m.WorkerID + ": " + x.worker.Strike(err.Error()))
@@ -66,15 +62,20 @@ func (x *exchange) parts(expected ...int) ([]part, error) {
 		})
 	}
 	asking.Wait()
+	for _, p := range all {
+		if p.release != nil {
+			x.releases = append(x.releases, p.release)
+		}
+	}
 	return all, nil
 }
 
-func (x *exchange) part(ctx context.Context, to string, p *part, expected []int) error {
+func (x *exchange) part(ctx context.Context, to, query string, p *part, expected []int) error {
 	to, err := workerURL(to)
 	if err != nil {
 		return err
 	}
-	r, err := x.handed(ctx, to, "own=true&"+x.r.URL.RawQuery, nil) // the first one counts
+	r, err := x.handed(ctx, to, "own=true&"+query, nil)
 	if err != nil {
 		return err
 	}
@@ -84,12 +85,10 @@ func (x *exchange) part(ctx context.Context, to string, p *part, expected []int)
 	}
 	defer answer.Body.Close()
 	p.status = answer.StatusCode
-	p.body, err = io.ReadAll(io.LimitReader(answer.Body, maxPart+1))
+	p.body, p.release, err = x.bodies.Read(answer.Body, maxBodies)
 	switch {
 	case err != nil:
 		return err
-	case len(p.body) > maxPart:
-		return fmt.Errorf("expected an answer of at most %d bytes, found more", maxPart)
 	case !slices.Contains(expected, p.status) || !json.Valid(p.body):
 		return fmt.Errorf("expected status %d with JSON, found %d %.300s", expected[0], p.status, p.body)
 	}
@@ -106,7 +105,7 @@ type motions struct {
 
 // motions asks for them; nil for a worker that is to answer for its own tasks alone.
 func (x *exchange) motions() (*motions, error) {
-	parts, err := x.parts(http.StatusOK)
+	parts, err := x.parts("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
 	if parts == nil || err != nil {
 		return nil, err
 	}
@@ -176,7 +175,7 @@ func (x *exchange) motion() {
 
 // snapshotElsewhere has the worker note a snapshot that runs the feed's task, where this one does not; unknown says so.
 func (x *exchange) snapshotElsewhere(unknown error) {
-	parts, err := x.parts(http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
+	parts, err := x.parts("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
 	if parts == nil && err != nil {
 		x.failed(err)
 		return

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,8 +170,8 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 			`found 403 {\"error_code\":403,\"message\":\"not you\"}`},
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 			"expected status 200 with JSON, found 200 <html>"},
-		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxPart+1)) },
-			"expected an answer of at most 33554432 bytes, found more"},
+		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBodies)) },
+			"there is no room for the body next to those of other requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,6 +198,35 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 				t.Errorf("expected a snapshot that may be noted nowhere to be an error, found %d %s", status, body)
 			}
 		})
+	}
+}
+
+// What workers answer counts as bodies of requests do, until the request is answered that they were asked for.
+func TestFiguresOfAGroupAreBounded(t *testing.T) {
+	t.Parallel()
+	pad := strings.Repeat(" ", maxBodies*3/8) // two of them together are too much
+	var mu sync.Mutex
+	large := map[int]bool{0: true, 2: true}
+	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		pads := large[n] && r.URL.Query().Get("own") == "true"
+		if pads {
+			_, _ = io.WriteString(w, "{}"+pad)
+		}
+		return pads
+	})
+	const full = "there is no room for the body next to those of other requests"
+	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
+	if !strings.Contains(body, full) {
+		t.Errorf("expected room for one answer alone, found %s", body)
+	}
+	mu.Lock()
+	large = map[int]bool{2: true}
+	mu.Unlock()
+	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
+	if strings.Contains(body, full) || !strings.Contains(body, `"rows":10`) {
+		t.Errorf("expected room for it again, found %s", body)
 	}
 }
 
