@@ -44,11 +44,11 @@ var ErrAlone = errors.New("expected another worker of the group that takes over 
 	"hands nothing over, and goes on")
 
 // Drain implements rest.Cluster. It hands over what the worker runs, and returns when the group has formed a generation
-// after that, or with ctx's error. From then on the worker is a member that is given nothing, until it ends. The error
+// with that, or with ctx's error. From then on the worker is a member that is given nothing, until it ends. The error
 // is [ErrAlone] where no other worker is to stay in the group; where the others drain at the same time it may come when
 // tasks have been stopped, and then they go on.
 func (w *Worker) Drain(ctx context.Context) error {
-	if _, alone := w.placed(); alone {
+	if _, _, alone := w.placed(); alone {
 		return ErrAlone
 	}
 	if w.group.Load() == nil {
@@ -62,11 +62,11 @@ func (w *Worker) Drain(ctx context.Context) error {
 			return err
 		}
 	}
-	before, _ := w.placed()
+	before, _, _ := w.placed()
 	w.Rejoin("this worker has let go of what it ran")
 	for {
-		switch at, alone := w.placed(); {
-		case at <= before:
+		switch at, held, alone := w.placed(); {
+		case at <= before, held: // a join that was under way gives nothing of it to others
 		case alone && w.become(stays, drains):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrAlone
@@ -82,11 +82,12 @@ func (w *Worker) Drain(ctx context.Context) error {
 // lookAtHolds is how often is looked whether tasks have ended.
 const lookAtHolds = 10 * time.Millisecond
 
-// placed is the last generation that the worker was given something in, and whether nobody else stays in it.
-func (w *Worker) placed() (generation int32, alone bool) {
+// placed is the last generation that the worker was given something in, whether it had something when it joined that,
+// and whether nobody else stays in it.
+func (w *Worker) placed() (generation int32, held, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.generation, w.assignment.Alone
+	return w.generation, len(w.heard) > 0, w.assignment.Alone
 }
 
 // Leave ends the worker's membership. It waits for tasks to end for as long as ctx lasts. A static member is to come

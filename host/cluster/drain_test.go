@@ -3,9 +3,11 @@ package cluster
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -65,6 +67,48 @@ func TestStay(t *testing.T) {
 	}
 	assert.Equal(t, []bool{false, true, true, false},
 		[]bool{stays.leaving(), drains.leaving(), leaves.leaving(), rests.leaving()})
+}
+
+// A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
+// that it had it still, and the generation after that join gives it to nobody.
+func TestDrainedWhenItsGroupKnows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, err := kgo.NewClient()
+		require.NoError(t, err)
+		defer client.Close()
+		w := stopping(t, nil)
+		w.o.Taken, w.o.Bound = func() map[string]int { return nil }, func(map[Key]Share) {}
+		w.o.Logger = slog.New(slog.DiscardHandler)
+		w.group.Store(&Group{client: client, life: t.Context()})
+		joins := func(held ...Held) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.said = held
+		}
+		begins := func(generation int32, target ...Held) {
+			b, err := Assignment{Target: target}.Encode()
+			require.NoError(t, err)
+			w.begins(generation, true, b)
+		}
+		c := Held{Connector: KeyOf("c"), Units: Bits{1}}
+		begins(1, c)
+		drained := make(chan error, 1)
+		go func() { drained <- w.Drain(t.Context()) }()
+		time.Sleep(time.Second)
+		joins(c)
+		begins(2)
+		joins(c) // it has not let go of it yet
+		time.Sleep(time.Second)
+		begins(3)
+		time.Sleep(time.Second)
+		assert.Equal(t, 0, len(drained), "the others wait")
+		joins()
+		time.Sleep(time.Second)
+		assert.Equal(t, 0, len(drained), "they join")
+		begins(4)
+		require.NoError(t, <-drained)
+	})
 }
 
 // Rebalances are counted from when a member's metadata is given out, tries again included.

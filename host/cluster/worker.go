@@ -99,8 +99,10 @@ type Worker struct {
 type membership struct {
 	// said is what it had when it joined last, which is what the leader knows of.
 	said []Held
-	// generation and assignment are the last that the group has given, assigned where they count still.
+	// generation and assignment are the last that the group has given, assigned where they count still. heard is what
+	// it said for them.
 	generation int32
+	heard      []Held
 	assignment Assignment
 	assigned   bool
 	leading    bool
@@ -289,6 +291,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	}
 	w.mu.Lock()
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	w.heard = w.said
 	w.mu.Unlock()
 	ended := within(w.holds(), a, 1)
 	w.mu.Lock()
