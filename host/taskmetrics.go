@@ -296,8 +296,13 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
 	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
 		"How many commits of offsets failed in the last minute, from 0 to 1.",
 		func(t metered) float64 { return t.Measures.Recent.Badly }),
-	gauge("culvert_task_caught_up", "1 while a task has nothing left to do, else 0.",
-		func(t metered) float64 { return oneIf(t.CaughtUp) }),
+	labelled(prometheus.GaugeValue, "culvert_task_caught_up", "1 while a task has nothing left to do, else 0. It is there "+
+		"for RUNNING tasks alone: more workers would not help others.", nil,
+		func(t metered, value func(float64, ...string)) {
+			if t.State == connect.Running {
+				value(oneIf(t.CaughtUp))
+			}
+		}),
 },
 	summed("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
 		func(m *task.Tallied) task.Summary { return m.CommitTime }),

@@ -70,6 +70,11 @@ func TestTaskFigures(t *testing.T) {
 			Tasks: []connect.TaskFigures{{State: connect.Paused,
 				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Faults: 4, Partitions: 14,
 					Batches: 10, Requests: 11, Again: 12, Uncertain: 13}}}})
+	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
+		if _, there := all["culvert_task_caught_up "+task]; there {
+			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)
+		}
+	}
 	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
 		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
 			t.Errorf("%s: expected an age of an hour, found %v", figure, age)

@@ -86,10 +86,19 @@ func TestKubernetesGroup(t *testing.T) {
 	}
 	readme := readFile(t, "../../examples/kubernetes/README.md")
 	metric := scaler.at(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
-	series := regexp.MustCompile(`seriesQuery: (\w+)`).FindStringSubmatch(readme)
-	if !strings.Contains(readme, "name: {as: "+metric+"}") || series == nil ||
-		!strings.Contains(readFile(t, "reference/metrics.md"), "`"+series[1]+"`") {
-		t.Errorf("expected a rule of the README for %s of a figure that there is, found %v", metric, series)
+	rule, figures := regexp.MustCompile(`(?s)seriesQuery: (\w+).*?metricsQuery: >-(.*?)`+"```").FindStringSubmatch(readme),
+		readFile(t, "reference/metrics.md")
+	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
+		t.Fatalf("expected a rule of the README for %s, found %v", metric, rule)
+	}
+	// It counts tasks that can work and have work left: others say nothing, which is no work.
+	if query := strings.Join(strings.Fields(rule[2]), " "); query != "sum by (<<.GroupBy>>) "+
+		"(1 - <<.Series>>{<<.LabelMatchers>>}) or sum by (<<.GroupBy>>) "+
+		"(0 * kafka_connect_worker_task_count{<<.LabelMatchers>>})" ||
+		!strings.Contains(figures, "`"+rule[1]+"` | gauge | `connector`, `task` | 1 while a task has nothing left to do, "+
+			"else 0. It is there for RUNNING tasks alone") ||
+		!strings.Contains(figures, "`kafka_connect_worker_task_count` | gauge |  | ") {
+		t.Errorf("expected figures that mean what the rule takes them for, found %s of %s", query, rule[1])
 	}
 
 	container := object(set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any))

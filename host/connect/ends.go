@@ -249,15 +249,21 @@ func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing
 // lagEvery is how often the lag is looked at.
 const lagEvery = time.Second
 
-// measure keeps the number of records between what is committed and the ends of the topics, until ctx ends. Where it is
-// known first and the task is idle, it says that there is nothing to write, if that is so.
-func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool) {
+// backlog is how many records lie between what is committed and the ends of the topics: for the whole group, and in the
+// task's own partitions, -1 before that is known.
+type backlog struct{ group, own atomic.Int64 }
+
+// measure keeps the backlog of a task, which has some partitions, until ctx ends. Where it is known first and the task
+// is idle, it says that there is nothing to write, if that is so.
+func (e *ends) measure(ctx context.Context, b *backlog, has func(topic string, partition int32) bool,
+	idle func() bool) {
 	unknown, known := "", false // why the lag is not known, which is said once; whether it ever was
 	for pause.For(ctx, lagEvery) == nil {
-		n, err := e.lag(ctx)
+		group, own, err := e.lag(ctx, has)
 		switch {
 		case err == nil:
-			lag.Store(n)
+			b.group.Store(group)
+			b.own.Store(own)
 			if !known && idle() {
 				if at, _, err := e.find(ctx); err == nil {
 					_ = e.nothing(ctx, at) // it is only said
@@ -271,19 +277,22 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool)
 	}
 }
 
-func (e *ends) lag(ctx context.Context) (n int64, err error) {
+func (e *ends) lag(ctx context.Context, has func(topic string, partition int32) bool) (group, own int64, err error) {
 	at, _, err := e.find(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	from, _, err := e.standing(ctx, at)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for topic, partitions := range at {
 		for partition, end := range partitions {
-			n += max(0, end-from[topic][partition])
+			n := max(0, end-from[topic][partition])
+			if group += n; has(topic, partition) {
+				own += n
+			}
 		}
 	}
-	return n, nil
+	return group, own, nil
 }

@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -56,12 +55,13 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		options.DeadLetters = letters
 	}
 	task := sink.NewTask(options)
-	var lag atomic.Int64
+	var before backlog
+	before.own.Store(-1)
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer guard.Recover(c.log, t.name()+", its lag", nil)
-		ends.measure(measuring, &lag, func() bool { return !once && task.Progress().Read == 0 })
+		ends.measure(measuring, &before, task.Has, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	tally := t.tally
 	t.running(func(p *Progress) {
@@ -77,9 +77,9 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.to.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of
-			p.Lag = lag.Load()
+			p.Lag = before.group.Load()
 		}
-		p.CaughtUp = now.Open == 0 && p.Lag == 0
+		p.CaughtUp = now.Open == 0 && before.own.Load() == 0
 	})
 	err = task.Run(ctx)
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.sinks.fed {

@@ -52,6 +52,13 @@ func (a *account) apply(e event) effects {
 	return out
 }
 
+// has tells whether a partition is the task's now.
+func (a *account) has(at topicPartition) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.partitions[at] != nil
+}
+
 // some tells whether something is so of one of these records.
 func (a *account) some(items []*item, so func(*item) bool) bool {
 	a.mu.Lock()

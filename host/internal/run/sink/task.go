@@ -257,6 +257,11 @@ func (t *Task) Progress() Progress {
 		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
 
+// Has tells whether a partition of the task's group is its own now. It is safe to call at any time.
+func (t *Task) Has(topic string, partition int32) bool {
+	return t.account.has(topicPartition{topic, partition})
+}
+
 // fail ends the task; the first fault counts.
 func (t *Task) fail(err error) {
 	select {

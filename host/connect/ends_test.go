@@ -1,0 +1,45 @@
+package connect
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+// A task of a sink has left what is before it in its own partitions, whichever of the tasks it is.
+func TestLagOfATask(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
+	k := kafka.Config{ClientConfig: kafka.ClientConfig{Bootstrap: addrs}}
+	admin, err := kafka.NewConsumerAdmin(k)
+	require.NoError(t, err)
+	defer admin.Close()
+	client := kafkatest.Client(t, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for partition, records := range []int{3, 5} {
+		for range records {
+			r := &kgo.Record{Topic: "orders", Partition: int32(partition)}
+			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+		}
+	}
+	e := &ends{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	e.read([]string{"orders"}, "")
+	expect := func(want int64, has ...bool) {
+		t.Helper()
+		group, own, err := e.lag(ctx, func(topic string, partition int32) bool {
+			return topic == "orders" && has[partition]
+		})
+		require.NoError(t, err)
+		assert.Equal(t, [2]int64{8, want}, [2]int64{group, own})
+	}
+	expect(3, true, false)
+	expect(5, false, true)
+	expect(0, false, false)
+}
