@@ -156,7 +156,8 @@ var routes = []route{
 		operation{gives: Group{}, refuses: []int{404}}},
 	{"PUT", "/culvert/drain", anyone, (*exchange).drain,
 		"Has the other workers of the group run what this one runs, before it is stopped: nothing more is given to " +
-			"it. 204 when they have it, 409 where there are none, 404 where the worker is alone.",
+			"it. 204 when they have it, 409 where there are none, 404 where the worker is alone. What none of them " +
+			"can run GET /culvert/cluster names.",
 		operation{status: http.StatusNoContent, refuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/connectors/{name}", gatherer, whenKnown((*exchange).motion),
 		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
