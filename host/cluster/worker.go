@@ -85,6 +85,8 @@ type Worker struct {
 	stay stay
 	// bounds are the shares of origins that the worker keeps to.
 	bounds map[Key]Share
+	// bringing is what bring is having the herder run, which an assignment may have replaced meanwhile.
+	bringing []Held
 	// brought is what the herder has of the config topic.
 	brought config.Snapshot
 	// dirty are connectors whose statuses may be others than written says, by connector and task.
@@ -247,7 +249,8 @@ func (w *Worker) name() string {
 	return w.o.URL
 }
 
-// holds is what the herder has, and what was assigned and has not begun.
+// holds is what the herder has, and what was assigned and has not begun. What is about to begin is looked at first: it
+// is the herder's by the time that it is not about to.
 func (w *Worker) holds() []Held {
 	held := map[versionKey]*Bits{}
 	add := func(k versionKey, unit int) {
@@ -255,6 +258,14 @@ func (w *Worker) holds() []Held {
 			held[k] = new(Bits)
 		}
 		held[k].Add(unit)
+	}
+	w.mu.Lock()
+	begins := slices.Concat(w.bringing, w.assignment.Target) // none, where it does not count
+	w.mu.Unlock()
+	for _, t := range begins {
+		for unit := range t.Units.All() {
+			add(versionKey{t.Connector, t.Version}, unit)
+		}
 	}
 	for _, h := range w.o.Herder.Holds() {
 		k := versionKey{KeyOf(h.Connector), h.Version}
@@ -265,15 +276,6 @@ func (w *Worker) holds() []Held {
 			add(k, task+1)
 		}
 	}
-	w.mu.Lock()
-	if w.assigned {
-		for _, t := range w.assignment.Target {
-			for unit := range t.Units.All() {
-				add(versionKey{t.Connector, t.Version}, unit)
-			}
-		}
-	}
-	w.mu.Unlock()
 	var all []Held
 	for k, units := range held {
 		all = append(all, Held{k.connector, k.version, *units})
@@ -335,6 +337,7 @@ func (w *Worker) bring() (letGo bool) {
 	if w.stay == rests {
 		assignment.Target = nil
 	}
+	w.bringing = assignment.Target
 	w.mu.Unlock()
 	target := map[Key][]Held{}
 	for _, t := range assignment.Target {
@@ -354,6 +357,9 @@ func (w *Worker) bring() (letGo bool) {
 			w.Changed(c.Name)
 		}
 	}
+	w.mu.Lock()
+	w.bringing = nil
+	w.mu.Unlock()
 	maps.DeleteFunc(w.shares, func(name, _ string) bool {
 		_, there := brought.Written[name]
 		return !there

@@ -12,9 +12,13 @@ import (
 type assigned struct {
 	holder
 	shares map[string]connect.Share
+	before func() // is called first, where it is there
 }
 
 func (a *assigned) Assign(name string, share connect.Share) error {
+	if a.before != nil {
+		a.before()
+	}
 	a.shares[name] = share
 	return nil
 }
@@ -31,4 +35,23 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 		assert.Equal(t, 1, len(w.shares))
 	}
 	assert.Equal(t, 3, len(herder.shares))
+}
+
+// What a worker is about to run is what it has, though an assignment without it has come meanwhile.
+func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
+	t.Parallel()
+	herder := &assigned{shares: map[string]connect.Share{}}
+	w := NewWorker(WorkerOptions{Herder: herder})
+	given := []Held{{Connector: KeyOf("a"), Units: units(0)}}
+	w.assignment.Target = given
+	herder.before = func() {
+		w.mu.Lock()
+		w.assignment = Assignment{}
+		w.mu.Unlock()
+		assert.Equal(t, given, w.holds())
+	}
+	w.Brought(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}}, Written: map[string]int64{"a": 0}})
+	w.bring()
+	assert.Equal(t, true, herder.shares["a"].Plans)
+	assert.Equal(t, 0, len(w.holds()))
 }

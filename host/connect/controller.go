@@ -50,6 +50,8 @@ type wanted struct {
 	given  *config.Connector // the newest configuration that was accepted
 	target TargetState
 	share  Share // of the connector
+	// coming are shares that it was assigned and has not taken in yet.
+	coming []Share
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
@@ -215,9 +217,13 @@ func (k *controller) restartTask(number int) {
 // assign gives the worker another share of the connector. Where the life that runs can take it, only the tasks that
 // come or go notice.
 func (k *controller) assign(share Share) {
+	k.mu.Lock()
+	k.asked.coming = append(k.asked.coming, share)
+	k.mu.Unlock()
 	k.post(occurrence{prior: func() {
 		k.mu.Lock()
 		k.asked.shares(share)
+		k.asked.coming = k.asked.coming[1:]
 		life := k.current
 		k.mu.Unlock()
 		defer life.changed() // what the worker holds is another
@@ -232,16 +238,18 @@ func (k *controller) assign(share Share) {
 // until its retirement is over: it would end what another worker opens for its successor.
 func (k *controller) holds() (all []Holding) {
 	k.mu.Lock()
-	life, share := k.current, k.asked.share
+	life, shares := k.current, append([]Share{k.asked.share}, k.asked.coming...)
 	if k.asked.removed {
-		share = k.asked.left
+		shares[0] = k.asked.left
 	}
 	k.mu.Unlock()
+	for _, s := range shares {
+		if !s.none() {
+			all = append(all, Holding{Connector: k.name, Version: s.version(), Plans: s.Plans, Tasks: s.Tasks})
+		}
+	}
 	if running := life.holds(); len(running.Tasks) > 0 {
 		all = append(all, running)
-	}
-	if !share.none() {
-		all = append(all, Holding{Connector: k.name, Version: share.version(), Plans: share.Plans, Tasks: share.Tasks})
 	}
 	return all
 }

@@ -226,6 +226,19 @@ func TestNoShare(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
+// What was assigned is held from then on, also where it was taken away again before the connector's loop has come to it.
+func TestSharesOnTheirWayAreHeld(t *testing.T) {
+	b := connected(t)
+	b.options.Planned = func(context.Context, string, Plan) error { return nil }
+	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
+	planned := &config.TaskSet{Version: 5, Settings: []map[string]string{{}}}
+	require.NoError(t, h.Assign("a", Share{Planned: planned, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Share{Planned: planned}))
+	assert.Equal(t, []Holding{{Connector: "a", Version: 5, Tasks: []int{0}}}, h.Holds())
+	runs(t, h)
+	require.Until(t, func() bool { return len(h.Holds()) == 0 }, func() string { return fmt.Sprint(h.Holds()) })
+}
+
 // In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another life.
 func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
