@@ -236,7 +236,8 @@ func (s *simulated) start(slot int) *simWorker {
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
 		Planned: func(ctx context.Context, name string, p config.Layout) error {
-			p.Origin = "" // another one for each worker
+			p.Origin = "" // another one for each worker, as the port is
+			delete(p.Of, "counter.port")
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)

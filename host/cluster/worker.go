@@ -499,10 +499,15 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 	return all
 }
 
-// Planned takes how a connector shares its work out by its present settings, and returns when the leader has it.
+// Planned takes how a connector shares its work out, and returns when the leader has it. A plan of other settings than
+// the config topic has now would count as one of those: it waits until ctx ends, as another plan follows.
 func (w *Worker) Planned(ctx context.Context, name string, p config.Layout) error {
 	return w.Insist(ctx, func() error {
-		p.Offset, _ = w.o.Store.Written(name)
+		var same bool
+		if p.Offset, same = w.o.Store.WrittenAs(name, p.Of); !same {
+			return &WriteError{fmt.Errorf("connector %s: expected a plan of its settings in the config topic, found "+
+				"one of others", name)}
+		}
 		return w.AskLeader(ctx, TasksCall, name, p, nil)
 	})
 }

@@ -1,11 +1,17 @@
 package cluster
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // assigned is a herder that keeps what it is assigned, by connector.
@@ -54,4 +60,38 @@ func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
 	w.bring()
 	assert.Equal(t, true, herder.shares["a"].Plans)
 	assert.Equal(t, 0, len(w.holds()))
+}
+
+// A plan of settings that the config topic does not have now is not handed on as one of those that it has; one of
+// settings that were written once more is.
+func TestPlansOfOtherSettings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := stopping(t, nil)
+		w.leading, w.assigned = true, true
+		var asked []config.Layout
+		w.o.Logger = slog.New(slog.DiscardHandler)
+		w.o.Ask = func(_ context.Context, _, _, _ string, body, _ any) error {
+			asked = append(asked, body.(config.Layout))
+			return nil
+		}
+		write := func(offset int64, settings map[string]string) {
+			r := config.ConnectorRecord("c", settings)
+			r.Offset = offset
+			w.o.Store.Apply(r)
+		}
+		plan := config.Layout{Of: map[string]string{"name": "c", "sets": "A"}, Tasks: []map[string]string{{"set": "A"}}}
+		write(5, map[string]string{"sets": "A,B"}) // before the plan of A is there
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var refused *WriteError
+		if err := w.Planned(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
+			t.Errorf("expected that it waits for another plan, found %v", err)
+		}
+		assert.Error(t, refused.Cause, "connector c: expected a plan of its settings in the config topic")
+		assert.Equal(t, 0, len(asked))
+		write(7, map[string]string{"sets": "A"})
+		require.NoError(t, w.Planned(t.Context(), "c", plan))
+		assert.Equal(t, []config.Layout{{Offset: 7, Tasks: plan.Tasks, Of: plan.Of}}, asked)
+	})
 }

@@ -35,6 +35,7 @@ type Demand struct {
 type Layout struct {
 	Offset int64               `json:"offset"`
 	Tasks  []map[string]string `json:"tasks,omitempty"`
+	Of     map[string]string   `json:"-"` // the settings, as the user wrote them; Offset is theirs
 	Demand
 }
 
@@ -286,6 +287,19 @@ func (s *TopicState) stored(name string) (c topicConnector) {
 func (s *TopicState) Written(name string) (offset int64, ok bool) {
 	c := s.stored(name)
 	return c.offset, c.settings != nil
+}
+
+// WrittenAs is Written where these are the settings, with the connector's name in them; else ok is false.
+func (s *TopicState) WrittenAs(name string, settings map[string]string) (offset int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.connectors[name]
+	if c == nil {
+		return 0, false
+	}
+	stored := maps.Clone(c.settings)
+	stored["name"] = name
+	return c.offset, maps.Equal(stored, settings)
 }
 
 // Planned is what [Snapshot.Planned] is of a snapshot of now, without looking at other connectors.

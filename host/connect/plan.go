@@ -26,7 +26,7 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	case share.Whole:
 		return p.Tasks, c.o.claims.take(c.config.Name, p.Claims)
 	}
-	plan := config.Layout{Demand: config.Demand{Claims: p.Claims}}
+	plan := config.Layout{Of: c.given.Raw(), Demand: config.Demand{Claims: p.Claims}}
 	for _, settings := range p.Tasks {
 		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
 	}

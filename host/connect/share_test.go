@@ -229,7 +229,7 @@ func TestNoShare(t *testing.T) {
 // What was assigned is held from then on, also where it was taken away again before the connector's loop has come to it.
 func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	b := connected(t)
-	b.options.Planned = func(context.Context, string, Plan) error { return nil }
+	b.options.Planned = func(context.Context, string, config.Layout) error { return nil }
 	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
 	planned := &config.TaskSet{Version: 5, Settings: []map[string]string{{}}}
 	require.NoError(t, h.Assign("a", Share{Planned: planned, Tasks: []int{0}}))
@@ -255,6 +255,7 @@ func TestPlanOfAGroup(t *testing.T) {
 	require.NoError(t, h.Assign("a", Share{Plans: true}))
 	p := <-plans
 	assert.Equal(t, 3, len(p.Tasks))
+	assert.Equal(t, c.Raw(), p.Of)
 	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
 	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
 	running := func(numbers ...int) func(Status) bool {
