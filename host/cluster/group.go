@@ -124,7 +124,7 @@ func Join(ctx context.Context, o Options) (*Group, error) {
 	o.Session = cmp.Or(o.Session, 10*time.Second)
 	o.Rebalance = cmp.Or(o.Rebalance, time.Minute)
 	o.Heartbeat = cmp.Or(o.Heartbeat, 3*time.Second)
-	g := &Group{o: o, session: kafka.NewSession(o.Group, o.Instance, o.Session), ready: make(chan struct{}),
+	g := &Group{o: o, session: kafka.NewSession(o.Group, o.Instance, o.Session, o.Rebalance), ready: make(chan struct{}),
 		joined: make(chan error, 1)}
 	g.life, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	o.Kafka.Admin = kafka.ClientConfig{}
@@ -182,9 +182,8 @@ func (g *Group) Hurry(generation int32) {
 	}
 }
 
-// Held tells whether this member has its assignment, and the coordinator has confirmed that within so long, on both
-// clocks. Within the session nobody else can have it.
-func (g *Group) Held(within time.Duration) bool { return g.holds.Load() && g.session.Left(within) > 0 }
+// Held tells whether this member has its assignment, and nobody else can have it by now, on both clocks.
+func (g *Group) Held() bool { return g.holds.Load() && g.session.Lasts() }
 
 // Confirm asks the coordinator whether this member is one in its generation. While the group forms a new one, it is;
 // for a moment at its end the answer may be an error all the same, until Assigned or Lost is called.
@@ -307,15 +306,17 @@ func (g *Group) watch() {
 		case holds && left <= 0:
 			g.expire()
 			wait = g.o.Heartbeat
-		case holds && left > g.o.Session/2:
+		case g.Held() && left > g.o.Session/2:
 			wait = left - g.o.Session/2
 		default:
 			if !holds {
 				left = g.o.Heartbeat
 			}
+			id, _ := g.Member()
 			ctx, cancel := context.WithTimeout(g.life, left)
-			_ = g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
+			err := g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
 			cancel()
+			g.forgotten(id, err)
 			wait = min(g.o.Heartbeat, left)
 		}
 	}
@@ -325,12 +326,22 @@ func (g *Group) watch() {
 func (g *Group) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.holds.Load() || g.session.Lasts() {
+	if !g.holds.Load() || g.session.Left(g.o.Session) > 0 {
 		return
 	}
 	g.drop(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
 		"found none", g.o.Group, g.o.Session))
 	g.Rejoin("the session was over")
+}
+
+// forgotten ends the membership where the coordinator does not know the member of an ID any more: while a JoinGroup
+// hangs the client does not hear of that.
+func (g *Group) forgotten(id string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if id == g.id && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID)) {
+		g.drop(g.explain(err))
+	}
 }
 
 // explain says what to do about an error of the group.

@@ -46,6 +46,7 @@ type worker struct {
 	// dwells is how long Assigned takes.
 	dwells time.Duration
 	heard  []string
+	lostAt time.Time
 }
 
 // newWorker is one that, as leader, gives each member "for" and its metadata.
@@ -63,7 +64,10 @@ func newWorker(name string, c kafka.Config) *worker {
 			time.Sleep(dwells)
 			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
 		},
-		Lost: func(err error) { w.hears("lost: " + err.Error()) },
+		Lost: func(err error) {
+			w.set(func() { w.lostAt = time.Now() })
+			w.hears("lost: " + err.Error())
+		},
 	}
 	return w
 }
@@ -208,7 +212,7 @@ func TestGroupOfOneAndOfThree(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
-		assert.Equal(t, true, a.Held(time.Second))
+		assert.Equal(t, true, a.Held())
 		b, c := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t)
 		generation := agree(t, 0, a, b, c)
 		ids := map[string]bool{}
@@ -279,7 +283,7 @@ func TestGroupLeft(t *testing.T) {
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
 		}
-		assert.Equal(t, false, a.Held(time.Hour))
+		assert.Equal(t, false, a.Held())
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
 }
@@ -380,7 +384,7 @@ func TestGroupCoordinatorAway(t *testing.T) {
 			t.Errorf("expected losses after a session, found %v", took)
 		}
 		for _, w := range all {
-			assert.Equal(t, false, w.Held(time.Hour))
+			assert.Equal(t, false, w.Held())
 			assert.Contains(t, w.last(), "group.id=workers")
 		}
 		time.Sleep(time.Minute)
@@ -450,7 +454,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 		for time.Since(waits) < 30*time.Second {
 			time.Sleep(time.Second)
 			for _, w := range []*worker{a, b, c} {
-				if !w.Held(10 * time.Second) {
+				if !w.Held() {
 					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
 				}
 			}
@@ -622,6 +626,38 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 		time.Sleep(time.Minute) // the member of before is waited for
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+c.losses())
+	})
+}
+
+// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for it:
+// it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
+func TestGroupJoinHangs(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		id, _ := b.Member()
+		hangs := make(chan struct{})
+		n.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			if r.(*kmsg.JoinGroupRequest).MemberID == id {
+				n.Cluster.SleepControl(func() { <-hangs })
+			}
+			return nil, nil, false
+		})
+		asker := rounds{n: n, members: map[string]*worker{"a": a, "b": b, "c": c}}
+		began := time.Now()
+		a.Rejoin("news")
+		for time.Since(began) < 2*time.Minute {
+			time.Sleep(100 * time.Millisecond)
+			asker.check(t)
+		}
+		if took := b.lostAt.Sub(began); took < 55*time.Second || took > 64*time.Second {
+			t.Errorf("expected a loss after the minute that the coordinator waits, found %v", took)
+		}
+		agree(t, 0, a, c)
+		assert.Equal(t, 0, a.losses()+c.losses())
+		close(hangs)
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 1, b.losses())
 	})
 }
 
@@ -798,7 +834,7 @@ func (r *rounds) check(t *testing.T) {
 		known[m.MemberID] = true
 	}
 	for name, w := range r.members {
-		if id, _ := w.Member(); w.Held(w.o.Session) && !known[id] {
+		if id, _ := w.Member(); w.Held() && !known[id] {
 			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
 		}
 	}

@@ -414,7 +414,7 @@ func (r *simulation) sleep(d time.Duration) {
 func (r *simulation) writing() {
 	by := map[string]string{}
 	for _, w := range r.there() {
-		if g := w.worker.group.Load(); g == nil || !g.Held(simSession) {
+		if g := w.worker.group.Load(); g == nil || !g.Held() {
 			continue
 		}
 		for _, h := range w.herder.Holds() {

@@ -558,7 +558,7 @@ func (w *Worker) Lease(ctx context.Context) error {
 	switch {
 	case g == nil:
 		return errors.New("this worker has not joined its group")
-	case g.Held(w.o.Group.Session):
+	case g.Held():
 		return nil
 	}
 	return g.Confirm(ctx)

@@ -29,7 +29,8 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	}
 	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{},
 		metadata: metadataRoom{longest: MaxCommitMetadata},
-		session:  NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout), ready: make(chan struct{})}
+		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
+			c.Consumer.MaxPollInterval), ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err

@@ -20,10 +20,10 @@ import (
 // longer than its session goes on as if nothing had been, until its next heartbeat is answered. It is a hook of the
 // member's client. Safe for use by several goroutines.
 type Session struct {
-	group    string
-	instance *string
-	timeout  time.Duration
-	now      func() instant
+	group              string
+	instance           *string
+	timeout, rebalance time.Duration
+	now                func() instant
 
 	// asking is held by the one who asks the coordinator. asked is set while it waits for the answer to its heartbeat,
 	// which is looked at before it counts.
@@ -34,6 +34,8 @@ type Session struct {
 	// known is when a request was begun that the coordinator has answered: it counts the session from no earlier. nil:
 	// it has answered none, or the membership is known to have ended since.
 	known *instant
+	// stable is when a request was begun that the coordinator has answered while it waited for no member to join.
+	stable instant
 	// synced is when the last SyncGroup was begun that was answered, whatever the answer.
 	synced instant
 }
@@ -55,10 +57,11 @@ func (i instant) since(earlier instant) time.Duration {
 
 func (i instant) minus(d time.Duration) instant { return instant{i.at.Add(-d), i.awake - d} }
 
-// NewSession is that of a member of a group whose coordinator gives it up after a silence of so long (
-// session.timeout.ms). instance is the member's group.instance.id, "" for none.
-func NewSession(group, instance string, timeout time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, now: now, asking: guard.NewTurn()}
+// NewSession is that of a member of a group whose coordinator gives it up after a silence of so long
+// (session.timeout.ms), and where it has not joined a generation for so long (rebalance.timeout.ms). instance is the
+// member's group.instance.id, "" for none.
+func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewTurn()}
 	if instance != "" {
 		s.instance = &instance
 	}
@@ -76,8 +79,13 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 	case key == int16(kmsg.SyncGroup):
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.synced = begun
+		s.synced, s.stable = begun, begun
 	case key == int16(kmsg.Heartbeat) && !s.asked.Load() && s.Lasts():
+		s.mu.Lock()
+		if s.known != nil { // the client would have joined, and sent no other, had the last answer been that it has to
+			s.stable = *s.known
+		}
+		s.mu.Unlock()
 		s.answered(begun)
 	}
 }
@@ -106,8 +114,16 @@ func (s *Session) answered(begun instant) {
 	}
 }
 
-// Lasts tells whether the coordinator cannot have given the member up for its silence.
-func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 }
+// Lasts tells whether the coordinator cannot have given the member up.
+func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 && s.waited() }
+
+// waited tells whether the coordinator waits for the member still, where the group forms a generation: a JoinGroup may
+// be lost, or hang, while heartbeats are answered.
+func (s *Session) waited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().since(s.stable) < s.rebalance
+}
 
 // Left is how long it is until the coordinator's last answer is as old as that, on the clock that went further; 0 or
 // less: it is, or there is none.
@@ -128,7 +144,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 	if err := s.asking.Lock(ctx); err != nil {
 		return err
 	}
-	if s.Left(max(old, s.now().since(called))) > 0 {
+	if s.Left(max(old, s.now().since(called))) > 0 && s.waited() {
 		s.asking.Unlock()
 		return nil
 	}
@@ -159,11 +175,18 @@ func (s *Session) ask(ctx context.Context, client *kgo.Client) error {
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
-	// While the group rebalances the member is one: until it has joined again, or has been waited for, nobody gets its
-	// partitions.
-	if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		s.stable = begun
+		s.mu.Unlock()
 		s.answered(begun)
 		return nil
+	case errors.Is(err, kerr.RebalanceInProgress):
+		// The member is one: until it has joined again, or has been waited for, nobody gets its partitions.
+		if s.answered(begun); s.waited() {
+			return nil
+		}
 	}
 	return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 }

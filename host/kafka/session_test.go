@@ -38,6 +38,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	config := testConfig(b.Addr())
 	// no heartbeats but those that are asked for
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
+	config.Consumer.MaxPollInterval = 11 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	c, real := &clock{at: now()}, now
 	now = c.now // the client asks it from its first request on, in goroutines of its own
@@ -81,6 +82,9 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{})
 	c.goOn(config.Consumer.SessionTimeout - 1)
 	expect("after a heartbeat that was answered in time", nil, 0, nil)
+	c.goOn(2 * time.Minute)
+	expect("when it was to join for longer than it may", kerr.RebalanceInProgress, 1, kerr.RebalanceInProgress)
+	expect("once it has joined", nil, 1, nil)
 }
 
 // A session is over when either of its clocks says so: a machine that slept has stopped Go's.
@@ -97,7 +101,7 @@ func TestSessionOnBothClocks(t *testing.T) {
 		"it was set back, not for long":  {9 * time.Second, -time.Hour, true},
 		"both ran for the whole session": {10 * time.Second, 10 * time.Second, false},
 	} {
-		s := NewSession("connect-test", "", 10*time.Second)
+		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		at := start
 		s.now = func() instant { return at }
 		if s.Lasts() {

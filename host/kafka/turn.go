@@ -52,7 +52,7 @@ type Turn struct {
 // TakeTurn waits until a client that was killed is given up; where another one still has the turn then, the error is
 // [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
-	t := &Turn{session: NewSession(group, "", turnSession), group: group, taken: make(chan struct{})}
+	t := &Turn{session: NewSession(group, "", turnSession, turnSession), group: group, taken: make(chan struct{})}
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	life, endLife := context.WithCancelCause(ctx)
 	t.lost, t.life, t.lose = lost, life, func(cause error) {
