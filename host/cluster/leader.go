@@ -51,8 +51,9 @@ type leader struct {
 	soon time.Duration
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
-	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write.
-	claimed bool
+	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write. read: it leads, and
+	// has read what the leader before has written.
+	claimed, read bool
 	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
 	still  map[string]int
 	ruling ruling
@@ -67,7 +68,7 @@ func newLeader(w *Worker) *leader {
 func (l *leader) begins(generation int32) {
 	l.mu.Lock()
 	if l.of = generation; generation == 0 {
-		l.claimed, l.memory, l.next = false, Memory{}, time.Time{}
+		l.claimed, l.read, l.memory, l.next = false, false, Memory{}, time.Time{}
 	}
 	l.mu.Unlock()
 	if generation == 0 { // those who have asked for a write ask the next leader then
@@ -89,6 +90,7 @@ func (l *leader) run(ctx context.Context) {
 	wait := firstWait
 	var last, cleaned time.Time // when a change was last placed, and when clean has ended, which took so long
 	var took time.Duration
+	asked := 0 // the count of changes for which the group was last to join again
 	timer, look := time.NewTimer(0), time.NewTicker(cleanEvery)
 	defer look.Stop()
 	for {
@@ -100,7 +102,8 @@ func (l *leader) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.mu.Lock()
-		leads, changed, next := l.of != 0, l.changes != l.placed, l.next
+		leads, changes, next := l.of != 0, l.changes, l.next
+		changed := changes > max(l.placed, asked)
 		l.mu.Unlock()
 		if leads && !l.w.o.Log.leading() {
 			l.lead(ctx)
@@ -125,7 +128,7 @@ func (l *leader) run(ctx context.Context) {
 		case changed && now.Before(due):
 			timer.Reset(due.Sub(now))
 		case changed:
-			last, wait = now, min(2*wait, lastWait)
+			last, wait, asked = now, min(2*wait, lastWait), changes
 			l.w.Rejoin("the config topic has changed")
 		case !next.IsZero() && !now.Before(next):
 			l.mu.Lock()
@@ -161,8 +164,12 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 				m.ID, "error", err)
 			continue
 		}
+		if newest = max(newest, metadata.Generation); l.w.reads(metadata) {
+			offset = max(offset, metadata.Offset)
+		} else {
+			metadata.Leaving = true // it runs what another topic has
+		}
 		all = append(all, Member{ID: m.ID, Metadata: metadata})
-		offset, newest = max(offset, metadata.Offset), max(newest, metadata.Generation)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
 	defer cancel()
@@ -170,15 +177,14 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		return nil, err
 	}
 	l.mu.Lock()
-	changes, memory, first := l.changes, l.memory, l.of == 0
-	if first || l.of < newest {
+	changes, memory, read := l.changes, l.memory, l.read
+	if l.of < newest {
 		memory = Memory{}
 	}
 	l.mu.Unlock()
-	if first { // the topic may have become another group's while this one had no members
-		if err := l.w.o.Log.Refresh(ctx); err != nil {
-			return nil, err
-		}
+	var unread error
+	if !read { // the topic may have become another group's while this one had no members
+		unread = l.w.o.Log.Refresh(ctx)
 	}
 	s, ok := l.w.o.Store.Snapshot()
 	if !ok {
@@ -188,7 +194,13 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		s.Connectors = nil // once it is, its note has the group join again
 	}
 	began := time.Now()
-	out := Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
+	var out Output
+	if unread == nil || s.Connectors == nil {
+		out = Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
+	} else {
+		out = keep(all)
+		out.Next = began.Add(readLater)
+	}
 	for name, why := range out.Unplaced {
 		if l.unplaced[name] != why && !alone(all, "") { // who stops says so
 			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
@@ -199,12 +211,15 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.mu.Lock()
 	out.Next, l.soon = putOff(out.Next, began, l.soon)
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
-	l.unplaced = out.Unplaced
+	l.unplaced, l.read = out.Unplaced, unread == nil
 	l.mu.Unlock()
 	placed := map[string][]byte{}
 	for _, m := range all {
 		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
 			Target: out.Targets[m.ID], Shares: out.Shares[m.ID], Alone: alone(all, m.ID)}
+		if !l.w.reads(m.Metadata) {
+			a.Offset = 0
+		}
 		if !out.Next.IsZero() {
 			a.Delay = max(0, out.Next.Sub(began))
 		}
@@ -214,8 +229,43 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		}
 		placed[m.ID], size = b, size+len(b)
 	}
-	l.doubt(all, size)
+	l.doubt(all, size, unread)
 	return placed, nil
+}
+
+// readLater is after how long the leader plans again that could not read the config topic.
+const readLater = 10 * time.Second
+
+// keep is a plan by which nothing moves: members go on with what they say that they hold, but where another one was
+// given it later.
+func keep(members []Member) Output {
+	out := Output{Targets: map[string][]Held{}, Shares: map[string][]Share{}}
+	holds := map[Key][]holding{}
+	for m := range members {
+		for _, h := range members[m].Holds {
+			holds[h.Connector] = append(holds[h.Connector], holding{m, h})
+		}
+	}
+	for i, m := range members {
+		var target []Held
+		for _, h := range m.Holds {
+			kept := Held{Connector: h.Connector, Version: h.Version}
+			for unit := range h.Units.All() {
+				if !m.Leaving && !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
+					return o.member != i && members[o.member].Generation >= m.Generation &&
+						(o.Units.Has(unit) || unit > 0 && o.Version != h.Version && o.Units.Tasks())
+				}) {
+					kept.Units.Add(unit)
+				}
+			}
+			if len(kept.Units) > 0 {
+				target = append(target, kept)
+			}
+		}
+		out.Targets[m.ID], out.Shares[m.ID] = target, m.Shares
+		out.Memory.members = append(out.Memory.members, remembered{id: m.ID, name: m.Name, given: target})
+	}
+	return out
 }
 
 // putOff is when the leader plans again where a plan asks for that at a time, and for how long that waits: plans that

@@ -121,13 +121,16 @@ type Metadata struct {
 	Plugins    []plugin.Offer `json:",omitempty"` // with the first digits of hashes
 	Digest     string         `json:",omitempty"` // of its folder of connectors, "" without one
 	Classes    []Key          `json:",omitempty"` // names of the connectors and stages that its plugins offer
+	Topic      string         `json:",omitempty"` // config.storage.topic; "": it does not say, and means the leader's
+	Lags       bool           `json:",omitempty"` // it is Leaving until it has read up to its assignment's Offset
 }
 
 // Assignment is what the leader says to a member.
 type Assignment struct {
 	// Leader is the leader's member id, and LeaderURL where its REST API is reached.
 	Leader, LeaderURL string `json:"-"`
-	// Offset is that of the config topic with which the plan was made. A member reads so far first.
+	// Offset is that of the config topic with which the plan was made. A member that does not read so far gives up
+	// what it has until it does.
 	Offset int64 `json:"-"`
 	// Delay is until the leader plans again because of lost units, in whole milliseconds.
 	Delay time.Duration `json:"-"`
@@ -158,7 +161,7 @@ func DecodeMetadata(b []byte) (m Metadata, err error) {
 }
 
 func (m *Metadata) bounded() error {
-	texts := []string{m.URL, m.Name, m.Digest}
+	texts := []string{m.URL, m.Name, m.Digest, m.Topic}
 	for _, p := range m.Plugins {
 		texts = append(texts, p.Name, p.Version, p.Hash)
 	}

@@ -39,6 +39,8 @@ var metadataExample = Metadata{
 	Plugins:    []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081", Proven: true}},
 	Digest:     "e3b0",
 	Classes:    []Key{0x2122232425262728},
+	Topic:      "configs",
+	Lags:       true,
 }
 
 var assignmentExample = Assignment{
@@ -98,7 +100,8 @@ func TestMembersBytesComeBack(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r),
-			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r)}
+			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r),
+			Topic: text(r), Lags: r.IntN(2) == 0}
 		for range r.IntN(3) {
 			m.Plugins = append(m.Plugins, plugin.Offer{Name: text(r), Version: text(r), Hash: text(r),
 				Proven: r.IntN(2) == 0, Left: r.IntN(2) == 0})

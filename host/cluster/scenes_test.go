@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
@@ -34,6 +37,11 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a leader that nobody reaches":             sceneUnreachableLeader,
 		"two groups on one config topic":           sceneTwoGroups,
 		"a leader is cut off while it writes":      sceneCutLeader,
+		"one group, two config topics":             sceneTwoTopics,
+		"a worker does not read the config topic":  sceneDeaf,
+		"a new leader cannot read":                 sceneUnread,
+		"changes while a worker joins slowly":      sceneChangesWhileJoining,
+		"changes one after the other":              sceneChanges,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -321,5 +329,194 @@ func sceneCutLeader(t *testing.T, code string) {
 		leader.part(false, false)
 		r.settle("it is back")
 		r.create(r.leader(), "a", "2")
+	})
+}
+
+// problem waits until the leader's overview has one with a text.
+func (r *simulation) problem(text string) {
+	r.t.Helper()
+	var all []string
+	require.Until(r.t, func() bool {
+		leader := r.leader()
+		if leader == nil {
+			return false
+		}
+		o, _ := leader.worker.Overview()
+		all = o.Problems
+		return strings.Contains(strings.Join(all, " "), text)
+	}, func() string { return fmt.Sprintf("expected a problem with %q, found %q", text, all) })
+}
+
+// at waits until all units of a connector are at one worker.
+func (r *simulation) at(w *simWorker, connector string, units int) {
+	r.t.Helper()
+	require.Until(r.t, func() bool {
+		found := 0
+		for unit, owner := range r.owners() {
+			if unit == connector || strings.HasPrefix(unit, connector+"-") {
+				if owner != w.name {
+					return false
+				}
+				found++
+			}
+		}
+		return found == units
+	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, r.owners()) })
+}
+
+// A worker that names another config topic than the others of its group is not let in, and says what to set. Where the
+// coordinator lets it see nobody, the leader gives it nothing, and shows it; the others go on.
+func sceneTwoTopics(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		r.sleep(10 * time.Second)
+		lives := r.service.begun()
+		r.topic = "other"
+		odd := r.start(2)
+		r.sleep(time.Minute)
+		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.Members()) != 2 {
+			t.Errorf("expected two members still, found %v", r.leader().worker.Members())
+		}
+		assert.Error(t, odd.worker.sameTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+testTopic+
+			" as worker w")
+		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
+		defer client.Close()
+		for n := range 100 { // it has read further than the others
+			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
+				"{}")).FirstErr())
+		}
+		kafkatest.RefuseWhere(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
+			func(kmsg.Request) bool { return true })
+		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
+		r.sleep(time.Minute)
+		assert.Equal(t, lives, r.service.begun())
+		assert.Equal(t, 0, len(odd.herder.Holds()))
+		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
+		r.want["b"] = "2"
+		require.Until(r.t, func() bool { return len(r.owners()) == 6 },
+			func() string { return fmt.Sprintf("expected b to run, found %v", r.owners()) })
+		assert.Equal(t, 0, len(odd.herder.Holds()))
+		odd.goodbye()
+		r.balanced("it has gone")
+	})
+}
+
+// A worker that does not read the config topic gives up what it has, which the leader shows, until it does.
+func sceneDeaf(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		leader := r.leader()
+		deaf := r.there()[1-leader.slot]
+		deaf.mu.Lock()
+		deaf.deaf = make(chan struct{})
+		deaf.mu.Unlock()
+		require.NoError(r.t, r.put(r.t.Context(), leader, "b", "2"))
+		r.want["b"] = "2"
+		r.at(leader, "a", 3)
+		r.at(leader, "b", 3)
+		r.problem("expected worker " + deaf.name + ":8083 to read topic " + testTopic)
+		r.sleep(time.Minute)
+		r.at(leader, "a", 3)
+		deaf.mu.Lock()
+		close(deaf.deaf)
+		deaf.deaf = nil
+		deaf.mu.Unlock()
+		require.Until(r.t, func() bool { return len(deaf.herder.Holds()) > 0 },
+			func() string { return "expected it to be given something again" })
+		r.balanced("it reads again")
+		o, _ := r.leader().worker.Overview()
+		assert.Equal(t, 0, len(o.Problems))
+	})
+}
+
+// While a new leader cannot read the config topic, all goes on where it is, and nobody stops anything.
+func sceneUnread(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		r.create(r.there()[0], "a", "6")
+		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
+		lives, leader, before := r.service.begun(), r.leader(), r.owners()
+		assert.Equal(t, 6, lives)
+		var away atomic.Bool
+		away.Store(true)
+		kafkatest.RefuseWhere(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
+			return away.Load() && q.(*kmsg.ListOffsetsRequest).Topics[0].Topic == testTopic
+		})
+		leader.kill()
+		r.problem("expected to read topic " + testTopic + " before anything moves")
+		r.sleep(time.Minute)
+		assert.Equal(t, lives, r.service.begun())
+		for unit, owner := range before {
+			if is := r.owners()[unit]; owner != leader.name && is != owner {
+				t.Errorf("expected %s at %s still, found it at %q", unit, owner, is)
+			}
+		}
+		away.Store(false)
+		r.balanced("the topic is back")
+		assert.Equal(t, lives+2, r.service.begun())
+	})
+}
+
+// asks is how often the leader has the group join again while something is done.
+func (r *simulation) asks(do func()) uint32 {
+	turn := &r.leader().worker.group.Load().turn
+	before := turn.Load()
+	do()
+	return turn.Load() - before
+}
+
+// change writes a record by which the leader has to plan once more.
+func (r *simulation) change(n int) {
+	r.t.Helper()
+	_, err := r.leader().store.Write(r.t.Context(), config.TargetRecord(fmt.Sprint("none", n), config.TargetStarted))
+	require.NoError(r.t, err)
+}
+
+// A change has the group join once, however long that takes.
+func sceneChangesWhileJoining(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		leader := r.leader()
+		other := r.there()[1-leader.slot]
+		id := other.worker.Member()
+		joins := make(chan struct{})
+		r.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
+			r.network.Cluster.KeepControl()
+			if q.(*kmsg.JoinGroupRequest).MemberID == id {
+				r.network.Cluster.SleepControl(func() { <-joins })
+			}
+			return nil, nil, false
+		})
+		assert.Equal(t, 1, r.asks(func() {
+			r.change(0)
+			r.sleep(15 * time.Second)
+		}))
+		close(joins)
+		r.settle("it has joined")
+	})
+}
+
+// Changes within 100 ms are one rebalance; where they go on, those within ever longer, up to a second.
+func sceneChanges(t *testing.T, code string) {
+	inSimulation(t, code, 0, 1, func(r *simulation) {
+		r.settle("one worker")
+		r.sleep(5 * time.Second)
+		assert.Equal(t, 1, r.asks(func() {
+			for n := range 9 {
+				r.change(n)
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}))
+		r.sleep(5 * time.Second)
+		assert.Equal(t, 13, r.asks(func() { // after 0.1, 0.3, 0.7, 1.5, 2.5, 3.5 s and so on
+			for began := time.Now(); time.Since(began) < 11*time.Second; {
+				r.change(0)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}))
+		r.settle("there are no more")
 	})
 }

@@ -141,7 +141,8 @@ type simulated struct {
 	started int
 	named   string // the URL of workers that are started from now on, where it is not their own
 	lacking int    // workers from this slot on have no plugins
-	group   string // of workers that are started from now on
+	group   string // of workers that are started from now on, as is the config topic
+	topic   string
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their URLs
@@ -171,13 +172,14 @@ type simWorker struct {
 	have     map[string]int64 // offsets of the connectors that the herder has
 	variants map[string]*config.Connector
 	silent   chan struct{} // while nothing goes in or out; nil: it does
+	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
 	gone     bool
 }
 
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
 	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers,
-		group:   testGroup,
+		group: testGroup, topic: testTopic,
 		workers: map[string]*simWorker{}}
 	var err error
 	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
@@ -208,7 +210,7 @@ func (s *simulated) start(slot int) *simWorker {
 	w.life, w.stop = ctx, stop
 	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
 	var entries []config.Entry
-	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": testTopic,
+	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": s.topic,
 		"status.storage.topic": "statuses", "offset.storage.topic": "offsets",
 		"offset.storage.partitions": "1", "offset.storage.replication.factor": "1", "bootstrap.servers": "a:1",
 		"task.shutdown.graceful.timeout.ms": "3000",
@@ -219,12 +221,12 @@ func (s *simulated) start(slot int) *simWorker {
 	settings, problems := config.NewWorker("", entries, nil, nil)
 	must(problems.Err())
 	var err error
-	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: testTopic,
+	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: s.topic,
 		Setting: "config.storage.topic", Replication: 1}, Group: s.group, Logger: w.logger})
 	must(err)
 	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
 	must(err)
-	w.store = config.NewTopicStore(testTopic, settings, w.changed, w.logger)
+	w.store = config.NewTopicStore(s.topic, settings, w.changed, w.logger)
 	w.store.Open(w.log)
 	w.fences = NewFences(w.store, s.group)
 	offsets, problemsOfOffsets := offset.Parse(settings.All())
@@ -241,7 +243,7 @@ func (s *simulated) start(slot int) *simWorker {
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
-	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: s.group, Topic: testTopic, Session: simSession,
+	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: s.group, Topic: s.topic, Session: simSession,
 		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
 		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: w.herder,
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
@@ -277,7 +279,7 @@ func (w *simWorker) run(ctx context.Context) {
 	defer all.Wait()
 	caught := make(chan struct{})
 	all.Go(func() {
-		if err := w.log.Read(ctx, w.store.Apply, func() { w.store.CaughtUp(); close(caught) }); err != nil {
+		if err := w.log.Read(ctx, w.apply, func() { w.store.CaughtUp(); close(caught) }); err != nil {
 			w.of.t.Errorf("%s: reading ended with %v", w.name, err)
 		}
 	})
@@ -300,6 +302,21 @@ func (w *simWorker) run(ctx context.Context) {
 	}
 	defer w.worker.group.Load().Close()
 	w.worker.Run(ctx)
+}
+
+// apply takes a record of the config topic, once the worker is not deaf.
+func (w *simWorker) apply(r config.TopicRecord) {
+	w.mu.Lock()
+	deaf := w.deaf
+	w.mu.Unlock()
+	if deaf != nil {
+		select {
+		case <-deaf:
+		case <-w.life.Done():
+			return
+		}
+	}
+	w.store.Apply(r)
 }
 
 func (w *simWorker) changed(change config.TopicChange) { w.worker.Read(change) }

@@ -89,9 +89,26 @@ func (l *leader) gone(ctx context.Context, group string) error {
 	return err
 }
 
-// doubt notes what may go wrong with members and what was placed on them.
-func (l *leader) doubt(all []Member, bytes int) {
+// doubt notes what may go wrong with members and what was placed on them. unread is why the config topic could not be
+// read, nil where it was.
+func (l *leader) doubt(all []Member, bytes int, unread error) {
 	var found []string
+	topic := l.w.o.Group.Topic
+	if unread != nil {
+		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker goes "+
+			"on with what it has, and it is tried again", topic, unread))
+	}
+	for _, m := range all {
+		if !l.w.reads(m.Metadata) {
+			found = append(found, fmt.Sprintf("expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
+				"found %s: it is given nothing. It is to have the same topic, or a group.id of its own", topic,
+				workerID(m.URL), l.w.o.WorkerID, m.Topic))
+		}
+		if m.Lags {
+			found = append(found, fmt.Sprintf("expected worker %s to read topic %s, found that it has not for "+
+				"worker.sync.timeout.ms: it is given nothing until it has", workerID(m.URL), topic))
+		}
+	}
 	if twice := sharedURL(all); twice != "" {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
 			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
@@ -111,6 +128,26 @@ func (l *leader) doubt(all []Member, bytes int) {
 			l.w.o.Logger.Warn("something is wrong with the members of the group", "reason", text)
 		}
 	}
+}
+
+// reads tells whether a member reads the config topic that this worker reads.
+func (w *Worker) reads(m Metadata) bool { return m.Topic == "" || m.Topic == w.o.Group.Topic }
+
+// sameTopic is an error where a member of the group that the worker is to join reads another config topic. Where the
+// coordinator does not say, the leader finds out.
+func (w *Worker) sameTopic(ctx context.Context) error {
+	g, err := w.o.Log.admin.Group(ctx, w.o.Group.Group)
+	if err != nil {
+		w.o.Logger.Debug("it is not known yet which config topic the members of the group read", "error", err)
+	}
+	for _, member := range g.Members {
+		if m, err := DecodeMetadata(member.Metadata); err == nil && !w.reads(m) {
+			return fmt.Errorf("group.id=%s: expected config.storage.topic=%s as worker %s of the group has it, found "+
+				"%s: give this worker the same topic, or a group.id of its own", w.o.Group.Group, m.Topic,
+				workerID(m.URL), w.o.Group.Topic)
+		}
+	}
+	return nil
 }
 
 // sharedURL is one that two members advertise, "" for none.

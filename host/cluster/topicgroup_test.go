@@ -176,7 +176,7 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.doubt(together, groupBytes/2+1)
+		w.leader.doubt(together, groupBytes/2+1, nil)
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 2, len(o.Problems))
@@ -189,7 +189,7 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
 	w.leader.members = apart
 	require.NoError(t, w.leader.busy(t.Context(), "c"))
-	w.leader.doubt(apart, groupBytes/2)
+	w.leader.doubt(apart, groupBytes/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
 }

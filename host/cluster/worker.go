@@ -35,7 +35,8 @@ type WorkerOptions struct {
 	URL, WorkerID string
 	// Delay is scheduled.rebalance.max.delay.ms: how long tasks of a worker that vanished wait for it.
 	Delay time.Duration
-	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read.
+	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read, and a member for what
+	// its leader has.
 	Sync   time.Duration
 	Log    *Log
 	Store  *config.TopicStore
@@ -89,6 +90,10 @@ type Worker struct {
 	bringing []Held
 	// brought is what the herder has of the config topic.
 	brought config.Snapshot
+	// behind is since when it has not read the config topic up to its assignment's offset; zero: it has. lags: for so
+	// long that it gives up what it has until then.
+	behind time.Time
+	lags   bool
 	// dirty are connectors whose statuses may be others than written says, by connector and task.
 	dirty   map[string]bool
 	written map[string]map[int]Status
@@ -122,8 +127,12 @@ func NewWorker(o WorkerOptions) *Worker {
 // [Worker.Changed], comes to it: it is in none, and answers so.
 func (w *Worker) Begin(o WorkerOptions) { w.o = o }
 
-// Join joins the group, and returns when the first assignment is there.
+// Join joins the group, and returns when the first assignment is there. It refuses one whose members read another
+// config topic.
 func (w *Worker) Join(ctx context.Context) error {
+	if err := w.sameTopic(ctx); err != nil {
+		return err
+	}
 	o := w.o.Group
 	o.Metadata, o.Place, o.Assigned, o.Lost = w.metadata, w.leader.place, w.begins, w.lost
 	g, err := Join(ctx, o)
@@ -153,6 +162,7 @@ func (w *Worker) Run(ctx context.Context) {
 			if w.offer(&Metadata{}) {
 				w.Rejoin("this worker's plugins have changed")
 			}
+			w.keepUp()
 		case <-w.work:
 		}
 		letGo := w.bring()
@@ -165,6 +175,31 @@ func (w *Worker) Run(ctx context.Context) {
 
 // lookEvery is how often a worker looks whether the status topic says of what it runs what it has said itself.
 const lookEvery = time.Second
+
+// keepUp gives up what the worker has where it cannot read the config topic, as changes do not come to it, and others
+// may be able to: Kafka Connect's worker leaves its group (DistributedHerder.handleRebalanceCompleted).
+func (w *Worker) keepUp() {
+	w.mu.Lock()
+	lags := false
+	if w.o.Log.Offset() >= w.assignment.Offset {
+		w.behind = time.Time{}
+	} else if w.behind.IsZero() {
+		w.behind = time.Now()
+	} else {
+		lags = time.Since(w.behind) > w.o.Sync
+	}
+	changed := lags != w.lags
+	w.lags = lags
+	w.mu.Unlock()
+	switch {
+	case changed && lags:
+		w.o.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives up what it "+
+			"has until it has", "topic", w.o.Group.Topic, "worker.sync.timeout.ms", w.o.Sync.Milliseconds())
+		w.Rejoin("this worker cannot read the config topic")
+	case changed:
+		w.Rejoin("this worker reads the config topic again")
+	}
+}
 
 // repeat says once more what another worker has said something else of since, which had it before. All that the worker
 // says is looked at once more, since nobody reports which versions of plugins run.
@@ -219,7 +254,7 @@ func (w *Worker) metadata() []byte {
 	w.mu.Lock()
 	w.said = holds
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
-		Leaving: w.stay.leaving(), Name: w.name(), Digest: w.o.Folder()}
+		Leaving: w.stay.leaving() || w.lags, Name: w.name(), Digest: w.o.Folder(), Topic: w.o.Group.Topic, Lags: w.lags}
 	shares := maps.Clone(w.bounds)
 	w.mu.Unlock()
 	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Group is what a group's coordinator says of it.
@@ -23,14 +24,23 @@ type Member struct {
 	ClientID, Host string
 	// URL is where a worker of Kafka Connect's, or of ours, is reached; "" for others, and while the group forms.
 	URL string
+	// Metadata is what it said when it joined; none while the group forms.
+	Metadata []byte
 }
 
 // Group asks the coordinator of a group about it; of one that there is not it says nothing, or Dead.
 func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
-	groups, err := a.admin.DescribeGroups(ctx, group)
-	described := groups[group]
-	if err == nil {
-		err = described.Err
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{group}
+	answer, err := request.RequestWith(ctx, a.client)
+	var described kmsg.DescribeGroupsResponseGroup
+	switch {
+	case err != nil:
+	case len(answer.Groups) != 1:
+		err = fmt.Errorf("expected one group in the answer, found %d", len(answer.Groups))
+	default:
+		described = answer.Groups[0]
+		err = kerr.ErrorForCode(described.ErrorCode)
 	}
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return g, nil
@@ -41,8 +51,9 @@ func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 	}
 	g = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
 	for _, m := range described.Members {
-		one := Member{ClientID: m.ClientID, Host: m.ClientHost}
-		if worker, ok := m.Join.AsConnect(); ok {
+		one := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
+		var worker kmsg.ConnectMemberMetadata
+		if g.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
 			one.URL = worker.URL
 		}
 		g.Members = append(g.Members, one)
