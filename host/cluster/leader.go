@@ -73,6 +73,8 @@ func (l *leader) begins(generation int32) {
 	l.mu.Unlock()
 	if generation == 0 { // those who have asked for a write ask the next leader then
 		l.w.o.Log.Follow()
+	} else {
+		l.w.o.Log.begin()
 	}
 	l.news.Ring()
 }
@@ -102,10 +104,10 @@ func (l *leader) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.mu.Lock()
-		leads, changes, next := l.of != 0, l.changes, l.next
+		leads, claimed, changes, next := l.of != 0, l.claimed, l.changes, l.next
 		changed := changes > max(l.placed, asked)
 		l.mu.Unlock()
-		if leads && !l.w.o.Log.leading() {
+		if leads && !claimed {
 			l.lead(ctx)
 		}
 		if !leads || !l.takes(ctx) {
@@ -143,7 +145,7 @@ func (l *leader) run(ctx context.Context) {
 
 // lead claims the right to write as the leader.
 func (l *leader) lead(ctx context.Context) {
-	if err := l.w.o.Log.Lead(ctx); err != nil && ctx.Err() == nil {
+	if err := l.w.o.Log.claimReign(ctx); err != nil && ctx.Err() == nil && l.w.o.Log.leading() {
 		l.w.o.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error", err)
 	}
 	l.mu.Lock()

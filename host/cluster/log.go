@@ -265,16 +265,35 @@ func (l *Log) Refresh(ctx context.Context) error {
 // Lead claims the right to write as the leader, which a leader before loses by that, and returns when everything is
 // applied that was written before. With an error the worker leads, too: the next write claims it again.
 func (l *Log) Lead(ctx context.Context) error {
+	l.begin()
+	return l.claimReign(ctx)
+}
+
+// begin has the worker lead, if it does not yet: with the first write it claims the right.
+func (l *Log) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reign.Err() != nil {
+		l.reign, l.cut = context.WithCancel(context.Background())
+	}
+}
+
+// claimReign is Lead for a worker that leads; after Follow it is [ErrNotLeader], and disturbs no other leader.
+func (l *Log) claimReign(ctx context.Context) error {
 	if err := l.take(ctx); err != nil {
 		return err
 	}
 	defer l.give()
 	l.mu.Lock()
-	if l.reign.Err() != nil {
-		l.reign, l.cut = context.WithCancel(context.Background())
-	}
+	reign := l.reign
 	l.mu.Unlock()
-	if l.claim == nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
+	switch {
+	case reign.Err() != nil:
+		return ErrNotLeader
+	case l.claim == nil:
 		return l.claimID(ctx)
 	}
 	return l.Refresh(ctx)

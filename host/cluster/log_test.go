@@ -188,6 +188,25 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, a.put(ctx, "c", "5"))
 }
 
+// A worker that has stopped leading before it came to claim the right to write fences nobody.
+func TestLogAfterAReign(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	l := NewWorker(WorkerOptions{Log: a.Log, Logger: a.journal.Logger(slog.LevelInfo)}).leader
+	l.begins(3)
+	l.begins(0)
+	require.NoError(t, b.Lead(ctx))
+	l.lead(ctx)
+	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, b.put(ctx, "c", "2"))
+	l.begins(4)
+	require.NoError(t, a.put(ctx, "c", "3"))
+}
+
 // A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
 // the next leader has written its own.
 func TestLogCutOff(t *testing.T) {
