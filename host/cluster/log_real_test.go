@@ -166,6 +166,16 @@ func TestRealLogOfConnect(t *testing.T) {
 			require.NoError(t, err)
 			_, err = f.putTasks(ctx, "ours", nil)
 			require.NoError(t, err)
+			planned := map[string]string{"name": "planned", "connector.class": "FileStreamSource", "topic": "lines",
+				"file": file, "tasks.max": "2"}
+			_, err = f.store.Write(ctx, config.TargetRecord("planned", config.TargetPaused),
+				config.ConnectorRecord("planned", planned))
+			require.NoError(t, err)
+			at, _ := f.store.Written("planned")
+			planned["task.class"] = "org.apache.kafka.connect.file.FileStreamSourceTask"
+			_, err = f.store.Write(ctx, config.Layout{Offset: at, Tasks: []map[string]string{planned, planned},
+				Demand: config.Demand{Claims: []string{"x"}, Origin: "o", Requests: 2}}.Records("planned")...)
+			require.NoError(t, err)
 			require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
 			require.NoError(t, f.store.Delete(ctx, "a-1"))
 			note, err := config.NoteRecord("culvert-plugin-a", map[string]string{"hash": "x"})
@@ -187,6 +197,9 @@ func TestRealLogOfConnect(t *testing.T) {
 			}
 			require.NoError(t, f.Refresh(ctx))
 			sameAsREST(t, base, f)
+			var tasks []any
+			connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
+			assert.Equal(t, 2, len(tasks)) // of a commit that says more than Connect's do
 			log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 			require.NoError(t, err)
 			if strings.Contains(string(log), "wrong format") || strings.Contains(string(log), "Invalid data") {

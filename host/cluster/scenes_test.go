@@ -158,7 +158,8 @@ func sceneOddRecords(t *testing.T, code string) {
 		for key, value := range map[string]string{"": "x", "\xff\xfe": "\x00", "hello": "world", "connector-": "{}",
 			"connector-b": "{", "connector-c": `{"properties":7}`, "task-a-x": "{}", "task-a-99999999999": "{}",
 			"commit-a": `{"tasks":"many"}`, "target-state-a": `{"state":"DANCING"}`, "culvert-nobody": "[",
-			"culvert-plan-a": "[]", "session-key": `{"key":1}`, "logger-cluster-": "{}", "restart-connector-": "{}"} {
+			"commit-b": `{"tasks":0,"culvert":[]}`, "session-key": `{"key":1}`, "logger-cluster-": "{}",
+			"restart-connector-": "{}"} {
 			require.NoError(r.t, plain.ProduceSync(ctx, kgo.KeySliceRecord([]byte(key), []byte(value))).FirstErr())
 		}
 		most := "4194304"

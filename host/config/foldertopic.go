@@ -27,7 +27,7 @@ func folderNote(connector, file string) TopicRecord {
 
 // gone are the records by which a connector is deleted.
 func gone(name string) []TopicRecord {
-	return []TopicRecord{ConnectorRecord(name, nil), TargetRecord(name, ""), {Key: planNote + name}}
+	return []TopicRecord{ConnectorRecord(name, nil), TargetRecord(name, "")}
 }
 
 // FileOf is the name of the file that a note names.

@@ -62,7 +62,7 @@ func TestFolderRecords(t *testing.T) {
 			map[string]string{"a": "b.properties"}, nil, []string{noteA}},
 		{"deleted", nil, map[string]string{"a": "1", "rest": "1"}, map[string]string{"a": "a.properties"},
 			map[string]string{"a": "PAUSED"},
-			[]string{"connector-a", "target-state-a", "culvert-plan-a", "culvert-folder-a"}},
+			[]string{"connector-a", "target-state-a", "culvert-folder-a"}},
 		{"REST's", []*config.Connector{a}, map[string]string{"a": "2"}, nil, nil, []string{"refused a goes false"}},
 		{"broken", []*config.Connector{broken}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"}, nil,
 			[]string{"refused a goes true"}},

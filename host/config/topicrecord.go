@@ -313,12 +313,12 @@ func CommitRecord(connector string, tasks int) TopicRecord {
 
 // Records have a connector have a layout, where all of them are written, or none.
 func (l Layout) Records(connector string) []TopicRecord {
-	note := Layout{Offset: l.Offset, Demand: l.Demand}
-	records := []TopicRecord{{Key: planNote + connector, Value: encoded(note)}}
+	var records []TopicRecord
 	for number, settings := range l.Tasks {
 		records = append(records, TaskRecord(connector, number, settings))
 	}
-	return append(records, CommitRecord(connector, len(l.Tasks)))
+	return append(records, keyed(KindCommit, connector, object{"tasks": len(l.Tasks),
+		commitNote: Layout{Offset: l.Offset, Demand: l.Demand}}))
 }
 
 // RestartRecord asks the workers that run to restart a connector.

@@ -39,9 +39,9 @@ type Layout struct {
 	Demand
 }
 
-// planNote is what the keys of notes begin with that have the layouts of connectors, without the tasks; a
-// connector's name follows.
-const planNote = string(KindOurs) + "plan-"
+// commitNote is the member of a commit that has the layout of what it commits, without the tasks. Kafka Connect's
+// workers read past it, and write none, so that it is never taken for that of tasks which they have planned.
+const commitNote = "culvert"
 
 // RestartRequest is what somebody asked for of a connector.
 type RestartRequest struct {
@@ -231,7 +231,7 @@ func (s *TopicState) commit(name string, members map[string]json.RawMessage, off
 		c.incomplete = !there
 	}
 	var noted Layout
-	if json.Unmarshal(s.notes[planNote+name], &noted) == nil && noted.Offset == c.offset {
+	if json.Unmarshal(members[commitNote], &noted) == nil && noted.Offset == c.offset {
 		set.Demand, set.Noted = noted.Demand, true
 	}
 	if !c.incomplete {

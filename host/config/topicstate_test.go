@@ -182,8 +182,8 @@ func TestSessionKeyLasts(t *testing.T) {
 	}
 }
 
-// Tasks count as planned where the note of what they need is of the connector's settings as they stand: those that a
-// worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
+// Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
+// a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
 func TestTasksOfUnknownDemand(t *testing.T) {
 	l := Layout{Tasks: []map[string]string{{"t": "0"}}, Demand: Demand{Claims: []string{"x"}, Origin: "o", Requests: 2}}
 	all := records(`connector-a {"properties":{}}`)
@@ -200,21 +200,28 @@ func TestTasksOfUnknownDemand(t *testing.T) {
 		return s.Planned("a")
 	}
 	want := &TaskSet{Settings: l.Tasks, Demand: l.Demand, Noted: true}
-	want.Version = 3
-	assert.Equal(t, want, add(l.Records("a")...))
+	planned := func(why string) {
+		t.Helper()
+		more := l.Records("a")
+		want.Version = int64(len(all) + len(more) - 1)
+		assert.Equal(t, want, add(more...), why)
+	}
+	planned("first")
 	assert.Equal(t, nil, add(CommitRecord("a", 0)), "it is stopped")
-	want.Version = 7
-	assert.Equal(t, want, add(l.Records("a")...))
+	planned("it goes on")
 	java := records(`connector-a {"properties":{"b":"1"}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
+	assert.Equal(t, nil, add(java[1:]...), "a worker of Kafka Connect's has planned other tasks of the same settings")
+	planned("after that worker")
+	assert.Equal(t, nil, add(records(`culvert-plan-a {"offset":0}`, `task-a-0 {"properties":{}}`,
+		`commit-a {"tasks":1}`)...), "a record that says nothing any more")
 	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
 	shown := add(TargetRecord("a", TargetPaused))
-	assert.Equal(t, &TaskSet{Version: 10, Settings: []map[string]string{{}}}, shown)
+	assert.Equal(t, &TaskSet{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
 	assert.Equal(t, nil, add(TargetRecord("a", TargetStarted)))
-	l.Offset, want.Version = 8, 15
-	assert.Equal(t, want, add(l.Records("a")...))
-	add(gone("a")...)
+	assert.Equal(t, nil, add(l.Records("a")...), "planned of the settings before")
 	s, _ := applied(all)
-	assert.Equal(t, 0, len(s.Notes(planNote)))
+	l.Offset, _ = s.Written("a")
+	planned("of the new settings")
 }
 
 // Damaged records are passed over, and all is as it was; what they hold is in no error.

@@ -88,7 +88,7 @@ func TestTopicStore(t *testing.T) {
 	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.Written))
 	assert.Equal(t, []string{"leading=true target-state-a connector-a", "leading=false target-state-a",
 		"leading=true task-a-0 task-a-1", "leading=true commit-a",
-		"leading=true connector-a target-state-a culvert-plan-a"}, l.writes)
+		"leading=true connector-a target-state-a"}, l.writes)
 }
 
 // A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
@@ -103,7 +103,7 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 	require.NoError(t, l.Delete(t.Context(), "b"))
 	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
 		"leading=true connector-a",
-		"leading=true connector-b target-state-b culvert-plan-b culvert-folder-b"}, l.writes)
+		"leading=true connector-b target-state-b culvert-folder-b"}, l.writes)
 	assert.Equal(t, 0, len(l.Notes(FolderNote)))
 }
 

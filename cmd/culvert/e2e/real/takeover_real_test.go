@@ -44,7 +44,7 @@ func (w *javaWorker) stops() {
 }
 
 // A cluster of Kafka Connect's with connectors in several states is shown by culvert cluster check, taken over, and
-// given back: states and offsets are what they were, and every line arrives once.
+// given back, and taken over again: states and offsets are what they were, and every line arrives once.
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
@@ -172,4 +172,11 @@ func TestRealTakeover(t *testing.T) {
 			t.Logf("Kafka Connect: %.200s", line)
 		}
 	}
+
+	java.stops()
+	ours = p.Serves(at, "--plugins", plugins, "--data", p.Data, worker)
+	states(ours)
+	writes(10)
+	ours.Eventually("the lines of ours, again", func() bool { return inTopic(written) })
+	ours.MustStop()
 }
