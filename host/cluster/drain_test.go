@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -166,5 +167,31 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	w.leader.clean()
 	require.Until(t, func() bool { return state() == connect.Unassigned },
 		func() string { return "expected it to be unassigned" })
+
+	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing was
+	// said; when that changes, once more.
+	require.NoError(t, f.put(ctx, "d", "1"))
+	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "java:1", Generation: 195})
+	require.Until(t, func() bool { return state() == connect.Running },
+		func() string { return "expected it to be said" })
+	for _, why := range []string{"no class", "no version"} {
+		w.leader.unplaced = map[string]string{"c": why, "d": why, "gone": why}
+		w.leader.clean()
+		require.Until(t, func() bool {
+			c, _ := status.Connector("c")
+			d, _ := status.Connector("d")
+			return c == Status{Connector: "c", Task: -1, State: connect.Unassigned, Trace: why, WorkerID: "java:1",
+				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
+		}, func() string { return fmt.Sprint(status.Connector("c")) })
+	}
+	w.leader.clean()
+	assert.Equal(t, 0, status.left())
+
+	// Who has it by then says so again, whatever generation that is of.
+	w.written["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1", Generation: 5}}
+	w.repeat()
+	require.Until(t, func() bool { return state() == connect.Running },
+		func() string { return "expected it to be said again" })
+	assert.Equal(t, []string{"c", "d"}, status.Connectors())
 	require.NoError(t, status.Close(ctx))
 }

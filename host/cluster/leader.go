@@ -374,7 +374,8 @@ func (w *Worker) Orphaned(name string) bool {
 	return l.of != 0
 }
 
-// clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned.
+// clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned, and of
+// connectors why: as the worker that had it, in its generation, since generations may have begun with 1 again.
 func (l *leader) clean() {
 	s, ok := l.w.o.Store.Snapshot()
 	if !ok {
@@ -391,8 +392,8 @@ func (l *leader) clean() {
 		return
 	}
 	for name, why := range unplaced {
-		own, _ := l.w.o.Status.Connector(name)
-		if _, there := s.Written[name]; there && own.State != connect.Running && own.Trace != why {
+		_, there := s.Written[name]
+		if _, said := l.w.o.Status.Connector(name); there && !said {
 			l.w.o.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.w.o.WorkerID, Generation: generation})
 		}
@@ -411,11 +412,18 @@ func (l *leader) clean() {
 			all = append(all, own)
 		}
 		for _, one := range all {
-			if members[one.WorkerID] || one.State == connect.Unassigned || l.w.says(one.Connector, one.Task) {
-				continue // who has it says so itself
+			why := ""
+			if one.Task < 0 {
+				why = unplaced[name]
 			}
-			one.State, one.Trace = connect.Unassigned, ""
-			l.w.o.Status.PutSafe(one)
+			switch {
+			case one.State == connect.Unassigned && (why == "" || why == one.Trace):
+			case one.State != connect.Unassigned && members[one.WorkerID], l.w.says(one.Connector, one.Task):
+				// who has it says so itself
+			default:
+				one.State, one.Trace = connect.Unassigned, why
+				l.w.o.Status.PutSafe(one)
+			}
 		}
 	}
 }

@@ -210,7 +210,8 @@ func (w *Worker) repeat() {
 		w.dirty[name] = true
 		for task, s := range written {
 			now := w.o.Status.unit(statusKey{connector: name, task: task})
-			if now != (Status{}) && now.WorkerID != s.WorkerID && now.Generation <= s.Generation {
+			newer := now.Generation > s.Generation && now.State != connect.Unassigned // and has it
+			if now != (Status{}) && now.WorkerID != s.WorkerID && !newer {
 				w.o.Status.Put(s)
 			}
 		}
