@@ -40,8 +40,9 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 		problems = slices.Concat(problems, k.Problems, w.Shared(k, check.Passwords(h.now().plugins)))
 	}
 	aside := filepath.Join(h.config.Data, "connectors.adopted")
-	if _, err := os.Stat(aside); err == nil && len(h.in.Connectors) > 0 {
-		problems = append(problems, config.Problem{File: aside, Text: "expected nothing here, where the files of " +
+	adopted := filepath.Join(aside, "connectors")
+	if _, err := os.Stat(adopted); err == nil && len(h.in.Connectors) > 0 {
+		problems = append(problems, config.Problem{File: adopted, Text: "expected nothing here, where the files of " +
 			"what is adopted are moved: move it away"})
 	}
 	if err := problems.Err(); err != nil {

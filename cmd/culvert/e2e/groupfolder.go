@@ -198,6 +198,7 @@ func AdoptedByAGroup(t *testing.T, p *Place, servers string) {
 	back()
 	adopt(worker).Exits(0).Prints("no connectors were to be brought")
 	back()
+	NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
 	file := filepath.Join(data, "connectors", "halted.json")
 	before := Content(t, file)
 	NoError(t, os.WriteFile(file, []byte(strings.Replace(before, `"2"`, `"1"`, 1)), 0o600))
