@@ -230,8 +230,12 @@ type FencingCounts struct {
 	At int64
 }
 
-// maxFenced bounds both, so that a strange record does not have millions of producers fenced.
-const maxFenced = 10_000
+// Bounds, so that a strange record does not have millions of producers fenced: of tasks, as many as a connector may
+// have, and of the producers of each, four times as many as there are.
+const (
+	maxFencedTasks     = 10_000
+	maxFencedProducers = 16
+)
 
 // With are the larger ones of both, as of the record of c.
 func (c FencingCounts) With(other FencingCounts) FencingCounts {
@@ -253,8 +257,9 @@ func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) 
 	if members["producer-count"] != nil {
 		c.Producers, err = count(members, "producer-count")
 	}
-	if err == nil && max(c.Tasks, c.Producers) > maxFenced {
-		err = fmt.Errorf("expected at most %d tasks and producers, found %d and %d", maxFenced, c.Tasks, c.Producers)
+	if err == nil && (c.Tasks > maxFencedTasks || c.Producers > maxFencedProducers) {
+		err = fmt.Errorf("expected at most %d tasks, and %d producers of each, found %d and %d", maxFencedTasks,
+			maxFencedProducers, c.Tasks, c.Producers)
 	}
 	return c, err
 }

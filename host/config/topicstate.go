@@ -257,6 +257,7 @@ func (s *TopicState) note(r TopicRecord, members map[string]json.RawMessage) (er
 		_, err = fencingOf(members)
 	}
 	group, groups := strings.CutPrefix(r.Key, GroupNote)
+	groups = groups && group != "" // no group has an empty name: it could give the topic to nobody
 	switch {
 	case err != nil:
 	case members == nil:

@@ -262,6 +262,7 @@ func TestDamagedRecords(t *testing.T) {
 		{`logger-cluster-a {}`, "level: expected a text"},
 		{`tasks-fencing-a {"task-count":10001}`, "at most 10000"},
 		{`tasks-fencing-a {"task-count":1,"producer-count":4000000000}`, "producer-count: expected a number"},
+		{`culvert-fencing-a {"task-count":1,"producer-count":17}`, "16 producers of each, found 1 and 17"},
 		{`tasks-fencing-a -`, "no value"},
 		{`session-key -`, "no value"},
 		{`session-key {"key":"§","algorithm":"HmacSHA256","creation-timestamp":1}`, "key: expected bytes in base64"},
@@ -366,7 +367,7 @@ func history(random *rand.Rand, length int) (all []TopicRecord) {
 
 // contents are all of a state but its lock.
 func contents(s *TopicState) []any {
-	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.notes, s.next}
+	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.notes, s.groups, s.next}
 }
 
 // Whatever compaction has taken, all that is known is the same, but that tasks may be missing, and all of a connector's
@@ -521,5 +522,8 @@ func TestGroupOfATopic(t *testing.T) {
 		_, err := compacted.Apply(records[n])
 		require.NoError(t, err)
 	}
+	assert.Equal(t, "a", compacted.Group())
+	_, err := compacted.Apply(GroupRecord("", true)) // a record of somebody's, before that of any group
+	require.NoError(t, err)
 	assert.Equal(t, "a", compacted.Group())
 }

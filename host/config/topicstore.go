@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // TopicLog is the topic of configurations as a [TopicStore] writes to it: what was written is handed to its Apply.
@@ -94,7 +95,7 @@ func (s *TopicStore) apply(r TopicRecord) (change TopicChange, begun bool) {
 	if err != nil {
 		if s.skipped++; s.skipped <= shownSkips {
 			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
-				r.Offset, "key", r.Key, "error", err)
+				r.Offset, "key", shown.Within(r.Key, 300), "error", err)
 		}
 		return change, s.begun
 	}

@@ -239,10 +239,11 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 	for n := range 30 {
 		lines = append(lines, fmt.Sprintf(`connector-c%d {"properties":{"k":4711}}`, n), fmt.Sprintf("foreign-%d {}", n))
 	}
+	lines[0] = "connector-" + strings.Repeat("x", 400) + "\x1b[2J -x"
 	l := topicStore(plainWorker(t, ""), journal.Logger(slog.LevelInfo), nil, lines...)
 	l.CaughtUp()
 	text := journal.String()
 	assert.Contains(t, text, "partition=0 offset=2 key=connector-c1 error=\"properties: expected an object of texts",
-		"topic=configs damaged=30 others=30")
+		"topic=configs damaged=30 others=30", strings.Repeat("x", 290)+"... (114 bytes more)")
 	assert.Equal(t, 10+1, strings.Count(text, "\n"))
 }

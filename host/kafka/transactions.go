@@ -51,10 +51,8 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 		return err
 	}
 	defer client.Close()
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
-	defer cancel()
 	for _, id := range ids {
-		if err := fence(waiting, client, c, id); err != nil {
+		if err := fence(ctx, client, c, id); err != nil {
 			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.Explain(err)))
 		}
 	}
@@ -62,6 +60,8 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 }
 
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, coordinated) // for each, since there may be tens of thousands
+	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		request := kmsg.NewPtrInitProducerIDRequest()
 		request.TransactionalID = &id

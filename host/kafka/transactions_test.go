@@ -164,6 +164,28 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 	}
 }
 
+// However many ids there are, only one that the coordinator does not answer for ends it.
+func TestFenceOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(network.Listen), kfake.Ports(9092))
+		require.NoError(t, err)
+		defer cluster.Close()
+		cluster.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			cluster.SleepControl(func() { time.Sleep(time.Second) })
+			return nil, nil, false
+		})
+		c := Defaults()
+		c.Bootstrap, c.Extra = cluster.ListenAddrs(), []kgo.Opt{kgo.Dialer(network.DialContext)}
+		began := time.Now()
+		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
+		if took := time.Since(began); took < 100*time.Second {
+			t.Errorf("expected a second for each, found %v", took)
+		}
+	})
+}
+
 // Between pages a transaction goes on for its interval; a page that breaks off takes those before it along, which the
 // feed is told.
 func TestTransactionsOfSeveralPages(t *testing.T) {
