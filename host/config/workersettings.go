@@ -132,7 +132,8 @@ var groupSettings = []wit.SettingSpec{
 	declared("config.storage.topic", wit.KindText, "", "Topic with the configurations of the group's connectors."),
 	declared("config.storage.replication.factor", wit.KindShort, "", "Its replicas, if it has to be made."),
 	declared(SecretsSetting, wit.KindText, "verbatim", "Passwords of connectors in that topic: verbatim keeps them as they "+
-		"are written; refuse takes references to config providers alone, of REST, --config and culvert cluster adopt.",
+		"are written; refuse takes only those that hold a reference to a config provider (also beside other text), of "+
+		"REST, --config and culvert cluster adopt.",
 		allowed("verbatim", "refuse")),
 	declared("status.storage.topic", wit.KindText, "", "Topic with the states of the group's connectors and tasks."),
 	declared("status.storage.partitions", wit.KindInt, "5", "Its partitions, if it has to be made."),
