@@ -98,28 +98,48 @@ func asShared(ctx context.Context, c Config, do func(*shared) error) (err error)
 	return cmp.Or(do(s), ctx.Err())
 }
 
-// read reads the config topic.
+// read reads the config topic, as far as no transaction is open.
 func (s *shared) read(ctx context.Context) error {
 	topic, k := s.in.Worker.ConfigTopic(), s.kafka
 	k.Consumer.ReadUncommitted = false
+	ends, err := s.admin.EndOffsets(ctx, true, topic)
+	if err != nil {
+		return err
+	}
 	reader, err := kafka.NewReader(k)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
 	s.store = config.NewTopicStore(topic, s.in.Worker, nil, s.log)
-	_, err = reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
+	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
 		s.store.Apply(config.TopicRecord{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
+	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
+		s.say(topic, true, fmt.Sprintf("an open transaction hides what stands from offset %d on: ask again when the "+
+			"brokers have ended it, after transaction.timeout.ms at the latest", at[0]))
+	}
 	s.store.CaughtUp()
 	s.now, _ = s.store.Snapshot()
 	return err
 }
 
-// members notes the group's live members. ours: workers of ours may run.
+// members notes the group's live members, and whether the topic is another group's. ours: workers of ours may run,
+// which take the topic of a group without members.
 func (s *shared) members(ctx context.Context, ours bool) {
 	const named = "group.id"
+	if err := s.store.Mine(); err != nil {
+		other, failed := s.admin.Group(ctx, s.store.Group())
+		switch {
+		case failed != nil:
+			s.ofWorker(named, failed)
+		case len(other.Members) > 0:
+			s.ofWorker(named, err)
+		case !ours: // its producers are to be fenced
+			s.ofWorker(named, fmt.Errorf("%w. To release it, name that group", err))
+		}
+	}
 	g, err := s.admin.Group(ctx, s.in.Worker.Text(named))
 	s.ofWorker(named, err)
 	for _, m := range g.Members {
@@ -128,7 +148,8 @@ func (s *shared) members(ctx context.Context, ours bool) {
 		case cluster.Ours(g) && ours:
 			kind, stop = "a worker of Culvert's", "workers that start join it"
 		case cluster.Ours(g):
-			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM"
+			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
+				"stays until session.timeout.ms is over)"
 		case g.Type == "connect" && g.Protocol != "":
 			kind = "a worker of Kafka Connect's"
 		}
@@ -230,9 +251,10 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 
 // ReleaseGroup gives the topics of a group back to Kafka Connect's workers: it fences the leader that may hang and all
 // transactional producers that tasks had, of which Kafka Connect fences each task's first alone. So nothing is left
-// that it would have to fence, and nothing is written. fenced is how many transactional ids that were, by connectors;
-// problems are of those that were not fenced. The group is to have no members. The error is a [SetupError], or why
-// nothing was fenced.
+// that it would have to fence. Then it commits that no connector has tasks: Kafka Connect's workers would run those of
+// ours, which their class may take for others, until each has planned its own. fenced is how many transactional ids
+// that were, by connectors; problems are of those that were not fenced. The group is to have no members. The error is a
+// [SetupError], or why nothing was fenced, or why the topic still has tasks.
 func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problems config.Problems, err error) {
 	fenced = map[string]int{}
 	err = asShared(ctx, c, func(s *shared) error {
@@ -240,9 +262,12 @@ func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problem
 			return s.found
 		}
 		group := s.in.Worker.Text("group.id")
-		if err := kafka.Fence(ctx, s.kafka, []string{cluster.LeaderID(group)}); err != nil {
+		leader, err := kafka.OpenTransactions(ctx, s.kafka, group+"-configs-leader", []string{cluster.LeaderID(group)}, nil,
+			0)
+		if err != nil {
 			return err
 		}
+		defer leader.Close()
 		names := s.store.Notes(config.FencingNote) // they outlive their connectors
 		for _, k := range s.now.Connectors {
 			names[k.Name] = nil
@@ -267,8 +292,19 @@ func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problem
 			fenced[name] = len(ids)
 		}
 		s.members(ctx, false) // one may have come meanwhile
-		problems = s.found
-		return nil
+		if problems = s.found; problems.Err() != nil {
+			return nil
+		}
+		var records []*kgo.Record
+		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
+			if r := config.CommitRecord(name, 0); len(s.now.Tasks[name].Settings) > 0 {
+				records = append(records, &kgo.Record{Topic: s.in.Worker.ConfigTopic(), Key: []byte(r.Key), Value: r.Value})
+			}
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		return leader.Output().Write(ctx, records...)
 	})
 	return fenced, problems, err
 }

@@ -36,11 +36,12 @@ type left struct {
 	client *kgo.Client
 	admin  *kadm.Client
 	config Config
+	group  string // that members join
 }
 
 func newLeft(t *testing.T, settings ...string) *left {
 	t.Helper()
-	l := &left{t: t, fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
+	l := &left{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
 	servers := l.fake.ListenAddrs()[0]
 	l.client = kafkatest.Client(t, kgo.SeedBrokers(servers), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	l.admin = kadm.NewClient(l.client)
@@ -101,7 +102,7 @@ func (l *left) joins(kind, protocol, url string) (leave func()) {
 	metadata, err := cluster.Metadata{URL: url}.Encode()
 	require.NoError(l.t, err)
 	join := kmsg.NewPtrJoinGroupRequest()
-	join.Group, join.ProtocolType = "g", kind
+	join.Group, join.ProtocolType = l.group, kind
 	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 60_000, 60_000
 	p := kmsg.NewJoinGroupRequestProtocol()
 	p.Name, p.Metadata = protocol, metadata
@@ -115,7 +116,7 @@ func (l *left) joins(kind, protocol, url string) (leave func()) {
 	}
 	require.NoError(l.t, kerr.ErrorForCode(joined.ErrorCode))
 	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Group, sync.MemberID, sync.Generation = "g", joined.MemberID, joined.Generation
+	sync.Group, sync.MemberID, sync.Generation = l.group, joined.MemberID, joined.Generation
 	sync.ProtocolType, sync.Protocol = &kind, &protocol
 	a := kmsg.NewSyncGroupRequestGroupAssignment()
 	a.MemberID = joined.MemberID
@@ -125,7 +126,7 @@ func (l *left) joins(kind, protocol, url string) (leave func()) {
 	require.NoError(l.t, kerr.ErrorForCode(synced.ErrorCode))
 	return func() {
 		leave := kmsg.NewPtrLeaveGroupRequest()
-		leave.Group, leave.MemberID = "g", joined.MemberID
+		leave.Group, leave.MemberID = l.group, joined.MemberID
 		m := kmsg.NewLeaveGroupRequestMember()
 		m.MemberID = joined.MemberID
 		leave.Members = append(leave.Members, m)
@@ -232,6 +233,20 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 		{name: "consumers", prepare: func(l *left) { l.joins("other", "range", "") },
 			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
 		{name: "members that left", prepare: func(l *left) { l.joins("connect", "sessioned", "http://a:8083/")() }},
+		{name: "another group's topic", prepare: func(l *left) {
+			l.put("configs", "culvert-group-g {}")
+			l.group = "other"
+			l.joins("connect", "culvert-1", "http://b:8083/")
+			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
+		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
+			"found the topic to be that of group other"},
+		{name: "the topic of a group that is gone", prepare: func(l *left) { l.put("configs", "culvert-group-other {}") }},
+		{name: "an open transaction", prepare: func(l *left) {
+			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
+			require.NoError(t, open.BeginTransaction())
+			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
+				Value: []byte("{}")}).FirstErr())
+		}, want: "configs: warning: an open transaction hides what stands from offset 0 on"},
 		{name: "a topic that is missing", prepare: func(l *left) {
 			_, err := l.admin.DeleteTopic(t.Context(), "offsets")
 			require.NoError(t, err)
@@ -292,12 +307,13 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 }
 
 // A group is given back when it has no members: all producers of ours are fenced, also those of connectors that are
-// gone, and nothing is written.
+// gone, and no connector has tasks. A second time writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()
 	l := newLeft(t, "exactly.once.source.support=enabled")
 	l.put("configs",
 		connectorRecord("orders", "test.Source", `,"transforms":"t","transforms.t.type":"com.example.T"`),
+		`task-orders-0 {"properties":{}}`, `commit-orders {"tasks":1,"culvert":{"offset":0}}`,
 		`tasks-fencing-orders {"task-count":1}`, `culvert-fencing-orders {"task-count":2,"producer-count":4}`,
 		connectorRecord("java", "test.Source", ``), `tasks-fencing-java {"task-count":3}`,
 		connectorRecord("none", "com.example.Foreign", ``),
@@ -307,6 +323,11 @@ func TestReleaseGroup(t *testing.T) {
 		t.Errorf("expected that the live member is named, found %v", err)
 	}
 	leave()
+	l.put("configs", "culvert-group-other {}")
+	if _, _, err := ReleaseGroup(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "that of group other") {
+		t.Errorf("expected that the topic's group is named, found %v", err)
+	}
+	l.put("configs", "culvert-group-other")
 	zombie := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
 	require.NoError(t, zombie.BeginTransaction())
 	write := func() error {
@@ -323,15 +344,26 @@ func TestReleaseGroup(t *testing.T) {
 		}
 		return false
 	})
-	before, err := l.admin.ListEndOffsets(t.Context(), "configs")
-	require.NoError(t, err)
-	fenced, problems, err := ReleaseGroup(t.Context(), l.config)
-	require.NoError(t, err)
-	after, err := l.admin.ListEndOffsets(t.Context(), "configs")
-	require.NoError(t, err)
-	assert.Equal(t, before.Offsets(), after.Offsets())
-	assert.Equal(t, nil, l.shownProblems(problems))
-	assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, fenced)
+	ends := func() int64 {
+		t.Helper()
+		found, err := l.admin.ListEndOffsets(t.Context(), "configs")
+		require.NoError(t, err)
+		end, _ := found.Lookup("configs", 0)
+		return end.Offset
+	}
+	for _, written := range []int64{2, 0} { // the record, and its transaction's marker
+		before := ends()
+		fenced, problems, err := ReleaseGroup(t.Context(), l.config)
+		require.NoError(t, err)
+		assert.Equal(t, written, ends()-before)
+		assert.Equal(t, nil, l.shownProblems(problems))
+		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, fenced)
+		found, err := CheckTakeover(t.Context(), l.config)
+		require.NoError(t, err)
+		for _, k := range found.Connectors {
+			assert.Equal(t, 0, k.Tasks, k.Name)
+		}
+	}
 	mu.Lock()
 	slices.Sort(ids)
 	assert.Equal(t, []string{"connect-cluster-g", "g-gone-0", "g-java-0", "g-java-1", "g-java-2", "g-orders-0",

@@ -56,7 +56,7 @@ func newClusterCheck() *cobra.Command {
 are to do, how many tasks they have, and how many offsets (of a sink: partitions that its consumer group has committed). A line follows for
 each problem: classes that no plugin of this machine has, settings that this program refuses, references to config providers that
 config.providers does not open, topics that workers could not use, rights that are missing, live members; and warnings, such as for secrets in
-clear text. Values of secrets are not shown. It only reads. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
+clear text and for an open transaction that hides records. Values of secrets are not shown. It only reads. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
 	}, func(c *cobra.Command, config host.Config) error {
@@ -96,9 +96,10 @@ func newClusterRelease() *cobra.Command {
 		Long: `Give the topics of a group back to workers of Kafka Connect, when all workers of Culvert's are stopped: live ones are named, and nothing is
 done. The leader and all transactional producers that tasks had are fenced, so that a worker that hangs commits nothing once Kafka Connect's
 run, which fence one producer of each task alone; a line for each connector says how many. Tasks without such producers write at least once,
-also when they hang: end their processes. Nothing is written: connectors, tasks, states and offsets have Kafka Connect's form already. Its workers
-need the classes that culvert cluster check shows, and log "Discarding config update record with invalid key" for each key that begins with
-culvert-, with no other effect. Exit code: 0 released, 1 not, or not all.`,
+also when they hang: end their processes. Then the topic says that no connector has tasks, since Kafka Connect's workers would run those of
+Culvert's until they have planned their own: a paused connector shows tasks again when it goes on. Connectors, states and offsets have Kafka
+Connect's form already. Its workers need the classes that culvert cluster check shows, and log "Discarding config update record with invalid
+key" for each key that begins with culvert-, with no other effect. Exit code: 0 released, 1 not, or not all.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
 		fenced, problems, err := host.ReleaseGroup(c.Context(), config)

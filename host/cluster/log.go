@@ -306,7 +306,8 @@ func (l *Log) LeadNobody(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(g.Members) > 0:
-		return fmt.Errorf("expected no workers in group %s, found %d: stop them first", l.o.Group, len(g.Members))
+		return fmt.Errorf("expected no workers in group %s, found %d: stop them first (those with "+
+			"group.instance.id stay until session.timeout.ms is over)", l.o.Group, len(g.Members))
 	}
 	return l.Lead(ctx)
 }

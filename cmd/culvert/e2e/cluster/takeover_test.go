@@ -88,7 +88,10 @@ func TestTakeover(t *testing.T) {
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
 		`"trace":"expected a worker that has what class com.example.Foreign needs, in the versions that the group runs, `+
 			`found none among 1"`)
-	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM: http://" + at)
+	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").PrintsNothing()
+	if shown := cluster(1, "check", "--json").Stdout; strings.Count(shown, `"tasks":0`) != 3 {
+		t.Errorf("expected no tasks, found %s", shown)
+	}
 }
