@@ -27,6 +27,9 @@ import (
 // fiftyGroup is the group whose topics are taken over, fiftyWorkers how many workers it has on either side.
 const fiftyGroup, fiftyWorkers = "fifty", 3
 
+// wide is a connector of two tasks, failed one whose task fails with its first line.
+const wide, failed = "sink0", "failed"
+
 // kept is what a takeover keeps of a connector.
 type kept struct {
 	Config  map[string]string
@@ -96,11 +99,16 @@ func (f *fifty) ours() (stop func()) {
 func (f *fifty) settings(name string) map[string]string {
 	if strings.HasPrefix(name, "sink") {
 		return map[string]string{"name": name, "topics": "quiet", "file": filepath.Join(f.Dir, name),
-			"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector"}
+			"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
+			"tasks.max":       map[bool]string{true: "2", false: "1"}[name == wide]}
 	}
-	return map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+	settings := map[string]string{"name": name, "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
 		"topic": "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http", "files.address": "127.0.0.1",
 		"files.port": f.filesPort, "tasks.max": "1"}
+	if name == failed {
+		settings["value.converter"] = "org.apache.kafka.connect.converters.ByteArrayConverter" // of what are texts
+	}
+	return settings
 }
 
 // writes adds a line to files of connectors.
@@ -257,27 +265,30 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	const half, compacted = "half", "compacted-1"
 	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED",
 		"stopped": "STOPPED"}
-	for kind, n := range map[string]int{"run": 19, "paused": 8, "stopped": 8, "deleted": 4, "sink": 9} {
+	for kind, n := range map[string]int{"run": 18, "paused": 8, "stopped": 8, "deleted": 4, "sink": 9} {
 		for i := range n {
 			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"
 		}
 	}
-	want[compacted] = "RUNNING RUNNING"
+	want[compacted], want[wide], want[failed] = "RUNNING RUNNING", "RUNNING RUNNING RUNNING", "RUNNING FAILED"
 	kind := func(name string) string { return strings.TrimRight(name, "0123456789") }
 	reads := func(name string) bool { return kind(name) != "sink" }
 	var running []string
+	e2e.Put(t, p.Dir, failed, []byte("a line\n"))
 
 	stop := f.java()
 	produceTo(t, f.servers, &kgo.Record{Topic: "quiet", Value: []byte(`{"schema":null,"payload":"a line"}`)})
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if reads(name) {
+		if reads(name) && name != failed {
 			f.writes(name)
 		}
 		settings := f.settings(name)
 		f.followed.Until(201, "PUT", "/connectors/"+name+"/config", e2e.AsJSON(t, settings))
 	}
 	f.awaits("Kafka Connect runs all", want)
-	f.reaches(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool { return !reads(name) })...)
+	f.reaches(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool {
+		return !reads(name) || name == failed
+	})...)
 	for name := range maps.Clone(want) {
 		switch kind(name) {
 		case "paused":
@@ -305,7 +316,7 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	ours := maps.Clone(want)
 	for name := range ours {
 		if !reads(name) {
-			ours[name] = "UNASSIGNED UNASSIGNED"
+			ours[name] = strings.ReplaceAll(ours[name], "RUNNING", "UNASSIGNED")
 		}
 	}
 	stop = f.ours()
