@@ -16,9 +16,9 @@ type before struct {
 
 // Before has ask called before each try of an exchange that is made with the context it returns. It may take its time:
 // the try has no place among the requests to its origin yet, which others need. An error is the exchange's, and nothing
-// is sent. When the try is about to be sent, as it has its place and its CSRF token and has waited for the rate and for
-// maintenance windows, still says without waiting whether what was asked holds on; if not, all is given back, and ask
-// is called again.
+// is sent. When the try is about to be sent, as it has its place, its CSRF token and a connection, and has waited for
+// the rate and for maintenance windows, still says without waiting whether what was asked holds on; if not, all is
+// given back, and ask is called again.
 func Before(ctx context.Context, ask func() error, still func() bool) context.Context {
 	return context.WithValue(ctx, beforeKey{}, before{ask, still})
 }

@@ -3,6 +3,8 @@ package transport
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +87,28 @@ func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was asked is looked at with a connection, which may take its time. Where it holds no longer the service gets
+// nothing of the request, and it is asked again.
+func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
+	holds, dials, asked, served := false, 0, 0, 0
+	slow := func(c *Config) {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials++; dials == 1 {
+				holds = false
+			}
+			return dial(ctx, network, address)
+		}
+	}
+	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
+		ctx := Before(t.Context(), func() error { asked++; holds = true; return nil }, func() bool { return holds })
+		for range 2 { // the second has the connection of the first
+			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
+		}
+		assert.Equal(t, []int{3, 2, 2}, []int{asked, served, dials})
+	})
 }
 
 // What speaks against a request is its error, and nothing is sent.

@@ -27,6 +27,9 @@ type lostError struct {
 func (l *lostError) Error() string { return l.cause.Error() }
 
 func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
+	if cause := context.Cause(quiet.ctx); errors.Is(cause, errNoLonger) {
+		return cause
+	}
 	if ctx.Err() != nil {
 		if sent && !e.repeatable {
 			return &lostError{sent, context.Cause(ctx)}

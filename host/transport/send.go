@@ -53,13 +53,12 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.T
 		s.quiet.cancel(nil)
 		return nil, nil, errOldToken
 	}
-	if e.serves == nil && !StillMaySend(ctx) {
-		s.quiet.cancel(nil)
-		return nil, nil, errNoLonger
-	}
 	status = 0
 	answer, err := s.roundTrip()
 	if err != nil {
+		if errors.Is(err, errNoLonger) {
+			status = lockouts.Unsent
+		}
 		return nil, nil, err
 	}
 	if e.newlyRefused(answer.StatusCode, shown) {
@@ -95,6 +94,12 @@ func (c *Client) prepare(ctx context.Context, p *pass, e *exchange, h http.Heade
 	s := &sending{client: c, pass: p, exchange: e, parent: ctx,
 		quiet: newSilence(ctx, max(p.destination.config.ReadTimeout, e.patience))}
 	trace := &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if e.serves == nil && !StillMaySend(ctx) {
+				s.quiet.cancel(errNoLonger)
+				i.Conn.Close() // net/http would send all the same
+			}
+		},
 		WroteHeaders: func() { s.wrote.Store(true); s.quiet.asking() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { s.quiet.asking() },
 	}
