@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/transport"
@@ -103,7 +104,7 @@ func newClustered(h *Host) (*clustered, error) {
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
 		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
-	c.fences = cluster.NewFences(c.store, w.Text("group.id"))
+	c.fences = cluster.NewFences(c.store, w.Text("group.id"), c.LeadsStill)
 	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
 	c.handle(cluster.TasksCall, c.Take)
 	c.handle(fenceCall, c.fenceAsLeader)
@@ -134,26 +135,37 @@ func (c *clustered) share(store *lockouts.Store) {
 	}, c.Member, c.host.log)
 }
 
-// taken is the answer to a call that the leader has not done: 409 where it may do it later, so that it is asked again.
+// taken is the answer to a call that the leader has not done: 409 or 503 where it may do it later, so that it is asked
+// again.
 func taken(err error) error {
 	switch {
 	case err == nil, errors.As(err, new(*rest.Refusal)):
 		return err
 	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, new(*cluster.WriteError)):
 		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
+	case later(err):
+		return &rest.Refusal{Status: http.StatusServiceUnavailable, Message: err.Error()}
 	}
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 }
 
-// passes tells whether a call of another worker may be answered when it is made again: it said so, did not answer, or
-// refused the signature, as one that has not read the newest session key yet.
+// later tells whether what a worker was asked may be done later: a broker was away, say, or it has not read of a
+// connector yet.
+func later(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient || security.Passes(err) ||
+		errors.Is(err, connect.ErrUnknownConnector)
+}
+
+// passes tells whether a call of another worker, or of this one, may be answered when it is made again: it said so, did
+// not answer, or refused the signature, as one that has not read the newest session key yet.
 func passes(err error) bool {
 	var refused *rest.Refusal
 	if errors.As(err, &refused) {
 		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable ||
 			refused.Status == http.StatusForbidden
 	}
-	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey)
+	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || later(err)
 }
 
 // rebalances are what the worker has seen of those of its group.
@@ -432,9 +444,6 @@ func (c *clustered) fenceAsLeader(ctx context.Context, connector string, body []
 	var f fencing
 	if err := json.Unmarshal(body, &f); err != nil {
 		return nil, err
-	}
-	if _, me, known := c.Leader(); !me || !known {
-		return nil, cluster.ErrNotLeader
 	}
 	producers, err := c.host.now().herder.Transacting(ctx, connector)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
@@ -18,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // A worker that was alone and is to form a group is not started while there are connectors that REST made in it, or
@@ -157,5 +160,21 @@ func TestCallsThatAreMadeAgain(t *testing.T) {
 		{errors.New("another one"), false},
 	} {
 		assert.Equal(t, c.want, passes(c.err), c.err)
+	}
+}
+
+// What a leader could not do because of what may pass is asked for again, whether this worker leads or another one.
+func TestWhatALeaderMayDoLater(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("fence: %w", kerr.NotCoordinator), true},
+		{kerr.TransactionalIDAuthorizationFailed, false},
+		{&wit.Fault{Kind: wit.FaultTransient}, true},
+		{&wit.Fault{Kind: wit.FaultConfig}, false},
+		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
+	} {
+		assert.Equal(t, []bool{c.want, c.want}, []bool{passes(c.err), passes(taken(c.err))}, c.err)
 	}
 }

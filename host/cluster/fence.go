@@ -15,12 +15,14 @@ import (
 type Fences struct {
 	ledger config.Ledger
 	group  string
+	leads  func(context.Context) error
 	turns  [64]guard.Turn // by the names of connectors
 }
 
-// NewFences are those of a group by its name, which is group.id.
-func NewFences(ledger config.Ledger, group string) *Fences {
-	f := &Fences{ledger: ledger, group: group}
+// NewFences are those of a group by its name, which is group.id. leads is asked before anything is fenced, see
+// [Worker.LeadsStill]: what a leader does that was paused would end what workers of the next one write.
+func NewFences(ledger config.Ledger, group string, leads func(context.Context) error) *Fences {
+	f := &Fences{ledger: ledger, group: group, leads: leads}
 	for i := range f.turns {
 		f.turns[i] = guard.NewTurn()
 	}
@@ -30,7 +32,7 @@ func NewFences(ledger config.Ledger, group string) *Fences {
 // Fence ends what producers of a connector have open on the cluster of its producers, those that it had and those that
 // it is to have, and remembers how many it has now. Tasks of a version are fenced once, whoever asks how often, since
 // those of other workers may write by then (Kafka Connect: DistributedHerder.fenceZombieSourceTasks); with version 0
-// they are in any case. The error is the brokers', or the ledger's: then none of its tasks may begin.
+// they are in any case. Errors are [ErrNotLeader], the brokers', and the ledger's: then none of its tasks may begin.
 func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
 	now config.FencingCounts) error {
 	turn := f.turns[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.turns))]
@@ -38,6 +40,9 @@ func (f *Fences) Fence(ctx context.Context, producers kafka.Config, connector st
 		return fmt.Errorf("fence earlier producers of connector %s: %w", connector, err)
 	}
 	defer turn.Unlock()
+	if err := f.leads(ctx); err != nil {
+		return err
+	}
 	before := f.ledger.Fencing(connector)
 	if version > 0 && before.At > version {
 		return nil

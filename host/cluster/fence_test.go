@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // The leader fences all producers that a connector had, and has: once for each version of its tasks, however many
@@ -27,7 +28,8 @@ func TestFences(t *testing.T) {
 	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
 	k := logOptionsOf(cluster.ListenAddrs(), nil).Kafka
 	require.NoError(t, a.Lead(ctx))
-	fences := NewFences(a.store, "g")
+	leads := func(context.Context) error { return nil }
+	fences := NewFences(a.store, "g", leads)
 	tasks := func(n int) (version int64) {
 		version, err := a.putTasks(ctx, "c", make([]map[string]string, n))
 		require.NoError(t, err)
@@ -78,15 +80,38 @@ func TestFences(t *testing.T) {
 
 	// Another leader knows it.
 	require.NoError(t, b.Lead(ctx))
-	assert.Equal(t, nil, fenced(NewFences(b.store, "g"), second, now))
+	assert.Equal(t, nil, fenced(NewFences(b.store, "g", leads), second, now))
 	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
 		t.Error("expected that the leader before can remember nothing")
 	}
 	b.Follow()
-	if err := NewFences(b.store, "g").Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
+	if err := NewFences(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader fences, found %v", err)
+	}
+	stale := NewFences(b.store, "g", func(context.Context) error { return ErrNotLeader })
+	mu.Lock()
+	ids = nil
+	mu.Unlock()
+	if err := stale.Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
+		t.Errorf("expected that who may lead no more fences nothing, found %v and %v", ids, err)
 	}
 	ended, end := context.WithCancel(ctx)
 	end()
 	assert.Error(t, fences.Fence(ended, k, "c", 0, now), "canceled")
+}
+
+// Fencing that takes too long may be tried again, and says which producer it waited for.
+func TestFencingThatTakesTooLong(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+		k := kafka.Defaults()
+		k.Bootstrap, k.Extra = []string{"127.0.0.1:9092"}, []kgo.Opt{kgo.Dialer(network.DialContext)}
+		kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
+			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
+		})
+		err := kafka.Fence(t.Context(), k, []string{"g-c-0", "g-c-1", "g-c-2"})
+		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
+		if f, ok := errors.AsType[*wit.Fault](err); !ok || f.Kind != wit.FaultTransient {
+			t.Errorf("expected what may pass, found %v", err)
+		}
+	})
 }

@@ -342,6 +342,15 @@ func (w *Worker) Members() map[string]bool {
 	return ids
 }
 
+// LeadsStill returns nil where this worker leads its group, can write as its leader, and no other worker can lead it by
+// now; else [ErrNotLeader].
+func (w *Worker) LeadsStill(ctx context.Context) error {
+	if w.Members() == nil || w.Lease(ctx) != nil {
+		return ErrNotLeader
+	}
+	return nil
+}
+
 // owner is the member that was given a unit. Of a connector or task that is not there it is this worker, which says so.
 func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	_, there := l.w.o.Store.Written(name)

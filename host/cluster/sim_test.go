@@ -228,7 +228,7 @@ func (s *simulated) start(slot int) *simWorker {
 	must(err)
 	w.store = config.NewTopicStore(s.topic, settings, w.changed, w.logger)
 	w.store.Open(w.log)
-	w.fences = NewFences(w.store, s.group)
+	w.fences = NewFences(w.store, s.group, func(ctx context.Context) error { return w.worker.LeadsStill(ctx) })
 	offsets, problemsOfOffsets := offset.Parse(settings.All())
 	must(problemsOfOffsets.Err())
 	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
@@ -405,9 +405,6 @@ func (w *simWorker) fence(ctx context.Context, connector string, version int64, 
 
 func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version int64,
 	now config.FencingCounts) error {
-	if _, me, known := w.worker.Leader(); !me || !known {
-		return ErrNotLeader
-	}
 	producers, err := w.herder.Transacting(ctx, connector)
 	if err != nil {
 		return err

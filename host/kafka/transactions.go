@@ -101,7 +101,7 @@ func (t *taken) Unwrap() error { return t.Fault }
 // transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
 func transactionFault(c Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
-	text := ""
+	text, kind := "", wit.FaultConfig
 	switch {
 	case err == nil || errors.As(err, &denied):
 		return err
@@ -123,12 +123,16 @@ func transactionFault(c Config, id string, err error) error {
 		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
 			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
+		kind = wit.FaultTransient
 		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
 			"the brokers (3 by default) more than there are brokers?", coordinated)
+	case errors.Is(err, kerr.ConcurrentTransactions):
+		kind = wit.FaultTransient
+		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinated)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	fault := &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	fault := &wit.Fault{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
 	if fencedOff(err) {
 		return &taken{fault, id}
 	}
