@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // Changes of the config topic within firstWait are one rebalance; where they go on it is one in lastWait.
@@ -370,17 +371,47 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 	return "", false, false
 }
 
-// Orphaned tells whether this worker leads, and has given a connector, and its tasks, to nobody.
-func (w *Worker) Orphaned(name string) bool {
+// Orphaned is called when a connector is deleted; nil: this worker does not lead. What it returns waits until the
+// workers that had the connector, or tasks of it, have ended these, and is false then: they have ended, too, what it
+// had opened at its service. true: the group has lost all of them, or there were none.
+func (w *Worker) Orphaned(name string) func(context.Context) bool {
 	l, connector := w.leader, KeyOf(name)
+	had := func(held []Held) bool {
+		return slices.ContainsFunc(held, func(h Held) bool { return h.Connector == connector })
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.of == 0 {
+		return nil
+	}
+	owners := map[string]bool{}
 	for _, m := range l.members {
-		if slices.ContainsFunc(l.targets[m.ID], func(t Held) bool { return t.Connector == connector }) {
+		owners[m.ID] = m.URL != w.o.URL && (had(l.targets[m.ID]) || had(m.Holds))
+	}
+	return func(ctx context.Context) bool { return w.orphaned(ctx, name, owners) }
+}
+
+func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, w.o.Group.Session+w.o.Group.Rebalance+stillWithin)
+	defer cancel()
+	l := w.leader
+	for {
+		l.mu.Lock()
+		leads, left := l.of != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
+		l.mu.Unlock()
+		if leads && !left {
+			return true
+		}
+		busy := l.busy(ctx, name)
+		switch {
+		case leads && busy == nil:
+			return false
+		case !leads, pause.For(ctx, stillEvery) != nil:
+			w.o.Logger.Warn("it is not known whether what a deleted connector has opened at its service was ended; "+
+				"culvert retire -p FILE does it", "connector", name, "leads", leads, "error", busy)
 			return false
 		}
 	}
-	return l.of != 0
 }
 
 // clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned, and of

@@ -79,7 +79,7 @@ func TestClaimsOfTwoConnectors(t *testing.T) {
 		h.expectAll(t, "c", "b")
 		assert.Equal(t, true, h.out.Again)
 		h.settle("m2")
-		h.plan() // m1 has a task of a still, and may be given that of b
+		h.plan() // m1 has a task of a still, and may be given that of b, which waits there for the end of a
 		h.expectAll(t, "b-0 c", "b")
 		assert.Contains(t, h.out.Unplaced["c"], "connectors b and c both claim r")
 	}

@@ -47,7 +47,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	}
 	store.CaughtUp()
 	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
-		Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
+		Logger: slog.New(slog.DiscardHandler), Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`, fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
 				t.Error("expected a question with an end")
@@ -123,4 +123,51 @@ func TestStillGivesUp(t *testing.T) {
 	follower := stopping(t, nil)
 	follower.leader.of = 0
 	assert.Equal(t, true, errors.Is(follower.Still(t.Context(), "c", nil), ErrNotLeader))
+}
+
+// What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
+// knows that by then or not; where one is there that ends its tasks, it is that one's.
+func TestOrphanedConnectors(t *testing.T) {
+	t.Parallel()
+	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Holds: []Held{{KeyOf("c"), 1, units(1)}}}}
+	for name, c := range map[string]struct {
+		owner    Member
+		vanishes bool
+		want     bool
+		within   time.Duration
+	}{
+		"had by nobody":            {Member{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, false, true, 0},
+		"its owner ends it":        {has, false, false, 7 * time.Second},
+		"its owner is killed":      {has, true, true, 10 * time.Second},
+		"its owner is this worker": {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Holds: has.Holds}}, false, true, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			w := stopping(t, func() ([]byte, error) {
+				switch since := time.Since(began); {
+				case c.vanishes:
+					return nil, errors.New("connection refused")
+				case since < 6*time.Second:
+					return []byte(held), nil
+				}
+				return []byte(`[]`), nil
+			})
+			w.leader.members[1] = c.owner
+			orphaned := w.Orphaned("c")
+			if c.vanishes {
+				time.AfterFunc(9*time.Second, func() {
+					w.leader.mu.Lock()
+					defer w.leader.mu.Unlock()
+					w.leader.members = w.leader.members[:1]
+				})
+			}
+			assert.Equal(t, c.want, orphaned(t.Context()), name)
+			if took := time.Since(began); took > c.within {
+				t.Errorf("%s: expected it within %v, found %v", name, c.within, took)
+			}
+		})
+	}
+	follower := stopping(t, nil)
+	follower.leader.of = 0
+	assert.Equal(t, true, follower.Orphaned("c") == nil)
 }

@@ -369,7 +369,7 @@ func (w *Worker) lost(err error) {
 // of, and it has, so that it is to join again.
 func (w *Worker) bring() (letGo bool) {
 	w.mu.Lock()
-	assignment, brought := w.assignment, w.brought
+	assignment, brought, assigned := w.assignment, w.brought, w.assigned
 	if w.stay == rests {
 		assignment.Target = nil
 	}
@@ -380,7 +380,10 @@ func (w *Worker) bring() (letGo bool) {
 		target[t.Connector] = append(target[t.Connector], t)
 	}
 	for _, c := range brought.Connectors {
-		share := shareOf(c.Name, target[KeyOf(c.Name)], brought)
+		var share connect.Share // of a worker that is no member
+		if assigned {
+			share = shareOf(c.Name, target[KeyOf(c.Name)], brought)
+		}
 		said := fmt.Sprint(brought.Written[c.Name], share.Plans, share.Tasks)
 		if share.Planned != nil {
 			said += fmt.Sprint(" of ", share.Planned.Version)

@@ -1,7 +1,11 @@
 package connect
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/check/checktest"
@@ -88,6 +92,53 @@ func TestClaimsAreWaitedFor(t *testing.T) {
 	h.must(h.Remove("first"))
 	<-asked
 	h.must(h.Remove("second")) // or the service would be waited for
+}
+
+// In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it up:
+// the second's begin when the first has ended, and has ended what it had opened. The worker says until then that it has
+// the first.
+func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
+	silent, asked := silentService(t)
+	plans, retires, goOn := make(chan Plan, 1), make(chan struct{}), make(chan struct{})
+	var removed atomic.Bool
+	h := newHerdWith(t, func(h *herd) {
+		h.service = silent
+		h.bench.options.Planned = func(_ context.Context, _ string, p Plan) error { plans <- p; return nil }
+		h.bench.options.Fence = func(context.Context, string, int64, config.FencingCounts) error { return nil }
+		h.bench.options.Lease = func(context.Context) error {
+			if removed.CompareAndSwap(true, false) {
+				close(retires)
+				<-goOn
+				return errors.New("the lease is over")
+			}
+			return nil
+		}
+	})
+	run := func(name string, lines ...string) {
+		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)
+		h.must(h.Assign(name, Share{Plans: true}))
+		p := <-plans
+		h.must(h.Assign(name, Share{Tasks: []int{0}, Planned: &config.TaskSet{Version: 5, Settings: p.Tasks,
+			Demand: p.Demand}}))
+	}
+	run("first", "on.delete=terminate")
+	<-asked
+	run("second")
+	require.Until(t, func() bool {
+		return strings.Contains(h.Log.String(), "connectors first and second both claim")
+	}, h.Log.String)
+	removed.Store(true)
+	h.must(h.Remove("first"))
+	<-retires
+	if holds := h.Holds(); !slices.ContainsFunc(holds, func(o Holding) bool {
+		return o.Connector == "first" && len(o.Tasks) == 1
+	}) || len(asked) > 0 {
+		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(asked))
+	}
+	close(goOn)
+	<-asked
+	assert.Contains(t, h.Log.String(), "was not ended", "the lease is over")
+	h.must(h.Remove("second"))
 }
 
 // A source may have 10,000 claims, which are held against those of another one in no time; what claims more, or wants

@@ -55,16 +55,36 @@ type wanted struct {
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
-	left    Share     // that it had when it was removed
 	parted  time.Time // when it was last given none, and had one before
+	// going: it is to be removed, and keeps what it claims until it has retired.
+	going bool
+	// left is what it had when it was removed, or what stands for that where the worker ends what others had; orphaned
+	// tells then whether it is to.
+	left     Share
+	orphaned func(context.Context) bool
 }
 
-// shares has it run another share.
+// shares has it run another share. One that leaves nothing and does not know the tasks is that of a worker which is no
+// member of its group any more: others have opened by then what it would end.
 func (w *wanted) shares(s Share) {
-	if s.none() && !w.share.none() {
+	if s.none() && s.Planned != nil && !w.share.none() {
 		w.parted = time.Now()
 	}
 	w.share = s
+}
+
+// leaves takes that the connector is removed; orphaned is nil unless the worker sees to what nobody else ends.
+func (w *wanted) leaves(orphaned func(context.Context) bool) {
+	w.removed, w.left, w.share = true, w.share, Share{}
+	switch {
+	case !w.left.none() || !strings.EqualFold(w.given.Text(onDelete), terminate):
+		return
+	case time.Since(w.parted) >= partedLately:
+		if w.orphaned = orphaned; orphaned == nil {
+			return
+		}
+	}
+	w.left.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
 }
 
 // loop is what the loop of a controller knows alone. alive is nil exactly while nothing runs; halting is set only while
@@ -268,12 +288,21 @@ func (k *controller) refuse(problems config.Problems) {
 	k.asked.refused = problems
 }
 
-// remove ends the connector for good.
+// remove ends the connector for good. What it claims is its own from now on until it has retired.
 func (k *controller) remove() {
+	k.mu.Lock()
+	k.asked.going = true
+	o, claims := k.asked.o, k.asked.share.claims()
+	k.mu.Unlock()
+	taken := o.claims.take(k.name, claims)
 	k.post(occurrence{event: onShutdown, prior: func() {
+		var orphaned func(context.Context) bool
+		if o.Orphaned != nil && taken == nil {
+			orphaned = o.Orphaned(k.name)
+		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.asked.removed, k.asked.left, k.asked.share = true, k.asked.share, Share{}
+		k.asked.leaves(orphaned)
 	}})
 }
 
@@ -337,6 +366,12 @@ func (k *controller) leaves() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.asked.removed
+}
+
+func (k *controller) going() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked.going
 }
 
 // has tells whether the worker is to run anything of the connector.
@@ -455,7 +490,7 @@ func (k *controller) begin(ctx context.Context) {
 	k.loop.alive = end
 	go func() {
 		defer func() {
-			if !k.leaves() { // else its retirement comes first
+			if !k.going() { // else its retirement comes first
 				life.o.claims.release(k.name)
 			}
 			k.post(occurrence{event: onOver, of: life})

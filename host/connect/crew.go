@@ -3,6 +3,7 @@ package connect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -30,6 +31,14 @@ func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, t
 
 // none tells whether the worker runs nothing of the connector.
 func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
+
+// claims are what the connector's tasks claim, as workers share them.
+func (s Share) claims() []string {
+	if s.Planned == nil {
+		return nil
+	}
+	return s.Planned.Demand.Claims
+}
 
 // version is that of the tasks, 0 where they are not planned.
 func (s Share) version() int64 {
@@ -308,15 +317,21 @@ func (o *once) do(ctx context.Context, do func() error) error {
 	return err
 }
 
-// openForTasks opens what only tasks need, and fences those that ran before them.
+// openForTasks opens what only tasks need, and fences those that ran before them. In a group the worker may have tasks of
+// two connectors with one claim, the first of which is about to end here: that is waited for.
 func (c *connector) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil
 	}
 	return c.to.opened.do(ctx, func() error {
-		var claims []string
-		if set := c.shared().Planned; set != nil {
-			claims = set.Demand.Claims
+		claims := c.shared().claims()
+		for held := (*heldError)(nil); errors.As(c.o.claims.take(c.config.Name, claims), &held); {
+			c.log.Info("the tasks wait until another connector has ended on this worker", "reason", held)
+			select {
+			case <-held.freed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 		if c.to.transactional = c.transactional(claims); c.to.transactional > 0 {
 			if err := c.fence(ctx, len(c.crew.layout)); err != nil {

@@ -60,23 +60,34 @@ const retireWithin = time.Minute
 const partedLately = 30 * time.Second
 
 // retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. In
-// a group each worker that had a share of it does so, since none knows when the tasks of others end. What fails is
-// logged, with what is left to do by hand: the connector is gone all the same.
+// a group each worker that had a share of it does so, since none knows when the tasks of others end; or else the leader,
+// where those that had one are lost. Who is no member any more leaves it to others. What fails is logged, with what is
+// left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
 	c := k.another()
 	k.mu.Lock()
-	had := !k.asked.left.none() || time.Since(k.asked.parted) < partedLately
+	left, orphaned := k.asked.left, k.asked.orphaned
 	k.mu.Unlock()
-	if !had && (c.o.Orphaned == nil || !c.o.Orphaned(k.name)) {
+	if left.none() {
 		return
 	}
 	if c.refused != nil || c.class.unknown != nil || c.isSink() ||
 		!strings.EqualFold(c.config.Text(onDelete), terminate) {
 		return
 	}
+	if orphaned != nil && !orphaned(ctx) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
 	defer cancel()
-	done, err := c.retire(ctx)
+	err := c.o.claims.take(k.name, left.claims())
+	if err == nil && c.o.Lease != nil {
+		err = c.o.Lease(ctx)
+	}
+	done := ""
+	if err == nil {
+		done, err = c.retire(ctx)
+	}
 	if err != nil {
 		c.log.Error("what the connector has opened at its service was not ended; culvert retire -p FILE does it",
 			"error", err)
