@@ -94,9 +94,9 @@ func (g *Logon) enterOnce(ctx context.Context, a Request, opening func() bool) (
 	case v.trial(a):
 		g.begin(v)
 		return g.goes(v, func(status int) { g.judge(v, a, status); release() }), false, nil
-	case !known || asked:
+	case !known:
 		return g.permit(a, v, release), false, nil
-	case fresh && !opening():
+	case fresh && !asked && !opening():
 		return g.leads(a, v, release), false, nil
 	}
 	giveUp := time.AfterFunc(openingTurn, release)

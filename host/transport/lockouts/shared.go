@@ -14,8 +14,8 @@ import (
 type Shared interface {
 	// Look is what this worker has heard of a secret.
 	Look(Secret) Finding
-	// Enter waits until this worker may send a secret that it has not seen accepted, or that is in doubt, or until it
-	// is known as refused. The error is the cause of the context. After an Enter without one, Tell is called.
+	// Enter waits until this worker may send a secret that it has not seen accepted lately, or that is in doubt, or
+	// until it is known as refused. The error is the cause of the context. After an Enter without one, Tell is called.
 	Enter(context.Context, Secret) (Leave, error)
 	// Tell is what has come of a secret.
 	Tell(Secret, Outcome)
@@ -73,7 +73,9 @@ type clustered struct {
 	// asking is held from a question to the answer's head: of a logon's requests one asks for all.
 	asking guard.Turn
 
-	leave Leave // the present one; the logon's mu guards it
+	// The logon's mu guards these: the present leave, and when an operator had resumed as of the last look.
+	leave   Leave
+	resumed time.Time
 }
 
 // Share has the store send secrets with the leave of a cluster. It comes before the first [Store.Of].
@@ -99,14 +101,16 @@ func (l *Store) clustered(id Identity) *clustered {
 }
 
 // heard is the verdict with what the cluster has found out; g.mu is held. A refusal is written down here, too, for
-// commands next to this worker. An operator's resume takes away those from before it: where clocks differ, also one
-// from shortly after, which the cluster knows.
+// commands next to this worker. An operator's resume takes away those from before it, and what was there when it was
+// heard of, since clocks differ: what is from after it the cluster knows.
 func (g *Logon) heard() verdict {
 	if g.cluster == nil {
 		return g.verdict
 	}
 	found := g.cluster.with.Look(g.cluster.secret())
-	if g.verdict.state == refused && !g.verdict.at.After(found.Resumed) {
+	resumed := !g.cluster.resumed.IsZero() && !g.cluster.resumed.Equal(found.Resumed)
+	g.cluster.resumed = found.Resumed
+	if g.verdict.state == refused && (resumed || !g.verdict.at.After(found.Resumed)) {
 		g.clear()
 	}
 	if g.verdict.state != refused && !found.Refused.IsZero() {
@@ -134,10 +138,11 @@ func (g *Logon) tell(what Outcome) {
 	}
 }
 
-// tries tells whether a request sends the secret for the first time, or tries it.
+// tries tells whether a request sends the secret for the first time, or tries it. To the workers of a cluster that is
+// also the first request after a silence: where the secret was changed meanwhile, each of them would be refused.
 func (g *Logon) tries(v verdict, a Request) bool {
-	known, _ := g.known()
-	return v.state != refused && (!known || v.trial(a))
+	known, fresh := g.known()
+	return v.state != refused && (!known || !fresh && g.cluster != nil || v.trial(a))
 }
 
 // admitted waits until the cluster lets this worker send the secret, where the request tries it: asked. leave says what
