@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -24,8 +23,8 @@ type Binding struct {
 	rejected map[string]string
 	reason   string
 	closed   bool
-	// trying: it has begun a trial of what the workers of a group are to take.
-	trying atomic.Bool
+	// trying is the trial that it has begun of what the workers of a group are to take, until that went well; nil: none.
+	trying atomic.Pointer[tried]
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
 	settled atomic.Uint64
 }
@@ -115,7 +114,7 @@ func (b *Binding) best() *module {
 	s, current := b.selection, b.current.module
 	s.within = current.info.Name
 	t := b.manager.trials[s.within]
-	s.tries = t == nil || t.by == b // a trial is for all until one has begun it
+	s.tries = t == nil || t == b // a trial is for all until one has begun it
 	found, err := b.manager.find(s)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
@@ -209,9 +208,11 @@ func (b *Binding) Status() Status {
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
 	delete(b.manager.bindings, b)
-	if b.trying.Load() { // another may
-		maps.DeleteFunc(b.manager.trials, func(_ string, t *tried) bool { return t.by == b })
-		b.manager.changes.Add(1)
+	for name, by := range b.manager.trials {
+		if by == b { // another may
+			delete(b.manager.trials, name)
+			b.manager.changes.Add(1)
+		}
 	}
 	b.manager.mu.Unlock()
 	b.mu.Lock()

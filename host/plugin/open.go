@@ -32,7 +32,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
 		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
-		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}, trials: map[string]*tried{},
+		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}, trials: map[string]*Binding{},
 			proven: map[string]bool{}},
 		loader: loader{host: newHost(&o), limits: o.Limits.filled(), named: named,
 			notice: &notice{tell: o.compiling()}}}

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -30,17 +32,15 @@ type pinning struct {
 	// plugin comes.
 	chosen map[string]string
 	pins   map[string]Pin
-	// trials are those under way, by the names of plugins: at most one binding each. proven are the hashes of those
-	// that went well.
-	trials map[string]*tried
+	// trials are the bindings that try a version, by the names of plugins: at most one each. proven are the hashes of
+	// those that went well.
+	trials map[string]*Binding
 	proven map[string]bool
 }
 
-// tried is the trial of a version by one binding, with what was counted of the version's calls at the last boundary.
-type tried struct {
-	by           *Binding
-	calls, traps int64
-}
+// tried is what was counted of a version's calls at the last boundary of the binding that tries it; it is under
+// Manager.mu.
+type tried struct{ calls, traps int64 }
 
 // Pin has connectors get the versions that are named, by the names of plugins, and leaves other plugins alone. A
 // version that becomes the one that runs is taken although this worker has left it before.
@@ -118,32 +118,41 @@ func (m *Manager) takes(b *Binding, x *module) bool {
 	name := x.info.Name
 	hash, ok := m.pinned(name, b.selection)
 	if !ok || strings.HasPrefix(x.info.Hash, hash) {
+		b.trying.Store(nil)
 		return true
 	}
 	if p := m.pins[name]; p.Trial == "" || !strings.HasPrefix(x.info.Hash, p.Trial) || m.trials[name] != nil {
 		return false
 	}
-	b.trying.Store(true)
-	m.trials[name] = &tried{b, x.counters.calls.Load(), x.counters.traps.Load()}
+	b.trying.Store(&tried{x.counters.calls.Load(), x.counters.traps.Load()})
+	m.trials[name] = b
 	return true
 }
 
-// Passed takes that a page or batch is over. It is for boundaries, before [Binding.Candidate].
-func (b *Binding) Passed() {
-	if !b.trying.Load() {
-		return
-	}
-	m, x := b.manager, b.Current().module
+// Tries tells whether the binding begins a trial if it takes a candidate: who has no page or batch to try it with
+// leaves it to another one.
+func (b *Binding) Tries(p *Pool) bool {
+	m := b.manager
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.trials[x.info.Name]
-	if t == nil || t.by != b || !strings.HasPrefix(x.info.Hash, m.pins[x.info.Name].Trial) {
-		b.trying.Store(false)
+	hash, ok := m.pinned(p.module.info.Name, b.selection)
+	return ok && !strings.HasPrefix(p.module.info.Hash, hash)
+}
+
+// Passed takes that a page or batch has gone through a version, which proves one on trial: also where its trial is
+// over meanwhile, as for a page that took long.
+func (b *Binding) Passed(p *Pool) {
+	t := b.trying.Load()
+	if t == nil || p != b.Current() {
 		return
 	}
+	m, x := b.manager, p.module
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	calls, traps := x.counters.calls.Load(), x.counters.traps.Load()
 	if calls > t.calls && traps == t.traps {
 		m.proven[x.info.Hash] = true
+		b.trying.Store(nil)
 	}
 	t.calls, t.traps = calls, traps
 }
@@ -181,5 +190,19 @@ func (m *Manager) Offers() (all []Offer) {
 				m.rejected[x.info.Hash] != nil})
 		}
 	}
+	return all
+}
+
+// HeldOffers are versions in folders here that wait for the user's word, see [Held].
+func (m *Manager) HeldOffers() (all []Offer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.origins {
+		var held *Held
+		if o.refused != nil && errors.As(o.refused.Err, &held) {
+			all = append(all, Offer{Name: held.Plugin, Version: held.Version, Hash: held.Hash})
+		}
+	}
+	slices.SortFunc(all, func(a, b Offer) int { return cmp.Compare(a.Hash, b.Hash) })
 	return all
 }

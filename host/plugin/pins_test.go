@@ -103,12 +103,20 @@ func TestTrialOfOne(t *testing.T) {
 	if a.Promote(forA); a.Current() == forA || a.Candidate() != nil {
 		t.Error("expected one binding to try the version, found two")
 	}
-	a.Passed()
-	b.Passed()
+	if !a.Tries(forA) {
+		t.Error("expected a candidate on trial")
+	}
+	a.Passed(a.Current())
+	b.Passed(forB)
 	assert.Equal(t, []string{"1.1.0 kept false false", "1.0.0 active false false"}, offered(m))
 	works(t, b.Current(), "1.1.0")
-	b.Passed()
+	b.Passed(a.Current())
+	assert.Equal(t, []string{"1.1.0 kept false false", "1.0.0 active false false"}, offered(m),
+		"a page of another version's")
+	pin("1.0.0", "") // it took too long
+	b.Passed(forB)
 	assert.Equal(t, []string{"1.1.0 kept true false", "1.0.0 active false false"}, offered(m))
+	pin("1.0.0", "1.1.0")
 
 	b.Close() // what it was is another's to try
 	if a.Candidate() != forA {

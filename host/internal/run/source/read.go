@@ -207,7 +207,9 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	}
 	f.shown.caughtUp.Store(false)
 	standing := f.standing
-	end, err = f.page(ctx, r, step.Fetch, tried, slot)
+	if end, err = f.page(ctx, r, step.Fetch, tried, slot); err == nil {
+		f.task.plugin.Passed(f.opened)
+	}
 	end.moved = !sameFields(standing, f.standing)
 	end.asked, end.fetched = true, step.Fetch.Position != nil
 	return end, err
@@ -279,7 +281,7 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 		if err := f.doze(ctx, next); err != nil {
 			return err
 		}
-		if err := f.adopt(ctx); err != nil {
+		if err := f.adoptIdle(ctx); err != nil {
 			return err
 		}
 		if f.called() {

@@ -60,7 +60,6 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte,
 // swap takes a newer version of the plugin if it can prepare the same stages; else the present one goes on and the
 // binding's status says why.
 func (p *prepared) swap(ctx context.Context) {
-	p.binding.Passed()
 	candidate := p.binding.Candidate()
 	if candidate == nil {
 		return
@@ -92,7 +91,7 @@ func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.Row
 	for i := range b.Rows {
 		p.origins = append(p.origins, b.Rows[i].Origin)
 	}
-	err = p.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+	err = p.do(ctx, func(i *plugin.Instance) error {
 		faults, err = i.Apply(ctx, p.context, b)
 		return err
 	})
@@ -104,9 +103,19 @@ func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.Row
 
 // test asks the predicate of each row. Faults name rows by their place in b.
 func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
-	err = p.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+	err = p.do(ctx, func(i *plugin.Instance) error {
 		matches, faults, err = i.Test(ctx, p.context, b)
 		return err
 	})
 	return matches, faults, err
+}
+
+// do makes a call with rows on the current version.
+func (p *prepared) do(ctx context.Context, call func(*plugin.Instance) error) error {
+	pool := p.binding.Current()
+	err := pool.Do(ctx, call)
+	if err == nil {
+		p.binding.Passed(pool)
+	}
+	return err
 }
