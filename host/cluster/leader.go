@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -15,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // Changes of the config topic within firstWait are one rebalance; where they go on it is one in lastWait.
@@ -56,13 +58,15 @@ type leader struct {
 	// has read what the leader before has written.
 	claimed, read bool
 	// still are connectors that get no tasks at the moment, with how many wait for that, see [Worker.Still].
-	still  map[string]int
+	still map[string]int
+	// waits say why versions of plugins wait, see [rest.Group].
+	waits  map[string]string
 	ruling ruling
 }
 
 func newLeader(w *Worker) *leader {
 	return &leader{w: w, news: guard.NewBell(), still: map[string]int{},
-		ruling: ruling{guard.NewTurn(), map[string]int64{}}}
+		ruling: ruling{guard.NewTurn(), map[string]int64{}, map[string]attempt{}}}
 }
 
 // begins takes that the worker leads a generation, or none (0).
@@ -290,8 +294,8 @@ func alone(members []Member, id string) bool {
 func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 	var all []Connector
 	for _, c := range s.Connectors {
-		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name],
-			Fits: l.fits(c, members)}
+		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"), Created: s.Written[c.Name]}
+		one.Fits, one.Lacks = l.fits(c, members)
 		if set := s.Planned(c.Name); set != nil {
 			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Demand.Claims
 			one.Origin, one.Requests, one.PerSecond = set.Demand.Origin, set.Demand.Requests, set.Demand.PerSecond
@@ -301,31 +305,66 @@ func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 	return all
 }
 
-// classes are those that a connector names.
-func classes(c *config.Connector) []string {
-	needed := []string{c.Text("connector.class")}
+// need is a class that a connector names, with the plugin that has it, "" where none here has, and the version of that
+// which the connector names: "" is the one that the group runs.
+type need struct{ class, plugin, version string }
+
+// needs are those of a connector.
+func (l *leader) needs(c *config.Connector) (all []need) {
+	add := func(class, version string) {
+		name, of := l.w.o.Declared(class)
+		all = append(all, need{name, of, version})
+	}
+	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
 	stages, _ := c.Stages()
 	for _, s := range stages {
-		needed = append(needed, s.Class)
+		add(s.Class, s.Version)
 		if s.Predicate != nil {
-			needed = append(needed, s.Predicate.Class)
+			add(s.Predicate.Class, s.Predicate.Version)
 		}
 	}
-	return needed
+	return all
 }
 
-// fits are those of the members that offer all classes of a connector: in the versions that the group runs.
-func (l *leader) fits(c *config.Connector, members []Member) []bool {
-	var needed []Key
-	for _, class := range classes(c) {
-		name, _ := l.w.o.Declared(class)
-		needed = append(needed, KeyOf(name))
+// met tells whether a member has what a connector needs.
+func (n need) met(m Member) bool {
+	if n.plugin == "" || n.version == "" {
+		return slices.Contains(m.Classes, KeyOf(n.class))
 	}
-	fit := make([]bool, len(members))
-	for i, m := range members {
-		fit[i] = !slices.ContainsFunc(needed, func(k Key) bool { return !slices.Contains(m.Classes, k) })
+	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {
+		return o.Name == n.plugin && o.Version == n.version && !o.Left
+	})
+}
+
+// fits are those of the members that have all that a connector needs. Where none has, lacks says what.
+func (l *leader) fits(c *config.Connector, members []Member) (fit []bool, lacks string) {
+	needs := l.needs(c)
+	for _, m := range members {
+		fit = append(fit, !slices.ContainsFunc(needs, func(n need) bool { return !n.met(m) }))
 	}
-	return fit
+	if slices.Contains(fit, true) {
+		return fit, ""
+	}
+	missing := slices.DeleteFunc(slices.Clone(needs), func(n need) bool { return slices.ContainsFunc(members, n.met) })
+	if len(missing) == 0 { // each is somewhere, and all of them nowhere
+		missing = needs
+	}
+	var texts []string
+	pins := l.w.pins()
+	for _, n := range missing {
+		text := n.class + " of no plugin that the leader has"
+		switch p := pins[n.plugin]; {
+		case n.plugin != "" && n.version != "":
+			text = n.plugin + " " + n.version
+		case p.Hash != "":
+			text = fmt.Sprintf("%s %s with the hash %s, which the group runs: culvert plugins swap chooses another",
+				n.plugin, p.Version, p.Hash)
+		}
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return fit, strings.Join(texts, "; ")
 }
 
 // Members are the members of the group by their ids, while this worker leads it and can write as the leader; else nil.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/culvert-project/culvert/host/rest"
@@ -16,9 +17,12 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 		return o, false
 	}
 	o = rest.Group{Group: w.o.Group.Group, Generation: l.of, Leader: w.o.WorkerID, Members: []rest.GroupMember{},
-		Unplaced: l.unplaced, Plugins: w.pins()}
+		Unplaced: l.unplaced, Plugins: w.pins(), Waits: maps.Clone(l.waits)}
 	if o.Unplaced == nil {
 		o.Unplaced = map[string]string{}
+	}
+	if o.Waits == nil {
+		o.Waits = map[string]string{}
 	}
 	if o.Problems = append([]string{}, l.doubts.group...); l.barred != "" {
 		o.Problems = append(o.Problems, l.barred)

@@ -37,6 +37,7 @@ type Connector struct {
 	Name    string
 	Key     Key    // of the name
 	Class   string // for texts
+	Lacks   string // for texts: what it needs that no member has
 	Created int64  // offset of its first record: of two with one claim the earlier one runs
 	Version int64  // see Held
 	Tasks   int    // of that version; 0 where it is stopped
@@ -210,8 +211,12 @@ func (p *plan) unitsOf(i int, claimed map[string]string) (units int) {
 		}
 	}
 	if fit == 0 {
-		unplaced("expected a worker that has what class %s needs, in the versions that the group runs, found none "+
-			"among %d", c.Class, len(p.in.Members))
+		lacks := ""
+		if c.Lacks != "" { // else those who have it are about to leave
+			lacks = " (" + c.Lacks + ")"
+		}
+		unplaced("expected a worker that has what class %s needs%s, found none among %d", c.Class, lacks,
+			len(p.in.Members))
 		return 0
 	}
 	if c.Tasks > maxTask {

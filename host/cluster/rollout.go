@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
@@ -23,11 +25,35 @@ const pinNote = string(config.KindOurs) + "plugin-"
 // maxPassed is how many versions of a plugin a pin names that the group does not take by itself; the oldest go first.
 const maxPassed = 32
 
+// trialWithin is how long one worker alone tries a version: where no page or batch has gone through by then, as its
+// tasks have none or their service is away, the next worker with tasks does.
+const trialWithin = 2 * time.Minute
+
 // ruling is held while pins are read and written. ruled are the offsets at which operators have chosen versions of
-// plugins, by their names.
+// plugins, by their names, and attempts the last trials.
 type ruling struct {
 	guard.Turn
-	ruled map[string]int64
+	ruled    map[string]int64
+	attempts map[string]attempt
+}
+
+// attempt is a trial of a version by a worker. since is zero when it is over.
+type attempt struct {
+	hash, by string
+	since    time.Time
+}
+
+// attempt takes which trial of a plugin a pin says, and tells who tried last, and whether that takes too long.
+func (r *ruling) attempt(name string, p rest.GroupPin, now time.Time) (last string, late bool) {
+	a := r.attempts[name]
+	switch {
+	case p.Trial == "":
+		a.since = time.Time{}
+	case a.since.IsZero() || a.hash != p.Trial || a.by != p.By:
+		a = attempt{p.Trial, p.By, now}
+	}
+	r.attempts[name] = a
+	return a.by, p.Trial != "" && now.Sub(a.since) >= trialWithin
 }
 
 // rollout is what the leader looks at to roll one plugin.
@@ -38,12 +64,22 @@ type rollout struct {
 	any bool
 	// tasks are the names of members that run tasks with the plugin. known: what could run does, or has failed.
 	tasks func() (names []string, known bool)
+	// last is the member that has tried a version last, late: it does, and another one is to.
+	last string
+	late bool
 }
 
-// rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone.
+// rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone; and
+// those that wait there for the user's word, which it does not have.
 type rolling struct {
-	name   string
-	offers []plugin.Offer
+	name         string
+	offers, held []plugin.Offer
+}
+
+// wish is the version that a member would run, lacks: it does not have what is pinned.
+type wish struct {
+	offered
+	lacks bool
 }
 
 // offered is a version of a plugin as all members have it: by whom, and whether any has proven or left it.
@@ -69,8 +105,10 @@ func (r *rollout) of(hash string) (all offered) {
 //
 //   - Nobody has what is pinned, as at the start: the group runs what most have.
 //   - What is pinned has broken at a member: back to the version before.
-//   - The members want another version: all of them, or with any one of them a newer one. One task tries it.
+//   - The members want another version: all of them, or with any one of them a newer one, or more that lack what is
+//     pinned than have it. One task tries it, of a member that has both; where none of these runs any, all run it.
 //   - A page or batch went through: all run it. The version did not open, or broke: it is passed over from now on.
+//     Neither: a task of the next member tries it.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
 	back := r.of(p.Hash).Left && r.of(p.Before).by != nil
@@ -93,42 +131,125 @@ func (r *rollout) next() rest.GroupPin {
 	switch {
 	case r.of(p.Hash).by == nil, target.Proven, len(names) == 0 && known:
 		return r.moved(p, target)
-	case len(names) == 0:
+	case len(names) == 0, r.late && p.Trial == target.Hash:
 		p.Trial, p.By = "", ""
 	case p.Trial != target.Hash || !slices.Contains(names, p.By):
-		p.Trial, p.By = target.Hash, slices.Min(names)
+		slices.Sort(names)
+		p.Trial, p.By = target.Hash, names[0]
+		if at := slices.IndexFunc(names, func(name string) bool { return name > r.last }); at > 0 {
+			p.By = names[at]
+		}
 	}
 	return p
 }
 
-// target is the version that is to run, "" where there is none.
-func (r *rollout) target(p *rest.GroupPin) string {
-	var choices []offered // of each member
-	for _, m := range r.members {
-		at := slices.IndexFunc(m.offers, func(o plugin.Offer) bool {
-			return !slices.Contains(p.Passed, o.Hash) && !r.of(o.Hash).Left
-		})
-		if at >= 0 {
-			choices = append(choices, r.of(m.offers[at].Hash))
+// wishes are of members; of some there may be none. What was left or passed over nobody wants, unless there is nothing
+// else, and nobody has what is pinned.
+func (r *rollout) wishes(p *rest.GroupPin) (all []wish) {
+	pinned := r.of(p.Hash).by
+	for _, wanted := range []func(offered) bool{
+		func(o offered) bool { return !o.Left && !slices.Contains(p.Passed, o.Hash) },
+		func(o offered) bool { return !o.Left },
+		func(offered) bool { return true },
+	} {
+		for _, m := range r.members {
+			for _, o := range m.offers {
+				if one := r.of(o.Hash); wanted(one) {
+					all = append(all, wish{one, !slices.Contains(pinned, m.name)})
+					break
+				}
+			}
+		}
+		if len(all) > 0 || pinned != nil {
+			break
 		}
 	}
-	if len(choices) == 0 {
+	return all
+}
+
+func compareOffered(a, b offered) int {
+	return cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+}
+
+// target is the version that is to run, "" where there is none.
+func (r *rollout) target(p *rest.GroupPin) string {
+	wishes := r.wishes(p)
+	if len(wishes) == 0 {
 		return ""
 	}
-	compare := func(a, b offered) int {
-		return cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+	compare := func(a, b wish) int { return compareOffered(a.offered, b.offered) }
+	highest, pinned := slices.MaxFunc(wishes, compare), len(r.of(p.Hash).by)
+	// lacking is how many would run a version of those who do not have what is pinned. In a roll of images each member
+	// has one version: the last ones with the old one would have all to do.
+	lacking := func(v wish) (n int) {
+		for _, w := range wishes {
+			if w.lacks && w.Hash == v.Hash {
+				n++
+			}
+		}
+		return n
 	}
-	highest := slices.MaxFunc(choices, compare)
+	most := slices.MaxFunc(wishes, func(a, b wish) int {
+		return cmp.Or(cmp.Compare(lacking(a), lacking(b)), compare(a, b))
+	})
 	switch {
-	case r.of(p.Hash).by == nil:
-		return slices.MaxFunc(choices, func(a, b offered) int {
+	case pinned == 0:
+		return slices.MaxFunc(wishes, func(a, b wish) int {
 			return cmp.Or(cmp.Compare(len(a.by), len(b.by)), compare(a, b))
 		}).Hash
-	case len(choices) == len(r.members) && slices.MinFunc(choices, compare).Hash == highest.Hash,
+	case len(wishes) == len(r.members) && slices.MinFunc(wishes, compare).Hash == highest.Hash,
 		r.any && plugin.CompareVersions(highest.Version, p.Version) > 0:
 		return highest.Hash
+	case !r.any && lacking(most) > pinned:
+		return most.Hash
 	}
 	return p.Hash
+}
+
+// waits says why the group does not run another version that members have; "" where none has any.
+func (r *rollout) waits() string {
+	p := r.pin
+	named := func(o plugin.Offer) string { return fmt.Sprintf("version %s with the hash %s", o.Version, o.Hash) }
+	if p.Trial != "" {
+		return fmt.Sprintf("%s: tried by %s, no page or batch has gone through yet", named(r.of(p.Trial).Offer), p.By)
+	}
+	var all []offered
+	for _, w := range r.wishes(&p) {
+		if w.Hash != p.Hash && (!w.lacks || plugin.CompareVersions(w.Version, p.Version) > 0) {
+			all = append(all, w.offered)
+		}
+	}
+	for _, m := range r.members {
+		for _, o := range m.held {
+			if o.Hash != p.Hash && !slices.Contains(p.Passed, o.Hash) {
+				all = append(all, offered{Offer: o})
+			}
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	wanted := slices.MaxFunc(all, compareOffered).Offer
+	var why, lack, held []string
+	for _, m := range r.members {
+		is := func(o plugin.Offer) bool { return o.Hash == wanted.Hash }
+		switch {
+		case slices.ContainsFunc(m.held, is):
+			held = append(held, m.name)
+		case !slices.ContainsFunc(m.offers, is):
+			lack = append(lack, m.name)
+		}
+	}
+	if len(lack) > 0 && !r.any {
+		why = append(why, "lacking at "+strings.Join(lack, ", "))
+	}
+	if len(held) > 0 {
+		why = append(why, fmt.Sprintf("held for plugin.%s.accept at %s", wanted.Name, strings.Join(held, ", ")))
+	}
+	if len(why) == 0 {
+		why = []string{"tasks are on their way, or others would run another version"}
+	}
+	return named(wanted) + ": " + strings.Join(why, "; ")
 }
 
 // moved has all members run a version.
@@ -137,6 +258,9 @@ func (r *rollout) moved(p rest.GroupPin, to offered) rest.GroupPin {
 		p.Before = p.Hash
 	}
 	p.Hash, p.Version, p.Trial, p.By = to.Hash, to.Version, "", ""
+	if slices.Contains(p.Passed, to.Hash) {
+		p.Passed = slices.DeleteFunc(slices.Clone(p.Passed), func(hash string) bool { return hash == to.Hash })
+	}
 	return p
 }
 
@@ -165,18 +289,26 @@ func (l *leader) rollouts() map[string]*rollout {
 		if m.Leaving {
 			continue
 		}
-		of := map[string][]plugin.Offer{}
+		of := map[string]*rolling{}
 		for _, o := range m.Plugins {
 			// Else an operator has chosen it since.
 			o.Left = o.Left && (m.Offset > l.ruling.ruled[o.Name] || o.Hash != pins[o.Name].Hash)
-			of[o.Name] = append(of[o.Name], o)
+			of[o.Name] = cmp.Or(of[o.Name], &rolling{name: m.Name})
+			of[o.Name].offers = append(of[o.Name].offers, o)
 		}
-		for name, offers := range of {
-			if all[name] == nil {
-				all[name] = &rollout{pin: pins[name], any: l.w.o.RollAny,
-					tasks: func() ([]string, bool) { return l.tasksWith(name, members) }}
+		for _, o := range m.Held {
+			if one := of[o.Name]; one != nil {
+				one.held = append(one.held, o)
 			}
-			all[name].members = append(all[name].members, rolling{m.Name, offers})
+		}
+		for name, one := range of {
+			if all[name] == nil {
+				r := &rollout{pin: pins[name], any: l.w.o.RollAny,
+					tasks: func() ([]string, bool) { return l.tasksWith(name, members) }}
+				r.last, r.late = l.ruling.attempt(name, r.pin, time.Now())
+				all[name] = r
+			}
+			all[name].members = append(all[name].members, *one)
 		}
 	}
 	return all
@@ -191,11 +323,9 @@ func (l *leader) tasksWith(name string, members []Member) (names []string, known
 	at := map[string]bool{} // by worker id
 	for _, c := range s.Connectors {
 		set := s.Planned(c.Name)
-		if set == nil || unplaced[c.Name] != "" || c.Text("connector.plugin.version") != "" ||
-			!slices.ContainsFunc(classes(c), func(class string) bool {
-				_, of := l.w.o.Declared(class)
-				return of == name
-			}) {
+		if set == nil || unplaced[c.Name] != "" || !slices.ContainsFunc(l.needs(c), func(n need) bool {
+			return n.plugin == name && n.version == ""
+		}) {
 			continue
 		}
 		tasks := l.w.o.Status.Tasks(c.Name)
@@ -221,10 +351,24 @@ func (l *leader) roll(ctx context.Context) {
 		return
 	}
 	defer l.ruling.Unlock()
-	pins := map[string]rest.GroupPin{}
+	pins, waits := map[string]rest.GroupPin{}, map[string]string{}
 	for name, r := range l.rollouts() {
-		if next := r.next(); !reflect.DeepEqual(next, r.pin) {
+		next := r.next()
+		if !reflect.DeepEqual(next, r.pin) {
 			pins[name] = next
+		}
+		r.pin = next
+		if why := r.waits(); why != "" {
+			waits[name] = why
+		}
+	}
+	l.mu.Lock()
+	before := l.waits
+	l.waits = waits
+	l.mu.Unlock()
+	for name, why := range waits {
+		if before[name] != why {
+			l.w.o.Logger.Info("a version of a plugin waits until the group runs it", "plugin", name, "reason", why)
 		}
 	}
 	if _, err := l.pin(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
@@ -313,9 +457,13 @@ func (w *Worker) offer(m *Metadata) (news bool) {
 		o.Hash = shortHash(o.Hash)
 		m.Plugins = append(m.Plugins, o)
 	}
+	for _, o := range w.o.Plugins.HeldOffers() {
+		o.Hash = shortHash(o.Hash)
+		m.Held = append(m.Held, o)
+	}
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes)))
+	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Held, m.Classes)))
 	return before == nil || *before != *w.offered.Load()
 }

@@ -138,8 +138,7 @@ func TestGoodbye(t *testing.T) {
 	g.member("m2").Leaving = true
 	g.rebalance()
 	g.expectAll(t, "")
-	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, in the versions that "+
-		"the group runs, found none among 1")
+	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, found none among 1")
 }
 
 // A connector goes to workers that have what its class needs; where nobody has, it says so, and what runs it stops.
@@ -151,11 +150,11 @@ func TestClassesThatNotAllHave(t *testing.T) {
 	g.rebalance()
 	g.expectAll(t, "b b-0", "a a-0 a-1", "b-1")
 	assert.Equal(t, 0, len(g.out.Unplaced))
-	g.connector("a").Fits = []bool{false, false, false}
+	g.connector("a").Fits, g.connector("a").Lacks = []bool{false, false, false}, "p 2"
 	g.rebalance()
 	g.expectAll(t, "b b-0", "", "b-1")
-	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs, in the versions " +
-		"that the group runs, found none among 3"},
+	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs (p 2), found none " +
+		"among 3"},
 		g.out.Unplaced)
 }
 

@@ -216,8 +216,9 @@ func scenePluginOfOne(t *testing.T, code string) {
 			s, _ = r.there()[0].status.Connector("a")
 			return s.State == connect.Unassigned && s.Trace != ""
 		}, func() string { return fmt.Sprintf("expected it to be unassigned, found %+v", s) })
-		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs, "+
-			"in the versions that the group runs, found none")
+		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs (counter 1.0.0 with "+
+			"the hash ")
+		assert.Contains(t, s.Trace, ", which the group runs: culvert plugins swap chooses another), found none among 2")
 		r.start(0)
 		r.settle("it is back")
 	})

@@ -271,7 +271,7 @@ func (w *Worker) metadata() []byte {
 	b, err := m.Encode()
 	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
 		w.o.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
-		m.Plugins, m.Classes = nil, nil
+		m.Plugins, m.Held, m.Classes = nil, nil, nil
 		b, _ = m.Encode()
 	}
 	return b

@@ -159,7 +159,9 @@ var groupSettings = []wit.SettingSpec{
 		atLeast(0)),
 	declared("plugin.rollout", wit.KindText, "all", "When a group runs another version of a plugin: when `all` of "+
 		"its workers have it in their folders, or when `any` of them has a newer one, so that only those which have "+
-		"it run tasks with the plugin. One task tries it first. Give all workers the same value: the leader's counts.",
+		"it run tasks with the plugin. With `all` it also does when more workers have it alone than have the one that "+
+		"runs, as while images are rolled. One task tries it first. Give all workers the same value: the leader's "+
+		"counts.",
 		allowed("all", "any")),
 	declared("inter.worker.key.generation.algorithm", wit.KindText, "HmacSHA256", "Algorithm of the key by which workers "+
 		"of a group sign what they ask of each other."),

@@ -60,6 +60,8 @@ type Group struct {
 	Problems []string `json:"problems"`
 	// Plugins is what the group runs, by the names of plugins.
 	Plugins map[string]GroupPin `json:"plugins"`
+	// Waits says why the group does not run another version that workers have, by the names of plugins.
+	Waits map[string]string `json:"waits"`
 }
 
 // GroupPin is which version of a plugin all workers of a group run, with the first digits of the SHA-256 of files: a

@@ -86,8 +86,8 @@ func TestTakeover(t *testing.T) {
 	w.Await("runs", "runs", e2e.Runs)
 	w.Await("paused", "is paused", e2e.Is(connect.Paused, 1))
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
-		`"trace":"expected a worker that has what class com.example.Foreign needs, in the versions that the group runs, `+
-			`found none among 1"`)
+		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
+			`that the leader has), found none among 1"`)
 	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").PrintsNothing()
