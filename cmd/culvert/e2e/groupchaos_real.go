@@ -389,7 +389,7 @@ func (c *chaos) rolls(n int) {
 			Replace(c.T, c.plugins[at], "odata-source.wasm", newer)
 			c.joins(at)
 		} else {
-			c.plug(at, newer)
+			c.plug(at, "odata-source", newer)
 		}
 	}
 	c.workers[n].Eventually("all sources run version "+version, func() bool {

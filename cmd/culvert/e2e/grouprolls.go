@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -25,24 +26,27 @@ import (
 
 // PluginsOfAGroup puts newer versions of a plugin into the folders of three workers, one after the other, while sources
 // read: they run when all workers have them, one task first; one that does not open runs nowhere; and what is asked of
-// one worker by REST holds for all. No row is lost or repeated.
+// one worker by REST holds for all. No row is lost or repeated. A sink's plugin comes last.
 func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
 	const connectors, tasks = 3, 6
 	old := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"))
 	newer := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version=0.2.0")
 	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
-	folders := []string{Folder(t), Folder(t), Folder(t)}
+	folders := []string{Folder(t, "odata-sink"), Folder(t, "odata-sink"), Folder(t, "odata-sink")}
 	_, address := Demo(t, service.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: folders}
 	g.start(3)
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	began, put := time.Now(), g.plug
+	began, put := time.Now(), func(n int, data []byte) { g.plug(n, "odata-source", data) }
 
 	g.runs("0.1.0", tasks)
 	put(0, newer)
 	put(1, newer)
+	g.workers[0].Eventually("it says where the version is lacking", func() bool {
+		return strings.Contains(g.overview(0).Waits["odata-source"], short(newer)+": lacking at http://"+g.ids[2])
+	})
 	if pin := g.overview(2).Plugins["odata-source"]; pin.Hash != short(old) || pin.Trial != "" {
 		t.Errorf("expected the first version while a worker does not have the second, found %+v", pin)
 	}
@@ -95,6 +99,42 @@ func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
 			inOrder(t, servers, fmt.Sprint("c", n, set), rows, began)
 		}
 	}
+	g.rollsSink(address)
+}
+
+// rollsSink rolls the plugin of a sink that has records to write now and then.
+func (g *Group) rollsSink(address string) {
+	g.T.Helper()
+	newer := guesttest.Bytes(g.T, filepath.Join(Bench.root, "plugins", "odata-sink"), "main.version=0.2.0")
+	client := Client(g.T, g.servers)
+	made, err := kadm.NewClient(client).CreateTopics(g.T.Context(), 1, 1, nil, "back")
+	NoError(g.T, err)
+	NoError(g.T, made.Error())
+	g.workers[1].Until(201, "PUT", "/connectors/back/config", AsJSON(g.T, Configuration(SinkOf("back", address, "back",
+		"OrderCopies")))) // 409 before worker 0 is a member
+	rows := 0
+	until := func(what, version string) {
+		g.T.Helper()
+		g.workers[1].Eventually(what, func() bool {
+			rows++
+			NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
+				Key:   fmt.Appendf(nil, `{"OrderID":%d}`, 50_000+rows),
+				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x"}`, 50_000+rows)}).FirstErr())
+			var s connect.Status
+			_, answer := g.workers[1].Call("GET", "/connectors/back/status", "")
+			return json.Unmarshal([]byte(answer), &s) == nil && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
+				s.Tasks[0].Version == version
+		})
+	}
+	until("the sink runs", "0.1.0")
+	for n := range g.workers {
+		g.plug(n, "odata-sink", newer)
+	}
+	until("the sink runs the newer version", "0.2.0")
+	g.workers[1].Eventually("all run it", func() bool {
+		pin := g.overview(1).Plugins["odata-sink"]
+		return pin.Hash == short(newer) && pin.Trial == ""
+	})
 }
 
 // AnyPluginOfAGroup has a group run a newer version that one of its workers has: it alone has the tasks then, and no
@@ -106,7 +146,7 @@ func AnyPluginOfAGroup(t *testing.T, p *Place, servers string) {
 	g.start(2)
 	g.posted(address, 2)
 	g.Spreads(2, 4, 0, 1)
-	g.plug(1, newer)
+	g.plug(1, "odata-source", newer)
 	g.runs("0.2.0", 4)
 	g.Spreads(2, 4, 1)
 	g.workers[1].Kill() // nobody has the version any more, and what there is runs
@@ -116,10 +156,10 @@ func AnyPluginOfAGroup(t *testing.T, p *Place, servers string) {
 	}
 }
 
-// plug puts a version into a worker's folder, and waits until the group has heard of it.
-func (g *Group) plug(n int, data []byte) {
+// plug puts a version of a plugin into a worker's folder, and waits until the group has heard of it.
+func (g *Group) plug(n int, name string, data []byte) {
 	g.T.Helper()
-	Replace(g.T, g.plugins[n], "odata-source.wasm", data)
+	Replace(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
 		at := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
