@@ -298,7 +298,8 @@ func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problem
 		var records []*kgo.Record
 		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
 			if r := config.CommitRecord(name, 0); len(s.now.Tasks[name].Settings) > 0 {
-				records = append(records, &kgo.Record{Topic: s.in.Worker.ConfigTopic(), Key: []byte(r.Key), Value: r.Value})
+				records = append(records, &kgo.Record{Topic: s.in.Worker.ConfigTopic(), Key: []byte(r.Key),
+					Value: r.Value})
 			}
 		}
 		if len(records) == 0 {

@@ -168,8 +168,8 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	require.Until(t, func() bool { return state() == connect.Unassigned },
 		func() string { return "expected it to be unassigned" })
 
-	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing was
-	// said; when that changes, once more.
+	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing
+	// was said; when that changes, once more.
 	require.NoError(t, f.put(ctx, "d", "1"))
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "java:1", Generation: 195})
 	require.Until(t, func() bool { return state() == connect.Running },
