@@ -99,11 +99,11 @@ func TestClaimsAreWaitedFor(t *testing.T) {
 // the first.
 func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	silent, asked := silentService(t)
-	plans, retires, goOn := make(chan Plan, 1), make(chan struct{}), make(chan struct{})
+	plans, retires, goOn := make(chan config.Layout, 1), make(chan struct{}), make(chan struct{})
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent
-		h.bench.options.Planned = func(_ context.Context, _ string, p Plan) error { plans <- p; return nil }
+		h.bench.options.Planned = func(_ context.Context, _ string, p config.Layout) error { plans <- p; return nil }
 		h.bench.options.Fence = func(context.Context, string, int64, config.FencingCounts) error { return nil }
 		h.bench.options.Lease = func(context.Context) error {
 			if removed.CompareAndSwap(true, false) {
