@@ -57,9 +57,9 @@ type Options struct {
 	// HandOn has another worker of the group take a notification for a connector: the one that runs the task with its
 	// feed. nil: the worker is alone.
 	HandOn func(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead its group. What it
-	// returns else waits until it is known whether all workers that had a share of the connector are lost, so that this
-	// one ends what the connector has opened at its service. nil: the worker is alone.
+	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead its group. What
+	// it returns else waits until it is known whether all workers that had a share of the connector are lost, so that
+	// this one ends what the connector has opened at its service. nil: the worker is alone.
 	Orphaned func(connector string) func(context.Context) bool
 	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
 	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.

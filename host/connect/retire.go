@@ -60,9 +60,9 @@ const retireWithin = time.Minute
 const partedLately = 30 * time.Second
 
 // retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. In
-// a group each worker that had a share of it does so, since none knows when the tasks of others end; or else the leader,
-// where those that had one are lost. Who is no member any more leaves it to others. What fails is logged, with what is
-// left to do by hand: the connector is gone all the same.
+// a group each worker that had a share of it does so, since none knows when the tasks of others end; or else the
+// leader, where those that had one are lost. Who is no member any more leaves it to others. What fails is logged, with
+// what is left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
 	c := k.another()
 	k.mu.Lock()

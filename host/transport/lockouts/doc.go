@@ -26,9 +26,9 @@
 //   - Neither names nor contents of the files say who was refused where.
 //
 // In a cluster a first logon, the first request after a minute of silence, and the second try of a secret in doubt,
-// need the leave of [Shared], too: each worker would be refused once without it. A refusal that it knows of is written to
-// the folder as one of this process, for commands of the machine. A secret that this process has seen accepted within
-// the minute needs no leave, unless it is in doubt.
+// need the leave of [Shared], too: each worker would be refused once without it. A refusal that it knows of is written
+// to the folder as one of this process, for commands of the machine. A secret that this process has seen accepted
+// within the minute needs no leave, unless it is in doubt.
 //
 // Locks, from the outside in: Store.mu, Logon.mu, those of Shared. Whose turn it is to ask the cluster, its leave, the
 // turn at an origin, and the lock of an origin's file, are taken before them, in this order.
