@@ -42,6 +42,9 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a new leader cannot read":                 sceneUnread,
 		"changes while a worker joins slowly":      sceneChangesWhileJoining,
 		"changes one after the other":              sceneChanges,
+		"a zombie asks for rows":                   sceneZombieAsks,
+		"a zombie stores an offset":                sceneZombieStores,
+		"two workers of one URL":                   sceneOneURL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -184,6 +187,11 @@ func sceneCoordinatorAway(t *testing.T, code string) {
 			w.cut(true)
 		}
 		r.sleep(simSession + time.Second)
+		for _, w := range r.there() {
+			ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+			assert.Equal(t, true, w.worker.Lease(ctx) != nil, w.name)
+			cancel()
+		}
 		before := r.service.acked["queue2-0"].row
 		r.sleep(time.Minute)
 		assert.Equal(t, before, r.service.acked["queue2-0"].row)
@@ -520,5 +528,115 @@ func sceneChanges(t *testing.T, code string) {
 			}
 		}))
 		r.settle("there are no more")
+	})
+}
+
+// owner is the worker that has a unit.
+func (r *simulation) owner(unit string) *simWorker {
+	r.t.Helper()
+	name := r.owners()[unit]
+	for _, w := range r.there() {
+		if w.name == name {
+			return w
+		}
+	}
+	r.fail("expected a worker with %s, found %v", unit, r.owners())
+	return nil
+}
+
+// row is the last that was asked for, and so acknowledges those before it, of a partition.
+func (r *simulation) row(partition string) int64 {
+	r.service.mu.Lock()
+	defer r.service.mu.Unlock()
+	return r.service.acked[partition].row
+}
+
+// The tasks of a worker that is none of its group's any more, and does not know it, go on. Each of them has stored its
+// offset when it is to ask for the next row, so that no fence stops it: no row is acknowledged, for want of the lease.
+// Then it is a member again.
+func sceneZombieAsks(t *testing.T, code string) {
+	inSimulation(t, code, 0, 0, func(r *simulation) {
+		r.flush = time.Second
+		for range 2 {
+			r.join()
+		}
+		r.settle("two workers")
+		r.create(r.there()[0], "queue2", "4")
+		for now := r.row("queue2-0"); r.row("queue2-0") == now; {
+			r.sleep(250 * time.Millisecond)
+		}
+		r.sleep(1500 * time.Millisecond)
+		r.create(r.there()[0], "queue4", "4") // whose tasks ask for rows when those of the other do not
+		zombie := r.owner("queue2-0")
+		r.sleep(5 * time.Second)
+		zombie.zombie()
+		r.settle("the other has all")
+		before := r.row("queue2-3")
+		r.sleep(10 * time.Second) // the service says who acknowledges what is another one's
+		if held := zombie.herder.Holds(); len(held) == 0 || len(held[0].Tasks) == 0 || r.row("queue2-3") == before {
+			t.Errorf("expected a zombie with tasks, and rows after %d at the other, found %+v, %d", before, held,
+				r.row("queue2-3"))
+		}
+		zombie.quiet(false)
+		r.balanced("it is a member again")
+	})
+}
+
+// What a worker was to store before it was paused it stores when others have a task's partition, as a task of another
+// number, before it hears that. It does not count: where the others are killed next, nobody asks for a row that the
+// service has forgotten.
+func sceneZombieStores(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		r.create(r.there()[0], "queue2", "6")
+		zombie, partition := r.owner("queue2-5"), "queue2-0" // which is task 2's of three
+		if zombie == r.leader() {
+			zombie, partition = r.owner("queue2-4"), "queue2-1"
+		}
+		r.sleep(9 * time.Second)
+		zombie.quiet(true)
+		r.create(r.leader(), "queue2", "3")                    // so that nobody takes the task over as it was
+		for at := r.row(partition); r.row(partition) < at+3; { // the offset before this row is stored now
+			r.sleep(250 * time.Millisecond)
+		}
+		others := r.up()
+		r.network.Hold(zombie.way, false, false)
+		r.sleep(3 * time.Second)
+		for _, w := range others {
+			w.kill()
+		}
+		zombie.quiet(false)
+		r.settle("it has all")
+		r.sleep(5 * time.Second)
+	})
+}
+
+// While two workers advertise one URL no offsets are changed, since what one is asked may reach the other, and the
+// leader says so.
+func sceneOneURL(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		r.named = r.there()[0].url
+		twice := r.join()
+		r.settle("three workers of two URLs")
+		leader, ctx := r.leader(), r.t.Context()
+		problems := func() string {
+			o, _ := leader.worker.Overview()
+			return strings.Join(o.Problems, " ")
+		}
+		assert.Contains(t, problems(), "found two at "+r.named)
+		_, err := leader.store.Write(ctx, config.TargetRecord("a", config.TargetStopped),
+			config.CommitRecord("a", 0))
+		require.NoError(r.t, err)
+		r.settle("it is stopped")
+		err = leader.worker.Still(ctx, "a", func() error {
+			t.Error("expected that no offsets are changed")
+			return nil
+		})
+		assert.Contains(t, fmt.Sprint(err), "two workers of the group advertise "+r.named)
+		twice.goodbye()
+		r.settle("one worker of each URL")
+		assert.Equal(t, "", problems())
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -29,6 +30,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
@@ -51,11 +53,11 @@ type counted struct {
 	servers []*httptest.Server
 
 	mu sync.Mutex
-	// lives is how many lives tasks had; of each task that has acknowledged: by whom, in which life, up to which row.
-	lives  int
-	acked  map[string]acknowledged
-	wrong  []string
-	served int
+	// lives is how many lives tasks had; of each partition that was acknowledged: by whom, in which life, up to which
+	// row.
+	lives int
+	acked map[string]acknowledged
+	wrong []string
 }
 
 type acknowledged struct {
@@ -101,7 +103,6 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, s.lives)
 		return
 	}
-	s.served++
 	task := q.Get("connector") + "-" + q.Get("task")
 	if q.Get("claim") != "" {
 		now := acknowledged{worker: worker}
@@ -143,9 +144,11 @@ type simulated struct {
 	lacking int    // workers from this slot on have no plugins
 	group   string // of workers that are started from now on, as is the config topic
 	topic   string
+	flush   time.Duration // offset.flush.interval.ms of theirs
+	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
 
 	mu      sync.Mutex
-	workers map[string]*simWorker // that are there, by their URLs
+	workers map[string]*simWorker // that are there, by their ways
 	nowhere string                // the URL of a worker at which others do not reach it
 	ending  sync.WaitGroup
 }
@@ -162,6 +165,8 @@ type simWorker struct {
 	store     *config.TopicStore
 	status    *StatusTopic
 	fences    *Fences
+	limiter   *limits.Limiter // of simOrigin
+	asking    *limits.Client
 	logger    *slog.Logger
 	life      context.Context
 	stop      context.CancelFunc
@@ -171,7 +176,7 @@ type simWorker struct {
 	targets  map[string]string
 	have     map[string]int64 // offsets of the connectors that the herder has
 	variants map[string]*config.Connector
-	silent   chan struct{} // while nothing goes in or out; nil: it does
+	silent   chan struct{} // while it stands still; nil: it does not
 	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
 	gone     bool
@@ -179,8 +184,7 @@ type simWorker struct {
 
 func newSimulated(t *testing.T, service *counted, code string) *simulated {
 	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers,
-		group: testGroup, topic: testTopic,
-		workers: map[string]*simWorker{}}
+		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
 	var err error
 	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
 		CacheDir: filepath.Join(code, "cache"), Registry: s.registry, Logger: slog.New(slog.DiscardHandler),
@@ -189,6 +193,12 @@ func newSimulated(t *testing.T, service *counted, code string) *simulated {
 	s.network = clustertest.New(t, "rows")
 	return s
 }
+
+// simOrigin is what connectors ask that share an origin. At the counter's service each worker has one of its own.
+const simOrigin = "https://service"
+
+// sharing tells whether a connector asks simOrigin.
+func (s *simulated) sharing(name string) bool { return s.limit > 0 && name[len(name)-1]%3 == 1 }
 
 var errSilent = errors.New("no answer")
 
@@ -213,9 +223,9 @@ func (s *simulated) start(slot int) *simWorker {
 	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": s.topic,
 		"status.storage.topic": "statuses", "offset.storage.topic": "offsets",
 		"offset.storage.partitions": "1", "offset.storage.replication.factor": "1", "bootstrap.servers": "a:1",
-		"task.shutdown.graceful.timeout.ms": "3000",
-		"key.converter":                     "org.apache.kafka.connect.storage.StringConverter",
-		"value.converter":                   "org.apache.kafka.connect.storage.StringConverter", "topic.creation.enable": "false"} {
+		"offset.flush.interval.ms": fmt.Sprint(s.flush.Milliseconds()), "task.shutdown.graceful.timeout.ms": "3000",
+		"key.converter":   "org.apache.kafka.connect.storage.StringConverter",
+		"value.converter": "org.apache.kafka.connect.storage.StringConverter", "topic.creation.enable": "false"} {
 		entries = append(entries, config.NewEntry(key, value, "", 0))
 	}
 	settings, problems := config.NewWorker("", entries, nil, nil)
@@ -238,14 +248,21 @@ func (s *simulated) start(slot int) *simWorker {
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
 		Planned: func(ctx context.Context, name string, p config.Layout) error {
-			p.Origin = "" // another one for each worker, as the port is
-			delete(p.Of, "counter.port")
+			if p.Origin, p.Requests = "", s.limit; s.sharing(name) {
+				p.Origin = simOrigin
+			}
+			delete(p.Of, "counter.port") // another one for each worker
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
-	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: k, Group: s.group, Topic: s.topic, Session: simSession,
+	w.limiter = limits.New(simOrigin)
+	w.bound(nil)
+	w.asking = w.limiter.Join(limits.Limits{Concurrent: max(s.limit, 1)}, w.logger, func() {}, func(int) {})
+	member := s.network.Config(w.way + memberWay)
+	member.Logger = w.logger
+	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic, Session: simSession,
 		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
-		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: w.herder,
+		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: late{w.herder, w},
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {
 			if slot >= s.lacking {
@@ -253,13 +270,13 @@ func (s *simulated) start(slot int) *simWorker {
 			}
 			return []string{"test.CounterSource"}
 		}, Declared: func(c string) (string, string) { return c, "counter" },
-		Bound: func(map[Key]Share) {}, Taken: func() map[string]int { return nil }, Ask: w.ask,
+		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.limiter.Taken()} }, Ask: w.ask,
 		Passes: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 		},
 		SessionKey: func(context.Context) error { return nil }, Logger: w.logger})
 	s.mu.Lock()
-	s.workers[w.url] = w
+	s.workers[w.way] = w
 	s.mu.Unlock()
 	s.ending.Go(func() {
 		defer close(w.ended)
@@ -284,6 +301,9 @@ func (w *simWorker) run(ctx context.Context) {
 		}
 	})
 	all.Go(func() { w.herder.Run(ctx) })
+	if w.of.limit > 0 {
+		all.Go(func() { w.asks(ctx) })
+	}
 	select {
 	case <-caught:
 	case <-ctx.Done():
@@ -319,6 +339,62 @@ func (w *simWorker) apply(r config.TopicRecord) {
 	w.store.Apply(r)
 }
 
+// bound has the worker keep to its share of simOrigin, as the host does.
+func (w *simWorker) bound(shares map[Key]Share) {
+	share := shares[KeyOf(simOrigin)]
+	w.limiter.Share(func(string) limits.Share { return limits.Share{Requests: int(share.Requests)} })
+}
+
+// asks asks simOrigin in place of the tasks that share it, under the lease, as often as the share allows: a request to
+// the counter's service takes no time.
+func (w *simWorker) asks(ctx context.Context) {
+	for pause.For(ctx, 250*time.Millisecond) == nil {
+		for w.limiter.Taken() < w.sharing() && w.holds() && w.asking.EnterAtOnce(ctx) == nil {
+			time.AfterFunc(time.Second, w.asking.Done)
+		}
+	}
+}
+
+// sharing is how many tasks of simOrigin the worker has.
+func (w *simWorker) sharing() (tasks int) {
+	for _, h := range w.herder.Holds() {
+		if w.of.sharing(h.Connector) {
+			tasks += len(h.Tasks)
+		}
+	}
+	return tasks
+}
+
+// holds tells whether it is a member within its session.
+func (w *simWorker) holds() bool {
+	g := w.worker.group.Load()
+	return g != nil && g.Held()
+}
+
+// late is the herder of a worker, which hears nothing while that stands still.
+type late struct {
+	*connect.Herder
+	w *simWorker
+}
+
+func (l late) Assign(name string, share connect.Share) error {
+	l.w.goesOn()
+	return l.Herder.Assign(name, share)
+}
+
+// goesOn returns when the worker does not stand still.
+func (w *simWorker) goesOn() {
+	w.mu.Lock()
+	silent := w.silent
+	w.mu.Unlock()
+	if silent != nil {
+		select {
+		case <-silent:
+		case <-w.life.Done():
+		}
+	}
+}
+
 func (w *simWorker) changed(change config.TopicChange) { w.worker.Read(change) }
 
 func (w *simWorker) target(name string) connect.TargetState {
@@ -330,6 +406,7 @@ func (w *simWorker) target(name string) connect.TargetState {
 
 // bring brings the herder to a snapshot, as the host's reloader does.
 func (w *simWorker) bring(s config.Snapshot) {
+	w.goesOn()
 	if w.store.Stale(s) {
 		return
 	}
@@ -415,9 +492,14 @@ func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version
 // reach is another worker, once neither of them is silent.
 func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	w.of.mu.Lock()
-	other, nowhere := w.of.workers[to], to == w.of.nowhere
+	var other *simWorker
+	for _, one := range w.of.workers {
+		if one.url == to && to != w.of.nowhere {
+			other = one
+		}
+	}
 	w.of.mu.Unlock()
-	if other == nil || nowhere {
+	if other == nil {
 		return nil, errSilent
 	}
 	for _, one := range []*simWorker{w, other} {
@@ -486,14 +568,34 @@ func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error)
 	return leader.serve(ctx, func(context.Context) error { return do(leader) })
 }
 
+// memberWay is what the name of a worker's way ends with that it goes as a member of its group.
+const memberWay = " as a member"
+
+// hold holds all ways to the broker.
+func (w *simWorker) hold(there, back bool) {
+	w.of.network.Hold(w.way, there, back)
+	w.of.network.Hold(w.way+memberWay, there, back)
+}
+
 // quiet has nothing go in and out, as of a process that is stopped, or has all go on.
 func (w *simWorker) quiet(quiet bool) {
-	w.of.network.Hold(w.way, quiet, quiet)
+	w.hold(quiet, quiet)
+	w.still(quiet)
+}
+
+// zombie has a worker's tasks go on, while it is no member any more and does not know it, until quiet ends that.
+func (w *simWorker) zombie() {
+	w.of.network.Hold(w.way+memberWay, true, true)
+	w.still(true)
+}
+
+// still has the worker do nothing of what it is told, and answer nobody.
+func (w *simWorker) still(still bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.blind = quiet; quiet && w.silent == nil {
+	if w.blind = still; still && w.silent == nil {
 		w.silent = make(chan struct{})
-	} else if !quiet && w.silent != nil {
+	} else if !still && w.silent != nil {
 		close(w.silent)
 		w.silent = nil
 	}
@@ -501,7 +603,7 @@ func (w *simWorker) quiet(quiet bool) {
 
 // part holds ways to the broker alone; workers reach it.
 func (w *simWorker) part(there, back bool) {
-	w.of.network.Hold(w.way, there, back)
+	w.hold(there, back)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blind = there || back
@@ -510,6 +612,7 @@ func (w *simWorker) part(there, back bool) {
 // cut breaks the connections to the broker.
 func (w *simWorker) cut(cut bool) {
 	w.of.network.Cut(w.way, cut)
+	w.of.network.Cut(w.way+memberWay, cut)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blind = cut
@@ -519,14 +622,14 @@ func (w *simWorker) cut(cut bool) {
 // gives a member up whose connection is closed while it joins.
 func (w *simWorker) kill() {
 	w.quiet(false)
-	w.of.network.Hold(w.way, true, true)
+	w.hold(true, true)
 	w.leave()
 }
 
 // leave takes it out of the list and ends it.
 func (w *simWorker) leave() {
 	w.of.mu.Lock()
-	delete(w.of.workers, w.url)
+	delete(w.of.workers, w.way)
 	w.of.mu.Unlock()
 	w.mu.Lock()
 	w.gone = true

@@ -29,10 +29,12 @@ func (counter) Plan(_ string, settings []wit.Setting, most uint32) (wit.Layout, 
 	}
 	// The port is another one for each worker: plans are the same.
 	settings = slices.DeleteFunc(slices.Clone(settings), func(s wit.Setting) bool { return s.Name == "counter.port" })
+	// With another number of tasks a partition is another task's, whose producer has another transactional id.
 	for n := range min(uint32(number(settings, "counter.tasks")), most) {
-		layout.Tasks = append(layout.Tasks, append(slices.Clone(settings),
-			wit.Setting{Name: "counter.task", Value: strconv.Itoa(int(n))}))
+		layout.Tasks = append(layout.Tasks, append([]wit.Setting{{Name: "counter.task", Value: strconv.Itoa(int(n))}},
+			settings...))
 	}
+	slices.Reverse(layout.Tasks)
 	return layout, nil
 }
 
