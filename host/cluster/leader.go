@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,6 +179,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		}
 		all = append(all, Member{ID: m.ID, Metadata: metadata})
 	}
+	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) }) // their order decides between equals
 	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
 	defer cancel()
 	if err := l.w.o.Log.Await(ctx, offset); err != nil {

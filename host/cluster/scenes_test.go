@@ -45,6 +45,7 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a zombie asks for rows":                   sceneZombieAsks,
 		"a zombie stores an offset":                sceneZombieStores,
 		"two workers of one URL":                   sceneOneURL,
+		"members in any order":                     sceneOrderOfMembers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -638,5 +639,37 @@ func sceneOneURL(t *testing.T, code string) {
 		twice.goodbye()
 		r.settle("one worker of each URL")
 		assert.Equal(t, "", problems())
+	})
+}
+
+// In which order the coordinator names the members changes nothing of what the leader places on them.
+func sceneOrderOfMembers(t *testing.T, code string) {
+	inSimulation(t, code, 0, 1, func(r *simulation) {
+		r.limit = 5
+		r.settle("one worker")
+		w := r.there()[0]
+		for _, name := range []string{"c1", "c4", "c5"} {
+			r.create(w, name, "4")
+		}
+		var members []Joined
+		for n := range 5 {
+			m, err := Metadata{URL: fmt.Sprint("http://", n), Classes: []Key{KeyOf("test.CounterSource")}}.Encode()
+			require.NoError(r.t, err)
+			members = append(members, Joined{ID: fmt.Sprint("m", n), Metadata: m})
+		}
+		var first map[string][]byte
+		for range 5 {
+			l := w.worker.leader
+			l.mu.Lock()
+			l.memory = Memory{}
+			l.mu.Unlock()
+			placed, err := l.place("m0", members)
+			require.NoError(r.t, err)
+			if first == nil {
+				first = placed
+			}
+			assert.Equal(t, first, placed)
+			r.random.Shuffle(len(members), func(a, b int) { members[a], members[b] = members[b], members[a] })
+		}
 	})
 }
