@@ -266,7 +266,7 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-// OneLogonOfAGroup has workers of a group log on with a wrong password, whose service counts one failure (P10), and go
+// OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and go
 // on when it is right: also the one whose disk is full, as full has it.
 func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *os.Process)) {
 	s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
@@ -281,27 +281,28 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 		w.WriteHeader(noted.Code)
 		_, _ = w.Write(noted.Body.Bytes())
 	}))
-	g := NewGroup(t, p, servers, 3)
+	const workers, connectors = 10, 10
+	g := NewGroup(t, p, servers, workers)
 	put := func(n int, password string) {
 		settings := groupSource(address, fmt.Sprint("c", n))
 		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
+		settings["sap.odata.max.concurrent.requests"] = strconv.Itoa(workers) // so that each has tasks (P16)
 		body, err := json.Marshal(settings)
 		NoError(t, err)
-		status, answer := g.workers[n%3].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
+		status, answer := g.workers[n].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
 		if status > 201 {
 			t.Fatalf("c%d: %d %s", n, status, answer)
 		}
 	}
-	const connectors = 6
 	full(g.workers[0].Process.Process)
 	for n := range connectors {
-		g.workers[n%3].Changes()
+		g.workers[n].Changes()
 		put(n, "wrong")
 	}
-	g.workers[0].Eventually("all tasks have failed", func() bool {
-		_, _, others := g.running(1)
+	g.workers[0].Eventually("tasks of all workers have failed", func() bool {
+		_, tasks, others := g.running(1)
 		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
-		return len(others) == 2*connectors && !slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+		return len(tasks) == workers && len(others) == 2*connectors && !slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
 	})
 	g.workers[0].Awaits("a refused logon can't be written down")
 	if n := refused.Load(); n != 1 {
@@ -310,7 +311,7 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 	for n := range connectors {
 		put(n, Password)
 	}
-	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	g.Spreads(connectors, 2*connectors, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 	if n := refused.Load(); n != 1 {
 		t.Errorf("expected one refused logon after the password was mended, found %d", n)
 	}

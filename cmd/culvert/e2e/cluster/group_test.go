@@ -16,7 +16,7 @@ func TestWorkersOfAGroup(t *testing.T) {
 	e2e.WorkersOfAGroup(t, p, p.Broker())
 }
 
-// A wrong password on three workers is one failure at the service, and what goes on with the right one is all of them,
+// A wrong password on ten workers is one failure at the service, and what goes on with the right one is all of them,
 // though no file of one of them can grow any more.
 func TestOneLogonOfAGroup(t *testing.T) {
 	t.Parallel()
