@@ -15,6 +15,8 @@ import (
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // rightsWithin bounds a worker that lacks a right: one that waits for what does not come says nothing to anyone.
@@ -60,7 +62,7 @@ func TestRealRights(t *testing.T) {
 		})
 	}
 	worker := func(name string, lines ...string) string {
-		return p.File(name+"-worker.properties", append([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
+		return p.File(name+"-worker.properties", e2e.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
 			"security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 			`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 				`username="user" password="user-secret";`,
@@ -124,21 +126,74 @@ func TestRealRights(t *testing.T) {
 		{"read topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpRead)}, atLeast, sink("takes"),
 			"the right READ on the resource Topic Orders"},
 	}
+	without := func(denied ...*kadm.ACLBuilder) {
+		t.Helper()
+		for _, d := range denied {
+			set(d.ResourcePatternType(kadm.ACLPatternLiteral).Deny(user).DenyHosts("*"))
+		}
+		holds(true)
+	}
+	again := func(denied ...*kadm.ACLBuilder) {
+		t.Helper()
+		for _, d := range denied {
+			if _, err := admin.DeleteACLs(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holds(false)
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			for _, denied := range c.denied {
-				set(denied.ResourcePatternType(kadm.ACLPatternLiteral).Deny(user).DenyHosts("*"))
-			}
-			holds(len(c.denied) > 0)
+			without(c.denied...)
 			if r := run(c.worker, c.connector...); r.Code != 1 || !strings.Contains(r.LastLine(), c.want) {
 				t.Errorf("expected exit 1 and %q, found %d\n%s", c.want, r.Code, r.Stderr)
 			}
-			for _, denied := range c.denied {
-				if _, err := admin.DeleteACLs(t.Context(), denied); err != nil {
-					t.Fatal(err)
-				}
-			}
-			holds(false)
+			again(c.denied...)
 		})
 	}
+	at := porttest.Address(t)
+	grouped := []string{"--plugins", e2e.Plugins(t), "--data", e2e.NewPlace(t).Data, worker("group", "group.id=g",
+		"config.storage.topic=g-configs", "status.storage.topic=g-states", "offset.storage.topic=g-offsets",
+		"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
+		"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+at)}
+	first := p.Serves(at, grouped...)
+	first.Changes()
+	first.MustStop()
+	// A worker of a group waits for these, and says so.
+	for want, denied := range map[string]*kadm.ACLBuilder{
+		"the right READ on the resource Group g":        kadm.NewACLs().Groups("g").Operations(kadm.OpRead),
+		"the right READ on the resource Topic g-states": topic("g-states", kadm.OpRead),
+	} {
+		t.Run(want, func(t *testing.T) {
+			without(denied)
+			w := p.Serves(at, grouped...)
+			w.Awaits(want)
+			again(denied)
+			w.Changes()
+			w.MustStop()
+		})
+	}
+	// At least once, offsets of what claims something go through a producer of its own, as no other connector's do.
+	t.Run("transactional id in a group", func(t *testing.T) {
+		id := kadm.NewACLs().TransactionalIDs("g-claims-0").Operations(kadm.OpWrite)
+		without(id)
+		w := p.Serves(at, grouped...)
+		w.Changes()
+		put := func(lines []string) {
+			settings := e2e.Configuration(lines)
+			w.Must(201, "PUT", "/connectors/"+settings["name"]+"/config", e2e.AsJSON(t, settings))
+		}
+		put(e2e.Tracked("claims", address, service.ODPPath, "FactsOfProducts"))
+		put(source("claimless"))
+		w.Await("claimless", "runs", e2e.Runs)
+		w.Await("claims", "is refused", func(s connect.Status) bool {
+			return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace,
+				"transactional id g-claims-0: the brokers do not let this user work with it: expected the rights "+
+					"DESCRIBE and WRITE on the resource TransactionalId")
+		})
+		again(id)
+		w.Until(204, "POST", "/connectors/claims/tasks/0/restart", "")
+		w.Await("claims", "runs", e2e.Runs)
+		w.MustStop()
+	})
 }
