@@ -184,7 +184,7 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 		count, time = 1, "1x"
 	}
 	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(count),
-		"-benchtime", time, b.folder)
+		"-benchtime", time, "-short="+strconv.FormatBool(in.brief), b.folder)
 }
 
 // some is how many of so many there are in this run.

@@ -466,9 +466,7 @@ func BenchmarkLogRead(b *testing.B) {
 		all = append(all, config.CommitRecord(name, 3))
 	}
 	produceRecords(b, cluster, "configs", all...)
-	for b.Loop() {
-		openFollower(b, cluster.ListenAddrs()...).end()
-	}
+	timed(b, func() { openFollower(b, cluster.ListenAddrs()...).end() })
 }
 
 // A session key and notes are read by all.

@@ -65,7 +65,7 @@ type acknowledged struct {
 	row          int64
 }
 
-func newCounted(t *testing.T) *counted {
+func newCounted(t testing.TB) *counted {
 	s := &counted{acked: map[string]acknowledged{}}
 	for n := range simWorkers {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +131,7 @@ func (s *counted) found() (wrong []string) {
 
 // simulated is a group in virtual time: a broker, and workers with a herder each.
 type simulated struct {
-	t        *testing.T
+	t        testing.TB
 	network  *clustertest.Network
 	service  *counted
 	registry *record.Registry
@@ -146,6 +146,8 @@ type simulated struct {
 	topic   string
 	flush   time.Duration // offset.flush.interval.ms of theirs
 	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
+	// herds makes what has the tasks of workers, in the place of their herders; nil: these have them.
+	herds func() Herder
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their ways
@@ -182,7 +184,7 @@ type simWorker struct {
 	gone     bool
 }
 
-func newSimulated(t *testing.T, service *counted, code string) *simulated {
+func newSimulated(t testing.TB, service *counted, code string) *simulated {
 	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers,
 		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
 	var err error
@@ -260,9 +262,13 @@ func (s *simulated) start(slot int) *simWorker {
 	w.asking = w.limiter.Join(limits.Limits{Concurrent: max(s.limit, 1)}, w.logger, func() {}, func(int) {})
 	member := s.network.Config(w.way + memberWay)
 	member.Logger = w.logger
+	var herder Herder = late{w.herder, w}
+	if s.herds != nil {
+		herder = s.herds()
+	}
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic, Session: simSession,
 		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
-		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: late{w.herder, w},
+		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: herder,
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {
 			if slot >= s.lacking {
@@ -449,7 +455,7 @@ func (w *simWorker) own(c *config.Connector) *config.Connector {
 	return simConnector(w.of.t, settings)
 }
 
-func simConnector(t *testing.T, settings map[string]string) *config.Connector {
+func simConnector(t testing.TB, settings map[string]string) *config.Connector {
 	var entries []config.Entry
 	for key, value := range settings {
 		entries = append(entries, config.NewEntry(key, value, "", 0))
@@ -649,7 +655,7 @@ func (w *simWorker) goodbye() {
 }
 
 // counterFolder has the counter's module, and its compiled code.
-func counterFolder(t *testing.T) string {
+func counterFolder(t testing.TB) string {
 	folder := t.TempDir()
 	module := guesttest.Bytes(t, "./testdata/counter")
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "counter.wasm"), module, 0o600))

@@ -155,7 +155,7 @@ func (r *simulation) fail(format string, args ...any) {
 }
 
 // there are the workers, by their slots; up those of them that reach the broker.
-func (r *simulation) there() []*simWorker {
+func (r *simulated) there() []*simWorker {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.SortedFunc(maps.Values(r.workers), func(a, b *simWorker) int { return a.slot - b.slot })
@@ -414,10 +414,15 @@ func (r *simulation) post(what string) {
 	}
 }
 
+// simSettings are those of a connector of so many tasks.
+func simSettings(name, tasks string) map[string]string {
+	return map[string]string{"name": name, "connector.class": "test.CounterSource", "tasks.max": tasks,
+		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
+}
+
 // put writes a connector of so many tasks; every second one claims something.
 func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
-	settings := map[string]string{"name": name, "connector.class": "test.CounterSource", "tasks.max": tasks,
-		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
+	settings := simSettings(name, tasks)
 	if name[len(name)-1]%2 == 0 {
 		settings["counter.claim"] = "queue " + name
 	}

@@ -29,7 +29,7 @@ type Network struct {
 }
 
 // New starts a broker, with a topic of one partition. More options win; ports are those from 1 on, see listen.
-func New(t *testing.T, topic string, opts ...kfake.Opt) *Network {
+func New(t testing.TB, topic string, opts ...kfake.Opt) *Network {
 	t.Helper()
 	n := &Network{ways: map[string]*way{}}
 	n.Cluster = kafkatest.Cluster(t, append([]kfake.Opt{kfake.Ports(1), kfake.ListenFn(n.listen),

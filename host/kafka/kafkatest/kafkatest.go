@@ -92,7 +92,7 @@ func isParts(v reflect.Value) bool {
 }
 
 // Cluster is closed with the test.
-func Cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(opts...)
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func Context(t *testing.T) context.Context {
 }
 
 // Client is closed with the test.
-func Client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+func Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(opts...)
 	require.NoError(t, err)
