@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,10 +27,12 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// Brokers are three brokers under a group. Kill ends one of them by SIGKILL, and starts it again after meanwhile.
+// Brokers are three brokers under a group. Restart ends one of them by a signal, and starts it again after meanwhile;
+// Whole waits until all of them have all that there is.
 type Brokers struct {
 	Servers string
-	Kill    func(w *Command, node int, meanwhile func())
+	Restart func(w *Command, node int, how syscall.Signal, meanwhile func())
+	Whole   func()
 }
 
 // chaos is a group of three workers to which things happen while it reads sets again and again, reads the changes of
@@ -40,6 +41,7 @@ type Brokers struct {
 type chaos struct {
 	*Group
 	e       *Exactly
+	admin   *kadm.Client
 	b       Brokers
 	o       *origin
 	relays  []*relay
@@ -54,6 +56,7 @@ type chaos struct {
 	began    time.Time
 	wrote    atomic.Int64 // records of the topic that is written to the service
 	losses   int          // how often a worker may have lost tasks while it could still send
+	leaders  []string     // what a leader that was killed had answered, and what was left of its transaction
 }
 
 const (
@@ -70,27 +73,33 @@ var chaosKinds = []struct {
 	does  func(c *chaos, n int)
 	loses bool
 }{{"kill", (*chaos).kills, false}, {"stop", (*chaos).stops, true}, {"leader", (*chaos).leader, false},
+	{"mid-write", (*chaos).midWrite, false}, {"brokers", (*chaos).brokers, true},
 	{"deaf", (*chaos).deaf, true}, {"mute", (*chaos).mute, true}, {"broker", (*chaos).broker, true},
 	{"roll", (*chaos).rolls, false}, {"change", (*chaos).changes, false}, {"pause", (*chaos).pauses, false},
 	{"drain", (*chaos).drains, false}, {"clock", (*chaos).clock, false}, {"upgrade", (*chaos).upgrades, false}}
 
 // ChaosOfAGroup has things happen to a group, one after the other, in an order by chance: each of them before any comes
-// again. A group that exactly-once is enabled for repeats nothing, another one loses nothing.
+// again. A group that exactly-once is enabled for repeats nothing, another one loses nothing. With 0 rounds half of all
+// things happen: with exactly-once the other half than without, and the other way round with the seed after an even
+// one, whose order is the same.
 func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint64, rounds int) {
 	c := startChaos(t, b, name, exactly)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seed/2, 0))
+	var deck []int
+	if half := len(chaosKinds) / 2; rounds == 0 {
+		deck, rounds = random.Perm(len(chaosKinds)), half
+		if exactly == (seed%2 == 0) {
+			deck = deck[half:]
+		}
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d:\n%s", seed, strings.Join(c.steps, "\n"))
 		}
 	})
-	var deck []int
 	for range rounds {
 		if len(deck) == 0 {
 			deck = random.Perm(len(chaosKinds))
-			if c.steps == nil && !exactly { // what the group with exactly-once did not have
-				deck = deck[rounds%len(deck):]
-			}
 		}
 		kind, n := chaosKinds[deck[0]], random.IntN(3)
 		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
@@ -112,18 +121,21 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	t.Helper()
 	p := NewPlace(t)
 	s := service.New(service.Options{Rows: 300, PageSize: 100})
-	c := &chaos{b: b, exactly: exactly, o: &origin{inner: s, open: [3]map[string]bool{{}, {}, {}}}, began: time.Now(),
+	c := &chaos{b: b, exactly: exactly,
+		o: &origin{inner: s, open: [3]map[string]bool{{}, {}, {}}, pages: map[string][]page{}},
 		e: &Exactly{t: t, p: p, S: s, Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
+	c.began = time.Now() // two programs were built before
 	address := Serve(t, c.o)
 	topics := []string{"Orders", "Details", "c", "numbers"}
 	for n := range topics {
 		topics[n] = name + topics[n]
 	}
 	client := Client(t, strings.Split(b.Servers, ",")[0])
-	c.make(client, map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
+	c.admin = kadm.NewClient(client)
+	c.make(map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
 		name+"offsets")
-	c.make(client, nil, 1, topics[:3]...)
-	c.make(client, nil, 4, topics[3])
+	c.make(nil, 1, topics[:3]...)
+	c.make(nil, 4, topics[3])
 
 	c.Group = &Group{Place: p, servers: b.Servers, lines: []string{"group.id=" + name, "config.storage.topic=" + name +
 		"configs", "status.storage.topic=" + name + "states", "offset.storage.topic=" + name + "offsets",
@@ -183,8 +195,8 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 }
 
 // make makes topics with three copies.
-func (c *chaos) make(client *kgo.Client, settings map[string]*string, partitions int32, names ...string) {
-	made, err := kadm.NewClient(client).CreateTopics(context.Background(), partitions, 3, settings, names...)
+func (c *chaos) make(settings map[string]*string, partitions int32, names ...string) {
+	made, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
 	NoError(c.e.t, err)
 	NoError(c.e.t, made.Error())
 }
@@ -200,7 +212,8 @@ func (c *chaos) connectors(address string) (all []map[string]string) {
 	for _, lines := range [][]string{append(sets, "tasks.max=2"),
 		Tracked(c.e.changes(), address, service.ODPPath, "FactsOfProducts"),
 		append(SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
-			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.flush.interval.ms=200")} {
+			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
+			"sap.odata.flush.interval.ms=200")} {
 		all = append(all, Configuration(Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
@@ -218,7 +231,10 @@ func (c *chaos) joins(n int) {
 	c.Join(n, "--set", "kafka.proxy.type=http", "--set", "kafka.proxy.address="+c.proxies[n])
 	w := c.workers[n]
 	c.T.Cleanup(func() {
-		if lines := strings.Split(w.Stderr.String(), "\n"); c.T.Failed() {
+		lines := slices.DeleteFunc(strings.Split(w.Stderr.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, "rows in ") // of each load, once a second
+		})
+		if c.T.Failed() {
 			c.T.Logf("worker %d:\n%s", n, strings.Join(lines[max(0, len(lines)-80):], "\n"))
 		}
 	})
@@ -325,36 +341,91 @@ func (c *chaos) stops(n int) {
 
 // leader kills who leads when it was asked for a connector, which may be there then or not.
 func (c *chaos) leader(n int) {
-	at := slices.Index(c.ids, c.overview(n).Leader)
-	if at < 0 {
-		c.T.Fatalf("expected a leader, found %+v", c.overview(n))
+	at := c.leading(n)
+	answer := c.extra(at)
+	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
+	<-time.After(wait)
+	c.leaderless(at, answer, fmt.Sprint(wait, " after it was asked"))
+	c.withoutExtra(at)
+}
+
+// midWrite kills who leads when it has written a connector, and is to end the transaction: it was not there.
+func (c *chaos) midWrite(n int) {
+	at := c.leading(n)
+	trap := c.relays[at].catch()
+	defer close(trap.released)
+	answer := c.extra(at)
+	select {
+	case <-trap.caught:
+	case <-time.After(ComesAbout):
+		c.T.Fatal("the leader has ended no transaction")
 	}
-	extra := AsJSON(c.T, Configuration(Instead(Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
-	sent := make(chan struct{})
+	if left := c.leaderless(at, answer, "in mid-write"); left != "no answer, Ongoing" {
+		c.T.Errorf("expected a leader without an answer, and an ongoing transaction, found %s", left)
+	}
+	if deleted := c.withoutExtra(at); deleted {
+		c.T.Error("expected no connector of a transaction that was not ended, found one")
+	}
+}
+
+// leading is the worker that leads, as another one says.
+func (c *chaos) leading(by int) (n int) {
+	c.T.Helper()
+	o := c.overview(by)
+	if n = slices.Index(c.ids, o.Leader); n < 0 {
+		c.T.Fatalf("expected a leader, found %+v", o)
+	}
+	return n
+}
+
+// extra asks a worker for a connector.
+func (c *chaos) extra(n int) (answer <-chan string) {
+	body := AsJSON(c.T, Configuration(Instead(Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
+	sent := make(chan string, 1)
 	go func() {
-		defer close(sent)
-		r, err := http.NewRequest("PUT", c.workers[at].Url+"/connectors/extra/config", bytes.NewReader([]byte(extra)))
+		said := "no answer"
+		r, err := http.NewRequest("PUT", c.workers[n].Url+"/connectors/extra/config", strings.NewReader(body))
 		if err == nil {
 			r.Header.Set("Content-Type", "application/json")
 			if a, err := http.DefaultClient.Do(r); err == nil {
 				a.Body.Close()
+				said = strconv.Itoa(a.StatusCode)
 			}
 		}
+		sent <- said
 	}()
-	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
-	<-time.After(wait)
-	c.step("the leader, worker %d, is killed %v after it was asked", at, wait)
+	return sent
+}
+
+// leaderless kills who leads and was asked for a connector, and starts it again, at once or when another one leads.
+func (c *chaos) leaderless(at int, answer <-chan string, when string) (left string) {
+	c.T.Helper()
 	c.killed(at)
-	<-sent
+	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	defer cancel()
+	id := "connect-cluster-" + c.e.Name
+	found, err := c.admin.DescribeTransactions(ctx, id)
+	NoError(c.T, err)
+	left = <-answer + ", " + found[id].State
+	c.step("the leader, worker %d, is killed %s: %s", at, when, left)
+	c.leaders = append(c.leaders, left)
 	if c.e.Random.IntN(2) == 0 {
 		other := c.workers[(at+1)%3]
 		other.Eventually("another leader", func() bool { return c.overview((at+1)%3).Leader != c.ids[at] })
 	}
 	c.joins(at)
-	c.workers[at].Eventually("no connector more than before", func() bool {
-		status, _ := c.workers[at].Call("DELETE", "/connectors/extra", "")
+	return left
+}
+
+// withoutExtra deletes the connector that a leader was asked for, if it is there.
+func (c *chaos) withoutExtra(by int) (deleted bool) {
+	c.T.Helper()
+	c.workers[by].Eventually("no connector more than before", func() bool {
+		status, _ := c.workers[by].Call("DELETE", "/connectors/extra", "")
+		deleted = deleted || status == http.StatusNoContent
 		return status == http.StatusNotFound
 	})
+	return deleted
 }
 
 // deaf has nothing of the brokers reach a worker until others have taken over.
@@ -375,7 +446,17 @@ func (c *chaos) cut(n, way int) {
 
 // broker kills a broker, and has it start again.
 func (c *chaos) broker(n int) {
-	c.b.Kill(c.workers[n].Command, n, func() { <-time.After(time.Duration(c.e.Random.IntN(3000)) * time.Millisecond) })
+	c.b.Restart(c.workers[n].Command, n, syscall.SIGKILL, func() {
+		<-time.After(time.Duration(c.e.Random.IntN(3000)) * time.Millisecond)
+	})
+}
+
+// brokers stops each broker in good order and starts it again, one after the other.
+func (c *chaos) brokers(n int) {
+	for at := range 3 {
+		c.b.Restart(c.workers[n].Command, (n+at)%3, syscall.SIGTERM, func() {})
+		c.b.Whole()
+	}
 }
 
 // rolls has workers get another version of a plugin, one after the other; one of them is started again with it.
@@ -467,6 +548,24 @@ func (c *chaos) recordsOf(number string) []string {
 	})
 }
 
+// numbered are the keys of the rows of a set's pages, see [page].
+func (c *chaos) numbered(topic string) map[int]map[string]bool {
+	keys := map[int]map[string]bool{}
+	for _, line := range c.e.Records(c.e.Name + topic) {
+		var r struct {
+			Key   json.RawMessage
+			Value struct{ EmployeeID, Quantity int }
+		}
+		NoError(c.T, json.Unmarshal([]byte(line), &r))
+		n := r.Value.EmployeeID + r.Value.Quantity
+		if keys[n] == nil {
+			keys[n] = map[string]bool{}
+		}
+		keys[n][string(r.Key)] = true
+	}
+	return keys
+}
+
 // finish ends what is written and changed, waits for the rest of it, and counts.
 func (c *chaos) finish(what string) {
 	t := c.T
@@ -475,9 +574,9 @@ func (c *chaos) finish(what string) {
 	var absent []string
 	defer func() {
 		if len(absent) > 0 {
-			_, read := c.workers[0].Call("GET", "/connectors/"+c.e.Name+"numbers/offsets", "")
-			t.Errorf("%d numbers were not created, the first one of the records %q; read: %s", len(absent),
-				c.recordsOf(absent[0]), read)
+			read, err := c.admin.FetchOffsets(context.Background(), "connect-"+c.e.Name+"numbers")
+			t.Errorf("%d numbers were not created, the first one of the records %q; stored: %+v %v", len(absent),
+				c.recordsOf(absent[0]), read, err)
 		}
 	}()
 	c.workers[0].Eventually("all numbers", func() bool {
@@ -513,12 +612,15 @@ func (c *chaos) finish(what string) {
 	if changes.Missing > 0 || c.exactly && changes.Repeated > 0 {
 		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
 	}
-	server := strings.Split(c.b.Servers, ",")[0]
-	for topic, rows := range map[string]int{"Orders": c.e.S.Count("Orders"), "Details": c.e.S.Count("Order_Details")} {
+	server, pages := strings.Split(c.b.Servers, ",")[0], ""
+	for topic, set := range map[string]string{"Orders": "Orders", "Details": "Order_Details"} {
 		if c.exactly {
-			inOrder(t, server, c.e.Name+topic, rows, time.Time{}) // workers' clocks may be slow
-		} else if n := distinct(t, server, c.e.Name+topic); n != rows {
-			t.Errorf("%s: expected %d rows, found %d", topic, rows, n)
+			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{}) // workers' clocks may be slow
+		}
+		lost, last, whole := c.o.came(set, c.numbered(topic))
+		if pages += fmt.Sprintf(", %s: %d times read, %d of them came", topic, last, whole); len(lost) > 0 {
+			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
+				len(lost), lost[:min(len(lost), 20)])
 		}
 	}
 	ledger := c.e.S.Ledger()
@@ -532,6 +634,7 @@ func (c *chaos) finish(what string) {
 		t.Errorf("expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
 			c.o.sessions, c.o.longest)
 	}
-	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for %v", what,
-		time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions, c.o.longest)
+	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for %v%s, "+
+		"leaders killed: %q", what, time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions, c.o.longest, pages,
+		c.leaders)
 }

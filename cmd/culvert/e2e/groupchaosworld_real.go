@@ -4,11 +4,17 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +38,26 @@ type origin struct {
 	sessions int
 	over     time.Time
 	longest  time.Duration
+	// pages are those of sets that are read whole, by topic, in the order in which they were answered.
+	pages map[string][]page
 }
+
+// page is an answer with rows of a set. Each of these has the page's number in its topic, from 1 on, for a field, and
+// the next link has it, too.
+type page struct {
+	asked string // "": a set's first page
+	after int    // the page whose link led here, 0 for a first page
+	rows  int
+	last  bool
+}
+
+// numbered are fields that have the number of their page, by set, and what has none.
+var (
+	numbered = map[string]*regexp.Regexp{"Orders": regexp.MustCompile(`"EmployeeID":(-?\d+|null)`),
+		"Order_Details": regexp.MustCompile(`"Quantity":-?\d+`)}
+	pageLink = regexp.MustCompile(`"__next":"([^"?]*)\?`)
+	pageOf   = regexp.MustCompile(`page=(\d+)&`)
+)
 
 type asked struct {
 	worker int
@@ -80,12 +105,73 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Unlock()
 	select { // so that requests are under way when something happens
 	case <-time.After(10 * time.Millisecond):
-		o.inner.ServeHTTP(w, r)
+		o.answer(w, r)
 	case <-r.Context().Done():
 	}
 	o.mu.Lock()
 	o.under--
 	o.mu.Unlock()
+}
+
+// answer has pages of a set numbered.
+func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
+	set := path.Base(r.URL.Path)
+	field := numbered[set]
+	if field == nil || r.Method != http.MethodGet {
+		o.inner.ServeHTTP(w, r)
+		return
+	}
+	p := page{}
+	if link := pageOf.FindStringSubmatch(r.URL.RawQuery); link != nil {
+		p.asked = r.URL.RawQuery
+		p.after, _ = strconv.Atoi(link[1])
+		r.URL.RawQuery = strings.Replace(p.asked, link[0], "", 1)
+	}
+	r.Header.Del("Accept-Encoding")
+	noted := httptest.NewRecorder()
+	o.inner.ServeHTTP(noted, r)
+	body := noted.Body.Bytes()
+	if p.rows = len(field.FindAll(body, -1)); p.rows > 0 {
+		p.last = !pageLink.Match(body)
+		o.mu.Lock()
+		o.pages[set] = append(o.pages[set], p)
+		number := len(o.pages[set])
+		o.mu.Unlock()
+		name, _, _ := strings.Cut(string(field.Find(body)), ":")
+		body = field.ReplaceAll(body, fmt.Appendf(nil, "%s:%d", name, number))
+		body = pageLink.ReplaceAll(body, fmt.Appendf(nil, `"__next":"${1}?page=%d&`, number))
+		noted.Header().Del("Content-Length")
+	}
+	maps.Copy(w.Header(), noted.Header())
+	w.WriteHeader(noted.Code)
+	_, _ = w.Write(body)
+}
+
+// came looks which pages of a set came whole, by the keys of each one's rows: those that did not, though rows of the
+// page after it came, are lost. Of last pages, after which no other comes, it says how many there were, and how many
+// came. Rows of a page that was asked for again may have come with the answer before.
+func (o *origin) came(set string, keys map[int]map[string]bool) (lost []int, last, whole int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	pages, asked, complete := o.pages[set], map[string]map[string]bool{}, map[int]bool{}
+	for n, p := range pages {
+		number := n + 1
+		if asked[p.asked] == nil {
+			asked[p.asked] = map[string]bool{}
+		}
+		maps.Copy(asked[p.asked], keys[number])
+		complete[number] = len(asked[p.asked]) >= p.rows
+		if len(keys[number]) > 0 && p.after > 0 && !complete[p.after] {
+			lost = append(lost, p.after)
+		}
+		if p.last {
+			if last++; complete[number] {
+				whole++
+				delete(asked, "") // what comes of a first page from now on is of the next time
+			}
+		}
+	}
+	return lost, last, whole
 }
 
 // forget leaves the sessions of a worker to time out that cannot log them off: it was killed, or stands still.
@@ -127,6 +213,24 @@ func (o *origin) of(worker int, from, to time.Time) (found []string) {
 type relay struct {
 	mu    sync.Mutex
 	flows [2]chan struct{} // closed: what comes from the worker, or from the brokers, goes on
+	trap  *trap            // nil: there is none
+}
+
+// trap catches the request that ends a transaction of the group's leader: it goes nowhere, and its connection is closed
+// when it is released.
+type trap struct{ caught, released chan struct{} }
+
+// endsTransaction tells whether a worker sends an EndTxnRequest of its group's leader.
+func endsTransaction(requests []byte) bool {
+	for len(requests) >= 6 {
+		size := 4 + int(binary.BigEndian.Uint32(requests))
+		one := requests[:min(size, len(requests))]
+		if binary.BigEndian.Uint16(one[4:]) == 26 && bytes.Contains(one, []byte("connect-cluster-")) {
+			return true
+		}
+		requests = requests[len(one):]
+	}
+	return false
 }
 
 func newRelay(t *testing.T) (r *relay, address string) {
@@ -175,7 +279,14 @@ func (r *relay) connect(from net.Conn) {
 			for part := make([]byte, 64<<10); ; {
 				n, err := ends.from.Read(part)
 				r.mu.Lock()
-				flows := r.flows[way]
+				flows, trap := r.flows[way], r.trap
+				if trap != nil && way == 0 && endsTransaction(part[:n]) {
+					r.trap = nil
+					r.mu.Unlock()
+					close(trap.caught)
+					<-trap.released
+					return
+				}
 				r.mu.Unlock()
 				<-flows
 				if _, failed := ends.to.Write(part[:n]); err != nil || failed != nil {
@@ -185,6 +296,15 @@ func (r *relay) connect(from net.Conn) {
 		}()
 	}
 	<-ended
+}
+
+// catch sets a trap.
+func (r *relay) catch() *trap {
+	t := &trap{make(chan struct{}), make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trap = t
+	return t
 }
 
 // cut stops a direction until heal is called.

@@ -133,6 +133,17 @@ func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile f
 	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, "--node", strconv.Itoa(node+1), c.Dir)
 }
 
+// whole waits until each partition has all its copies in step.
+func (c *trio) whole() {
+	c.T.Helper()
+	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (whole bool, err error) {
+		found, err := admin.ListTopicsWithInternal(ctx)
+		whole = err == nil
+		found.EachPartition(func(p kadm.PartitionDetail) { whole = whole && len(p.ISR) == len(p.Replicas) })
+		return whole, err
+	})
+}
+
 // TestRealExactlyOnceMoved moves the leaders of all that a worker with exactly-once writes to within its transactions,
 // and stops and kills the broker that coordinates them, of three brokers of Apache Kafka: a consumer with
 // read_committed finds every row once.
