@@ -155,10 +155,10 @@ func (r *simulation) fail(format string, args ...any) {
 }
 
 // there are the workers, by their slots; up those of them that reach the broker.
-func (r *simulated) there() []*simWorker {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Values(r.workers), func(a, b *simWorker) int { return a.slot - b.slot })
+func (s *simulated) there() []*simWorker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
 }
 
 func (r *simulation) up() []*simWorker {

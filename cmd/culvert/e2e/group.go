@@ -266,8 +266,8 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-// OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and go
-// on when it is right: also the one whose disk is full, as full has it.
+// OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and
+// go on when it is right: also the one whose disk is full, as full has it.
 func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *os.Process)) {
 	s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
 	var refused atomic.Int32
@@ -302,7 +302,8 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 	g.workers[0].Eventually("tasks of all workers have failed", func() bool {
 		_, tasks, others := g.running(1)
 		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
-		return len(tasks) == workers && len(others) == 2*connectors && !slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+		return len(tasks) == workers && len(others) == 2*connectors &&
+			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
 	})
 	g.workers[0].Awaits("a refused logon can't be written down")
 	if n := refused.Load(); n != 1 {

@@ -114,7 +114,7 @@ func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint
 			return
 		}
 	}
-	c.finish(fmt.Sprintf("%s, seed %d, %d rounds", name, seed, rounds))
+	c.finish(fmt.Sprintf("%s, seed %d, %d rounds", name, seed, rounds), rounds)
 }
 
 func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
@@ -567,7 +567,7 @@ func (c *chaos) numbered(topic string) map[int]map[string]bool {
 }
 
 // finish ends what is written and changed, waits for the rest of it, and counts.
-func (c *chaos) finish(what string) {
+func (c *chaos) finish(what string, rounds int) {
 	t := c.T
 	t.Helper()
 	c.e.edits.rest()
@@ -621,6 +621,9 @@ func (c *chaos) finish(what string) {
 		if pages += fmt.Sprintf(", %s: %d times read, %d of them came", topic, last, whole); len(lost) > 0 {
 			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
 				len(lost), lost[:min(len(lost), 20)])
+		}
+		if last-whole > rounds { // a task that ends may have read what comes again
+			t.Errorf("%s: of %d loads the last pages of %d did not come, expected at most %d", topic, last, last-whole, rounds)
 		}
 	}
 	ledger := c.e.S.Ledger()
