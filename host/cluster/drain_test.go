@@ -80,7 +80,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		defer client.Close()
 		w := stopping(t, nil)
 		w.o.Taken, w.o.Bound = func() map[string]int { return nil }, func(map[Key]Share) {}
-		w.o.Logger = slog.New(slog.DiscardHandler)
+		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context()})
 		joins := func(held ...Held) {
 			w.mu.Lock()

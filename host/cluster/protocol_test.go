@@ -66,7 +66,7 @@ func TestBytesOfMembers(t *testing.T) {
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
 		`"Shares":[{"o":1230066625199609624,"r":2,"p":500}],"Generation":7,"Leaving":true,"Name":"a-0",`+
 		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Proven":true,"Left":false}],`+
-		`"Digest":"e3b0","Classes":[2387509390608836392]}`+"\n", string(text))
+		`"Digest":"e3b0","Classes":[2387509390608836392],"Topic":"configs","Lags":true}`+"\n", string(text))
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
 	java = "0002" + "0000" + "0003" + "6d2d31" + java[4:] + "00000000" + "00000000" + "00000bb8" + "c2"

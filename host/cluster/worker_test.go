@@ -49,7 +49,7 @@ func TestWhatIsAboutToBeginIsHeld(t *testing.T) {
 	herder := &assigned{shares: map[string]connect.Share{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	given := []Held{{Connector: KeyOf("a"), Units: units(0)}}
-	w.assignment.Target = given
+	w.assigned, w.assignment.Target = true, given
 	herder.before = func() {
 		w.mu.Lock()
 		w.assignment = Assignment{}
