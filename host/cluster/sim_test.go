@@ -39,6 +39,7 @@ const (
 	simSession   = 6 * time.Second
 	simHeartbeat = 2 * time.Second
 	simDelay     = 5 * time.Second
+	simRebalance = 20 * time.Second
 )
 
 // simLevel is that of the log that a failing seed prints the last of.
@@ -267,7 +268,7 @@ func (s *simulated) start(slot int) *simWorker {
 		herder = s.herds()
 	}
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic, Session: simSession,
-		Rebalance: 20 * time.Second, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
+		Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
 		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: herder,
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {

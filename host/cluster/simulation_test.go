@@ -33,9 +33,14 @@ const (
 	simMost = 300
 )
 
-// simSettle is how long a group may take until everything runs again where it is to: until the session of a worker that
-// has gone is over, its tasks were waited for, tasks have ended, and what one of them could not begin is tried again.
-const simSettle = simSession + simDelay + 10*time.Second
+// simOwned is how long a unit may have no owner: until the session of a worker that has gone is over, its tasks were
+// waited for, tasks have ended, and what one of them could not begin is tried again. simSettle is how long a group may
+// take until everything is as it is to be: a worker to which the answer to its joining got lost asks again after
+// simRebalance.
+const (
+	simOwned  = simSession + simDelay + 10*time.Second
+	simSettle = simOwned + simRebalance
+)
 
 // Workers join, leave, are killed, paused and cut off, or go on as zombies that do not hear what they have lost, while
 // their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run one
@@ -490,10 +495,28 @@ func (r *simulation) settle(after string) {
 		if quick := time.Unix(0, r.slow.Load()); quick.After(began) {
 			began = quick
 		}
-		if time.Since(began) > simSettle {
-			r.fail("after %s: not settled within %v: %s", after, simSettle, why)
+		if late := time.Since(began); late > simSettle || late > simOwned && r.unowned() != "" {
+			r.fail("after %s: not settled within %v: %s; nobody has %q", after, late, why, r.unowned())
 		}
 	}
+}
+
+// unowned is a unit that nobody has, of the connectors that run.
+func (r *simulation) unowned() string {
+	s, _ := r.up()[0].store.Snapshot()
+	owners := r.owners()
+	for name, wants := range r.want {
+		tasks, _ := strconv.Atoi(wants)
+		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // which may not be planned yet
+			continue
+		}
+		for unit := range tasks {
+			if one := fmt.Sprintf("%s-%d", name, unit); owners[one] == "" {
+				return one
+			}
+		}
+	}
+	return ""
 }
 
 // unsettled says what is not as it is to be.
