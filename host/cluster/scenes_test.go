@@ -143,7 +143,7 @@ func sceneOddRecords(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		r.create(r.there()[0], "a", "2")
-		r.sleep(time.Second) // a task is said to run before it has asked the service
+		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
 		lives := r.service.begun()
 		assert.Equal(t, 2, lives)
 		k := r.network.Config("other")

@@ -150,8 +150,9 @@ var groupSettings = []wit.SettingSpec{
 	declared("heartbeat.interval.ms", wit.KindInt, "3000", "How often this worker sends a heartbeat to its group, in "+
 		"milliseconds; less than session.timeout.ms.", atLeast(1)),
 	declared("worker.sync.timeout.ms", wit.KindInt, "3000", "How long the group's leader reads on for what other workers "+
-		"have read of config.storage.topic, in milliseconds.", atLeast(1)),
-	unused("worker.unsync.backoff.ms", wit.KindInt, "a worker that has not read enough reads on, and stays in its group"),
+		"have read of config.storage.topic, in milliseconds; another worker that does not read in that time what the "+
+		"leader has gives its tasks up until it does.", atLeast(1)),
+	unused("worker.unsync.backoff.ms", wit.KindInt, "a worker that has not read enough stays in its group, without tasks"),
 	unused("connect.protocol", wit.KindText, "workers of a group rebalance incrementally and cooperatively, and sign what "+
 		"they ask of each other"),
 	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "300000", "How long tasks of a worker that has vanished "+
