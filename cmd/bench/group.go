@@ -26,8 +26,8 @@ var grouping = []benchmark{{"./host/cluster", "Benchmark(Place|LogRead)",
 const (
 	// groupOf is how many connectors of one task two workers share, groupRounds how often at most that is measured.
 	groupOf, groupRounds = 100, 3
-	// groupEnds is how often in a round a worker is stopped, and how often one is killed, this each time in another part
-	// of the time between two heartbeats, by chance within it: the others hear of it with one of theirs.
+	// groupEnds is how often in a round a worker is stopped, and how often one is killed, this each time in another
+	// part of the time between two heartbeats, by chance within it: the others hear of it with one of theirs.
 	groupEnds = 4
 	// groupLooks is the pause between two looks at all statuses, groupWaits how long a state is waited for.
 	groupLooks, groupWaits = 10 * time.Millisecond, 3 * time.Minute
@@ -195,8 +195,8 @@ func groupedPeers(ctx context.Context, b *bench) error {
 	}
 	b.aboutGroups("Apache Kafka")
 	fmt.Println("Aims: all run in a fifth of the time and in 20 generations at most; a third of the memory of an " +
-		"idle\nmember; a worker that stops is not missed for longer than 0.5 s, one that is killed for no longer than " +
-		"Kafka\nConnect's, as means of four, kills at four moments between two heartbeats.")
+		"idle\nmember; a worker that stops is not missed for longer than 0.5 s, one that is killed for no longer " +
+		"than Kafka\nConnect's, as means of four, kills at four moments between two heartbeats.")
 	fmt.Println("                                            ours   Kafka Connect's   Kafka Connect's : ours   " +
 		"rounds of ours; of Kafka Connect's")
 	for i, what := range groupFigures {

@@ -115,8 +115,9 @@ func (b *bench) stays(ctx context.Context, broker string) error {
 			found[i][0], found[i][1] = append(found[i][0], rest), append(found[i][1], moves)
 		}
 	}
-	fmt.Printf("%d tasks of a group read page after page, each of which takes %v at least: the longest time between two "+
-		"requests\nof those tasks that stay where they are, in ms; medians of %d rounds (aim: no longer than at rest).\n",
+	fmt.Printf("%d tasks of a group read page after page, each of which takes %v at least: the longest time between "+
+		"two requests\nof those tasks that stay where they are, in ms; medians of %d rounds (aim: no longer than at "+
+		"rest).\n",
 		stayOf, stayPage, b.rounds)
 	fmt.Println("                            at rest   meanwhile   rounds at rest; meanwhile")
 	for i, change := range changes {

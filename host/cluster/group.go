@@ -124,8 +124,8 @@ func Join(ctx context.Context, o Options) (*Group, error) {
 	o.Session = cmp.Or(o.Session, 10*time.Second)
 	o.Rebalance = cmp.Or(o.Rebalance, time.Minute)
 	o.Heartbeat = cmp.Or(o.Heartbeat, 3*time.Second)
-	g := &Group{o: o, session: kafka.NewSession(o.Group, o.Instance, o.Session, o.Rebalance), ready: make(chan struct{}),
-		joined: make(chan error, 1)}
+	g := &Group{o: o, session: kafka.NewSession(o.Group, o.Instance, o.Session, o.Rebalance),
+		ready: make(chan struct{}), joined: make(chan error, 1)}
 	g.life, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	o.Kafka.Admin = kafka.ClientConfig{}
 	opts := o.Kafka.AdminOpts(

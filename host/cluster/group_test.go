@@ -629,8 +629,8 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 	})
 }
 
-// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for it:
-// it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
+// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for
+// it: it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
 func TestGroupJoinHangs(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)

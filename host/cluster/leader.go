@@ -205,7 +205,8 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	began := time.Now()
 	var out Output
 	if unread == nil || s.Connectors == nil {
-		out = Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all), Before: memory})
+		out = Place(Input{Now: began, Delay: l.w.o.Delay, Members: all, Connectors: l.connectors(s, all),
+			Before: memory})
 	} else {
 		out = keep(all)
 		out.Next = began.Add(readLater)

@@ -225,8 +225,8 @@ func scenePluginOfOne(t *testing.T, code string) {
 			s, _ = r.there()[0].status.Connector("a")
 			return s.State == connect.Unassigned && s.Trace != ""
 		}, func() string { return fmt.Sprintf("expected it to be unassigned, found %+v", s) })
-		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs (counter 1.0.0 with "+
-			"the hash ")
+		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs (counter 1.0.0 "+
+			"with the hash ")
 		assert.Contains(t, s.Trace, ", which the group runs: culvert plugins swap chooses another), found none among 2")
 		r.start(0)
 		r.settle("it is back")
@@ -389,8 +389,8 @@ func sceneTwoTopics(t *testing.T, code string) {
 		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.Members()) != 2 {
 			t.Errorf("expected two members still, found %v", r.leader().worker.Members())
 		}
-		assert.Error(t, odd.worker.sameTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+testTopic+
-			" as worker w")
+		assert.Error(t, odd.worker.sameTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+
+			testTopic+" as worker w")
 		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
 		defer client.Close()
 		for n := range 100 { // it has read further than the others

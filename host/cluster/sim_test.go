@@ -267,9 +267,10 @@ func (s *simulated) start(slot int) *simWorker {
 	if s.herds != nil {
 		herder = s.herds()
 	}
-	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic, Session: simSession,
-		Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url, WorkerID: w.name + ":8083", Delay: simDelay,
-		Sync: 3 * time.Second, Log: w.log, Store: w.store, Status: w.status, Herder: herder,
+	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic,
+		Session: simSession, Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url,
+		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
+		Status: w.status, Herder: herder,
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {
 			if slot >= s.lacking {
@@ -277,8 +278,8 @@ func (s *simulated) start(slot int) *simWorker {
 			}
 			return []string{"test.CounterSource"}
 		}, Declared: func(c string) (string, string) { return c, "counter" },
-		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.limiter.Taken()} }, Ask: w.ask,
-		Passes: func(err error) bool {
+		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.limiter.Taken()} },
+		Ask: w.ask, Passes: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 		},
 		SessionKey: func(context.Context) error { return nil }, Logger: w.logger})

@@ -43,11 +43,11 @@ const (
 )
 
 // Workers join, leave, are killed, paused and cut off, or go on as zombies that do not hear what they have lost, while
-// their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run one
-// task, or ask an origin more together than it may be asked, and never is a row acknowledged by a worker after another
-// one has taken the task over, nor asked for once more after that. After each round all that is to run does, once, the
-// workers agree, and the status topic says so; of one that joined or left no more has moved than it takes. A failing
-// seed prints its steps; -run TestSimulatedGroup/SEED runs it once more.
+// their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run
+// one task, or ask an origin more together than it may be asked, and never is a row acknowledged by a worker after
+// another one has taken the task over, nor asked for once more after that. After each round all that is to run does,
+// once, the workers agree, and the status topic says so; of one that joined or left no more has moved than it takes. A
+// failing seed prints its steps; -run TestSimulatedGroup/SEED runs it once more.
 func TestSimulatedGroup(t *testing.T) {
 	code := counterFolder(t)
 	before := debug.SetGCPercent(400) // else it takes a fifth of the time

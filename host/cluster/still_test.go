@@ -47,7 +47,8 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	}
 	store.CaughtUp()
 	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
-		Logger: slog.New(slog.DiscardHandler), Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
+		Logger: slog.New(slog.DiscardHandler),
+		Ask: func(ctx context.Context, to, call, connector string, body, into any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`, fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
 				t.Error("expected a question with an end")

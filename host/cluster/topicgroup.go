@@ -95,8 +95,8 @@ func (l *leader) doubt(all []Member, bytes int, unread error) {
 	var found []string
 	topic := l.w.o.Group.Topic
 	if unread != nil {
-		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker goes "+
-			"on with what it has, and it is tried again", topic, unread))
+		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker "+
+			"goes on with what it has, and it is tried again", topic, unread))
 	}
 	for _, m := range all {
 		if !l.w.reads(m.Metadata) {

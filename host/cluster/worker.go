@@ -35,8 +35,8 @@ type WorkerOptions struct {
 	URL, WorkerID string
 	// Delay is scheduled.rebalance.max.delay.ms: how long tasks of a worker that vanished wait for it.
 	Delay time.Duration
-	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read, and a member for what
-	// its leader has.
+	// Sync is worker.sync.timeout.ms: how long a leader reads on for what another member has read, and a member for
+	// what its leader has.
 	Sync   time.Duration
 	Log    *Log
 	Store  *config.TopicStore
@@ -193,8 +193,8 @@ func (w *Worker) keepUp() {
 	w.mu.Unlock()
 	switch {
 	case changed && lags:
-		w.o.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives up what it "+
-			"has until it has", "topic", w.o.Group.Topic, "worker.sync.timeout.ms", w.o.Sync.Milliseconds())
+		w.o.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives up what "+
+			"it has until it has", "topic", w.o.Group.Topic, "worker.sync.timeout.ms", w.o.Sync.Milliseconds())
 		w.Rejoin("this worker cannot read the config topic")
 	case changed:
 		w.Rejoin("this worker reads the config topic again")

@@ -94,9 +94,9 @@ func TestClaimsAreWaitedFor(t *testing.T) {
 	h.must(h.Remove("second")) // or the service would be waited for
 }
 
-// In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it up:
-// the second's begin when the first has ended, and has ended what it had opened. The worker says until then that it has
-// the first.
+// In a group a worker may be given tasks of two connectors with one claim, the first of which is deleted or gives it
+// up: the second's begin when the first has ended, and has ended what it had opened. The worker says until then that
+// it has the first.
 func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	silent, asked := silentService(t)
 	plans, retires, goOn := make(chan config.Layout, 1), make(chan struct{}), make(chan struct{})

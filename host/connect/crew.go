@@ -317,8 +317,8 @@ func (o *once) do(ctx context.Context, do func() error) error {
 	return err
 }
 
-// openForTasks opens what only tasks need, and fences those that ran before them. In a group the worker may have tasks of
-// two connectors with one claim, the first of which is about to end here: that is waited for.
+// openForTasks opens what only tasks need, and fences those that ran before them. In a group the worker may have tasks
+// of two connectors with one claim, the first of which is about to end here: that is waited for.
 func (c *connector) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil

@@ -226,7 +226,8 @@ func TestNoShare(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
-// What was assigned is held from then on, also where it was taken away again before the connector's loop has come to it.
+// What was assigned is held from then on, also where it was taken away again before the connector's loop has come to
+// it.
 func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	b := connected(t)
 	b.options.Planned = func(context.Context, string, config.Layout) error { return nil }

@@ -23,7 +23,8 @@ type Binding struct {
 	rejected map[string]string
 	reason   string
 	closed   bool
-	// trying is the trial that it has begun of what the workers of a group are to take, until that went well; nil: none.
+	// trying is the trial that it has begun of what the workers of a group are to take, until that went well; nil:
+	// none.
 	trying atomic.Pointer[tried]
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
 	settled atomic.Uint64

@@ -623,7 +623,8 @@ func (c *chaos) finish(what string, rounds int) {
 				len(lost), lost[:min(len(lost), 20)])
 		}
 		if last-whole > rounds { // a task that ends may have read what comes again
-			t.Errorf("%s: of %d loads the last pages of %d did not come, expected at most %d", topic, last, last-whole, rounds)
+			t.Errorf("%s: of %d loads the last pages of %d did not come, expected at most %d", topic, last, last-whole,
+				rounds)
 		}
 	}
 	ledger := c.e.S.Ledger()
@@ -637,7 +638,7 @@ func (c *chaos) finish(what string, rounds int) {
 		t.Errorf("expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
 			c.o.sessions, c.o.longest)
 	}
-	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for %v%s, "+
-		"leaders killed: %q", what, time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions, c.o.longest, pages,
-		c.leaders)
+	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for "+
+		"%v%s, leaders killed: %q", what, time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions,
+		c.o.longest, pages, c.leaders)
 }

@@ -122,8 +122,8 @@ func (g *Group) rollsSink(address string) {
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x"}`, 50_000+rows)}).FirstErr())
 			var s connect.Status
 			_, answer := g.workers[1].Call("GET", "/connectors/back/status", "")
-			return json.Unmarshal([]byte(answer), &s) == nil && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
-				s.Tasks[0].Version == version
+			return json.Unmarshal([]byte(answer), &s) == nil && len(s.Tasks) == 1 &&
+				s.Tasks[0].State == connect.Running && s.Tasks[0].Version == version
 		})
 	}
 	until("the sink runs", "0.1.0")
