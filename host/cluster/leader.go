@@ -246,10 +246,14 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 // readLater is after how long the leader plans again that could not read the config topic.
 const readLater = 10 * time.Second
 
-// keep is a plan by which nothing moves: members go on with what they say that they hold, but where another one was
-// given it later.
+// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold, with
+// the shares that they had. One that was out of the group has stopped everything, and others may have its shares.
 func keep(members []Member) Output {
 	out := Output{Targets: map[string][]Held{}, Shares: map[string][]Share{}}
+	newest := int32(0)
+	for _, m := range members {
+		newest = max(newest, m.Generation)
+	}
 	holds := map[Key][]holding{}
 	for m := range members {
 		for _, h := range members[m].Holds {
@@ -257,12 +261,15 @@ func keep(members []Member) Output {
 		}
 	}
 	for i, m := range members {
+		if m.Leaving || m.Generation < newest {
+			continue
+		}
 		var target []Held
 		for _, h := range m.Holds {
 			kept := Held{Connector: h.Connector, Version: h.Version}
 			for unit := range h.Units.All() {
-				if !m.Leaving && !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
-					return o.member != i && members[o.member].Generation >= m.Generation &&
+				if !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
+					return o.member != i && members[o.member].Generation == newest &&
 						(o.Units.Has(unit) || unit > 0 && o.Version != h.Version && o.Units.Tasks())
 				}) {
 					kept.Units.Add(unit)
