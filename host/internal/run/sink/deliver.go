@@ -55,15 +55,18 @@ func (w *writing) guarded(o *outcome, j *job) (again []job, err error) {
 	return again, err
 }
 
-// deliver makes one delivery and settles its rows. It returns the deliveries of rows that are to be written again.
+// deliver makes one delivery and settles its rows. It returns the deliveries of rows that are to be written again, or
+// itself where it was not sent because records of it are another member's: the others may be this task's still.
 func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	items := w.items(j)
 	defer w.task.account.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
 		defer w.task.account.apply(outcomeKnown{items})
 	}
-	if mine, err := w.announce(j, items); err != nil || !mine {
+	if mine, err := w.announce(j, items); err != nil {
 		return nil, err
+	} else if !mine {
+		return w.putBack(j), nil
 	}
 	w.task.count.requests.Add(1)
 	start := time.Now()
@@ -78,6 +81,8 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	var lost *transport.NoAnswer
 	var held *unsent
 	switch {
+	case errors.As(err, &held) && held.cause == nil:
+		return w.putBack(j), nil
 	case errors.As(err, &held):
 		return nil, held.cause
 	case errors.As(err, &lost):
@@ -95,6 +100,13 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 		return w.unjudged(o, j, response, lost, err)
 	}
 	return w.judge(o, j, verdicts, response, lost)
+}
+
+// putBack has [dispatch.nextLane] decide once more about a delivery that was not sent.
+func (w *writing) putBack(j *job) []job {
+	jobs := []job{*j}
+	w.held.Add(bytesOf(jobs))
+	return jobs
 }
 
 // exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the

@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -121,8 +122,8 @@ func (s *shifting) Settle(ctx context.Context, context []byte, memo []byte, rows
 }
 
 // Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
-// contexts that change what lanes are, stops, and partitions that go away and come back. Each record is written once,
-// or refused once, and those of a key in their order.
+// contexts that change what lanes are, stops, and partitions that go away and come back, also of a group that is out of
+// reach. Each record is written once, or refused once, and those of a key in their order; none waits for a restart.
 func TestBatchesSideBySide(t *testing.T) {
 	runtest.Seeds(t, *rounds, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
 		version := func(n int) (*writer, *shifting) {
@@ -165,7 +166,7 @@ func TestBatchesSideBySide(t *testing.T) {
 		for i := range 300 {
 			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
 			want[key] = append(want[key], fmt.Sprint(i))
-			at := topicPartition{"t", int32(key[0]) % 3}
+			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane is of several partitions
 			if !slices.Contains(places, at) {
 				places = append(places, at)
 			}
@@ -180,7 +181,10 @@ func TestBatchesSideBySide(t *testing.T) {
 					x.group.revoke(t.Context(), at)
 					x.group.assign(at)
 				case 1:
+					x.group.outOfReach(errors.New("nobody there")) // deliveries wait to be announced, or to be sent
+					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 					x.group.lose(at)
+					x.group.outOfReach(nil)
 					x.group.assign(at)
 				case 2:
 					w, s := version(n)
@@ -188,6 +192,12 @@ func TestBatchesSideBySide(t *testing.T) {
 				}
 			}
 			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+			if r.IntN(4) == 0 {
+				time.Sleep(time.Minute)
+				if all, _ := x.group.caughtUp(t.Context()); !all {
+					t.Fatalf("seed %d: found %v committed, and nothing is written any more", seed, x.group.committed)
+				}
+			}
 			if err := stop(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

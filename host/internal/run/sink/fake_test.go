@@ -74,6 +74,13 @@ func (g *group) refusing(err error) {
 	g.refuse = err
 }
 
+// outOfReach has commits fail and nobody say whether the member is one, nil: the group is there.
+func (g *group) outOfReach(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refuse, g.away = err, err
+}
+
 func (g *group) ring() {
 	select {
 	case g.wake <- struct{}{}:

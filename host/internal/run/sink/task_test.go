@@ -417,6 +417,36 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
+// Records of a delivery are another member's by the time that it is announced, or sent: the others that are in it are
+// written, before what comes after them.
+func TestRebalanceOfADelivery(t *testing.T) {
+	goes := topicPartition{"t", 1}
+	for name, take := range map[string]func(g *group){
+		"revoked": func(g *group) { g.revoke(context.Background(), goes) },
+		"lost":    func(g *group) { g.lose(goes) },
+	} {
+		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{each: 3, repeatable: repeatable})
+				x.o.Once = false
+				x.group.outOfReach(errors.New("nobody there"))
+				x.group.put("t", 0, "a1=1", "a2=2")
+				x.group.put("t", 1, "a3=3")
+				stop := runtest.Start(t, NewTask(x.o).Run)
+				time.Sleep(5 * time.Second)
+				x.group.put("t", 0, "a4=4")
+				time.Sleep(5 * time.Second)
+				take(x.group)
+				x.group.outOfReach(nil)
+				time.Sleep(time.Minute)
+				require.NoError(t, stop())
+				assert.Equal(t, []string{"a1=1,a2=2", "a4=4"}, x.service.seen(), name, "repeatable", repeatable)
+				assert.Equal(t, 3, x.committed("t", 0), name, "repeatable", repeatable)
+			})
+		}
+	}
+}
+
 type chainFunc func(b *record.Batch) []wit.RowFault
 
 func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
