@@ -18,7 +18,7 @@ import (
 type account struct {
 	mu     sync.Mutex
 	ledger ledger
-	// landed is closed when a delivery ends, for those that wait for that; nil while none does.
+	// landed is closed when a delivery lands, for those that wait for that; nil while none does.
 	landed chan struct{}
 	// gone keeps what is known of partitions that went to another member.
 	gone      *Settled
@@ -45,7 +45,7 @@ func (a *account) apply(e event) effects {
 			"what comes from there on is written, and what was read before and not written is "+
 			"dropped", "topic", s.at.topic, "partition", s.at.partition, "offset", s.offset, "dropped", s.dropped)
 	}
-	if out.ended && a.landed != nil {
+	if out.landed && a.landed != nil {
 		close(a.landed)
 		a.landed = nil
 	}
@@ -112,7 +112,7 @@ func (a *account) standing(records []*kgo.Record) (settled, sent []bool) {
 func (a *account) wait(ctx context.Context, partitions ...*partition) {
 	for {
 		a.mu.Lock()
-		if !slices.ContainsFunc(partitions, func(p *partition) bool { return p.delivering > 0 }) {
+		if !slices.ContainsFunc(partitions, func(p *partition) bool { return p.underWay > 0 }) {
 			a.mu.Unlock()
 			return
 		}
@@ -240,6 +240,6 @@ func (s *Settled) take(ctx context.Context, at topicPartition, next int64, metad
 	if next < p.committed {
 		return nil, false
 	}
-	return p.appendAhead(nil, max(next, 0), true), p.delivering == 0 &&
+	return p.appendAhead(nil, max(next, 0), true), p.underWay == 0 &&
 		(metadata == p.stored.said() || metadata == p.taken.said())
 }

@@ -59,6 +59,8 @@ func (w *writing) guarded(o *outcome, j *job) (again []job, err error) {
 // itself where it was not sent because records of it are another member's: the others may be this task's still.
 func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	items := w.items(j)
+	w.task.account.apply(underWay{items, 1})
+	defer w.task.account.apply(underWay{items, -1})
 	defer w.task.account.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
 		defer w.task.account.apply(outcomeKnown{items})

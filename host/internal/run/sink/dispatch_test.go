@@ -176,20 +176,22 @@ func TestBatchesSideBySide(t *testing.T) {
 			stop := runtest.Start(t, NewTask(x.o).Run)
 			for range r.IntN(10) {
 				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
+				if r.IntN(2) == 0 { // deliveries wait to be announced, or to be sent
+					x.group.outOfReach(errors.New("nobody there"))
+					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
+				}
 				switch at := places[r.IntN(len(places))]; r.IntN(4) {
 				case 0:
 					x.group.revoke(t.Context(), at)
 					x.group.assign(at)
 				case 1:
-					x.group.outOfReach(errors.New("nobody there")) // deliveries wait to be announced, or to be sent
-					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 					x.group.lose(at)
-					x.group.outOfReach(nil)
 					x.group.assign(at)
 				case 2:
 					w, s := version(n)
 					x.versions.Offer(code(w.version, s))
 				}
+				x.group.outOfReach(nil)
 			}
 			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
 			if r.IntN(4) == 0 {

@@ -48,8 +48,8 @@ type effects struct {
 	text    string
 	yes     bool
 	begins  beginning
-	// ended: a delivery has.
-	ended bool
+	// landed: a delivery has.
+	landed bool
 }
 
 func (l *ledger) apply(e event) effects { return e.apply(l) }
@@ -370,7 +370,22 @@ func (e deliveryEnded) apply(*ledger) effects {
 	for _, i := range e.items {
 		i.partition.delivering--
 	}
-	return effects{ended: true}
+	return effects{}
+}
+
+// underWay: a delivery that has begun goes out, by 1, or has landed, by -1. One that has begun and waits for others to
+// end is never sent once its partition is gone, and who waits for the partition does not wait for it: the others may
+// wait for the group, and that for the partition.
+type underWay struct {
+	items []*item
+	by    int
+}
+
+func (e underWay) apply(*ledger) effects {
+	for _, i := range e.items {
+		i.partition.underWay += e.by
+	}
+	return effects{landed: e.by < 0}
 }
 
 // offsetsTaken: a commit begins. The effect is the offsets that are settled and not committed, and how much was

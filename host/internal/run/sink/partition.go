@@ -122,8 +122,9 @@ type partition struct {
 	front *kgo.Record
 	// gone: not this member's any more; nothing of it is delivered or committed.
 	gone bool
-	// delivering is how many rows of it are in deliveries that have begun and not ended.
-	delivering int
+	// delivering is how many rows of it are in deliveries that have begun and not ended, underWay how many of these in
+	// those that are no longer in dispatch's hands.
+	delivering, underWay int
 	// next is the offset after the last record that was read.
 	next int64
 	// committed is the offset that the group has: -1 for none, notKnown until the group has said it.
