@@ -201,8 +201,9 @@ func (w *Worker) keepUp() {
 	}
 }
 
-// repeat says once more what another worker has said something else of since, which had it before. All that the worker
-// says is looked at once more, since nobody reports which versions of plugins run.
+// repeat says once more what others have said something else of since: a worker that had it before, or a leader of
+// before that took this worker for one that is gone. All that the worker says is looked at once more, since nobody
+// reports which versions of plugins run.
 func (w *Worker) repeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,7 +212,8 @@ func (w *Worker) repeat() {
 		for task, s := range written {
 			now := w.o.Status.unit(statusKey{connector: name, task: task})
 			newer := now.Generation > s.Generation && now.State != connect.Unassigned // and has it
-			if now != (Status{}) && now.WorkerID != s.WorkerID && !newer {
+			others := now.WorkerID != s.WorkerID || now.State == connect.Unassigned && s.State != connect.Unassigned
+			if others && now != (Status{}) && !newer {
 				w.o.Status.Put(s)
 			}
 		}
