@@ -183,6 +183,8 @@ type simWorker struct {
 	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
 	gone     bool
+	asked    map[string]time.Time // requests to simOrigin that are under way, by task: until when
+	away     time.Time            // when it was seen last to be no member any more
 }
 
 func newSimulated(t testing.TB, service *counted, code string) *simulated {
@@ -208,7 +210,8 @@ var errSilent = errors.New("no answer")
 // start has a worker run, which joins by itself.
 func (s *simulated) start(slot int) *simWorker {
 	w := &simWorker{of: s, slot: slot, name: fmt.Sprintf("w%d", slot), targets: map[string]string{},
-		have: map[string]int64{}, variants: map[string]*config.Connector{}, ended: make(chan struct{})}
+		have: map[string]int64{}, variants: map[string]*config.Connector{}, asked: map[string]time.Time{},
+		ended: make(chan struct{})}
 	s.started++
 	w.way = fmt.Sprint(w.name, " start ", s.started)
 	w.url = "http://" + w.name + ":8083"
@@ -278,7 +281,7 @@ func (s *simulated) start(slot int) *simWorker {
 			}
 			return []string{"test.CounterSource"}
 		}, Declared: func(c string) (string, string) { return c, "counter" },
-		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.limiter.Taken()} },
+		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.taken()} },
 		Ask: w.ask, Passes: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 		},
@@ -353,21 +356,56 @@ func (w *simWorker) bound(shares map[Key]Share) {
 	w.limiter.Share(func(string) limits.Share { return limits.Share{Requests: int(share.Requests)} })
 }
 
-// asks asks simOrigin in place of the tasks that share it, under the lease, as often as the share allows: a request to
-// the counter's service takes no time.
+// asks has each task that shares simOrigin ask it, a second for each request, under the lease and as the worker's share
+// allows. The counter's service cannot show that: its answers take no time.
 func (w *simWorker) asks(ctx context.Context) {
 	for pause.For(ctx, 250*time.Millisecond) == nil {
-		for w.limiter.Taken() < w.sharing() && w.holds() && w.asking.EnterAtOnce(ctx) == nil {
-			time.AfterFunc(time.Second, w.asking.Done)
+		w.taken()
+		tasks := w.sharing()
+		w.mu.Lock()
+		if !w.holds() && w.worker.Member() != "" {
+			w.away = time.Now()
 		}
+		for task := range tasks {
+			if w.asked[task].IsZero() && w.holds() && w.asking.EnterAtOnce(ctx) == nil {
+				w.asked[task] = time.Now().Add(time.Second)
+			}
+		}
+		w.mu.Unlock()
 	}
 }
 
-// sharing is how many tasks of simOrigin the worker has.
-func (w *simWorker) sharing() (tasks int) {
+// isBack tells whether it is a member again, maybe with tasks that it had before, and others may not have ended yet
+// what they have begun by its share.
+func (w *simWorker) isBack() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.away) < 2*time.Second
+}
+
+// taken is how many requests to simOrigin are under way. A task that has ended has none.
+func (w *simWorker) taken() int {
+	tasks := w.sharing()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.asked, func(task string, until time.Time) bool {
+		over := !tasks[task] || !time.Now().Before(until)
+		if over {
+			w.asking.Done()
+		}
+		return over
+	})
+	return len(w.asked)
+}
+
+// sharing are the tasks of simOrigin that the worker has, each with its version.
+func (w *simWorker) sharing() map[string]bool {
+	tasks := map[string]bool{}
 	for _, h := range w.herder.Holds() {
-		if w.of.sharing(h.Connector) {
-			tasks += len(h.Tasks)
+		for _, number := range h.Tasks {
+			if w.of.sharing(h.Connector) {
+				tasks[fmt.Sprint(h.Connector, h.Version, " ", number)] = true
+			}
 		}
 	}
 	return tasks
