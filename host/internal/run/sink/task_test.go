@@ -447,8 +447,8 @@ func TestRebalanceOfADelivery(t *testing.T) {
 	}
 }
 
-// A partition that goes away is not waited for because of a delivery that has not gone out: those before it may wait for
-// a commit that is not taken before the group has gone on, as where it has given the member up meanwhile.
+// A partition that goes away is not waited for because of a delivery that has not gone out: those before it may wait
+// for a commit that is not taken before the group has gone on, as where it has given the member up meanwhile.
 func TestRevokedWhileOthersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
