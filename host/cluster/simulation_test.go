@@ -627,7 +627,7 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 				}
 			}
 			for _, task := range status.Tasks {
-				if s.Planned(h.Connector) == nil && task.State == connect.Paused {
+				if task.State == connect.Paused && (s.Planned(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
 					continue // it is one of before the configuration has changed
 				}
 				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
