@@ -306,7 +306,7 @@ func (g *Group) watch() {
 		case holds && left <= 0:
 			g.expire()
 			wait = g.o.Heartbeat
-		case g.Held() && left > g.o.Session/2:
+		case g.Held() && left > g.o.Session/2 && g.session.Stable(g.o.Rebalance/2):
 			wait = left - g.o.Session/2
 		default:
 			if !holds {

@@ -69,8 +69,9 @@ func NewSession(group, instance string, timeout, rebalance time.Duration) *Sessi
 }
 
 // OnBrokerE2E takes the client's own heartbeats. Whether the coordinator takes the member for one does not stand in
-// what is known here: after a session that is over, an answer says nothing, and [Session.Confirm] is needed. Within
-// one, the client hears of it at once.
+// what is known here: after a session that is over, an answer says nothing, and [Session.Confirm] is needed. Nor
+// does an answer say whether the group waits for the member to join: a client goes on with heartbeats while it gives
+// partitions up.
 func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	if e2e.Err() != nil {
 		return
@@ -81,11 +82,6 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 		defer s.mu.Unlock()
 		s.synced, s.stable = begun, begun
 	case key == int16(kmsg.Heartbeat) && !s.asked.Load() && s.Lasts():
-		s.mu.Lock()
-		if s.known != nil { // the client would have joined, and sent no other, had the last answer been that it has to
-			s.stable = *s.known
-		}
-		s.mu.Unlock()
 		s.answered(begun)
 	}
 }
@@ -115,14 +111,15 @@ func (s *Session) answered(begun instant) {
 }
 
 // Lasts tells whether the coordinator cannot have given the member up.
-func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 && s.waited() }
+func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 && s.Stable(s.rebalance) }
 
-// waited tells whether the coordinator waits for the member still, where the group forms a generation: a JoinGroup may
-// be lost, or hang, while heartbeats are answered.
-func (s *Session) waited() bool {
+// Stable tells whether the coordinator has said within so long that it waits for no member to join. It gives up a
+// member that it has waited for longer than rebalance.timeout.ms: a JoinGroup may be lost, or hang, while heartbeats
+// are answered.
+func (s *Session) Stable(within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now().since(s.stable) < s.rebalance
+	return s.now().since(s.stable) < within
 }
 
 // Left is how long it is until the coordinator's last answer is as old as that, on the clock that went further; 0 or
@@ -144,7 +141,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 	if err := s.asking.Lock(ctx); err != nil {
 		return err
 	}
-	if s.Left(max(old, s.now().since(called))) > 0 && s.waited() {
+	if s.Left(max(old, s.now().since(called))) > 0 && s.Stable(s.rebalance) {
 		s.asking.Unlock()
 		return nil
 	}
@@ -184,7 +181,7 @@ func (s *Session) ask(ctx context.Context, client *kgo.Client) error {
 		return nil
 	case errors.Is(err, kerr.RebalanceInProgress):
 		// The member is one: until it has joined again, or has been waited for, nobody gets its partitions.
-		if s.answered(begun); s.waited() {
+		if s.answered(begun); s.Stable(s.rebalance) {
 			return nil
 		}
 	}

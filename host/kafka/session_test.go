@@ -38,7 +38,7 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	config := testConfig(b.Addr())
 	// no heartbeats but those that are asked for
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
-	config.Consumer.MaxPollInterval = 11 * time.Minute
+	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	c, real := &clock{at: now()}, now
 	now = c.now // the client asks it from its first request on, in goroutines of its own
