@@ -295,6 +295,9 @@ func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problem
 		if problems = s.found; problems.Err() != nil {
 			return nil
 		}
+		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
+			return err
+		}
 		var records []*kgo.Record
 		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
 			if r := config.CommitRecord(name, 0); len(s.now.Tasks[name].Settings) > 0 {

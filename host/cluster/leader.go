@@ -448,13 +448,10 @@ func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bo
 		l.mu.Lock()
 		leads, left := l.of != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
-		if leads && !left {
-			return true
-		}
-		busy := l.busy(ctx, name)
+		busy := l.busy(ctx, name) // one that was given up, and is back as another member, may end its tasks still
 		switch {
 		case leads && busy == nil:
-			return false
+			return !left
 		case !leads, pause.For(ctx, stillEvery) != nil:
 			w.o.Logger.Warn("it is not known whether what a deleted connector has opened at its service was ended; "+
 				"culvert retire -p FILE does it", "connector", name, "leads", leads, "error", busy)
@@ -464,7 +461,8 @@ func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bo
 }
 
 // clean takes out of the status topic what is no more, and says of what nobody runs that it is unassigned, and of
-// connectors why: as the worker that had it, in its generation, since generations may have begun with 1 again.
+// connectors why. It says so with the worker and the generation of the last status, which it may replace: the group's
+// own generations begin with 1 again when the brokers have forgotten it.
 func (l *leader) clean() {
 	s, ok := l.w.o.Store.Snapshot()
 	if !ok {

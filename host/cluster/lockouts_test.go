@@ -84,11 +84,11 @@ func (o *office) desk(number int, folder string) *desk {
 	d.shared = NewLockouts(store, d, o.ask, func() string { return name }, slog.New(slog.DiscardHandler))
 	ctx, end := context.WithCancel(o.t.Context())
 	d.end = end
-	go d.shared.Run(ctx)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.members[name] = true
 	o.desks = append(o.desks, d)
+	go d.shared.Run(ctx) // which may ask the leader, a desk, at once
 	return d
 }
 

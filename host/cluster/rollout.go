@@ -108,7 +108,7 @@ func (r *rollout) of(hash string) (all offered) {
 //   - The members want another version: all of them, or with any one of them a newer one, or more that lack what is
 //     pinned than have it. One task tries it, of a member that has both; where none of these runs any, all run it.
 //   - A page or batch went through: all run it. The version did not open, or broke: it is passed over from now on.
-//     Neither: a task of the next member tries it.
+//     Neither: a task of the next member tries it, or another one of the same member.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
 	back := r.of(p.Hash).Left && r.of(p.Before).by != nil

@@ -627,7 +627,8 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 				}
 			}
 			for _, task := range status.Tasks {
-				if task.State == connect.Paused && (s.Planned(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
+				if task.State == connect.Paused &&
+					(s.Planned(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
 					continue // it is one of before the configuration has changed
 				}
 				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
