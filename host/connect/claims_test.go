@@ -141,6 +141,19 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	h.must(h.Remove("second"))
 }
 
+// A worker that had tasks of a connector until a moment ago ends what they have opened at the service where the
+// connector is deleted; one that is no member of its group any more does not, since others may have opened it again.
+func TestDeletedSoonAfterAShare(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
+	for _, member := range []bool{true, false} {
+		w := wanted{given: c, share: Share{Tasks: []int{0}}}
+		w.shares(Share{}, member)
+		w.leaves(nil)
+		assert.Equal(t, member, !w.left.none())
+	}
+}
+
 // A source may have 10,000 claims, which are held against those of another one in no time; what claims more, or wants
 // more tasks than there may be, does not start, and says so. 100,000 claims each had the worker stand still.
 func TestClaimsAreBounded(t *testing.T) {

@@ -64,10 +64,10 @@ type wanted struct {
 	orphaned func(context.Context) bool
 }
 
-// shares has it run another share. One that leaves nothing and does not know the tasks is that of a worker which is no
-// member of its group any more: others have opened by then what it would end.
-func (w *wanted) shares(s Share) {
-	if s.none() && s.Planned != nil && !w.share.none() {
+// shares has it run another share. member: the worker is one of its group, else others have opened by then what it
+// would end.
+func (w *wanted) shares(s Share, member bool) {
+	if s.none() && member && !w.share.none() {
 		w.parted = time.Now()
 	}
 	w.share = s
@@ -204,7 +204,7 @@ func (k *controller) aimAt(target TargetState, e event) {
 func (k *controller) replace(o *Options, c *config.Connector) {
 	k.mu.Lock()
 	if !maps.Equal(k.asked.given.Raw(), c.Raw()) { // else its references alone lead elsewhere
-		k.asked.shares(o.share())
+		k.asked.shares(o.share(), true)
 	}
 	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
 	k.mu.Unlock()
@@ -242,7 +242,7 @@ func (k *controller) assign(share Share) {
 	k.mu.Unlock()
 	k.post(occurrence{prior: func() {
 		k.mu.Lock()
-		k.asked.shares(share)
+		k.asked.shares(share, share.Planned != nil) // which who is no member does not know
 		k.asked.coming = k.asked.coming[1:]
 		life := k.current
 		k.mu.Unlock()
