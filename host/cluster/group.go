@@ -337,9 +337,12 @@ func (g *Group) expire() {
 // forgotten ends the membership where the coordinator does not know the member of an ID any more: while a JoinGroup
 // hangs the client does not hear of that.
 func (g *Group) forgotten(id string, err error) {
+	if !errors.Is(err, kerr.UnknownMemberID) && !errors.Is(err, kerr.FencedInstanceID) {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if id == g.id && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID)) {
+	if id == g.id {
 		g.drop(g.explain(err))
 	}
 }
