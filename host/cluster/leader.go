@@ -448,7 +448,7 @@ func (w *Worker) orphaned(ctx context.Context, name string, owners map[string]bo
 		l.mu.Lock()
 		leads, left := l.of != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
-		busy := l.busy(ctx, name) // one that was given up, and is back as another member, may end its tasks still
+		busy := l.busy(ctx, name) // of all members: an owner may be back under another ID, and end its tasks
 		switch {
 		case leads && busy == nil:
 			return !left

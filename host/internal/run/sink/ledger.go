@@ -373,9 +373,9 @@ func (e deliveryEnded) apply(*ledger) effects {
 	return effects{}
 }
 
-// underWay: a delivery that has begun goes out, by 1, or has landed, by -1. One that has begun and waits for others to
-// end is never sent once its partition is gone, and who waits for the partition does not wait for it: the others may
-// wait for the group, and that for the partition.
+// underWay: a delivery goes out, by 1, or has landed, by -1. Whoever revokes a partition waits for such deliveries
+// alone. One that has begun and has not gone out is not sent once its partition is gone, and it may wait for a commit
+// that the group takes only after the revocation.
 type underWay struct {
 	items []*item
 	by    int

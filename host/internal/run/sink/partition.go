@@ -122,8 +122,8 @@ type partition struct {
 	front *kgo.Record
 	// gone: not this member's any more; nothing of it is delivered or committed.
 	gone bool
-	// delivering is how many rows of it are in deliveries that have begun and not ended, underWay how many of these in
-	// those that are no longer in dispatch's hands.
+	// delivering is how many rows of it are in deliveries that have begun and not ended; underWay is how many of these
+	// are in deliveries that have gone out.
 	delivering, underWay int
 	// next is the offset after the last record that was read.
 	next int64
