@@ -1,0 +1,85 @@
+package rest
+
+import "time"
+
+// SampleAsked asks for the next rows of a connector.
+type SampleAsked struct {
+	// Rows is how many, from 1 to 100; 0: 20.
+	Rows int `json:"rows,omitempty"`
+	// Show is full, or shape: types and sizes in the place of values. "": as much as console.records allows.
+	Show string `json:"show,omitempty"`
+}
+
+// Sample is rows of a connector as they came, and what each of its transforms made of them. It is kept in memory for
+// ten minutes.
+type Sample struct {
+	ID        string `json:"id"`
+	Connector string `json:"connector"`
+	// State is waiting, until as many rows have come as were asked for, then done.
+	State   string    `json:"state"`
+	Wanted  int       `json:"wanted"`
+	Show    string    `json:"show"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	// Steps are the transforms of the chain, in their order.
+	Steps []SampleStep `json:"steps"`
+	Rows  []SampledRow `json:"rows"`
+	// Problem says why the chain could not be computed; rows are then as they came.
+	Problem string `json:"problem,omitempty"`
+}
+
+// SampleStep is a transform.
+type SampleStep struct {
+	Alias string `json:"alias"`
+	Class string `json:"class"`
+	// Predicate is the one that decides which rows it sees, Negate: those that it does not match.
+	Predicate string `json:"predicate,omitempty"`
+	Negate    bool   `json:"negate,omitempty"`
+}
+
+// SampledRow is one row with what became of it.
+type SampledRow struct {
+	Task int `json:"task"`
+	// Feed is what a source has read it from, such as an entity set; a sink's rows have the Partition and Offset of
+	// their record.
+	Feed      string `json:"feed,omitempty"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	// Came is the row before the first transform.
+	Came SampledRecord `json:"came"`
+	// Steps are as those of the [Sample], up to the one that dropped or refused the row.
+	Steps []SampledStep `json:"steps"`
+	// Differs says that what the tasks made of the row is not what was computed again, and in what.
+	Differs string `json:"differs,omitempty"`
+}
+
+// SampledStep is what one transform made of a row.
+type SampledStep struct {
+	// Unchanged: it left the row as it was; Skipped: its predicate kept the row from it.
+	Unchanged bool `json:"unchanged,omitempty"`
+	Skipped   bool `json:"skipped,omitempty"`
+	// Records are what it made of the row where that is not Unchanged; none: the row was dropped, or there is an Error.
+	Records []SampledRecord `json:"records"`
+	Error   string          `json:"error,omitempty"`
+}
+
+// SampledRecord is a record as text.
+type SampledRecord struct {
+	Topic string `json:"topic"`
+	// Key and Value are JSON, indented, cut at 64 KiB each; "null" for none. With show=shape they have the names of
+	// types in the place of values.
+	Key     string          `json:"key"`
+	Value   string          `json:"value"`
+	Headers []SampledHeader `json:"headers"`
+	// KeySchema and ValueSchema are Kafka Connect's schemas in JSON; "" for values without one.
+	KeySchema   string `json:"key_schema,omitempty"`
+	ValueSchema string `json:"value_schema,omitempty"`
+	// Cut says that Key or Value is not all of it.
+	Cut bool `json:"cut,omitempty"`
+}
+
+// SampledHeader is a header with its value as JSON.
+type SampledHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
