@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/console"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/lock"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -708,6 +709,9 @@ func (h *Host) listen() error {
 	o := restOptions(h.in.Worker)
 	if h.clustered != nil {
 		o.Cluster, o.Session = h.clustered, h.clustered.session
+	}
+	if h.in.Worker.Boolean("console.enable") {
+		o.Console = console.New
 	}
 	server, err := rest.Listen(o, h.log)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -98,7 +99,7 @@ func newOffsetsCommand(use, short string, names []string,
 				return err
 			}
 			err = host.Offline(c.Context(), configuration, func(h http.Handler) error {
-				worker := remote{url: "http://localhost", timeout: offsetsTime, transport: inProcess{h}}
+				worker := remote{url: "http://localhost", timeout: offsetsTime, transport: rest.Local{Handler: h}}
 				return do(c, worker.offsets(c.Context(), args[0]), args)
 			})
 			return setUp(err)

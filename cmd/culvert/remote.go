@@ -182,29 +182,3 @@ func noAnswer(base *url.URL, err error) error {
 	}
 	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
 }
-
-// inProcess answers requests by a handler of this process.
-type inProcess struct{ handler http.Handler }
-
-// RoundTrip is as [http.RoundTripper] says.
-func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := &kept{header: http.Header{}, status: http.StatusOK}
-	served := r.Clone(r.Context())
-	if served.Body == nil {
-		served.Body = http.NoBody
-	}
-	p.handler.ServeHTTP(w, served)
-	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
-		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
-}
-
-// kept is an answer in memory.
-type kept struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }

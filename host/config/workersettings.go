@@ -55,6 +55,7 @@ var generalSettings = []wit.SettingSpec{
 	declared("rest.basic.auth.file", wit.KindText, "", "File of those who may use REST, a line NAME:HASH for each, "+
 		"as `htpasswd -B` writes it (bcrypt alone). It is read again when it has changed; /health needs no logon."),
 	declared("rest.read.only", wit.KindBoolean, "false", "true: REST refuses (403) whatever changes something."),
+	declared("console.enable", wit.KindBoolean, "true", "Whether there are pages for browsers below /console/ of REST."),
 	declared("rest.allowed.hosts", wit.KindListOfText, "", "Names that requests to REST may call this worker by, in "+
 		"their Host, besides localhost and loopback addresses. Without it Host is checked on "+
 		"loopback listeners alone; on others, while nobody has to log on, a name that a web page may have sees "+

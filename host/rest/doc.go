@@ -12,6 +12,7 @@
 //   - culvert.go, operate.go, letters.go: plugins and the folder of connectors, what operators do, dead letters.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
 //     change, and what the log says of changes.
+//   - pages.go: where the console is found, and what it asks by. local.go: requests without a connection.
 //   - forward.go: which worker of a cluster answers, and how another one is asked. signed.go: what workers ask of each
 //     other.
 //

@@ -3,6 +3,7 @@ package rest
 import (
 	"cmp"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +38,8 @@ type Options struct {
 	Origins, Methods []string
 	// Headers are put to each answer, see [parseHeaders].
 	Headers string
+	// Console makes the pages below /console/ over the handler of REST itself, see [Pages]; nil: there are none.
+	Console func(Pages) http.Handler
 	// Cluster is the group of workers that this one belongs to, nil for one that is alone. Session signs and checks
 	// what they ask of each other; nil without a Cluster.
 	Cluster Cluster

@@ -179,7 +179,7 @@ var routes = []route{
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*exchange).replay,
 		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
 			"{\"error\": …} chooses. It ends after 4 minutes, and another one goes on after it.",
-		operation{takes: replayAsked{}, gives: replayed{}, within: replayTime, refuses: []int{404, 405}}},
+		operation{takes: replayAsked{}, gives: replayedX{}, within: replayTime, refuses: []int{404, 405}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
 		operation{gives: map[string]any{}}},

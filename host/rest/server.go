@@ -178,7 +178,8 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 func (s *Server) Serve(w Worker) {
 	others := newOthers(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
-		next = known(reading(logged(next, s.log, s.users != nil), s.options.ReadOnly), s.users)
+		next = reading(logged(next, s.log, s.users != nil), s.options.ReadOnly)
+		next = known(s.withPages(next), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
 	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked,

@@ -1,0 +1,105 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// mediaText is that of a configuration as a file of properties has it.
+const mediaText = "text/x-java-properties"
+
+// asker asks REST in the name of whoever sent a request.
+type asker struct {
+	api http.Handler
+	r   *http.Request
+}
+
+// refusal is an answer of REST that says no.
+type refusal struct {
+	Status int
+	Text   string
+}
+
+func (r *refusal) Error() string { return r.Text }
+
+// isRefused tells whether REST said no with a status.
+func isRefused(err error, status int) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && r.Status == status
+}
+
+// maxAnswer is how much of an answer is read: that of a listing of 1,000 connectors is a tenth of it.
+const maxAnswer = 8 << 20
+
+// get asks for a route and reads the answer; values take the place of names in braces, see [rest.Target].
+func (a asker) get(route string, into any, values ...string) error {
+	_, err := a.call(route, nil, nil, into, values...)
+	return err
+}
+
+// call sends a request. body is text, or a value that is sent as JSON; nil: there is none. into is a text, or a value
+// that JSON is read into. Refusals have the worker's own text.
+func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
+	method, target := rest.Target(route, values...)
+	at, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	r := a.r.Clone(a.r.Context())
+	r.Method, r.URL, r.RequestURI = method, at, target
+	r.Body, r.ContentLength = http.NoBody, 0
+	r.Header = http.Header{"Accept": {"application/json"}}
+	for _, name := range []string{"Authorization", "Origin", "X-Culvert-Masked"} {
+		if values := a.r.Header[name]; values != nil {
+			r.Header[name] = values
+		}
+	}
+	if _, text := into.(*string); text {
+		r.Header.Set("Accept", mediaText)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	if body != nil {
+		sent, kind := []byte(nil), "application/json"
+		if text, ok := body.(string); ok {
+			sent, kind = []byte(text), mediaText
+		} else if sent, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+		r.Header.Set("Content-Type", kind)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+	}
+	answer, err := rest.Local{Handler: a.api}.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.StatusCode >= http.StatusMultipleChoices:
+		var said struct{ Message string }
+		if json.Unmarshal(data, &said) != nil || said.Message == "" {
+			said.Message = answer.Status
+		}
+		return answer.Header, &refusal{answer.StatusCode, shown.Text(said.Message)}
+	}
+	switch into := into.(type) {
+	case nil:
+	case *string:
+		*into = string(data)
+	default:
+		if len(data) > 0 {
+			err = json.Unmarshal(data, into)
+		}
+	}
+	return answer.Header, err
+}

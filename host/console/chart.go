@@ -1,0 +1,51 @@
+package console
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// bar is a stage in the chart of a flow, in the units of its SVG.
+type bar struct {
+	Stage   string
+	Share   float64
+	Y, Wide int
+	Class   string
+}
+
+// The chart has a line for each stage, of so many units.
+const (
+	barHeight = 28
+	barWide   = 400
+)
+
+// chart is a flow as bars, the largest of which is as wide as its share.
+type chart struct {
+	Bars   []bar
+	Height int
+}
+
+func shares(f rest.Flow) chart {
+	var c chart
+	for i, s := range f.Stages {
+		wide := int(barWide*min(max(s.Share, 0), 1) + 0.5)
+		if s.Share > 0 {
+			wide = max(wide, 2)
+		}
+		c.Bars = append(c.Bars, bar{shown.Line(s.Stage), s.Share, i * barHeight, wide, "stage" + string(rune('0'+i%8))})
+	}
+	c.Height = len(f.Stages) * barHeight
+	return c
+}
+
+// JSON is a partition or an offset in one line.
+func (o offsetRow) JSON(of map[string]any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(of)
+	return brief(strings.TrimSpace(b.String()))
+}

@@ -1,0 +1,106 @@
+package console
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// oneConnector is a connector as its page shows it.
+type oneConnector struct {
+	Name   string
+	Listed rest.Listed
+	Status connect.Status
+	Motion connect.Figures
+	Flow   rest.Flow
+	Feeds  []feed
+	// Offsets are only those of a worker that could be asked for them.
+	Offsets      []offsetRow
+	OffsetsError string
+	// FlowError says why there is no flow.
+	FlowError string
+	Info      connect.Info
+}
+
+type feed struct {
+	Task int
+	connect.FeedProgress
+}
+
+type offsetRow struct {
+	Partition map[string]any `json:"partition"`
+	Offset    map[string]any `json:"offset"`
+}
+
+// maxOffsets is how many offsets a page shows.
+const maxOffsets = 100
+
+func (v *visit) connector() (any, error) {
+	name := v.query.Get("name")
+	c := oneConnector{Name: name}
+	v.title = name
+	if err := v.get("GET /connectors/{name}/status", &c.Status, name); err != nil {
+		return nil, err
+	}
+	if err := v.get("GET /connectors/{name}", &c.Info, name); err != nil {
+		return nil, err
+	}
+	if err := v.get("GET /culvert/connectors/{name}", &c.Motion, name); err != nil {
+		if err = v.get("GET /culvert/connectors/{name}?own=true", &c.Motion, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
+		c.FlowError = err.Error()
+	}
+	c.Listed = v.listed(name)
+	for _, t := range c.Motion.Tasks {
+		if t.Progress != nil {
+			for _, f := range t.Feeds {
+				c.Feeds = append(c.Feeds, feed{t.Task, f})
+			}
+		}
+	}
+	if _, alone := asksFragments(v.r); !alone { // each of them reads a topic of Kafka's, so once
+		var offsets struct{ Offsets []offsetRow }
+		if err := v.get("GET /connectors/{name}/offsets", &offsets, name); err != nil {
+			c.OffsetsError = err.Error()
+		}
+		c.Offsets = offsets.Offsets[:min(len(offsets.Offsets), maxOffsets)]
+	}
+	return c, nil
+}
+
+// listed is the line of one connector in the overview; without its state where that cannot be had.
+func (v *visit) listed(name string) rest.Listed {
+	var l rest.Listing
+	err := v.get("GET /culvert/connectors?"+query("search", name, "limit", "1000"), &l)
+	if err != nil {
+		_ = v.get("GET /culvert/connectors?"+query("search", name, "limit", "1000", "own", "true"), &l)
+	}
+	if at := slices.IndexFunc(l.Connectors, func(c rest.Listed) bool { return c.Name == name }); at >= 0 {
+		return l.Connectors[at]
+	}
+	return rest.Listed{Name: name}
+}
+
+// Trace is the whole text of what failed, of the connector and of its tasks.
+func (c oneConnector) Trace() string {
+	var all []string
+	for _, text := range []string{c.Status.Connector.ConfigError, c.Status.Connector.Trace} {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	for _, t := range c.Status.Tasks {
+		if t.Trace != "" && !slices.Contains(all, t.Trace) {
+			all = append(all, t.Trace)
+		}
+	}
+	return strings.Join(all, "\n\n")
+}
+
+// Source tells whether it is one.
+func (c oneConnector) Source() bool { return c.Status.Type == "source" }

@@ -1,0 +1,51 @@
+package console
+
+import (
+	"net/url"
+
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// letters are the dead letters of a connector, by cause.
+type lettersPage struct {
+	Name, Last, Error string
+	rest.Letters
+	// None says why there are none to show.
+	None string
+}
+
+func (v *visit) letters() (any, error) {
+	name := v.query.Get("name")
+	v.title = "Dead letters of " + name
+	l := lettersPage{Name: name, Last: v.query.Get("last"), Error: v.query.Get("error")}
+	q := url.Values{}
+	for key, value := range map[string]string{"last": l.Last, "error": l.Error} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	err := v.get("GET /culvert/connectors/{name}/deadletters?"+q.Encode(), &l.Letters, name)
+	if isRefused(err, 404) || isRefused(err, 500) {
+		l.None, err = err.Error(), nil
+	}
+	return l, err
+}
+
+// Of are the letters of a cause.
+func (l lettersPage) Of(c rest.LetterCause) (list []rest.Letter) {
+	for _, one := range l.Letters.Letters {
+		if one.Cause() == c.Cause() {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// query is a query of names and values.
+func query(pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
+	}
+	return q.Encode()
+}

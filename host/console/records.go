@@ -1,0 +1,164 @@
+package console
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// recordsPage shows rows before and after each transform, and what the plugin's commands answer.
+type recordsPage struct {
+	Name, ID string
+	Sample   *rest.Sample
+	// Chain is the text of the transforms that the rows went through; Problem says why they did not.
+	Chain, Problem string
+	Tools          []rest.Tool
+	// Tool is the command that was run, Answer what it answered.
+	Tool, Answer string
+	// Curl is the command that does what the form did.
+	Curl string
+}
+
+func (v *visit) records() (any, error) {
+	p, err := v.recordsOf(v.query.Get("name"))
+	if id := v.query.Get("sample"); err == nil && id != "" {
+		p.ID, p.Sample = id, &rest.Sample{}
+		err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, id)
+	}
+	return p, err
+}
+
+func (v *visit) recordsOf(name string) (recordsPage, error) {
+	p := recordsPage{Name: name}
+	v.title = "Records of " + name
+	settings := map[string]string{}
+	if err := v.get("GET /connectors/{name}/config", &settings, name); err != nil {
+		return p, err
+	}
+	chain := map[string]string{}
+	for key, value := range settings {
+		if ofChain(key) {
+			chain[key] = value
+		}
+	}
+	text, err := config.Edit(nil, chain)
+	p.Chain = string(text)
+	if err == nil {
+		err = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name)
+		if _, refused := err.(*refusal); refused { // a plugin may have none
+			err = nil
+		}
+	}
+	return p, err
+}
+
+// ofChain tells whether a setting is about transforms.
+func ofChain(key string) bool {
+	return key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
+		strings.HasPrefix(key, "predicates.")
+}
+
+// postRecords does what the page's forms ask for, by their field step.
+func (v *visit) postRecords() (any, error) {
+	name := v.sent.Get("name")
+	p, err := v.recordsOf(name)
+	if err != nil {
+		return nil, err
+	}
+	switch v.sent.Get("step") {
+	case "sample":
+		const route = "POST /culvert/connectors/{name}/samples"
+		rows, _ := strconv.Atoi(v.sent.Get("rows"))
+		asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
+		if _, err := v.call(route, nil, asked, &made, name); err != nil {
+			return nil, err
+		}
+		return redirect("records?" + query("name", name, "sample", made.ID)), nil
+	case "chain":
+		const route = "POST /culvert/connectors/{name}/samples/{id}/chain"
+		p.ID, p.Chain = v.sent.Get("sample"), v.sent.Get("chain")
+		settings, problem := settingsOf(p.Chain)
+		body := map[string]any{"config": settings}
+		p.Curl = curl(v.with(nil), route, body, name, p.ID)
+		p.Sample = &rest.Sample{}
+		if problem == "" {
+			if _, err := v.call(route, nil, body, p.Sample, name, p.ID); err != nil {
+				problem = err.Error()
+			}
+		}
+		if p.Problem = problem; problem != "" { // the rows go on to be shown with the chain that there is
+			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
+		}
+	case "test":
+		var text string
+		p.ID = v.sent.Get("sample")
+		if _, err := v.call("GET /culvert/connectors/{name}/samples/{id}?as=test", nil, nil, &text, name,
+			p.ID); err != nil {
+			return nil, err
+		}
+		return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil
+	case "tool":
+		err = v.runTool(&p)
+	default:
+		return nil, &refusal{400, "expected a form of this page"}
+	}
+	return p, err
+}
+
+// runTool runs a command of the plugin.
+func (v *visit) runTool(p *recordsPage) error {
+	const route = "POST /culvert/connectors/{name}/tools/{command}"
+	p.Tool = v.sent.Get("command")
+	asked := rest.ToolAsked{Options: map[string]string{}, Chain: v.sent.Get("chain") != ""}
+	for field, values := range v.sent {
+		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
+			asked.Options[option] = values[0]
+		}
+	}
+	p.Curl = curl(v.with(nil), route, asked, p.Name, p.Tool)
+	var answer rest.ToolAnswer
+	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
+		p.Problem = err.Error()
+		return nil
+	}
+	p.Sample = answer.Sample
+	document := answer.Document
+	if document == nil {
+		document = answer.Schemas
+	}
+	if document != nil {
+		text, err := json.MarshalIndent(document, "", "  ")
+		if err != nil {
+			return err
+		}
+		p.Answer = string(text)
+	}
+	return nil
+}
+
+// settingsOf are the settings of a text in the form of properties; problem says what is wrong with it.
+func settingsOf(text string) (settings map[string]string, problem string) {
+	entries, problems := config.Read("text.properties", []byte(text))
+	if err := problems.Err(); err != nil {
+		return nil, strings.ReplaceAll(err.Error(), "text.properties", "line")
+	}
+	settings = map[string]string{}
+	for _, e := range entries {
+		settings[e.Key] = e.Raw
+	}
+	return settings, ""
+}
+
+// fileName is a name for a file about a connector.
+func fileName(connector string) string {
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {
+			return '_'
+		}
+		return r
+	}, connector)
+	return name[:min(len(name), 100)]
+}

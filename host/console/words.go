@@ -1,0 +1,149 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// words are what templates say things by. Texts of others go through line, brief or text: they may have characters that
+// turn or hide what stands beside them.
+var words = template.FuncMap{
+	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
+	"id": ident, "state": stateWord, "sign": sign, "curl": curl, "make": makeMap, "shares": shares,
+}
+
+// maxBrief is how many characters a cell of a table has.
+const maxBrief = 300
+
+func brief(text string) string { return shown.Within(text, maxBrief) }
+
+// at is a moment as people and scripts read it. It is no time ago: what is as it was is to look as it did.
+func at(t any) template.HTML {
+	var when time.Time
+	switch t := t.(type) {
+	case time.Time:
+		when = t
+	case *time.Time:
+		if t != nil {
+			when = *t
+		}
+	case string:
+		when, _ = time.Parse(time.RFC3339, t)
+	}
+	if when.IsZero() {
+		return "–"
+	}
+	when = when.UTC()
+	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` + when.Format("2006-01-02 15:04:05") +
+		` UTC</time>`)
+}
+
+// rate is a number of so many in a second: three digits count.
+func rate(n float64) string {
+	switch {
+	case n == 0 || math.IsNaN(n):
+		return "0"
+	case n < 0.01:
+		return "< 0.01"
+	case n < 10:
+		return strconv.FormatFloat(n, 'f', 2, 64)
+	case n < 100:
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	}
+	return count(int64(math.Round(n)))
+}
+
+// count is a number with its thousands apart.
+func count(n any) string {
+	text := fmt.Sprint(n)
+	digits := strings.TrimPrefix(text, "-")
+	var b strings.Builder
+	b.WriteString(text[:len(text)-len(digits)])
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteString("\u202f")
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
+
+// ident is an id of an element for something with any name.
+func ident(of ...any) string {
+	hash := sha256.Sum256([]byte(fmt.Sprintf("%q", of)))
+	return "i" + base64.RawURLEncoding.EncodeToString(hash[:9])
+}
+
+// stateWords are the states of a listing and of Kafka Connect, as they are shown, with a sign, so that no state is told
+// by its color alone.
+var stateWords = map[string][2]string{
+	"failed": {"failed", "✕"}, "paused": {"paused", "‖"}, "stopped": {"stopped", "■"},
+	"waiting-for-service": {"waiting for service", "…"}, "maintenance": {"maintenance window", "◷"},
+	"throttled": {"throttled", "≋"}, "running": {"running", "▶"}, "idle": {"idle", "○"}, "unassigned": {"unassigned", "?"},
+	"restarting": {"restarting", "↻"},
+}
+
+func stateWord(s any) string {
+	key := strings.ToLower(fmt.Sprint(s))
+	if word, ok := stateWords[key]; ok {
+		return word[0]
+	}
+	return shown.Line(key)
+}
+
+func sign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
+
+// makeMap is a map of names and values, for templates that are called with more than one thing.
+func makeMap(pairs ...any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return m
+}
+
+// curl is the command that does what a button does. The password of a logon is asked for, and not shown.
+func curl(s seen, route string, body any, values ...string) string {
+	method, target := rest.Target(route, values...)
+	var b strings.Builder
+	b.WriteString("curl")
+	if s.User {
+		b.WriteString(" --user NAME")
+	}
+	if method != "GET" {
+		b.WriteString(" -X " + method)
+	}
+	switch body := body.(type) {
+	case nil, string:
+		if text, _ := body.(string); text != "" {
+			b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + quoted(text))
+		}
+	default:
+		if data, err := json.Marshal(body); err == nil {
+			b.WriteString(" -H 'Content-Type: application/json' -d " + quoted(string(data)))
+		}
+	}
+	return shown.Line(b.String() + " " + quoted(s.Base+target))
+}
+
+// quoted is a text as a shell takes it.
+func quoted(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r))
+	}) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

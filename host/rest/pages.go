@@ -1,0 +1,74 @@
+package rest
+
+import (
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// consolePath is where the console's pages are.
+const consolePath = "/console/"
+
+// Pages are what a console asks by. It has no way to the worker but the routes of REST, with the request of whoever
+// asks for a page: what that one may not do, the console does not do either.
+type Pages struct {
+	// API answers requests as REST does. The requests have been let in: Host, origin and logon were looked at.
+	API http.Handler
+	// Reads says why a request may only read by the console, "" where it may do more.
+	Reads func(*http.Request) string
+}
+
+// withPages puts the console in front of REST, and has browsers that ask for / find it.
+func (s *Server) withPages(api http.Handler) http.Handler {
+	if s.options.Console == nil {
+		return api
+	}
+	pages := s.options.Console(Pages{API: api, Reads: s.reads})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by, _ := r.Context().Value(listenerKey{}).(listener)
+		switch path := r.URL.Path; {
+		case by.admin:
+			api.ServeHTTP(w, r)
+		case strings.HasPrefix(path, consolePath):
+			pages.ServeHTTP(w, r)
+		case path == strings.TrimSuffix(consolePath, "/"), path == "/" && r.Method == http.MethodGet && wantsPage(r):
+			// Relative, since a proxy may have the worker below a path of its own.
+			w.Header().Set("Location", "."+consolePath)
+			w.WriteHeader(http.StatusSeeOther)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
+// wantsPage tells whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
+func wantsPage(r *http.Request) bool {
+	for one := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if kind, _, err := mime.ParseMediaType(strings.TrimSpace(one)); err == nil && kind == "text/html" {
+			return true
+		}
+	}
+	return false
+}
+
+// reads says why a request may only read by the console. REST itself lets everybody change things who reaches a
+// listener without logons, as Kafka Connect does; pages that invite to it are no part of that.
+func (s *Server) reads(r *http.Request) string {
+	switch {
+	case s.options.ReadOnly:
+		return "rest.read.only=true"
+	case Restricted(r.Context()) != "":
+		return Restricted(r.Context())
+	case s.users == nil && !localOrCertified(r):
+		return "other machines reach this worker, and nobody has to log on: rest.basic.auth.file has users log on, " +
+			"listeners=http://127.0.0.1:8083 has this machine alone reach it"
+	}
+	return ""
+}
+
+// localOrCertified tells whether a request came to a listener of this machine alone, or with a client's certificate.
+func localOrCertified(r *http.Request) bool {
+	by, _ := r.Context().Value(listenerKey{}).(net.Listener)
+	return alone(by) || r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+}
