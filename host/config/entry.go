@@ -208,7 +208,7 @@ func readDocument(path string, data []byte) ([]Entry, Problems) {
 	switch {
 	case ending == ".yaml" || ending == ".yml":
 		return readYAML(path, data)
-	case ending == ".json" || bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")):
+	case ending == ".json" || isJSON(data):
 		return readJSON(path, data)
 	}
 	return readProperties(path, data)
@@ -240,7 +240,7 @@ func lastCounts(entries []Entry) ([]Entry, Problems) {
 // decoded is a file's content as UTF-8, without a byte order mark: as it is where it is valid UTF-8, else from
 // ISO-8859-1, as Java before 9 and many editors wrote properties.
 func decoded(data []byte) ([]byte, error) {
-	switch data = bytes.TrimPrefix(data, []byte("\ufeff")); {
+	switch data = bytes.TrimPrefix(data, []byte(byteOrderMark)); {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return nil, errors.New("the file is in UTF-16: expected UTF-8; save it in that encoding")
 	case bytes.IndexByte(data, 0) >= 0:

@@ -295,7 +295,10 @@ func escaped(text string, key bool) string {
 			b = append(b, '\\', 't')
 		case r == '\f':
 			b = append(b, '\\', 'f')
-		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '):
+		case r == 0 || r == '\ufeff': // no file of text has the first, and the other one is none where a file begins
+			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
+		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
+			i == 0 && key && r == '{':
 			b = append(b, '\\', r)
 		default:
 			b = append(b, r)
