@@ -80,6 +80,7 @@ type Host struct {
 	config   Config
 	log      *slog.Logger
 	levels   *logging.Levels
+	recent   *logging.Recent
 	in       *config.Installation
 	kafka    kafka.Config
 	registry *record.Registry
@@ -367,8 +368,9 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		return nil, nil, err
 	}
 	defer func() { err = secret.Error(err, in.Worker.Strike) }()
-	c.Logger = logging.Struck(c.Logger, in.Worker.Strike)
-	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in,
+	recent := &logging.Recent{}
+	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Strike)
+	h := &Host{config: c, log: c.Logger, levels: levels, recent: recent, registry: record.NewRegistry(), in: in,
 		checks: &checks{}, running: &running{}}
 	if toRun && c.inGroup(in.Worker) {
 		if h.clustered, err = newClustered(h); err != nil {

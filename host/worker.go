@@ -24,6 +24,9 @@ func (w worker) Root() rest.Root {
 	return rest.Root{Version: restVersion(), Commit: commit, Cluster: w.host.now().cluster}
 }
 
+// ID is host:port of this worker.
+func (w worker) ID() string { return w.host.workerID() }
+
 // Ready tells whether the worker does what REST asks it for: it is not while changes are answered by starting.
 func (w worker) Ready(ctx context.Context) error {
 	now := w.host.now()
@@ -71,7 +74,8 @@ func (w worker) Herder() rest.Herder {
 
 // Parts are those of now.
 func (w worker) Parts() rest.Parts {
-	return rest.Parts{Plugins: w.host.now().plugins, Lockouts: w.host.lockouts, Levels: w.host.levels, Log: w.host.log}
+	return rest.Parts{Plugins: w.host.now().plugins, Lockouts: w.host.lockouts, Levels: w.host.levels, Log: w.host.log,
+		Recent: w.host.recent}
 }
 
 // Steered refuses what is done to connectors in a run that ends by itself: it would end with success, and what it was

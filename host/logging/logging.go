@@ -138,14 +138,17 @@ func (h handler) WithGroup(name string) slog.Handler {
 }
 
 // of is the level of the logger that a line belongs to, by where it is written.
-func (l *Levels) of(pc uintptr) slog.Level {
+func (l *Levels) of(pc uintptr) slog.Level { return (*l.gen.Load())[l.logger(pc)] }
+
+// logger is the one that a line belongs to, by where it is written.
+func (l *Levels) logger(pc uintptr) string {
 	name, ok := l.places.Load(pc)
 	if !ok {
 		frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
 		name = loggerOf(frame.Function)
 		l.places.Store(pc, name)
 	}
-	return (*l.gen.Load())[name.(string)]
+	return name.(string)
 }
 
 // loggerOf is the logger of a function, such as module/host/kafka.(*Admin).Close.
@@ -242,6 +245,16 @@ func nameOf(level slog.Level) string {
 	return levels[len(levels)-1].name
 }
 
+// levelOf is the level of a name, in any case; the error is an [ErrLevel].
+func levelOf(name string) (slog.Level, error) {
+	for _, one := range levels {
+		if strings.EqualFold(one.name, name) {
+			return one.level, nil
+		}
+	}
+	return 0, ErrLevel{name}
+}
+
 // canonical is the name of a logger: root in any case, as Kafka Connect has it.
 func canonical(name string) string {
 	if strings.EqualFold(name, Root) {
@@ -275,9 +288,9 @@ func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'."
 // Set has a logger and all below it let through lines from a level on. changed are the names of those that had another
 // level, sorted, as with Kafka Connect; lines tells whether any line can belong to the logger or one below it.
 func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err error) {
-	i := slices.IndexFunc(levels, func(one namedLevel) bool { return strings.EqualFold(one.name, level) })
-	if i < 0 {
-		return nil, false, ErrLevel{level}
+	to, err := levelOf(level)
+	if err != nil {
+		return nil, false, err
 	}
 	name = canonical(name)
 	l.mu.Lock()
@@ -285,7 +298,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err
 	if _, known := l.set[name]; !known && (len(l.set) >= maxSet || len(name) > maxName) {
 		return nil, false, fmt.Errorf("expected at most %d loggers with names of %d bytes", maxSet, maxName)
 	}
-	now := changed{levels[i].level, time.Now()}
+	now := changed{to, time.Now()}
 	names := l.known()
 	if !slices.Contains(names, name) {
 		names = append(names, name)

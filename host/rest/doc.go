@@ -9,7 +9,8 @@
 //     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
 //   - connectors.go: what is shown of connectors.
 //   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
-//   - culvert.go, operate.go, letters.go: plugins and the folder of connectors, what operators do, dead letters.
+//   - culvert.go, operate.go, letters.go, log.go: plugins and the folder of connectors, what operators do, dead
+//     letters, the last lines of the log.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
 //     change, and what the log says of changes.
 //   - pages.go: where the console is found, and what it asks by. local.go: requests without a connection.

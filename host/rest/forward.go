@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Cluster is the group of workers that this one belongs to, as REST needs it. URLs are those that workers advertise in
@@ -116,11 +118,14 @@ const (
 	restarter
 	// gatherer is the leader, which asks all others for what they run, where it is about that; else anyone.
 	gatherer
+	// named is the worker whose id is ?worker=, by way of the leader, which knows the URLs of members; without it
+	// anyone. It answers no request that is [Restricted].
+	named
 )
 
 // refusals are what a route may answer, by who answers it, since that worker is not known, or not reached.
 var refusals = map[answerer][]int{settled: {500}, leader: {409, 500}, owner: {409, 500}, restarter: {409, 500},
-	gatherer: {409, 500}}
+	gatherer: {409, 500}, named: {404, 409, 500}}
 
 // Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try again.
 var (
@@ -149,14 +154,32 @@ func (x *exchange) serve() {
 // answerer is the URL of the worker that answers, "" for this one.
 func (x *exchange) answerer() (to string, err error) {
 	by, c := x.route.by, x.cluster
-	if c == nil || by == anyone || by == gatherer && !x.gathers() {
+	id := x.first("worker")
+	if why := Restricted(x.r.Context()); by == named && why != "" {
+		return "", &Refusal{http.StatusForbidden, why}
+	}
+	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == x.worker.ID()) {
 		return "", nil
 	}
 	if by == gatherer {
 		by = leader
 	}
 	var me, known bool
-	switch pending := by != leader && c.Pending(); {
+	switch pending := by != leader && by != named && c.Pending(); {
+	case by == named:
+		group, leads := c.Overview()
+		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
+		switch {
+		case leads && at < 0:
+			return "", &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
+				shown.Within(id, 100))}
+		case leads:
+			to, known = group.Members[at].URL, true
+		default:
+			if to, me, known = c.Leader(); me { // it begins to lead, or ends
+				return "", errNoLeader
+			}
+		}
 	case pending && by == settled:
 		return "", errRebalance
 	case pending:

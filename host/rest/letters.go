@@ -58,18 +58,13 @@ const (
 )
 
 func (x *exchange) letters() {
-	last := int64(usualLetters)
-	if text := x.first("last"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 1 || n > maxLetters {
-			x.fail(http.StatusBadRequest, "last: expected a number from 1 to "+strconv.Itoa(maxLetters))
-			return
-		}
-		last = n
-	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	h, err := x.herder()
+	last, err := x.count("last", usualLetters, 1, maxLetters)
+	var h Herder
+	if err == nil {
+		h, err = x.herder()
+	}
 	if err != nil {
 		x.failed(err)
 		return

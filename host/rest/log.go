@@ -1,12 +1,24 @@
 package rest
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/shown"
+)
 
 // LogPage is a part of the last lines of a worker's log.
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is what ?after= takes for the lines behind these.
+	// Last is what ?after= takes for the lines behind these. Less than ?after= was: the worker was started anew, and
+	// its lines are numbered from 1 again.
 	Last int64 `json:"last"`
 	// Lost says that lines behind ?after= are no longer known.
 	Lost bool `json:"lost,omitempty"`
@@ -22,4 +34,47 @@ type LogLine struct {
 	Connector string `json:"connector,omitempty"`
 	// Text is the message with its attributes, NAME=VALUE, as in the log.
 	Text string `json:"text"`
+}
+
+// Lines of a page of the log: usually, and at most.
+const (
+	usualLines = 200
+	maxLines   = 1000
+)
+
+func (x *exchange) log() {
+	q := logging.RecentQuery{Level: x.first("level"), Logger: x.first("logger"), Connector: x.first("connector")}
+	after, err := x.count("after", -1, 0, math.MaxInt64)
+	limit, wrong := x.count("limit", usualLines, 1, maxLines)
+	if err = cmp.Or(err, wrong); err != nil {
+		x.failed(err)
+		return
+	}
+	q.After, q.Limit = after, int(limit)
+	lines, last, lost, err := x.worker.Parts().Recent.Page(q)
+	if err != nil {
+		x.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
+			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
+		return
+	}
+	page := LogPage{WorkerID: x.worker.ID(), Lines: []LogLine{}, Last: last, Lost: lost}
+	for _, l := range lines {
+		l.Text = x.worker.Strike(l.Text) // also of what has become a secret since
+		page.Lines = append(page.Lines, LogLine(l))
+	}
+	x.answer(http.StatusOK, page)
+}
+
+// count is a parameter of the query that is a number, with its value where it is not given; the error is a [Refusal].
+func (x *exchange) count(parameter string, usual, least, most int64) (int64, error) {
+	text := x.first(parameter)
+	if text == "" {
+		return usual, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected a number from %d to %d, found %q",
+			parameter, least, most, shown.Within(text, 100))}
+	}
+	return n, nil
 }

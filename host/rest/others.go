@@ -66,8 +66,8 @@ func (o *others) restrict(r *http.Request) *http.Request {
 			"worker, or rest.basic.auth.file)", "host", name, "from", r.RemoteAddr)
 	}
 	return r.WithContext(context.WithValue(r.Context(), restrictedKey{}, "REST is asked by a name that a web page may "+
-		"have led here: nothing is changed unless rest.allowed.hosts names it, or rest.basic.auth.file has users log "+
-		"on"))
+		"have led here: nothing is changed, and no log shown, unless rest.allowed.hosts names it, or "+
+		"rest.basic.auth.file has users log on"))
 }
 
 // restrictedKey is the key of what a request's context says where it may only read and sees no passwords: why.

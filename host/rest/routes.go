@@ -180,6 +180,13 @@ var routes = []route{
 		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
 			"{\"error\": …} chooses. It ends after 4 minutes, and another one goes on after it.",
 		operation{takes: replayAsked{}, gives: replayedX{}, within: replayTime, refuses: []int{404, 405}}},
+	{"GET", "/culvert/log", named, (*exchange).log,
+		"The last lines of the worker's log, of the 10,000 and 4 MiB that are in memory: ?limit= of them (200, at " +
+			"most 1000), the last ones or those behind ?after=, from ?level= on, of ?logger= and all below it, of " +
+			"?connector=. In a group ?worker= has another worker answer, by its id as GET /culvert/cluster shows it. " +
+			"403 where a page may have led a browser to the Host that is asked by.",
+		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, gives: LogPage{},
+			refuses: []int{400, 403}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
 		operation{gives: map[string]any{}}},

@@ -19,6 +19,8 @@ import (
 type Worker interface {
 	// Root is what GET / shows.
 	Root() Root
+	// ID is HOST:PORT of this worker, as status shows it.
+	ID() string
 	// Ready returns nil once start-up is completed; the error says what the worker is doing.
 	Ready(context.Context) error
 	// Known returns nil once the herder is there and has all connectors; until then no answer is to say that there are
@@ -87,6 +89,8 @@ type Parts struct {
 	Lockouts *lockouts.Store
 	Levels   *logging.Levels
 	Log      *slog.Logger
+	// Recent are the last lines of Log.
+	Recent *logging.Recent
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.

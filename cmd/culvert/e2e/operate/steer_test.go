@@ -85,6 +85,11 @@ func TestOperators(t *testing.T) {
 		t.Errorf("found %s", said)
 	}
 	command(0, "lockouts", "resume")
+	if said := command(0, "log", "--connector", "orders", "--level", "INFO"); !strings.Contains(said,
+		": extraction finished: 10 rows") || strings.Contains(said, "connector=bad") {
+		t.Errorf("expected the lines about orders, found %s", said)
+	}
+	command(1, "log", "--level", "LOUD")
 	var modules []rest.Module
 	e2e.Get(t, f.Url+"/culvert/plugins", &modules)
 	for _, m := range modules {

@@ -1,0 +1,136 @@
+package rest
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/logging"
+)
+
+// logger is a worker with a log and an id.
+type logger struct {
+	standIn
+	id     string
+	recent *logging.Recent
+}
+
+func (l *logger) ID() string   { return l.id }
+func (l *logger) Parts() Parts { return Parts{Recent: l.recent} }
+
+// Strike leaves out what has become a secret after it was logged.
+func (l *logger) Strike(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
+
+func newLogger(id string) (*logger, *slog.Logger) {
+	l := &logger{id: id, recent: &logging.Recent{}}
+	return l, logging.Remembered(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.recent)
+}
+
+func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
+	t.Helper()
+	a, err := http.Get(url)
+	require.NoError(t, err)
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	require.NoError(t, err)
+	if a.StatusCode == 200 {
+		require.NoError(t, json.Unmarshal(body, &page))
+	}
+	return a.StatusCode, page, string(body)
+}
+
+// The log is shown page by page, and what cannot be asked for is refused with what is expected.
+func TestLog(t *testing.T) {
+	worker, log := newLogger("a:1")
+	log.Info("one geheim")
+	log.With("connector", "orders").Warn("two")
+	server := httptest.NewServer(Handler(worker))
+	defer server.Close()
+	status, page, _ := pageOf(t, server.URL+"/culvert/log")
+	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 || page.Lines[0].Text != "one *" ||
+		page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" || page.Lines[1].Number != 2 {
+		t.Errorf("found %d %+v", status, page)
+	}
+	status, page, body := pageOf(t, server.URL+"/culvert/log?after=2")
+	if status != 200 || page.Last != 2 || !strings.Contains(body, `"lines":[]`) {
+		t.Errorf("found %d %s", status, body)
+	}
+	if _, page, _ = pageOf(t, server.URL+"/culvert/log?after=0&limit=1"); page.Last != 1 || len(page.Lines) != 1 {
+		t.Errorf("found %+v", page)
+	}
+	for query, want := range map[string]string{"level=LOUD": "expected one of OFF, FATAL", "limit=0": "from 1 to 1000",
+		"limit=1001": "from 1 to 1000", "after=x": "after: expected a number", "after=-1": "after: expected"} {
+		status, _, body := pageOf(t, server.URL+"/culvert/log?"+query)
+		if status != 400 || !strings.Contains(body, want) {
+			t.Errorf("%s: expected 400 with %q, found %d %s", query, want, status, body)
+		}
+	}
+}
+
+// A page that has had its name resolved to this machine reads no log, its own worker's or another one's.
+func TestLogIsShownToNoPage(t *testing.T) {
+	worker, log := newLogger("a:1")
+	log.Info("one")
+	for _, o := range []Options{{}, {Cluster: &seat{own: "http://a:1", leads: "http://a:1"}}} {
+		o.Listeners = []string{"http://:0"}
+		s := opened(t, o, slog.New(slog.DiscardHandler), worker)
+		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {
+			if status, body := asked(t, s, "GET "+target, "evil.example"); status != 403 ||
+				!strings.Contains(body, "rest.allowed.hosts") {
+				t.Errorf("%s: expected 403, found %d %s", target, status, body)
+			}
+		}
+		if status, body := asked(t, s, "GET /culvert/log", "localhost"); status != 200 || !strings.Contains(body, "one") {
+			t.Errorf("expected 200, found %d %s", status, body)
+		}
+	}
+}
+
+// In a group each worker shows its own log, and has another one answer that is named, by way of the leader.
+func TestLogOfAGroup(t *testing.T) {
+	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var seats [3]*seat
+	var urls [3]string
+	var members []GroupMember
+	for i, id := range []string{"w0:1", "w1:1", "w2:1"} {
+		worker, log := newLogger(id)
+		log.Info("of " + id)
+		seats[i] = &seat{}
+		server := httptest.NewServer(serving{worker: worker, bodies: new(inbound.Bodies), cluster: seats[i],
+			peers: peers}.handler(func(string) bool { return true }))
+		t.Cleanup(server.Close)
+		urls[i] = server.URL
+		members = append(members, GroupMember{WorkerID: id, URL: server.URL})
+	}
+	for i, s := range seats {
+		s.own, s.leads, s.members = urls[i], urls[1], members
+	}
+	for from, url := range urls {
+		for to, m := range members {
+			status, page, body := pageOf(t, url+"/culvert/log?worker="+m.WorkerID)
+			if status != 200 || page.WorkerID != m.WorkerID || len(page.Lines) != 1 ||
+				page.Lines[0].Text != "of "+m.WorkerID {
+				t.Errorf("%d asks for %d: found %d %s", from, to, status, body)
+			}
+		}
+		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != members[from].WorkerID {
+			t.Errorf("%d: found that of %s", from, page.WorkerID)
+		}
+		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
+		if status != 404 || !strings.Contains(body, "nobody") {
+			t.Errorf("%d asks for nobody: found %d %s", from, status, body)
+		}
+	}
+	// Of workers that are not what members say of them none is asked without end.
+	members[2].URL = urls[0]
+	status, _, body := pageOf(t, urls[0]+"/culvert/log?worker=w2:1")
+	assert.Equal(t, http.StatusConflict, status, body)
+}
