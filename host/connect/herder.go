@@ -460,6 +460,8 @@ type Progress struct {
 	Faults     int64        `json:"-"`
 	LastFault  time.Time    `json:"-"`
 	Partitions int64        `json:"-"`
+	// Flow is where a task's time went in the last minute; without stages before it has run.
+	Flow core.Flow `json:"-"`
 	// version of the plugin that a task works with.
 	version string
 	// file is the plugin's.

@@ -67,6 +67,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
+		p.Flow = now.Flow
 		p.Partitions, p.Read = int64(now.Partitions), now.Read
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
 		p.Warnings = now.Warnings

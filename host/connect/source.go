@@ -55,6 +55,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
+		p.Flow = now.Flow
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
 		c.strike(p.Feeds)

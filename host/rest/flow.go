@@ -1,12 +1,22 @@
 package rest
 
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
 // Flow is where the time of a connector's tasks went in the last minute, on this worker and on those that have
 // answered.
 type Flow struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
-	// Seconds is how much time the figures are about: 60, or less where the tasks are younger.
+	// Seconds is how much time the figures are about: 60, or less where the tasks are younger, as the mean of the
+	// Tasks that have run.
 	Seconds float64 `json:"seconds"`
+	Tasks   int     `json:"tasks"`
 	// Stages are those of the connector's type in the order in which a row goes through them: fetch, decode, transform,
 	// produce of a source; consume, convert, transform, encode, send, settle of a sink.
 	Stages []StageTime `json:"stages"`
@@ -18,6 +28,11 @@ type Flow struct {
 }
 
 // StageTime is a stage's part of the time. Stages run side by side, so that the shares of all may be more than 1.
+//
+// A fetch is at work from its request to the last byte of the answer, a send likewise; what they wait for room under
+// the limits of the service, for a maintenance window or between two tries is not among it. Converters are part of a
+// source's transform. To produce has the wait for room in the Kafka client's buffer and for the end of a transaction in
+// it, to consume not the wait for records.
 type StageTime struct {
 	Stage string `json:"stage"`
 	// Share is the time that the stage was at work, of the time of all tasks: from 0 to 1.
@@ -25,4 +40,81 @@ type StageTime struct {
 	// Work is the same in seconds, Calls how often the stage was at work.
 	Work  float64 `json:"work_seconds"`
 	Calls int64   `json:"calls"`
+}
+
+// add takes the figures of other tasks of the connector.
+func (f *Flow) add(other Flow) {
+	if other.Tasks == 0 {
+		return
+	}
+	n := float64(f.Tasks + other.Tasks)
+	f.Seconds = (f.Seconds*float64(f.Tasks) + other.Seconds*float64(other.Tasks)) / n
+	f.Tasks, f.Rows, f.Bytes = f.Tasks+other.Tasks, f.Rows+other.Rows, f.Bytes+other.Bytes
+	for _, s := range other.Stages {
+		for i := range f.Stages {
+			if own := &f.Stages[i]; own.Stage == s.Stage {
+				own.Work, own.Calls = own.Work+s.Work, own.Calls+s.Calls
+			}
+		}
+	}
+	for i := range f.Stages {
+		f.Stages[i].Share = min(f.Stages[i].Work/(f.Seconds*n), 1)
+	}
+}
+
+// stages are those of connectors by their types.
+var stages = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
+	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
+
+// flowOf is that of a worker's own tasks.
+func flowOf(figures connect.Figures) Flow {
+	f := Flow{Name: figures.Name, Type: figures.Type, Stages: []StageTime{}}
+	for _, name := range stages[f.Type] {
+		f.Stages = append(f.Stages, StageTime{Stage: name})
+	}
+	for _, t := range figures.Tasks {
+		if t.Progress == nil || t.Flow.Stages == nil {
+			continue
+		}
+		one := Flow{Tasks: 1, Seconds: t.Flow.Over.Seconds(), Rows: t.Flow.Rows, Bytes: t.Flow.Bytes}
+		for _, s := range t.Flow.Stages {
+			one.Stages = append(one.Stages, StageTime{Stage: s.Name, Work: s.Work.Seconds(), Calls: s.Calls})
+		}
+		f.add(one)
+	}
+	return f
+}
+
+func (x *exchange) flow() {
+	figures, err := x.worker.Herder().FiguresOf(x.name())
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	parts, err := x.parts("", http.StatusOK)
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	f := flowOf(figures)
+	f.Silent = gathered(parts, f.add)
+	x.answer(http.StatusOK, f)
+}
+
+// gathered takes what other workers have answered, and says which of them have not, with the reason.
+func gathered[T any](parts []part, take func(T)) (silent []string) {
+	for _, p := range parts {
+		var one T
+		if p.err == nil {
+			if err := json.Unmarshal(p.body, &one); err == nil {
+				take(one)
+				continue
+			}
+			silent = append(silent, "worker "+p.worker+": expected an answer of this route, found another")
+			continue
+		}
+		silent = append(silent, p.err.Error())
+	}
+	slices.Sort(silent)
+	return silent
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
 // runner runs one task of connector c, which has four: its number has the feed of that number.
@@ -58,13 +59,22 @@ func (r *runner) FiguresOf(name string) (connect.Figures, error) {
 	f := connect.Figures{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskFigures{}}
 	own := func(n int, state connect.State) {
 		f.Tasks = append(f.Tasks, connect.TaskFigures{Task: n, State: state, WorkerID: r.id(),
-			Progress: &connect.Progress{Rows: int64(10 + r.number)}})
+			Progress: &connect.Progress{Rows: int64(10 + r.number), Flow: r.flow(state)}})
 	}
 	own(r.number, connect.Running)
 	if r.number == 1 { // it is about to end what worker 2 has by now
 		own(2, connect.Unassigned)
 	}
 	return f, nil
+}
+
+// flow is what its own task does: half of the time it fetches.
+func (r *runner) flow(state connect.State) (f core.Flow) {
+	if state == connect.Running {
+		f = core.Flow{Over: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
+			Work: 30 * time.Second}}}
+	}
+	return f
 }
 
 func (r *runner) Snapshot(_, feed, _ string) error {

@@ -164,6 +164,10 @@ var routes = []route{
 			"there was, the last request and the last fault, when it is read again; ?own=true: the tasks of this " +
 			"worker alone. A task whose worker does not say has an error in the place of figures.",
 		operation{query: []string{"own=boolean"}, gives: connect.Figures{}, refuses: []int{404}}},
+	{"GET", "/culvert/connectors/{name}/flow", gatherer, whenKnown((*exchange).flow),
+		"Where the time of a connector's tasks went in the last minute, by stage, with rows and bytes in a second; " +
+			"?own=true: of the tasks of this worker alone.",
+		operation{query: []string{"own=boolean"}, gives: Flow{}, refuses: []int{404}}},
 	{"PUT", "/culvert/connectors/{name}/retire", owner, (*exchange).retire,
 		"Ends what a source that is STOPPED has opened at its service: subscriptions, and queues of " +
 			"changes of ODP; {\"ended\": …}.",

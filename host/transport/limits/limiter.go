@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
 // Limits bound what a destination is asked (P16). Of several clients of one origin the strictest limits count, and the
@@ -211,6 +212,7 @@ func (c *Client) wait(ctx context.Context, w *waiter, from *line) error {
 	default:
 	}
 	defer c.note(w)()
+	defer pause.Begin(ctx)()
 	select {
 	case <-w.ready:
 		c.logLong(w)
@@ -351,6 +353,7 @@ func (c *Client) maintained(ctx context.Context) error {
 // until waits for a time, or until sooner is closed.
 func (c *Client) until(ctx context.Context, at time.Time, why string, sooner <-chan struct{}) error {
 	defer c.note(&waiter{who: c, why: why})()
+	defer pause.Begin(ctx)()
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {

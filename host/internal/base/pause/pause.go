@@ -11,6 +11,7 @@ func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
 	}
+	defer Begin(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -19,4 +20,22 @@ func For(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+type noteKey struct{}
+
+// Noted is a context of which waits are noted, so that they do not count as work: note is called with 1 when one
+// begins, and with -1 when it ends. Several may last at a time.
+func Noted(ctx context.Context, note func(by int)) context.Context {
+	return context.WithValue(ctx, noteKey{}, note)
+}
+
+// Begin notes a wait, until end is called, where somebody wants that.
+func Begin(ctx context.Context) (end func()) {
+	note, some := ctx.Value(noteKey{}).(func(int))
+	if !some {
+		return func() {}
+	}
+	note(1)
+	return func() { note(-1) }
 }

@@ -71,11 +71,9 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 		return w.putBack(j), nil
 	}
 	w.task.count.requests.Add(1)
-	start := time.Now()
 	span := w.batch.span.Request("deliver", &j.Request)
 	span.Number("culvert.rows", int64(len(j.rows)))
 	response, err := w.exchange(j, items)
-	w.task.count.send.Since(start)
 	if err == nil {
 		span.Answered(response.Status)
 	}
@@ -117,7 +115,9 @@ func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 	working := transport.Before(w.task.run.working, func() error { return w.ours(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.account.some(items, (*item).theirs) })
 	for tries := w.task.o.Retry.Begin(); ; {
-		response, err := w.task.o.Client.Exchange(working, &j.Request)
+		sending, sent := w.task.count.send.Work(working)
+		response, err := w.task.o.Client.Exchange(sending, &j.Request)
+		sent()
 		var lost *transport.NoAnswer
 		var f *wit.Fault
 		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
@@ -247,7 +247,6 @@ func (w *writing) unjudged(o *outcome, j *job, response wit.Response, lost *tran
 // longer fits, it is opened again before. An answer is there: it is judged even when requests on their way are not
 // waited for any more.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
-	defer w.task.count.settle.Since(time.Now())
 	span := w.batch.span.Child("settle", tracing.Internal)
 	defer func() { span.End(err) }()
 	ctx := w.task.run.settling
@@ -288,6 +287,8 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 		return nil, err
 	}
 	defer j.opened.settling.Unlock()
+	w.task.count.settle.Begin()
+	defer w.task.count.settle.End()
 	var settled wit.Settled
 	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.newest()

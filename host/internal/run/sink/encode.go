@@ -113,14 +113,14 @@ func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints 
 	var by hashed
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
-		start := time.Now()
+		w.task.count.encode.Begin()
 		err = task.Do(w.task.run.working, o.code, func(p Writer) error {
 			var context []byte
 			context, by = o.newest()
 			d, err = p.Encode(w.task.run.working, context, part, origins, hints)
 			return err
 		})
-		w.task.count.encode.Since(start)
+		w.task.count.encode.End()
 		var f *wit.Fault
 		switch {
 		case task.Stale(err) && !reopened:

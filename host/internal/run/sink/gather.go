@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -115,6 +116,8 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		if len(records) == 0 {
 			break
 		}
+		t.count.consume.Begin()
+		before := bytes
 		for _, r := range records {
 			if !r.Attrs.IsControl() {
 				bytes += len(r.Key) + len(r.Value)
@@ -122,6 +125,8 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 			}
 		}
 		items = append(items, t.account.apply(recordsRead{records}).items...)
+		t.count.bytes.Add(int64(bytes - before))
+		t.count.consume.End()
 		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
 			continue
 		}
@@ -201,8 +206,10 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := g.room(items)
 	read := make([]*item, 0, len(items))
-	start := time.Now()
-	g.trace(b, items, start)
+	g.trace(b, items, time.Now())
+	g.task.count.convert.Begin()
+	converted := sync.OnceFunc(g.task.count.convert.End)
+	defer converted()
 	converting := b.span.Child("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxConvertedBytes {
@@ -233,7 +240,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		b.rows.Rows = append(b.rows.Rows, row)
 		read = append(read, i)
 	}
-	g.task.count.convert.Since(start)
+	converted()
 	converting.End(nil)
 	g.converted(b, read)
 	if g.chain == nil || len(read) == 0 {
@@ -241,10 +248,10 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		g.task.arrived(b)
 		return b, err
 	}
-	start = time.Now()
+	working, ended := g.task.count.transform.Work(ctx)
 	transforming := b.span.Child("transform", tracing.Internal)
-	faults, err := g.transform(ctx, &b.rows)
-	g.task.count.transform.Since(start)
+	faults, err := g.transform(working, &b.rows)
+	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)

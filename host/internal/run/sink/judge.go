@@ -33,9 +33,13 @@ func (w *writing) judge(o *outcome, j *job, verdicts []wit.Verdict, response wit
 	lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
 	g := &judging{writing: w, out: o, j: j, status: response.Status, lost: lost}
+	written := int64(0)
 	for n, v := range verdicts {
-		g.row(j.rows[n], v)
+		if g.row(j.rows[n], v); v.Written != nil {
+			written++
+		}
 	}
+	t.count.written.Add(written)
 	if g.failed(t.bury(o)); g.failure == nil {
 		t.count.again.Add(int64(len(g.rows)))
 		g.failed(g.wait(transport.RetryAfter(response)))
@@ -57,7 +61,6 @@ func (g *judging) row(row uint32, v wit.Verdict) {
 	tried := &g.tries[row]
 	switch {
 	case v.Written != nil:
-		g.task.count.written.Add(1)
 		once := !g.j.Request.Repeatable || tried.doubt != nil
 		g.resolved(row)
 		g.settled(g.out, row, once)

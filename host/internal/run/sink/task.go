@@ -185,18 +185,22 @@ type Progress struct {
 	Uncertain int
 	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
 	Stages Stages
+	// Flow is where the time of the last minute went: consume, convert, transform, encode, send, settle.
+	Flow task.Flow
 	// Version of the plugin.
 	Version string
 }
 
 // Stages are times by the clock. Convert and Transform make rows of records, Encode requests of rows; Send is the wait
-// for answers, Settle what the plugin makes of them.
+// for answers, without that for limits of the service and between tries, Settle what the plugin makes of them.
 type Stages struct{ Convert, Transform, Encode, Send, Settle time.Duration }
 
 type counters struct {
-	read, written, ignored, batches, requests, again, warnings atomic.Int64
-	faults                                                     task.Faults
-	convert, transform, encode, send, settle                   task.Clock
+	read, ignored, batches, requests, again, warnings atomic.Int64
+	written, bytes                                    task.Meter
+	faults                                            task.Faults
+	consume, convert, transform, encode, send, settle task.Clock
+	began                                             time.Time
 }
 
 const recordSkipped = "record skipped"
@@ -228,7 +232,7 @@ func NewTask(o Options) *Task {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
-	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{},
+	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{began: time.Now()},
 		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
@@ -254,7 +258,10 @@ func (t *Task) Progress() Progress {
 		Open:  t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
 		Uncertain: t.o.Uncertain.count(),
 		Version:   t.plugin.Version(), Warnings: c.warnings.Load(),
-		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
+		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()},
+		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("consume", &c.consume),
+			task.StageOf("convert", &c.convert), task.StageOf("transform", &c.transform),
+			task.StageOf("encode", &c.encode), task.StageOf("send", &c.send), task.StageOf("settle", &c.settle))}
 }
 
 // Has tells whether a partition of the task's group is its own now. It is safe to call at any time.

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
@@ -13,12 +12,12 @@ import (
 func (f *feed) produce() {
 	for c := range f.pipe.shaped {
 		if c.err == nil && f.pipe.failed.Err() == nil {
-			start := time.Now()
+			f.task.count.produce.Begin()
 			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
 				func() error { return f.produceOne(c) }); err != nil {
 				f.pipe.fail(err)
 			}
-			f.task.count.produce.Since(start)
+			f.task.count.produce.End()
 		}
 		f.pipe.sent <- c
 	}

@@ -127,9 +127,10 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	f.asks(asked)
 	slot.giveBack()
 	fetching := p.of.span.Request("fetch", &fetch.Request)
-	sending, held := f.leased(ctx, fetch)
+	working, fetched := f.task.count.fetch.Work(ctx)
+	sending, held := f.leased(working, fetch)
 	answer, err := f.task.o.Client.Do(sending, &fetch.Request)
-	f.task.count.fetch.Since(start)
+	fetched()
 	if err == nil {
 		asked.Status, asked.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
 		f.asks(asked)
@@ -262,9 +263,9 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 	p.bodies.depth++
 	defer func() { p.bodies.depth-- }()
 	for {
-		start := time.Now()
+		p.feed.task.count.fetch.Begin()
 		n, err := io.ReadFull(body, piece)
-		p.feed.task.count.fetch.Since(start)
+		p.feed.task.count.fetch.End()
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
@@ -320,10 +321,12 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *early) ([]
 			return nil, err
 		}
 	}
-	answer, err := early.await(ctx)
+	working, fetched := p.feed.task.count.fetch.Work(ctx)
+	answer, err := early.await(working)
 	if answer == nil && err == nil {
-		answer, err = p.feed.task.o.Client.Do(ctx, r)
+		answer, err = p.feed.task.o.Client.Do(working, r)
 	}
+	fetched()
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &finalError{err})
 	}
@@ -353,8 +356,9 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	b := &p.chunk.batch
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
+	p.feed.task.count.decode.Begin()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
-	p.feed.task.count.decode.Since(start)
+	p.feed.task.count.decode.End()
 	if p.of.span != nil {
 		p.decoded(start)
 	}

@@ -99,14 +99,14 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
 	}
 	if s.chain != nil && len(c.batch.Rows) > 0 {
-		start := time.Now()
+		working, transformed := s.feed.task.count.transform.Work(ctx)
 		span := c.of.span.Child("transform", tracing.Internal)
-		faults, err := s.feed.task.o.Retry.Transform(ctx, s.chain.Apply, &c.batch, func(failure error) {
+		faults, err := s.feed.task.o.Retry.Transform(working, s.chain.Apply, &c.batch, func(failure error) {
 			s.feed.task.count.faults.Count()
 			s.feed.task.o.Tally.Retries.Add(1)
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.of.what, "error", failure)
 		})
-		s.feed.task.count.transform.Since(start)
+		transformed()
 		span.Number("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {
@@ -126,8 +126,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			c.batch.Rows = c.batch.Rows[:0]
 		}
 	}
-	start := time.Now()
-	defer s.feed.task.count.convert.Since(start)
+	s.feed.task.count.convert.Begin()
+	defer s.feed.task.count.convert.End()
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}

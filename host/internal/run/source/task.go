@@ -135,6 +135,8 @@ type Progress struct {
 	Notified, Duplicates int64
 	// Stages is how long each stage was at work, all feeds together; what a stage waits for others is not in it.
 	Stages Stages
+	// Flow is where the time of the last minute went: fetch, decode, transform with the converters, produce.
+	Flow task.Flow
 	// CaughtUp: no feed has anything left to read at the moment.
 	CaughtUp bool
 	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
@@ -196,15 +198,17 @@ type FeedError struct {
 	Message string    `json:"message"`
 }
 
-// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
+// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages, without
+// that for limits of the service and between tries,
 // Produce the hand-over to the Kafka client with the wait for room in its buffer.
 type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
 
 type counters struct {
-	read, written, bytes, pages, repeated, resumed atomic.Int64
-	notified, duplicates                           atomic.Int64
-	faults                                         task.Faults
-	fetch, decode, transform, convert, produce     task.Clock
+	read, pages, repeated, resumed, notified, duplicates atomic.Int64
+	written, bytes                                       task.Meter
+	faults                                               task.Faults
+	fetch, decode, transform, convert, produce           task.Clock
+	began                                                time.Time
 }
 
 // NewTask makes a task; nothing runs before [Task.Run].
@@ -234,7 +238,7 @@ func NewTask(o Options) *Task {
 		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
-	t.skips.Tolerance, t.skips.Message = o.Tolerance, rowSkipped
+	t.skips.Tolerance, t.skips.Message, t.count.began = o.Tolerance, rowSkipped, time.Now()
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
 		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
 		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
@@ -251,7 +255,10 @@ func (t *Task) Progress() Progress {
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
 		Version: t.plugin.Version(),
-		Stages:  Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()}}
+		Stages:  Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()},
+		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("fetch", &c.fetch),
+			task.StageOf("decode", &c.decode), task.StageOf("transform", &c.transform, &c.convert),
+			task.StageOf("produce", &c.produce))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil

@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// Clock is how long a stage of a task was at work.
-type Clock struct{ nanoseconds atomic.Int64 }
-
-// Since adds the time since a moment.
-func (c *Clock) Since(start time.Time) { c.nanoseconds.Add(int64(time.Since(start))) }
-
-// Took is the time by the clock.
-func (c *Clock) Took() time.Duration { return time.Duration(c.nanoseconds.Load()) }
-
 // Tolerance is what a task does about records that it cannot handle.
 type Tolerance struct {
 	// TolerateAll skips records that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task

@@ -1,0 +1,110 @@
+package task
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+)
+
+// worked is what a clock says of the last minute, in seconds.
+func worked(c *Clock) (seconds float64, calls int64) {
+	s := StageOf("", c)
+	return s.Work.Round(time.Millisecond).Seconds(), s.Calls
+}
+
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Clock
+		says := func(want float64, calls int64, took time.Duration, when string) {
+			t.Helper()
+			seconds, n := worked(&c)
+			assert.Equal(t, want, seconds, when)
+			assert.Equal(t, calls, n, when)
+			assert.Equal(t, took, c.Took(), when)
+		}
+		says(0, 0, 0, "before it began")
+		c.Begin()
+		time.Sleep(12 * time.Second)
+		says(12, 1, 12*time.Second, "what lasts counts, too")
+		c.Begin()
+		time.Sleep(3 * time.Second)
+		c.End()
+		says(15, 2, 18*time.Second, "two side by side are one stage at work")
+		c.End()
+		time.Sleep(time.Minute - 10*time.Second)
+		says(10, 1, 18*time.Second, "the first seconds are too old")
+		time.Sleep(time.Hour)
+		says(0, 0, 18*time.Second, "all of it is")
+		c.Begin()
+		time.Sleep(time.Hour)
+		says(60, 0, time.Hour+18*time.Second, "a minute has no more than a minute")
+	})
+}
+
+// What waits is not at work: for a pause, or for several at a time, also where one lasts longer than the work.
+func TestClockOfWorkThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Clock
+		ctx, end := c.Work(context.Background())
+		time.Sleep(time.Second)
+		if err := pause.For(ctx, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		first, second := pause.Begin(ctx), pause.Begin(ctx)
+		time.Sleep(5 * time.Second)
+		first()
+		time.Sleep(5 * time.Second)
+		second()
+		time.Sleep(2 * time.Second)
+		late := pause.Begin(ctx)
+		end()
+		time.Sleep(4 * time.Second)
+		late()
+		time.Sleep(4 * time.Second)
+		seconds, calls := worked(&c)
+		assert.Equal(t, 3.0, seconds)
+		assert.Equal(t, int64(1), calls)
+		assert.Equal(t, 3*time.Second, c.Took())
+	})
+}
+
+func TestFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rows, bytes Meter
+		var one, other Clock
+		began := time.Now()
+		flow := func() Flow {
+			return FlowOf(began, &rows, &bytes, StageOf("fetch", &one, &other))
+		}
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, Flow{Over: 10 * time.Second, Stages: []Stage{{Name: "fetch"}}}, flow(), "nothing has come")
+		first := time.Now()
+		rows.Add(30)
+		bytes.Add(600)
+		one.Begin()
+		other.Begin()
+		time.Sleep(20 * time.Second)
+		rows.Add(30)
+		rows.Add(0)
+		assert.Equal(t, Flow{Over: 30 * time.Second, Stages: []Stage{{"fetch", 30 * time.Second, 2}}, Rows: 2,
+			Bytes: 20, Since: first, Latest: time.Now()}, flow(), "no stage is at work for longer than the time")
+		one.End()
+		other.End()
+		time.Sleep(2 * time.Minute)
+		rows.Add(120)
+		assert.Equal(t, Flow{Over: time.Minute, Stages: []Stage{{Name: "fetch"}}, Rows: 2, Since: time.Now(),
+			Latest: time.Now()}, flow(), "after a break")
+		assert.Equal(t, int64(180), rows.Load())
+	})
+}
+
+// A clock is used for each piece of a page: it takes no memory.
+func TestClockAllocatesNothing(t *testing.T) {
+	var c Clock
+	var m Meter
+	assert.Equal(t, 0.0, testing.AllocsPerRun(100, func() { c.Begin(); c.End(); m.Add(1) }))
+}
