@@ -133,7 +133,7 @@ func (v *visit) edited(text, base string) (edited string, typed map[string]strin
 		value, secret := values[0], v.sent.Get("s."+key) != ""
 		switch was := before[key]; {
 		case secret && value == "" && !reference(was): // it is as it was
-		case secret && !reference(value):
+		case secret && value != "" && !reference(value):
 			typed[key], now[key] = value, config.Mask
 		case oneLine(value) == oneLine(was): // a field of a browser has no ends of lines
 		case value == "":

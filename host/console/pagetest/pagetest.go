@@ -41,7 +41,9 @@ type examination struct {
 	wrong  []string
 }
 
-func (e *examination) say(format string, args ...any) { e.wrong = append(e.wrong, fmt.Sprintf(format, args...)) }
+func (e *examination) say(format string, args ...any) {
+	e.wrong = append(e.wrong, fmt.Sprintf(format, args...))
+}
 
 // Attribute is an attribute of an element, "" where it has none.
 func Attribute(n *html.Node, name string) string {
@@ -57,15 +59,30 @@ func has(n *html.Node, name string) bool {
 	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
-// Text is all text below an element, in one line.
+// Text is all text below an element, in one line, but for what can be edited.
 func Text(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {
-		if d.Type == html.TextNode && (d.Parent == nil || d.Parent.Data != "script" && d.Parent.Data != "style") {
+		if d.Type == html.TextNode && (d.Parent == nil || d.Parent.Data != "textarea") {
 			b.WriteString(d.Data + " ")
 		}
 	}
 	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// Read is all text of a page that somebody reads or hears.
+func Read(text string) string {
+	doc, err := html.Parse(strings.NewReader(text))
+	if err != nil {
+		return err.Error()
+	}
+	all := []string{Text(doc)}
+	for n := range doc.Descendants() {
+		for _, name := range []string{"aria-label", "placeholder", "title", "alt", "data-say"} {
+			all = append(all, Attribute(n, name))
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 func (e *examination) collect(doc *html.Node) {
