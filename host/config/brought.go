@@ -117,7 +117,7 @@ func inFormOfREST(path string) bool {
 	for _, e := range entries {
 		settings[e.Key] = e.Raw
 	}
-	written, err := connectorFile(path, settings)
+	written, err := connectorFile(path, nil, settings, nil)
 	return err == nil && string(written) == string(data)
 }
 

@@ -24,6 +24,9 @@ type Connector struct {
 	Initial *Entry
 	// Problems are what was found about it so far. With errors among them it must not run.
 	Problems Problems
+	// Version tells what is stored from what was stored before: of a file its bytes, see [ReadText], of a topic the
+	// offset of the record, which all workers of a group know. "": it was read from neither.
+	Version string
 }
 
 // LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
@@ -33,17 +36,18 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 }
 
 func loadConnector(file string, providers *Providers, brought *Brought) (*Connector, Problems, error) {
-	entries, problems, err := ReadFile(file)
+	data, err := ReadRegular(file)
 	if err != nil {
 		return nil, nil, err
 	}
+	entries, problems := Read(file, data)
 	if len(entries) == 0 && problems.Err() == nil {
 		problems = append(problems, Problem{File: file,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
 	brought.mark(entries)
 	c, more := NewConnector(file, entries, providers)
-	c.Problems = append(problems, more...)
+	c.Problems, c.Version = append(problems, more...), versionOf(data)
 	return c, c.Problems, nil
 }
 

@@ -183,6 +183,12 @@ type Stored struct {
 	// Target is the state that its user wants, by Kafka Connect's names in the config topic: STARTED, PAUSED or
 	// STOPPED.
 	Target string
+	// Text is the connector's text of properties, where its user wrote one. It is kept where files of properties are:
+	// the connector's own, or one that it gets.
+	Text []byte
+	// Over tells whether the version that is stored ([Connector.Version], "" for none) may be written over; else Put
+	// is an [ErrChanged]. nil: any.
+	Over func(version string) bool
 }
 
 // Snapshot is everything that a store holds at one time.

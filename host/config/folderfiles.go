@@ -1,8 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,15 +18,18 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// Put writes a connector's file: the one that it has, in JSON where its ending is .json, else in properties;
-// without one NAME.json, in the folder, or in the worker's own where there is none or it cannot be written. Comments of
-// a file that is written again are lost. It is replaced at once, never half, and holds as it was written when Put
-// returns. A file that cannot be changed is an [ErrKept].
+// Put writes a connector's file: the one that it has, in JSON where its ending is .json or that of YAML, else in
+// properties; without one NAME.json, or NAME.properties of a text of properties, in the folder, or in the worker's own
+// where there is none or it cannot be written. A file of properties keeps all that it is not asked to change, see
+// [Edit], or holds the text that is given, with the connector's name in it. JSON keeps the order of its settings, and
+// comments of YAML are lost. A file is replaced at once, never half, and holds as it was written when Put returns. One
+// that cannot be changed is an [ErrKept].
 //
 // A target state is kept before the file is written, so that what is to be stopped never runs; where the file cannot be
 // written it is again what it was: a connector of that name that comes later has its own.
@@ -38,52 +45,90 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 		s.kicks.Ring()
 		return nil
 	}
-	if err := s.putFile(name, stored.Connector); err != nil {
+	if err := s.putFile(name, stored); err != nil {
 		return errors.Join(err, undo())
 	}
 	return nil
 }
 
-func (s *FolderStore) putFile(name string, c *Connector) error {
+func (s *FolderStore) putFile(name string, stored Stored) error {
 	s.seen.mu.Lock()
 	defer s.seen.mu.Unlock()
-	settings := c.Raw()
-	settings["name"] = name
-	var path string
-	if err := s.places.Brought.while(c, func() (err error) {
-		path, err = s.writeFile(name, settings)
+	path, err := s.file(name)
+	if err != nil {
+		return fmt.Errorf("connector %s: %w", name, err)
+	}
+	var before []byte
+	version, by := "", ""
+	if path != "" {
+		if before, err = ReadRegular(path); err == nil {
+			version = versionOf(before)
+		} else if !errors.Is(err, fs.ErrNotExist) && stored.Over != nil {
+			return err
+		}
+		if by = "in its file " + path; s.seen.files[path].rest == version {
+			by = "by REST"
+		}
+	}
+	if err := stored.over(name, version, by); err != nil {
+		return err
+	}
+	if err := s.places.Brought.while(stored.Connector, func() (err error) {
+		path, err = s.writeFile(name, path, before, stored)
 		return err
 	}); err != nil {
 		return err
 	}
-	stamp := watch.Stamp(path)
-	s.seen.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: s.load(path), of: stamp}
+	stamp, loaded := watch.Stamp(path), s.load(path)
+	s.seen.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: loaded, of: stamp, rest: loaded.Version}
 	s.wrote()
 	return nil
 }
 
-// writeFile writes the file of a connector, and returns its path.
-func (s *FolderStore) writeFile(name string, settings map[string]string) (path string, err error) {
-	path, err = s.file(name)
-	switch {
-	case err != nil:
-	case path != "":
+// writeFile writes the file of a connector, which is at a path and held something before, or is a new one, and returns
+// its path.
+func (s *FolderStore) writeFile(name, path string, before []byte, stored Stored) (string, error) {
+	settings := stored.Connector.Raw()
+	settings["name"] = name
+	var err error
+	if path == "" {
+		path, err = s.writeNew(name, settings, stored.Text)
+	} else {
 		// What stands next to the settings is not written again: it goes on to hold.
 		if c := s.seen.files[path].loaded; c.Initial != nil {
-			if err = s.places.Targets.Set(name, s.places.Targets.Get(c)); err != nil {
-				break
-			}
+			err = s.places.Targets.Set(name, s.places.Targets.Get(c))
 		}
-		if err = writeConnector(path, settings); unwritable(err) {
+		if err == nil {
+			err = writeConnector(path, before, settings, stored.Text)
+		}
+		if unwritable(err) {
 			return "", &ErrKept{name, path, "which cannot be written"}
 		}
-	default:
-		path, err = s.writeNew(name, settings)
 	}
 	if err != nil {
 		return "", fmt.Errorf("connector %s: %w", name, err)
 	}
 	return path, nil
+}
+
+// Takes implements [Store]. Whether a folder takes files is tried with an empty one, which is none of a connector.
+func (s *FolderStore) Takes(name string) error {
+	s.seen.mu.Lock()
+	defer s.seen.mu.Unlock()
+	path, err := s.file(name)
+	switch {
+	case err != nil:
+		return err
+	case path != "":
+		if unwritable(wholefile.Try(path)) {
+			return &ErrKept{name, path, "which cannot be written"}
+		}
+	case s.places.Own == "" && s.places.Folder == "":
+		return errNoFolder
+	case s.places.Own == "" && unwritable(wholefile.Try(filepath.Join(s.places.Folder, "x"))):
+		return fmt.Errorf("Connectors are kept in %s, which cannot be written", s.places.Folder)
+	}
+	return nil
 }
 
 // file is the file of a connector, "" where it has none; s.seen is locked.
@@ -115,24 +160,30 @@ func (s *FolderStore) file(name string) (string, error) {
 	return "", fmt.Errorf("expected it in one file, found it in %s", strings.Join(files, " and "))
 }
 
+var errNoFolder = errors.New("there is no folder to keep it in")
+
 // writeNew writes a connector that has no file yet.
-func (s *FolderStore) writeNew(name string, settings map[string]string) (path string, err error) {
+func (s *FolderStore) writeNew(name string, settings map[string]string, text []byte) (path string, err error) {
+	ending := ".json"
+	if text != nil {
+		ending = ".properties"
+	}
 	if s.places.Folder != "" {
-		if path, err = newFile(s.places.Folder, name); err == nil {
-			err = writeConnector(path, settings)
+		if path, err = newFile(s.places.Folder, name, ending); err == nil {
+			err = writeConnector(path, nil, settings, text)
 		}
 		if s.places.Own == "" || !unwritable(err) {
 			return path, err
 		}
 	}
 	if s.places.Own == "" {
-		return "", errors.New("there is no folder to keep it in")
+		return "", errNoFolder
 	}
 	if err := os.MkdirAll(s.places.Own, 0o700); err != nil {
 		return "", err
 	}
-	if path, err = newFile(s.places.Own, name); err == nil {
-		err = writeConnector(path, settings)
+	if path, err = newFile(s.places.Own, name, ending); err == nil {
+		err = writeConnector(path, nil, settings, text)
 	}
 	return path, err
 }
@@ -186,6 +237,56 @@ func (e *ErrKept) Error() string {
 	return fmt.Sprintf("Connector %s is kept in %s, %s: change it there", e.Connector, e.File, e.Why)
 }
 
+// ErrChanged is the error of a change that is to be made of another version than the one that is stored. By says how
+// that one came, There that there is one.
+type ErrChanged struct {
+	Connector, By string
+	There         bool
+}
+
+func (e *ErrChanged) Error() string {
+	if !e.There {
+		return fmt.Sprintf("Connector %s is not there any more, and nothing was written: expected the version of it that "+
+			"the request names (If-Match)", e.Connector)
+	}
+	return fmt.Sprintf("Connector %s was changed meanwhile, %s, and nothing was written: expected the version that the "+
+		"request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector, e.By)
+}
+
+// over is the error where a version must not be written over.
+func (s *Stored) over(name, version, by string) error {
+	if s.Over == nil || s.Over(version) {
+		return nil
+	}
+	return &ErrChanged{name, by, version != ""}
+}
+
+// versionKey makes versions say nothing about passwords to those who see them. It is another one in each process, so
+// that after a restart of the worker a version that was read before counts as changed.
+var versionKey = []byte(rand.Text())
+
+// versionOf is the version of what a file holds.
+func versionOf(data []byte) string {
+	sum := hmac.New(sha256.New, versionKey)
+	sum.Write(data)
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// ReadText is the text of a connector's file of properties as it is at the moment, with its version; nil where the file
+// has another form.
+func ReadText(path string) (text []byte, version string, err error) {
+	data, err := ReadRegular(path)
+	if err != nil || !isProperties(path, data) {
+		return nil, "", err
+	}
+	return data, versionOf(data), nil
+}
+
+// isProperties tells whether a file is read as properties.
+func isProperties(path string, data []byte) bool {
+	return strings.ToLower(filepath.Ext(path)) == ".properties" && !isJSON(bytes.TrimPrefix(data, []byte(byteOrderMark)))
+}
+
 // unwritable tells whether a place takes no files, whatever they hold.
 func unwritable(err error) bool {
 	// A file that is mounted by itself, into a container for example, can be neither replaced nor removed.
@@ -197,13 +298,13 @@ func unwritable(err error) bool {
 // connector in it.
 const newFiles = 100
 
-func newFile(dir, name string) (string, error) {
+func newFile(dir, name, ending string) (string, error) {
 	for n := range newFiles {
 		path := filepath.Join(dir, fileName(name))
 		if n > 0 {
 			path += fmt.Sprintf("-%d", n+1)
 		}
-		path += ".json"
+		path += ending
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return path, nil
 		} else if err != nil {
@@ -228,27 +329,60 @@ func fileName(connector string) string {
 	return name
 }
 
-// writeConnector replaces a file. The name of what is written first begins with a dot, which the folder passes over.
-func writeConnector(path string, settings map[string]string) error {
-	data, err := connectorFile(path, settings)
+// writeConnector replaces a file, which held something before. The name of what is written first begins with a dot,
+// which the folder passes over.
+func writeConnector(path string, before []byte, settings map[string]string, text []byte) error {
+	data, err := connectorFile(path, before, settings, text)
 	if err != nil {
 		return err
 	}
 	if err := readsAs(path, data, settings); err != nil {
 		return err
 	}
-	return wholefile.Rewrite(path, data)
+	return rewrite(path, data)
 }
 
+var rewrite = wholefile.Rewrite // which tests make fail
+
 // connectorFile is what a file holds that is written.
-func connectorFile(path string, settings map[string]string) (data []byte, err error) {
-	if filepath.Ext(path) != ".properties" { // JSON is YAML, too
-		return json.MarshalIndent(settings, "", "  ")
+func connectorFile(path string, before []byte, settings map[string]string, text []byte) (data []byte, err error) {
+	if strings.ToLower(filepath.Ext(path)) != ".properties" {
+		return jsonFile(path, before, settings), nil // JSON is YAML, too
 	}
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		data = append(data, PropertiesLine(key, settings[key])+"\n"...)
+	if text != nil {
+		latin := toLatin(string(text))
+		if back, err := decoded(latin); err == nil && !utf8.Valid(before) && bytes.Equal(back, text) {
+			text = latin // other programs read the file in the encoding that it had
+		}
+		before = text
 	}
-	return data, nil
+	if data, err = Edit(before, settings); err != nil && text == nil { // what is there is no text that can be kept
+		return PropertiesText(settings), nil
+	}
+	return data, err
+}
+
+// jsonFile are settings in JSON, in the order that they had before, new ones behind them in that of their names.
+func jsonFile(path string, before []byte, settings map[string]string) []byte {
+	entries, _ := Read(path, before)
+	added := maps.Clone(settings)
+	var order []string
+	for _, e := range entries {
+		if _, there := added[e.Key]; there && !e.Beside {
+			order = append(order, e.Key)
+			delete(added, e.Key)
+		}
+	}
+	data := []byte("{")
+	for i, key := range append(order, slices.Sorted(maps.Keys(added))...) {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		name, _ := json.Marshal(key) // which text cannot fail
+		value, _ := json.Marshal(settings[key])
+		data = fmt.Appendf(data, "\n  %s: %s", name, value)
+	}
+	return append(data, "\n}"...)
 }
 
 // ErrUnfit is the error of a configuration that a connector's file cannot hold: it has too many settings or bytes, or

@@ -19,6 +19,8 @@ type Store interface {
 	Holds(place string) string
 	// Put keeps what is given of a connector. It holds as it was written when Put returns.
 	Put(ctx context.Context, name string, stored Stored) error
+	// Takes returns nil where Put may write a connector, as far as that can be told before: the error is that of Put.
+	Takes(name string) error
 	// Delete forgets a connector with its target state.
 	Delete(ctx context.Context, name string) error
 }

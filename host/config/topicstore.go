@@ -184,6 +184,7 @@ func (s *TopicStore) snapshot(handedOn bool) (now Snapshot, ok bool) {
 		m, stored := known[name], now.stored[name]
 		if m.Connector == nil || m.offset != stored.offset {
 			m = made{s.connector(name, stored.settings), stored.offset}
+			m.Version = fmt.Sprint(stored.offset)
 			fresh[name] = m
 		}
 		now.Connectors = append(now.Connectors, m.copied())
@@ -203,6 +204,9 @@ func (s *TopicStore) connector(name string, stored map[string]string) *Connector
 	c.Name = name
 	return c
 }
+
+// Takes implements [Store].
+func (s *TopicStore) Takes(string) error { return s.Mine() }
 
 // Stale implements [Store].
 func (s *TopicStore) Stale(of Snapshot) bool {
@@ -224,7 +228,17 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		if !maps.Equal(settings, s.stored(name).settings) { // else its tasks would be planned and made again
+		before, version, by := s.stored(name), "", "by REST"
+		if before.settings != nil {
+			version = fmt.Sprint(before.offset)
+		}
+		if note := s.Notes(FolderNote)[name]; note != nil {
+			by = "in its file " + FileOf(note)
+		}
+		if err := stored.over(name, version, by); err != nil {
+			return err
+		}
+		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
 			records = append(records, ConnectorRecord(name, settings))
 		}
 		records = append(records, s.disowned(name)...)

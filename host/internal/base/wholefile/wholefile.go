@@ -20,14 +20,29 @@ func ReplaceSynced(path string, content []byte) error { return replace(path, con
 // Rewrite is ReplaceSynced for a file of a user, which keeps the rights that it had. Where the path is a link, what it
 // leads to is written.
 func Rewrite(path string, content []byte) error {
-	if to, err := filepath.EvalSymlinks(path); err == nil {
-		path = to
-	}
+	path = target(path)
 	var mode os.FileMode
 	if before, err := os.Stat(path); err == nil {
 		mode = before.Mode().Perm()
 	}
 	return replace(path, content, mode, true)
+}
+
+// Try tries whether Rewrite may write a file of a path, without doing so.
+func Try(path string) error {
+	name, err := sibling(target(path), nil, false)
+	if err != nil {
+		return err
+	}
+	return os.Remove(name)
+}
+
+// target is what a path leads to that is a link, else the path.
+func target(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	return path
 }
 
 // replace has mode 0 for the usual one.
