@@ -61,7 +61,10 @@ func (r *reloader) settle(ctx context.Context, name string) {
 func kept(err error) error {
 	var k *config.ErrKept
 	var u *config.ErrUnfit
+	var changed *config.ErrChanged
 	switch {
+	case errors.As(err, &changed):
+		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: changed.Error()}
 	case errors.As(err, &k):
 		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
 	case errors.As(err, &u):
@@ -94,29 +97,57 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 		return connect.Info{}, err
 	}
 	defer r.applying.Unlock()
-	if err := w.write(ctx, r, name, settings, settings, null, &target); err != nil {
+	if err := w.write(ctx, r, name, settings, rest.Given{Settings: settings, Null: null}, &target); err != nil {
 		return connect.Info{}, err
 	}
 	return w.written(name, true), nil
 }
 
-// Put gives a connector a configuration; created: it was not there.
-func (w worker) Put(ctx context.Context, name string, settings map[string]string,
-	null []string) (info connect.Info, created bool, err error) {
+// Put gives a connector a configuration; created: it was not there. version is what is stored then.
+func (w worker) Put(ctx context.Context, name string, given rest.Given) (info connect.Info, created bool,
+	version string, err error) {
 	r, err := w.changing(ctx)
 	if err != nil {
-		return info, false, err
+		return info, false, "", err
 	}
 	defer r.applying.Unlock()
 	before, unknown := w.herder().NowOf(name)
-	if err := w.write(ctx, r, name, settings, settings, null, nil); err != nil {
-		return info, false, err
+	if err := w.write(ctx, r, name, given.Settings, given, nil); err != nil {
+		return info, false, "", err
 	}
 	created = unknown != nil
 	if err := w.startedAgain(name, before, created); err != nil {
-		return info, false, err
+		return info, false, "", err
 	}
-	return w.written(name, created), created, nil
+	return w.written(name, created), created, r.stored(name).Version, nil
+}
+
+// stored is a connector as the store has it, an empty one where it has none.
+func (r *reloader) stored(name string) *config.Connector {
+	s, _ := r.store.Snapshot()
+	if i := slices.IndexFunc(s.Connectors, func(c *config.Connector) bool { return c.Name == name }); i >= 0 {
+		return s.Connectors[i]
+	}
+	return &config.Connector{}
+}
+
+// Version is that of the configuration that a connector has, which is shown of it: where another one is stored already,
+// that one has another version.
+func (w worker) Version(name string) string {
+	now, err := w.herder().NowOf(name)
+	if err != nil {
+		return ""
+	}
+	return now.Given.Version
+}
+
+// Text is what a connector's file of properties holds at the moment.
+func (w worker) Text(name string) (text []byte, version string, err error) {
+	now, err := w.herder().NowOf(name)
+	if err != nil || w.host.clustered != nil {
+		return nil, "", err
+	}
+	return config.ReadText(now.File)
 }
 
 // Patch changes some settings of a connector, and takes some out.
@@ -139,7 +170,7 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := w.write(ctx, r, name, settings, set, nil, nil); err != nil {
+	if err := w.write(ctx, r, name, settings, rest.Given{Settings: set}, nil); err != nil {
 		return connect.Info{}, err
 	}
 	if err := w.startedAgain(name, now, false); err != nil {
@@ -182,74 +213,110 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
+// examined is a configuration that was checked, to be stored or not.
+type examined struct {
+	connector *config.Connector
+	sent      config.Sent
+	// now is the connector of its name that is there, unknown says that there is none.
+	now     config.Now
+	unknown error
+	// kept says why the one that is there cannot be changed.
+	kept error
+	// wrong are the problems, in Kafka Connect's words; warnings are those that are no errors.
+	wrong, warnings []string
+}
+
 // write checks a configuration and, where it is good, stores it and has it run. given are those of its settings that
-// the request brings. What is checked is what is stored. null are settings without a value. target is the state of a
-// connector that must be a new one, nil where it may be there and keeps its own: that it is there is said, as by Kafka
-// Connect, when the configuration is known to be a good one.
-func (w worker) write(ctx context.Context, r *reloader, name string, settings, given map[string]string, null []string,
+// the request brings. What is checked is what is stored. target is the state of a connector that must be a new one, nil
+// where it may be there and keeps its own: that it is there is said, as by Kafka Connect, when the configuration is
+// known to be a good one.
+func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, given rest.Given,
 	target *connect.TargetState) error {
-	if other, ok := settings["name"]; ok && other != name {
-		return &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
-				")"}
-	}
-	settings["name"] = name
-	full, err := w.unmasked(name, settings)
-	if err != nil {
-		return err
-	}
-	checker := w.host.checking()
-	c := w.connector("the request", full)
-	if err := classGiven(c); err != nil {
-		return err
-	}
-	if _, err := classOf(checker, c); err != nil {
-		return err
-	}
-	wrongName := rest.CheckName(name)
-	if wrongName == "" && c.Name != name { // it would be stored under the name that it is read with
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
-			"expected a name, found a reference to a config provider"))}
-	}
-	now, unknown := w.herder().NowOf(name)
-	if unknown == nil {
-		if err := r.own(now); err != nil {
-			return err
-		}
-	}
-	var wrong []string
-	if wrongName != "" {
-		wrong = append(wrong, wrongName)
-	}
-	said := func(key string) bool { return key == "name" && len(wrong) > 0 || slices.Contains(null, key) }
-	var more []string
-	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
-		w.sent(checker, c, given).Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
-		if !p.Warning && !said(p.Setting) {
-			more = append(more, check.Told(p))
-		}
-	}
-	wrong = slices.Concat(wrong, slices.Repeat([]string{rest.NullValue}, len(null)), more)
+	e, err := w.examine(ctx, r, name, settings, given)
 	switch {
-	case ctx.Err() != nil:
-		return cutOff(ctx)
-	case len(wrong) > 0:
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	case err != nil:
+		return err
+	case e.kept != nil:
+		return e.kept
+	case len(e.wrong) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.wrong...)}
 	}
-	stored := config.Stored{Connector: c}
+	stored := config.Stored{Connector: e.connector, Text: given.Text, Over: given.Over}
 	switch {
-	case target != nil && unknown == nil:
+	case target != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 	case target != nil:
 		stored.Target = targetName(*target)
-	case unknown != nil: // whatever was asked of an earlier one of its name
+	case e.unknown != nil: // whatever was asked of an earlier one of its name
 		stored.Target = config.TargetStarted
+	}
+	if given.Text != nil {
+		if before, _, err := w.Text(name); err == nil {
+			stored.Text = config.UnmaskedComments(given.Text, before, w.Passwords())
+		}
+	}
+	if c := w.host.clustered; c != nil && given.Over != nil { // what others have written counts
+		if err := c.log.Refresh(ctx); err != nil {
+			return conflict(err)
+		}
 	}
 	if err := r.store.Put(ctx, name, stored); err != nil {
 		return kept(err)
 	}
 	r.settle(ctx, name)
 	return nil
+}
+
+// examine checks a configuration, and changes nothing. The error is for one of which nothing can be said.
+func (w worker) examine(ctx context.Context, r *reloader, name string, settings map[string]string,
+	given rest.Given) (e examined, err error) {
+	if other, ok := settings["name"]; ok && other != name {
+		return e, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
+				")"}
+	}
+	settings["name"] = name
+	full, err := w.unmasked(name, settings)
+	if err != nil {
+		return e, err
+	}
+	checker := w.host.checking()
+	c := w.connector("the request", full)
+	e.connector = c
+	if err := classGiven(c); err != nil {
+		return e, err
+	}
+	if _, err := classOf(checker, c); err != nil {
+		return e, err
+	}
+	wrongName := rest.CheckName(name)
+	if wrongName == "" && c.Name != name { // it would be stored under the name that it is read with
+		return e, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
+			"expected a name, found a reference to a config provider"))}
+	}
+	if e.now, e.unknown = w.herder().NowOf(name); e.unknown == nil {
+		e.kept = r.own(e.now)
+	}
+	if wrongName != "" {
+		e.wrong = append(e.wrong, wrongName)
+	}
+	said := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
+	e.sent = w.sent(checker, c, given.Settings)
+	var more []string
+	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
+		e.sent.Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
+		switch {
+		case p.Warning:
+			e.warnings = append(e.warnings, check.Told(p))
+		case !said(p.Setting):
+			more = append(more, check.Told(p))
+		}
+	}
+	e.wrong = slices.Concat(e.wrong, slices.Repeat([]string{rest.NullValue}, len(given.Null)), more)
+	if ctx.Err() != nil {
+		return e, cutOff(ctx)
+	}
+	return e, nil
 }
 
 // written is what is answered of a connector that was written: with its tasks, which a new one does not have yet.

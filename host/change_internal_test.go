@@ -21,9 +21,10 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	over()
 	w := worker{&Host{running: &running{reloads: r, herder: new(connect.Herder)}}}
 	_, created := w.Create(ctx, "a", map[string]string{}, nil, connect.Running)
-	_, _, put := w.Put(ctx, "a", map[string]string{}, nil)
+	_, _, _, put := w.Put(ctx, "a", rest.Given{Settings: map[string]string{}})
+	_, compared := w.Compare(ctx, "a", rest.Given{Settings: map[string]string{}}, false)
 	_, patched := w.Patch(ctx, "a", map[string]string{}, nil)
-	for _, err := range []error{created, put, patched, w.Delete(ctx, "a")} {
+	for _, err := range []error{created, put, compared, patched, w.Delete(ctx, "a")} {
 		var refusal *rest.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != 500 {
 			t.Errorf("expected a refusal, found %v", err)

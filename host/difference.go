@@ -2,11 +2,17 @@ package host
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of
@@ -104,6 +110,161 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return nil, ctx.Err() // what a check has found was cut off
 	}
 	return changesOf(plan), nil
+}
+
+// Compare is what it would mean to store a configuration; nothing is changed. masked: who asks sees no passwords, and
+// finds none by trying, since one that is sent in clear counts as another one.
+func (w worker) Compare(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
+	err error) {
+	r, err := w.changing(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer r.applying.Unlock()
+	e, err := w.examine(ctx, r, name, maps.Clone(given.Settings), given)
+	var refusal *rest.Refusal
+	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
+		e.wrong, err = []string{refusal.Message}, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	password := w.Passwords()
+	now, unknown := w.herder().NowOf(name)
+	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
+	out.Problems, out.Warnings = e.wrong, e.warnings
+	if unknown == nil {
+		out.File, out.GoesOn = now.File, len(e.wrong) > 0 && !now.Refused
+		w.compareStored(r, now, &out, password)
+	}
+	if e.kept == nil {
+		e.kept = r.store.Takes(name)
+	}
+	if e.kept != nil {
+		out.Kept = e.kept.Error()
+	}
+	if e.connector == nil {
+		return out, nil
+	}
+	for key, value := range given.Settings {
+		if masked && value != "" && now.Written[key] == value && password(key) && !config.IsReference(value) {
+			now.Written[key] = config.Mask
+		}
+	}
+	out.Differences = differences(now.Written, e.connector.Raw(), password)
+	if unknown == nil {
+		for _, d := range out.Differences {
+			out.Settings = append(out.Settings, d.Setting)
+		}
+	}
+	if len(e.wrong) == 0 {
+		none := func(*config.Connector) config.Problems { return nil }
+		var have []config.Now
+		if unknown == nil {
+			have = append(have, now)
+		}
+		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Effect
+	}
+	if given.Text != nil && config.Commented(given.Text) && !w.keepsText(now.File, unknown == nil) {
+		out.Warnings = append(out.Warnings, "comments and the order of lines are lost: where the connector is kept there "+
+			"are settings alone")
+	}
+	if unknown == nil && out.Effect != config.Nothing {
+		w.compareFeeds(ctx, e, &out)
+	}
+	return out, ctx.Err()
+}
+
+// keepsText tells whether a text of properties stays one where a connector is kept, which is there in a file or new.
+func (w worker) keepsText(file string, there bool) bool {
+	if w.host.clustered != nil || !there {
+		return w.host.clustered == nil
+	}
+	text, _, err := config.ReadText(file)
+	return err == nil && text != nil
+}
+
+// compareStored compares what runs with what is stored, of a file as it is at the moment.
+func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
+	stored := r.stored(now.Name)
+	if w.host.clustered == nil {
+		found, _, _ := config.LoadConnectors(config.Files{Connectors: []string{now.File},
+			Brought: w.host.config.Files.Brought}, w.host.in.Worker.Providers)
+		stored = found[0]
+	}
+	r.mu.Lock()
+	out.StoredProblem = r.refused[now.Name]
+	r.mu.Unlock()
+	out.Version = stored.Version
+	if err := stored.Problems.Err(); err != nil {
+		out.StoredProblem = err.Error()
+		return
+	}
+	if stored.Name == now.Name {
+		out.Stored = differences(now.Written, stored.Raw(), password)
+	}
+}
+
+// compareFeeds finds the feeds of a source that runs whose offsets would not belong to them any more.
+func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparison) {
+	c, checker := e.connector, w.host.checking()
+	c.Problems = append(c.Problems, e.sent.Astray()...)
+	_, _, sink := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource)
+	if sink != nil {
+		return
+	}
+	err := errors.New("its service is not asked")
+	var feeds []wit.Feed
+	if w.mayAsk(ctx, c) {
+		checker.Online = w.host.checks.online
+		if e.sent.LogsOnAsStored() {
+			checker.LogonBy = check.OnPurpose
+		}
+		feeds, err = checker.Feeds(ctx, c)
+	}
+	var changed map[string][]string
+	if err == nil {
+		changed, err = w.herder().Changed(ctx, c.Name, feeds)
+	}
+	if err != nil {
+		out.Warnings = append(out.Warnings, "which feeds would be read again is not known: "+err.Error())
+		return
+	}
+	for _, f := range feeds {
+		if differs := changed[f.Name]; differs != nil {
+			effect := map[wit.Changed]string{wit.ChangedFail: "fail", wit.ChangedReload: "reload",
+				wit.ChangedKeep: "keep"}[f.Changed]
+			out.Feeds = append(out.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect, Differs: differs})
+		}
+	}
+}
+
+// differences are those between two configurations, by setting.
+func differences(before, after map[string]string, password func(key string) bool) []rest.Difference {
+	all := []rest.Difference{}
+	names := maps.Clone(before)
+	if names == nil {
+		names = map[string]string{}
+	}
+	maps.Copy(names, after)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		d := rest.Difference{Setting: name, Secret: password(name)}
+		value := func(settings map[string]string) *string {
+			v, there := settings[name]
+			switch {
+			case !there:
+				return nil
+			case d.Secret && v != "":
+				v = config.Mask
+			}
+			return &v
+		}
+		was, is := before[name], after[name]
+		if d.Before, d.After = value(before), value(after); was != is || (d.Before == nil) != (d.After == nil) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // changesOf are the steps of a plan that do something.

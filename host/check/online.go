@@ -131,6 +131,35 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
 }
 
+// Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
+// validation; none of another connector.
+func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.Feed, err error) {
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
+	if err != nil {
+		return nil, nil
+	}
+	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer binding.Close()
+	guest := Guest(k.Plugins, binding.Current().Module(), component)
+	v := k.visit(ctx, component, c)
+	defer v.close()
+	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+			opening, err := i.OpenSource(ctx, component.Name, guest.Settings(c), state, answers)
+			if need = opening.Ask; err == nil && opening.Ready != nil {
+				feeds = opening.Ready.Feeds
+			}
+			return err
+		})
+		return need, err
+	})
+	return feeds, err
+}
+
 // hint is what is worth knowing about a setting and no error.
 type hint struct{ setting, text string }
 

@@ -110,7 +110,7 @@ func Edit(text []byte, settings map[string]string) ([]byte, error) {
 		return nil, err
 	}
 	if isJSON(read) {
-		return nil, errors.New("expected Java properties, found {, with which JSON begins")
+		return nil, errJSON
 	}
 	plain := string(read)
 	last := map[string]string{}
@@ -223,6 +223,36 @@ func PropertiesText(settings map[string]string) (data []byte) {
 	return data
 }
 
+// ReadProperties reads a text of properties that somebody has sent: it is handed back in UTF-8, with its settings as
+// they are written. Problems name the place.
+func ReadProperties(place string, sent []byte) (text []byte, settings map[string]string, problems Problems) {
+	text, err := decoded(sent)
+	if err == nil && isJSON(text) {
+		err = errJSON
+	}
+	if err != nil {
+		return nil, nil, Problems{{File: place, Line: 1, Text: err.Error()}}
+	}
+	entries, problems := Read(place, text)
+	settings = make(map[string]string, len(entries))
+	for _, e := range entries {
+		settings[e.Key] = e.Raw
+	}
+	return text, settings, problems
+}
+
+// Commented tells whether a text of properties has comments.
+func Commented(text []byte) bool {
+	for l := range logicalLines(string(text)) {
+		if !l.setting && strings.TrimSpace(l.raw) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+var errJSON = errors.New("expected Java properties, found {, with which JSON begins")
+
 // MaskedText is a text of properties in UTF-8, with [Mask] in the place of clear passwords, in comments, too: of
 // settings that were taken out by #, and what repeats a password of the text. References to config providers stand as
 // they are written.
@@ -283,12 +313,14 @@ func newMasker(text string, password func(key string) bool) *masker {
 	return m
 }
 
-// wholeReference is a value that is a reference and nothing else.
+// IsReference tells whether a value is a reference to a config provider and nothing else.
+func IsReference(value string) bool { return wholeReference.MatchString(value) }
+
 var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
 // clear tells whether a setting is a password that stands there itself.
 func (m *masker) clear(key, value string) bool {
-	return value != "" && !wholeReference.MatchString(value) && m.password(key)
+	return value != "" && !IsReference(value) && m.password(key)
 }
 
 func (m *masker) line(l logical) string {

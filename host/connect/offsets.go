@@ -82,6 +82,24 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
+// Changed says of feeds that a source would have which of them do not own what is stored for them, by their names, with
+// what differs in the words of the plugin (P7).
+func (h *Herder) Changed(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
+	entries, err := h.Offsets(ctx, name)
+	stored := map[string][]wit.Field{}
+	for _, e := range entries {
+		stored[string(offset.AppendFields(nil, e.Partition))] = e.Offset
+	}
+	changed := map[string][]string{}
+	for i := range feeds {
+		at := stored[string(offset.AppendFields(nil, feeds[i].Partition))]
+		if differs := source.Differs(at, &feeds[i]); differs != nil {
+			changed[feeds[i].Name] = differs
+		}
+	}
+	return changed, err
+}
+
 // AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
 // know their form. What is stored with a sink's offset, such as what is settled after it, is dropped with it: it
 // counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].

@@ -117,13 +117,15 @@ func (x *exchange) create() {
 }
 
 func (x *exchange) putConfig() {
-	var s written
-	if !x.body(&s) || !x.whole(s) {
+	given, ok := x.given()
+	if !ok {
 		return
 	}
+	given.Over = x.over()
 	ctx, cancel := x.limited()
 	defer cancel()
-	info, created, err := x.worker.Put(ctx, setting.Trim(x.name()), s.settings, s.null)
+	info, created, version, err := x.worker.Put(ctx, setting.Trim(x.name()), given)
+	x.tagged(version)
 	x.changed(info, created, err)
 }
 

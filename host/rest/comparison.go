@@ -1,5 +1,15 @@
 package rest
 
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
 // DiffAsked is a configuration that is not stored, as settings or as the text of a file of properties.
 type DiffAsked struct {
 	Name   string        `json:"name"`
@@ -22,6 +32,9 @@ type Comparison struct {
 	StoredProblem string       `json:"stored_problem,omitempty"`
 	// Feeds are those whose offsets do not belong to the new settings (query.change), with what would become of them.
 	Feeds []FeedChange `json:"feeds,omitempty"`
+	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of which
+	// nothing is known.
+	Warnings []string `json:"warnings,omitempty"`
 	// Kept says that the connector's configuration cannot be changed by this worker, and where it is changed; "" where
 	// it can.
 	Kept string `json:"kept,omitempty"`
@@ -41,6 +54,138 @@ type FeedChange struct {
 	Feed string `json:"feed"`
 	// Effect is fail, reload or keep, as query.change says.
 	Effect string `json:"effect"`
-	// Differs names the settings by which its offset does not belong to it any more.
+	// Differs names what its offset belongs to and it would not any more, in the words of the plugin, such as filter.
 	Differs []string `json:"differs"`
+}
+
+// Given is a configuration that a request brings.
+type Given struct {
+	Settings map[string]string
+	// Null are settings without a value.
+	Null []string
+	// Text is that of properties of which the settings were read, nil for none.
+	Text []byte
+	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
+	Over func(version string) bool
+}
+
+// propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
+const propertiesType = "text/x-java-properties"
+
+// properties reads a text of properties; where it is none it has answered.
+func (x *exchange) properties(sent []byte) (given Given, warnings []string, ok bool) {
+	text, settings, problems := config.ReadProperties("the text", sent)
+	if err := problems.Err(); err != nil {
+		x.fail(http.StatusBadRequest, err.Error())
+		return given, nil, false
+	}
+	for _, p := range problems {
+		warnings = append(warnings, x.worker.Strike(p.String()))
+	}
+	return Given{Settings: settings, Text: text}, warnings, true
+}
+
+// given reads a configuration in either form; where there is none it has answered.
+func (x *exchange) given() (given Given, ok bool) {
+	if x.sentAs() == propertiesType {
+		data, ok := x.content(bodyBytes)
+		if !ok {
+			return given, false
+		}
+		given, _, ok = x.properties(data)
+		return given, ok
+	}
+	var s written
+	if !x.body(&s) || !x.whole(s) {
+		return given, false
+	}
+	return Given{Settings: s.settings, Null: s.null}, true
+}
+
+// over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any.
+func (x *exchange) over() func(version string) bool {
+	match, none := x.r.Header.Values("If-Match"), x.r.Header.Values("If-None-Match")
+	if match == nil && none == nil {
+		return nil
+	}
+	names := func(lists []string, version string) bool {
+		for _, list := range lists {
+			for tag := range strings.SplitSeq(list, ",") {
+				if tag = strings.TrimSpace(tag); version != "" && (tag == "*" || tag == strconv.Quote(version)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return func(version string) bool {
+		return (match == nil || names(match, version)) && !names(none, version)
+	}
+}
+
+// tagged has the answer say of which version it is, "" for none.
+func (x *exchange) tagged(version string) {
+	if version != "" {
+		x.w.Header().Set("ETag", strconv.Quote(version))
+	}
+}
+
+// text answers a configuration as properties: what its file holds, else the settings.
+func (x *exchange) text(settings map[string]string, version string) {
+	text, of, err := x.worker.Text(x.name())
+	if err == nil && text == nil {
+		text, of = config.PropertiesText(settings), version
+	}
+	if err == nil {
+		text, err = config.MaskedText(text, x.worker.Passwords())
+	}
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.tagged(of)
+	x.w.Header().Set("Content-Type", propertiesType+";charset=utf-8")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	x.w.Write(text)
+}
+
+// compare answers what it would mean to store a configuration.
+func (x *exchange) compare() {
+	var asked struct {
+		Name   string
+		Config written
+		Text   *string
+	}
+	if !x.body(&asked) {
+		return
+	}
+	if asked.Config.given == (asked.Text != nil) {
+		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found both, "+
+			"or neither")
+		return
+	}
+	given := Given{Settings: asked.Config.settings, Null: asked.Config.null}
+	var warnings []string
+	if asked.Text != nil {
+		var ok bool
+		if given, warnings, ok = x.properties([]byte(*asked.Text)); !ok {
+			return
+		}
+	}
+	name := setting.Trim(asked.Name)
+	if name == "" {
+		name = setting.Trim(given.Settings["name"])
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	found, err := x.worker.Compare(ctx, name, given, x.masks())
+	strike := func(texts []string) (struck []string) {
+		for _, text := range texts {
+			struck = append(struck, x.worker.Strike(text))
+		}
+		return struck
+	}
+	found.Problems, found.Warnings = strike(found.Problems), strike(slices.Concat(warnings, found.Warnings))
+	found.Kept, found.StoredProblem = x.worker.Strike(found.Kept), x.worker.Strike(found.StoredProblem)
+	x.reply(found, err)
 }

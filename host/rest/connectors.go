@@ -100,9 +100,19 @@ func (x *exchange) info(name string) (connect.Info, error) {
 
 func (x *exchange) connector() { x.reply(x.info(x.name())) }
 
+// config answers with the version of what is shown: one that was stored meanwhile is another one.
 func (x *exchange) config() {
-	info, err := x.info(x.name())
-	x.reply(info.Config, err)
+	version := x.worker.Version(x.name())
+	info, err := x.worker.Herder().Info(x.name())
+	switch {
+	case err != nil:
+		x.failed(err)
+	case x.wantsText():
+		x.text(info.Config, version)
+	default:
+		x.tagged(version)
+		x.answer(http.StatusOK, x.shown(info.Config))
+	}
 }
 
 func (x *exchange) status() {

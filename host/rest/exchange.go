@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,12 +55,39 @@ func encoded(body any) ([]byte, error) {
 // another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads a body
 // wants it named, see [exchange.body].
 func (x *exchange) media() bool {
+	kind := x.sentAs()
+	if kind == "" || kind == "application/json" || kind == propertiesType && x.route.text && x.route.takes != nil {
+		return true
+	}
+	x.framework(http.StatusUnsupportedMediaType)
+	return false
+}
+
+// sentAs is the media type that the request names, "" for none.
+func (x *exchange) sentAs() string {
 	given := x.r.Header.Get("Content-Type")
-	if kind, _, err := mime.ParseMediaType(given); given != "" && (err != nil || kind != "application/json") {
-		x.framework(http.StatusUnsupportedMediaType)
+	kind, _, err := mime.ParseMediaType(given)
+	if err != nil && given != "" {
+		return "unknown"
+	}
+	return kind
+}
+
+// wantsText tells whether the answer is to be a text of properties: it is asked for, and before JSON.
+func (x *exchange) wantsText() bool {
+	if !x.route.text || x.route.takes != nil {
 		return false
 	}
-	return true
+	accepted := strings.Join(x.r.Header.Values("Accept"), ",")
+	for one := range strings.SplitSeq(accepted, ",") {
+		switch kind, _, _ := mime.ParseMediaType(strings.TrimSpace(one)); kind {
+		case propertiesType:
+			return true
+		case "application/json":
+			return false
+		}
+	}
+	return false
 }
 
 // contentType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
@@ -92,7 +120,7 @@ func (x *exchange) answer(status int, body any) {
 		x.fail(http.StatusInternalServerError, err.Error())
 		return
 	}
-	x.w.Header().Set("Content-Type", x.contentType())
+	x.w.Header().Set("Content-Type", cmp.Or(x.contentType(), "application/json"))
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(status)
 	x.w.Write(data)

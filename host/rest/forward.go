@@ -230,7 +230,7 @@ func workerURL(advertised string) (string, error) {
 
 // relayed are the headers of an answer that its client sees, as net/http writes them: the others are about the
 // connection between the workers.
-var relayed = []string{"Content-Type", "Content-Length", "Retry-After", "Www-Authenticate"}
+var relayed = []string{"Content-Type", "Content-Length", "Etag", "Retry-After", "Www-Authenticate"}
 
 // forward has another worker answer: it gets the request with one hop less. What that worker answers is passed on as it
 // comes, no byte of it held for longer than that takes.
@@ -280,13 +280,14 @@ func (x *exchange) forward(to string) {
 	_, _ = io.Copy(x.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
 }
 
-// handed is the request for another worker. Of its headers it has those that say who asks and what is sent.
+// handed is the request for another worker. Of its headers it has those that say who asks, what is sent, and what may be
+// changed.
 func (x *exchange) handed(ctx context.Context, to, query string, data []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, x.r.Method, to+x.r.URL.EscapedPath()+"?"+query, bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"Authorization", "Content-Type"} {
+	for _, name := range []string{"Authorization", "Content-Type", "If-Match", "If-None-Match"} {
 		if values := x.r.Header[name]; values != nil {
 			r.Header[name] = values
 		}

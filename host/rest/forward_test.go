@@ -129,8 +129,12 @@ func (n *namesake) Create(context.Context, string, map[string]string, []string, 
 	return connect.Info{}, n.said()
 }
 
-func (n *namesake) Put(context.Context, string, map[string]string, []string) (connect.Info, bool, error) {
-	return connect.Info{}, false, n.said()
+func (n *namesake) Put(context.Context, string, Given) (connect.Info, bool, string, error) {
+	return connect.Info{}, false, "", n.said()
+}
+
+func (n *namesake) Compare(context.Context, string, Given, bool) (Comparison, error) {
+	return Comparison{}, n.said()
 }
 
 func (n *namesake) Patch(context.Context, string, map[string]string, []string) (connect.Info, error) {
@@ -422,6 +426,7 @@ func TestForwardedRequest(t *testing.T) {
 		w.Header().Set("Location", "http://"+r.Host+"/connectors/a%20b")
 		w.Header().Set("Content-Type", "application/json;charset=x")
 		w.Header().Set("Set-Cookie", "a=b")
+		w.Header().Set("ETag", `"9"`)
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w, `{"name":"a b"}`)
 	}))
@@ -429,15 +434,17 @@ func TestForwardedRequest(t *testing.T) {
 	a := newAsker(t, leading.URL+"/")
 	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z", `{"a": "ü"}`,
 		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
-		"*/*", "X-Connect-Authorization", "x", "X-Forwarded-For", "y", "Origin", a.url)
+		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y", "Origin", a.url)
 	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false", seen.Method+" "+seen.RequestURI)
 	assert.Equal(t, `{"a": "ü"}`, sent)
 	seen.Header.Del("User-Agent")
 	seen.Header.Del("Connection")
 	assert.Equal(t, http.Header{"Authorization": {"Basic YTpi"}, "Content-Type": {"application/json; charset=utf-8"},
-		"Accept": {"application/json"}, "Content-Length": {"11"}}, seen.Header)
+		"Accept": {"application/json"}, "If-Match": {`"7"`}, "If-None-Match": {`"8"`}, "Content-Length": {"11"}},
+		seen.Header)
 	assert.Equal(t, strings.TrimPrefix(leading.URL, "http://"), seen.Host)
 	assert.Equal(t, http.StatusCreated, answer.StatusCode)
+	assert.Equal(t, `"9"`, answer.Header.Get("ETag"))
 	assert.Equal(t, `{"name":"a b"}`, body)
 	assert.Equal(t, a.url+"/connectors/a%20b", answer.Header.Get("Location"))
 	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))

@@ -61,7 +61,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 	case o.media != "":
 		success["content"] = map[string]any{o.media: map[string]any{"schema": map[string]any{"type": "string"}}}
 	case o.gives != nil:
-		success["content"] = inJSON(schemaOf(reflect.TypeOf(o.gives), schemas))
+		success["content"] = o.forms(inJSON(schemaOf(reflect.TypeOf(o.gives), schemas)), o.takes == nil)
 	}
 	status := o.status
 	if status == 0 {
@@ -78,10 +78,18 @@ func (r *route) document(schemas map[string]any) map[string]any {
 	d := map[string]any{"operationId": operationID(r), "summary": r.about, "tags": []string{tag},
 		"parameters": parameters, "responses": answers}
 	if o.takes != nil {
-		d["requestBody"] = map[string]any{"required": true, "content": inJSON(schemaOf(reflect.TypeOf(o.takes),
-			schemas))}
+		d["requestBody"] = map[string]any{"required": true, "content": o.forms(inJSON(schemaOf(reflect.TypeOf(o.takes),
+			schemas)), true)}
 	}
 	return d
+}
+
+// forms are a body's in JSON and, where the route has them as text, in properties.
+func (o *operation) forms(content map[string]any, text bool) map[string]any {
+	if o.text && text {
+		content[propertiesType] = map[string]any{"schema": map[string]any{"type": "string"}}
+	}
+	return content
 }
 
 // operationID is a name that a generator of clients can take.

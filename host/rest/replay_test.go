@@ -178,15 +178,17 @@ func (s *standIn) Create(_ context.Context, name string, settings map[string]str
 	if s.connectors[name] != nil {
 		return connect.Info{}, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
 	}
-	info, _, err := s.Put(context.Background(), name, settings, null)
+	info, _, _, err := s.Put(context.Background(), name, Given{Settings: settings, Null: null})
 	s.connectors[name].state = target
 	return info, err
 }
 
-func (s *standIn) Put(_ context.Context, name string, settings map[string]string, null []string) (connect.Info, bool,
-	error) {
+func (s *standIn) Version(string) string { return "" }
+
+func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
+	settings, null := given.Settings, given.Null
 	if len(null) > 0 {
-		return connect.Info{}, false, &Refusal{http.StatusBadRequest,
+		return connect.Info{}, false, "", &Refusal{http.StatusBadRequest,
 			Invalid(slices.Repeat([]string{NullValue}, len(null))...)}
 	}
 	before := s.connectors[name]
@@ -202,7 +204,7 @@ func (s *standIn) Put(_ context.Context, name string, settings map[string]string
 	}
 	s.connectors[name] = k
 	info, _ := s.Info(name)
-	return info, before == nil, nil
+	return info, before == nil, "", nil
 }
 
 func (s *standIn) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
@@ -214,7 +216,7 @@ func (s *standIn) Patch(ctx context.Context, name string, set map[string]string,
 	for _, key := range out {
 		delete(settings, key)
 	}
-	info, _, err := s.Put(ctx, name, settings, nil)
+	info, _, _, err := s.Put(ctx, name, Given{Settings: settings})
 	return info, err
 }
 

@@ -32,6 +32,8 @@ type operation struct {
 	// media is that of the answer where it is not JSON. Such a route takes no part in what Kafka Connect says of media
 	// types and OPTIONS.
 	media string
+	// text: the configuration that is taken, or else the one that is given, may be a text of properties, too.
+	text bool
 	// within is how long it may take; 0: [changeTimeout].
 	within time.Duration
 }

@@ -59,11 +59,14 @@ var routes = []route{
 		"Stops the connector and takes it away; 204.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/config", settled, whenKnown((*exchange).config),
-		"The configuration as it was given.",
-		operation{gives: configuration{}, refuses: []int{404, 409}}},
+		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
+			"properties, comments and all, without clear passwords. ETag is its version.",
+		operation{gives: configuration{}, text: true, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/config", leader, (*exchange).putConfig,
-		"Makes the connector (201) or changes it (200).",
-		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{201, 400, 413}}},
+		"Makes the connector (201) or changes it (200), also by a text of properties (Content-Type: " +
+			"text/x-java-properties), which its file then holds. If-Match takes the ETag that was answered before, " +
+			"If-None-Match: * makes a new one alone; 412 where another version is stored.",
+		operation{takes: configuration{}, gives: connect.Info{}, text: true, refuses: []int{201, 400, 412, 413}}},
 	{"PATCH", "/connectors/{name}/config", leader, (*exchange).patchConfig,
 		"Changes single settings; null takes one away.",
 		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{400, 404, 413}}},
@@ -130,6 +133,11 @@ var routes = []route{
 			"in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
 			"nothing.",
 		operation{gives: []Change{}, refuses: []int{404, 405}}},
+	{"POST", "/culvert/diff", leader, whenKnown((*exchange).compare),
+		"What it would mean to store a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
+			"nothing, in place, restart, create or refuse, with what differs, the feeds whose offsets would not " +
+			"belong to them any more, and where it cannot be stored. Nothing is changed.",
+		operation{takes: DiffAsked{}, gives: Comparison{}, refuses: []int{400, 405, 413}}},
 	{"GET", "/culvert/plugins", anyone, (*exchange).modules,
 		"Versions of plugins: those that connectors get, that old ones run still, and those that are " +
 			"refused, with the reason.",

@@ -47,10 +47,15 @@ type Worker interface {
 	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
 	Create(ctx context.Context, name string, settings map[string]string, null []string,
 		target connect.TargetState) (connect.Info, error)
-	Put(ctx context.Context, name string, settings map[string]string, null []string) (info connect.Info, created bool,
-		err error)
+	Put(ctx context.Context, name string, given Given) (info connect.Info, created bool, version string, err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
+	// Version is that of the configuration that Herder shows of a connector, "" for none. It says nothing about what
+	// stands there. Text is what its file of properties holds at the moment, nil where there is no such file.
+	Version(name string) string
+	Text(name string) (text []byte, version string, err error)
+	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
+	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
 	TracksTopics() (tracks, resets bool)
 	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -70,6 +71,40 @@ func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
 		return "", false
 	}
 	return *text, true
+}
+
+// Differs names, in the words of the plugin, what a stored offset belongs to and a feed does not (P7); none where it is
+// the feed's, or does not say.
+func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
+	was, some := Fingerprint(stored)
+	is := w.Fingerprint
+	if strings.Contains(was, topicPart) {
+		is = belonging(is, w.Topic)
+	}
+	if !some || was == is {
+		return nil
+	}
+	parts := func(text string) map[string]string {
+		all := map[string]string{}
+		for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) }) {
+			name, value, _ := strings.Cut(part, "=")
+			all[name] = value
+		}
+		return all
+	}
+	a, b := parts(was), parts(is)
+	for name, value := range a {
+		if other, there := b[name]; !there || other != value {
+			names = append(names, name)
+		}
+	}
+	for name := range b {
+		if _, there := a[name]; !there {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.

@@ -1,0 +1,167 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+)
+
+// editing is a worker with one connector, a, whose file is text and whose version is 7; what it is given is noted.
+type editing struct {
+	standIn
+	text   string
+	put    *Given
+	masked bool
+}
+
+func (e *editing) Known() error          { return nil }
+func (e *editing) Herder() Herder        { return e }
+func (e *editing) Version(string) string { return "7" }
+func (e *editing) Strike(s string) string {
+	return strings.ReplaceAll(s, "struck", "[hidden]")
+}
+func (e *editing) Passwords() func(string) bool { return func(key string) bool { return key == "pwd" } }
+
+func (e *editing) Info(name string) (connect.Info, error) {
+	if name != "a" {
+		return connect.Info{}, connect.ErrUnknownConnector
+	}
+	return connect.Info{Name: "a", Config: map[string]string{"name": "a", "x": "1", "pwd": "hush", "ref.pwd": "r"}}, nil
+}
+
+func (e *editing) Text(string) ([]byte, string, error) {
+	if e.text == "" {
+		return nil, "", nil
+	}
+	return []byte(e.text), "8", nil
+}
+
+func (e *editing) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
+	if given.Over != nil && !given.Over("7") {
+		return connect.Info{}, false, "", &Refusal{http.StatusPreconditionFailed, "changed"}
+	}
+	e.put = &given
+	return connect.Info{Name: name}, false, "9", nil
+}
+
+func (e *editing) Compare(_ context.Context, name string, given Given, masked bool) (Comparison, error) {
+	e.put, e.masked = &given, masked
+	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, Kept: "struck",
+		Differences: []Difference{}, Warnings: []string{"w"}}, nil
+}
+
+const properties = "text/x-java-properties"
+
+// The text of a connector is that of its file, else made of its settings, without clear passwords; JSON is what it was.
+func TestTextOfAConnector(t *testing.T) {
+	for _, c := range []struct {
+		accept, text string
+		status       int
+		media, tag   string
+		body         string
+	}{
+		{"", "", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{"*/*", "# c\n", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{"application/json, " + properties, "", 200, "application/json", `"7"`,
+			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{properties, "# c\npwd = hush\nb=\xf6", 200, properties + ";charset=utf-8", `"8"`, "# c\npwd = [hidden]\nb=ö"},
+		{properties + ", */*", "", 200, properties + ";charset=utf-8", `"7"`,
+			"name=a\npwd=[hidden]\nref.pwd=r\nx=1\n"},
+		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
+		{properties, "a\x00", 500, "application/json", "", `{"error_code":500,"message":"expected text in UTF-8, found ` +
+			`a byte 0 in line 1"}`},
+	} {
+		w := sent(&editing{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
+		assert.Equal(t, c.status, w.Code, c.accept)
+		assert.Equal(t, c.body, w.Body.String(), c.accept)
+		assert.Equal(t, c.media, w.Header().Get("Content-Type"), c.accept)
+		assert.Equal(t, c.tag, w.Header().Get("ETag"), c.accept)
+	}
+	w := sent(&editing{}, "GET", "/connectors/b/config", "", "Accept", properties)
+	assert.Equal(t, 404, w.Code)
+	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	for path, status := range map[string]int{"/connectors/a/config": 200, "/connectors/a": 406, "/connectors": 406} {
+		assert.Equal(t, status, sent(&editing{}, "GET", path, "", "Accept", properties).Code, path)
+	}
+}
+
+// A text is taken where it is read without problems, whatever it is called; conditions are those of RFC 9110.
+func TestTextThatIsPut(t *testing.T) {
+	for _, c := range []struct {
+		media, body, match, none string
+		status                   int
+		says                     string
+	}{
+		{properties, "# c\nx=2\n", "", "", 200, ""},
+		{properties + "; charset=utf-8", "x=2\n", `"7"`, "", 200, ""},
+		{"application/json", `{"x":"2"}`, `"6", "7"`, "", 200, ""},
+		{"application/json", `{"x":"2"}`, "*", "", 200, ""},
+		{"application/json", `{"x":"2"}`, "", `"6"`, 200, ""},
+		{properties, "x=2", `"6"`, "", 412, "changed"},
+		{properties, "x=2", "7", "", 412, "changed"},
+		{properties, "x=2", "", "*", 412, "changed"},
+		{"application/json", `{"x":"2"}`, "", `"7"`, 412, "changed"},
+		{properties, "x=2\ny=\\u00g0", "", "", 400, `the text:2: y: expected four hexadecimal digits`},
+		{properties, `{"x":"2"}`, "", "", 400, "expected Java properties, found {"},
+		{properties, "x=\x00", "", "", 400, "found a byte 0 in line 1"},
+		{properties, "x=" + strings.Repeat("y", bodyBytes), "", "", 413, "at most"},
+		{"text/plain", "x=2", "", "", 415, ""},
+	} {
+		e := &editing{}
+		headers := []string{"Content-Type", c.media}
+		for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+			if value != "" {
+				headers = append(headers, name, value)
+			}
+		}
+		w := sent(e, "PUT", "/connectors/a/config", c.body, headers...)
+		assert.Equal(t, c.status, w.Code, c.body, w.Body)
+		assert.Contains(t, w.Body.String(), c.says)
+		if c.status != 200 {
+			continue
+		}
+		assert.Equal(t, `"9"`, w.Header().Get("ETag"))
+		assert.Equal(t, "2", e.put.Settings["x"])
+		assert.Equal(t, strings.HasPrefix(c.media, properties), string(e.put.Text) == c.body)
+	}
+	for _, path := range []string{"/connectors", "/connector-plugins/a/config/validate"} {
+		method := map[bool]string{true: "POST", false: "PUT"}[path == "/connectors"]
+		assert.Equal(t, 415, sent(&editing{}, method, path, "x=2", "Content-Type", properties).Code, path)
+	}
+}
+
+// A comparison is asked with settings or with a text, shows nothing that is to be hidden, and is no change.
+func TestComparisonIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{`{"name":"a","config":{"x":2}}`, 200, `"connector":"a"`},
+		{`{"config":{"name":"a ","x":"2"}}`, 200, `"connector":"a"`},
+		{`{"name":"a","text":"x=1\nx=2"}`, 200, `"warnings":["the text:2: x: warning: given twice`},
+		{`{"name":"a","text":"x=2"}`, 200, `"problems":["a [hidden] one"]`},
+		{`{"name":"a","text":"x=2"}`, 200, `"kept":"[hidden]"`},
+		{`{"name":"a"}`, 400, "expected either config"},
+		{`{"name":"a","config":{},"text":""}`, 400, "expected either config"},
+		{`{"name":"a","text":"x=\\u1"}`, 400, "the text:1: x: expected four hexadecimal digits"},
+	} {
+		e := &editing{}
+		w := sent(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")
+		assert.Equal(t, c.status, w.Code, c.body, w.Body)
+		assert.Contains(t, w.Body.String(), c.says)
+		if c.status == 200 {
+			assert.Equal(t, "2", e.put.Settings["x"])
+			assert.Equal(t, true, e.masked)
+		}
+	}
+	for path, want := range map[string]bool{"/culvert/diff": false, "/culvert/diff/": false, "/culvert/reload": true,
+		"/connectors": true} {
+		r, _ := http.NewRequest("POST", "http://x"+path, nil)
+		assert.Equal(t, want, changing(r), path)
+	}
+}
