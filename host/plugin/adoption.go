@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +24,10 @@ import (
 
 // trust is what the user lets plugins of folders do, by their names.
 type trust struct {
-	// accept holds hashes of files, reveal names of settings.
+	// accept holds hashes of files, reveal names of settings. A plugin whose accept is given is there also with none.
 	accept, reveal map[string][]string
+	// operators holds what [Manager.Accept] was called with, NAME HASH: it counts for plugins that are not in accept.
+	operators sync.Map
 }
 
 const (
@@ -39,13 +42,16 @@ func isTrustSetting(key string) bool {
 		strings.HasSuffix(rest, revealEnd))
 }
 
-func trustOf(settings map[string]string) (trust, error) {
-	t := trust{map[string][]string{}, map[string][]string{}}
+func trustOf(settings map[string]string) (*trust, error) {
+	t := &trust{accept: map[string][]string{}, reveal: map[string][]string{}}
 	for key, value := range settings {
 		if !isTrustSetting(key) {
 			continue
 		}
 		name := strings.TrimPrefix(key, "plugin.")
+		if before, accept := strings.CutSuffix(name, acceptEnd); accept {
+			t.accept[before] = []string{}
+		}
 		for item := range strings.SplitSeq(value, ",") {
 			item = strings.TrimSpace(item)
 			switch before, accept := strings.CutSuffix(name, acceptEnd); {
@@ -64,7 +70,77 @@ func trustOf(settings map[string]string) (trust, error) {
 	return t, nil
 }
 
-func (t *trust) accepts(name, hash string) bool { return slices.Contains(t.accept[name], hash) }
+func (t *trust) accepts(name, hash string) bool {
+	if given, ok := t.accept[name]; ok {
+		return slices.Contains(given, hash)
+	}
+	_, ok := t.operators.Load(name + " " + hash)
+	return ok
+}
+
+// ErrNotAcceptable is the error of a version that [Manager.Accept] cannot take.
+var ErrNotAcceptable = errors.New("it cannot be accepted here")
+
+// Accept takes a version of a plugin, by the hash of its file, as `plugin.NAME.accept` of [Options.Settings] does: from
+// now on, and after a restart where [Options.Adopted] names a file, until that setting is given, which counts instead.
+// Tasks judge the version at the end of a page or batch. Errors are or wrap [ErrUnknownVersion], [ErrNotAcceptable].
+func (m *Manager) Accept(ctx context.Context, name, hash string) error {
+	if _, given := m.trust.accept[name]; given {
+		return fmt.Errorf("%w: the worker's settings say by plugin.%s.accept which versions are", ErrNotAcceptable, name)
+	}
+	if err := m.acceptable(name, hash); err != nil {
+		return err
+	}
+	a := m.adoptions
+	a.mu.Lock()
+	a.join()
+	of := a.of(name)
+	before := of.Operators
+	if !slices.Contains(before, hash) {
+		of.Operators = append(slices.Clone(before), hash)
+	}
+	err := a.keep()
+	if err != nil {
+		of.Operators = before
+	}
+	a.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("what is accepted can't be kept: %w", err)
+	}
+	m.trust.operators.Store(name+" "+hash, nil)
+	m.folders.scanning.Lock() // a scan that has begun may have refused it
+	m.mu.Lock()
+	for _, o := range m.origins {
+		if o.refused != nil && o.refused.Hash == hash {
+			o.hash = "" // its file is read again
+		}
+	}
+	m.changes.Add(1)
+	m.mu.Unlock()
+	m.folders.scanning.Unlock()
+	return m.scan(ctx, nil, nil)
+}
+
+// acceptable is nil for a version that is there, unless something else than the user's word keeps it from being taken.
+func (m *Manager) acceptable(name, hash string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	unknown := fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
+	for _, o := range m.origins {
+		is := func(i *Info) bool { return i.Name == name && i.Hash == hash }
+		r := o.refused
+		switch {
+		case o.active != nil && is(&o.active.info), o.previous != nil && is(&o.previous.info):
+			return nil
+		case r == nil || r.Hash != hash || r.Name != "" && r.Name != name:
+		case isA[*Held](r.Err):
+			return nil
+		default:
+			unknown = fmt.Errorf("%w: %w", ErrNotAcceptable, r.Err)
+		}
+	}
+	return unknown
+}
 
 // declared is what a version of a plugin declares of settings that matter to the host: by what a component answers to,
 // as `source org.example.Shop`, the settings, aliases included.
@@ -212,6 +288,8 @@ type adopted struct {
 	// Accepted are those that the user accepted, by hash: their successors are compared with them too while the setting
 	// names them.
 	Accepted map[string]*declared `json:",omitempty"`
+	// Operators are the hashes that [Manager.Accept] was called with.
+	Operators []string `json:",omitempty"`
 }
 
 // adoptionsBytes is how large the file of adoptions is at most that is read, in bytes.
@@ -252,6 +330,7 @@ func (a *adoptions) join() {
 	for name, theirs := range other.Plugins {
 		ours := a.of(name)
 		ours.Base = cmp.Or(ours.Base, theirs.Base)
+		ours.Operators = slices.Compact(slices.Sorted(slices.Values(slices.Concat(ours.Operators, theirs.Operators))))
 		for hash, d := range theirs.Accepted {
 			ours.Accepted[hash] = cmp.Or(ours.Accepted[hash], d)
 		}

@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,4 +188,95 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 	const key = "plugin.shop.accept"
 	_, err = plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: "beef"}, Registry: registry})
 	assert.Error(t, err, key)
+}
+
+// A version that waits for the user's word is taken when it is accepted while the manager lives, by what runs too, and
+// after a restart; not where the settings name accept for the plugin.
+func TestAccept(t *testing.T) {
+	folder, adopted := t.TempDir(), filepath.Join(t.TempDir(), "adopted.json")
+	o := plugin.Options{Adopted: adopted, Embedded: fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}}
+	other := shop("shop", "2.0.0", append(honest, "shop.proxy http.proxy.address")...)
+	put(t, folder, "other.wasm", other)
+	put(t, folder, "broken.wasm", []byte("\x00asm, but none"))
+	m := manager(t, o, folder)
+	b, err := m.BindPlugin("c", "shop", "")
+	require.NoError(t, err)
+	waits := func(m *plugin.Manager) string {
+		for _, info := range m.Modules() {
+			if info.Hash == hash(other) {
+				return info.Waits
+			}
+		}
+		return "unknown"
+	}
+	assert.Equal(t, "shop 1.0.0", taken(m))
+	assert.Equal(t, "it waits for acceptance", waits(m))
+	for text, c := range map[string]struct {
+		name, hash string
+		want       error
+	}{
+		"no such hash":      {"shop", "00", plugin.ErrUnknownVersion},
+		"of another plugin": {"till", hash(other), plugin.ErrUnknownVersion},
+		"not a module":      {"shop", hash([]byte("\x00asm, but none")), plugin.ErrNotAcceptable},
+	} {
+		if err := m.Accept(t.Context(), c.name, c.hash); !errors.Is(err, c.want) {
+			t.Errorf("%s: expected %v, found %v", text, c.want, err)
+		}
+	}
+	assert.Equal(t, "shop 1.0.0", taken(m))
+	require.NoError(t, m.Accept(t.Context(), "shop", hash(other)))
+	assert.Equal(t, "shop 2.0.0", taken(m))
+	candidate := b.Candidate()
+	if candidate == nil {
+		t.Fatal("expected it to be what the connector takes next")
+	}
+	assert.Equal(t, "1 of 1 tasks take it at the end of a page or batch", waits(m))
+	b.Reject(candidate, "other feeds")
+	assert.Equal(t, "it does not fit at 1 of 1 tasks: other feeds", waits(m))
+	require.NoError(t, m.Accept(t.Context(), "shop", hash(other)))
+	b.Close()
+	m.Close()
+	m = manager(t, o, folder)
+	assert.Equal(t, "shop 2.0.0", taken(m), "after a restart")
+	m.Close()
+	put(t, folder, "third.wasm", shop("shop", "3.0.0", append(honest, "shop.proxy http.proxy.address")...))
+	m = manager(t, o, folder)
+	assert.Equal(t, "shop 3.0.0", taken(m), "the successor")
+	m.Close()
+	for _, given := range []string{"", strings.Repeat("0", 64)} {
+		o.Settings = map[string]string{"plugin.shop.accept": given}
+		m = manager(t, o, folder)
+		assert.Equal(t, "shop 1.0.0", taken(m), "the settings count")
+		if err := m.Accept(t.Context(), "shop", hash(other)); !errors.Is(err, plugin.ErrNotAcceptable) ||
+			!strings.Contains(err.Error(), "plugin.shop.accept") {
+			t.Errorf("expected that the settings count, found %v", err)
+		}
+		m.Close()
+	}
+}
+
+// What cannot be kept is not accepted.
+func TestAcceptIsKept(t *testing.T) {
+	folder, adopted := t.TempDir(), filepath.Join(t.TempDir(), "gone", "adopted.json")
+	m := manager(t, plugin.Options{Adopted: adopted, Embedded: fstest.MapFS{
+		"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}}, folder)
+	other := shop("shop", "2.0.0", "shop.address", "shop.pwd! http.password")
+	put(t, folder, "other.wasm", other)
+	require.NoError(t, m.Reload(t.Context()))
+	if err := m.Accept(t.Context(), "shop", hash(other)); err == nil || !strings.Contains(err.Error(), "kept") {
+		t.Errorf("expected an error, found %v", err)
+	}
+	assert.Equal(t, "shop 1.0.0", taken(m))
+}
+
+// Of two plugins that have a class the one that is accepted gets it.
+func TestAcceptOfAClass(t *testing.T) {
+	folder := t.TempDir()
+	first, second := shop("shop", "1.0.0", honest...), shop("till", "1.0.0", honest...)
+	put(t, folder, "first.wasm", first)
+	put(t, folder, "second.wasm", second)
+	m := manager(t, plugin.Options{}, folder)
+	assert.Contains(t, taken(m), "expected one plugin that has it")
+	require.NoError(t, m.Accept(t.Context(), "till", hash(second)))
+	assert.Equal(t, "till 1.0.0", taken(m))
 }

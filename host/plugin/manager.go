@@ -100,7 +100,7 @@ type Manager struct {
 	// stop ends what goes on in the background: loading what nothing needed at the start, and watching folders.
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
-	trust             trust
+	trust             *trust
 	adoptions         *adoptions
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64

@@ -32,8 +32,11 @@ type Info struct {
 	// Interfaces of the contract that the module exports.
 	Interfaces []string
 	Loaded     time.Time
-	// BuiltIn: it comes with the program; others are from folders. Accepted: the user did so by `plugin.NAME.accept`.
+	// BuiltIn: it comes with the program; others are from folders. Accepted: the user did so by `plugin.NAME.accept`,
+	// or by [Manager.Accept]; [Manager.Modules] says so.
 	BuiltIn, Accepted bool
+	// Waits is what [Manager.Modules] says of a version that connectors do not run yet, and why; "" for nothing.
+	Waits string
 	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it
 	// is used.
 	Active bool

@@ -29,6 +29,11 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	for name, p := range before.Plugins {
+		for _, hash := range p.Operators {
+			trusted.operators.Store(name+" "+hash, nil)
+		}
+	}
 	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
 		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
@@ -187,6 +192,9 @@ func (m *Manager) Modules() []Info {
 			info.Kept = !info.Active && m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
+	}
+	for i := range all {
+		all[i].Accepted, all[i].Waits = m.trust.accepts(all[i].Name, all[i].Hash), m.waits(&all[i])
 	}
 	slices.SortFunc(all, func(a, b Info) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),

@@ -304,7 +304,6 @@ func (m *Manager) settle(a *arrival) {
 	info := &a.loaded.info
 	a.loaded.order = a.order
 	a.loaded.offer()
-	info.Accepted = m.trust.accepts(info.Name, a.hash)
 	o := m.origin(a.path)
 	var dropped *module
 	if o.active != nil {

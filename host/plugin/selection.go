@@ -123,7 +123,7 @@ func (m *Manager) choosePlugin(s *selection) error {
 		}
 		builtIn[a.info.Name] = builtIn[a.info.Name] || a.info.BuiltIn
 		names = append(names, a.info.Name)
-		if a.info.Accepted {
+		if m.trust.accepts(a.info.Name, a.info.Hash) {
 			accepted = append(accepted, a.info.Name)
 		}
 	}
@@ -170,6 +170,38 @@ func (m *Manager) others(s selection, name string) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// waits says why connectors do not run a version yet that may be newer than what they run, "" where nothing is known to
+// keep them; m.mu is held.
+func (m *Manager) waits(info *Info) string {
+	var tasks, next, unfit int
+	reason := ""
+	for b := range m.bindings {
+		b.mu.Lock()
+		if b.current.module.info.Name == info.Name {
+			tasks++
+			if why, no := b.rejected[info.Hash]; no {
+				unfit, reason = unfit+1, why
+			} else if b.candidate != nil && b.candidate.module.info.Hash == info.Hash {
+				next++
+			}
+		}
+		b.mu.Unlock()
+	}
+	trial := m.pins[info.Name].Trial
+	switch {
+	case isA[*Held](info.Err):
+		return "it waits for acceptance"
+	case info.Err != nil:
+	case trial != "" && strings.HasPrefix(info.Hash, trial) && m.trials[info.Name] != nil:
+		return fmt.Sprintf("it is on trial at 1 of %d tasks", tasks)
+	case unfit > 0:
+		return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
+	case next > 0:
+		return fmt.Sprintf("%d of %d tasks take it at the end of a page or batch", next, tasks)
+	}
+	return ""
 }
 
 // held are the versions of a plugin, of any where name is "", that wait for the user's word; m.mu is held.

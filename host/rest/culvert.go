@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/plugin"
 )
@@ -24,6 +25,8 @@ type Module struct {
 	// Error says why it is refused.
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
+	// Waits says why tasks do not run it yet: it waits for acceptance, does not fit, is on trial, or is taken soon.
+	Waits string `json:"waits,omitempty"`
 }
 
 func (x *exchange) modules() {
@@ -31,7 +34,8 @@ func (x *exchange) modules() {
 	if plugins := x.worker.Parts().Plugins; plugins != nil {
 		for _, info := range plugins.Modules() {
 			m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
-				State: info.State(), Chosen: info.Chosen, Classes: []string{}}
+				State: info.State(), Chosen: info.Chosen, Classes: []string{},
+				Waits: x.worker.Strike(info.Waits)}
 			if info.Err != nil {
 				m.Error = x.worker.Strike(info.Err.Error())
 			}
@@ -79,6 +83,33 @@ func (x *exchange) choose(hash string) {
 	switch {
 	case errors.Is(err, plugin.ErrUnknownVersion):
 		x.fail(http.StatusNotFound, err.Error())
+	default:
+		x.done(http.StatusNoContent, err)
+	}
+}
+
+// accept takes a version of a plugin that waits for the user's word. It may give a setting another role, so that the
+// service's credentials go elsewhere: whoever asks for it has to be known.
+func (x *exchange) accept() {
+	if !x.logons && (x.r.TLS == nil || len(x.r.TLS.VerifiedChains) == 0) {
+		x.fail(http.StatusForbidden, "Expected a logon, since the version may send credentials elsewhere: "+
+			"rest.basic.auth.file names users, or listeners.https.ssl.client.auth=required wants certificates")
+		return
+	}
+	var asked choice
+	if !x.body(&asked) {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	err := x.steer(func(Herder) error {
+		return x.worker.Parts().Plugins.Accept(ctx, x.name(), strings.ToLower(asked.Hash))
+	})
+	switch {
+	case errors.Is(err, plugin.ErrUnknownVersion):
+		x.fail(http.StatusNotFound, err.Error())
+	case errors.Is(err, plugin.ErrNotAcceptable):
+		x.fail(http.StatusConflict, err.Error())
 	default:
 		x.done(http.StatusNoContent, err)
 	}
