@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/lock"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
+	"github.com/culvert-project/culvert/host/internal/sampling"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -94,6 +95,8 @@ type Host struct {
 
 	checks *checks
 	rates  rates
+	// samples are rows that REST shows.
+	samples *sampling.Sampler
 	// clustered is what the worker shares with others of its group; nil: it is alone.
 	clustered *clustered
 
@@ -372,6 +375,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Strike)
 	h := &Host{config: c, log: c.Logger, levels: levels, recent: recent, registry: record.NewRegistry(), in: in,
 		checks: &checks{}, running: &running{}}
+	h.samples = sampling.New(h.registry, in.Worker.Strike)
 	if toRun && c.inGroup(in.Worker) {
 		if h.clustered, err = newClustered(h); err != nil {
 			problems = append(problems, in.Worker.Place(err))
@@ -670,7 +674,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	o := connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
 		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
-		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Logger: h.log}
+		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Tap: h.samples.Tap, Logger: h.log}
 	connectors := h.in.Connectors
 	if c := h.clustered; c != nil {
 		if err := c.open(ctx, &closing); err != nil {
@@ -741,7 +745,7 @@ func restOptions(w *config.Worker) rest.Options {
 		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
 		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
 		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
-		ReadOnly: w.Boolean("rest.read.only"), Origins: w.List("access.control.allow.origin"),
+		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"), Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
 	own, all := w.Prefixed("listeners.https."), w.All()

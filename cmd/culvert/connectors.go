@@ -78,7 +78,7 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 			"PUT /connectors/{name}/resume"),
 		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED",
 			"PUT /connectors/{name}/stop"),
-		r.newRestart(), r.newSnapshot(), r.newFlow())
+		r.newRestart(), r.newSnapshot(), r.newFlow(), r.newSample(), r.newTool())
 	return c
 }
 

@@ -116,7 +116,7 @@ func (r *runner) fail(line int, format string, args ...any) {
 
 func (r *runner) run(ctx context.Context, base []config.Entry) {
 	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
-	entries := slices.DeleteFunc(over(base, r.test.settings), func(e config.Entry) bool { return !ofChain(e.Key) })
+	entries := slices.DeleteFunc(over(base, r.test.settings), func(e config.Entry) bool { return !OfChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
 	defer func() { // what is said, by transforms too, shows nothing that config providers gave
 		for i := range r.failures {
@@ -179,8 +179,8 @@ func lines(problems config.Problems) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// ofChain tells whether a setting belongs to the chain of a connector.
-func ofChain(key string) bool {
+// OfChain tells whether a setting belongs to the chain of a connector.
+func OfChain(key string) bool {
 	return key == "name" || key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
 		strings.HasPrefix(key, "predicates.")
 }
@@ -261,10 +261,12 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 	return row, true
 }
 
+func (r *runner) converter() convert.Converter { return converter(r.Registry) }
+
 // converter is that of files: values with schemas, nulls as they are, decimals as numbers.
-func (r *runner) converter() convert.Converter {
+func converter(registry *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
-		"decimal.format": "NUMERIC"}, convert.Use{Schemas: r.Registry})
+		"decimal.format": "NUMERIC"}, convert.Use{Schemas: registry})
 	if err != nil { // these settings are good
 		panic(err)
 	}
@@ -368,13 +370,7 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 		return
 	}
 	for i := range headers {
-		h := &headers[i]
-		d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
-		b.Data = append(b.Data, h.Value...)
-		if h.Form == wit.Dynamic && len(h.Value) > 0 && h.Value[0] == datum.TagNull {
-			d = wit.Datum{}
-		}
-		r.compareValue(ctx, b, "header "+h.Name, want.headers[i].value, d)
+		r.compareValue(ctx, b, "header "+headers[i].Name, want.headers[i].value, Header(b, &headers[i]))
 	}
 }
 
@@ -428,31 +424,47 @@ func (v value) short() string {
 	return string(v.payload)
 }
 
-// written is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
-// milliseconds since 1970 that they are.
-func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (value, error) {
+func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (v value, err error) {
+	v.envelope, v.payload, err = Written(ctx, r.Registry, b, d)
+	return v, err
+}
+
+// Written is a value as files of tests have it, as the JSON converter writes it: in an envelope with its schema, and
+// without. Dates without a schema, of which it takes none, become the milliseconds since 1970 that they are.
+func Written(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.Datum) (envelope, payload []byte,
+	err error) {
 	if d.Form == wit.Dynamic {
 		tree, _, err := datum.ReadDynamic(b.Bytes(d))
 		if err != nil {
-			return value{}, err
+			return nil, nil, err
 		}
 		if tree, dates := withoutDates(tree); dates {
 			start := len(b.Data)
 			if b.Data, err = datum.AppendDynamic(b.Data, tree); err != nil {
-				return value{}, err
+				return nil, nil, err
 			}
 			d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		}
 	}
-	out, null, err := r.converter().Encode(ctx, nil, math.MaxInt32, "t", b, d)
-	if err != nil {
-		return value{}, fmt.Errorf("the JSON converter refuses what came out: %w", err)
+	out, null, err := converter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("the JSON converter refuses what came out: %w", err)
+	case null:
+		return []byte(`{"schema":null,"payload":null}`), []byte("null"), nil
 	}
-	if null {
-		return value{[]byte(`{"schema":null,"payload":null}`), []byte("null")}, nil
+	payload, err = payloadOf(out)
+	return out, payload, err
+}
+
+// Header is a header's value as a value of its own; the batch gets its bytes.
+func Header(b *record.Batch, h *datum.Header) wit.Datum {
+	d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+	b.Data = append(b.Data, h.Value...)
+	if h.Form == wit.Dynamic && len(h.Value) > 0 && h.Value[0] == datum.TagNull {
+		return wit.Datum{}
 	}
-	payload, err := payloadOf(out)
-	return value{out, payload}, err
+	return d
 }
 
 // withoutDates is a dynamic value with milliseconds in the place of dates, and whether there were any.

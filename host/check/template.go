@@ -2,7 +2,6 @@ package check
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -127,7 +126,7 @@ func (t templateWriter) line(mark, name, value string) {
 
 // KindOf says in words what a value of a setting is: its kind and what bounds it.
 func KindOf(spec *wit.SettingSpec) string {
-	parts := []string{strings.ToLower(cmp.Or(kindNames[spec.Kind], "string"))}
+	parts := []string{KindName(spec.Kind)}
 	if leads(spec) && !setting.IsRequired(spec) {
 		parts = append(parts, "required unless a destination says it")
 	}

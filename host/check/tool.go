@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
@@ -92,6 +94,35 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 		err = plugin.CheckCommands(commands) // a plugin may answer otherwise than when it was loaded
 	}
 	return commands, err
+}
+
+// Options are those of a command, with what was given for them by any of their names and with their defaults. The error
+// says what is wrong with what was given.
+func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
+	left := maps.Clone(given)
+	for i := range command.Options {
+		o := &command.Options[i]
+		value := o.DefaultValue
+		for _, name := range o.Names() {
+			if text, ok := left[name]; ok {
+				if wrong := config.CheckValue(o, text, true); wrong != "" {
+					return nil, fmt.Errorf("option %s: %s", name, wrong)
+				}
+				value = &text
+				delete(left, name)
+			}
+		}
+		switch {
+		case value != nil:
+			options = append(options, wit.Setting{Name: o.Name, Value: *value})
+		case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
+			return nil, fmt.Errorf("option %s is required: %s", o.Name, o.Documentation)
+		}
+	}
+	for name := range left {
+		return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
+	}
+	return options, nil
 }
 
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the

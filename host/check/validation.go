@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -54,6 +55,9 @@ type Value struct {
 	Errors      []string `json:"errors"`
 	Visible     bool     `json:"visible"`
 }
+
+// KindName is Kafka's name of a kind of settings, in small letters.
+func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindNames[kind], "string")) }
 
 // kindNames and importances are Kafka's.
 var (

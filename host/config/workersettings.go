@@ -62,6 +62,9 @@ var generalSettings = []wit.SettingSpec{
 		"passwords masked and changes nothing."),
 	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows "+Mask+" for values of "+
 		"password settings; false: configurations as they are written, as Kafka Connect does."),
+	declared("console.records", wit.KindText, "full", "How much of records REST shows: full, shape (types and sizes in "+
+		"the place of values) or off. Values are shown to requests by a listener of this machine alone, and to users "+
+		"who have logged on.", allowed("full", "shape", "off")),
 	declared("rest.advertised.host.name", wit.KindText, "", "Host by which the workers of the group reach this one, and "+
 		"users know it (worker_id); that of its listener unless given, or else the machine's name."),
 	declared("rest.advertised.port", wit.KindInt, "", "Port by which the workers of the group reach this one, and users "+

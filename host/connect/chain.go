@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -77,6 +78,14 @@ func component(m *plugin.Manager, c *config.Connector, tell teller, class, versi
 		}
 		return g.Settings(part)
 	}, nil
+}
+
+// tap is where rows of the connector's tasks are looked at.
+func (c *connector) tap() *core.Tap {
+	if c.o.Tap == nil {
+		return nil
+	}
+	return c.o.Tap(c.config.Name)
 }
 
 // notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.

@@ -71,6 +71,8 @@ type Options struct {
 	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
+	// Tap is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
+	Tap    func(connector string) *core.Tap
 	Logger *slog.Logger
 
 	reserved kafka.Reserved  // what no records go to

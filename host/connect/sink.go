@@ -36,7 +36,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	}
 	defer letters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp = once, ends.reached
+	options.Once, options.CaughtUp, options.Tap = once, ends.reached, c.tap()
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
 		ends.read(o.Topics, o.Regex)

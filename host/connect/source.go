@@ -49,7 +49,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		return err
 	}
 	options := t.sourceOptions(deliver, binding, transforms)
-	options.Once, options.DeadLetters = once, letters
+	options.Once, options.DeadLetters, options.Tap = once, letters, c.tap()
 	task := source.NewTask(options)
 	tally := t.tally
 	t.running(func(p *Progress) {

@@ -1,6 +1,10 @@
 package record
 
-import "github.com/culvert-project/culvert/wit"
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
 
 // Batch is rows and the bytes that they point into. Schema ids in rows are those of Registry. A batch belongs to one
 // goroutine at a time; stages hand it on.
@@ -46,25 +50,44 @@ func (b *Batch) Part(rows []uint32) *Batch {
 	size := 0
 	for n, row := range rows {
 		part.Rows[n] = b.Rows[row]
-		for _, d := range part.places(n) {
-			size += int(d.Size)
-		}
+		size += b.Size(int(row))
 	}
 	if len(rows) == len(b.Rows) || size >= len(b.Data) {
 		part.Data = b.Data
 		return part
 	}
-	part.Data = make([]byte, 0, size)
-	for n := range part.Rows {
-		for _, d := range part.places(n) {
-			start := len(part.Data)
+	part.copyFrom(b, size)
+	return part
+}
+
+// Size is how many bytes a row has, by its position.
+func (b *Batch) Size(row int) (size int) {
+	for _, d := range b.places(row) {
+		size += int(d.Size)
+	}
+	return size
+}
+
+// Copy is a batch of one row of this one, by its position, that shares no memory with it.
+func (b *Batch) Copy(row int) *Batch {
+	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Held: slices.Clone(b.Held),
+		Rows: []wit.Row{b.Rows[row]}}
+	one.copyFrom(b, b.Size(row))
+	return one
+}
+
+// copyFrom gives the batch data of its own, of so many bytes: those of its rows, which point into another one's.
+func (b *Batch) copyFrom(other *Batch, size int) {
+	b.Data = make([]byte, 0, size)
+	for n := range b.Rows {
+		for _, d := range b.places(n) {
+			start := len(b.Data)
 			if d.Size > 0 {
-				part.Data = append(part.Data, b.Bytes(*d)...)
+				b.Data = append(b.Data, other.Bytes(*d)...)
 			}
 			d.Start = uint32(start)
 		}
 	}
-	return part
 }
 
 // places are those of a row in the batch's bytes.

@@ -9,19 +9,14 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// changing tells whether a request changes something. A check of a configuration changes nothing, although it is a PUT,
-// nor does a comparison, although it is a POST.
+// changing tells whether a request changes something: by its method, unless its route says that it only reads.
 func changing(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
 	}
 	path, _ := segments(r.URL.EscapedPath())
-	if r.Method == http.MethodPost && slices.Equal(path, []string{"culvert", "diff"}) {
-		return false
-	}
-	return !(r.Method == http.MethodPut && len(path) == 4 && path[0] == "connector-plugins" &&
-		slices.Equal(path[2:], []string{"config", "validate"}))
+	return !slices.ContainsFunc(routes, func(o route) bool { return o.reads && o.is(r.Method, path) })
 }
 
 // logged writes a line for each change that was made: what was asked for, and by whom. named: the user of a request is

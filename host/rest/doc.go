@@ -9,6 +9,8 @@
 //     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
 //   - connectors.go: what is shown of connectors.
 //   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
+//   - samples.go: records before and after each transform, and commands of plugins; sampling.go, tooling.go: what is
+//     answered of them.
 //   - culvert.go, operate.go, letters.go, log.go: plugins and the folder of connectors, what operators do, dead
 //     letters, the last lines of the log.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and

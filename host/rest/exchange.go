@@ -241,11 +241,13 @@ func (x *exchange) failedBy(err error, unknown string) {
 }
 
 // serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
-// are shown without passwords. logons: nobody asks without one. cluster is nil for a worker that is alone, else peers asks its other workers.
+// are shown without passwords. cluster is nil for a worker that is alone, else peers asks its other workers.
 type serving struct {
-	worker  Worker
-	bodies  *inbound.Bodies
-	masked  bool
+	worker Worker
+	bodies *inbound.Bodies
+	masked bool
+	// records is console.records; logons: users have to log on.
+	records string
 	logons  bool
 	cluster Cluster
 	peers   *http.Client

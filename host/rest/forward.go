@@ -116,6 +116,8 @@ const (
 	owner
 	// restarter is the leader where parameters say what is restarted, which may run anywhere, else the owner.
 	restarter
+	// sampler runs the first task of the connector, or else the connector; where nobody runs either, anyone.
+	sampler
 	// gatherer is the leader, which asks all others for what they run, where it is about that; else anyone.
 	gatherer
 	// named is the worker whose id is ?worker=, by way of the leader, which knows the URLs of members; without it
@@ -125,7 +127,7 @@ const (
 
 // refusals are what a route may answer, by who answers it, since that worker is not known, or not reached.
 var refusals = map[answerer][]int{settled: {500}, leader: {409, 500}, owner: {409, 500}, restarter: {409, 500},
-	gatherer: {409, 500}, named: {404, 409, 500}}
+	sampler: {409, 500}, gatherer: {409, 500}, named: {404, 409, 500}}
 
 // Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try again.
 var (
@@ -188,6 +190,11 @@ func (x *exchange) answerer() (to string, err error) {
 		return "", nil
 	case by == leader || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
 		to, me, known = c.Leader()
+	case by == sampler:
+		if to, me, known = c.Owner(x.name(), 0); !known {
+			to, me, known = c.Owner(x.name(), -1)
+		}
+		me = me || !known
 	default:
 		task := -1
 		if x.r.PathValue("task") != "" {
@@ -295,6 +302,9 @@ func (x *exchange) handed(ctx context.Context, to, query string, data []byte) (*
 	r.Header.Set("Accept", "application/json")
 	if x.masks() {
 		r.Header.Set(maskedHeader, "true")
+	}
+	if x.withheld() != "" {
+		r.Header.Set(withheldHeader, "true")
 	}
 	return r, nil
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"slices"
@@ -116,6 +117,12 @@ var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Figures](): "M
 
 // schemaOf is the schema of a type's JSON; that of a structure goes to schemas by its name.
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
+	switch t {
+	case reflect.TypeFor[json.RawMessage]():
+		return map[string]any{}
+	case reflect.TypeFor[written]():
+		t = reflect.TypeFor[configuration]()
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return map[string]any{"anyOf": []any{schemaOf(t.Elem(), schemas), map[string]any{"type": "null"}}}

@@ -29,6 +29,8 @@ type Options struct {
 	AdvertisedHost, AdvertisedPort, AdvertisedListener string
 	// Masked has configurations shown without passwords.
 	Masked bool
+	// Records is how much is shown of records: full (also ""), shape or off.
+	Records string
 	// Users is a file of those who may use REST, "" for everybody.
 	Users string
 	// ReadOnly refuses whatever changes something.

@@ -36,6 +36,8 @@ type operation struct {
 	text bool
 	// within is how long it may take; 0: [changeTimeout].
 	within time.Duration
+	// reads: it changes nothing, whatever its method is.
+	reads bool
 }
 
 // resource is what stands at a path. A mux's own patterns for methods will not do: its answers to other methods are not
@@ -45,6 +47,14 @@ type resource struct {
 	// allow is what OPTIONS says; "": it is no method here.
 	allow  string
 	routes []*route
+}
+
+// is tells whether a method at a path, by its segments, is the route's.
+func (r *route) is(method string, path []string) bool {
+	own := strings.Split(r.path, "/")[1:]
+	return r.method == method && slices.EqualFunc(own, path, func(own, given string) bool {
+		return own == given || strings.HasPrefix(own, "{")
+	})
 }
 
 // methods are those of a resource in the order in which Kafka Connect's REST framework names them.

@@ -137,7 +137,7 @@ var routes = []route{
 		"What it would mean to store a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
 			"nothing, in place, restart, create or refuse, with what differs, the feeds whose offsets would not " +
 			"belong to them any more, and where it cannot be stored. Nothing is changed.",
-		operation{takes: DiffAsked{}, gives: Comparison{}, refuses: []int{400, 405, 413}}},
+		operation{takes: DiffAsked{}, gives: Comparison{}, reads: true, refuses: []int{400, 405, 413}}},
 	{"GET", "/culvert/plugins", anyone, (*exchange).modules,
 		"Versions of plugins: those that connectors get, that old ones run still, and those that are " +
 			"refused, with the reason.",
@@ -205,6 +205,27 @@ var routes = []route{
 			"403 where a page may have led a browser to the Host that is asked by.",
 		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, gives: LogPage{},
 			refuses: []int{400, 403}}},
+	{"POST", "/culvert/connectors/{name}/samples", sampler, whenKnown((*exchange).sample),
+		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as they come " +
+			"before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place of values, as " +
+			"console.records or a missing logon ask for. 202.",
+		operation{takes: SampleAsked{}, gives: Sample{}, status: http.StatusAccepted, reads: true,
+			refuses: []int{400, 403, 404}}},
+	{"GET", "/culvert/connectors/{name}/samples/{id}", sampler, whenKnown((*exchange).sampled),
+		"The rows that have come, with what each transform makes of them, computed again beside the tasks; ?as=test: as " +
+			"a file for culvert test, in YAML.",
+		operation{query: []string{"as"}, gives: Sample{}, refuses: []int{400, 403, 404}}},
+	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", sampler, whenKnown((*exchange).rechain),
+		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; settings of " +
+			"other things than transforms and predicates do not count.",
+		operation{takes: chainAsked{}, gives: Sample{}, reads: true, refuses: []int{400, 403, 404}}},
+	{"GET", "/culvert/connectors/{name}/tools", anyone, whenKnown((*exchange).tools),
+		"Commands of the connector's plugin, with their options.",
+		operation{gives: []Tool{}, refuses: []int{404, 409}}},
+	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, whenKnown((*exchange).tool),
+		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at most; " +
+			"{\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
+		operation{takes: ToolAsked{}, gives: ToolAnswer{}, reads: true, refuses: []int{400, 403, 404}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
 		operation{gives: map[string]any{}}},
@@ -219,8 +240,8 @@ var routes = []route{
 	{"PUT", "/connector-plugins/{name}/config/validate", anyone, (*exchange).validate,
 		"Checks a configuration and describes each of its settings; ?logon=check tries a secret that the " +
 			"service has not taken yet.",
-		operation{query: []string{"logon"}, takes: configuration{}, gives: check.Validation{}, refuses: []int{400,
-			404, 500}}},
+		operation{query: []string{"logon"}, takes: configuration{}, gives: check.Validation{}, reads: true,
+			refuses: []int{400, 404, 500}}},
 	{"GET", "/metrics", anyone, (*exchange).metrics,
 		"Figures in the format of Prometheus.",
 		operation{media: "text/plain"}},

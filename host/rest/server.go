@@ -183,7 +183,7 @@ func (s *Server) Serve(w Worker) {
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
 	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked,
-		logons: s.users != nil, cluster: s.options.Cluster, peers: s.peers}
+		records: s.options.Records, logons: s.users != nil, cluster: s.options.Cluster, peers: s.peers}
 	calls := serving{worker: w, bodies: new(inbound.Bodies), cluster: s.options.Cluster}
 	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
 	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))

@@ -45,6 +45,9 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchRows is the most rows in one call of a plugin. Default 500.
 	BatchRows int
+	// Aside: it is none of its connector's tasks that the chain is for. It stays with the versions that it was bound
+	// to, and what becomes of its calls says nothing of a version that is on trial.
+	Aside bool
 }
 
 // maxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
@@ -130,7 +133,7 @@ func (c *Chain) bind(o Options) error {
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
+				other = &prepared{binding: b, aside: o.Aside, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
 					settings: s.Predicate.Settings}}}
 			}
 		}
@@ -141,7 +144,7 @@ func (c *Chain) bind(o Options) error {
 			continue
 		}
 		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
-			chain: &prepared{binding: own, version: s.Version, stages: []staged{stage}}})
+			chain: &prepared{binding: own, version: s.Version, aside: o.Aside, stages: []staged{stage}}})
 	}
 	return nil
 }

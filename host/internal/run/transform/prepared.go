@@ -15,6 +15,8 @@ type prepared struct {
 	version string
 	stages  []staged
 	context []byte
+	// aside is as in [Options].
+	aside bool
 	// origins are those of the rows of a call.
 	origins []uint32
 }
@@ -60,6 +62,9 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte,
 // swap takes a newer version of the plugin if it can prepare the same stages; else the present one goes on and the
 // binding's status says why.
 func (p *prepared) swap(ctx context.Context) {
+	if p.aside {
+		return
+	}
 	candidate := p.binding.Candidate()
 	if candidate == nil {
 		return
@@ -78,7 +83,7 @@ func (p *prepared) swap(ctx context.Context) {
 // again reports whether a call that failed is to be made once more, by another version where that is in doubt which
 // broke.
 func (p *prepared) again(ctx context.Context, err error) bool {
-	if err == nil || ctx.Err() != nil || !p.binding.Again(err) {
+	if err == nil || p.aside || ctx.Err() != nil || !p.binding.Again(err) {
 		return false
 	}
 	p.swap(ctx)
@@ -113,6 +118,9 @@ func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, f
 // do makes a call with rows on the current version.
 func (p *prepared) do(ctx context.Context, call func(*plugin.Instance) error) error {
 	pool := p.binding.Current()
+	if p.aside {
+		return pool.DoOnce(ctx, call)
+	}
 	err := pool.Do(ctx, call)
 	if err == nil {
 		p.binding.Passed(pool)

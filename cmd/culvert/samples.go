@@ -1,0 +1,174 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// samplePause is between two questions for rows that are waited for.
+const samplePause = 300 * time.Millisecond
+
+func (r *remote) newSample() *cobra.Command {
+	var asked rest.SampleAsked
+	c := &cobra.Command{
+		Use:   "sample NAME",
+		Short: "Show the next rows of a connector before and after each of its transforms",
+		Long: `Show the next rows of a connector as they come, and what each of its transforms makes of them, computed again beside its tasks. It ends
+when so many rows have come, or after --timeout with those that have.`,
+		Example: "  culvert connectors sample orders --rows 5\n  culvert connectors sample orders --show shape --json",
+		Args:    one("NAME"), ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			until := time.Now().Add(r.timeout)
+			var s rest.Sample
+			err := r.call(c.Context(), "POST /culvert/connectors/{name}/samples", asked, &s, args[0])
+			for err == nil {
+				err = r.get(c.Context(), "/culvert/connectors/{name}/samples/{id}", &s, args[0], s.ID)
+				if s.State == "done" || time.Now().After(until) {
+					break
+				}
+				select {
+				case <-time.After(samplePause):
+				case <-c.Context().Done():
+					err = c.Context().Err()
+				}
+			}
+			switch {
+			case err != nil:
+				return err
+			case r.json:
+				return failed(printJSON(c.OutOrStdout(), s))
+			case len(s.Rows) == 0:
+				return failed(fmt.Errorf("%s: no row has come within %v", inLine(args[0]), r.timeout))
+			}
+			return failed(printSample(c.OutOrStdout(), &s))
+		},
+	}
+	c.Flags().IntVar(&asked.Rows, "rows", 20, "`N` rows, at most 100")
+	c.Flags().StringVar(&asked.Show, "show", "", "full values, or their `SHAPE`: full or shape; as much as the worker "+
+		"allows unless given")
+	return c
+}
+
+// printSample prints rows with what each transform made of them.
+func printSample(out io.Writer, s *rest.Sample) error {
+	var b strings.Builder
+	record := func(r *rest.SampledRecord) {
+		fmt.Fprintf(&b, "    topic %s, key %s\n", shown.Line(r.Topic), shown.Line(r.Key))
+		for _, h := range r.Headers {
+			fmt.Fprintf(&b, "    header %s = %s\n", shown.Line(h.Name), shown.Line(h.Value))
+		}
+		value := strings.ReplaceAll(string(shown.JSON([]byte(r.Value))), "\n", "\n    ")
+		fmt.Fprintf(&b, "    %s%s\n", value, map[bool]string{true: " (cut)"}[r.Cut])
+	}
+	for i := range s.Rows {
+		row := &s.Rows[i]
+		from := fmt.Sprintf("partition %d, offset %d", row.Partition, row.Offset)
+		if row.Feed != "" {
+			from = shown.Line(row.Feed)
+		}
+		fmt.Fprintf(&b, "row %d of task %d, %s\n", i+1, row.Task, from)
+		record(&row.Came)
+		for k := range row.Steps {
+			step, of := &row.Steps[k], s.Steps[min(k, len(s.Steps)-1)]
+			fmt.Fprintf(&b, "  %s (%s): ", shown.Line(of.Alias), shown.Line(of.Class))
+			switch {
+			case step.Error != "":
+				fmt.Fprintln(&b, "error:", shown.Line(step.Error))
+			case step.Skipped:
+				fmt.Fprintln(&b, "skipped by", shown.Line(of.Predicate))
+			case step.Unchanged:
+				fmt.Fprintln(&b, "unchanged")
+			case len(step.Records) == 0:
+				fmt.Fprintln(&b, "dropped")
+			default:
+				b.WriteByte('\n')
+				for j := range step.Records {
+					record(&step.Records[j])
+				}
+			}
+		}
+		if row.Differs != "" {
+			fmt.Fprintln(&b, "  differs:", shown.Line(row.Differs))
+		}
+	}
+	if s.Problem != "" {
+		fmt.Fprintln(&b, shown.Line(s.Problem))
+	}
+	if len(s.Rows) < s.Wanted {
+		fmt.Fprintf(&b, "%s of %d have come\n", number(len(s.Rows), "row"), s.Wanted)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (r *remote) newTool() *cobra.Command {
+	var options []string
+	var asked rest.ToolAsked
+	c := &cobra.Command{
+		Use:   "tool NAME [COMMAND]",
+		Short: "Run a command of a connector's plugin by its worker, or list these commands",
+		Long: `Run a command of a connector's plugin, such as ping or peek, by the worker that has the connector, with its settings and its
+destination. Without COMMAND the commands are listed with their options.`,
+		Example: "  culvert connectors tool orders\n  culvert connectors tool orders peek --option service=/srv --option " +
+			"entityset=Orders --chain",
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return r.listTools(c, args[0])
+			}
+			asked.Options = map[string]string{}
+			for _, o := range options {
+				name, value, ok := strings.Cut(o, "=")
+				if !ok {
+					return wrong(errors.New("--option: expected NAME=VALUE, found " + inLine(o)))
+				}
+				asked.Options[name] = value
+			}
+			var answer rest.ToolAnswer
+			if err := r.call(c.Context(), "POST /culvert/connectors/{name}/tools/{command}", asked, &answer,
+				args...); err != nil {
+				return err
+			}
+			switch {
+			case r.json:
+				return failed(printJSON(c.OutOrStdout(), answer))
+			case answer.Sample != nil:
+				return failed(printSample(c.OutOrStdout(), answer.Sample))
+			case answer.Schemas != nil:
+				_, err := fmt.Fprintln(c.OutOrStdout(), string(shown.JSON(answer.Schemas)))
+				return failed(err)
+			}
+			return failed(render(c.OutOrStdout(), answer.Document))
+		},
+	}
+	c.Flags().StringArrayVar(&options, "option", nil, "`NAME=VALUE` of an option of the command")
+	c.Flags().BoolVar(&asked.Chain, "chain", false, "send the rows of peek through the connector's transforms")
+	return c
+}
+
+func (r *remote) listTools(c *cobra.Command, name string) error {
+	var tools []rest.Tool
+	if err := r.get(c.Context(), "/culvert/connectors/{name}/tools", &tools, name); err != nil {
+		return err
+	}
+	if r.json {
+		return failed(printJSON(c.OutOrStdout(), tools))
+	}
+	var b strings.Builder
+	for _, t := range tools {
+		fmt.Fprintf(&b, "%s: %s\n", shown.Line(t.Name), shown.Line(t.Usage))
+		for _, o := range t.Options {
+			fmt.Fprintf(&b, "  %s (%s): %s\n", shown.Line(o.Name), shown.Line(o.Type), shown.Line(o.Usage))
+		}
+	}
+	_, err := io.WriteString(c.OutOrStdout(), b.String())
+	return failed(err)
+}

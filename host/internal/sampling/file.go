@@ -1,0 +1,65 @@
+package sampling
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/chaintest"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// File is a file for culvert test with the rows of a sample and what the chain makes of them; settings are the chain's
+// as they are to stand there. Rows that are too large are not in it.
+func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, settings map[string]string) ([]byte, error) {
+	k, rows, err := s.find(connector, id)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(status int, format string, args ...any) error {
+		return &rest.Refusal{Status: status, Message: "No test is made of the sample: " + fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case k.Sample.Show != Full:
+		return nil, refuse(http.StatusForbidden, "it shows no values")
+	case len(c.Stages) == 0:
+		return nil, refuse(http.StatusConflict, "the connector has no transforms")
+	}
+	ctx, cancel := context.WithTimeout(ctx, computeWithin)
+	defer cancel()
+	o, err := c.open(ctx, k.Connector)
+	if err != nil {
+		return nil, refuse(http.StatusConflict, "%v", err)
+	}
+	defer o.close()
+	f, n := chaintest.NewFile(s.registry, s.strike, settings, "rows of connector "+connector), 0
+	for i := range rows {
+		r := &rows[i]
+		if r.batch == nil {
+			continue
+		}
+		b, after, at, err := made(ctx, o.beginnings[len(o.beginnings)-1], r)
+		if err != nil {
+			return nil, err
+		}
+		came := r.batch.Copy(0)
+		err = f.Came(ctx, came, &came.Rows[0])
+		switch {
+		case err != nil:
+		case after.fault != "" && at.class == "":
+			err = fmt.Errorf("the chain does not run: %s", after.fault)
+		case after.fault != "":
+			f.Fails(c.Stages[at.stage].Alias, at.class, after.fault)
+		default:
+			err = f.Becomes(ctx, b)
+		}
+		if err != nil {
+			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, refuse(http.StatusConflict, "no row has come yet")
+	}
+	return f.Bytes(), nil
+}
