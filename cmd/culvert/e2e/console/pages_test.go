@@ -1,0 +1,350 @@
+// Package console has tests of the pages for browsers: as they are served here, and in a browser with the tag real.
+package console
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/console/pagetest"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// Secrets that stand in settings, in files of config providers, and in what a service says.
+const (
+	inSetting = "canary-in-a-setting-7f3a"
+	inFile    = "canary-in-a-file-91bc"
+)
+
+// world is a worker with a source that runs, one that has failed, one that is refused, and a sink with dead letters.
+func world(t *testing.T, lines ...string) *e2e.Followed {
+	t.Helper()
+	p := e2e.NewPlace(t)
+	servers := p.Broker()
+	s := service.New(service.Options{Rows: 30, PageSize: 10})
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/Customers") { // it repeats what it was sent, as some gateways do
+			user, password, _ := r.BasicAuth()
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "no such set for "+user+" with "+password+" <script>alert(1)</script>")
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	secret := p.File("secrets.properties", "pw="+inFile)
+	with := func(name, set, password string) []string {
+		return e2e.Instead(e2e.Source(name, address, set), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)
+	}
+	p.File("conf/orders.properties", append([]string{"# what the company sells"},
+		append(with("orders", "Orders", "${file:"+secret+":pw}"), "transforms=mask",
+			"transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
+			"transforms.mask.fields=CustomerID")...)...)
+	p.File("conf/bad.properties", with("bad", "Customers", inSetting)...)
+	p.File("conf/refused.properties", append(with("refused", "Orders", inSetting), "sap.odata.no.such=1")...)
+	p.File("conf/back.properties", append(e2e.SinkOf("back", address, "letters", "OrderCopies"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
+		"errors.deadletterqueue.context.headers.enable=true")...)
+	f := p.Follows("conf", lines...)
+	f.Awaits("extraction finished: 30 rows")
+	e2e.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
+	return f
+}
+
+// settled waits until all of the world's connectors are what they come to.
+func settled(f *e2e.Followed) {
+	f.Await("bad", "has failed", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
+	})
+	f.Await("back", "runs", e2e.Runs)
+}
+
+// pages are all addresses of the console in that world.
+var pages = []string{"./", "./?state=failed", "./?search=ord", "connector?name=orders", "connector?name=bad",
+	"connector?name=refused", "connector?name=back", "records?name=orders", "form?name=orders", "form?name=bad",
+	"form?name=back", "form", "form?class=OData2SourceConnector", "letters?name=back", "letters?name=orders", "plugins",
+	"origins", "log", "log?connector=bad&level=WARN"}
+
+// get is what a browser is sent.
+func get(t *testing.T, at string, header http.Header) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest("GET", at, nil)
+	e2e.NoError(t, err)
+	if header != nil {
+		r.Header = header
+	}
+	a, err := http.DefaultTransport.RoundTrip(r)
+	e2e.NoError(t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	e2e.NoError(t, err)
+	return a, string(text)
+}
+
+// Every page of a worker at work is well-formed, as a page and as fragments, and none has a secret of any origin.
+func TestPagesOfAWorker(t *testing.T) {
+	t.Parallel()
+	f := world(t)
+	settled(f)
+	for _, page := range pages {
+		at := f.Url + "/console/" + page
+		a, text := get(t, at, nil)
+		if a.StatusCode != 200 {
+			t.Errorf("%s: status %d\n%s", page, a.StatusCode, text)
+			continue
+		}
+		for _, wrong := range pagetest.Examine(text) {
+			t.Errorf("%s: %s", page, wrong)
+		}
+		join := "?"
+		if strings.Contains(page, "?") {
+			join = "&"
+		}
+		_, fragments := get(t, at+join+"fragments=", nil)
+		var found map[string]struct{ Version, HTML string }
+		if err := json.Unmarshal([]byte(fragments), &found); err != nil || len(found) == 0 {
+			t.Errorf("%s: %v %s", page, err, fragments)
+		}
+		for _, secret := range []string{inSetting, inFile, "<script>alert"} {
+			if strings.Contains(text+fragments, secret) {
+				t.Errorf("%s shows %s", page, secret)
+			}
+		}
+		if len(text) > 150<<10 {
+			t.Errorf("%s has %d bytes", page, len(text))
+		}
+	}
+	for page, texts := range map[string][]string{
+		"./":                    {"failed", "orders", "refused", "404"},
+		"connector?name=orders": {"Orders", "fetch", "Snapshot", "Restart"},
+		"connector?name=bad":    {"404", "with"},
+		"form?name=orders":      {"# what the company sells", "${file:", "transforms.mask.fields=CustomerID"},
+		"form?name=bad":         {"sap.odata.user.pwd=[hidden]"},
+		"plugins":               {"odata-source", "active"},
+		"origins":               {"127.0.0.1"},
+		"log?connector=bad":     {"404"},
+	} {
+		_, text := get(t, f.Url+"/console/"+page, nil)
+		for _, want := range texts {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: expected %q in\n%s", page, want, text)
+			}
+		}
+	}
+}
+
+// A browser that asks for / is led to the console, and nobody else is.
+func TestWayToTheConsole(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	f := p.Follows(p.Subfolder("conf"))
+	for accept, leads := range map[string]bool{"text/html,application/xhtml+xml,*/*;q=0.8": true, "*/*": false, "": false,
+		"application/json": false, "text/htmlx": false} {
+		a, text := get(t, f.Url+"/", http.Header{"Accept": {accept}})
+		if led := a.StatusCode == 303 && a.Header.Get("Location") == "./console/"; led != leads ||
+			!leads && !strings.Contains(text, "kafka_cluster_id") {
+			t.Errorf("Accept %q: %d %s %s", accept, a.StatusCode, a.Header.Get("Location"), text)
+		}
+	}
+	if a, _ := get(t, f.Url+"/console", nil); a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
+		t.Errorf("found %d %v", a.StatusCode, a.Header)
+	}
+	if _, text := get(t, f.Url+"/console/", nil); !strings.Contains(text, "There are no connectors yet") {
+		t.Errorf("found %s", text)
+	}
+	none := e2e.NewPlace(t)
+	off := none.Follows(none.Subfolder("conf"), "console.enable=false")
+	if a, text := get(t, off.Url+"/console/", nil); a.StatusCode != 404 {
+		t.Errorf("without it: %d %s", a.StatusCode, text)
+	}
+	if a, _ := get(t, off.Url+"/", http.Header{"Accept": {"text/html"}}); a.StatusCode == 303 {
+		t.Error("without it a browser is led to it")
+	}
+}
+
+// post sends a form of the console, as a browser does.
+func post(t *testing.T, at string, form url.Values, header http.Header) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest("POST", at, strings.NewReader(form.Encode()))
+	e2e.NoError(t, err)
+	for name, values := range header {
+		if r.Header[name] = values; name == "Host" {
+			r.Host = values[0]
+		}
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	a, err := http.DefaultTransport.RoundTrip(r)
+	e2e.NoError(t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	e2e.NoError(t, err)
+	return a, string(text)
+}
+
+// What a button does is REST's: the same line of the log, the same refusal.
+func TestButtonsAreRoutes(t *testing.T) {
+	t.Parallel()
+	f := world(t)
+	settled(f)
+	f.Changes()
+	act := f.Url + "/console/act"
+	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
+	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 were refused") ||
+		!strings.Contains(text, "Connector none not found") {
+		t.Errorf("%d %s", a.StatusCode, text)
+	}
+	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	f.Awaits(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
+	if strings.Contains(f.Stderr.String(), "/console/") {
+		t.Errorf("the log has the page:\n%s", f.Stderr.String())
+	}
+	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
+	f.Await("orders", "runs", e2e.Runs)
+	// A configuration: comments and order stay, and so does a password that was never sent.
+	_, form := get(t, f.Url+"/console/form?name=bad", nil)
+	version := between(form, `name="version" id="version" value="`, `"`)
+	base := between(form, `name="base" id="base" value="`, `"`)
+	typed := url.Values{"name": {"bad"}, "version": {version}, "base": {base}, "text": {base},
+		"f.sap.odata#00.topic": {"elsewhere"}, "step": {"review"}}
+	if _, text = post(t, f.Url+"/console/form", typed, nil); !strings.Contains(text, "The tasks are made again") ||
+		!strings.Contains(text, "elsewhere") {
+		t.Fatalf("review: %s", text)
+	}
+	typed.Set("version", between(text, `name="version" id="version" value="`, `"`))
+	typed.Set("step", "apply")
+	stale := url.Values{}
+	for name, values := range typed {
+		stale[name] = slices.Clone(values)
+	}
+	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
+		t.Fatalf("apply: %d %s", a.StatusCode, text)
+	}
+	if got := f.Shown("bad"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
+		t.Errorf("found %v", got)
+	}
+	stale.Set("f.sap.odata#00.topic", "mine")
+	if a, text = post(t, f.Url+"/console/form", stale, nil); a.StatusCode != 200 ||
+		!strings.Contains(text, "Nothing was stored") || f.Shown("bad")["sap.odata#00.topic"] != "elsewhere" {
+		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, text)
+	}
+}
+
+// between is what stands between two texts, without HTML's escapes.
+func between(text, from, to string) string {
+	_, text, _ = strings.Cut(text, from)
+	text, _, _ = strings.Cut(text, to)
+	return strings.NewReplacer("&#34;", `"`, "&#39;", "'", "&#43;", "+", "&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(text)
+}
+
+// Every page and every form asks for the logon that REST has; who may only read changes nothing; requests that a page
+// of another origin has a browser send are refused.
+func TestAccessToPages(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	e2e.NoError(t, err)
+	for _, one := range []struct {
+		name         string
+		lines        []string
+		logon        http.Header
+		reads, posts int // the status of pages and of forms
+		refusal      string
+	}{
+		{name: "loopback", reads: 200, posts: 200},
+		{name: "no logon", lines: []string{"users"}, reads: 401, posts: 401},
+		{name: "wrong logon", lines: []string{"users"}, logon: basic("anna", "wrong"), reads: 401, posts: 401},
+		{name: "right logon", lines: []string{"users"}, logon: basic("anna", "right"), reads: 200, posts: 200},
+		{name: "only reads", lines: []string{"rest.read.only=true"}, reads: 200, posts: 403, refusal: "rest.read.only"},
+		{name: "another origin", logon: http.Header{"Origin": {"https://evil.example"}}, reads: 200, posts: 403},
+		{name: "no origin", logon: http.Header{"Origin": {"null"}}, reads: 200, posts: 403},
+		{name: "another site", logon: http.Header{"Sec-Fetch-Site": {"cross-site"}}, reads: 200, posts: 403},
+		{name: "another name", logon: http.Header{"Host": {"evil.example"}}, reads: 403, posts: 403},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			t.Parallel()
+			p := e2e.NewPlace(t)
+			for i, line := range one.lines {
+				if line == "users" {
+					one.lines[i] = "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash))
+				}
+			}
+			_, address := e2e.Demo(t, service.Options{Rows: 3})
+			p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+			f := p.Follows("conf", one.lines...)
+			f.Awaits("extraction finished: 3 rows")
+			for _, page := range append([]string{"act", "assets/console.js", "none"}, pages...) {
+				header := one.logon.Clone()
+				r, err := http.NewRequest("GET", f.Url+"/console/"+page, nil)
+				e2e.NoError(t, err)
+				if header != nil {
+					r.Header, r.Host = header, header.Get("Host")
+				}
+				a, err := http.DefaultTransport.RoundTrip(r)
+				e2e.NoError(t, err)
+				a.Body.Close()
+				if let := a.StatusCode != 401 && a.StatusCode != 403; let != (one.reads == 200) ||
+					!let && a.StatusCode != one.reads {
+					t.Errorf("GET %s: %d", page, a.StatusCode)
+				}
+			}
+			if one.logon.Get("Authorization") == "" && one.reads == 401 {
+				return // the changes below would not be seen
+			}
+			for page, form := range map[string]url.Values{"act": {"do": {"pause"}, "name": {"orders"}},
+				"form":    {"step": {"apply"}, "name": {"orders"}, "text": {"name=orders\n"}, "base": {""}},
+				"records": {"step": {"tool"}, "name": {"orders"}, "command": {"ping"}}} {
+				a, text := post(t, f.Url+"/console/"+page, form, one.logon)
+				if page == "act" && a.StatusCode != one.posts {
+					t.Errorf("POST act: %d %s", a.StatusCode, text)
+				}
+				if one.posts == 200 {
+					continue
+				}
+				e2e.Contains(t, "POST "+page, text, one.refusal)
+				if strings.Contains(f.Stderr.String(), "changed by REST") {
+					t.Errorf("POST %s has changed something", page)
+				}
+			}
+		})
+	}
+}
+
+func basic(user, password string) http.Header {
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(user, password)
+	return r.Header
+}
+
+// Other machines that need no logon find pages that only read, and that say what to set.
+func TestPagesForOthers(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 3})
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	at := porttest.Address(t)
+	_, port, err := net.SplitHostPort(at)
+	e2e.NoError(t, err)
+	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://:"+port)
+	f := p.Serves(at, "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "conf")
+	f.Awaits("extraction finished: 3 rows")
+	a, text := get(t, f.Url+"/console/connector?name=orders", nil)
+	if a.StatusCode != 200 || !strings.Contains(text, "This console only reads: other machines reach this worker") ||
+		!strings.Contains(text, "rest.basic.auth.file") {
+		t.Errorf("%d %s", a.StatusCode, text)
+	}
+	if a, text = post(t, f.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"orders"}}, nil); a.StatusCode != 403 ||
+		!strings.Contains(text, "rest.basic.auth.file") {
+		t.Errorf("%d %s", a.StatusCode, text)
+	}
+	f.Must(202, "PUT", "/connectors/orders/pause", "") // REST is as open as before
+}
