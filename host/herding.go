@@ -141,3 +141,29 @@ func conflict(err error) error {
 	}
 	return err
 }
+
+// Conditions implements [rest.Herder]: of what other workers run it has what the status topic says.
+func (g herding) Conditions() []connect.Condition {
+	all := g.Herder.Conditions()
+	here := g.of.host.workerID()
+	for i := range all {
+		c := &all[i]
+		own := c.Parts
+		c.Parts = own[:1:1]
+		if said, ok := g.of.status.Connector(c.Name); ok && !own[0].Here && said.State == connect.Failed {
+			c.Parts[0] = connect.SaidPart(-1, said.State, said.WorkerID,
+				g.of.host.in.Worker.Strike(said.Trace))
+		} else if ok && !own[0].Here {
+			c.Parts[0].WorkerID = said.WorkerID
+		}
+		for _, t := range g.of.status.Tasks(c.Name) {
+			part := connect.SaidPart(t.Task, t.State, t.WorkerID, g.of.host.in.Worker.Strike(t.Trace))
+			at := slices.IndexFunc(own, func(p connect.Part) bool { return p.Task == t.Task })
+			if at >= 0 && t.WorkerID == here {
+				part = own[at]
+			}
+			c.Parts = append(c.Parts, part)
+		}
+	}
+	return all
+}

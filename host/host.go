@@ -92,6 +92,8 @@ type Host struct {
 	// one of them changes, together with its connector.
 	targets  *config.Targets
 	steering sync.Mutex
+	// authors are who wanted them.
+	authors *config.Authors
 
 	checks *checks
 	rates  rates
@@ -184,6 +186,14 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.checks.checker.Destinations = h.clustered.destinations
 	}
 	h.targets, h.checks.checker.Running = targets, lockouts
+	authors := ""
+	if !c.Once {
+		authors = filepath.Join(c.Data, "connectors.authors.json")
+	}
+	if h.authors, err = config.OpenAuthors(authors); err != nil {
+		h.log.Warn("who wanted connectors is forgotten", "error", err)
+		h.authors, _ = config.OpenAuthors("")
+	}
 	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {

@@ -204,6 +204,9 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 
 // forget removes a connector, with what is kept of it.
 func (h *Host) forget(herder *connect.Herder, name string) error {
+	if err := h.authors.Forget(name); err != nil {
+		h.log.Warn("who wanted a connector is not forgotten", "connector", name, "error", err)
+	}
 	if h.clustered != nil {
 		return herder.Remove(name)
 	}

@@ -34,7 +34,9 @@ type controller struct {
 	asked  *wanted
 	posted []occurrence
 	state  State
-	fault  error
+	// entered is when it came to the state.
+	entered time.Time
+	fault   error
 	// current is the life that runs, or the last one, or the one to come.
 	current *connector
 	// round is closed when the loop comes by; nil: nobody waits for that.
@@ -114,7 +116,7 @@ type occurrence struct {
 
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
-		wake: guard.NewBell(), topics: &topics{}, times: &times{}, state: Unassigned,
+		wake: guard.NewBell(), topics: &topics{}, times: &times{}, state: Unassigned, entered: time.Now(),
 		asked: &wanted{o: o, given: c, target: Running, share: o.share()},
 		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
 	k.front = &front{handle: k.notified}
@@ -456,6 +458,7 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 		k.before = k.current
 	}
 	if t.next != k.state {
+		k.entered = time.Now()
 		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event",
 			string(o.event))
 	}

@@ -63,12 +63,11 @@ func (k *controller) figures() Figures {
 
 // exchanges are what the client of the connector has done, nil where it has none.
 func (c *connector) exchanges() *transport.Counters {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.tasks) == 0 || c.to.client == nil {
+	client := c.talks()
+	if client == nil {
 		return nil
 	}
-	n := c.to.client.Counters()
+	n := client.Counters()
 	return &n
 }
 

@@ -52,6 +52,7 @@ type times struct {
 
 type stateTimes struct {
 	began, since    time.Time
+	entered         time.Time // when it came to the state
 	state           State
 	running, paused time.Duration
 }
@@ -80,8 +81,19 @@ func (t *times) enter(number int, state State) {
 		s = &stateTimes{began: now, since: now}
 		t.tasks[number] = s
 	}
-	s.until(now)
-	s.state = state
+	if s.until(now); s.state != state {
+		s.state, s.entered = state, now
+	}
+}
+
+// entered is when a task came to its state; zero: it has not begun.
+func (t *times) entered(number int) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.tasks[number]; s != nil {
+		return s.entered
+	}
+	return time.Time{}
 }
 
 // enters notes that a task has another state.
@@ -112,7 +124,7 @@ func (t *times) pause() {
 	defer t.mu.Unlock()
 	for _, s := range t.tasks {
 		if s.until(now); s.state != Failed {
-			s.state = Paused
+			s.state, s.entered = Paused, now
 		}
 	}
 }

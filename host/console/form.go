@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -66,7 +67,7 @@ func (v *visit) form() (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Version = header.Get("ETag")
+		p.Version = strings.Trim(header.Get("ETag"), `"`)
 		if at := v.query.Get("at"); at != "" && at != p.Version {
 			p.Changed = "The configuration was changed since this page was opened."
 		}
@@ -217,7 +218,7 @@ func (v *visit) apply(p *formPage, full string) (done bool, err error) {
 		p.Problems = append(p.Problems, "This console only reads: "+v.reads)
 		return false, nil
 	}
-	header := http.Header{"If-Match": {p.Version}}
+	header := http.Header{"If-Match": {strconv.Quote(p.Version)}}
 	if p.New {
 		settings, _ := settingsOf(full)
 		p.Name, header = settings["name"], http.Header{"If-None-Match": {"*"}}

@@ -27,17 +27,17 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		noted := &noted{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(noted, r)
-		if noted.status >= http.StatusMultipleChoices {
-			return
-		}
 		by, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
 			by = r.RemoteAddr
 		}
+		noted := &noted{ResponseWriter: w, status: http.StatusOK, by: shown.Line("REST at " + by)}
 		if user, _, ok := r.BasicAuth(); ok && named {
-			by = user + " at " + by
+			by, noted.by = user+" at "+by, shown.Line("user "+user)
+		}
+		next.ServeHTTP(noted, r)
+		if noted.status >= http.StatusMultipleChoices {
+			return
 		}
 		about := []any{"request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
 			"status", noted.status}
@@ -48,11 +48,12 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 // loggedRequest is how many characters of a request's method and path a line of the log has.
 const loggedRequest = 300
 
-// noted is an answer of which the status is known, with what else its line of the log has.
+// noted is an answer of which the status is known, with what else its line of the log has; by is who asks.
 type noted struct {
 	http.ResponseWriter
 	status int
 	about  []any
+	by     string
 }
 
 func (n *noted) WriteHeader(status int) {

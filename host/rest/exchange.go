@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -115,11 +117,39 @@ func (x *exchange) contentType() string {
 }
 
 func (x *exchange) answer(status int, body any) {
+	if data, ok := x.encoded(body); ok {
+		x.send(status, data)
+	}
+}
+
+// answerUnlessKnown is an answer of 200, or of 304 without a body where the client has it already (RFC 9110, 13.1.2).
+func (x *exchange) answerUnlessKnown(body any) {
+	data, ok := x.encoded(body)
+	if !ok {
+		return
+	}
+	sum := sha256.Sum256(data)
+	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	x.w.Header().Set("Etag", tag)
+	for one := range strings.SplitSeq(strings.Join(x.r.Header.Values("If-None-Match"), ","), ",") {
+		if one = strings.TrimSpace(one); strings.TrimPrefix(one, "W/") == tag || one == "*" {
+			x.w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	x.send(http.StatusOK, data)
+}
+
+// encoded is what is answered; where it cannot be it has answered.
+func (x *exchange) encoded(body any) ([]byte, bool) {
 	data, err := encoded(body)
 	if err != nil {
 		x.fail(http.StatusInternalServerError, err.Error())
-		return
 	}
+	return data, err == nil
+}
+
+func (x *exchange) send(status int, data []byte) {
 	x.w.Header().Set("Content-Type", cmp.Or(x.contentType(), "application/json"))
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(status)

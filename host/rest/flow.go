@@ -97,17 +97,17 @@ func (x *exchange) flow() {
 		return
 	}
 	f := flowOf(figures)
-	f.Silent = gathered(parts, f.add)
+	f.Silent = gathered(parts, func(_ string, other Flow) { f.add(other) })
 	x.answer(http.StatusOK, f)
 }
 
 // gathered takes what other workers have answered, and says which of them have not, with the reason.
-func gathered[T any](parts []part, take func(T)) (silent []string) {
+func gathered[T any](parts []part, take func(worker string, said T)) (silent []string) {
 	for _, p := range parts {
 		var one T
 		if p.err == nil {
 			if err := json.Unmarshal(p.body, &one); err == nil {
-				take(one)
+				take(p.worker, one)
 				continue
 			}
 			silent = append(silent, "worker "+p.worker+": expected an answer of this route, found another")

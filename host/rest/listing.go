@@ -1,6 +1,17 @@
 package rest
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/shown"
+)
 
 // Listing is a page of GET /culvert/connectors: connectors in the order of urgency, failed ones first, then by name.
 type Listing struct {
@@ -10,7 +21,9 @@ type Listing struct {
 	Total  int            `json:"total"`
 	// Connectors are at most ?limit= of those in ?state=, behind the one of ?after=.
 	Connectors []Listed `json:"connectors"`
-	// Next is what ?after= takes for the page behind this one; "" where this is the last one.
+	// Next is what ?after= takes for the page behind this one; "" where this is the last one. It is a place in the
+	// order, STATE/NAME: a connector that keeps its state comes on exactly one page, whatever others do and also where
+	// the one of the place has gone; one that changes its state between two pages comes twice, once, or on none.
 	Next string `json:"next,omitempty"`
 	// Silent are the workers of the group that have not said how far their tasks are, with the reason.
 	Silent []string `json:"silent,omitempty"`
@@ -22,12 +35,13 @@ type Listed struct {
 	Type  string `json:"type"`
 	Class string `json:"class"`
 	// State is one word for the connector with all of its tasks, the first of these that holds: failed (it or one of
-	// its tasks), paused, stopped, waiting-for-service, maintenance, throttled, running, idle.
+	// its tasks), paused, stopped, waiting-for-service (also what has failed and goes on by itself, or when its logon
+	// is taken again), maintenance, throttled, running, idle.
 	State string `json:"state"`
 	// Since is when it came to that state; nil where that is not known.
 	Since *time.Time `json:"since,omitempty"`
-	// By is who wanted the target state or the configuration that it has: "user NAME", "file PATH"; "" where nobody
-	// knows.
+	// By is who wanted the target state or the configuration that it has: "user NAME", "REST at ADDRESS" where nobody
+	// logged on, "file PATH"; "" where nobody knows.
 	By string `json:"by,omitempty"`
 	// Cause is the first line of why it is in that state, Advice what is to be done; "" where there is nothing to say.
 	Cause  string `json:"cause,omitempty"`
@@ -37,4 +51,207 @@ type Listed struct {
 	// Tasks it has, and how many of them have failed.
 	Tasks  int `json:"tasks"`
 	Failed int `json:"failed_tasks"`
+}
+
+// Of one page there are so many connectors: usually, and at most.
+const (
+	usualListed = 50
+	maxListed   = 1000
+)
+
+// listingAsked is what of the connectors is asked for.
+type listingAsked struct {
+	state, search string
+	limit         int
+	// place and name are where the page before ended; -1 for the first page.
+	place int
+	name  string
+}
+
+// asksListing reads it; where something is wrong it has answered.
+func (x *exchange) asksListing() (asked listingAsked, ok bool) {
+	asked = listingAsked{x.first("state"), strings.ToLower(x.first("search")), usualListed, -1, ""}
+	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
+	words := strings.Join(connect.Conditions, ", ")
+	if asked.state != "" && !known(asked.state) {
+		x.fail(http.StatusBadRequest, "state: expected one of "+words+", found "+strconv.Quote(asked.state))
+		return asked, false
+	}
+	if text := x.first("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxListed {
+			x.fail(http.StatusBadRequest, "limit: expected a number from 1 to "+strconv.Itoa(maxListed)+", found "+
+				strconv.Quote(text))
+			return asked, false
+		}
+		asked.limit = n
+	}
+	if text := x.first("after"); text != "" {
+		state, name, is := strings.Cut(text, "/")
+		if !is || !known(state) {
+			x.fail(http.StatusBadRequest, "after: expected STATE/NAME, as the page before has it as next, found "+
+				strconv.Quote(text))
+			return asked, false
+		}
+		asked.place, asked.name = connect.Urgency(state), name
+	}
+	return asked, true
+}
+
+func (x *exchange) listing() {
+	asked, ok := x.asksListing()
+	if !ok {
+		return
+	}
+	parts, err := x.parts("", http.StatusOK)
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	said := map[string]map[string]Listed{} // by worker and connector
+	silent := gathered(parts, func(worker string, l Listing) {
+		said[worker] = map[string]Listed{}
+		for _, one := range l.Connectors {
+			said[worker][one.Name] = one
+		}
+	})
+	own, all := x.flag("own"), []Listed{}
+	for _, c := range x.worker.Herder().Conditions() {
+		if one, some := x.listed(&c, said, own); some {
+			all = append(all, one)
+		}
+	}
+	page := Listing{Connectors: all}
+	if !own { // the leader sorts and cuts
+		page = asked.page(all)
+	}
+	page.Silent = silent
+	x.answerUnlessKnown(page)
+}
+
+// listed is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
+// other workers know better, of the tasks that they run.
+func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Listed, own bool) (l Listed, some bool) {
+	l = Listed{Name: c.Name, Type: c.Type, Class: c.Class}
+	for i := range c.Parts {
+		p := &c.Parts[i]
+		if own && !p.Here {
+			continue
+		}
+		some = true
+		if p.Task >= 0 {
+			l.Tasks++
+		}
+		if p.Task >= 0 && p.State == connect.Failed {
+			l.Failed++
+		}
+		if _, better := said[p.WorkerID][c.Name]; p.Here || !better {
+			l.join(lineOf(c.Name, p))
+		}
+	}
+	l.By = x.worker.Strike(shown.Line(x.worker.By(c.Given)))
+	for _, of := range said {
+		if other, there := of[c.Name]; there {
+			l.By = cmp.Or(l.By, other.By)
+			l.join(other)
+		}
+	}
+	if l.Tasks == 0 && l.State == "idle" && !own {
+		l.State = "running" // it is being started
+	}
+	l.Rows = math.Round(10*l.Rows) / 10
+	return l, some
+}
+
+// lineOf is a part of a connector as a line.
+func lineOf(name string, p *connect.Part) Listed {
+	l := Listed{State: p.Word, Cause: p.Cause, Advice: advice(name, p), Rows: p.Rows}
+	if !p.Since.IsZero() {
+		since := p.Since.UTC().Truncate(time.Second)
+		l.Since = &since
+	}
+	return l
+}
+
+// join takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one counts
+// that came first to the state; of idle ones the last, since all of them have to be.
+func (l *Listed) join(other Listed) {
+	before := cmp.Compare(connect.Urgency(other.State), connect.Urgency(l.State))
+	if before == 0 && other.Since != nil {
+		switch earlier := l.Since == nil || other.Since.Before(*l.Since); {
+		case l.Since == nil, earlier != (l.State == "idle"):
+			before = -1
+		}
+	}
+	if before < 0 {
+		cause, advice := other.Cause, other.Advice
+		if cause == "" { // a refused configuration is said, whatever the tasks do
+			cause, advice = l.Cause, l.Advice
+		}
+		l.State, l.Since, l.Cause, l.Advice = other.State, other.Since, cause, advice
+	} else if l.Cause == "" {
+		l.Cause, l.Advice = other.Cause, other.Advice
+	}
+	l.Rows += other.Rows
+}
+
+// advices say what is to be done about a failure, by its kind. NAME stands for the connector.
+var advices = map[string]string{
+	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
+	"unauthorized": "Change the secret of the connector; where it is right, run culvert lockouts resume.",
+	"forbidden":    "Give the user its authorization at the service, then run culvert connectors restart NAME --failed.",
+	"not-found": "Look whether the service has what the settings name, then run culvert connectors restart NAME " +
+		"--failed.",
+	"gone": "The service no longer knows from where on changes are to come: see query.change, or stop the connector " +
+		"and run culvert offsets reset NAME.",
+	"data": "Mend the data, or set errors.tolerance=all with a dead letter topic, then run culvert connectors " +
+		"restart NAME --failed.",
+	"transient": "Run culvert connectors restart NAME --failed when the service can be reached; " +
+		"task.auto.restart=true does so by itself.",
+	"kafka": "Mend the settings of Kafka's clients, or the rights at the broker, which the cause names.",
+	"":      "See the worker's log, or run culvert doctor with the connector's file.",
+}
+
+// advice is a sentence on what is to be done about a part.
+func advice(name string, p *connect.Part) string {
+	text := ""
+	switch {
+	case !p.Next.IsZero():
+		return "It goes on by itself at " + p.Next.UTC().Format(time.RFC3339) + "."
+	case p.Word == "throttled":
+		return "Nothing, or allow more in the connector's limits: culvert origins shows who uses them."
+	case p.Word == "waiting-for-service" && p.State == connect.Running:
+		return "It goes on by itself when the service answers."
+	case p.Word == "failed" || p.Kind != "":
+		text = cmp.Or(advices[p.Kind], advices[""])
+	}
+	return strings.ReplaceAll(text, "NAME", name)
+}
+
+// page is the page that is asked for.
+func (asked *listingAsked) page(all []Listed) Listing {
+	page := Listing{Counts: map[string]int{}, Connectors: []Listed{}}
+	has := func(text string) bool { return strings.Contains(strings.ToLower(text), asked.search) }
+	var left []Listed
+	for _, l := range all {
+		if asked.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {
+			continue
+		}
+		page.Counts[l.State]++
+		page.Total++
+		at := cmp.Or(cmp.Compare(connect.Urgency(l.State), asked.place), cmp.Compare(l.Name, asked.name))
+		if at > 0 && (asked.state == "" || asked.state == l.State) {
+			left = append(left, l)
+		}
+	}
+	slices.SortFunc(left, func(a, b Listed) int {
+		return cmp.Or(cmp.Compare(connect.Urgency(a.State), connect.Urgency(b.State)), cmp.Compare(a.Name, b.Name))
+	})
+	if len(left) > asked.limit {
+		left = left[:asked.limit]
+		last := left[len(left)-1]
+		page.Next = last.State + "/" + last.Name
+	}
+	page.Connectors = append(page.Connectors, left...)
+	return page
 }

@@ -37,6 +37,11 @@ func (x *exchange) lockouts() {
 		x.failed(err)
 		return
 	}
+	x.reply(x.refusedLogons())
+}
+
+// refusedLogons are the worker's.
+func (x *exchange) refusedLogons() (Lockouts, error) {
 	list, others, err := x.worker.Parts().Lockouts.List()
 	strike := x.worker.Strike
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
@@ -44,7 +49,7 @@ func (x *exchange) lockouts() {
 		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
 			User: strike(l.User), State: l.State, Since: l.Since.UTC(), Message: strike(l.Text)})
 	}
-	x.reply(shown, err)
+	return shown, err
 }
 
 func (x *exchange) resumeLogons() {

@@ -1,6 +1,11 @@
 package rest
 
-import "time"
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"time"
+)
 
 // Origins are the services that the connectors of all workers talk to.
 type Origins struct {
@@ -35,4 +40,59 @@ type Use struct {
 	Used    int `json:"used"`
 	Limit   int `json:"limit"`
 	Waiting int `json:"waiting,omitempty"`
+}
+
+func (x *exchange) origins() {
+	all, err := x.ownOrigins()
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	parts, err := x.parts("", http.StatusOK)
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	all.Silent = gathered(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
+	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
+	})
+	x.answer(http.StatusOK, all)
+}
+
+// ownOrigins are those of this worker.
+func (x *exchange) ownOrigins() (Origins, error) {
+	own, strike := Origins{Origins: []Origin{}}, x.worker.Strike
+	uses := x.worker.Herder().Origins()
+	if len(uses) == 0 {
+		return own, nil
+	}
+	refused, err := x.refusedLogons()
+	if err != nil {
+		return own, err
+	}
+	struck := func(texts []string) (all []string) {
+		for _, text := range texts {
+			all = append(all, strike(text))
+		}
+		return all
+	}
+	for _, u := range uses {
+		o := Origin{Origin: strike(u.Origin), WorkerID: u.WorkerID, Connectors: u.Connectors,
+			Requests:    Use{u.Requests.Taken, u.Requests.Limit, u.Requests.Waiting},
+			Connections: Use{u.Connections.Taken, u.Connections.Limit, u.Connections.Waiting},
+			Sessions:    Use{Used: u.Most, Limit: u.Sessions}, PerSecond: u.PerSecond,
+			Waiting: struck(u.Waiting), Windows: struck(u.Windows)}
+		if !u.Until.IsZero() {
+			until := u.Until.UTC()
+			o.Maintenance = &until
+		}
+		for _, l := range refused.Logons {
+			if l.Origin == o.Origin {
+				o.Lockouts = append(o.Lockouts, l)
+			}
+		}
+		own.Origins = append(own.Origins, o)
+	}
+	return own, nil
 }

@@ -32,7 +32,7 @@ type part struct {
 // gathers tells whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
 // is what it asks each of them, which answers by itself.
 func (x *exchange) gathers() bool {
-	return !x.flag("own") && (x.r.PathValue("name") != "" || slices.Contains(x.asked("expand"), "motion"))
+	return !x.flag("own") && (x.route.path != "/connectors" || slices.Contains(x.asked("expand"), "motion"))
 }
 
 // parts has all other workers of the group answer the request, each for what it runs itself, with one of some statuses;

@@ -115,6 +115,8 @@ type unasked struct {
 
 type someWorker struct{ Worker }
 
+func (someWorker) Wanted(string, connect.TargetState, string) {}
+
 type someHerder struct{ Herder }
 
 type standInConnector struct {

@@ -32,6 +32,10 @@ type Worker interface {
 	Steered() error
 	// Aim gives a connector a target state, and keeps it.
 	Aim(name string, target connect.TargetState) error
+	// Wanted notes who wanted the configuration that a connector has and the target state that it is to have, "" for
+	// that which it has. By is who did: "" where nobody knows.
+	Wanted(name string, target connect.TargetState, by string)
+	By(given *config.Connector) string
 	// Parts are the other parts of the worker.
 	Parts() Parts
 	// Strike leaves out of a text what must not be shown.
@@ -86,6 +90,8 @@ type Herder interface {
 	Tasks(name string) ([]connect.TaskInfo, error)
 	Plugins(connectorsOnly bool) []connect.Plugin
 	FiguresOf(name string) (connect.Figures, error)
+	Origins() []connect.OriginUse
+	Conditions() []connect.Condition
 	Restart(name string) error
 	RestartTask(name string, task int) error
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)

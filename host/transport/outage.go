@@ -44,10 +44,11 @@ func (o *outage) ends(sent time.Time) time.Duration {
 	return max(lasted, 1)
 }
 
-func (o *outage) lasts() bool {
+// from is since when there is an outage; zero: there is none.
+func (o *outage) from() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.since.IsZero()
+	return o.since
 }
 
 // silent says that the service has not served a request that was sent at a time. It is a warning once for each outage,
@@ -77,4 +78,7 @@ func (d *destination) answers(sent time.Time) {
 
 // Away says whether the service does not answer at present. The client has warned of that, so what follows from it
 // needs no warning of its own.
-func (c *Client) Away() bool { return c.at.Load().outage.lasts() }
+func (c *Client) Away() bool { return !c.AwaySince().IsZero() }
+
+// AwaySince is since when the service does not answer; zero: it answers, as far as anybody has asked.
+func (c *Client) AwaySince() time.Time { return c.at.Load().outage.from() }

@@ -317,7 +317,11 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 		return passed, nil
 	}
 	d.silent(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
-	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
+	atLeast := retryAfter(t.header, time.Now())
+	if atLeast > 0 {
+		defer d.limits.Asked()()
+	}
+	return r.repeat(ctx, d, atLeast)
 }
 
 // tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session

@@ -1,6 +1,10 @@
 package transport
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -98,6 +102,31 @@ var defaultConcurrent = ownNumber(role.MaxConcurrent)
 // Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has
 // waited for long.
 func (c *Client) Waiting() string { return c.at.Load().limits.Waiting() }
+
+// Waits is why requests of the client wait at present because of the limits of its destination, or because the service
+// has asked for that.
+func (c *Client) Waits() limits.Wait { return c.at.Load().limits.Waits() }
+
+// Window is when the maintenance window ends that is open at the service now; zero: there is none.
+func (c *Client) Window() time.Time { return c.at.Load().limits.Window() }
+
+// Use is what clients use of an origin, this client among them.
+type Use struct {
+	// Origin is as [Client.Demand] names it.
+	Origin string
+	limits.Use
+	// Most is how many sessions the user has that has most.
+	Most int
+}
+
+// Uses are those of the service and of the further origins that the client's settings name.
+func (c *Client) Uses() (all []Use) {
+	d := c.at.Load()
+	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
+		all = append(all, Use{to.address(), to.limits.Use(), to.sessions.Most()})
+	}
+	return all
+}
 
 // ErrNoRoom is the error of a request that would have to wait for others, and was not to.
 var ErrNoRoom = limits.ErrNoRoom

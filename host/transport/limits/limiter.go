@@ -104,6 +104,8 @@ type waiter struct {
 	ready chan struct{}
 	why   string
 	since time.Time // zero: Waiting names it at once
+	noted time.Time // when it began to wait
+	asked bool      // by the service, with Retry-After
 }
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
@@ -369,6 +371,7 @@ func (c *Client) until(ctx context.Context, at time.Time, why string, sooner <-c
 func (c *Client) note(w *waiter) (end func()) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
+	w.noted = time.Now()
 	c.waits[w] = struct{}{}
 	return func() {
 		c.of.mu.Lock()
@@ -382,21 +385,82 @@ func (c *Client) Logons() (end func()) {
 	return c.note(&waiter{who: c, why: "logons to " + c.of.origin + " go one after another", since: time.Now()})
 }
 
+// Asked notes that a request of the client waits because the service has asked for that, until end is called.
+func (c *Client) Asked() (end func()) {
+	return c.note(&waiter{who: c, why: c.of.origin + " has asked to wait (Retry-After)", asked: true})
+}
+
 // longWait is how long a request waits for others before anybody hears of it: some always wait a little.
 const longWait = 5 * time.Second
 
-// Waiting says why requests of the client wait at present; "" if none has waited for long.
-func (c *Client) Waiting() string {
+// Wait is why requests of a client wait at present.
+type Wait struct {
+	// Reasons are sorted, none where no request has waited for long; Since is when the first of them began to wait.
+	Reasons []string
+	Since   time.Time
+	// Asked: the service has asked for it.
+	Asked bool
+}
+
+// Waits says why requests of the client wait.
+func (c *Client) Waits() Wait {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
-	var reasons []string
+	return c.waitsNow()
+}
+
+// waitsNow is Waits under the limiter's lock.
+func (c *Client) waitsNow() (now Wait) {
 	for w := range c.waits {
-		if time.Since(w.since) > longWait {
-			reasons = append(reasons, w.why)
+		if time.Since(w.since) <= longWait {
+			continue
+		}
+		now.Reasons, now.Asked = append(now.Reasons, w.why), now.Asked || w.asked
+		if now.Since.IsZero() || w.noted.Before(now.Since) {
+			now.Since = w.noted
 		}
 	}
-	slices.Sort(reasons)
-	return strings.Join(slices.Compact(reasons), "; ")
+	slices.Sort(now.Reasons)
+	now.Reasons = slices.Compact(now.Reasons)
+	return now
+}
+
+// Waiting says why requests of the client wait at present; "" if none has waited for long.
+func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
+
+// Use is what all clients of an origin use of it, against the limits that hold at present; a limit of 0 is none.
+type Use struct {
+	Requests, Connections Count
+	// Sessions is how many a user may have.
+	Sessions  int
+	PerSecond float64
+	// Waiting says why requests wait, Windows when nothing is sent; Until is the end of the one that is open.
+	Waiting, Windows []string
+	Until            time.Time
+}
+
+// Count is how many there are at a time, of so many, and how many more wait.
+type Count struct{ Taken, Limit, Waiting int }
+
+// Use is that of the client's origin.
+func (c *Client) Use() Use {
+	until, l := c.Window(), c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := func(n *line, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
+	u := Use{Requests: of(&l.requests, l.limits.Concurrent), Connections: of(&l.connections, l.limits.Connections),
+		Sessions: l.sessions, PerSecond: l.limits.PerSecond, Until: until}
+	for client := range l.clients {
+		u.Waiting = append(u.Waiting, client.waitsNow().Reasons...)
+	}
+	for _, w := range l.limits.Windows {
+		u.Windows = append(u.Windows, w.String())
+	}
+	for _, texts := range []*[]string{&u.Waiting, &u.Windows} {
+		slices.Sort(*texts)
+		*texts = slices.Compact(*texts)
+	}
+	return u
 }
 
 // Dial makes a connection when there may be one more. Idle ones of other clients are ended for it. within: it is for

@@ -137,6 +137,9 @@ func (st *Store) Most() (most int) {
 	return most
 }
 
+// Most is that of the pool's store.
+func (s *Pool) Most() int { return s.store.Most() }
+
 // Learn notes whether the service opens sessions at all.
 func (s *Pool) Learn(one *Session, status int) {
 	if status >= 400 {

@@ -1,0 +1,171 @@
+package connect
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Conditions are states of a connector in one word, the most urgent ones first.
+var Conditions = []string{"failed", "paused", "stopped", waitsForService, "maintenance", "throttled", "running", "idle"}
+
+// waitsForService is the condition of what goes on when its service answers, or takes its logon.
+const waitsForService = "waiting-for-service"
+
+// Condition is what is known of a connector: first of itself, then of its tasks.
+type Condition struct {
+	Name, Type, Class string
+	// Given is the configuration that counts.
+	Given *config.Connector
+	Parts []Part
+}
+
+// Part is what is known of a connector itself, with Task -1, or of a task.
+type Part struct {
+	Task     int
+	WorkerID string
+	// Here: this worker runs it, else it knows no more than the group's topics say.
+	Here  bool
+	State State
+	// Word is one of [Conditions], Since is when the part came to it; zero: nobody knows. Next is when it is to go on
+	// by itself, zero where no clock says that.
+	Word        string
+	Since, Next time.Time
+	// Cause is a line of why, without secrets; Kind is that of the failure: a kind of [wit.Fault], or kafka, or "".
+	Cause, Kind string
+	// Rows that were delivered in a second, as the mean of the last minute.
+	Rows float64
+}
+
+// maxCause bounds a cause, in characters.
+const maxCause = 300
+
+// cause is the first line of a text.
+func cause(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	return shown.Within(text, maxCause)
+}
+
+// SaidPart is a task, or a connector, of which no more is known than its state.
+func SaidPart(task int, state State, worker, trace string) Part {
+	p := Part{Task: task, WorkerID: worker, State: state, Word: "running"}
+	switch {
+	case state == Failed:
+		p.Word, p.Cause = "failed", cause(trace)
+	case state == Unassigned && task >= 0:
+		p.Cause = "no worker runs all of its tasks at the moment"
+	case task < 0:
+		p.Word = "idle" // its tasks say more
+	}
+	return p
+}
+
+// Conditions are those of all connectors, by name.
+func (h *Herder) Conditions() (list []Condition) {
+	for _, k := range h.all() {
+		list = append(list, k.condition())
+	}
+	return list
+}
+
+func (k *controller) condition() Condition {
+	k.mu.Lock()
+	life, shown, asked, state, fault, entered := k.current, k.shown(), *k.asked, k.state, k.fault, k.entered
+	k.mu.Unlock()
+	strike := life.o.Worker.Strike
+	c := Condition{Name: k.name, Type: life.kind(), Class: strike(asked.given.Text("connector.class")),
+		Given: asked.given}
+	own := SaidPart(-1, state, life.o.WorkerID, "")
+	own.Here, own.Since = asked.share.Whole || asked.share.Plans, entered
+	if refused := asked.refused.Err(); refused != nil {
+		own.Cause, own.Kind = cause(strike(refused.Error())), wit.FaultConfig.String()
+	}
+	switch {
+	case state == Failed && fault != nil:
+		life.mu.Lock()
+		own.fails(fault, life.crew.startsAt, strike)
+		life.mu.Unlock()
+	case asked.target == Paused:
+		own.Word = "paused"
+	case asked.target == Stopped:
+		own.Word = "stopped"
+	}
+	c.Parts = []Part{own}
+	if state != Stopped {
+		c.Parts = append(c.Parts, shown.parts()...)
+	}
+	return c
+}
+
+// parts are the tasks.
+func (c *connector) parts() (all []Part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.tasks {
+		now := t.now()
+		p := Part{Task: t.number, WorkerID: c.o.WorkerID, Here: true, State: t.state, Word: "running",
+			Since: c.owner.times.entered(t.number), Rows: now.Flow.Rows}
+		switch {
+		case t.fault != nil:
+			p.fails(t.fault, t.next, c.o.Worker.Strike)
+		case t.state == Running && c.to.client != nil:
+			p.works(c.to.client, &now)
+			p.Cause = cause(c.o.Worker.Strike(p.Cause))
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// works tells what a task that runs does.
+func (p *Part) works(client *transport.Client, now *Progress) {
+	waits, away, until := client.Waits(), client.AwaySince(), client.Window()
+	switch recently := time.Since(now.Flow.Latest) < time.Minute; {
+	case !away.IsZero() && !waits.Asked:
+		p.Word, p.Since, p.Kind = waitsForService, away, wit.FaultTransient.String()
+		p.Cause = client.Origin() + " does not answer, or is not available"
+	case !until.IsZero():
+		p.Word, p.Since, p.Next, p.Cause = "maintenance", waits.Since, until, strings.Join(waits.Reasons, "; ")
+	case len(waits.Reasons) > 0:
+		p.Word, p.Since, p.Cause = "throttled", waits.Since, strings.Join(waits.Reasons, "; ")
+	case now.CaughtUp:
+		if p.Word = "idle"; now.Flow.Latest.After(p.Since) {
+			p.Since = now.Flow.Latest
+		}
+	case recently:
+		p.Since = now.Flow.Since
+	}
+}
+
+// fails tells why the part has failed; next is when it goes on by itself.
+func (p *Part) fails(fault error, next time.Time, strike func(string) string) {
+	p.Word, p.State, p.Next, p.Cause = "failed", Failed, next, cause(strike(fault.Error()))
+	if !next.IsZero() || service.Refused(fault) {
+		p.Word = waitsForService
+	}
+	var of *wit.Fault
+	switch {
+	case errors.As(fault, new(config.Problems)):
+		p.Kind = wit.FaultConfig.String()
+	case errors.As(fault, new(*security.Denied)):
+		p.Kind = "kafka"
+	case errors.As(fault, &of):
+		p.Kind = of.Kind.String()
+	}
+}
+
+// Urgency is the place of a word among [Conditions], behind all of them for any other.
+func Urgency(word string) int {
+	if at := slices.Index(Conditions, word); at >= 0 {
+		return at
+	}
+	return len(Conditions)
+}

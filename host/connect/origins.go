@@ -1,0 +1,47 @@
+package connect
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/transport"
+)
+
+// OriginUse is what this worker uses of an origin, and by which connectors.
+type OriginUse struct {
+	transport.Use
+	WorkerID   string
+	Connectors []string
+}
+
+// Origins are those that connectors with clients use at the moment, in the order of their names.
+func (h *Herder) Origins() []OriginUse {
+	all := map[string]*OriginUse{}
+	for _, k := range h.all() {
+		client := k.life().talks()
+		if client == nil {
+			continue
+		}
+		for _, u := range client.Uses() {
+			if all[u.Origin] == nil {
+				all[u.Origin] = &OriginUse{Use: u, WorkerID: h.o.WorkerID}
+			}
+			all[u.Origin].Connectors = append(all[u.Origin].Connectors, k.name)
+		}
+	}
+	var list []OriginUse
+	for _, origin := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, *all[origin])
+	}
+	return list
+}
+
+// talks is the client of the connector, nil where it has no tasks or has none yet.
+func (c *connector) talks() *transport.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tasks) == 0 {
+		return nil
+	}
+	return c.to.client
+}
