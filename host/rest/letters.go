@@ -13,7 +13,6 @@ import (
 type Letters struct {
 	Topic   string   `json:"topic"`
 	Letters []Letter `json:"letters"`
-	Causes []LetterCause
 }
 
 // Letter is a dead letter without its record.
@@ -92,7 +91,7 @@ type replayAsked struct {
 }
 
 // replayed is what came of it; of Left ones nothing did, by the reason.
-type replayedX struct {
+type replayed struct {
 	Replayed int            `json:"replayed"`
 	Refused  int            `json:"refused"`
 	Left     map[string]int `json:"left"`
@@ -131,7 +130,7 @@ func (x *exchange) replay() {
 		if done.Unknown == nil {
 			done.Unknown = map[string]int{}
 		}
-		x.answer(http.StatusOK, replayedX{done.Letters, done.Refused, done.Unknown})
+		x.answer(http.StatusOK, replayed{done.Letters, done.Refused, done.Unknown})
 	}
 }
 

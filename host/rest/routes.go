@@ -208,7 +208,7 @@ var routes = []route{
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*exchange).replay,
 		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
 			"{\"error\": …} chooses. It ends after 4 minutes, and another one goes on after it.",
-		operation{takes: replayAsked{}, gives: replayedX{}, within: replayTime, refuses: []int{404, 405}}},
+		operation{takes: replayAsked{}, gives: replayed{}, within: replayTime, refuses: []int{404, 405}}},
 	{"GET", "/culvert/log", named, (*exchange).log,
 		"The last lines of the worker's log, of the 10,000 and 4 MiB that are in memory: ?limit= of them (200, at " +
 			"most 1000), the last ones or those behind ?after=, from ?level= on, of ?logger= and all below it, of " +

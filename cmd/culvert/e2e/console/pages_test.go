@@ -56,7 +56,7 @@ func world(t *testing.T, lines ...string) *e2e.Followed {
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	f := p.Follows("conf", lines...)
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", lines...)
 	f.Awaits("extraction finished: 30 rows")
 	e2e.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	return f
@@ -148,7 +148,7 @@ func TestPagesOfAWorker(t *testing.T) {
 func TestWayToTheConsole(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	f := p.Follows(p.Subfolder("conf"))
+	f := p.Follows("conf")
 	for accept, leads := range map[string]bool{"text/html,application/xhtml+xml,*/*;q=0.8": true, "*/*": false, "": false,
 		"application/json": false, "text/htmlx": false} {
 		a, text := get(t, f.Url+"/", http.Header{"Accept": {accept}})
@@ -164,7 +164,7 @@ func TestWayToTheConsole(t *testing.T) {
 		t.Errorf("found %s", text)
 	}
 	none := e2e.NewPlace(t)
-	off := none.Follows(none.Subfolder("conf"), "console.enable=false")
+	off := none.Follows("conf", "console.enable=false")
 	if a, text := get(t, off.Url+"/console/", nil); a.StatusCode != 404 {
 		t.Errorf("without it: %d %s", a.StatusCode, text)
 	}
