@@ -169,14 +169,14 @@ func newDLQShow() *cobra.Command {
 		Short: "Show a dead letter with its headers, its record and its cause",
 		Args:  first("TOPIC", "PARTITION@OFFSET"),
 		RunE: func(c *cobra.Command, args []string) error {
-			partition, at, ok := letterAt(args[1])
-			if !ok {
-				return wrong(fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q",
-					args[1]))
+			place, err := connect.ParseLetterPlace(args[1])
+			if err != nil {
+				return wrong(err)
 			}
 			var letter *connect.DeadLetter
+			partition, at := place.Partition, place.Offset
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
-			err := from.letters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
+			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
 				if l.Record.Offset == at {
 					letter = l
 				}
@@ -197,14 +197,6 @@ func newDLQShow() *cobra.Command {
 	from.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "as culvert consume prints it")
 	return c
-}
-
-// letterAt reads PARTITION@OFFSET.
-func letterAt(text string) (partition int32, at int64, ok bool) {
-	p, o, _ := strings.Cut(text, "@")
-	n, err1 := strconv.ParseInt(p, 10, 32)
-	at, err2 := strconv.ParseInt(o, 10, 64)
-	return int32(n), at, err1 == nil && err2 == nil && n >= 0 && at >= 0
 }
 
 // printLetter shows a letter to somebody who looks for its cause.
@@ -250,7 +242,8 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 func newDLQReplay() *cobra.Command {
 	var in installation
 	var chosen letterFlags
-	var again, older bool
+	var again, older, dry bool
+	var letters []string
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
 		Short: "Send dead letters through their connectors once more",
@@ -266,16 +259,28 @@ that is refused) ends the command; started again, it goes on after what was repl
 A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer; one without a
 key where its topic has any later one. --older sends them all the same.
 
+--letters chooses single ones; with --again these alone are sent once more. --dry sends and stores nothing: letters go through their
+connectors up to what would be sent, and those that would be refused are listed with the reason, at most 100. Plugins are opened for it as
+at a start, by which services may be asked for their metadata; a schema that a registry does not have yet is not registered, but a reason.
+
 The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
 and a sink's newer records of the same keys may then be there before. While another process replays letters of the connector, wherever
 it runs, the command fails.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
-  culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h`,
+  culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
+  culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
 		Args: first("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
 				return err
+			}
+			for _, text := range letters {
+				at, err := connect.ParseLetterPlace(text)
+				if err != nil {
+					return wrong(fmt.Errorf("--letters: %w", err))
+				}
+				filter.Name(at)
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())
@@ -283,8 +288,15 @@ it runs, the command fails.`,
 				return err
 			}
 			done, err := host.Replay(c.Context(), configuration, connect.Replay{Topic: args[0], Filter: filter,
-				Again: again, Older: older})
-			fmt.Fprintf(c.OutOrStdout(), "%d replayed, %d of them refused again\n", done.Letters, done.Refused)
+				Again: again, Older: older, Dry: dry})
+			text := "%d replayed, %d of them refused again\n"
+			if dry {
+				text = "%d would be replayed, %d of them would be refused\n"
+			}
+			fmt.Fprintf(c.OutOrStdout(), text, done.Letters, done.Refused)
+			for _, r := range done.Refusals {
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.Letter, shown.Line(r.Why))
+			}
 			left := 0
 			for _, why := range slices.Sorted(maps.Keys(done.Unknown)) {
 				left += done.Unknown[why]
@@ -302,6 +314,8 @@ it runs, the command fails.`,
 	in.flags(c, "warn")
 	in.folderFlag(c)
 	chosen.flags(c)
+	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, each as `PARTITION@OFFSET`, with commas")
+	c.Flags().BoolVar(&dry, "dry", false, "say what would pass, and send and store nothing")
 	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
 	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key, or that "+
 		"have none and are followed by any")

@@ -79,8 +79,9 @@ type partners struct {
 	offsets *offset.Store // of a source
 	// transactional is how many transactional producers each task of a source has.
 	transactional int
-	// registries are those that its converters ask.
+	// registries are those that its converters ask. dry: they register nothing.
 	registries registries
+	dry        bool
 }
 
 // sinkGroup is what the tasks of a sink share, which are members of one group of consumers.

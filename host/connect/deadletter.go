@@ -119,7 +119,9 @@ type deadLetters struct {
 	producer *kafka.Producer
 	// replayed is how often a record was replayed; nil: it comes for the first time.
 	replayed func(*kgo.Record) int
-	count    atomic.Int64
+	// dry takes them in the place of the topic, and there is no producer; nil: they are sent.
+	dry   func(*sink.Letter)
+	count atomic.Int64
 }
 
 // openDeadLetters makes the topic and the producer; nil: there are no dead letters.
@@ -143,7 +145,7 @@ func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*
 }
 
 func (d *deadLetters) close() {
-	if d == nil {
+	if d == nil || d.dry != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
@@ -156,6 +158,13 @@ func (d *deadLetters) close() {
 
 // Send implements [sink.DeadLetters].
 func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
+	if d.dry != nil {
+		for i := range letters {
+			d.dry(&letters[i])
+		}
+		d.count.Add(int64(len(letters)))
+		return nil
+	}
 	b := d.producer.NewBatch()
 	for i := range letters {
 		l := &letters[i]

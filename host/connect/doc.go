@@ -18,8 +18,8 @@
 //     (a listener for tasks of other workers), registries.go (schema registries).
 //   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
-//     letterrecords.go: which records those of a sink are of; replayed.go: which were sent; letters.go: those of one
-//     connector, for REST.
+//     dry.go: what stands for Kafka where they are only tried; letterrecords.go: which records those of a sink are of;
+//     replayed.go: which were sent; letters.go: those of one connector, for REST.
 //   - state.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
 //     shows, and the offsets that it changes. classes.go: what connectors can name.
 //

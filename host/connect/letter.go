@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.
@@ -135,18 +136,52 @@ func (l *DeadLetter) PartsLeft() string {
 // document tells whether the letter is a row as the service sent it.
 func (l *DeadLetter) document() bool { return l.Stage == string(core.AtDecode) }
 
+// LetterPlace is where a dead letter stands in its topic.
+type LetterPlace struct {
+	Partition int32
+	Offset    int64
+}
+
+// String is PARTITION@OFFSET, which [ParseLetterPlace] reads.
+func (p LetterPlace) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
+
+// ParseLetterPlace reads PARTITION@OFFSET.
+func ParseLetterPlace(text string) (LetterPlace, error) {
+	p, o, _ := strings.Cut(text, "@")
+	partition, err1 := strconv.ParseUint(p, 10, 31)
+	offset, err2 := strconv.ParseUint(o, 10, 63)
+	if err1 != nil || err2 != nil {
+		return LetterPlace{}, fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q",
+			shown.Within(text, 100))
+	}
+	return LetterPlace{int32(partition), int64(offset)}, nil
+}
+
+func (l *DeadLetter) place() LetterPlace { return LetterPlace{l.Record.Partition, l.Record.Offset} }
+
 // LetterFilter chooses dead letters; the zero value takes all.
 type LetterFilter struct {
+	// At are where they stand; nil: anywhere.
+	At map[LetterPlace]bool
 	// Connector is the name of one; Error is a part of the exception's class or message, in any case.
 	Connector, Error string
 	// Since and Until bound when they failed; zero: no bound.
 	Since, Until time.Time
 }
 
+// Name adds a letter to those that the filter takes alone.
+func (f *LetterFilter) Name(at LetterPlace) {
+	if f.At == nil {
+		f.At = map[LetterPlace]bool{}
+	}
+	f.At[at] = true
+}
+
 // Takes tells whether a letter is one of the chosen.
 func (f *LetterFilter) Takes(l *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return (f.Connector == "" || f.Connector == l.Connector) && (contains(l.Class) || contains(l.Message)) &&
+	return (f.At == nil || f.At[l.place()]) && (f.Connector == "" || f.Connector == l.Connector) &&
+		(contains(l.Class) || contains(l.Message)) &&
 		(f.Since.IsZero() || !l.Failed.Before(f.Since)) && (f.Until.IsZero() || l.Failed.Before(f.Until))
 }
 

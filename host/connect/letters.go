@@ -96,7 +96,7 @@ func (h *Herder) ReplayOf(ctx context.Context, name string, r Replay) (done Repl
 	switch held, err := h.held(ctx, name); {
 	case err != nil:
 		return done, err
-	case held:
+	case held && !r.Dry:
 		return done, ErrHeld
 	}
 	if !h.replaying.TryLock() {

@@ -29,10 +29,15 @@ import (
 type Replay struct {
 	Topic  string
 	Filter LetterFilter
-	// Again forgets what was replayed before.
+	// Again forgets what was replayed before, of the letters that the filter names by where they stand if it names any.
 	Again bool
 	// Older sends a sink's records also where their topic has a later one of the same key.
 	Older bool
+	// Dry takes letters through their connectors, up to what would be sent, and sends and stores nothing. Plugins are
+	// opened for it, by which services may be asked for their metadata, as at a start; schemas are not registered.
+	Dry bool
+	// named are the letters of the filter that are there, with their connectors.
+	named map[LetterPlace]string
 }
 
 // Replayed is what came of it.
@@ -41,6 +46,8 @@ type Replayed struct {
 	Letters, Refused int
 	// Unknown could not be replayed, by the reason.
 	Unknown map[string]int
+	// Refusals say of a dry run why letters would be refused, of the first 100.
+	Refusals []LetterRefusal
 }
 
 // A replay takes so many letters, or bytes, at a time; what came of them is stored before the next.
@@ -64,8 +71,12 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	}
 	defer reader.Close()
 	names := map[string]bool{}
+	r.named = map[LetterPlace]string{}
 	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
 		l := ReadLetter(record)
+		if r.Filter.At[l.place()] {
+			r.named[l.place()] = l.Connector
+		}
 		if !r.Filter.Takes(&l) {
 			return nil
 		}
@@ -83,12 +94,38 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	if err != nil {
 		return done, err
 	}
+	r.missed(&done)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if err := h.replayOf(ctx, name, reader, ends, r, &done); err != nil {
 			return done, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
 	return done, nil
+}
+
+// missed names the letters that the filter names and does not take.
+func (r *Replay) missed(done *Replayed) {
+	var gone, others []LetterPlace
+	for at := range r.Filter.At {
+		if of, there := r.named[at]; !there {
+			gone = append(gone, at)
+		} else if of != cmp.Or(r.Filter.Connector, of) {
+			others = append(others, at)
+		}
+	}
+	done.left("that are not in the topic", gone)
+	done.left("of another connector", others)
+}
+
+// left counts letters that are named.
+func (d *Replayed) left(why string, letters []LetterPlace) {
+	if len(letters) == 0 {
+		return
+	}
+	slices.SortFunc(letters, func(a, b LetterPlace) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	d.Unknown[why+": "+strings.Trim(fmt.Sprint(letters), "[]")] += len(letters)
 }
 
 // replayOf is [Herder.Replay] for one connector.
@@ -106,11 +143,17 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.refused != nil {
 		return c.refused
 	}
-	c.to.registries.ctx = ctx
+	c.to.registries.ctx, c.to.dry = ctx, r.Dry
 	if err := c.open(ctx); err != nil {
 		return err
 	}
 	defer c.to.client.Close()
+	if r.Dry {
+		if err := c.to.offsets.Refresh(ctx); err != nil {
+			return err
+		}
+		return c.replay(ctx, freely{}, reader, ends, r, done)
+	}
 	if err := c.openAdmin(); err != nil {
 		return err
 	}
@@ -130,6 +173,12 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if err := c.to.offsets.Renew(ctx); err != nil {
 		return err
 	}
+	return c.replay(ctx, turn, reader, ends, r, done)
+}
+
+// replay sends the letters of the connector during its turn.
+func (c *connector) replay(ctx context.Context, turn sink.Turn, reader *kafka.Reader, ends kafka.Positions, r Replay,
+	done *Replayed) error {
 	var all []*replay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &replay{connector: c, turn: turn, reader: reader, of: r, partition: partition, end: ends[partition],
@@ -155,7 +204,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 // replay sends the dead letters of one connector in one partition.
 type replay struct {
 	connector *connector
-	turn      *kafka.Turn
+	turn      sink.Turn
 	reader    *kafka.Reader
 	of        Replay
 	partition int32
@@ -171,6 +220,8 @@ type replay struct {
 	records *letterRecords
 	// regex is what the connector's topics match, if it says so.
 	regex *pattern.Pattern
+	// refused is why letters would be refused, of a dry run.
+	refused refusals
 }
 
 // owner is whose offsets say what was replayed of the connector's letters.
@@ -194,12 +245,23 @@ func (p *replay) load(ctx context.Context) error {
 		return err
 	}
 	p.kept = string(offset.AppendFields(nil, stored))
-	if !p.of.Again {
+	if !p.of.Again || p.of.Filter.At != nil {
 		if p.at, err = readReplayPlace(stored); err != nil {
 			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic,
 				p.partition, err)
 		}
 	}
+	var before []LetterPlace
+	for at, of := range p.of.named {
+		switch {
+		case at.Partition != p.partition || of != c.config.Name:
+		case p.of.Again:
+			p.at.forget(at.Offset)
+		case p.at.settled(at.Offset):
+			before = append(before, at)
+		}
+	}
+	p.done.left("that were replayed before", before)
 	if p.at.end() > p.end {
 		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), "+
 			"found %d: the topic was made anew; --again forgets what was "+
@@ -228,9 +290,18 @@ func recordsOf(ctx context.Context, all []*replay) error {
 		}
 		return nil
 	}
+	again := map[recordIdentity]bool{} // whatever others of their letters were replayed
 	err := each(func(p *replay, l *DeadLetter) error {
+		if p.of.Again && p.of.Filter.At[l.place()] {
+			again[l.identity()] = true
+		}
 		return records.add(l, p.at.settled(l.Record.Offset), p.at.doubtful(l.Record.Offset))
 	})
+	for id := range again {
+		one := records.of[id]
+		one.settled = -1
+		records.of[id] = one
+	}
 	if err != nil || all[0].of.Older {
 		return err
 	}
@@ -249,6 +320,10 @@ func recordsOf(ctx context.Context, all []*replay) error {
 func (p *replay) run(ctx context.Context) error {
 	c := p.connector
 	t := &task{connector: c}
+	defer func() {
+		p.done.Refusals = append(p.done.Refusals, p.refused.list...)
+		p.done.Refusals = p.done.Refusals[:min(len(p.done.Refusals), maxRefusals)]
+	}()
 	binding, err := c.bind()
 	if err != nil {
 		return err
@@ -291,6 +366,9 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 				return kafka.ErrStop
 			}
 			if twin = here; !here && p.records.done(&l) {
+				if p.of.Filter.At[l.place()] {
+					p.done.left("of records that another letter stands for", []LetterPlace{l.place()})
+				}
 				p.at.settle(r.Offset, r.Offset)
 				return nil
 			}
@@ -380,7 +458,11 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 		t.settings = layout.Tasks[0]
 	}
 	t.tally = &core.Tally{} // of the replay alone
-	deliver, err := t.delivers()(p.owner(), func(int) []string {
+	delivers := t.delivers()
+	if p.of.Dry {
+		delivers = toNowhere
+	}
+	deliver, err := delivers(p.owner(), func(int) []string {
 		return []string{c.o.Worker.Text("group.id") + "-" +
 			c.config.Name + "-dlq"}
 	})
@@ -391,6 +473,14 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	options := t.sourceOptions(deliver, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
+	if p.of.Dry {
+		options.EnsureTopic, options.Logger = nil, quiet
+		options.NewOutput = deliver.output // which counts no topic as used
+		options.DeadLetters.Headers = func(l source.Letter) []kgo.RecordHeader {
+			p.refused.add(l.Page, l.Err)
+			return nil
+		}
+	}
 	work := source.NewTask(options)
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	last := 0
@@ -423,6 +513,9 @@ func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable
 		r := source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
 			Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Parts: l.Parts, Partition: l.ToPartition,
 			Key: l.Record.Key, Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp)}
+		if p.of.Dry { // by which a refusal names it
+			r.Page = l.place().String()
+		}
 		if r.Document {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
@@ -443,10 +536,13 @@ func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable
 func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chains) error {
 	c := t.connector
 	t.settings = c.shownTo(binding.Current().Module())
-	times := map[string]int{}
-	letters, err := t.lettersOf(p.of.Topic, true, binding)
-	if err != nil {
-		return err
+	times, places := map[string]int{}, map[string]string{}
+	letters := &deadLetters{dry: func(l *sink.Letter) { p.refused.add(places[originOf(l.Record)], l.Err) }}
+	if !p.of.Dry {
+		var err error
+		if letters, err = t.lettersOf(p.of.Topic, true, binding); err != nil {
+			return err
+		}
 	}
 	defer letters.close()
 	letters.replayed = func(r *kgo.Record) int { return times[originOf(r)] + 1 }
@@ -460,6 +556,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		}
 		slices.SortFunc(chosen, byOrigin)
 		clear(times)
+		clear(places)
 		// of is the record that a letter came to: a record that stands there twice is delivered once.
 		replay := sink.Replay{Turn: p.turn}
 		of := make([]int, len(chosen))
@@ -469,12 +566,15 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 				one := p.records.of[id]
 				replay.Records, replay.Sent = append(replay.Records, record), append(replay.Sent, one.doubt)
 				replay.Parts = append(replay.Parts, p.records.parts[id])
-				times[originOf(record)] = int(one.times)
+				times[originOf(record)], places[originOf(record)] = int(one.times), l.place().String()
 			}
 			of[i] = len(replay.Records) - 1
 		}
 		options := t.sinkOptions(binding, transforms)
 		options.Tolerance.TolerateAll, options.DeadLetters = true, letters
+		if replay.Dry = p.of.Dry; replay.Dry {
+			options.Logger = quiet
+		}
 		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
 		before := p.at.clone()
 		replay.Store = func(ctx context.Context, settled, sent []bool) error {
@@ -508,7 +608,7 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 	}
 	fields := at.fields()
 	text := string(offset.AppendFields(nil, fields))
-	if text != p.kept {
+	if text != p.kept && !p.of.Dry {
 		entry := offset.Entry{Partition: p.stored(), Offset: fields}
 		if err := p.connector.to.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
@@ -581,6 +681,17 @@ func (r *replayPlace) doubt(at int64, unknown bool) {
 	if delete(r.sent, at); unknown {
 		r.sent[at] = true
 	}
+}
+
+// forget says that a letter was not replayed.
+func (r *replayPlace) forget(at int64) {
+	if i, found := r.find(at); at < r.next {
+		r.done = slices.Insert(r.done, 0, run{at + 1, r.next - 1})
+		r.next = at
+	} else if found {
+		r.done = slices.Replace(r.done, i, i+1, run{r.done[i].first, at - 1}, run{at + 1, r.done[i].last})
+	}
+	r.done = slices.DeleteFunc(r.done, func(one run) bool { return one.first > one.last })
 }
 
 // settle says that letters were replayed, from the first to the last, or that none are there.

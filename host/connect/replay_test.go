@@ -2,8 +2,10 @@ package connect
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -42,6 +44,56 @@ func TestWhatWasReplayed(t *testing.T) {
 			if place.done[i-1].last+1 >= place.done[i].first {
 				t.Fatalf("expected runs with gaps between them, found %v", place.done)
 			}
+		}
+	}
+}
+
+// A letter that is to be replayed again is none that was replayed, wherever it is among them, and no other is.
+func TestForgottenLetters(t *testing.T) {
+	random := rand.New(rand.NewPCG(15, 0))
+	for range 500 {
+		place, settled := replayPlace{next: 3}, map[int64]bool{0: true, 1: true, 2: true}
+		for range random.IntN(12) {
+			first := int64(random.IntN(20))
+			if random.IntN(2) == 0 {
+				place.forget(first)
+				delete(settled, first)
+				continue
+			}
+			last := first + int64(random.IntN(3))
+			place.settle(first, last)
+			for at := first; at <= last; at++ {
+				settled[at] = true
+			}
+		}
+		again, err := readReplayPlace(place.fields())
+		require.NoError(t, err)
+		for at := range int64(25) {
+			if place.settled(at) != settled[at] || again.settled(at) != settled[at] {
+				t.Fatalf("%d: expected settled %t, found %t and, stored, %t in %+v", at, settled[at], place.settled(at),
+					again.settled(at), place)
+			}
+		}
+		for i, one := range place.done {
+			if one.first > one.last || one.first <= place.next || i > 0 && place.done[i-1].last+1 >= one.first {
+				t.Fatalf("expected runs with gaps between them behind %d, found %v", place.next, place.done)
+			}
+		}
+	}
+}
+
+func TestParseLetterPlace(t *testing.T) {
+	for text, want := range map[string]LetterPlace{"0@17": {0, 17}, "2147483647@9223372036854775807": {math.MaxInt32,
+		math.MaxInt64}} {
+		found, err := ParseLetterPlace(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, found)
+		assert.Equal(t, text, found.String())
+	}
+	for _, text := range []string{"", "@", "0", "0@", "@1", "-1@1", "0@-1", "+1@1", "0@1@2", "2147483648@0",
+		"0@9223372036854775808", " 0@1", strings.Repeat("9", 1000)} {
+		if _, err := ParseLetterPlace(text); err == nil || len(err.Error()) > 250 {
+			t.Errorf("%.50q: expected a short error, found %v", text, err)
 		}
 	}
 }

@@ -204,13 +204,17 @@ func (c *connector) registry() *record.Registry { return c.o.Registry.For(c.give
 
 // converters makes a pair of converters; they are not to be shared.
 func (c *connector) converters() (key, value convert.Converter, err error) {
-	class, settings := c.config.Converter("key.converter", c.o.Worker)
-	if key, err = convert.New(class, settings, c.converting(true)); err != nil {
-		return nil, nil, fmt.Errorf("key.converter: %w", err)
-	}
-	class, settings = c.config.Converter("value.converter", c.o.Worker)
-	if value, err = convert.New(class, settings, c.converting(false)); err != nil {
-		return nil, nil, fmt.Errorf("value.converter: %w", err)
+	for _, one := range []struct {
+		setting string
+		into    *convert.Converter
+	}{{"key.converter", &key}, {"value.converter", &value}} {
+		class, settings := c.config.Converter(one.setting, c.o.Worker)
+		if c.to.dry {
+			settings["auto.register.schemas"] = "false"
+		}
+		if *one.into, err = convert.New(class, settings, c.converting(one.into == &key)); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", one.setting, err)
+		}
 	}
 	return key, value, nil
 }

@@ -86,7 +86,7 @@ var ErrNotAcceptable = errors.New("it cannot be accepted here")
 // Tasks judge the version at the end of a page or batch. Errors are or wrap [ErrUnknownVersion], [ErrNotAcceptable].
 func (m *Manager) Accept(ctx context.Context, name, hash string) error {
 	if _, given := m.trust.accept[name]; given {
-		return fmt.Errorf("%w: the worker's settings say by plugin.%s.accept which versions are", ErrNotAcceptable, name)
+		return fmt.Errorf("%w: plugin.%s.accept of the worker's settings says what is", ErrNotAcceptable, name)
 	}
 	if err := m.acceptable(name, hash); err != nil {
 		return err

@@ -1,18 +1,58 @@
 package rest
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Letters are dead letters of a connector.
 type Letters struct {
 	Topic   string   `json:"topic"`
 	Letters []Letter `json:"letters"`
+	// Causes are the same letters by what failed, the most frequent cause first.
+	Causes []LetterCause `json:"causes"`
+}
+
+// LetterCause is what some letters have in common.
+type LetterCause struct {
+	Class string `json:"class"`
+	Stage string `json:"stage"`
+	// Message is the first line of their messages, of at most 200 characters.
+	Message string `json:"message"`
+	Count   int    `json:"count"`
+	// First and Last are when the first and the last of them failed.
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+// causes are those of letters.
+func causes(letters []Letter) []LetterCause {
+	all := []LetterCause{}
+	at := map[LetterCause]int{}
+	for _, l := range letters {
+		line, _, _ := strings.Cut(l.Message, "\n")
+		c := LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
+			Message: shown.Within(line, 200)}
+		i, known := at[c]
+		if !known {
+			i, at[c] = len(all), len(all)
+			c.First, c.Last = l.Failed, l.Failed
+			all = append(all, c)
+		}
+		all[i].Count++
+		all[i].First, all[i].Last = min(all[i].First, l.Failed), max(all[i].Last, l.Failed)
+	}
+	slices.SortStableFunc(all, func(a, b LetterCause) int { return cmp.Compare(b.Count, a.Count) })
+	return all
 }
 
 // Letter is a dead letter without its record.
@@ -79,38 +119,93 @@ func (x *exchange) letters() {
 		x.failedLetters(err)
 		return
 	}
+	found.Causes = causes(found.Letters)
 	x.answer(http.StatusOK, found)
 }
 
-// replayAsked chooses letters: those whose exception has a text in its class or message, again those that were replayed
-// before, and those of records of which a later one has the same key, or which have none.
-type replayAsked struct {
+// ReplayAsked chooses letters. Without a choice it is all that were not replayed.
+type ReplayAsked struct {
+	// Letters are single ones, as PARTITION@OFFSET, at most 1000.
+	Letters []string `json:"letters,omitempty"`
+	// Error is a text in the class or message of the exception.
 	Error string `json:"error,omitempty"`
-	Again bool   `json:"again,omitempty"`
-	Older bool   `json:"older,omitempty"`
+	// Again: also those that were replayed before.
+	Again bool `json:"again,omitempty"`
+	// Older: also those of records of which a later one has the same key, or which have none.
+	Older bool `json:"older,omitempty"`
+	// Dry: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
+	Dry bool `json:"dry,omitempty"`
 }
 
-// replayed is what came of it; of Left ones nothing did, by the reason.
-type replayed struct {
+// maxNamedLetters is how many letters a replay may name.
+const maxNamedLetters = 1000
+
+// Replayed is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
+// Replayed.
+type Replayed struct {
 	Replayed int            `json:"replayed"`
 	Refused  int            `json:"refused"`
 	Left     map[string]int `json:"left"`
+	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
+	// first 100; Left says how many more.
+	Dry      bool            `json:"dry,omitempty"`
+	Passes   int             `json:"passes,omitempty"`
+	Refusals []LetterRefusal `json:"refusals,omitempty"`
+}
+
+// LetterRefusal is why a letter would be refused.
+type LetterRefusal struct {
+	Letter string `json:"letter"`
+	Why    string `json:"why"`
+}
+
+// replayed is what is shown of what came of a replay.
+func (x *exchange) replayed(done connect.Replayed, dry bool) Replayed {
+	shownAs := Replayed{Replayed: done.Letters, Refused: done.Refused, Left: map[string]int{}, Dry: dry}
+	for why, n := range done.Unknown {
+		shownAs.Left[x.worker.Strike(why)] = n
+	}
+	if !dry {
+		return shownAs
+	}
+	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Letters-done.Refused)
+	for _, r := range done.Refusals {
+		shownAs.Refusals = append(shownAs.Refusals, LetterRefusal{r.Letter, shown.Line(x.worker.Strike(r.Why))})
+	}
+	if more := done.Refused - len(done.Refusals); more > 0 {
+		shownAs.Left["that would be refused, and are not listed"] = more
+	}
+	return shownAs
 }
 
 // replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
 const replayTime = answerTimeout - time.Minute
 
 func (x *exchange) replay() {
-	var asked replayAsked
+	var asked ReplayAsked
 	if x.r.ContentLength != 0 && !x.body(&asked) {
 		return
+	}
+	filter := connect.LetterFilter{Error: asked.Error}
+	if len(asked.Letters) > maxNamedLetters {
+		x.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
+			len(asked.Letters)))
+		return
+	}
+	for _, text := range asked.Letters {
+		at, err := connect.ParseLetterPlace(text)
+		if err != nil {
+			x.fail(http.StatusBadRequest, "letters: "+err.Error())
+			return
+		}
+		filter.Name(at)
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
 	var done connect.Replayed
 	err := x.steer(func(h Herder) (err error) {
-		done, err = h.ReplayOf(ctx, x.name(), connect.Replay{Filter: connect.LetterFilter{Error: asked.Error},
-			Again: asked.Again, Older: asked.Older})
+		done, err = h.ReplayOf(ctx, x.name(), connect.Replay{Filter: filter, Again: asked.Again,
+			Older: asked.Older, Dry: asked.Dry})
 		return err
 	})
 	switch {
@@ -120,17 +215,14 @@ func (x *exchange) replay() {
 			"resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Letters > 0:
+	case err != nil && done.Letters > 0 && !asked.Dry:
 		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " +
 			strconv.Itoa(done.Refused) +
 			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
 	case err != nil:
 		x.failedLetters(err)
 	default:
-		if done.Unknown == nil {
-			done.Unknown = map[string]int{}
-		}
-		x.answer(http.StatusOK, replayed{done.Letters, done.Refused, done.Unknown})
+		x.answer(http.StatusOK, x.replayed(done, asked.Dry))
 	}
 }
 

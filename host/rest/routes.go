@@ -203,12 +203,14 @@ var routes = []route{
 		operation{gives: snapshotAsked{}, status: http.StatusAccepted, refuses: []int{404, 405}}},
 	{"GET", "/culvert/connectors/{name}/deadletters", anyone, (*exchange).letters,
 		"Dead letters of the connector among the last 100 records of each partition of their topic " +
-			"(?last=, at most 1000); ?error= in class or message of the exception.",
+			"(?last=, at most 1000), and how many have which cause; ?error= in class or message of the exception.",
 		operation{query: []string{"last", "error"}, gives: Letters{}, refuses: []int{400, 404, 409, 500}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*exchange).replay,
 		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
-			"{\"error\": …} chooses. It ends after 4 minutes, and another one goes on after it.",
-		operation{takes: replayAsked{}, gives: replayed{}, within: replayTime, refuses: []int{404, 405}}},
+			"{\"letters\": [\"0@17\"]} and {\"error\": …} choose. It ends after 4 minutes, and another one goes on " +
+			"after it. {\"dry\": true} says what would pass, and sends and stores nothing: the plugin is opened as " +
+			"at a start, and a schema that a registry does not have is not registered.",
+		operation{takes: ReplayAsked{}, gives: Replayed{}, within: replayTime, refuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", named, (*exchange).log,
 		"The last lines of the worker's log, of the 10,000 and 4 MiB that are in memory: ?limit= of them (200, at " +
 			"most 1000), the last ones or those behind ?after=, from ?level= on, of ?logger= and all below it, of " +

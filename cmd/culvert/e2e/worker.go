@@ -272,11 +272,16 @@ func (f *Followed) Letters(s *service.Service) {
 	if l := some("?error=no+such+text"); len(l) != 0 {
 		t.Errorf("expected none, found %+v", l)
 	}
-	s.Set("status-count", "0")
+	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.Letters[0].Class ||
+		c[0].First != found.Letters[0].Failed || c[0].Last != found.Letters[11].Failed {
+		t.Errorf("expected one cause, found %+v", c)
+	}
 	replay := func(body, want string) {
 		t.Helper()
 		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
 	}
+	replay(`{"dry": true}`, `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":12}`) // nothing is sent
+	s.Set("status-count", "0")
 	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
 	for _, hold := range []string{"pause", "stop"} {
 		f.Call("PUT", "/connectors/back/"+hold, "")

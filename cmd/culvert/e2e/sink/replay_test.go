@@ -167,9 +167,13 @@ func TestReplayOfDocuments(t *testing.T) {
 			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
 				t.Fatalf("expected the document, found %s", letter.Value)
 			}
-			replay := func(file string) e2e.Result {
-				return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
+			replay := func(file string, more ...string) e2e.Result {
+				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t), "--data", p.Data,
+					worker, file}, more...)...)
 			}
+			replay(connector(), "--dry").Exits(1).Prints("1 would be replayed, 1 of them would be refused\n0@0: ")
+			replay(connector("sap.odata.decimal.overflow=round"), "--dry").Exits(0).Prints(
+				"1 would be replayed, 0 of them would be refused\n")
 			replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
 			again := e2e.ReadTopic(t, broker, "refused", 2)[1]
 			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||

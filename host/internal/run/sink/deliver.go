@@ -65,6 +65,12 @@ func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	if !j.Request.Repeatable {
 		defer w.task.account.apply(outcomeKnown{items})
 	}
+	if w.task.o.dry {
+		for _, row := range j.rows {
+			w.settled(o, row, false)
+		}
+		return nil, w.task.bury(o)
+	}
 	if mine, err := w.announce(j, items); err != nil {
 		return nil, err
 	} else if !mine {

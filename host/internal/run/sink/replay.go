@@ -22,6 +22,8 @@ type Replay struct {
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
 	// be sent twice is sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
+	// Dry has nothing sent: what the plugin has made a request of is settled.
+	Dry bool
 }
 
 // Turn is the right to send records that no group gives.
@@ -37,7 +39,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayed{replay: r, records: r.Records}
 	o.NewConsumer, o.Once = c.open, true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.parts = map[recordID]task.Parts{}
+	o.parts, o.dry = map[recordID]task.Parts{}, r.Dry
 	for i, record := range r.Records {
 		if parts := r.Parts[i]; !parts.Whole() {
 			o.parts[idOf(record)] = parts

@@ -83,6 +83,7 @@ type Options struct {
 	// parts are the rows of records that are to be written although others of them are, of a replay; a record that is
 	// not among them is written as a whole.
 	parts map[recordID]task.Parts
+	dry   bool // see Replay
 }
 
 // DeadLetters takes records that cannot be written where such records are tolerated.

@@ -1,0 +1,191 @@
+package sink
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Letters of a source are tried without anything being sent, then replayed one by one, in any order, each once; what
+// was replayed is known of each, also when one is replayed again.
+func TestReplayOfChosenLetters(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 60})
+	n := 0 // rows that are refused
+	s.Each("Orders", func(_ string, fields map[string]string) {
+		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
+			n++
+		}
+	})
+	broker := e2e.Embedded(t).Addr()
+	lines := append(e2e.Source("orders", address, "Orders"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
+		"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.number.spec=ShipPostalCode:int16")
+	p.File("conf/orders.properties", lines...)
+	f := p.FollowsWith(e2e.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Await("orders", "runs", e2e.Runs)
+	f.Changes()
+	const path = "/culvert/connectors/orders/deadletters"
+	letters := func() rest.Letters { return e2e.As[rest.Letters](t, f.Must(200, "GET", path, "")) }
+	replay := func(asked rest.ReplayAsked) rest.Replayed {
+		t.Helper()
+		body, err := json.Marshal(asked)
+		e2e.NoError(t, err)
+		return e2e.As[rest.Replayed](t, f.Must(200, "POST", path+"/replay", string(body)))
+	}
+	done := func() (offsets []int64) {
+		for _, l := range letters().Letters {
+			if l.Replayed != nil && *l.Replayed {
+				offsets = append(offsets, l.Offset)
+			}
+		}
+		return offsets
+	}
+	var found rest.Letters
+	f.Eventually("dead letters", func() bool { found = letters(); return len(found.Letters) == n })
+	sum := 0
+	for i, c := range found.Causes {
+		if sum += c.Count; c.Stage == "" || c.Class == "" || c.Message == "" ||
+			i > 0 && c.Count > found.Causes[i-1].Count {
+			t.Errorf("cause %d: found %+v", i, c)
+		}
+	}
+	if n < 10 || sum != n {
+		t.Fatalf("expected causes of all letters, found %d of %d", sum, n)
+	}
+	for body, want := range map[string]string{`{"letters":["0-17"]}`: `such as 0@17, found \"0-17\"`,
+		`{"letters":["-1@17"]}`: "such as 0@17", `{"letters":["0@"]}`: "such as 0@17",
+		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
+		f.Must(400, "POST", path+"/replay", body, want)
+	}
+	// Tried while the cause is there.
+	r := replay(rest.ReplayAsked{Dry: true})
+	if !r.Dry || r.Passes != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
+		t.Errorf("expected that all %d would be refused, found %+v", n, r)
+	}
+	if r.Refusals[0].Letter != "0@0" || !strings.Contains(r.Refusals[0].Why, "ShipPostalCode") &&
+		!strings.Contains(r.Refusals[0].Why, "alue") {
+		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
+	}
+	if len(letters().Letters) != n || done() != nil {
+		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(letters().Letters),
+			done())
+	}
+	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
+	f.Await("orders", "runs", e2e.Runs)
+	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
+		r.Refused != 0 || r.Left["that are not in the topic: 0@9999"] != 1 {
+		t.Errorf("expected that two would pass, found %+v", r)
+	}
+	if found := done(); found != nil {
+		t.Errorf("expected that nothing is stored, found %v", found)
+	}
+	// Replayed out of order.
+	for _, one := range []string{"0@5", "0@2"} {
+		if r := replay(rest.ReplayAsked{Letters: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
+			len(r.Left) > 0 || r.Dry {
+			t.Errorf("%s: found %+v", one, r)
+		}
+	}
+	e2e.Equal(t, "replayed", []int64{2, 5}, done())
+	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
+		r.Left["that were replayed before: 0@2 0@5"] != 2 {
+		t.Errorf("expected that one is replayed, found %+v", r)
+	}
+	if r := replay(rest.ReplayAsked{Letters: []string{"0@5"}, Again: true}); r.Replayed != 1 || len(r.Left) > 0 {
+		t.Errorf("expected that it is replayed again, found %+v", r)
+	}
+	e2e.Equal(t, "replayed", []int64{2, 5, 7}, done())
+	if r := replay(rest.ReplayAsked{}); r.Replayed != n-3 {
+		t.Errorf("expected the others, %d, found %+v", n-3, r)
+	}
+	times := map[string]int{}
+	for _, record := range e2e.ReadTopic(t, broker, "Orders", 60+1) {
+		times[string(record.Key)]++
+	}
+	twice := slices.DeleteFunc(slices.Collect(func(yield func(int) bool) {
+		for _, n := range times {
+			if !yield(n) {
+				return
+			}
+		}
+	}), func(n int) bool { return n == 1 })
+	if len(times) != 60 || !slices.Equal(twice, []int{2}) {
+		t.Errorf("expected 60 orders, one of them twice, found %d, %v", len(times), twice)
+	}
+	f.MustStop()
+	// The command chooses and tries as well, in the files of the worker.
+	dlq := func(more ...string) e2e.Result {
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
+			"--config", "conf"}, more...)...)
+	}
+	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
+	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 left: letters that were replayed before: 0@1")
+	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
+}
+
+// Records of a sink are tried up to what would be sent: what a converter or the plugin refuses is named, and what
+// passes is not sent.
+func TestDryReplayOfASink(t *testing.T) {
+	t.Parallel()
+	const rows = 6
+	said := saidTimes(rows)
+	said[2].Value = []byte(`{"Topic":{"not":"text"}}`)
+	said[4].Value = []byte("no JSON")
+	d := newDocuments(t, 1, nil, said)
+	d.written(t, 100_000)
+	e2e.ReadTopic(t, d.broker, "refused", rows)
+	r := d.replays(t, 1, 0, fmt.Sprintf("%d would be replayed, 2 of them would be refused\n", rows), "--dry")
+	for _, want := range []string{"\n0@", "Topic", "JSON"} {
+		if !strings.Contains(r.Stdout, want) {
+			t.Errorf("expected %q, found\n%s", want, r.Stdout)
+		}
+	}
+	if n := strings.Count(r.Stdout, "\n0@"); n != 2 {
+		t.Errorf("expected two refusals, found\n%s", r.Stdout)
+	}
+	list := d.Run("dlq", "list", "refused", "--bootstrap-servers", d.broker)
+	if n := strings.Count(list.Stdout, "\n"); n != rows+1 {
+		t.Errorf("expected that nothing goes back to the topic, found\n%s", list.Stdout)
+	}
+	// One by one, out of order; the others stay.
+	d.replays(t, 0, 1, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@3"))
+	d.replays(t, 0, 2, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@0"))
+	d.replays(t, 1, 2, "0 replayed", "--letters", at(t, list.Stdout, "said-0@3"))
+	d.replays(t, 1, rows-2, fmt.Sprintf("%d replayed, 2 of them refused again\n", rows-2))
+}
+
+// Of two letters of one record one is sent, and either is sent again when that is asked of it alone.
+func TestReplayOfAChosenTwin(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, saidTimes(2))
+	d.written(t, 100_000)
+	d.again(t, e2e.ReadTopic(t, d.broker, "refused", 2))
+	e2e.ReadTopic(t, d.broker, "refused", 4)
+	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n")
+	d.replays(t, 0, 2, "1 would be replayed", "--letters", "0@0", "--again", "--dry")
+	d.replays(t, 0, 3, "1 replayed, 0 of them refused again\n", "--letters", "0@0", "--again")
+	d.replays(t, 0, 4, "1 replayed, 0 of them refused again\n", "--letters", "0@2", "--again")
+	d.replays(t, 0, 4, "0 replayed")
+}
+
+// at is where the letter of a record stands, as culvert dlq list has it.
+func at(t *testing.T, list, record string) string {
+	t.Helper()
+	for line := range strings.Lines(list) {
+		if strings.Contains(line, " "+record+" ") {
+			return strings.Fields(line)[0]
+		}
+	}
+	t.Fatalf("expected a letter of %s in\n%s", record, list)
+	return ""
+}

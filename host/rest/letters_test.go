@@ -1,0 +1,40 @@
+package rest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+)
+
+// Letters are counted by what failed, where, and the first line of the message, as it is.
+func TestLetterCauses(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	assert.Equal(t, []LetterCause{}, causes(nil))
+	assert.Equal(t, []LetterCause{
+		{"E", "encode", "value 1", 2, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"},
+		{"E", "encode", "value 2", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		{"E", "write", "\ufffdvalue 1", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		{"F", "write", long[:200] + "... (100 bytes more)", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+	}, causes([]Letter{
+		{Class: "E", Stage: "encode", Message: "value 2", Failed: "2026-02-01T00:00:00Z"},
+		{Class: "E", Stage: "encode", Message: "value 1\nand more", Failed: "2026-03-01T00:00:00Z"},
+		{Class: "E", Stage: "write", Message: "\x1bvalue 1", Failed: "2026-02-01T00:00:00Z"},
+		{Class: "E", Stage: "encode", Message: "value 1", Failed: "2026-01-01T00:00:00Z"},
+		{Class: "F", Stage: "write", Message: long, Failed: "2026-02-01T00:00:00Z"},
+	}))
+}
+
+// Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
+func TestDryReplayed(t *testing.T) {
+	worker, _ := newLogger("a:1")
+	x := &exchange{serving: serving{worker: worker}}
+	done := connect.Replayed{Letters: 130, Refused: 110, Unknown: map[string]int{"of topic geheim": 3},
+		Refusals: []connect.LetterRefusal{{Letter: "0@1", Why: "no geheim\nand more"}}}
+	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
+		"that would be refused, and are not listed": 109}, Refusals: []LetterRefusal{{"0@1", "no * and more"}}},
+		x.replayed(done, true))
+	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
+		x.replayed(done, false))
+}
