@@ -2,39 +2,31 @@ package connect
 
 import (
 	"context"
-	"log/slog"
 	"slices"
-	"sync"
 
 	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// refusals are why letters would be refused that a dry replay takes. Safe for use by several goroutines.
-type refusals struct {
-	mu   sync.Mutex
-	list []LetterRefusal
-}
-
 // LetterRefusal is why a letter would be refused, by where it stands.
 type LetterRefusal struct {
-	Letter, Why string
+	Letter string `json:"letter"`
+	Why    string `json:"why"`
 }
 
 // maxRefusals is how many are listed.
 const maxRefusals = 100
 
-func (r *refusals) add(letter string, why error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// refuses notes why a letter would be refused. It is called by several goroutines.
+func (p *replay) refuses(letter string, why error) {
+	p.refusing.Lock()
+	defer p.refusing.Unlock()
+	list := p.done.Refusals
 	known := func(one LetterRefusal) bool { return one.Letter == letter } // another row of its document
-	if len(r.list) < maxRefusals && !slices.ContainsFunc(r.list, known) {
-		r.list = append(r.list, LetterRefusal{letter, why.Error()})
+	if len(list) < maxRefusals && !slices.ContainsFunc(list, known) {
+		p.done.Refusals = append(list, LetterRefusal{letter, p.connector.o.Worker.Strike(why.Error())})
 	}
 }
-
-// quiet is the log of what is done for a dry run: nothing was skipped.
-var quiet = slog.New(slog.DiscardHandler)
 
 // freely is the turn of a replay that sends nothing.
 type freely struct{}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -220,8 +222,8 @@ type replay struct {
 	records *letterRecords
 	// regex is what the connector's topics match, if it says so.
 	regex *pattern.Pattern
-	// refused is why letters would be refused, of a dry run.
-	refused refusals
+	// refusing is held while a refusal of a dry run is noted.
+	refusing sync.Mutex
 }
 
 // owner is whose offsets say what was replayed of the connector's letters.
@@ -320,10 +322,6 @@ func recordsOf(ctx context.Context, all []*replay) error {
 func (p *replay) run(ctx context.Context) error {
 	c := p.connector
 	t := &task{connector: c}
-	defer func() {
-		p.done.Refusals = append(p.done.Refusals, p.refused.list...)
-		p.done.Refusals = p.done.Refusals[:min(len(p.done.Refusals), maxRefusals)]
-	}()
 	binding, err := c.bind()
 	if err != nil {
 		return err
@@ -474,10 +472,10 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
 	if p.of.Dry {
-		options.EnsureTopic, options.Logger = nil, quiet
-		options.NewOutput = deliver.output // which counts no topic as used
+		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
+		options.NewOutput = deliver.output                                       // which counts no topic as used
 		options.DeadLetters.Headers = func(l source.Letter) []kgo.RecordHeader {
-			p.refused.add(l.Page, l.Err)
+			p.refuses(l.Page, l.Err)
 			return nil
 		}
 	}
@@ -537,7 +535,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	c := t.connector
 	t.settings = c.shownTo(binding.Current().Module())
 	times, places := map[string]int{}, map[string]string{}
-	letters := &deadLetters{dry: func(l *sink.Letter) { p.refused.add(places[originOf(l.Record)], l.Err) }}
+	letters := &deadLetters{dry: func(l *sink.Letter) { p.refuses(places[originOf(l.Record)], l.Err) }}
 	if !p.of.Dry {
 		var err error
 		if letters, err = t.lettersOf(p.of.Topic, true, binding); err != nil {
@@ -573,7 +571,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		options := t.sinkOptions(binding, transforms)
 		options.Tolerance.TolerateAll, options.DeadLetters = true, letters
 		if replay.Dry = p.of.Dry; replay.Dry {
-			options.Logger = quiet
+			options.Logger = slog.New(slog.DiscardHandler)
 		}
 		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
 		before := p.at.clone()

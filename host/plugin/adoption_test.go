@@ -230,7 +230,6 @@ func TestAccept(t *testing.T) {
 	if candidate == nil {
 		t.Fatal("expected it to be what the connector takes next")
 	}
-	assert.Equal(t, "1 of 1 tasks take it at the end of a page or batch", waits(m))
 	b.Reject(candidate, "other feeds")
 	assert.Equal(t, "it does not fit at 1 of 1 tasks: other feeds", waits(m))
 	require.NoError(t, m.Accept(t.Context(), "shop", hash(other)))

@@ -175,7 +175,7 @@ func (m *Manager) others(s selection, name string) (list []string) {
 // waits says why connectors do not run a version yet that may be newer than what they run, "" where nothing is known to
 // keep them; m.mu is held.
 func (m *Manager) waits(info *Info) string {
-	var tasks, next, unfit int
+	tasks, unfit := 0, 0
 	reason := ""
 	for b := range m.bindings {
 		b.mu.Lock()
@@ -183,8 +183,6 @@ func (m *Manager) waits(info *Info) string {
 			tasks++
 			if why, no := b.rejected[info.Hash]; no {
 				unfit, reason = unfit+1, why
-			} else if b.candidate != nil && b.candidate.module.info.Hash == info.Hash {
-				next++
 			}
 		}
 		b.mu.Unlock()
@@ -198,8 +196,6 @@ func (m *Manager) waits(info *Info) string {
 		return fmt.Sprintf("it is on trial at 1 of %d tasks", tasks)
 	case unfit > 0:
 		return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
-	case next > 0:
-		return fmt.Sprintf("%d of %d tasks take it at the end of a page or batch", next, tasks)
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ type Module struct {
 	// Error says why it is refused.
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
-	// Waits says why tasks do not run it yet: it waits for acceptance, does not fit, is on trial, or is taken soon.
+	// Waits says why tasks do not run it yet: it waits for acceptance, does not fit, or is on trial.
 	Waits string `json:"waits,omitempty"`
 }
 

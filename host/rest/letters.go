@@ -148,15 +148,9 @@ type Replayed struct {
 	Left     map[string]int `json:"left"`
 	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
 	// first 100; Left says how many more.
-	Dry      bool            `json:"dry,omitempty"`
-	Passes   int             `json:"passes,omitempty"`
-	Refusals []LetterRefusal `json:"refusals,omitempty"`
-}
-
-// LetterRefusal is why a letter would be refused.
-type LetterRefusal struct {
-	Letter string `json:"letter"`
-	Why    string `json:"why"`
+	Dry      bool                    `json:"dry,omitempty"`
+	Passes   int                     `json:"passes,omitempty"`
+	Refusals []connect.LetterRefusal `json:"refusals,omitempty"`
 }
 
 // replayed is what is shown of what came of a replay.
@@ -170,7 +164,8 @@ func (x *exchange) replayed(done connect.Replayed, dry bool) Replayed {
 	}
 	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Letters-done.Refused)
 	for _, r := range done.Refusals {
-		shownAs.Refusals = append(shownAs.Refusals, LetterRefusal{r.Letter, shown.Line(x.worker.Strike(r.Why))})
+		r.Why = shown.Line(x.worker.Strike(r.Why))
+		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Refused - len(done.Refusals); more > 0 {
 		shownAs.Left["that would be refused, and are not listed"] = more

@@ -33,7 +33,8 @@ func TestDryReplayed(t *testing.T) {
 	done := connect.Replayed{Letters: 130, Refused: 110, Unknown: map[string]int{"of topic geheim": 3},
 		Refusals: []connect.LetterRefusal{{Letter: "0@1", Why: "no geheim\nand more"}}}
 	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
-		"that would be refused, and are not listed": 109}, Refusals: []LetterRefusal{{"0@1", "no * and more"}}},
+		"that would be refused, and are not listed": 109}, Refusals: []connect.LetterRefusal{{Letter: "0@1",
+		Why: "no * and more"}}},
 		x.replayed(done, true))
 	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
 		x.replayed(done, false))

@@ -90,6 +90,17 @@ func TestOperators(t *testing.T) {
 		t.Errorf("expected the lines about orders, found %s", said)
 	}
 	command(1, "log", "--level", "LOUD")
+	follows := p.Start("log", "--follow", "--connector", "orders", "--url", f.Url)
+	follows.Eventually("the lines that there are", func() bool {
+		return strings.Contains(follows.Stdout.String(), "extraction finished: 10 rows")
+	})
+	f.Steer("orders", "pause")
+	f.Steer("orders", "resume")
+	started := f.Started("orders")
+	follows.Eventually("lines that come, each once", func() bool {
+		return strings.Count(follows.Stdout.String(), "connector started") == started
+	})
+	follows.MustStop()
 	var modules []rest.Module
 	e2e.Get(t, f.Url+"/culvert/plugins", &modules)
 	for _, m := range modules {
