@@ -180,9 +180,9 @@ func newTrio(t *testing.T) *trio {
 	}
 	for i, s := range all.seats {
 		s.own, s.leads = all.urls[i], all.urls[1]
-		s.owns = map[string]string{"a": all.urls[1], "a/3": all.urls[1], "nobody's": ""}
+		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "", "nobody's/0": ""}
 		if i > 0 { // a follower knows the leader alone
-			s.owns = map[string]string{"a": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
 		}
 	}
 	return all
@@ -289,14 +289,15 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[answerer][]string{anyone: {"0"}, settled: {"0"}, leader: {"0", "1:true"},
-		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
+		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
 		if r.serve == nil || r.by == anyone || r.by == gatherer && r.path == "/connectors" ||
 			r.path == "/culvert/cluster" { // which the double's worker does not answer
 			continue
 		}
-		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f").Replace(r.path)
+		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
+			"{command}", "peek").Replace(r.path)
 		path := paths[r.by]
 		status, body, found := all.asked(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
@@ -329,6 +330,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
 		"/connectors/a/restart?includeTasks=false&onlyFailed=":     {"0", "1:true", "2:false"},
 		"/connectors/a/tasks/3/restart":                            {"0", "1:true", "2:false"},
+		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may begin to run here
 		"/connectors/a/tasks/4/restart":                            {"0"}, // there is none: 404
 		"/connectors/unknown/restart":                              {"0"},
 		"/connectors/a/tasks/three/restart":                        {"0"},

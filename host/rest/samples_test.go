@@ -1,0 +1,232 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+)
+
+// keeping has one sample, and says how it was asked.
+type keeping struct {
+	standIn
+	shows string
+}
+
+func (k *keeping) Known() error { return nil }
+
+func (k *keeping) Sample(_ string, asked SampleAsked) (Sample, error) {
+	return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
+}
+
+func (k *keeping) SampleShows(_, id string) (string, error) {
+	if id != "1" {
+		return "", &Refusal{http.StatusNotFound, "no such sample"}
+	}
+	return k.shows, nil
+}
+
+func (k *keeping) Sampled(context.Context, string, string) (Sample, error) {
+	return Sample{ID: "1"}, nil
+}
+
+func (k *keeping) SampledTest(context.Context, string, string) ([]byte, error) {
+	return []byte("tests:\n"), nil
+}
+
+func (k *keeping) Rechained(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
+	return Sample{ID: id, Problem: settings["transforms"]}, nil
+}
+
+func (k *keeping) Tools(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
+
+func (k *keeping) RunTool(_ context.Context, _, command string, asked ToolAsked, show string) (ToolAnswer, error) {
+	return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + show + `"`)}, nil
+}
+
+// usersFile has anna with the password geheim.
+func usersFile(t *testing.T) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), bcrypt.MinCost)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+string(hash)+"\n"), 0o600))
+	return file
+}
+
+// Values of records are shown to those who ask from this machine, or have logged on; others see their shape, or nothing.
+func TestWhoSeesRecords(t *testing.T) {
+	const anywhere = "http://:0"
+	type asks struct {
+		o           Options
+		show, host  string
+		header      string
+		status      int
+		shown, says string
+		full, shape int // of asking for a sample of values, and for one of shapes
+	}
+	for name, c := range map[string]asks{
+		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
+		"this machine, full":  {show: "full", status: 202, shown: "full", full: 200, shape: 200},
+		"this machine, shape": {show: "shape", status: 202, shown: "shape", full: 200, shape: 200},
+		"neither": {show: "all", status: 400, says: `expected full or shape, found \"all\"`,
+			full: 200, shape: 200},
+		"anybody": {o: Options{Listeners: []string{anywhere}}, status: 202, shown: "shape",
+			full: 403, shape: 200},
+		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403, says: "nobody has to log on",
+			full: 403, shape: 200},
+		"a user": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t)}, status: 202, shown: "full",
+			full: 200, shape: 200},
+		"a user of masks": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t), Masked: true}, show: "full", status: 403, says: "rest.config.masked",
+			full: 403, shape: 200},
+		"read only": {o: Options{ReadOnly: true}, status: 202, shown: "full",
+			full: 200, shape: 200},
+		"shapes alone": {o: Options{Records: "shape"}, status: 202, shown: "shape",
+			full: 403, shape: 200},
+		"shapes alone, full": {o: Options{Records: "shape"}, show: "full", status: 403, says: "console.records=shape",
+			full: 403, shape: 200},
+		"off": {o: Options{Records: "off"}, show: "shape", status: 403, says: "console.records=off",
+			full: 403, shape: 403},
+		"a page's name": {o: Options{Listeners: []string{anywhere}}, host: "evil.example.com", status: 403, says: "web page may have led here",
+			full: 403, shape: 403},
+		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
+		"handed on by a stranger": {header: withheldHeader, show: "full", status: 403, says: "the worker that was asked",
+			full: 403, shape: 200},
+	} {
+		worker := &keeping{}
+		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		ask := func(method, path, body string) (status int, answer string) {
+			r, err := http.NewRequest(method, "http://127.0.0.1:"+port+"/culvert/connectors/a"+path, strings.NewReader(body))
+			require.NoError(t, err)
+			r.Header.Set("Content-Type", "application/json")
+			if r.SetBasicAuth("anna", "geheim"); c.header != "" {
+				r.Header.Set(c.header, "true")
+			}
+			if c.host != "" {
+				r.Host = c.host
+			}
+			a, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			defer a.Body.Close()
+			text, err := io.ReadAll(a.Body)
+			require.NoError(t, err)
+			return a.StatusCode, string(text)
+		}
+		status, answer := ask("POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
+		if status != c.status || !strings.Contains(answer, c.says) || status == 202 &&
+			!strings.Contains(answer, `"wanted":7,"show":"`+c.shown+`"`) {
+			t.Errorf("%s: found %d %s", name, status, answer)
+		}
+		for shows, want := range map[string]int{"full": c.full, "shape": c.shape} {
+			worker.shows = shows
+			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"GET", "/samples/1?as=test", ""},
+				{"POST", "/samples/1/chain", `{"config":{"transforms":"a"}}`}} {
+				if status, answer := ask(call[0], call[1], call[2]); status != want {
+					t.Errorf("%s: %s of a sample of %s: found %d %s", name, call[1], shows, status, answer)
+				}
+			}
+		}
+		// A command that answers rows is as careful, others ask nobody.
+		want := c.shape
+		if status, answer := ask("POST", "/tools/peek", `{"options":{"n":"5"}}`); status != want || want == 200 &&
+			!strings.Contains(answer, map[int]string{200: "peek5full", 403: "peek5shape"}[c.full]) {
+			t.Errorf("%s: peek: found %d %s", name, status, answer)
+		}
+		if want = 200; c.host != "" {
+			want = 403
+		}
+		if status, answer := ask("POST", "/tools/ping", ""); status != want {
+			t.Errorf("%s: ping: found %d %s", name, status, answer)
+		}
+	}
+}
+
+// What is asked wrongly is said to be so.
+func TestWrongSamples(t *testing.T) {
+	worker := &keeping{shows: "full"}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		says               string
+	}{
+		{"GET", "/samples/2", "", 404, "no such sample"},
+		{"GET", "/samples/1?as=csv", "", 403, "their shape alone"}, // nobody has logged on
+		{"POST", "/samples/1/chain", `{}`, 403, ""},
+		{"POST", "/samples", `{"rows":"x"}`, 500, "expected a JSON object"},
+		{"POST", "/samples", ``, 202, `"show":"shape"`},
+		{"POST", "/tools/ping", `{"chain":true}`, 400, "expected the command peek"},
+		{"GET", "/tools", "", 200, `[{"name":"peek"`},
+		{"DELETE", "/samples/1", "", 405, ""},
+	} {
+		w := sent(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
+		}
+	}
+	worker.shows = "shape"
+	for path, says := range map[string]string{"?as=csv": "expected test", "/chain": "expected a configuration"} {
+		method := map[bool]string{true: "GET", false: "POST"}[path[0] == '?']
+		w := sent(worker, method, "/culvert/connectors/a/samples/1"+path, `{}`, "Content-Type", "application/json")
+		if w.Code < 400 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: found %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.
+func TestWhatOnlyReads(t *testing.T) {
+	for call, want := range map[string]bool{
+		"PUT /connector-plugins/A/config/validate":           false,
+		"PUT /connector-plugins/A/config/validate/":          false,
+		"POST /connector-plugins/A/config/validate":          true,
+		"PUT /connector-plugins/A/config":                    true,
+		"POST /culvert/connectors/a/samples":                 false,
+		"POST /culvert/connectors/a%20b;x=1/samples":         false,
+		"POST /culvert/connectors/a/samples/1/chain":         false,
+		"PUT /culvert/connectors/a/samples/1/chain":          true,
+		"DELETE /culvert/connectors/a/samples":               true,
+		"POST /culvert/connectors/a/tools/peek":              false,
+		"POST /culvert/connectors/a/deadletters/replay":      true,
+		"POST /culvert/connectors/samples":                   true,
+		"POST /culvert/connectors/a/samples/1/chain/further": true,
+		"POST /":            true,
+		"GET /connectors/a": false,
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		r, err := http.NewRequest(method, "http://localhost"+path, nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, changing(r), call)
+	}
+}
+
+// The worker that hands a request on says where it would show no values.
+func TestWithheldIsHandedOn(t *testing.T) {
+	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
+		var withheld string
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			withheld = r.Header.Get(withheldHeader)
+			w.Header().Set("Content-Length", "2")
+			w.Write([]byte("{}"))
+		}))
+		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{own: "http://a:1",
+			owns: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &keeping{})
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		a := fetched(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
+		other.Close()
+		assert.Equal(t, 200, a.StatusCode)
+		assert.Equal(t, map[bool]string{true: "", false: "true"}[listener != "http://:0"], withheld, listener)
+	}
+}
