@@ -684,7 +684,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	o := connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
 		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
-		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Tap: h.samples.Tap, Logger: h.log}
+		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Tap: h.samples.Tap,
+		Logger: h.log}
 	connectors := h.in.Connectors
 	if c := h.clustered; c != nil {
 		if err := c.open(ctx, &closing); err != nil {

@@ -102,8 +102,9 @@ func (w worker) Rechained(ctx context.Context, name, id string, settings map[str
 	if w.host.in.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
 			if e.Brought && e.Value.Secret() {
-				return rest.Sample{}, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key + ": REST is for reading " +
-					"alone (rest.read.only=true), and follows no reference that the connector does not have"}
+				return rest.Sample{}, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
+					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
+					"connector does not have"}
 			}
 		}
 	}
@@ -164,7 +165,8 @@ func (w worker) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	for _, command := range commands {
 		t := rest.Tool{Name: command.Name, Usage: shown.Line(command.Usage), Options: []rest.ToolOption{}}
 		for _, o := range command.Options {
-			t.Options = append(t.Options, rest.ToolOption{Name: o.Name, Type: check.KindName(o.Kind), Default: o.DefaultValue,
+			t.Options = append(t.Options, rest.ToolOption{Name: o.Name, Type: check.KindName(o.Kind),
+				Default:  o.DefaultValue,
 				Required: slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }),
 				Usage:    shown.Line(o.Documentation)})
 		}
@@ -184,6 +186,11 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	if c.Problems.Err() == nil && !w.mayAsk(ctx, c) {
 		return answer, &rest.Refusal{Status: http.StatusForbidden, Message: "REST is for reading alone " +
 			"(rest.read.only=true): no service is asked"}
+	}
+	if command == "retire" { // which would take away what tasks are reading
+		return answer, &rest.Refusal{Status: http.StatusConflict,
+			Message: "Expected the connector to be STOPPED, and PUT /culvert/connectors/" + name +
+				"/retire, which ends what it has opened"}
 	}
 	asking, cancel := context.WithTimeout(ctx, check.OnlineTime)
 	defer cancel()

@@ -117,7 +117,8 @@ func (r *remote) newTool() *cobra.Command {
 		Short: "Run a command of a connector's plugin by its worker, or list these commands",
 		Long: `Run a command of a connector's plugin, such as ping or peek, by the worker that has the connector, with its settings and its
 destination. Without COMMAND the commands are listed with their options.`,
-		Example: "  culvert connectors tool orders\n  culvert connectors tool orders peek --option service=/srv --option " +
+		Example: "  culvert connectors tool orders\n  culvert connectors tool orders peek --option service=/srv " +
+			"--option " +
 			"entityset=Orders --chain",
 		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -26,11 +26,17 @@ type File struct {
 	strike   func(string) string
 	out      bytes.Buffer
 	schemas  map[string]int // numbers of those that were written, by their text
+	struck   bool
 }
 
-// NewFile begins a file. strike leaves out of a text what must not be shown.
+// NewFile begins a file. strike leaves out of a text what must not be shown: see [File.Struck].
 func NewFile(registry *record.Registry, strike func(string) string, settings map[string]string, name string) *File {
-	f := &File{registry: registry, strike: strike, schemas: map[string]int{}}
+	f := &File{registry: registry, schemas: map[string]int{}}
+	f.strike = func(text string) string {
+		shown := strike(text)
+		f.struck = f.struck || shown != text
+		return shown
+	}
 	f.out.WriteString("settings:\n")
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&f.out, "  %s: %s\n", yamlText(key), yamlText(settings[key]))
@@ -41,6 +47,9 @@ func NewFile(registry *record.Registry, strike func(string) string, settings map
 
 // Bytes are the file.
 func (f *File) Bytes() []byte { return f.out.Bytes() }
+
+// Struck tells whether something was left out of the records that were written: what is left is no test of them.
+func (f *File) Struck() bool { return f.struck }
 
 // Came writes a record as it comes in: the row of a batch, whose data grows.
 func (f *File) Came(ctx context.Context, b *record.Batch, row *wit.Row) error {

@@ -99,17 +99,23 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Options are those of a command, with what was given for them by any of their names and with their defaults. The error
 // says what is wrong with what was given.
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
-	left := maps.Clone(given)
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !slices.ContainsFunc(command.Options, func(o wit.SettingSpec) bool {
+			return slices.Contains(o.Names(),
+				name)
+		}) {
+			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
+		}
+	}
 	for i := range command.Options {
 		o := &command.Options[i]
 		value := o.DefaultValue
 		for _, name := range o.Names() {
-			if text, ok := left[name]; ok {
+			if text, ok := given[name]; ok {
 				if wrong := config.CheckValue(o, text, true); wrong != "" {
 					return nil, fmt.Errorf("option %s: %s", name, wrong)
 				}
 				value = &text
-				delete(left, name)
 			}
 		}
 		switch {
@@ -118,9 +124,6 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 		case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
 			return nil, fmt.Errorf("option %s is required: %s", o.Name, o.Documentation)
 		}
-	}
-	for name := range left {
-		return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
 	}
 	return options, nil
 }

@@ -219,26 +219,26 @@ var routes = []route{
 		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, gives: LogPage{},
 			refuses: []int{400, 403}}},
 	{"POST", "/culvert/connectors/{name}/samples", sampler, whenKnown((*exchange).sample),
-		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as they come " +
-			"before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place of values, as " +
-			"console.records or a missing logon ask for. 202.",
+		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as " +
+			"they come before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place " +
+			"of values, as console.records or a missing logon ask for. 202.",
 		operation{takes: SampleAsked{}, gives: Sample{}, status: http.StatusAccepted, reads: true,
-			refuses: []int{400, 403, 404}}},
+			refuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/samples/{id}", sampler, whenKnown((*exchange).sampled),
-		"The rows that have come, with what each transform makes of them, computed again beside the tasks; ?as=test: as " +
-			"a file for culvert test, in YAML.",
-		operation{query: []string{"as"}, gives: Sample{}, refuses: []int{400, 403, 404}}},
+		"The rows that have come, with what each transform makes of them, computed again beside the tasks; " +
+			"?as=test: as a file for culvert test, in YAML.",
+		operation{query: []string{"as"}, gives: Sample{}, refuses: []int{400, 403, 404, 409}}},
 	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", sampler, whenKnown((*exchange).rechain),
-		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; settings of " +
-			"other things than transforms and predicates do not count.",
+		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; " +
+			"settings of other things than transforms and predicates do not count.",
 		operation{takes: chainAsked{}, gives: Sample{}, reads: true, refuses: []int{400, 403, 404}}},
 	{"GET", "/culvert/connectors/{name}/tools", anyone, whenKnown((*exchange).tools),
 		"Commands of the connector's plugin, with their options.",
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, whenKnown((*exchange).tool),
-		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at most; " +
-			"{\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
-		operation{takes: ToolAsked{}, gives: ToolAnswer{}, reads: true, refuses: []int{400, 403, 404}}},
+		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
+			"most; {\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
+		operation{takes: ToolAsked{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
 		operation{gives: map[string]any{}}},

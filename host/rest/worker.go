@@ -60,7 +60,8 @@ type Worker interface {
 	Text(name string) (text []byte, version string, err error)
 	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
-	// Sample has the next rows of a connector kept; SampleShows is how the rows of a sample may be shown, full or shape.
+	// Sample has the next rows of a connector kept; SampleShows is how the rows of a sample may be shown, full or
+	// shape.
 	Sample(connector string, asked SampleAsked) (Sample, error)
 	SampleShows(connector, id string) (show string, err error)
 	// Sampled is a sample, SampledTest a file of tests with its rows. Rechained is a sample whose rows went through the

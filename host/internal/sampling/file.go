@@ -2,6 +2,7 @@ package sampling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -52,6 +53,9 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 			f.Fails(c.Stages[at.stage].Alias, at.class, after.fault)
 		default:
 			err = f.Becomes(ctx, b)
+		}
+		if err == nil && f.Struck() {
+			err = errors.New("it holds what a config provider gave, which is not shown")
 		}
 		if err != nil {
 			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)

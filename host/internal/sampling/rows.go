@@ -161,7 +161,8 @@ func (s *Sampler) claims(connector string, b *record.Batch) (claims []claim) {
 func (s *Sampler) large(k *sample, r *row, b *record.Batch, i int) {
 	view, left := *b, 2*maxText // what is appended to its bytes is nobody else's
 	view.Data = slices.Clip(view.Data)
-	w := writer{ctx: context.Background(), registry: s.registry, strike: s.strike, shape: k.Sample.Show == Shape, left: &left}
+	w := writer{ctx: context.Background(), registry: s.registry, strike: s.strike, shape: k.Sample.Show == Shape,
+		left: &left}
 	r.Came = w.record(&view, &b.Rows[i])
 	r.Differs = fmt.Sprintf("not computed again: the row has %d bytes, and a sample keeps %d of all its rows",
 		b.Size(i), maxRowBytes)

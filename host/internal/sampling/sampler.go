@@ -151,8 +151,9 @@ func (s *Sampler) add(k *sample) error {
 		switch {
 		case n < bound.most:
 		case oldest < 0:
-			return &rest.Refusal{Status: http.StatusConflict, Message: fmt.Sprintf("%d samples of %s wait for rows, which "+
-				"is the most at a time: they end %v after they were asked for", n, bound.what, lifetime)}
+			return &rest.Refusal{Status: http.StatusConflict,
+				Message: fmt.Sprintf("%d samples of %s wait for rows, which is the most at a time: they end %v "+
+					"after they were asked for", n, bound.what, lifetime)}
 		default:
 			s.all = slices.Delete(s.all, oldest, oldest+1)
 		}

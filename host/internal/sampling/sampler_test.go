@@ -39,8 +39,9 @@ func batch(t *testing.T, reg *record.Registry, values ...any) *record.Batch {
 		if b.Data, err = datum.AppendDynamic(b.Data, v); err != nil {
 			t.Fatal(err)
 		}
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: 2, Offset: int64(100 + i), Timestamp: 1700000000000,
-			Value: wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
+		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: 2, Offset: int64(100 + i),
+			Timestamp: 1700000000000,
+			Value:     wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
 	}
 	return b
 }
@@ -82,7 +83,8 @@ func TestSamplesComeAndGo(t *testing.T) {
 			t.Error("expected the rows of one connector to be looked at")
 		}
 		k, err := s.Get(t.Context(), "orders", id, Chain{})
-		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 || k.Rows[0].Partition != 2 ||
+		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
+			k.Rows[0].Partition != 2 ||
 			!strings.Contains(k.Rows[1].Came.Value, `"state": "b"`) || k.Rows[0].Differs != "" {
 			t.Errorf("found %+v, %v", k, err)
 		}
@@ -241,7 +243,8 @@ func (w *world) chain(t *testing.T, settings map[string]string) Chain {
 // tasks has a connector's own chain do a batch that is looked at.
 func (w *world) tasks(t *testing.T, connector string, c Chain, b *record.Batch) {
 	t.Helper()
-	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector, Stages: c.Stages})
+	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector,
+		Stages: c.Stages})
 	require.NoError(t, err)
 	defer chain.Close()
 	looked := w.Tap(connector).Before(1, "Orders", b)
@@ -298,7 +301,8 @@ func TestSteps(t *testing.T) {
 	if d := cmp.Diff([]string{
 		"drop: skipped", `mask: ordersnull{"id":1,"state":"a","iban":""}`,
 		`key: orders{"id":1}{"id":1,"state":"a","iban":""}`, "route: skipped", "differs: ",
-		"drop: skipped", "mask: mask: Only Map objects supported in absence of schema for [mask fields], found: java.lang.String",
+		"drop: skipped", "mask: mask: Only Map objects supported in absence of schema for [mask fields], found: " +
+			"java.lang.String",
 		"differs: ",
 		"drop: dropped", "differs: "}, steps); d != "" {
 		t.Error(d)
@@ -331,14 +335,19 @@ func TestSteps(t *testing.T) {
 	// The rows are a test that holds, and does not where the chain does something else.
 	text, err := w.File(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
+	w.strike = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
+	if _, err := w.File(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409, "row 1: it holds what a config") {
+		t.Error(err)
+	}
 	for _, changed := range []bool{false, true} {
 		file := filepath.Join(t.TempDir(), "orders_test.yaml")
 		if changed {
 			text = []byte(strings.Replace(string(text), `"iban"`, `"state"`, 1))
 		}
 		require.NoError(t, os.WriteFile(file, text, 0o600))
-		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker, Registry: w.reg,
-			Logger: quiet}, []string{file})
+		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker,
+			Registry: w.reg,
+			Logger:   quiet}, []string{file})
 		require.NoError(t, err)
 		if len(results) != 1 || (len(results[0].Failures) > 0) != changed {
 			t.Errorf("changed %t: found %+v of\n%s", changed, results, text)

@@ -26,7 +26,8 @@ func TestText(t *testing.T) {
 	for _, c := range []struct{ document, full, shape string }{
 		{`{"a":1,"b":[true,null,"x<é"],"c":{}}`,
 			"{\n  \"a\": 1,\n  \"b\": [\n    true,\n    null,\n    \"x<é\"\n  ],\n  \"c\": {}\n}",
-			"{\n  \"a\": \"number\",\n  \"b\": [\n    \"boolean\",\n    null,\n    \"string(3)\"\n  ],\n  \"c\": {}\n}"},
+			"{\n  \"a\": \"number\",\n  \"b\": [\n    \"boolean\",\n    null,\n    \"string(3)\"\n  ],\n  \"c\": " +
+				"{}\n}"},
 		{`1234567890123456789012.50`, `1234567890123456789012.50`, `"number"`},
 		{`{"geheim":"ein geheimes"}`, "{\n  \"***\": \"ein ***es\"\n}", "{\n  \"***\": \"string(12)\"\n}"},
 		{`[]`, `[]`, `[]`},
@@ -69,7 +70,8 @@ func TestTextIsBounded(t *testing.T) {
 	for range maxTextBytes/maxText + 10 {
 		w.json([]byte(list), false)
 	}
-	if text, cut := w.json([]byte(list), false); *w.left > 1000 || len(text) > 1000 || !cut || !json.Valid([]byte(text)) {
+	if text, cut := w.json([]byte(list), false); *w.left > 1000 || len(text) > 1000 || !cut ||
+		!json.Valid([]byte(text)) {
 		t.Errorf("expected that little is left, found %d and %s", *w.left, text)
 	}
 }

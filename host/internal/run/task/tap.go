@@ -16,8 +16,8 @@ type Look func(task int, feed string, b *record.Batch) Looked
 // Looked is the second half of a [Look].
 type Looked func(b *record.Batch, faults []wit.RowFault, err error)
 
-// Tap is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each batch.
-// The zero value, and nil, are looked at by nobody. Safe for use by several goroutines.
+// Tap is where rows of a connector's tasks can be looked at. While nobody looks it costs one atomic load for each
+// batch. The zero value, and nil, are looked at by nobody. Safe for use by several goroutines.
 type Tap struct{ look atomic.Pointer[Look] }
 
 // Set has rows looked at from now on; nil: no longer.

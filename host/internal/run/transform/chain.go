@@ -133,8 +133,9 @@ func (c *Chain) bind(o Options) error {
 				stage.condition = s.Predicate.Settings
 				b.Close()
 			} else {
-				other = &prepared{binding: b, aside: o.Aside, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
-					settings: s.Predicate.Settings}}}
+				other = &prepared{binding: b, aside: o.Aside,
+					stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class},
+						settings: s.Predicate.Settings}}}
 			}
 		}
 		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {

@@ -1,0 +1,126 @@
+package operate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Rows of a source and of a sink are shown before and after each transform, as the tasks have them; they make a test
+// that holds. Nothing of them is in the log or on a disk.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	const transforms = "org.apache.kafka.connect.transforms."
+	p, plugins := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink", "smt")
+	s, address := e2e.Demo(t, service.Options{Rows: 30})
+	chain := []string{"transforms=mask,in,route", "predicates=other",
+		"transforms.mask.type=" + transforms + "MaskField$Value", "transforms.mask.fields=Country",
+		"transforms.in.type=" + transforms + "InsertField$Value", "transforms.in.static.field=Origin",
+		"transforms.in.static.value=here",
+		"transforms.route.type=" + transforms + "RegexRouter", "transforms.route.regex=.*",
+		"transforms.route.replacement=${file:" + p.File("hidden.properties", "topic=hush-hush") + ":topic}",
+		"transforms.route.predicate=other", "predicates.other.type=" + transforms + "predicates.TopicNameMatches",
+		"predicates.other.pattern=elsewhere"}
+	p.File("conf/there.properties", append(e2e.Source("there", address, "Customers"), chain...)...)
+	p.File("conf/back.properties", append(e2e.SinkOf("back", address, "Products", "ProductCopies"), "transforms=drop",
+		"predicates=gone", "transforms.drop.type="+transforms+"Filter", "transforms.drop.predicate=gone",
+		"predicates.gone.type="+transforms+"predicates.RecordIsTombstone")...)
+	f := p.FollowsWith(plugins, "conf")
+	f.Await("there", "runs", e2e.Runs)
+	f.Changes()
+	f.Steer("there", "stop")
+	const at = "/culvert/connectors/there/samples"
+	asked := e2e.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":5}`, `"show":"full"`))
+	shape := e2e.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":3,"show":"shape"}`))
+	f.Must(200, "DELETE", "/connectors/there/offsets", "")
+	f.Steer("there", "resume")
+	f.Until(200, "GET", at+"/"+asked.ID, "", `"state":"done"`)
+	text := f.Must(200, "GET", at+"/"+asked.ID, "")
+	taken := e2e.As[rest.Sample](t, text)
+	if len(taken.Rows) != 5 || taken.Problem != "" || len(taken.Steps) != 3 {
+		t.Fatalf("found %s", text)
+	}
+	for _, row := range taken.Rows {
+		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
+		if row.Differs != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Unchanged ||
+			!strings.Contains(mask.Records[0].Value, `"Country": ""`) || strings.Contains(row.Came.Value, `"Country": ""`) ||
+			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || !route.Skipped || !route.Unchanged ||
+			!strings.Contains(row.Came.ValueSchema, `"field": "Country"`) {
+			t.Errorf("found %+v", row)
+		}
+	}
+	country := `"Country": "string(`
+	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
+	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
+	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
+	f.Must(404, "POST", "/culvert/connectors/ghost/samples", `{}`, "Connector ghost not found")
+	f.Must(400, "POST", at, `{"rows":1000}`, "expected a number from 1 to 100, found 1000")
+
+	// Another chain of the same rows, and one that is wrong.
+	f.Must(200, "POST", at+"/"+asked.ID+"/chain", `{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
+		transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
+	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
+		`HoistField$Value"}}`, "transforms.up.field")
+	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
+		"transforms.up.type")
+
+	// The rows are a test, in which the reference stays one.
+	test := f.Must(200, "GET", at+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
+	file := p.File("there_test.yaml", test)
+	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
+	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
+		`"here"`, `"there"`, 1))).Exits(1)
+
+	// A sink's rows, by the command.
+	f.Await("back", "runs", e2e.Runs)
+	c := p.Start("connectors", "sample", "back", "--rows", "2", "--url", f.Url)
+	p.File("conf/products.properties", e2e.Source("products", address, "Products")...)
+	r := c.Wait()
+	r.Exits(0).Prints("row 1 of task 0, partition ", "topic Products, key ",
+		"drop ("+transforms+"Filter): skipped by gone",
+		"ProductName")
+	f.Await("products", "runs", e2e.Runs)
+	if s.Count("ProductCopies") == 0 {
+		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
+	}
+	p.Run("connectors", "sample", "back", "--rows", "2", "--timeout", "2s", "--url", f.Url).Exits(1).Says("no row has come")
+
+	stopped := f.Command.Stop()
+	e2e.Lacks(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
+}
+
+// Commands of a connector's plugin run with its settings; rows that peek finds go through its chain.
+func TestToolsByREST(t *testing.T) {
+	t.Parallel()
+	p, plugins := e2e.NewPlace(t), e2e.Plugins(t, "smt")
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p.File("conf/there.properties", append(e2e.Source("there", address, "Customers"), "transforms=in",
+		"transforms.in.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.in.static.field=Origin",
+		"transforms.in.static.value=here")...)
+	f := p.FollowsWith(plugins, "conf", "console.records=full")
+	f.Await("there", "runs", e2e.Runs)
+	const at = "/culvert/connectors/there/tools"
+	f.Must(200, "GET", at, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
+	peek := `{"options":{"s":"` + service.NorthwindPath + `","e":"Customers","n":"2"}`
+	f.Must(200, "POST", at+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
+	f.Must(200, "POST", at+"/ping", `{"options":{"s":"`+service.NorthwindPath+`"}}`)
+	answer := e2e.As[rest.ToolAnswer](t, f.Must(200, "POST", at+"/peek", peek+`,"chain":true}`))
+	if k := answer.Sample; k == nil || len(k.Rows) != 2 || !strings.Contains(k.Problem, "without schemas") ||
+		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"Origin": "here"`) {
+		t.Errorf("found %+v", answer)
+	}
+	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has none of this name",
+		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
+		f.Must(400, "POST", at+"/peek", body, says)
+	}
+	f.Must(409, "POST", at+"/retire", "{}", "to be STOPPED")
+	f.Must(404, "POST", at+"/wander", "{}", "has no command wander")
+	p.Run("connectors", "tool", "there", "--url", f.Url).Exits(0).Prints("list-entitysets: ", "  e (string): ")
+	p.Run("connectors", "tool", "there", "peek", "--option", "s="+service.NorthwindPath, "--option", "e=Customers",
+		"--option", "n=1", "--chain", "--url", f.Url).Exits(0).Prints("row 1 of task 0", `"Origin": "here"`)
+	p.Run("connectors", "tool", "there", "peek", "--option", "s", "--url", f.Url).Exits(2)
+	f.Stop()
+}
