@@ -101,8 +101,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.ContainsFunc(command.Options, func(o wit.SettingSpec) bool {
-			return slices.Contains(o.Names(),
-				name)
+			return slices.Contains(o.Names(), name)
 		}) {
 			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
 		}

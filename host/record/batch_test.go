@@ -49,6 +49,13 @@ func TestPartOfABatch(t *testing.T) {
 			t.Errorf("%v: %d bytes, expected %d", rows, len(part.Data), size)
 		}
 	}
+	one := b.Copy(7)
+	want := string(b.Bytes(b.Rows[7].Key)) + string(b.Bytes(b.Rows[7].Value)) + string(b.Bytes(b.Rows[7].Headers))
+	clear(b.Data)
+	clear(b.Topics)
+	if string(one.Data) != want || b.Size(7) != len(want) || one.Topics[1] != "b" || len(one.Rows) != 1 {
+		t.Errorf("expected a row of its own with %x, found %+v", want, one)
+	}
 	if d := cmp.Diff(whole.Rows, b.Rows); d != "" {
 		t.Error("the batch itself was changed:", d)
 	}

@@ -15,9 +15,10 @@ import (
 
 // row is a row that was copied from a task.
 type row struct {
-	rest.SampledRow               // Task, Feed, Partition and Offset; of one that is too large to be copied Came and Differs, too
-	batch           *record.Batch // of this row alone; nil: it is too large
-	made            *outcome      // by the task; nil where nobody knows
+	// SampledRow has Task, Feed, Partition and Offset; of a row that is too large Came and Differs, too.
+	rest.SampledRow
+	batch *record.Batch // of this row alone; nil: it is too large to be copied
+	made  *outcome      // by the task; nil where nobody knows
 }
 
 // outcome is what became of a row: records, or none, or a fault.
