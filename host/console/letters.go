@@ -34,7 +34,7 @@ func (v *visit) letters() (any, error) {
 // Of are the letters of a cause.
 func (l lettersPage) Of(c rest.LetterCause) (list []rest.Letter) {
 	for _, one := range l.Letters.Letters {
-		if one.Cause() == c.Cause() {
+		if of := one.Cause(); of.Class == c.Class && of.Stage == c.Stage && of.Message == c.Message {
 			list = append(list, one)
 		}
 	}

@@ -100,7 +100,10 @@ func (v *visit) postRecords() (any, error) {
 			return nil, err
 		}
 		return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil
-	case "tool":
+	case "tool": // some change what the service has
+		if v.reads != "" {
+			return nil, &refusal{403, "This console only reads: " + v.reads}
+		}
 		err = v.runTool(&p)
 	default:
 		return nil, &refusal{400, "expected a form of this page"}

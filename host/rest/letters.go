@@ -39,9 +39,7 @@ func causes(letters []Letter) []LetterCause {
 	all := []LetterCause{}
 	at := map[LetterCause]int{}
 	for _, l := range letters {
-		line, _, _ := strings.Cut(l.Message, "\n")
-		c := LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
-			Message: shown.Within(line, 200)}
+		c := l.Cause()
 		i, known := at[c]
 		if !known {
 			i, at[c] = len(all), len(all)
@@ -53,6 +51,13 @@ func causes(letters []Letter) []LetterCause {
 	}
 	slices.SortStableFunc(all, func(a, b LetterCause) int { return cmp.Compare(b.Count, a.Count) })
 	return all
+}
+
+// Cause is what failed, without a count.
+func (l *Letter) Cause() LetterCause {
+	line, _, _ := strings.Cut(l.Message, "\n")
+	return LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
+		Message: shown.Within(line, 200)}
 }
 
 // Letter is a dead letter without its record.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/crypto/bcrypt"
 
@@ -58,6 +59,11 @@ func world(t *testing.T, lines ...string) *e2e.Followed {
 		"errors.deadletterqueue.context.headers.enable=true")...)
 	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", lines...)
 	f.Awaits("extraction finished: 30 rows")
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
+	e2e.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "letters")
+	e2e.NoError(t, err)
 	e2e.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	return f
 }
@@ -71,7 +77,7 @@ func settled(f *e2e.Followed) {
 }
 
 // pages are all addresses of the console in that world.
-var pages = []string{"./", "./?state=failed", "./?search=ord", "connector?name=orders", "connector?name=bad",
+var pages = []string{"", "?state=failed", "?search=ord", "connector?name=orders", "connector?name=bad",
 	"connector?name=refused", "connector?name=back", "records?name=orders", "form?name=orders", "form?name=bad",
 	"form?name=back", "form", "form?class=OData2SourceConnector", "letters?name=back", "letters?name=orders", "plugins",
 	"origins", "log", "log?connector=bad&level=WARN"}
@@ -126,7 +132,7 @@ func TestPagesOfAWorker(t *testing.T) {
 		}
 	}
 	for page, texts := range map[string][]string{
-		"./":                    {"failed", "orders", "refused", "404"},
+		"":                      {"failed", "orders", "refused", "404"},
 		"connector?name=orders": {"Orders", "fetch", "Snapshot", "Restart"},
 		"connector?name=bad":    {"404", "with"},
 		"form?name=orders":      {"# what the company sells", "${file:", "transforms.mask.fields=CustomerID"},
@@ -153,7 +159,7 @@ func TestWayToTheConsole(t *testing.T) {
 		"application/json": false, "text/htmlx": false} {
 		a, text := get(t, f.Url+"/", http.Header{"Accept": {accept}})
 		if led := a.StatusCode == 303 && a.Header.Get("Location") == "./console/"; led != leads ||
-			!leads && !strings.Contains(text, "kafka_cluster_id") {
+			!leads && a.StatusCode != 406 && !strings.Contains(text, "kafka_cluster_id") {
 			t.Errorf("Accept %q: %d %s %s", accept, a.StatusCode, a.Header.Get("Location"), text)
 		}
 	}
@@ -201,7 +207,7 @@ func TestButtonsAreRoutes(t *testing.T) {
 	act := f.Url + "/console/act"
 	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
 	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 were refused") ||
-		!strings.Contains(text, "Connector none not found") {
+		!strings.Contains(text, "Unknown connector none") {
 		t.Errorf("%d %s", a.StatusCode, text)
 	}
 	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })

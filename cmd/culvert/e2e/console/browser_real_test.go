@@ -1,0 +1,191 @@
+//go:build real
+
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+// host is the Host of a worker.
+func host(f *e2e.Followed) string {
+	u, _ := url.Parse(f.Url)
+	return u.Host
+}
+
+// Every page passes what axe-core examines, light and dark, wide and narrow; nothing sticks out of a narrow window, the
+// browser has nothing to complain of, and a page of equal data looks equal after many questions.
+func TestRealPagesInABrowser(t *testing.T) {
+	t.Parallel()
+	f := world(t)
+	settled(f)
+	f.Changes()
+	sample := e2e.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples", `{"rows":3}`))
+	f.Must(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
+	f.Until(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
+	b := e2e.NewBrowser(t)
+	tab := b.Open(nil)
+	for i, page := range append([]string{"records?name=orders&sample=" + sample.ID}, pages...) {
+		for _, theme := range []string{"light", "dark"} {
+			for _, wide := range []int64{1280, 768, 320} {
+				if theme == "dark" && wide == 768 {
+					continue
+				}
+				tab.Media("prefers-color-scheme", theme)
+				tab.Size(wide, 800)
+				tab.Go(f.Url + "/console/" + page)
+				what := fmt.Sprintf("%s, %s, %d", page, theme, wide)
+				tab.Accessible(what)
+				if over := e2e.Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+					t.Errorf("%s: %d pixels stick out: %s", what, over, e2e.Eval[string](tab, `[...document.querySelectorAll("main *")]
+						.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
+						.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
+				}
+				if small := e2e.Eval[string](tab, `[...document.querySelectorAll("button, summary, input:not([type=hidden]), select, nav a")]
+					.filter(e => e.checkVisibility() && (e.getBoundingClientRect().height < 23.5 || e.getBoundingClientRect().width < 23.5))
+					.map(e => e.outerHTML.slice(0, 120)).join("\n")`); small != "" {
+					t.Errorf("%s: smaller than 24 pixels: %s", what, small)
+				}
+				name := fmt.Sprintf("%02d-%s-%s-%d", i, strings.NewReplacer("?", "-", "=", "-", "&", "-").Replace(page), theme, wide)
+				tab.Shot(name)
+			}
+		}
+	}
+	tab.Media("prefers-color-scheme", "light")
+	tab.Size(1280, 800)
+	// Paused, nothing of it changes any more but by the page itself.
+	f.Steer("orders", "stop")
+	f.Steer("back", "stop")
+	tab.Go(f.Url + "/console/plugins")
+	first := tab.Shot("equal-1")
+	asked := len(tab.Requests())
+	tab.Until("60 questions", fmt.Sprintf("performance.getEntriesByType('resource').filter(e => e.name.includes('fragments=')).length >= %d", e2e.OneOf(60, 5)))
+	if second := tab.Shot("equal-2"); !bytes.Equal(first, second) {
+		t.Errorf("the page does not look as it did, after %d questions", len(tab.Requests())-asked)
+	}
+	tab.Go(f.Url + "/console/plugins")
+	if third := tab.Shot("equal-3"); !bytes.Equal(first, third) {
+		t.Error("the page does not look as it did when it is loaded again")
+	}
+	tab.Quiet(host(f))
+}
+
+// From nothing to a connector that runs, by the keyboard alone and with what the service's catalogue has: the class is
+// chosen, fields are filled as they appear, what it would do is looked at, and it is applied.
+func TestRealFromNothingByKeyboard(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 40, User: "me", Password: "s3cret-typed"})
+	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
+	f := p.Follows("conf")
+	f.Changes()
+	tab := e2e.NewBrowser(t).Open(nil)
+	tab.Go(f.Url + "/console/")
+	tab.Has("There are no connectors yet")
+	tab.Reach(`a.button[href="form"]`)
+	tab.Press(kb.Enter)
+	tab.Has("New connector", "Class")
+	tab.Reach("#class")
+	tab.Press("org.init") // the only source's class
+	tab.Reach(`form button`)
+	tab.Press(kb.Enter)
+	tab.Until("fields", `document.querySelector('[name="f.name"]')`)
+	field := func(setting, value string) {
+		t.Helper()
+		name := fmt.Sprintf(`[name="f.%s"]`, setting)
+		tab.Until("the field "+setting, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", name))
+		tab.Reach(name)
+		tab.Press(value)
+	}
+	settled := func() {
+		t.Helper()
+		tab.Press(kb.Tab)
+		tab.Until("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
+	}
+	field("name", "orders")
+	field("sap.odata.host.protocol", "http")
+	field("sap.odata.host.address", hostname)
+	field("sap.odata.host.port", port)
+	field("sap.odata.user.name", "me")
+	field("sap.odata.user.pwd", "s3cret-typed")
+	settled()
+	tab.Until("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
+	if text := e2e.Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
+		t.Error("the password stands in the page")
+	}
+	tab.Reach(`button[value="check"]`)
+	tab.Press(kb.Enter)
+	tab.Has("The logon was tried")
+	service := `[name="f.sap.odata#00.service"]`
+	tab.Until("services of the catalogue", fmt.Sprintf("document.getElementById(document.querySelector(%q).getAttribute('list'))?.options.length > 0", service))
+	path := e2e.Eval[string](tab, fmt.Sprintf("[...document.getElementById(document.querySelector(%q).getAttribute('list')).options].map(o => o.value).find(v => v.includes('Northwind'))", service))
+	field("sap.odata#00.service", path)
+	settled()
+	set := `[name="f.sap.odata#00.entityset"]`
+	tab.Until("entity sets of the service", fmt.Sprintf("[...document.getElementById(document.querySelector(%q).getAttribute('list'))?.options ?? []].some(o => o.value === 'Orders')", set))
+	field("sap.odata#00.entityset", "Orders")
+	field("sap.odata#00.topic", "sold")
+	settled()
+	tab.Reach(`button[value="review"]`)
+	tab.Press(kb.Enter)
+	tab.Has("A new connector is made")
+	tab.Reach(`button[value="apply"]`)
+	tab.Press(kb.Enter)
+	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
+	f.Await("orders", "runs", e2e.Runs)
+	f.Awaits("extraction finished: 40 rows")
+	tab.Until("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
+	if got := f.Shown("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" || got["sap.odata#00.topic"] != "sold" {
+		t.Errorf("found %v", got)
+	}
+	e2e.Lacks(t, "the log", f.Stderr.String(), "s3cret-typed")
+	tab.Quiet(host(f))
+}
+
+// What fails shows within two seconds with its cause, is mended where it is named, and its dead letters are tried and
+// replayed.
+func TestRealFailureMended(t *testing.T) {
+	t.Parallel()
+	f := world(t)
+	settled(f)
+	f.Changes()
+	tab := e2e.NewBrowser(t).Open(nil)
+	tab.Go(f.Url + "/console/?search=orders")
+	tab.Has("idle")
+	// A failure from outside: the file is another one now.
+	f.Replaced("conf/orders.properties", strings.Split(strings.ReplaceAll(f.Read("conf/orders.properties"), "CustomerID", "NoSuch"), "\n")...)
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(f.Read("conf/bad.properties"), "Customers", "NoSuchSet"), "\n")...)
+	tab.Go(f.Url + "/console/?state=failed")
+	began := tab.Within(20*time.Second, "the new cause", `document.body.innerText.includes("NoSuchSet")`)
+	t.Logf("the new cause shows %v after the page was opened", began)
+	tab.Reach(`a[href="connector?name=bad"]`)
+	tab.Press(kb.Enter)
+	tab.Has("failed")
+	tab.Reach(`a[href="form?name=bad"]`)
+	tab.Press(kb.Enter)
+	set := `[name="f.sap.odata#00.entityset"]`
+	tab.Until("the field", fmt.Sprintf("document.querySelector(%q)", set))
+	tab.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).select()", set)))
+	tab.Reach(set)
+	tab.Press("Products")
+	tab.Reach(`button[value="review"]`)
+	tab.Press(kb.Enter)
+	tab.Has("The tasks are made again", "NoSuchSet", "Products")
+	tab.Reach(`button[value="apply"]`)
+	tab.Press(kb.Enter)
+	f.Await("bad", "runs", e2e.Runs)
+	tab.Has("Where the time goes")
+	// Dead letters: by cause, tried without sending, and sent.
+	tab.Go(f.Url + "/console/letters?name=back")
+	tab.Has("0@0")
+	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))
+	tab.Has("Nothing was sent")
+	tab.Do(chromedp.Click(chromedp.CSS(`form.letters button:not([name])`)))
+	tab.Has("1 replayed, 1 of them refused once more")
+	tab.Quiet(host(f))
+}
