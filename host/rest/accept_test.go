@@ -2,10 +2,13 @@ package rest
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +92,15 @@ func TestAccept(t *testing.T) {
 		if status, body := ask(s, c.logon, c.path, c.hash); status != c.status || !strings.Contains(body, c.says) {
 			t.Errorf("%s: expected %d with %q, found %d %s", what, c.status, c.says, status, body)
 		}
+	}
+	// A certificate that was verified is a logon, too; one that was not, or none, is not.
+	for want, state := range map[int]*tls.ConnectionState{403: {}, 404: {VerifiedChains: [][]*x509.Certificate{{}}}} {
+		r := httptest.NewRequest("PUT", path, strings.NewReader(`{"hash":"00"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.TLS = state
+		w := httptest.NewRecorder()
+		Handler(worker).ServeHTTP(w, r)
+		assert.Equal(t, want, w.Code, w.Body.String())
 	}
 	shown := func() (waits string) {
 		r, err := http.NewRequest("GET", s.URLs()[0]+"/culvert/plugins", nil)

@@ -292,7 +292,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
-		if r.serve == nil || r.by == anyone || r.by == gatherer && r.path == "/connectors" ||
+		if r.serve == nil || r.by == anyone || r.by == named || r.by == gatherer && r.path == "/connectors" ||
 			r.path == "/culvert/cluster" { // which the double's worker does not answer
 			continue
 		}
