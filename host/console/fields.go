@@ -139,9 +139,9 @@ func reference(value string) bool {
 	return strings.HasPrefix(value, "${") && strings.HasSuffix(value, "}") && !strings.Contains(value[2:], "\n")
 }
 
-// complete tells whether nothing is wrong in the group, so that the next one can be filled.
+// complete tells whether nothing is missing in the group, so that the next one can be filled.
 func (g *group) complete() bool {
-	return !slices.ContainsFunc(g.Fields, func(f field) bool { return len(f.Validated.Value.Errors) > 0 })
+	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Errors()) > 0 })
 }
 
 func (g *group) given() bool {

@@ -143,7 +143,12 @@ func (tab *Tab) Until(what, expression string) {
 func (tab *Tab) Within(most time.Duration, what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
-	for !Eval[bool](tab, "Boolean("+expression+")") {
+	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
+	for {
+		// A page that is being left or loaded answers nothing.
+		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
+			break
+		}
 		if time.Since(began) > most {
 			tab.Shot("failed")
 			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, most, tab.Text(), tab.Console())

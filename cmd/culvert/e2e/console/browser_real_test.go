@@ -5,11 +5,19 @@ package console
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
 // host is the Host of a worker.
@@ -157,10 +165,11 @@ func TestRealFailureMended(t *testing.T) {
 	tab := e2e.NewBrowser(t).Open(nil)
 	tab.Go(f.Url + "/console/?search=orders")
 	tab.Has("idle")
-	// A failure from outside: the file is another one now.
-	f.Replaced("conf/orders.properties", strings.Split(strings.ReplaceAll(f.Read("conf/orders.properties"), "CustomerID", "NoSuch"), "\n")...)
-	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(f.Read("conf/bad.properties"), "Customers", "NoSuchSet"), "\n")...)
+	// A failure that comes from outside: a file is another one.
 	tab.Go(f.Url + "/console/?state=failed")
+	text, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
+	e2e.NoError(t, err)
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "NoSuchSet"), "\n")...)
 	began := tab.Within(20*time.Second, "the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
 	tab.Reach(`a[href="connector?name=bad"]`)
