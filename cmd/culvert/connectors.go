@@ -83,9 +83,18 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 }
 
 func (r *remote) newList() *cobra.Command {
-	return &cobra.Command{
+	var state, search string
+	c := &cobra.Command{
 		Use: "list", Short: "List connectors with their states", Args: cobra.NoArgs,
+		Long: `List connectors with their states, in the order of their names. With --state or --search, of workers that are Culvert's: those that need
+somebody first, with one word for the state of each, since when, why, and what is to be done.`,
+		Example: `  culvert connectors list
+  culvert connectors list --state failed
+  culvert connectors list --search orders`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("state") || c.Flags().Changed("search") {
+				return r.list(c, state, search)
+			}
 			all, err := r.all(c.Context())
 			if err != nil {
 				return err
@@ -107,6 +116,9 @@ func (r *remote) newList() *cobra.Command {
 			return failed(printJSON(c.OutOrStdout(), all))
 		},
 	}
+	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions, ", "))
+	c.Flags().StringVar(&search, "search", "", "`TEXT` in name, class or cause of those that are listed")
+	return c
 }
 
 // printStates prints a table of connectors.

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +16,95 @@ import (
 )
 
 // Commands that show what connectors do at the moment, and what keeps them from it.
+
+// list lists the connectors of one state, all for "", that a search finds.
+func (r *remote) list(c *cobra.Command, state, search string) error {
+	var all rest.Listing
+	for after := ""; ; {
+		var page rest.Listing
+		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
+		if err := r.get(c.Context(), "/culvert/connectors?"+query.Encode(), &page); err != nil {
+			return err
+		}
+		page.Connectors = append(all.Connectors, page.Connectors...)
+		if all = page; all.Next == "" {
+			break
+		}
+		after = all.Next
+	}
+	if r.json {
+		return failed(printJSON(c.OutOrStdout(), all))
+	}
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tBY\tCAUSE")
+	for _, l := range all.Connectors {
+		since := ""
+		if l.Since != nil {
+			since = l.Since.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
+			l.Tasks, l.Rows, inLine(l.By), strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
+	}
+	if err := w.Flush(); err != nil {
+		return failed(err)
+	}
+	return failed(saySilent(c.OutOrStdout(), all.Silent))
+}
+
+func newOrigins() *cobra.Command {
+	r := &remote{}
+	c := &cobra.Command{
+		Use:   "origins",
+		Short: "Show what connectors use of their services, against the limits",
+		Long: `Show what the connectors of a running worker, or of its group, use of their services: requests, connections and sessions, of as many as there
+may be at the moment, and what waits, by origin and worker.`,
+		Example: "  culvert origins --url http://connect.example.com:8083",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all rest.Origins
+			if err := r.get(c.Context(), "/culvert/origins", &all); err != nil {
+				return err
+			}
+			if r.json {
+				return failed(printJSON(c.OutOrStdout(), all))
+			}
+			if err := printOrigins(c.OutOrStdout(), all); err != nil {
+				return failed(err)
+			}
+			return failed(saySilent(c.OutOrStdout(), all.Silent))
+		},
+	}
+	r.flags(c)
+	return c
+}
+
+func printOrigins(out io.Writer, all rest.Origins) error {
+	of := func(u rest.Use) string {
+		text := strconv.Itoa(u.Used)
+		if u.Limit > 0 {
+			text += fmt.Sprintf(" of %d", u.Limit)
+		}
+		if u.Waiting > 0 {
+			text += fmt.Sprintf(", %d wait", u.Waiting)
+		}
+		return text
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ORIGIN\tWORKER\tREQUESTS\tCONNECTIONS\tSESSIONS\tCONNECTORS\tWAITING")
+	for _, o := range all.Origins {
+		why := o.Waiting
+		if o.Maintenance != nil {
+			why = append(why, "maintenance until "+o.Maintenance.Format(time.RFC3339))
+		}
+		if n := len(o.Lockouts); n > 0 {
+			why = append(why, number(n, "refused logon"))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", inLine(o.Origin), inLine(o.WorkerID), of(o.Requests),
+			of(o.Connections), of(o.Sessions), inLine(strings.Join(o.Connectors, ",")),
+			shown.Line(strings.Join(why, "; ")))
+	}
+	return w.Flush()
+}
 
 func (r *remote) newFlow() *cobra.Command {
 	return &cobra.Command{

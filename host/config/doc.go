@@ -11,6 +11,7 @@
 //     flags.
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
+//   - authors.go: who wanted connectors to be as they are.
 //   - provider.go, brought.go: references such as ${file:…}, how they are read again, and which of them
 //     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
 //     sends a configuration need not know.

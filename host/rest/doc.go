@@ -7,7 +7,8 @@
 //     method of exchange. route.go: what a row says. openapi.go: the document made of it.
 //   - server.go: listeners; options.go: their settings; worker.go: what a worker is for this package. handler.go: from
 //     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
-//   - connectors.go: what is shown of connectors.
+//   - connectors.go: what is shown of connectors. listing.go: all of them, by urgency. flow.go: where a connector's
+//     time goes. origins.go: what is used of services.
 //   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
 //   - samples.go: records before and after each transform, and commands of plugins; sampling.go, tooling.go: what is
 //     answered of them.

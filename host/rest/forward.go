@@ -267,7 +267,8 @@ func (x *exchange) forward(to string) {
 	}
 	defer answer.Body.Close()
 	switch {
-	case answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified: // no worker leads elsewhere, with its client's password
+	case answer.StatusCode == http.StatusNotModified:
+	case answer.StatusCode >= 300 && answer.StatusCode < 400: // no worker leads elsewhere, with its client's password
 		x.fail(http.StatusInternalServerError, fmt.Sprintf("Unexpected status code when handling forwarded request: "+
 			"%d from %s", answer.StatusCode, to))
 		return

@@ -162,8 +162,8 @@ var routes = []route{
 		operation{gives: Lockouts{}, refuses: []int{409}}},
 	{"GET", "/culvert/origins", gatherer, whenKnown((*exchange).origins),
 		"What connectors use of their services, by origin and worker, against the limits that hold at the moment: " +
-			"requests, connections, sessions, what waits, maintenance windows, and refused logons; ?own=true: of this " +
-			"worker alone.",
+			"requests, connections, sessions, what waits, maintenance windows, and refused logons; ?own=true: of " +
+			"this worker alone.",
 		operation{query: []string{"own=boolean"}, gives: Origins{}}},
 	{"PUT", "/culvert/lockouts/resume", leader, (*exchange).resumeLogons,
 		"Has refused logons tried once more, for all programs of this user; {\"resumed\": N}. Tasks go on " +
@@ -179,9 +179,10 @@ var routes = []route{
 			"can run GET /culvert/cluster names.",
 		operation{status: http.StatusNoContent, refuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/connectors", gatherer, whenKnown((*exchange).listing),
-		"Connectors with one word for the state of each, since when, by whose wish, why, and what is to be done: those " +
-			"that need somebody first. ?state= and ?search= (in name, class and cause) choose, ?limit= (50, at most " +
-			"1000) and ?after= are for pages; 304 where If-None-Match has the ETag; ?own=true: what this worker runs.",
+		"Connectors with one word for the state of each, since when, by whose wish, why, and what is to be done: " +
+			"those that need somebody first. ?state= and ?search= (in name, class and cause) choose, ?limit= (50, at " +
+			"most 1000) and ?after= are for pages; 304 where If-None-Match has the ETag; ?own=true: what this worker " +
+			"runs.",
 		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, gives: Listing{},
 			refuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", gatherer, whenKnown((*exchange).motion),

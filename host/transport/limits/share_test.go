@@ -353,3 +353,34 @@ func TestConnectionsOfAShare(t *testing.T) {
 		assert.Equal(t, true, made.Load(), "one of two is open")
 	})
 }
+
+func TestUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		windows, err := ParseWindows("0 0 2 * * ?/1h UTC; 0 0 2 * * ?/1h UTC")
+		require.NoError(t, err)
+		l := New(origin)
+		one, two := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50}), join(l, Limits{Concurrent: 4,
+			Windows: windows})
+		a := &asking{t: t, end: make(chan bool)}
+		a.begin(3, one)
+		a.begin(1, two)
+		a.wants(2, "as many as may")
+		began := time.Now()
+		time.Sleep(longWait + time.Second)
+		why := "requests to " + origin + " wait for others: 2 at a time"
+		want := Use{Requests: Count{2, 2, 2}, Connections: Count{Limit: 3}, Sessions: 3, PerSecond: 50,
+			Waiting: []string{why}, Windows: []string{"0 0 2 * * ?/1h UTC"}}
+		assert.Equal(t, want, one.Use())
+		assert.Equal(t, want, two.Use(), "it is the origin's")
+		assert.Equal(t, Wait{Reasons: []string{why}, Since: began}, one.Waits())
+		a.ends(4)
+		a.all.Wait()
+		end := one.Asked()
+		waits := one.Waits()
+		assert.Equal(t, true, waits.Asked && waits.Since.Equal(time.Now()), "the service has asked for it")
+		end()
+		assert.Equal(t, Wait{}, one.Waits())
+		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))
+		assert.Equal(t, 3*time.Hour, one.Use().Until.Sub(began.Truncate(24*time.Hour)), "a window is open")
+	})
+}

@@ -200,9 +200,9 @@ type FeedError struct {
 	Message string    `json:"message"`
 }
 
-// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages, without
-// that for limits of the service and between tries,
-// Produce the hand-over to the Kafka client with the wait for room in its buffer.
+// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
+// without that for limits of the service and between tries, Produce the hand-over to the Kafka client with the wait for
+// room in its buffer.
 type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
 
 type counters struct {
