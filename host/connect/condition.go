@@ -45,8 +45,8 @@ type Part struct {
 	Rows float64
 }
 
-// maxCause bounds a cause, in characters.
-const maxCause = 300
+// maxCause bounds a cause, in characters; with how much was left out it has 300 at most.
+const maxCause = 270
 
 // cause is the first line of a text.
 func cause(text string) string {
@@ -78,11 +78,11 @@ func (h *Herder) Conditions() (list []Condition) {
 
 func (k *controller) condition() Condition {
 	k.mu.Lock()
-	life, shown, asked, state, fault, entered := k.current, k.shown(), *k.asked, k.state, k.fault, k.entered
+	life, before, asked, state, fault, entered := k.current, k.shown(), *k.asked, k.state, k.fault, k.entered
 	k.mu.Unlock()
 	strike := life.o.Worker.Strike
-	c := Condition{Name: k.name, Type: life.kind(), Class: strike(asked.given.Text("connector.class")),
-		Given: asked.given}
+	c := Condition{Name: k.name, Type: life.kind(), Given: asked.given,
+		Class: shown.Line(strike(asked.given.Text("connector.class")))}
 	own := SaidPart(-1, state, life.o.WorkerID, "")
 	own.Here, own.Since = asked.share.Whole || asked.share.Plans, entered
 	if refused := asked.refused.Err(); refused != nil {
@@ -100,7 +100,7 @@ func (k *controller) condition() Condition {
 	}
 	c.Parts = []Part{own}
 	if state != Stopped {
-		c.Parts = append(c.Parts, shown.parts()...)
+		c.Parts = append(c.Parts, before.parts()...)
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -150,8 +151,8 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 		}
 	}
 	l.By = x.worker.Strike(shown.Line(x.worker.By(c.Given)))
-	for _, of := range said {
-		if other, there := of[c.Name]; there {
+	for _, worker := range slices.Sorted(maps.Keys(said)) { // in one order, for the ETag
+		if other, there := said[worker][c.Name]; there {
 			l.By = cmp.Or(l.By, other.By)
 			l.join(other)
 		}

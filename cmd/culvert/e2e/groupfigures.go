@@ -45,6 +45,7 @@ func FiguresOfAGroup(t *testing.T, p *Place, servers string) {
 		"errors.deadletterqueue.topic.replication.factor=1", "consumer.override.auto.offset.reset=earliest")))
 	g.Spreads(3, 5, 0, 1, 2)
 	g.figures()
+	g.observed()
 	g.noted()
 	g.letters(taker)
 	g.offsets()
@@ -55,6 +56,39 @@ func (g *Group) motion(by int, name string) (m connect.Figures) {
 	g.T.Helper()
 	Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
 	return m
+}
+
+// observed looks at what connectors do, and what they use, as each worker tells it of all.
+func (g *Group) observed() {
+	t := g.T
+	t.Helper()
+	for _, w := range g.workers {
+		var all rest.Listing
+		w.Eventually("a listing of all", func() bool {
+			Get(t, w.Url+"/culvert/connectors?search=c", &all)
+			return len(all.Connectors) == 3 && all.Counts["idle"] == 3 && len(all.Silent) == 0
+		})
+		for _, l := range all.Connectors {
+			if want := map[string]int{"back": 1}[l.Name]; l.Tasks != 2-want || l.Failed != 0 || l.Since == nil ||
+				!strings.HasPrefix(l.By, "REST at 127.0.0.1") {
+				t.Errorf("found %+v", l)
+			}
+		}
+		var flow rest.Flow
+		Get(t, w.Url+"/culvert/connectors/c0/flow", &flow)
+		if flow.Tasks != 2 || len(flow.Stages) != 4 || len(flow.Silent) != 0 {
+			t.Errorf("found %+v", flow)
+		}
+		var origins rest.Origins
+		Get(t, w.Url+"/culvert/origins", &origins)
+		workers := map[string]bool{}
+		for _, o := range origins.Origins {
+			workers[o.WorkerID] = true
+		}
+		if len(workers) < 2 || len(origins.Silent) != 0 {
+			t.Errorf("found %+v", origins)
+		}
+	}
 }
 
 func (g *Group) figures() {
