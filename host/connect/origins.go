@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // OriginUse is what this worker uses of an origin, and by which connectors.
 type OriginUse struct {
-	transport.Use
+	limits.Use
 	WorkerID   string
 	Connectors []string
 }

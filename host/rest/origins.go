@@ -79,10 +79,8 @@ func (x *exchange) ownOrigins() (Origins, error) {
 	}
 	for _, u := range uses {
 		o := Origin{Origin: strike(u.Origin), WorkerID: u.WorkerID, Connectors: u.Connectors,
-			Requests:    Use{u.Requests.Taken, u.Requests.Limit, u.Requests.Waiting},
-			Connections: Use{u.Connections.Taken, u.Connections.Limit, u.Connections.Waiting},
-			Sessions:    Use{Used: u.Most, Limit: u.Sessions}, PerSecond: u.PerSecond,
-			Waiting: struck(u.Waiting), Windows: struck(u.Windows)}
+			Requests: Use(u.Requests), Connections: Use(u.Connections), Sessions: Use(u.Sessions),
+			PerSecond: u.PerSecond, Waiting: struck(u.Waiting), Windows: struck(u.Windows)}
 		if !u.Until.IsZero() {
 			until := u.Until.UTC()
 			o.Maintenance = &until

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
@@ -21,10 +20,10 @@ func (r *runner) Strike(text string) string { return text }
 // Origins are two of the first worker, and one of the second; the third has none.
 func (r *runner) Origins() (all []connect.OriginUse) {
 	for n := range 2 - r.number {
-		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Use: transport.Use{
-			Origin: fmt.Sprint("https://sap", n), Most: 1, Use: limits.Use{Sessions: 2, PerSecond: 0.5,
-				Requests: limits.Count{Taken: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Taken: 4},
-				Waiting: []string{"why"}, Windows: []string{"when"}, Until: time.Unix(0, 0)}}})
+		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Use: limits.Use{
+			Origin: fmt.Sprint("https://sap", n), Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5,
+			Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
+			Waiting: []string{"why"}, Windows: []string{"when"}, Until: time.Unix(0, 0)}})
 	}
 	return all
 }

@@ -110,20 +110,13 @@ func (c *Client) Waits() limits.Wait { return c.at.Load().limits.Waits() }
 // Window is when the maintenance window ends that is open at the service now; zero: there is none.
 func (c *Client) Window() time.Time { return c.at.Load().limits.Window() }
 
-// Use is what clients use of an origin, this client among them.
-type Use struct {
-	// Origin is as [Client.Demand] names it.
-	Origin string
-	limits.Use
-	// Most is how many sessions the user has that has most.
-	Most int
-}
-
-// Uses are those of the service and of the further origins that the client's settings name.
-func (c *Client) Uses() (all []Use) {
+// Uses are what all clients use of the service, and of the further origins that the client's settings name.
+func (c *Client) Uses() (all []limits.Use) {
 	d := c.at.Load()
 	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
-		all = append(all, Use{to.address(), to.limits.Use(), to.sessions.Most()})
+		u := to.limits.Use()
+		u.Sessions.Used = to.sessions.Most()
+		all = append(all, u)
 	}
 	return all
 }

@@ -430,9 +430,10 @@ func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ")
 
 // Use is what all clients of an origin use of it, against the limits that hold at present; a limit of 0 is none.
 type Use struct {
+	Origin                string
 	Requests, Connections Count
-	// Sessions is how many a user may have.
-	Sessions  int
+	// Sessions are those of the user that has most; who keeps them counts what is taken.
+	Sessions  Count
 	PerSecond float64
 	// Waiting says why requests wait, Windows when nothing is sent; Until is the end of the one that is open.
 	Waiting, Windows []string
@@ -440,7 +441,7 @@ type Use struct {
 }
 
 // Count is how many there are at a time, of so many, and how many more wait.
-type Count struct{ Taken, Limit, Waiting int }
+type Count struct{ Used, Limit, Waiting int }
 
 // Use is that of the client's origin.
 func (c *Client) Use() Use {
@@ -448,8 +449,9 @@ func (c *Client) Use() Use {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := func(n *line, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
-	u := Use{Requests: of(&l.requests, l.limits.Concurrent), Connections: of(&l.connections, l.limits.Connections),
-		Sessions: l.sessions, PerSecond: l.limits.PerSecond, Until: until}
+	u := Use{Origin: l.origin, Requests: of(&l.requests, l.limits.Concurrent),
+		Connections: of(&l.connections, l.limits.Connections),
+		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until}
 	for client := range l.clients {
 		u.Waiting = append(u.Waiting, client.waitsNow().Reasons...)
 	}

@@ -368,7 +368,8 @@ func TestUse(t *testing.T) {
 		began := time.Now()
 		time.Sleep(longWait + time.Second)
 		why := "requests to " + origin + " wait for others: 2 at a time"
-		want := Use{Requests: Count{2, 2, 2}, Connections: Count{Limit: 3}, Sessions: 3, PerSecond: 50,
+		want := Use{Origin: origin, Requests: Count{2, 2, 2}, Connections: Count{Limit: 3},
+			Sessions: Count{Limit: 3}, PerSecond: 50,
 			Waiting: []string{why}, Windows: []string{"0 0 2 * * ?/1h UTC"}}
 		assert.Equal(t, want, one.Use())
 		assert.Equal(t, want, two.Use(), "it is the origin's")
