@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -65,12 +66,13 @@ func newConnectors() *cobra.Command {
 properties, JSON or YAML; their references (${file:…}) go to the worker as they are written.`,
 		Example: `  culvert connectors list
   culvert connectors apply orders.properties --url http://connect.example.com:8083 --user anna
+  culvert connectors diff orders.properties
   culvert connectors restart orders --failed`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newApply(),
+	c.AddCommand(r.newList(), r.newShow(), r.newConfig(), r.newCreate(), r.newCompare(), r.newApply(),
 		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", "DELETE /connectors/{name}"),
 		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
 			"PUT /connectors/{name}/pause"),
@@ -306,31 +308,135 @@ func (r *remote) newCreate() *cobra.Command {
 	return c
 }
 
-func (r *remote) newApply() *cobra.Command {
+// newConfig prints the text of a connector.
+func (r *remote) newConfig() *cobra.Command {
 	return &cobra.Command{
-		Use: "apply FILE…", Short: "Make or change connectors so that they are as in files", Args: some("FILE"),
+		Use: "config NAME", Short: "Print a connector's configuration as properties, comments and all",
+		Long: `Print the configuration of a connector as a text of properties: what its file holds, with the comments, or else its settings by name.
+Clear passwords are [hidden], which a worker takes for those that it has.`,
+		Example: "  culvert connectors config orders > orders.properties",
+		Args:    one("NAME"), ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			asked, text := *r, ""
+			asked.header = http.Header{"Accept": {"text/x-java-properties"}}
+			if err := asked.call(c.Context(), "GET /connectors/{name}/config", nil, &text, args[0]); err != nil {
+				return err
+			}
+			if r.json {
+				return failed(printJSON(c.OutOrStdout(), map[string]string{"text": text}))
+			}
+			_, err := io.WriteString(c.OutOrStdout(), shown.Text(text))
+			return failed(err)
+		},
+	}
+}
+
+// newCompare says what apply would do.
+func (r *remote) newCompare() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff FILE", Short: "Show what apply would do with a file, and change nothing",
+		Long: `Show what it would mean for a worker to have a connector as in a file: what differs, whether its tasks go on or are made anew, and which
+feeds would be read again. Nothing is changed. The version that is shown is for culvert connectors apply --if-version. Exit code: 0, or 1
+where it would be refused.`,
+		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
+		Args:    one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			all, err := filesOf(args)
 			if err != nil {
 				return err
+			}
+			var found rest.Comparison
+			if err := r.call(c.Context(), "POST /culvert/diff", rest.DiffAsked{Name: all[0].settings["name"],
+				Config: all[0].settings}, &found); err != nil {
+				return err
+			}
+			if r.json {
+				err = printJSON(c.OutOrStdout(), found)
+			} else {
+				_, err = io.WriteString(c.OutOrStdout(), comparisonText(found))
+			}
+			if err == nil && (found.Effect == config.Refuse || found.Kept != "") {
+				err = errors.New("it would be refused")
+			}
+			return failed(err)
+		},
+	}
+}
+
+// comparisonText is a comparison for people.
+func comparisonText(found rest.Comparison) string {
+	one := change{Connector: found.Connector, Effect: found.Effect, File: found.File, Problems: found.Problems,
+		goesOn: found.GoesOn}
+	for _, d := range found.Differences {
+		one.Settings = append(one.Settings, changedSetting{d.Setting, d.Before, d.After})
+	}
+	var b strings.Builder
+	if found.Effect == config.Nothing {
+		b.WriteString(planText(nil))
+	} else {
+		b.WriteString(planText([]change{one}))
+	}
+	for _, f := range found.Feeds {
+		what := map[string]string{"fail": "fails, since its offset belongs to something else",
+			"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
+		fmt.Fprintf(&b, "  feed %s %s: %s differ\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
+	}
+	for _, d := range found.Stored {
+		fmt.Fprintf(&b, "  its file has another %s, which would be overwritten\n", shown.Line(d.Setting))
+	}
+	if found.StoredProblem != "" {
+		fmt.Fprintf(&b, "  its file is not taken: %s\n", shown.Line(found.StoredProblem))
+	}
+	if found.Kept != "" {
+		fmt.Fprintf(&b, "  %s\n", shown.Line(found.Kept))
+	}
+	for _, text := range found.Warnings {
+		fmt.Fprintf(&b, "  warning: %s\n", shown.Line(text))
+	}
+	if found.Version != "" {
+		fmt.Fprintf(&b, "version %s\n", shown.Line(found.Version))
+	}
+	return b.String()
+}
+
+func (r *remote) newApply() *cobra.Command {
+	var version string
+	c := &cobra.Command{
+		Use: "apply FILE…", Short: "Make or change connectors so that they are as in files", Args: some("FILE"),
+		Example: `  culvert connectors apply orders.properties
+  culvert connectors apply orders.properties --if-version 5f1c…e0`,
+		RunE: func(c *cobra.Command, args []string) error {
+			all, err := filesOf(args)
+			if err != nil {
+				return err
+			}
+			over := *r
+			if version != "" {
+				if len(all) > 1 {
+					return wrong(errors.New("--if-version: expected one FILE, of which it is the version"))
+				}
+				over.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
 				name = all[i].settings["name"]
 				var before map[string]string
 				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
 				switch {
-				case isRefused(err, http.StatusNotFound):
+				case isRefused(err, http.StatusNotFound) && version == "":
 					return name, "is made", r.create(c.Context(), name, all[i])
 				case err != nil:
 					return name, "", err
-				case maps.Equal(before, all[i].settings):
+				case version == "" && maps.Equal(before, all[i].settings):
 					return name, "is so already", nil
 				}
-				return name, "is changed", r.call(c.Context(), "PUT /connectors/{name}/config", all[i].settings, nil,
-					name)
+				return name, "is changed", over.call(c.Context(), "PUT /connectors/{name}/config", all[i].settings,
+					nil, name)
 			})
 		},
 	}
+	c.Flags().StringVar(&version, "if-version", "", "change it only if it has the `VERSION` that culvert connectors diff "+
+		"shows")
+	return c
 }
 
 // create makes a connector.

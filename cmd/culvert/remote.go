@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -27,6 +28,8 @@ type remote struct {
 	timeout   time.Duration
 	// transport takes requests to it; nil: the network.
 	transport http.RoundTripper
+	// header goes before what requests say by themselves.
+	header http.Header
 }
 
 // maxAnswer is how much of an answer is read.
@@ -63,7 +66,7 @@ func (r *remote) get(ctx context.Context, path string, into any, names ...string
 	return r.call(ctx, "GET "+path, nil, into, names...)
 }
 
-// call sends a request to a route and reads the answer into a value, where there is one. The route is given as in the
+// call sends a request to a route and reads the answer into a value, where there is one; a *string gets it as it is. The route is given as in the
 // table of package rest, with names for what stands in braces there. What a worker cannot do at the moment is tried
 // again until the time is over; whatever else is refused is an error with the worker's own text.
 func (r *remote) call(ctx context.Context, route string, body, into any, names ...string) error {
@@ -91,6 +94,7 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	method, target := rest.Target(route, names...)
 	what := method + " " + target + ": "
 	answer, data, err := r.ask(ctx, route, body, names...)
+	text, plain := into.(*string)
 	switch {
 	case err != nil:
 		return err
@@ -104,6 +108,9 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 		}
 		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
 	case into == nil || len(data) == 0:
+		return nil
+	case plain:
+		*text = string(data)
 		return nil
 	}
 	if err := json.Unmarshal(data, into); err != nil {
@@ -140,6 +147,7 @@ func (r *remote) ask(ctx context.Context, route string, body any, names ...strin
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	maps.Copy(request.Header, r.header)
 	if r.user != "" {
 		request.SetBasicAuth(r.user, restPassword())
 	}

@@ -320,7 +320,7 @@ var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
 // clear tells whether a setting is a password that stands there itself.
 func (m *masker) clear(key, value string) bool {
-	return value != "" && !IsReference(value) && m.password(key)
+	return value != "" && m.password(key) && !IsReference(value)
 }
 
 func (m *masker) line(l logical) string {
@@ -331,9 +331,15 @@ func (m *masker) line(l logical) string {
 		return l.raw
 	}
 	comment := strings.TrimSuffix(l.raw, l.end)
-	key, value := splitProperty(strings.TrimLeft(comment, "#!\\\r\n"+propertyBlanks))
-	if m.clear(key, value) {
-		comment = strings.TrimSuffix(comment, value) + Mask
+	const between = "#!=:\\\r\n" + propertyBlanks
+	for rest := strings.TrimLeft(comment, between); rest != ""; { // after the name of a password
+		word, after := rest, ""
+		if end := strings.IndexAny(rest, between); end >= 0 {
+			word, after = rest[:end], strings.TrimLeft(rest[end:], between)
+		}
+		if rest = after; m.clear(word, rest) {
+			return m.known.Strike(strings.TrimSuffix(comment, rest)) + Mask + l.end
+		}
 	}
 	return m.known.Strike(comment) + l.end
 }

@@ -201,7 +201,7 @@ func TestMaskedText(t *testing.T) {
 		" secret\n! pwd=${env:X}\nx=1\n"
 	masked, err := MaskedText([]byte(stored), password)
 	require.NoError(t, err)
-	want := "# the pwd is [hidden]\n#old.pwd = [hidden]\na.pwd : [hidden]\nb.pwd=${file:/x:y}\nc.pwd=[hidden]\n" +
+	want := "# the pwd [hidden]\n#old.pwd = [hidden]\na.pwd : [hidden]\nb.pwd=${file:/x:y}\nc.pwd=[hidden]\n" +
 		"d.pwd=[hidden]\n! pwd=${env:X}\nx=1\n"
 	assert.Equal(t, want, string(masked))
 	sent := strings.Replace(string(masked), "x=1", "# pwd is [hidden]\r\nx=2", 1)

@@ -88,11 +88,11 @@ func (h *Herder) Changed(ctx context.Context, name string, feeds []wit.Feed) (ma
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.Field{}
 	for _, e := range entries {
-		stored[string(offset.AppendFields(nil, e.Partition))] = e.Offset
+		stored[offset.Identity(e.Partition)] = e.Offset
 	}
 	changed := map[string][]string{}
 	for i := range feeds {
-		at := stored[string(offset.AppendFields(nil, feeds[i].Partition))]
+		at := stored[offset.Identity(feeds[i].Partition)]
 		if differs := source.Differs(at, &feeds[i]); differs != nil {
 			changed[feeds[i].Name] = differs
 		}

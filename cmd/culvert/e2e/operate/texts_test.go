@@ -1,0 +1,178 @@
+package operate
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+const properties = "text/x-java-properties"
+
+// texts asks a worker for configurations with headers.
+type texts struct {
+	*e2e.Followed
+	t *testing.T
+}
+
+// ask sends a request with headers; where a file is to be changed over a version, ETag is in tag.
+func (x texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
+	x.t.Helper()
+	r, err := http.NewRequest(method, x.Url+path, strings.NewReader(body))
+	e2e.NoError(x.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	a, err := http.DefaultClient.Do(r)
+	e2e.NoError(x.t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	e2e.NoError(x.t, err)
+	if a.StatusCode != want {
+		x.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, text)
+	}
+	return string(text), a.Header.Get("ETag")
+}
+
+func (x texts) file(name string) string {
+	x.t.Helper()
+	data, err := os.ReadFile(filepath.Join(x.Dir, name))
+	e2e.NoError(x.t, err)
+	return string(data)
+}
+
+func (x texts) compared(body any, texts ...string) rest.Comparison {
+	x.t.Helper()
+	return e2e.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2e.AsJSON(x.t, body), texts...))
+}
+
+// What people write around their settings stays where REST changes one; of two who change a connector at once the second
+// is told so; and what a change means is told before.
+func TestTextsOfConnectors(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "u", Password: "hush-hush",
+		Switches: service.Switches{Delta: "links"}})
+	lines := append([]string{"# Orders of the demo", ""}, e2e.Source("orders", address, "Orders")...)
+	lines = append(lines, "", "# was sap.odata.user.pwd=quiet-quiet", "sap.odata.user.name : u",
+		"sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
+		"sap.odata#00.exec-period=3600")
+	p.File("conf/orders.properties", lines...)
+	x := texts{p.Follows("conf"), t}
+	x.Ready()
+	x.Until(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
+	const at = "/connectors/orders/config"
+	before := x.file("conf/orders.properties")
+
+	// The text is that of the file, without passwords, and what it is made of comes back as it was.
+	shown, version := x.ask(200, "GET", at, "", "Accept", properties)
+	e2e.Contains(t, "the text", shown, "# Orders of the demo\n\n", "# was sap.odata.user.pwd=[hidden]\n",
+		"sap.odata.user.name : u\nsap.odata.user.pwd = [hidden]\n")
+	e2e.Lacks(t, "the text", shown, "hush", "quiet")
+	if _, tag := x.ask(200, "GET", at, ""); tag != version || tag == "" {
+		t.Errorf("expected %s, found %s", version, tag)
+	}
+	p.Run("connectors", "config", "orders", "--url", x.Url).Exits(0).Prints(shown)
+	x.ask(200, "PUT", at, shown, "Content-Type", properties, "If-Match", version)
+	if after := x.file("conf/orders.properties"); after != before {
+		t.Errorf("expected\n%s\nfound\n%s", before, after)
+	}
+
+	// One sends JSON, and the comments stay; the other one is late, with the text of before.
+	settings := x.Shown("orders")
+	settings["sap.odata.max.retries"] = "1"
+	_, second := x.ask(200, "PUT", at, e2e.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
+	want := strings.Replace(before, "sap.odata.max.retries=0", "sap.odata.max.retries=1", 1)
+	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
+	answer, _ := x.ask(412, "PUT", at, late, "Content-Type", properties, "If-Match", version)
+	e2e.Contains(t, "the answer", answer, "Connector orders was changed meanwhile, by REST, and nothing was written")
+	if after := x.file("conf/orders.properties"); after != want || second == version {
+		t.Errorf("expected\n%s\nfound\n%s", want, after)
+	}
+	x.ask(412, "PUT", at, late, "Content-Type", properties, "If-None-Match", "*")
+	x.ask(412, "PUT", "/connectors/none/config", strings.Replace(before, "name=orders", "name=none", 1), "Content-Type",
+		properties, "If-Match", "*")
+	// A file that was changed while somebody had a form open.
+	x.Replaced("conf/orders.properties", append(strings.Split(strings.TrimSuffix(want, "\n"), "\n"), "# mine")...)
+	answer, _ = x.ask(412, "PUT", at, late, "Content-Type", properties, "If-Match", second)
+	e2e.Contains(t, "the answer", answer, "in its file ", "orders.properties")
+	e2e.Contains(t, "the file", x.file("conf/orders.properties"), "# mine\n", "sap.odata.max.retries=1")
+	if found := x.compared(map[string]any{"name": "orders", "text": late}); "\""+found.Version+"\"" == second ||
+		found.Effect != config.InPlace || len(found.Differences) != 1 || found.Kept != "" || len(found.Warnings) > 0 {
+		t.Errorf("found %+v", found)
+	}
+
+	// What a change means: for the offsets, too.
+	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
+		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n", 1)
+	found := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
+	if found.Effect != config.Restart || len(found.Feeds) != 1 || found.Feeds[0].Feed != "Orders" ||
+		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].Differs, " ") != "filter" {
+		t.Errorf("found %+v", found)
+	}
+	if found := x.compared(map[string]any{"name": "orders", "text": changed}); len(found.Feeds) != 1 ||
+		found.Feeds[0].Effect != "fail" {
+		t.Errorf("found %+v", found)
+	}
+	found = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
+		"the nearest known one is sap.odata.host.address")
+	if found.Effect != config.Refuse || !found.GoesOn {
+		t.Errorf("found %+v", found)
+	}
+	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Replace(before, "=orders", "=new", 1)},
+		`"effect":"create"`).Differences {
+		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || d.Secret && *d.After != "[hidden]" {
+			t.Errorf("found %+v", d)
+		}
+	}
+	if x.Started("orders") != 1 {
+		t.Error("expected that a comparison starts nothing")
+	}
+
+	// A new one of a text has a file of it; commands say the same.
+	text := "# mine\n" + strings.Join(e2e.Source("made", address, "Customers"), "\n") + "\n"
+	x.ask(201, "PUT", "/connectors/made/config", text, "Content-Type", properties, "If-None-Match", "*")
+	if found := x.file("conf/made.properties"); found != text {
+		t.Errorf("expected\n%s\nfound\n%s", text, found)
+	}
+	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
+	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are made anew",
+		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
+	_, is, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).Exits(1).Says("was changed meanwhile")
+	p.Run("connectors", "apply", mine, "--if-version", is, "--url", x.Url).Exits(0).Prints("made is changed")
+	if found := x.file("conf/made.properties"); found != text+"sap.odata#00.exec-period=7200\n" {
+		t.Errorf("found\n%s", found)
+	}
+	e2e.Lacks(t, "the log", x.Stderr.String(), "hush-hush")
+}
+
+// Where REST changes nothing, what a change would mean is told all the same, and no password is found by trying.
+func TestComparisonsForReaders(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
+	p.File("conf/orders.properties", lines...)
+	x := texts{p.Follows("conf", "rest.read.only=true", "rest.config.masked=true"), t}
+	x.Awaits("extraction finished: 10 rows")
+	settings := e2e.Configuration(lines)
+	settings["sap.odata.user.pwd"] = "[hidden]"
+	x.Until(200, "POST", "/culvert/diff", e2e.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
+		`"effect":"nothing"`)
+	for _, guess := range []string{"hush-hush", "other"} {
+		settings["sap.odata.user.pwd"] = guess
+		if found := x.compared(map[string]any{"name": "orders", "config": settings}); found.Effect != config.InPlace ||
+			len(found.Differences) != 1 || *found.Differences[0].Before != "[hidden]" {
+			t.Errorf("%s: found %+v", guess, found)
+		}
+	}
+	x.Must(403, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
+}
