@@ -97,8 +97,8 @@ func TestTextsOfConnectors(t *testing.T) {
 		t.Errorf("expected\n%s\nfound\n%s", want, after)
 	}
 	x.ask(412, "PUT", at, late, "Content-Type", properties, "If-None-Match", "*")
-	x.ask(412, "PUT", "/connectors/none/config", strings.Replace(before, "name=orders", "name=none", 1), "Content-Type",
-		properties, "If-Match", "*")
+	x.ask(412, "PUT", "/connectors/none/config", strings.Join(e2e.Source("none", address, "Customers"), "\n"),
+		"Content-Type", properties, "If-Match", "*")
 	// A file that was changed while somebody had a form open.
 	x.Replaced("conf/orders.properties", append(strings.Split(strings.TrimSuffix(want, "\n"), "\n"), "# mine")...)
 	answer, _ = x.ask(412, "PUT", at, late, "Content-Type", properties, "If-Match", second)
@@ -126,7 +126,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	if found.Effect != config.Refuse || !found.GoesOn {
 		t.Errorf("found %+v", found)
 	}
-	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Replace(before, "=orders", "=new", 1)},
+	new := append(e2e.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
+	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
 		`"effect":"create"`).Differences {
 		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || d.Secret && *d.After != "[hidden]" {
 			t.Errorf("found %+v", d)
