@@ -33,7 +33,7 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		return nil, refuse(http.StatusConflict, "%v", err)
 	}
 	defer o.close()
-	f, n := chaintest.NewFile(s.registry, s.strike, settings, "rows of connector "+connector), 0
+	f, n := chaintest.Writer{Registry: s.registry, Strike: s.strike}, 0
 	for i := range rows {
 		r := &rows[i]
 		if r.batch == nil {
@@ -43,8 +43,7 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		if err != nil {
 			return nil, err
 		}
-		came := r.batch.Copy(0)
-		err = f.Came(ctx, came, &came.Rows[0])
+		err = f.Came(ctx, r.batch.Copy(0))
 		switch {
 		case err != nil:
 		case after.fault != "" && at.class == "":
@@ -54,7 +53,7 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		default:
 			err = f.Becomes(ctx, b)
 		}
-		if err == nil && f.Struck() {
+		if err == nil && f.Struck {
 			err = errors.New("it holds what a config provider gave, which is not shown")
 		}
 		if err != nil {
@@ -65,5 +64,5 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 	if n == 0 {
 		return nil, refuse(http.StatusConflict, "no row has come yet")
 	}
-	return f.Bytes(), nil
+	return f.File("rows of connector "+connector, settings)
 }

@@ -342,7 +342,7 @@ func TestSteps(t *testing.T) {
 	for _, changed := range []bool{false, true} {
 		file := filepath.Join(t.TempDir(), "orders_test.yaml")
 		if changed {
-			text = []byte(strings.Replace(string(text), `"iban"`, `"state"`, 1))
+			text = []byte(strings.Replace(string(text), "fields: iban", "fields: state", 1))
 		}
 		require.NoError(t, os.WriteFile(file, text, 0o600))
 		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker,

@@ -72,7 +72,7 @@ func TestSamples(t *testing.T) {
 	file := p.File("there_test.yaml", test)
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
-		`"here"`, `"there"`, 1))).Exits(1)
+		"static.value: here", "static.value: there", 1))).Exits(1)
 
 	// A sink's rows, by the command.
 	f.Await("back", "runs", e2e.Runs)

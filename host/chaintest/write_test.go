@@ -1,0 +1,65 @@
+package chaintest
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// What is written is read as it was: texts that YAML would take for something else, characters that it does not take,
+// numbers, values of schemas, which stand there once, headers, and records that are dropped.
+func TestWrittenTestsHold(t *testing.T) {
+	o := options(t)
+	schema, err := o.Registry.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "price", Node: 1},
+		{Name: "note", Node: 2}}}, {Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
+		Name: "scale", Value: "2"}}}, {Kind: wit.Text, Optional: true}})
+	require.NoError(t, err)
+	b := &record.Batch{Registry: o.Registry, Topics: []string{"orders"}, Held: []*record.Schema{schema}}
+	odd := datum.Map{{Key: "schema", Value: "null"}, {Key: "payload", Value: "12"}}
+	values := []any{odd, datum.List{odd, "yes", "~", "1e3", "2024-01-01",
+		"\x7f\u0085\ufeff\u2028\x00 \n - a: b", "#", "&a *b !c"},
+		datum.Map{{Key: "a: b", Value: datum.Map{}}, {Key: strings.Repeat("n", 2000), Value: datum.List{}},
+			{Key: "<<", Value: "x"}},
+		int64(math.MaxInt64), 0.1, math.Inf(1), true, nil, "", "😀"}
+	for i := range len(values) + 2 {
+		row := wit.Row{Partition: 3, Offset: int64(i), Timestamp: -1}
+		start := len(b.Data)
+		if i < len(values) {
+			b.Data, err = datum.AppendDynamic(b.Data, values[i])
+			row.Value = wit.Datum{Form: wit.Dynamic}
+		} else {
+			b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{[]byte{4, byte(i)}, nil})
+			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID}
+		}
+		require.NoError(t, err)
+		row.Value.Start, row.Value.Size = uint32(start), uint32(len(b.Data)-start)
+		row.Key = row.Value
+		start = len(b.Data)
+		b.Data = datum.AppendHeaders(b.Data, []datum.Header{{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}})
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		b.Rows = append(b.Rows, row)
+	}
+	w := Writer{Registry: o.Registry, Strike: func(text string) string { return text }}
+	for i := range b.Rows {
+		require.NoError(t, w.Came(t.Context(), b.Copy(i)))
+		require.NoError(t, w.Becomes(t.Context(), b.Copy(i)))
+	}
+	text, err := w.File("all", map[string]string{"transforms": "r", "transforms.r.regex": "none",
+		"transforms.r.replacement": "x",
+		"transforms.r.type":        "org.apache.kafka.connect.transforms.RegexRouter"})
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "all_test.yaml")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	results, err := Run(t.Context(), o, []string{file})
+	require.NoError(t, err)
+	if len(results) != 1 || len(results[0].Failures) > 0 || strings.Count(string(text), "scale: \"2\"") != 1 || w.Struck {
+		t.Errorf("found %+v of\n%.4000s", results, text)
+	}
+}
