@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -350,6 +351,9 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	stubborn := mark("s")
 	stubborn.Settings = given("text", "s", "old", "1")
 	willing, unwilling := open(t, m, 0, mark("w")), open(t, m, 0, stubborn)
+	aside, err := New(t.Context(), Options{Manager: m, Connector: "beside", Stages: []Stage{mark("a")}, Aside: true})
+	require.NoError(t, err)
+	defer aside.Close()
 	apply := func(c *Chain) string {
 		b := numbered(t, reg, 1)
 		good(t, c, b)
@@ -364,8 +368,35 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	if got := apply(unwilling); got != "even[0 -s1]" {
 		t.Errorf("the version before should go on: %s", got)
 	}
+	if got := apply(aside); got != "even[0 -a1]" {
+		t.Errorf("a chain aside takes nothing over: %s", got)
+	}
 	if s := unwilling.Status()["marks"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "no longer known") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A chain aside that breaks a plugin until it is stopped there leaves the connector's own chain alone, and begins no
+// trial.
+func TestChainsAsideSayNothingOfVersions(t *testing.T) {
+	m, reg := withOdd(t)
+	trap := Stage{Alias: "trap", Class: "test.Trap"}
+	own := open(t, m, 0, trap)
+	aside, err := New(t.Context(), Options{Manager: m, Connector: "c (samples)", Stages: []Stage{trap}, Aside: true,
+		Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer aside.Close()
+	stopped := new(plugin.Stopped)
+	for tries := 0; !errors.As(err, &stopped); tries++ {
+		b := numbered(t, reg, 6)
+		b.Rows = b.Rows[5:]
+		if _, err = aside.Apply(t.Context(), b); tries > 100 {
+			t.Fatal("expected the plugin to be stopped for the chain aside, found", err)
+		}
+	}
+	good(t, own, numbered(t, reg, 5))
+	if s := own.Status()["trap"]; s.Rejected != "" {
+		t.Errorf("found %+v", s)
 	}
 }
 
