@@ -23,9 +23,9 @@ const (
 	maxText = 64 << 10
 	// maxRecords is how many records of a row are shown, maxHeaders how many headers of a record.
 	maxRecords, maxHeaders = 100, 100
-	// maxIndent is the level from which on values are not moved further to the right: else what is deep would be
+	// indentLevels is the level from which on values are not moved further to the right: else what is deep would be
 	// nothing but blanks.
-	maxIndent = 32
+	indentLevels = 32
 )
 
 // line is a name, or what a plugin says, in one line.
@@ -114,13 +114,13 @@ func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
 		}
 		if end, ok := token.(json.Delim); ok && (end == '}' || end == ']') {
 			last := open[len(open)-1]
-			if open = open[:len(open)-1]; last.items > 0 && room() > 2*maxIndent {
+			if open = open[:len(open)-1]; last.items > 0 && room() > 2*indentLevels {
 				out = indent(out, len(open))
 			}
 			out = append(out, last.closes)
 			continue
 		}
-		before, spare := len(out), room()-2*maxIndent-len(",\n}")
+		before, spare := len(out), room()-2*indentLevels-len(",\n}")
 		if spare < len(`"string(1234567890)"`) {
 			cut = true
 			break
@@ -168,7 +168,7 @@ func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
 }
 
 func indent(out []byte, depth int) []byte {
-	return append(append(out, '\n'), strings.Repeat("  ", min(depth, maxIndent))...)
+	return append(append(out, '\n'), strings.Repeat("  ", min(depth, indentLevels))...)
 }
 
 // token is a name, or a value that holds no others, of at most so many bytes; short: it is cut.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -132,5 +133,21 @@ func TestWithin(t *testing.T) {
 				t.Error(fmt.Sprint(room, text, string(piece), short))
 			}
 		}
+	}
+}
+
+// Of a row that many records are made of, and of a record with many headers, the first ones are shown.
+func TestManyRecords(t *testing.T) {
+	headers := make([]datum.Header, maxHeaders+1)
+	for i := range headers {
+		headers[i] = datum.Header{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+	}
+	b := &record.Batch{Topics: []string{"t"}, Data: datum.AppendHeaders(nil, headers)}
+	b.Rows = make([]wit.Row, maxRecords+1)
+	b.Rows[0].Headers = wit.Datum{Form: wit.Raw, Size: uint32(len(b.Data))}
+	all := testWriter(t, false).records(b)
+	if len(all) != maxRecords || !all[maxRecords-1].Cut || all[1].Cut || !all[0].Cut ||
+		len(all[0].Headers) != maxHeaders || all[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
+		t.Errorf("found %d records, the first with %d headers", len(all), len(all[0].Headers))
 	}
 }
