@@ -88,6 +88,14 @@ func TestSamples(t *testing.T) {
 	}
 	p.Run("connectors", "sample", "back", "--rows", "2", "--timeout", "2s", "--url", f.Url).Exits(1).Says("no row has come")
 
+	// Where there are no transforms, rows are as they came.
+	f.Steer("products", "stop")
+	plain := e2e.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/products/samples", `{"rows":1}`))
+	f.Must(200, "DELETE", "/connectors/products/offsets", "")
+	f.Steer("products", "resume")
+	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`, `ProductName`,
+		`"steps":[]`)
+
 	stopped := f.Command.Stop()
 	e2e.Lacks(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
 }
