@@ -166,8 +166,8 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Effect
 	}
 	if given.Text != nil && config.Commented(given.Text) && !w.keepsText(now.File, unknown == nil) {
-		out.Warnings = append(out.Warnings, "comments and the order of lines are lost: where the connector is kept there "+
-			"are settings alone")
+		out.Warnings = append(out.Warnings, "comments and the order of lines are lost: where the connector is kept "+
+			"there are settings alone")
 	}
 	if unknown == nil && out.Effect != config.Nothing {
 		w.compareFeeds(ctx, e, &out)

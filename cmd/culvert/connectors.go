@@ -379,7 +379,7 @@ func comparisonText(found rest.Comparison) string {
 	for _, f := range found.Feeds {
 		what := map[string]string{"fail": "fails, since its offset belongs to something else",
 			"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
-		fmt.Fprintf(&b, "  feed %s %s: %s differ\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
+		fmt.Fprintf(&b, "  feed %s %s, by %s\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
 	}
 	for _, d := range found.Stored {
 		fmt.Fprintf(&b, "  its file has another %s, which would be overwritten\n", shown.Line(d.Setting))

@@ -16,8 +16,8 @@
 //     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
 //     sends a configuration need not know.
 //   - folder.go with folderlooks.go and folderfiles.go: where connectors are kept, how changes are noticed
-//     and how files are written. targets.go, noted.go: what is noted of connectors. diff.go: what another
-//     configuration means for one that runs.
+//     and how files are written. edit.go: how a text of properties is changed, and shown without passwords.
+//     targets.go, noted.go: what is noted of connectors. diff.go: what another configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value from a
 // reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is

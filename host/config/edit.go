@@ -98,8 +98,8 @@ func (l logical) with(value string) string {
 // Edit writes settings into a text of Java properties. Settings that it has already stay byte for byte as they are
 // written, as do comments, blank lines, the order and the encoding: UTF-8, or ISO-8859-1 where it is no UTF-8. Another
 // value is written in the place of the one before, with the name as it stands there; settings that are none any more
-// lose their lines, and new ones come at the end, in the order of their names. Of a setting that is given more than once
-// the last one counts, as in Java: where that changes, the lines before, which meant nothing, are taken out, since
+// lose their lines, and new ones come at the end, in the order of their names. Of a setting that is given more than
+// once the last one counts, as in Java: where that changes, the lines before, which meant nothing, are taken out, since
 // one of them may hold a password that nobody sees. A line that cannot be read is taken out, too.
 //
 // The result is read as these settings. The error is for a text that is none of properties, because it is in UTF-16, or

@@ -197,8 +197,8 @@ func TestEditByChance(t *testing.T) {
 func TestMaskedText(t *testing.T) {
 	t.Parallel()
 	password := func(key string) bool { return strings.HasSuffix(key, "pwd") }
-	stored := "# the pwd is hush-hush\n#old.pwd = quiet\na.pwd : hush-hush\nb.pwd=${file:/x:y}\nc.pwd=a-b-c-d\nd.pwd=\\\n" +
-		" secret\n! pwd=${env:X}\nx=1\n"
+	stored := "# the pwd is hush-hush\n#old.pwd = quiet\na.pwd : hush-hush\nb.pwd=${file:/x:y}\nc.pwd=a-b-c-d\n" +
+		"d.pwd=\\\n secret\n! pwd=${env:X}\nx=1\n"
 	masked, err := MaskedText([]byte(stored), password)
 	require.NoError(t, err)
 	want := "# the pwd [hidden]\n#old.pwd = [hidden]\na.pwd : [hidden]\nb.pwd=${file:/x:y}\nc.pwd=[hidden]\n" +

@@ -246,11 +246,11 @@ type ErrChanged struct {
 
 func (e *ErrChanged) Error() string {
 	if !e.There {
-		return fmt.Sprintf("Connector %s is not there any more, and nothing was written: expected the version of it that "+
-			"the request names (If-Match)", e.Connector)
+		return fmt.Sprintf("Connector %s is not there any more, and nothing was written: expected the version of it "+
+			"that the request names (If-Match)", e.Connector)
 	}
-	return fmt.Sprintf("Connector %s was changed meanwhile, %s, and nothing was written: expected the version that the "+
-		"request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector, e.By)
+	return fmt.Sprintf("Connector %s was changed meanwhile, %s, and nothing was written: expected the version that "+
+		"the request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector, e.By)
 }
 
 // over is the error where a version must not be written over.

@@ -9,7 +9,8 @@ import (
 
 // action is what a button does: a call of REST for each thing that it is pressed for.
 type action struct {
-	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a selection.
+	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
+	// selection.
 	route string
 	// did is what is said where it went well. sure: the form has to say that it is meant.
 	did  string

@@ -69,7 +69,8 @@ func newFake() *fake {
 	name := odd
 	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, By: odd, Cause: odd, Advice: odd,
 		Rows: 12345.678, Tasks: 2, Failed: 1}
-	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd, Value: odd}},
+	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
+		Value: odd}},
 		KeySchema: odd, ValueSchema: odd, Cut: true}
 	text := odd
 	definition := func(name, kind, group string) check.Definition {

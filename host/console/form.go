@@ -204,8 +204,8 @@ func (v *visit) review(p *formPage, full string) error {
 	}
 	p.Compared = &c
 	if c.Version != p.Version && !p.New {
-		p.Changed = "The configuration was changed since this page was opened: the differences below are those to what " +
-			"runs now."
+		p.Changed = "The configuration was changed since this page was opened: the differences below are those to " +
+			"what runs now."
 		p.Version = c.Version
 	}
 	p.Curl = curl(v.with(nil), "PUT /connectors/{name}/config", p.Name+".properties", p.Name)

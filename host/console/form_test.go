@@ -137,8 +137,8 @@ func TestGroups(t *testing.T) {
 		t.Errorf("found %v, later %v", groups, later)
 	}
 	v.Configs[0].Value.Errors = nil
-	for range 10_000 {
-		v.Configs[0].Value.Recommended = append(v.Configs[0].Value.Recommended, fmt.Sprint("service", len(v.Configs[0].Value.Recommended)))
+	for n := range 10_000 {
+		v.Configs[0].Value.Recommended = append(v.Configs[0].Value.Recommended, fmt.Sprint("service", n))
 	}
 	groups, later = groupsOf(v, map[string]string{"a": "e9999"})
 	if len(groups) != 2 || later != nil {

@@ -32,8 +32,8 @@ type Comparison struct {
 	StoredProblem string       `json:"stored_problem,omitempty"`
 	// Feeds are those whose offsets do not belong to the new settings (query.change), with what would become of them.
 	Feeds []FeedChange `json:"feeds,omitempty"`
-	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of which
-	// nothing is known.
+	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of
+	// which nothing is known.
 	Warnings []string `json:"warnings,omitempty"`
 	// Kept says that the connector's configuration cannot be changed by this worker, and where it is changed; "" where
 	// it can.
@@ -160,8 +160,8 @@ func (x *exchange) compare() {
 		return
 	}
 	if asked.Config.given == (asked.Text != nil) {
-		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found both, "+
-			"or neither")
+		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
+			"both, or neither")
 		return
 	}
 	given := Given{Settings: asked.Config.settings, Null: asked.Config.null}

@@ -9,6 +9,7 @@
 //     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
 //   - connectors.go: what is shown of connectors. listing.go: all of them, by urgency. flow.go: where a connector's
 //     time goes. origins.go: what is used of services.
+//   - comparison.go: configurations as text, their versions, and what storing one would mean.
 //   - change.go, validate.go, steer.go, offsets.go, topics.go, loggers.go: routes of Kafka Connect's.
 //   - samples.go: records before and after each transform, and commands of plugins; sampling.go, tooling.go: what is
 //     answered of them.

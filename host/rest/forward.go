@@ -288,8 +288,8 @@ func (x *exchange) forward(to string) {
 	_, _ = io.Copy(x.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
 }
 
-// handed is the request for another worker. Of its headers it has those that say who asks, what is sent, and what may be
-// changed.
+// handed is the request for another worker. Of its headers it has those that say who asks, what is sent, and over which
+// version.
 func (x *exchange) handed(ctx context.Context, to, query string, data []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, x.r.Method, to+x.r.URL.EscapedPath()+"?"+query, bytes.NewReader(data))
 	if err != nil {

@@ -53,8 +53,8 @@ func (x texts) compared(body any, texts ...string) rest.Comparison {
 	return e2e.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2e.AsJSON(x.t, body), texts...))
 }
 
-// What people write around their settings stays where REST changes one; of two who change a connector at once the second
-// is told so; and what a change means is told before.
+// What people write around their settings stays where REST changes one; of two who change a connector at once the
+// second is told so; and what a change means is told before.
 func TestTextsOfConnectors(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
@@ -65,7 +65,7 @@ func TestTextsOfConnectors(t *testing.T) {
 		"sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")
 	p.File("conf/orders.properties", lines...)
-	x := texts{p.Follows("conf"), t}
+	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
 	x.Ready()
 	x.Until(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
 	const at = "/connectors/orders/config"
