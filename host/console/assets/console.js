@@ -4,6 +4,7 @@
 "use strict";
 
 const every = 1000, slowest = 5000, patience = 15000;
+document.documentElement.classList.add("scripted");
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const said = document.getElementById("said");

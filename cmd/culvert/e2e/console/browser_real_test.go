@@ -89,7 +89,8 @@ func TestRealPagesInABrowser(t *testing.T) {
 func TestRealFromNothingByKeyboard(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 40, User: "me", Password: "s3cret-typed"})
+	_, address := e2e.Demo(t, service.Options{Rows: 40, User: "me", Password: "s3cret-typed",
+		Switches: service.Switches{Catalogue: 3}})
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	f := p.Follows("conf")
 	f.Changes()
@@ -136,7 +137,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 			.map(o => o.value)`, setting)
 	}
 	tab.Until("services of the catalogue", choices("sap.odata#00.service")+".length > 0")
-	path := e2e.Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.includes('Northwind'))")
+	path := e2e.Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
 	field("sap.odata#00.service", path)
 	settled()
 	tab.Until("entity sets of the service", choices("sap.odata#00.entityset")+".includes('Orders')")
