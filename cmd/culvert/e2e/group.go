@@ -77,6 +77,9 @@ func (g *Group) Join(n int, more ...string) {
 	g.workers[n] = machine.Serves(g.ids[n], append(append(args, file), more...)...)
 }
 
+// Worker is one of them.
+func (g *Group) Worker(n int) *Followed { return g.workers[n] }
+
 // Machine is the folder in which a worker runs.
 func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 

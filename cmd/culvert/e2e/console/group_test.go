@@ -1,0 +1,105 @@
+package console
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// The console of each worker of a group shows and changes what all of them run.
+func TestConsoleOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 10})
+	g := e2e.NewGroup(t, p, p.Broker(), 2)
+	first, second := g.Worker(0), g.Worker(1)
+	for _, name := range []string{"one", "two"} {
+		config := e2e.Configuration(append(e2e.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
+			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
+		body, err := json.Marshal(map[string]any{"name": name, "config": config})
+		e2e.NoError(t, err)
+		first.Changes()
+		first.Must(201, "POST", "/connectors", string(body))
+	}
+	for _, w := range []*e2e.Followed{first, second} {
+		w.Await("one", "runs", e2e.Runs)
+		w.Await("two", "runs", e2e.Runs)
+		for page, texts := range map[string][]string{
+			"":                              {`href="connector?name=one"`, `href="connector?name=two"`},
+			"connector?name=one":            {"fetch", "Orders", "Snapshot"},
+			"connector?name=two":            {"fetch", "Orders", "Snapshot"},
+			"form?name=two":                 {"sap.odata.user.pwd=[hidden]"},
+			"plugins":                       {"The group workers", strings.TrimPrefix(first.Url, "http://"), strings.TrimPrefix(second.Url, "http://")},
+			"origins":                       {strings.TrimPrefix(address, "http://")},
+			"records?name=one":              {"Take the next rows"},
+			"log?connector=one&level=DEBUG": {"The last lines of worker"},
+		} {
+			w.Eventually("the console's page "+page, func() bool {
+				_, text := get(t, w.Url+"/console/"+page, nil)
+				for _, want := range texts {
+					if !strings.Contains(text, want) {
+						return false
+					}
+				}
+				if strings.Contains(text, inSetting) {
+					t.Errorf("%s shows the password", page)
+				}
+				return true
+			})
+		}
+	}
+	// Rows are taken where the tasks run, whichever worker is asked.
+	for _, w := range []*e2e.Followed{first, second} {
+		for _, name := range []string{"one", "two"} {
+			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}}, nil)
+			if a.StatusCode != 303 {
+				t.Fatalf("%d %s", a.StatusCode, text)
+			}
+			page := w.Url + "/console/" + a.Header.Get("Location")
+			w.Eventually("two rows of "+name, func() bool {
+				_, text := get(t, page, nil)
+				return strings.Contains(text, "Row 1: Orders")
+			})
+		}
+	}
+	// A configuration is changed by either of them, and not over the other's change.
+	edit := func(w *e2e.Followed, topic string) (url.Values, string) {
+		_, form := get(t, w.Url+"/console/form?name=one", nil)
+		base := between(form, `name="base" id="base" value="`, `"`)
+		typed := url.Values{"name": {"one"}, "base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic},
+			"version": {between(form, `name="version" id="version" value="`, `"`)}, "step": {"apply"}}
+		return typed, typed.Get("version")
+	}
+	mine, v1 := edit(first, "mine")
+	yours, v2 := edit(second, "yours")
+	if v1 == "" || v1 != v2 {
+		t.Fatalf("versions %q and %q", v1, v2)
+	}
+	if a, text := post(t, second.Url+"/console/form", yours, nil); a.StatusCode != 303 {
+		t.Fatalf("%d %s", a.StatusCode, text)
+	}
+	if a, text := post(t, first.Url+"/console/form", mine, nil); a.StatusCode != 200 ||
+		!strings.Contains(text, "Nothing was stored") {
+		t.Errorf("%d %s", a.StatusCode, text)
+	}
+	first.Eventually("the change everywhere", func() bool {
+		return first.Shown("one")["sap.odata#00.topic"] == "yours" && second.Shown("one")["sap.odata#00.topic"] == "yours"
+	})
+	for _, w := range []*e2e.Followed{first, second} {
+		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}}, nil); a.StatusCode != 200 ||
+			strings.Contains(text, "✕") {
+			t.Errorf("%d %s", a.StatusCode, text)
+		}
+		for _, name := range []string{"one", "two"} {
+			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+		}
+		post(t, w.Url+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
+		w.Await("one", "runs", e2e.Runs)
+		w.Await("two", "runs", e2e.Runs)
+	}
+}
