@@ -56,10 +56,8 @@ func (a asker) call(route string, header http.Header, body, into any, values ...
 	r.Method, r.URL, r.RequestURI = method, at, target
 	r.Body, r.ContentLength = http.NoBody, 0
 	r.Header = http.Header{"Accept": {"application/json"}}
-	for _, name := range []string{"Authorization", "Origin", "X-Culvert-Masked"} {
-		if values := a.r.Header[name]; values != nil {
-			r.Header[name] = values
-		}
+	if logon := a.r.Header["Authorization"]; logon != nil {
+		r.Header["Authorization"] = logon
 	}
 	if _, text := into.(*string); text {
 		r.Header.Set("Accept", mediaText)

@@ -192,7 +192,7 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 		out = made()
 	} else {
 		seen := v.with(nil)
-		key := fmt.Sprint(name, "?", withoutFragments(v.query), seen, v.r.Header["X-Culvert-Masked"])
+		key := fmt.Sprint(name, "?", withoutFragments(v.query), seen)
 		out = c.shared.get(key, made)
 	}
 	switch to := data.(type) {

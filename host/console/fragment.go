@@ -44,7 +44,7 @@ func newFragment(t *template.Template, name string, data any) (fragment, error) 
 const fresh = 800 * time.Millisecond
 
 // maxShared is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
-const maxShared = 256
+const maxShared = 64
 
 // shared has each page made once for all its viewers while it is fresh. What may be seen of a page is part of its key.
 type shared struct {

@@ -2,9 +2,11 @@ package console
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
 )
@@ -22,6 +24,9 @@ type recordsPage struct {
 	Curl string
 }
 
+// Waits tells whether rows are still to come.
+func (p recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
+
 func (v *visit) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
 	if id := v.query.Get("sample"); err == nil && id != "" {
@@ -34,17 +39,13 @@ func (v *visit) records() (any, error) {
 func (v *visit) recordsOf(name string) (recordsPage, error) {
 	p := recordsPage{Name: name}
 	v.title = "Records of " + name
-	settings := map[string]string{}
-	if err := v.get("GET /connectors/{name}/config", &settings, name); err != nil {
+	stored := "" // as text, which has no passwords
+	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
 		return p, err
 	}
-	chain := map[string]string{}
-	for key, value := range settings {
-		if ofChain(key) {
-			chain[key] = value
-		}
-	}
-	text, err := config.Edit(nil, chain)
+	settings, _ := settingsOf(stored)
+	maps.DeleteFunc(settings, func(key, _ string) bool { return key == "name" || !chaintest.OfChain(key) })
+	text, err := config.Edit(nil, settings)
 	p.Chain = string(text)
 	if err == nil {
 		err = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name)
@@ -53,12 +54,6 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 		}
 	}
 	return p, err
-}
-
-// ofChain tells whether a setting is about transforms.
-func ofChain(key string) bool {
-	return key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
-		strings.HasPrefix(key, "predicates.")
 }
 
 // postRecords does what the page's forms ask for, by their field step.

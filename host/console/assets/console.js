@@ -129,6 +129,10 @@ let paused = false, asking = false, wait = every, timer = 0;
 
 async function poll() {
   clearTimeout(timer);
+  if (main.querySelector("[data-still]")) { // nothing of the page changes any more by itself
+    document.getElementById("pause").parentElement.hidden = true;
+    return;
+  }
   if (!asking && !paused && !document.hidden) {
     asking = true;
     try {
