@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,6 +152,46 @@ func TestReadOnly(t *testing.T) {
 		if a := fetched(t, http.DefaultClient, method, url+path, ""); a.StatusCode != want {
 			t.Errorf("%s: expected %d, found %d", call, want, a.StatusCode)
 		}
+	}
+}
+
+// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused. The
+// worker's own answers, whatever they are, come to those alone who may have them.
+func TestEachRouteByAccess(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "geheim")+"\n"), 0o600))
+	pages := func(p Pages) http.Handler { return p.API }
+	users, reads := listening(t, Options{Users: file, Console: pages}), listening(t, Options{ReadOnly: true, Console: pages})
+	ways := []struct {
+		s     *Server
+		logon string
+		let   func(changes bool) bool
+		not   int
+	}{
+		{users, "", func(bool) bool { return false }, 401},
+		{users, "anna:falsch", func(bool) bool { return false }, 401},
+		{users, "anna:geheim", func(bool) bool { return true }, 401},
+		{reads, "", func(changes bool) bool { return !changes }, 403},
+	}
+	checked := 0
+	for _, r := range append(slices.Clone(routes), route{method: "GET", path: "/console/form"},
+		route{method: "POST", path: "/console/act"}) {
+		if r.serve == nil && !strings.HasPrefix(r.path, consolePath) || r.path == "/health" {
+			continue
+		}
+		target := strings.NewReplacer("{name}", "a", "{task}", "0", "{feed}", "f", "{id}", "1", "{command}",
+			"ping").Replace(r.path)
+		changes := r.method != http.MethodGet && !r.reads
+		for _, way := range ways {
+			a := fetched(t, http.DefaultClient, r.method, way.s.URLs()[0]+target, way.logon)
+			if refused := a.StatusCode == way.not; refused == way.let(changes) {
+				t.Errorf("%s %s by %q: status %d", r.method, target, way.logon, a.StatusCode)
+			}
+			checked++
+		}
+	}
+	if checked < 4*50 {
+		t.Errorf("%d requests", checked)
 	}
 }
 
