@@ -161,7 +161,8 @@ func TestEachRouteByAccess(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
 	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "geheim")+"\n"), 0o600))
 	pages := func(p Pages) http.Handler { return p.API }
-	users, reads := listening(t, Options{Users: file, Console: pages}), listening(t, Options{ReadOnly: true, Console: pages})
+	users := listening(t, Options{Users: file, Console: pages})
+	reads := listening(t, Options{ReadOnly: true, Console: pages})
 	ways := []struct {
 		s     *Server
 		logon string
