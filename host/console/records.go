@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // recordsPage shows rows before and after each transform, and what the plugin's commands answer.
@@ -54,6 +55,48 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 		}
 	}
 	return p, err
+}
+
+// maxText is how much of a key, a value or a schema a page shows.
+const maxText = 16 << 10
+
+// markedLine is a line of a text; New: the text before did not have it.
+type markedLine struct {
+	Text string
+	New  bool
+}
+
+// marked are the lines of a text, compared with those of the one before it; "" where there is none.
+func marked(text, before string) []markedLine {
+	known := map[string]bool{}
+	for line := range strings.SplitSeq(before, "\n") {
+		known[line] = true
+	}
+	if len(text) > maxText {
+		text = text[:maxText] + "\n…"
+	}
+	var lines []markedLine
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, markedLine{shown.Line(line), before != "" && !known[line]})
+	}
+	return lines
+}
+
+// compared is a record beside the one that a step was given.
+type compared struct{ Now, Before rest.SampledRecord }
+
+// comparedStep are the records that a step made, beside the one that it was given.
+func comparedStep(row rest.SampledRow, step int) (all []compared) {
+	before := row.Came
+	for _, s := range row.Steps[:step] {
+		if len(s.Records) > 0 {
+			before = s.Records[len(s.Records)-1]
+		}
+	}
+	for _, r := range row.Steps[step].Records {
+		all = append(all, compared{r, before})
+	}
+	return all
 }
 
 // postRecords does what the page's forms ask for, by their field step.

@@ -20,6 +20,8 @@ import (
 var words = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
 	"id": ident, "state": stateWord, "sign": sign, "curl": curl, "make": makeMap, "shares": shares,
+	"marked": marked, "compared": comparedStep,
+	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
 }
 
 // maxBrief is how many characters a cell of a table has.
