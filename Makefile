@@ -3,7 +3,7 @@
 # make dist       what is taken home, in dist/: archives for Linux, macOS and Windows, deb and rpm, checksums, bills of materials, licences; made twice, and compared. TARGETS=own for this platform alone, ANEW=1 with nothing from the build cache the second time
 # make test       every test that needs nothing but Go
 # make lint       staticcheck, and functions that nothing reaches
-# make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
+# make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript, Chromium; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with, written to BENCHMARKS.md; BRIEF=1 runs each of them in seconds, for no figure
 # make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker; two of Connect's workers and two of ours (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)

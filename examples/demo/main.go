@@ -100,7 +100,8 @@ func (d *demo) begin(ctx context.Context) error {
 // announce says where to look, before the worker's own lines.
 func (d *demo) announce(service string, rest int) {
 	fmt.Printf(`OData service  %s/V2/Northwind/Northwind.svc/  (user demo, password secret)
-REST API       http://127.0.0.1:%d/connectors?expand=status
+console        http://127.0.0.1:%[2]d/console/
+REST API       http://127.0.0.1:%[2]d/connectors?expand=status
 a topic        %s consume Orders --data %s
 configuration  %s
 `, service, rest, d.culvert, d.data, d.config)
