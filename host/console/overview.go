@@ -46,6 +46,7 @@ func (v *visit) overview() (any, error) {
 		l.Alone = err.Error()
 		q.Set("own", "true")
 		err = v.get("GET /culvert/connectors?"+q.Encode(), &l.Listing)
+		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
 	}
 	if err != nil {
 		return nil, err
