@@ -82,6 +82,7 @@ var sections = []struct {
 	{"feeds", feeds},
 	{"connectors", connectors},
 	{"sets", sets},
+	{"console", console},
 	{"group", grouped},
 	{"group-peers", groupedPeers},
 	{"tunnel", tunnelled},

@@ -13,7 +13,7 @@ import (
 
 // TestBenchmarksAreThere: a section whose benchmark has moved would be noticed when somebody wants figures.
 func TestBenchmarksAreThere(t *testing.T) {
-	for _, b := range slices.Concat(fences, grouping, []benchmark{decoding, transforming, encoding}) {
+	for _, b := range slices.Concat(fences, grouping, []benchmark{decoding, transforming, encoding, sampling}) {
 		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", "../../"+strings.TrimPrefix(b.folder,
 			"./")).CombinedOutput()
 		if name, _, _ := strings.Cut(b.name, "("); err != nil || !strings.HasPrefix(string(out), name) {

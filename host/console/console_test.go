@@ -397,3 +397,58 @@ func TestMarkedLines(t *testing.T) {
 		t.Errorf("found %v", all)
 	}
 }
+
+// BenchmarkPoll is what a question of the script for the fragments of an overview of 50 connectors takes, the answers of
+// REST included as an encoding of what it says: while all is as it was, while each connector has changed since, and for
+// a viewer that asks while the fragments of another one are fresh.
+func BenchmarkPoll(b *testing.B) {
+	for _, c := range []struct {
+		name         string
+		changes, new bool
+	}{{"unchanged", false, true}, {"changed", true, true}, {"shared", false, false}} {
+		b.Run(c.name, func(b *testing.B) {
+			at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+			l := rest.Listing{Counts: map[string]int{"failed": 50, "idle": 950}, Total: 1000, Next: "failed/c0049"}
+			for n := range perPage {
+				l.Connectors = append(l.Connectors, rest.Listed{Name: fmt.Sprintf("c%04d", n), Type: "source",
+					Class: "org.example.Source", State: "failed", Since: &at, By: "file /etc/culvert/connector.json",
+					Cause:  strings.Repeat("the service has no such set ", 8),
+					Advice: strings.Repeat("look at the settings ", 4), Tasks: 1, Failed: 1})
+			}
+			f := newFake()
+			f.answers["GET /culvert/connectors"] = l
+			h := over(f).(*console)
+			known, bytes := map[string]string{}, 0
+			poll := func() {
+				r := httptest.NewRequest("GET", "/console/?fragments=counts."+known["counts"]+",list."+known["list"],
+					nil)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				var changed map[string]fragment
+				bytes = w.Body.Len()
+				if err := json.Unmarshal(w.Body.Bytes(), &changed); err != nil || w.Code != 200 {
+					b.Fatal(err, w.Code, w.Body)
+				}
+				for name, one := range changed {
+					known[name] = one.Version
+				}
+			}
+			poll()
+			for b.Loop() {
+				if c.changes {
+					for n := range l.Connectors {
+						l.Connectors[n].Rows++
+					}
+				}
+				if c.new {
+					clear(h.shared.pages)
+				}
+				poll()
+			}
+			if (bytes > len("{}\n")) != c.changes {
+				b.Errorf("expected fragments where something has changed, found %d bytes", bytes)
+			}
+			b.ReportMetric(float64(bytes), "bytes/answer")
+		})
+	}
+}

@@ -30,7 +30,7 @@ import (
 )
 
 // batch has rows of values without a schema.
-func batch(t *testing.T, reg *record.Registry, values ...any) *record.Batch {
+func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	t.Helper()
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
 	for i, v := range values {
@@ -208,7 +208,7 @@ type world struct {
 	worker  *config.Worker
 }
 
-func newWorld(t *testing.T, modules map[string][]byte) *world {
+func newWorld(t testing.TB, modules map[string][]byte) *world {
 	t.Helper()
 	w := &world{reg: record.NewRegistry()}
 	dir := guesttest.Folder(t, "smt")
@@ -228,7 +228,7 @@ func newWorld(t *testing.T, modules map[string][]byte) *world {
 }
 
 // chain is that of settings, KEY=VALUE, as a connector has it.
-func (w *world) chain(t *testing.T, settings map[string]string) Chain {
+func (w *world) chain(t testing.TB, settings map[string]string) Chain {
 	t.Helper()
 	var entries []config.Entry
 	for key, value := range settings {
