@@ -10,13 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	webpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -100,6 +103,18 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 			tab.mu.Lock()
 			tab.requests = append(tab.requests, r.Request.Method+" "+r.Request.URL)
 			tab.mu.Unlock()
+		}
+	}()
+	dialogs := chromedp.Events(ctx, webpage.JavascriptDialogOpening)
+	go func() { // a page waits for somebody to close it
+		for d, err := range dialogs {
+			if err != nil {
+				return
+			}
+			tab.mu.Lock()
+			tab.console = append(tab.console, "dialog: "+d.Message)
+			tab.mu.Unlock()
+			_, _ = chromedp.Call(ctx, webpage.HandleJavaScriptDialog, webpage.HandleJavaScriptDialogParams{})
 		}
 	}()
 	return tab
@@ -190,6 +205,50 @@ func (tab *Tab) Reach(selector string) {
 	tab.b.t.Fatalf("the key Tab does not lead to %s\n%s", selector, tab.Text())
 }
 
+// Click clicks an element with the mouse.
+func (tab *Tab) Click(selector string) {
+	tab.b.t.Helper()
+	tab.Do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Type types a text into a field in the place of what it has.
+func (tab *Tab) Type(selector, text string) {
+	tab.b.t.Helper()
+	tab.Until("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+	Eval[bool](tab, fmt.Sprintf("(e => { e.focus(); e.select(); return true })(document.querySelector(%q))", selector))
+	tab.Press(text)
+}
+
+// Value is what a field has.
+func (tab *Tab) Value(selector string) string {
+	tab.b.t.Helper()
+	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).value", selector))
+}
+
+// Hide has the page take itself for hidden, or for seen again. In a browser without a window each tab is seen, so that
+// the property is stubbed.
+func (tab *Tab) Hide(hidden bool) {
+	tab.b.t.Helper()
+	Eval[bool](tab, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
+		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
+}
+
+// NoScript has pages run no script from the next one on.
+func (tab *Tab) NoScript() {
+	tab.b.t.Helper()
+	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true})
+	NoError(tab.b.t, err)
+}
+
+// Downloads has files that pages offer be kept in a folder.
+func (tab *Tab) Downloads(folder string) {
+	tab.b.t.Helper()
+	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
+	NoError(tab.b.t, err)
+}
+
 // Size sets the width of the window.
 func (tab *Tab) Size(wide, high int64) {
 	tab.b.t.Helper()
@@ -236,6 +295,15 @@ func (tab *Tab) Console() []string {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	return append([]string(nil), tab.console...)
+}
+
+// Forgive takes the lines of the console that have a text for what they are, and tells how many there were.
+func (tab *Tab) Forgive(text string) (n int) {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	before := len(tab.console)
+	tab.console = slices.DeleteFunc(tab.console, func(line string) bool { return strings.Contains(line, text) })
+	return before - len(tab.console)
 }
 
 // Requests are all that the page has sent, METHOD URL.

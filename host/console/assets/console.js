@@ -93,8 +93,10 @@ function show(fragments) {
     const before = saying(old);
     const fresh = old.cloneNode(false);
     fresh.append(...parsed.body.childNodes);
+    // What was left as it was, for the focus it has, is asked for until it is as it should be.
+    const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
     take(old, fresh);
-    old.dataset.version = fragment.version;
+    old.dataset.version = !whole || old.isEqualNode(whole) ? fragment.version : "";
     const now = saying(old);
     if (now !== before) say(now);
   }
@@ -199,7 +201,7 @@ async function act(form, button) {
 
 // A configuration: what is typed goes to the worker, which brings fields and text in step. One question at a time; what
 // was typed meanwhile goes with the next.
-let stepping = false, next = null;
+let stepping = false, next = null, retry = 0;
 
 // settle has text and fields change together or not at all: an edit is known by what the text was before it. Text that
 // was typed since it was sent goes with the next step.
@@ -226,6 +228,8 @@ async function step(form, what, focus) {
     return;
   }
   stepping = true;
+  clearTimeout(retry);
+  let away = false;
   const sent = new FormData(form);
   sent.set("step", what);
   form.setAttribute("aria-busy", "true");
@@ -242,8 +246,8 @@ async function step(form, what, focus) {
     if (focus && section) section.focus();
     if (what !== "update") say([...form.querySelectorAll("#fragment-notice p, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
-    lost(e.name === "TypeError" || e.name === "TimeoutError" ?
-      "The worker does not answer. What was typed is still here." : e.message);
+    away = e.name === "TypeError" || e.name === "TimeoutError";
+    lost(away ? "The worker does not answer. What was typed is still here." : e.message);
   }
   form.removeAttribute("aria-busy");
   stepping = false;
@@ -251,7 +255,15 @@ async function step(form, what, focus) {
     const {what, focus} = next;
     next = null;
     step(form, what, focus);
+  } else if (away) {
+    again(form);
   }
+}
+
+// again has fields and text come in step when the worker is back: no other question of this page finds that out.
+function again(form) {
+  clearTimeout(retry);
+  retry = setTimeout(() => document.hidden ? again(form) : step(form, "update"), 2 * every);
 }
 
 document.addEventListener("submit", e => {

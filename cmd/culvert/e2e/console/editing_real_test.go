@@ -1,0 +1,142 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// edited is a worker with a source that runs, and its form in so many tabs.
+func edited(t *testing.T, n int) (*e2e.Followed, []*e2e.Tab) {
+	t.Helper()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", append([]string{"# what the company sells"},
+		e2e.Source("orders", address, "Orders")...)...)
+	f := p.Follows("conf")
+	f.Awaits("extraction finished: 5 rows")
+	f.Changes()
+	b := e2e.NewBrowser(t)
+	var tabs []*e2e.Tab
+	for range n {
+		tab := b.Open(nil)
+		tab.Go(f.Url + "/console/form?name=orders")
+		tabs = append(tabs, tab)
+	}
+	return f, tabs
+}
+
+// reviewed presses Review and waits for the differences.
+func reviewed(tab *e2e.Tab, texts ...string) {
+	tab.Click(`button[value="review"]`)
+	for _, text := range append(texts, "What it would do") {
+		tab.Until(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
+	}
+}
+
+const left = `location.pathname.endsWith("/console/connector")`
+
+// Two people edit one connector: the second one is told, keeps what was typed, and is shown the new differences.
+func TestRealTwoPeopleEdit(t *testing.T) {
+	t.Parallel()
+	f, tabs := edited(t, 2)
+	anna, bert := tabs[0], tabs[1]
+	anna.Type(topic, "annas")
+	bert.Type(set, "Products")
+	reviewed(anna, "annas")
+	reviewed(bert, "Products")
+	anna.Click(`button[value="apply"]`)
+	anna.Until("the connector's page", left)
+	bert.Click(`button[value="apply"]`)
+	bert.Has("Nothing was stored")
+	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "annas" || got["sap.odata#00.entityset"] != "Orders" {
+		t.Errorf("found %v", got)
+	}
+	bert.Until("what was typed", fmt.Sprintf("document.querySelector(%q).value === 'Products' && ", set)+
+		says("sap.odata#00.entityset=Products"))
+	reviewed(bert, "Products", "annas") // Bert's text takes Anna's topic back, and says so
+	bert.Has("was changed since this page was opened")
+	bert.Click(`button[value="apply"]`)
+	bert.Until("the connector's page", left)
+	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {
+		t.Errorf("found %v", got)
+	}
+	for _, tab := range tabs {
+		tab.Quiet(host(f))
+	}
+}
+
+// The file of a connector is changed while its form is open: nothing is overwritten unseen.
+func TestRealFileChangedUnderForm(t *testing.T) {
+	t.Parallel()
+	f, tabs := edited(t, 1)
+	tab, name := tabs[0], filepath.Join("conf", "orders.properties")
+	tab.Type(set, "Products")
+	reviewed(tab, "Products")
+	text, err := os.ReadFile(filepath.Join(f.Dir, name))
+	e2e.NoError(t, err)
+	f.Replaced(name, strings.Split(strings.ReplaceAll(string(text), "topic=Orders", "topic=by-file"), "\n")...)
+	f.Await("orders", "has the file's settings", func(connect.Status) bool {
+		return f.Shown("orders")["sap.odata#00.topic"] == "by-file"
+	})
+	tab.Click(`button[value="apply"]`)
+	tab.Has("Nothing was stored")
+	reviewed(tab, "Products", "by-file")
+	tab.Type(topic, "by-file") // as the other one wants it
+	tab.Until("text in step", says("sap.odata#00.topic=by-file")+" && "+calm)
+	reviewed(tab, "Products")
+	tab.Until("only one difference", `!document.getElementById("compared").innerText.includes("by-file")`)
+	tab.Click(`button[value="apply"]`)
+	tab.Until("the connector's page", left)
+	text, err = os.ReadFile(filepath.Join(f.Dir, name))
+	e2e.NoError(t, err)
+	for _, line := range []string{"# what the company sells", "sap.odata#00.topic=by-file", "sap.odata#00.entityset=Products"} {
+		e2e.Contains(t, "the file", string(text), line)
+	}
+	tab.Quiet(host(f))
+}
+
+// Without the script the pages are read, a selection is steered, and a configuration is set up, looked at and applied.
+func TestRealWithoutScript(t *testing.T) {
+	t.Parallel()
+	f, tabs := edited(t, 1)
+	tab := tabs[0]
+	tab.NoScript()
+	tab.Go(f.Url + "/console/")
+	tab.Has("orders")
+	tab.Click(`.pick input[value="orders"]`)
+	tab.Click(`button[value="pause"]`)
+	tab.Has("is to be paused", "Back")
+	f.Await("orders", "is paused", e2e.Is(connect.Paused, 1))
+	tab.Click(`main > p a`)
+	tab.Has("paused")
+	tab.Go(f.Url + "/console/form?name=orders")
+	tab.Type(topic, "sold")
+	tab.Type(`[name="f.sap.odata.user.name"]`, "me")
+	tab.Type(password, "typed-once")
+	tab.Click(`button[value="review"]`)
+	tab.Has("What it would do", "sold", "type it once more")
+	if strings.Contains(e2e.Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
+		t.Error("the page has the password")
+	}
+	tab.Type(password, "typed-once")
+	tab.Click(`button[value="apply"]`)
+	tab.Until("the connector's page", left)
+	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "sold" || got["sap.odata.user.pwd"] != "typed-once" {
+		t.Errorf("found %v", got)
+	}
+	for _, r := range tab.Requests() {
+		if strings.Contains(r, "fragments=") {
+			t.Errorf("a script has asked %s", r)
+		}
+	}
+	tab.Quiet(host(f))
+}

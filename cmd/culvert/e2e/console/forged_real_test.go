@@ -1,0 +1,135 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// attack is a page that has the browser send whatever a page of another origin can: forms into frames, from itself and
+// from frames without an origin, and fetch in each mode. It is done when each of them has ended. The console in a frame
+// comes last. TARGET is the origin of the worker.
+const attack = `<!DOCTYPE html><title>Kittens</title><body><script>
+const target = "TARGET";
+const fields = "<input name=do value=pause><input name=name value=orders>";
+const post = id => "<form method=post action='" + target + "/console/act' id=f target='" + id + "'>" + fields + "</form>";
+function frame(make) {
+  return new Promise(done => {
+    const f = document.createElement("iframe");
+    f.name = "f" + Math.random();
+    make(f);
+    f.addEventListener("load", done, {once: true});
+    document.body.append(f);
+  });
+}
+async function attempt() {
+  const sent = new URLSearchParams({do: "pause", name: "orders"});
+  const quiet = promise => promise.then(a => a.type === "opaque" ? 0 : a.status, () => -1);
+  const all = [
+    quiet(fetch(target + "/console/act?a=no-cors", {method: "POST", mode: "no-cors", credentials: "include", body: sent})),
+    quiet(fetch(target + "/console/act?a=cors", {method: "POST", credentials: "include", body: sent})),
+    quiet(fetch(target + "/console/act?a=json", {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"})),
+    quiet(fetch(target + "/connectors/orders/restart?includeTasks=true", {method: "POST", mode: "no-cors"})),
+    quiet(fetch(target + "/connectors/orders/pause", {method: "PUT"})),
+    quiet(fetch(target + "/connectors/orders", {method: "DELETE"})),
+    quiet(fetch(target + "/connectors", {method: "POST", mode: "no-cors", body: '{"name":"forged","config":{}}'})),
+    quiet(fetch(target + "/console/form?a=read")),
+  ];
+  const own = frame(f => {});
+  await own;
+  const inner = document.querySelector("iframe");
+  document.body.insertAdjacentHTML("beforeend", post(inner.name));
+  const sentByForm = new Promise(done => inner.addEventListener("load", done, {once: true}));
+  document.getElementById("f").submit();
+  await sentByForm;
+  const script = "<body>" + post("_self") + "<script>document.getElementById('f').submit()<" + "/script>";
+  await frame(f => { f.sandbox = "allow-scripts allow-forms"; f.srcdoc = script; });
+  await frame(f => { f.src = "data:text/html," + encodeURIComponent(script); });
+  await frame(f => { f.id = "framed"; f.src = target + "/console/?a=frame"; });
+  return (await Promise.all(all)).join(" ");
+}
+</script>`
+
+// Requests that a page of another origin has a browser send change nothing at a worker that asks for no logon, whatever
+// the names of both are: neither by a form, nor by fetch, nor from no origin at all, nor by a name that leads here (DNS
+// rebinding); and the console is shown in no frame. A click of somebody who sees the page works as before.
+func TestRealForgedRequests(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	f := p.Follows("conf", "rest.allowed.hosts=console.test")
+	f.Awaits("extraction finished: 5 rows")
+	_, port, err := net.SplitHostPort(host(f))
+	e2e.NoError(t, err)
+	evil := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		io.WriteString(w, strings.ReplaceAll(attack, "TARGET", r.URL.Query().Get("target")))
+	}))
+	_, evilPort, err := net.SplitHostPort(evil)
+	e2e.NoError(t, err)
+	b := e2e.NewBrowser(t)
+	changed := func(what string) {
+		t.Helper()
+		if n := strings.Count(f.Stderr.String(), "changed by REST"); n > 0 {
+			t.Fatalf("%s has changed something:\n%s", what, f.Stderr.String())
+		}
+	}
+	for _, target := range []string{"http://127.0.0.1:" + port, "http://console.test:" + port} {
+		for _, from := range []string{"127.0.0.1", "evil.test", "console.test"} { // each has another port than the worker
+			what := from + " against " + target
+			tab := b.Open(nil)
+			tab.Go("http://" + from + ":" + evilPort + "/?target=" + target)
+			answers := e2e.Eval[string](tab, "attempt()")
+			if answers != "0 -1 -1 0 -1 -1 0 -1" {
+				t.Errorf("%s: fetch had the answers %s", what, answers)
+			}
+			f.Eventually("the three forms to be sent", func() bool {
+				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
+			})
+			sent := strings.Join(tab.Requests(), "\n")
+			for _, one := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target + "/console/act?a=cors",
+				"POST " + target + "/connectors/orders/restart?includeTasks=true", "POST " + target + "/connectors",
+				"GET " + target + "/console/?a=frame"} {
+				if !strings.Contains(sent, one) {
+					t.Errorf("%s: the browser has not sent %s", what, one)
+				}
+			}
+			if !strings.Contains(strings.Join(tab.Console(), "\n"), "frame-ancestors") {
+				t.Errorf("%s: the console may be shown in a frame: %q", what, tab.Console())
+			}
+			changed(what)
+		}
+	}
+	// A name of somebody else's that leads here: its pages are of one origin with the worker, for the browser.
+	tab := b.Open(nil)
+	tab.Go("http://evil.test:" + port + "/console/")
+	tab.Has("Host is none of this worker's names")
+	for _, request := range []string{
+		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`, `"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`, `"/console/form?name=orders"`} {
+		if status := e2e.Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
+			t.Errorf("by another name %s has status %d", request, status)
+		}
+	}
+	changed("another name")
+	for _, name := range []string{"127.0.0.1", "console.test"} {
+		tab := b.Open(nil)
+		tab.Go(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
+		tab.Click(`form.act:has(input[value="pause"]) button`)
+		tab.Has("orders is to be paused", "‖ paused")
+		tab.Click(`form.act:has(input[value="resume"]) button`)
+		tab.Has("orders is to run")
+		tab.Quiet("127.0.0.1:"+port, "console.test:"+port)
+	}
+	if n := strings.Count(f.Stderr.String(), "changed by REST"); n != 4 {
+		t.Errorf("expected the changes of four clicks alone, found %d:\n%s", n, f.Stderr.String())
+	}
+}

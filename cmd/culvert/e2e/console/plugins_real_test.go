@@ -1,0 +1,92 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// users is the line of a worker's file by which anna is to log on, and her header.
+func users(t *testing.T, p *e2e.Place) (line string, logon map[string]string) {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	e2e.NoError(t, err)
+	return "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash)),
+		map[string]string{"Authorization": basic("anna", "right").Get("Authorization")}
+}
+
+// shop is a plugin whose only setting has a role.
+func shop(version, role string) []byte {
+	return guesttest.Static(wit.Description{Name: "shop", Version: version, Components: []wit.Component{{
+		Name: "org.example.Shop", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{{Name: "shop.to",
+			Rules: []wit.Rule{{Role: &role}}}}}}}, "", wit.InterfaceSource)
+}
+
+// A version that comes in a file is seen on trial or at work; buttons lead back to the one before, and to it again.
+// Files that are refused are named with the reason, and a version that waits for somebody's word is accepted there.
+func TestRealVersionsOfPlugins(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	dir := e2e.Folder(t)
+	e2e.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-period=1")...)
+	line, logon := users(t, p)
+	f := p.FollowsWith(dir, "conf", line)
+	f.Awaits("extraction finished: 5 rows")
+	tab := e2e.NewBrowser(t).Open(logon)
+	tab.Go(f.Url + "/console/plugins")
+	row := func(plugin, version string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&
+			r.cells[1].innerText === %q)`, plugin, version)
+	}
+	is := func(plugin, version, state string) {
+		t.Helper()
+		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`, row(plugin, version), state))
+	}
+	press := func(name string) {
+		t.Helper()
+		tab.Until(name, fmt.Sprintf(`document.querySelector('button[aria-label=%q]')`, name))
+		tab.Click(fmt.Sprintf(`button[aria-label=%q]`, name))
+	}
+	is("odata-source", "0.1.0", "active")
+	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
+		"main.version=0.2.0"))
+	is("odata-source", "0.2.0", "active")
+	f.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
+	press("Version before of odata-source")
+	tab.Has("is to run in the version before")
+	is("odata-source", "0.1.0", "active, chosen")
+	f.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
+	press("Run odata-source 0.2.0")
+	is("odata-source", "0.2.0", "active, chosen")
+	f.Eventually("the newer version once more", func() bool {
+		return strings.Count(f.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
+	})
+	// A file that is no plugin.
+	e2e.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
+	tab.Has("broken.wasm", "refused")
+	tab.Until("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
+		.querySelector(".problem")?.innerText.length > 10`)
+	// A version whose setting has another role waits for somebody's word.
+	e2e.Put(t, dir, "other.wasm", shop("2.0.0", "http.proxy.address"))
+	is("shop", "2.0.0", "it waits for acceptance")
+	press("Accept shop 2.0.0")
+	tab.Has("is accepted in this version")
+	is("shop", "2.0.0", "active")
+	tab.Press(kb.Tab) // a button that has the focus is left alone
+	tab.Until("the button to go", `!document.querySelector('button[aria-label="Accept shop 2.0.0"]')`)
+	tab.Quiet(host(f))
+}

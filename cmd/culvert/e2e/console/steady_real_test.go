@@ -1,0 +1,254 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// silent is a service that answers nothing while it is held.
+type silent struct {
+	inner http.Handler
+
+	mu    sync.Mutex
+	held  chan struct{} // closed when answers are let go; nil: none is held
+	asked int           // requests that came while answers were held
+}
+
+func (s *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	held := s.held
+	if held != nil {
+		s.asked++
+	}
+	s.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	s.inner.ServeHTTP(w, r)
+}
+
+// hold has answers wait until the function that it returns is called.
+func (s *silent) hold() (let func()) {
+	held := make(chan struct{})
+	s.mu.Lock()
+	s.held = held
+	s.mu.Unlock()
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		s.held = nil
+		s.mu.Unlock()
+		close(held)
+	})
+}
+
+// asks are the requests that came while answers were held.
+func (s *silent) asks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+const (
+	set      = `[name="f.sap.odata#00.entityset"]`
+	topic    = `[name="f.sap.odata#00.topic"]`
+	password = `[name="f.sap.odata.user.pwd"]`
+	calm     = `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`
+)
+
+// asked is how often a page has asked for its fragments.
+func asked(tab *e2e.Tab) (n int) {
+	for _, r := range tab.Requests() {
+		if strings.Contains(r, "fragments=") {
+			n++
+		}
+	}
+	return n
+}
+
+// says is the condition that the form's text has a line.
+func says(line string) string {
+	return fmt.Sprintf(`document.getElementById("text").value.split("\n").includes(%q)`, line)
+}
+
+// A service that does not answer leaves the form alive: keys show at once, fields and text come in step, the
+// differences are shown, and nothing of what was typed is lost.
+func TestRealServiceThatIsSilent(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s := &silent{inner: service.New(service.Options{Rows: 5})}
+	address := e2e.Serve(t, s)
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	f := p.Follows("conf")
+	f.Awaits("extraction finished: 5 rows")
+	f.Changes()
+	f.Steer("orders", "pause")
+	let := s.hold()
+	defer let()
+	tab := e2e.NewBrowser(t).Open(nil)
+	began := time.Now()
+	tab.Go(f.Url + "/console/form?name=orders")
+	opened := time.Since(began)
+	const typed = "sold-in-many-places"
+	tab.Type(topic, "")
+	var slowest time.Duration
+	for i := range typed {
+		began := time.Now()
+		tab.Press(typed[i : i+1])
+		if got := tab.Value(topic); !strings.HasSuffix(got, typed[:i+1]) {
+			t.Fatalf("expected %q in the field, found %q", typed[:i+1], got)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	// More is typed into another field and into the text while the first question is under way.
+	tab.Type(set, "Products")
+	tab.Until("a question on its way", "!("+calm+")")
+	tab.Type(topic, "again-"+typed)
+	following := tab.Within(30*time.Second, "text in step with the fields",
+		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
+	e2e.Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
+	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
+	tab.Until("fields in step with the text", calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
+	if text := tab.Value("#text"); !strings.HasPrefix(text, "# a note\nsap.odata.min.retry.backoff.ms=70\n") {
+		t.Errorf("found %q", text)
+	}
+	tab.Click(`button[value="review"]`)
+	reviewed := tab.Within(30*time.Second, "the differences", `document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
+	tab.Has("Products")
+	if s.asks() == 0 {
+		t.Error("nobody asked the service while it was silent")
+	}
+	t.Logf("opened in %v, a key seen in at most %v, in step after %v, differences after %v", opened, slowest,
+		following, reviewed)
+	if slowest > 2*time.Second || opened > 15*time.Second {
+		t.Error("the form waits for the service")
+	}
+	let()
+	tab.Click(`button[value="apply"]`)
+	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
+	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "again-"+typed || got["sap.odata#00.entityset"] != "Products" {
+		t.Errorf("found %v", got)
+	}
+	tab.Quiet(host(f))
+}
+
+// Eight tabs of one browser are loaded and follow what happens, and one that is hidden asks nothing until it is seen.
+func TestRealEightTabs(t *testing.T) {
+	t.Parallel()
+	f := world(t)
+	settled(f)
+	f.Changes()
+	b := e2e.NewBrowser(t)
+	// What each page has once it is loaded, and once the connector is paused.
+	shows := []struct{ page, at, then string }{
+		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
+		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
+		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"}, {"origins", "127.0.0.1", "orders"}}
+	var tabs []*e2e.Tab
+	for _, one := range shows {
+		tab := b.Open(nil)
+		tab.Go(f.Url + "/console/" + one.page)
+		tab.Has(one.at)
+		tabs = append(tabs, tab)
+	}
+	hidden, seen := tabs[0], tabs[1]
+	goesOn := func(tab *e2e.Tab, more int) {
+		t.Helper()
+		from := asked(tab)
+		f.Eventually("more questions", func() bool { return asked(tab) >= from+more })
+	}
+	for _, tab := range tabs {
+		goesOn(tab, 1)
+	}
+	hidden.Hide(true)
+	goesOn(seen, 2) // what was on its way has come
+	before := asked(hidden)
+	f.Steer("orders", "pause")
+	for i, one := range shows {
+		if i == 0 {
+			continue
+		}
+		tabs[i].Has(one.then)
+	}
+	goesOn(seen, 3)
+	if now := asked(hidden); now != before {
+		t.Errorf("a hidden page has asked %d times", now-before)
+	}
+	hidden.Hide(false)
+	took := hidden.Within(10*time.Second, "what has happened meanwhile", `document.body.innerText.includes("paused")`)
+	t.Logf("seen again, it knows after %v", took)
+	for _, tab := range tabs {
+		tab.Quiet(host(f))
+	}
+}
+
+// A worker is killed and started again under an open form and an open overview: what was typed stays, a password too,
+// the pages say that nobody answers for as long as that is so, and what was typed is applied afterwards.
+func TestRealWorkerKilled(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=before")...)
+	f := p.Follows("conf")
+	f.Awaits("extraction finished: 5 rows")
+	f.Changes()
+	b := e2e.NewBrowser(t)
+	list, form := b.Open(nil), b.Open(nil)
+	list.Go(f.Url + "/console/")
+	list.Has("orders")
+	form.Go(f.Url + "/console/form?name=orders")
+	form.Type(topic, "elsewhere")
+	form.Type(password, "typed-before-the-end")
+	form.Until("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
+	f.Eventually("all of what was typed to be sent", func() bool {
+		return asked(form) >= 2 && e2e.Eval[bool](form, calm)
+	})
+	f.Kill()
+	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
+	said := list.Within(20*time.Second, "a line that nobody answers", silent)
+	before := asked(form)
+	form.Type(set, "Products")
+	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= before+2 }) // one as the focus moves
+	form.Until("a line that nobody answers", silent)
+	form.Has("What was typed is still here")
+	if got := form.Value(password); got != "typed-before-the-end" {
+		t.Errorf("the password is %q", got)
+	}
+	list.Has("orders") // what was known is still shown
+	g := p.Serves(host(f), "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "conf")
+	again := list.Within(20*time.Second, "the line to go", `!document.getElementById("link").checkVisibility()`)
+	form.Until("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
+	t.Logf("said after %v, gone %v after the start", said, again)
+	g.Await("orders", "runs", e2e.Runs)
+	g.Changes()
+	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
+	form.Click(`button[value="review"]`)
+	form.Has("What it would do", "elsewhere", "Products")
+	form.Click(`button[value="apply"]`)
+	form.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
+	if got := g.Shown("orders"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata#00.entityset"] != "Products" ||
+		got["sap.odata.user.pwd"] != "typed-before-the-end" {
+		t.Errorf("found %v", got)
+	}
+	g.Await("orders", "has settings that were typed", func(s connect.Status) bool { return len(s.Tasks) == 1 })
+	for _, tab := range []*e2e.Tab{list, form} {
+		if tab.Forgive("Failed to load resource: net::ERR_CONNECTION_") == 0 {
+			t.Error("no question failed while there was no worker")
+		}
+		tab.Quiet(host(f))
+	}
+}
