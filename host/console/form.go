@@ -62,12 +62,9 @@ func (v *visit) form() (any, error) {
 		}
 		p.Text = string(text)
 	} else {
-		v.title = "Configuration of " + p.Name
-		header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
-		if err != nil {
+		if err := v.stored(&p); err != nil {
 			return nil, err
 		}
-		p.Version = strings.Trim(header.Get("ETag"), `"`)
 		if at := v.query.Get("at"); at != "" && at != p.Version {
 			p.Changed = "The configuration was changed since this page was opened."
 		}
@@ -76,8 +73,46 @@ func (v *visit) form() (any, error) {
 	return p, v.complete(&p, nil, false)
 }
 
+// stored fills in the configuration as it is stored.
+func (v *visit) stored(p *formPage) error {
+	v.title = "Configuration of " + p.Name
+	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
+	p.Version = strings.Trim(header.Get("ETag"), `"`)
+	return err
+}
+
+// chained is the configuration as it is stored, with the transforms and predicates that the page of records has tried.
+func (v *visit) chained() (any, error) {
+	p := formPage{Name: v.sent.Get("name")}
+	if err := v.stored(&p); err != nil {
+		return nil, err
+	}
+	settings, problem := settingsOf(p.Text)
+	chain, wrong := settingsOf(strings.ReplaceAll(v.sent.Get("chain"), "\r\n", "\n"))
+	if wrong != "" {
+		problem = "The chain was not taken: " + wrong
+	}
+	if problem == "" {
+		maps.DeleteFunc(settings, func(key, _ string) bool { return ofChain(key) })
+		maps.DeleteFunc(chain, func(key, _ string) bool { return !ofChain(key) })
+		maps.Copy(settings, chain)
+		text, err := config.Edit([]byte(p.Text), settings)
+		if err != nil {
+			return nil, err
+		}
+		p.Text = string(text)
+	} else {
+		p.Problems = append(p.Problems, problem)
+	}
+	p.Base = p.Text
+	return p, v.complete(&p, nil, false)
+}
+
 // postForm takes what was typed: it brings text and fields in step, and does what a button asks for.
 func (v *visit) postForm() (any, error) {
+	if v.sent.Get("step") == "chain" {
+		return v.chained()
+	}
 	p := formPage{Name: v.sent.Get("name"), New: v.sent.Get("new") != "", Version: v.sent.Get("version")}
 	v.title = "Configuration of " + p.Name
 	if p.New {

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -150,5 +151,31 @@ func TestGroups(t *testing.T) {
 	groups, _ = groupsOf(v, map[string]string{})
 	if got := groups[0].Fields[0].Recommended(); len(got) != maxChoices {
 		t.Errorf("found %d values", len(got))
+	}
+}
+
+// A chain that was tried on the page of records takes the place of the stored one, and nothing else changes.
+func TestChained(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("GET /connectors/{name}/config", "x")
+	f.answers["GET "+target+" text"] = formText + "transforms=a,b\ntransforms.a.type=A\ntransforms.b.type=B\n# end\n"
+	ask := func(chain string) string {
+		w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "sample": {"s1"}, "step": {"chain"},
+			"chain": {chain}})
+		if w.Code != 200 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		_, text, _ := strings.Cut(w.Body.String(), `<textarea id="text"`)
+		_, text, _ = strings.Cut(text, ">\n")
+		text, _, _ = strings.Cut(text, "</textarea>")
+		return html.UnescapeString(text) + w.Body.String()
+	}
+	want := formText + "transforms=a\ntransforms.a.type=C\n# end\n"
+	if got := ask("transforms=a\r\ntransforms.a.type=C\r\nname=y\r\n"); !strings.HasPrefix(got, want) {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+	if got := ask("a=\\u00zz"); !strings.HasPrefix(got, f.answers["GET "+target+" text"].(string)) ||
+		!strings.Contains(got, "The chain was not taken") {
+		t.Errorf("found %s", got)
 	}
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -133,8 +134,15 @@ func (v *visit) postRecords() (any, error) {
 	case "test":
 		var text string
 		p.ID = v.sent.Get("sample")
-		if _, err := v.call("GET /culvert/connectors/{name}/samples/{id}?as=test", nil, nil, &text, name,
-			p.ID); err != nil {
+		own, _ := settingsOf(p.Chain)
+		if typed, wrong := settingsOf(v.sent.Get("chain")); wrong != "" || !maps.Equal(typed, own) {
+			p.Chain, p.Sample = v.sent.Get("chain"), &rest.Sample{}
+			p.Problem = "A test is made of the chain that the connector has, and this is another one: put it into " +
+				"the configuration and apply it, then make the test"
+			return p, v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
+		}
+		const route = "GET /culvert/connectors/{name}/samples/{id}?as=test"
+		if _, err := v.call(route, http.Header{"Accept": {"text/yaml, */*"}}, nil, &text, name, p.ID); err != nil {
 			return nil, err
 		}
 		return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil

@@ -1,0 +1,110 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+const insert = "org.apache.kafka.connect.transforms.InsertField$Value"
+
+// write replaces the text of the chain editor.
+func write(tab *e2e.Tab, lines ...string) {
+	e2e.Eval[bool](tab, fmt.Sprintf(`Boolean(document.getElementById("chain-text").value = %q)`, strings.Join(lines, "\n")))
+}
+
+// sampled presses the button for a sample, has the connector read anew, and waits for rows.
+func sampled(f *e2e.Followed, tab *e2e.Tab, name string, rows int) {
+	tab.Go(f.Url + "/console/records?name=" + name)
+	tab.Type("#rows-asked", fmt.Sprint(rows))
+	tab.Click(`form:has(#rows-asked) button`)
+	tab.Has("0 of")
+	f.Must(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
+	tab.Until("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
+}
+
+// A sample is taken, its rows go through a chain that is typed, the chain goes into the configuration, and the rows
+// become a test that holds.
+func TestRealChain(t *testing.T) {
+	t.Parallel()
+	p, plugins := e2e.NewPlace(t), e2e.Plugins(t, "smt")
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", append([]string{"# what the company sells"}, append(e2e.Source("orders", address,
+		"Orders"), "transforms=in", "transforms.in.type="+insert, "transforms.in.static.field=Origin",
+		"transforms.in.static.value=here")...)...)
+	f := p.FollowsWith(plugins, "conf")
+	f.Awaits("extraction finished: 5 rows")
+	f.Changes()
+	tab, folder := e2e.NewBrowser(t).Open(nil), t.TempDir()
+	tab.Downloads(folder)
+	sampled(f, tab, "orders", 3)
+	tab.Has(`"Origin": "here"`)
+	chain := []string{"transforms=in,mask", "transforms.in.type=" + insert, "transforms.in.static.field=Origin",
+		"transforms.in.static.value=there", "transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
+		"transforms.mask.fields=CustomerID"}
+	write(tab, chain[:len(chain)-1]...)
+	tab.Click(`#chain button[value="chain"]:not([formaction])`)
+	tab.Has("transforms.mask.fields", `"Origin": "here"`) // what the chain of now makes
+	write(tab, chain...)
+	tab.Click(`#chain button[value="chain"]:not([formaction])`)
+	tab.Has(`"Origin": "there"`, `"CustomerID": ""`)
+	if got := f.Shown("orders"); got["transforms"] != "in" {
+		t.Errorf("trying a chain has changed the configuration: %v", got)
+	}
+	tab.Accessible("records with another chain")
+	tab.Click(`#chain button[value="test"]`)
+	tab.Has("A test is made of the chain that the connector has")
+	tab.Click(`#chain button[formaction="form"]`)
+	tab.Until("the chain in the text", says("transforms.mask.fields=CustomerID")+" && "+says("# what the company sells"))
+	reviewed(tab, "transforms.mask.type", "there")
+	tab.Click(`button[value="apply"]`)
+	tab.Until("the connector's page", left)
+	f.Await("orders", "runs", e2e.Runs)
+	// The sample's rows with what the chain makes of them are a test.
+	sampled(f, tab, "orders", 3)
+	tab.Click(`#chain button[value="test"]`)
+	file := filepath.Join(folder, "orders_test.yaml")
+	f.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
+	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).Prints("orders_test.yaml")
+	text, err := os.ReadFile(file)
+	e2e.NoError(t, err)
+	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(text),
+		"value: there", "value: elsewhere", 1))).Exits(1)
+	tab.Quiet(host(f))
+}
+
+// A transform that breaks its plugin is said beside the row that it broke on, in the time of one call; the sample and
+// the connector go on.
+func TestRealChainThatTraps(t *testing.T) {
+	t.Parallel()
+	p, dir := e2e.NewPlace(t), e2e.Folder(t)
+	e2e.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	f := p.FollowsWith(dir, "conf", "plugin.odd.limits.call.ms=150")
+	f.Awaits("extraction finished: 5 rows")
+	f.Changes()
+	tab := e2e.NewBrowser(t).Open(nil)
+	sampled(f, tab, "orders", 3)
+	// It never comes back from order 10249, the second one.
+	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
+	tab.Click(`#chain button[value="chain"]:not([formaction])`)
+	tab.Until("the fault beside the row",
+		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran for longer than")`)
+	for _, row := range []int{0, 2} {
+		if !e2e.Eval[bool](tab, fmt.Sprintf(
+			`document.querySelector("#row%d .step:nth-child(2)").innerText.includes("Left as it was")`, row)) {
+			t.Errorf("row %d: %s", row, tab.Text())
+		}
+	}
+	f.Await("orders", "runs", e2e.Runs)
+	tab.Quiet(host(f))
+}
