@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -100,9 +101,8 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // says what is wrong with what was given.
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !slices.ContainsFunc(command.Options, func(o wit.SettingSpec) bool {
-			return slices.Contains(o.Names(), name)
-		}) {
+		named := func(o wit.SettingSpec) bool { return slices.Contains(o.Names(), name) }
+		if !slices.ContainsFunc(command.Options, named) {
 			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
 		}
 	}
@@ -117,10 +117,9 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 				value = &text
 			}
 		}
-		switch {
-		case value != nil:
+		if value != nil {
 			options = append(options, wit.Setting{Name: o.Name, Value: *value})
-		case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
+		} else if setting.IsRequired(o) {
 			return nil, fmt.Errorf("option %s is required: %s", o.Name, o.Documentation)
 		}
 	}

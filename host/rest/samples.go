@@ -35,36 +35,25 @@ func (x *exchange) withheld() string {
 	return "nobody has to log on here (rest.basic.auth.file, or ask by a listener of this machine alone)"
 }
 
-// sees tells whether this request may be shown records at all; else it has answered.
-func (x *exchange) sees() bool {
-	switch why := Restricted(x.r.Context()); {
-	case x.records == recordsOff:
-		x.fail(http.StatusForbidden, "No records are shown (console.records=off)")
-	case why != "":
-		x.fail(http.StatusForbidden, why)
-	default:
-		return true
-	}
-	return false
-}
-
 // show is how records are shown to a request that asks for full, shape, or "" for what it may see; else it has
 // answered.
 func (x *exchange) show(asked string) (show string, ok bool) {
-	why := x.withheld()
+	why, restricted := x.withheld(), Restricted(x.r.Context())
 	switch {
-	case !x.sees():
-		return "", false
+	case x.records == recordsOff:
+		x.fail(http.StatusForbidden, "No records are shown (console.records=off)")
+	case restricted != "":
+		x.fail(http.StatusForbidden, restricted)
 	case asked == recordsFull && why != "":
 		x.fail(http.StatusForbidden, "No values of records are shown, their shape alone: "+why)
-		return "", false
-	case asked != "" && asked != recordsFull && asked != recordsShape:
-		x.fail(http.StatusBadRequest, "show: expected full or shape, found "+strconv.Quote(asked))
-		return "", false
 	case asked == "" && why != "":
 		return recordsShape, true
+	case asked == "", asked == recordsFull, asked == recordsShape:
+		return cmp.Or(asked, recordsFull), true
+	default:
+		x.fail(http.StatusBadRequest, "show: expected full or shape, found "+strconv.Quote(asked))
 	}
-	return cmp.Or(asked, recordsFull), true
+	return "", false
 }
 
 func (x *exchange) sample() {
@@ -72,11 +61,10 @@ func (x *exchange) sample() {
 	if x.r.ContentLength != 0 && !x.body(&asked) {
 		return
 	}
-	show, ok := x.show(asked.Show)
-	if !ok {
+	var ok bool
+	if asked.Show, ok = x.show(asked.Show); !ok {
 		return
 	}
-	asked.Show = show
 	s, err := x.worker.Sample(x.name(), asked)
 	if err != nil {
 		x.failed(err)
@@ -85,43 +73,40 @@ func (x *exchange) sample() {
 	x.answer(http.StatusAccepted, s)
 }
 
-// taken is the id of the sample that the path names, where this request may see it; else it has answered.
-func (x *exchange) taken() (id string, ok bool) {
-	id = x.r.PathValue("id")
-	if !x.sees() {
-		return "", false
-	}
-	shown, err := x.worker.SampleShows(x.name(), id)
+// shows answers with a sample where this request may see it.
+func (x *exchange) shows(s Sample, err error) {
 	if err != nil {
 		x.failed(err)
-		return "", false
+	} else if _, ok := x.show(s.Show); ok {
+		x.answer(http.StatusOK, s)
 	}
-	_, ok = x.show(shown)
-	return id, ok
 }
 
 func (x *exchange) sampled() {
-	id, ok := x.taken()
-	if !ok {
+	as := x.first("as")
+	if as != "" && as != "test" {
+		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	switch as := x.first("as"); as {
-	case "":
-		x.reply(x.worker.Sampled(ctx, x.name(), id))
-	case "test":
-		text, err := x.worker.SampledTest(ctx, x.name(), id)
-		if err != nil {
-			x.failed(err)
-			return
+	if as == "" {
+		if _, ok := x.show(""); ok {
+			x.shows(x.worker.Sampled(ctx, x.name(), x.r.PathValue("id")))
 		}
-		x.w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
-		x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-		x.w.Write(text)
-	default:
-		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
+		return
 	}
+	if _, ok := x.show(recordsFull); !ok {
+		return
+	}
+	text, err := x.worker.SampledTest(ctx, x.name(), x.r.PathValue("id"))
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	x.w.Write(text)
 }
 
 // chainAsked is a configuration of which transforms and predicates count.
@@ -131,13 +116,12 @@ type chainAsked struct {
 
 func (x *exchange) rechain() {
 	var asked chainAsked
-	id, ok := x.taken()
-	if !ok || !x.body(&asked) || !x.whole(asked.Config) {
+	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
 		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	x.reply(x.worker.Rechained(ctx, x.name(), id, asked.Config.settings))
+	x.shows(x.worker.Rechained(ctx, x.name(), x.r.PathValue("id"), asked.Config.settings))
 }
 
 func (x *exchange) tools() {
@@ -154,23 +138,21 @@ func (x *exchange) tool() {
 	if x.r.ContentLength != 0 && !x.body(&asked) {
 		return
 	}
-	command, show := x.r.PathValue("command"), recordsFull
-	if why := Restricted(x.r.Context()); why != "" {
+	command := x.r.PathValue("command")
+	switch why := Restricted(x.r.Context()); {
+	case why != "":
 		x.fail(http.StatusForbidden, why)
 		return
-	}
-	if command == peek || asked.Chain {
-		var ok bool
-		if show, ok = x.show(""); !ok {
-			return
-		}
-	}
-	if asked.Chain && command != peek {
+	case asked.Chain && command != peek:
 		x.fail(http.StatusBadRequest, "chain: expected the command peek, which answers rows, found "+
 			strconv.Quote(command))
 		return
+	case command == peek:
+		if _, ok := x.show(recordsFull); !ok {
+			return
+		}
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	x.reply(x.worker.RunTool(ctx, x.name(), command, asked, show))
+	x.reply(x.worker.RunTool(ctx, x.name(), command, asked))
 }

@@ -31,15 +31,11 @@ func (k *keeping) Sample(_ string, asked SampleAsked) (Sample, error) {
 	return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 }
 
-func (k *keeping) SampleShows(_, id string) (string, error) {
+func (k *keeping) Sampled(_ context.Context, _, id string) (Sample, error) {
 	if id != "1" {
-		return "", &Refusal{http.StatusNotFound, "no such sample"}
+		return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 	}
-	return k.shows, nil
-}
-
-func (k *keeping) Sampled(context.Context, string, string) (Sample, error) {
-	return Sample{ID: "1"}, nil
+	return Sample{ID: "1", Show: k.shows}, nil
 }
 
 func (k *keeping) SampledTest(context.Context, string, string) ([]byte, error) {
@@ -47,13 +43,13 @@ func (k *keeping) SampledTest(context.Context, string, string) ([]byte, error) {
 }
 
 func (k *keeping) Rechained(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
-	return Sample{ID: id, Problem: settings["transforms"]}, nil
+	return Sample{ID: id, Show: k.shows, Problem: settings["transforms"]}, nil
 }
 
 func (k *keeping) Tools(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
 
-func (k *keeping) RunTool(_ context.Context, _, command string, asked ToolAsked, show string) (ToolAnswer, error) {
-	return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + show + `"`)}, nil
+func (k *keeping) RunTool(_ context.Context, _, command string, asked ToolAsked) (ToolAnswer, error) {
+	return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
 }
 
 // usersFile has anna with the password geheim.
@@ -135,20 +131,23 @@ func TestWhoSeesRecords(t *testing.T) {
 		}
 		for shows, want := range map[string]int{"full": c.full, "shape": c.shape} {
 			worker.shows = shows
-			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"GET", "/samples/1?as=test", ""},
-				{"POST", "/samples/1/chain", `{"config":{"transforms":"a"}}`}} {
+			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"POST", "/samples/1/chain",
+				`{"config":{"transforms":"a"}}`}} {
 				if status, answer := ask(call[0], call[1], call[2]); status != want {
 					t.Errorf("%s: %s of a sample of %s: found %d %s", name, call[1], shows, status, answer)
 				}
 			}
 		}
-		// A command that answers rows is as careful, others ask nobody.
-		want, tools := c.shape, 200
+		// A test has values, and so has a command that answers rows; others have none.
+		if status, answer := ask("GET", "/samples/1?as=test", ""); status != c.full {
+			t.Errorf("%s: a test: found %d %s", name, status, answer)
+		}
+		want, tools := c.full, 200
 		if c.host != "" || c.o.ReadOnly {
 			want, tools = 403, 403
 		}
 		if status, answer := ask("POST", "/tools/peek", `{"options":{"n":"5"}}`); status != want || want == 200 &&
-			!strings.Contains(answer, map[int]string{200: "peek5full", 403: "peek5shape"}[c.full]) {
+			!strings.Contains(answer, "peek5") {
 			t.Errorf("%s: peek: found %d %s", name, status, answer)
 		}
 		if status, answer := ask("POST", "/tools/ping", ""); status != tools {
@@ -166,8 +165,9 @@ func TestWrongSamples(t *testing.T) {
 		says               string
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
-		{"GET", "/samples/1?as=csv", "", 403, "their shape alone"}, // nobody has logged on
-		{"POST", "/samples/1/chain", `{}`, 403, ""},
+		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
+		{"GET", "/samples/1", "", 403, "their shape alone"}, // nobody has logged on
+		{"POST", "/samples/1/chain", `{}`, 500, "expected a configuration"},
 		{"POST", "/samples", `{"rows":"x"}`, 500, "expected a JSON object"},
 		{"POST", "/samples", ``, 202, `"show":"shape"`},
 		{"POST", "/tools/ping", `{"chain":true}`, 400, "expected the command peek"},
@@ -177,14 +177,6 @@ func TestWrongSamples(t *testing.T) {
 		w := sent(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
-		}
-	}
-	worker.shows = "shape"
-	for path, says := range map[string]string{"?as=csv": "expected test", "/chain": "expected a configuration"} {
-		method := map[bool]string{true: "GET", false: "POST"}[path[0] == '?']
-		w := sent(worker, method, "/culvert/connectors/a/samples/1"+path, `{}`, "Content-Type", "application/json")
-		if w.Code < 400 || !strings.Contains(w.Body.String(), says) {
-			t.Errorf("%s: found %d %s", path, w.Code, w.Body)
 		}
 	}
 }

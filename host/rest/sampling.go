@@ -11,8 +11,9 @@ type SampleAsked struct {
 }
 
 // Sample is rows of a connector as they came, and what each of its transforms made of them. It is kept in memory for
-// ten minutes.
+// ten minutes, if 16 others are not asked for meanwhile.
 type Sample struct {
+	// ID is "" of rows that are not kept, which a command has found.
 	ID        string `json:"id"`
 	Connector string `json:"connector"`
 	// State is waiting, until as many rows have come as were asked for, then done.
@@ -21,10 +22,10 @@ type Sample struct {
 	Show    string    `json:"show"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
-	// Steps are the transforms of the chain, in their order.
+	// Steps are the transforms of the chain, in their order; none before the first row has come.
 	Steps []SampleStep `json:"steps"`
 	Rows  []SampledRow `json:"rows"`
-	// Problem says why the chain could not be computed; rows are then as they came.
+	// Problem says why the chain could not be computed, and rows are as they came, or what else is to be known of them.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -66,7 +67,7 @@ type SampledStep struct {
 // SampledRecord is a record as text.
 type SampledRecord struct {
 	Topic string `json:"topic"`
-	// Key and Value are JSON, indented, cut at 64 KiB each; "null" for none. With show=shape they have the names of
+	// Key and Value are JSON, indented, and cut at 64 KiB each; "null" for none. With show=shape they have the names of
 	// types in the place of values.
 	Key     string          `json:"key"`
 	Value   string          `json:"value"`
@@ -74,7 +75,7 @@ type SampledRecord struct {
 	// KeySchema and ValueSchema are Kafka Connect's schemas in JSON; "" for values without one.
 	KeySchema   string `json:"key_schema,omitempty"`
 	ValueSchema string `json:"value_schema,omitempty"`
-	// Cut says that Key or Value is not all of it.
+	// Cut says that Key, Value or Headers is not all of it.
 	Cut bool `json:"cut,omitempty"`
 }
 

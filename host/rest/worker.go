@@ -60,18 +60,16 @@ type Worker interface {
 	Text(name string) (text []byte, version string, err error)
 	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
-	// Sample has the next rows of a connector kept; SampleShows is how the rows of a sample may be shown, full or
-	// shape.
+	// Sample has the next rows of a connector kept.
 	Sample(connector string, asked SampleAsked) (Sample, error)
-	SampleShows(connector, id string) (show string, err error)
 	// Sampled is a sample, SampledTest a file of tests with its rows. Rechained is a sample whose rows went through the
 	// transforms of other settings.
 	Sampled(ctx context.Context, connector, id string) (Sample, error)
 	SampledTest(ctx context.Context, connector, id string) ([]byte, error)
 	Rechained(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
-	// Tools are the commands of a connector's plugin. RunTool runs one; show is how rows are shown that it answers.
+	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools(ctx context.Context, connector string) ([]Tool, error)
-	RunTool(ctx context.Context, connector, command string, asked ToolAsked, show string) (ToolAnswer, error)
+	RunTool(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
 	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
 	TracksTopics() (tracks, resets bool)
 	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,

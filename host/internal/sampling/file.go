@@ -21,14 +21,14 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		return &rest.Refusal{Status: status, Message: "No test is made of the sample: " + fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case k.Sample.Show != Full:
+	case k.Show != full:
 		return nil, refuse(http.StatusForbidden, "it shows no values")
 	case len(c.Stages) == 0:
 		return nil, refuse(http.StatusConflict, "the connector has no transforms")
 	}
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
-	o, err := c.open(ctx, k.Connector)
+	o, err := c.open(ctx, connector)
 	if err != nil {
 		return nil, refuse(http.StatusConflict, "%v", err)
 	}
@@ -39,17 +39,17 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		if r.batch == nil {
 			continue
 		}
-		b, after, at, err := made(ctx, o.beginnings[len(o.beginnings)-1], r)
+		b, after, err := made(ctx, o.beginnings[len(o.beginnings)-1], r)
 		if err != nil {
 			return nil, err
 		}
 		err = f.Came(ctx, r.batch.Copy(0))
 		switch {
 		case err != nil:
-		case after.fault != "" && at.class == "":
+		case after.fault != "" && after.class == "":
 			err = fmt.Errorf("the chain does not run: %s", after.fault)
-		case after.fault != "":
-			f.Fails(c.Stages[at.stage].Alias, at.class, after.fault)
+		case after.fault != "": // a plugin may name a stage that it does not have
+			f.Fails(c.Stages[min(int(after.stage), len(c.Stages)-1)].Alias, after.class, after.fault)
 		default:
 			err = f.Becomes(ctx, b)
 		}

@@ -5,25 +5,24 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/host/internal/run/transform"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 const (
 	// lifetime is how long a sample is kept.
 	lifetime = 10 * time.Minute
-	// ofConnector and ofWorker are how many samples there are at a time.
-	ofConnector, ofWorker = 4, 16
+	// maxSamples is how many samples are kept at a time.
+	maxSamples = 16
 	// usualRows is how many rows are taken unless asked otherwise, maxRows the most.
 	usualRows, maxRows = 20, 100
 	// maxRowBytes is how many bytes of rows a sample keeps, maxTextBytes how many of texts about them.
@@ -35,8 +34,8 @@ const (
 const (
 	waiting = "waiting"
 	done    = "done"
-	// Shape is the way to show rows by types and sizes, Full by values.
-	Shape, Full = "shape", "full"
+	// shape is the way to show rows by types and sizes, full by values.
+	shape, full = "shape", "full"
 )
 
 // Sampler keeps the samples of a worker. Safe for use by several goroutines.
@@ -54,24 +53,15 @@ type Sampler struct {
 
 // sample is a sample with its rows.
 type sample struct {
-	rest.Sample // without Steps, Rows and State; Problem is what there is to say besides what computing says
+	rest.Sample // as it was asked for
 	// reserved is how many rows are copied, or are being copied, bytes how many bytes of them. The sampler's lock is
 	// held for these two and for rows.
 	reserved, bytes int
 	rows            []row
 
-	// computing is held while texts are made, which are of the first rows.
+	// computing is held for what is shown, which is of the first rows.
 	computing guard.Turn
-	texts     texts
-}
-
-// texts are rows as they are shown.
-type texts struct {
-	steps []rest.SampleStep
-	rows  []rest.SampledRow
-	// broken is why the chain cannot be computed, "" where it can.
-	broken string
-	left   int // bytes of maxTextBytes
+	shown     rest.Sample
 }
 
 // New makes a sampler without samples. strike leaves out of a text what must not be shown.
@@ -106,7 +96,14 @@ func (k *sample) wants(connector string) bool {
 	return k.Connector == connector && k.reserved < k.Wanted
 }
 
-// Ask has the next rows of a connector kept; an error is a [rest.Refusal].
+func newSample(connector string, wanted int, show string) *sample {
+	now := time.Now().UTC()
+	return &sample{computing: guard.NewTurn(), Sample: rest.Sample{Connector: connector, State: waiting, Wanted: wanted,
+		Show: show, Created: now, Expires: now.Add(lifetime), Steps: []rest.SampleStep{}, Rows: []rest.SampledRow{}}}
+}
+
+// Ask has the next rows of a connector kept, in the place of the oldest sample where there are too many; an error is a
+// [rest.Refusal].
 func (s *Sampler) Ask(connector string, asked rest.SampleAsked) (rest.Sample, error) {
 	if asked.Rows == 0 {
 		asked.Rows = usualRows
@@ -116,83 +113,47 @@ func (s *Sampler) Ask(connector string, asked rest.SampleAsked) (rest.Sample, er
 			Message: fmt.Sprintf("rows: expected a number from 1 to %d, found %d", maxRows, asked.Rows)}
 	}
 	k := newSample(connector, asked.Rows, asked.Show)
-	if err := s.add(k); err != nil {
-		return rest.Sample{}, err
+	k.ID = rand.Text()
+	k.shown = k.Sample
+	s.mu.Lock()
+	if s.all = append(s.all, k); len(s.all) > maxSamples {
+		s.forget(s.all[0].ID)
 	}
-	k.State, k.Steps, k.Rows = waiting, []rest.SampleStep{}, []rest.SampledRow{}
+	s.aim(connector)
+	s.mu.Unlock()
+	id := k.ID // the timer holds no sample that had to go before
+	time.AfterFunc(lifetime, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forget(id)
+	})
 	return k.Sample, nil
 }
 
-func newSample(connector string, wanted int, show string) *sample {
-	now := time.Now().UTC()
-	return &sample{Sample: rest.Sample{ID: rand.Text(), Connector: connector, Wanted: wanted, Show: show, Created: now,
-		Expires: now.Add(lifetime)}, computing: guard.NewTurn(), texts: newTexts(nil)}
-}
-
-// add makes room for a sample and keeps it: the oldest one goes that has all of its rows.
-func (s *Sampler) add(k *sample) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, bound := range []struct {
-		most int
-		of   func(*sample) bool
-		what string
-	}{{ofConnector, func(o *sample) bool { return o.Connector == k.Connector }, "the connector"},
-		{ofWorker, func(*sample) bool { return true }, "the worker"}} {
-		n, oldest := 0, -1
-		for i, o := range s.all {
-			if !bound.of(o) {
-				continue
-			}
-			if n++; oldest < 0 && len(o.rows) == o.Wanted {
-				oldest = i
-			}
-		}
-		switch {
-		case n < bound.most:
-		case oldest < 0:
-			return &rest.Refusal{Status: http.StatusConflict,
-				Message: fmt.Sprintf("%d samples of %s wait for rows, which is the most at a time: they end %v "+
-					"after they were asked for", n, bound.what, lifetime)}
-		default:
-			s.all = slices.Delete(s.all, oldest, oldest+1)
-		}
+// forget lets go of a sample; s.mu is held.
+func (s *Sampler) forget(id string) {
+	if i := slices.IndexFunc(s.all, func(k *sample) bool { return k.ID == id }); i >= 0 {
+		connector := s.all[i].Connector
+		s.all = slices.Delete(s.all, i, i+1)
+		s.aim(connector)
 	}
-	s.all = append(s.all, k)
-	s.aim(k.Connector)
-	time.AfterFunc(lifetime, func() { s.forget(k) })
-	return nil
-}
-
-func (s *Sampler) forget(k *sample) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = slices.DeleteFunc(s.all, func(o *sample) bool { return o == k })
-	s.aim(k.Connector)
 }
 
 // find is a sample with the rows that it has by now.
 func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.all, func(k *sample) bool { return k.ID == id && k.Connector == connector })
-	if i < 0 {
-		return nil, nil, &rest.Refusal{Status: http.StatusNotFound, Message: fmt.Sprintf("There is no such sample of "+
-			"connector %s: samples are kept for %v, by the worker that has taken them", connector, lifetime)}
+	for _, k := range s.all {
+		if k.ID == id && k.Connector == connector {
+			return k, k.rows, nil
+		}
 	}
-	return s.all[i], s.all[i].rows, nil
+	return nil, nil, &rest.Refusal{Status: http.StatusNotFound, Message: fmt.Sprintf("There is no such sample of "+
+		"connector %s: the last %d are kept, for %v, by the worker that has taken them", connector, maxSamples,
+		lifetime)}
 }
 
-// Show is how the rows of a sample may be shown: [Full] or [Shape].
-func (s *Sampler) Show(connector, id string) (string, error) {
-	k, _, err := s.find(connector, id)
-	if err != nil {
-		return "", err
-	}
-	return k.Sample.Show, nil
-}
-
-// Get is a sample with what the connector's chain makes of the rows that it has by now. What was computed once is not
+// Get is a sample with what the connector's chain makes of the rows that it has by now. While no more come it is not
 // computed again.
 func (s *Sampler) Get(ctx context.Context, connector, id string, c Chain) (rest.Sample, error) {
 	k, rows, err := s.find(connector, id)
@@ -203,13 +164,14 @@ func (s *Sampler) Get(ctx context.Context, connector, id string, c Chain) (rest.
 		return rest.Sample{}, err
 	}
 	defer k.computing.Unlock()
-	if t := newTexts(c.Stages); len(k.texts.rows) < k.Wanted && !slices.Equal(t.steps, k.texts.steps) {
-		k.texts = t // the connector has another chain than it had
+	if len(k.shown.Rows) >= len(rows) && k.shown.Problem == "" { // a chain that was broken may be whole by now
+		return k.shown, nil
 	}
-	if err := s.compute(ctx, k, &k.texts, rows, c); err != nil {
-		return rest.Sample{}, err
+	shown, err := s.compute(ctx, k, rows, c)
+	if err == nil {
+		k.shown = shown
 	}
-	return k.shown(&k.texts), nil
+	return shown, err
 }
 
 // Try is the rows of a sample with what another chain makes of them.
@@ -222,98 +184,54 @@ func (s *Sampler) Try(ctx context.Context, connector, id string, c Chain) (rest.
 	for i := range rows {
 		rows[i].made = nil // by the connector's own chain
 	}
-	t := newTexts(c.Stages)
-	if err := s.compute(ctx, k, &t, rows, c); err != nil {
-		return rest.Sample{}, err
-	}
-	return k.shown(&t), nil
+	return s.compute(ctx, k, rows, c)
 }
 
-// Keep makes a sample of rows that no task has read: documents in JSON, which have no schemas. note says what there is
-// to know of them.
-func (s *Sampler) Keep(ctx context.Context, connector, topic, show, note string, documents []json.RawMessage,
+// Documents are rows that no task has read, in JSON, with what a chain makes of them. They are not kept.
+func (s *Sampler) Documents(ctx context.Context, connector string, documents []json.RawMessage,
 	c Chain) (rest.Sample, error) {
-	k := newSample(connector, min(len(documents), maxRows), show)
-	k.Problem = note
+	k := newSample(connector, min(len(documents), maxRows), full)
+	k.Problem = "these are values without schemas, keys and the topic: transforms may make something else of the " +
+		"connector's own rows"
 	for _, document := range documents[:k.Wanted] {
-		r, err := s.without(ctx, topic, document)
+		b := &record.Batch{Registry: s.registry, Topics: []string{"peek"}}
+		value, err := chaintest.Value(ctx, b, document)
 		if err != nil {
 			return rest.Sample{}, err
 		}
-		if k.bytes += len(r.batch.Data); k.bytes > maxRowBytes {
-			k.Wanted = len(k.rows)
-			break
-		}
-		k.rows = append(k.rows, r)
+		b.Rows = []wit.Row{{Partition: -1, Offset: -1, Timestamp: -1, Value: value}}
+		k.rows = append(k.rows, row{batch: b})
 	}
-	k.reserved = k.Wanted
-	if err := s.add(k); err != nil {
-		return rest.Sample{}, err
-	}
-	return s.Get(ctx, connector, k.ID, c)
+	return s.compute(ctx, k, k.rows, c)
 }
 
-// shown is a sample as REST has it.
-func (k *sample) shown(t *texts) rest.Sample {
-	shown := k.Sample
-	shown.Steps, shown.Rows, shown.State = t.steps, slices.Clone(t.rows), waiting
-	if len(t.rows) == k.Wanted {
-		shown.State = done
-	}
-	if t.broken != "" && shown.Problem != "" {
-		shown.Problem += "; "
-	}
-	shown.Problem += t.broken
-	return shown
-}
-
-// Chain is a chain of transforms that rows are sent through. Broken is why there is none.
-type Chain struct {
-	Plugins *plugin.Manager
-	Stages  []transform.Stage
-	Broken  error
-}
-
-// compute makes texts of those rows that have none yet.
-func (s *Sampler) compute(ctx context.Context, k *sample, t *texts, rows []row, c Chain) error {
-	if t.broken != "" { // it may be whole by now
-		*t = newTexts(c.Stages)
-	}
-	if len(t.rows) == len(rows) {
-		return nil
-	}
+// compute is a sample with what a chain makes of rows of it.
+func (s *Sampler) compute(ctx context.Context, k *sample, rows []row, c Chain) (rest.Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
-	open, err := c.open(ctx, k.Connector)
-	defer open.close()
-	if err != nil {
-		t.broken = s.said(err.Error())
+	shown := k.Sample
+	if len(rows) == k.Wanted {
+		shown.State = done
 	}
-	for i := len(t.rows); i < len(rows); i++ {
-		w := writer{ctx: ctx, registry: s.registry, strike: s.strike, shape: k.Sample.Show == Shape, left: &t.left}
-		shown, err := w.row(&rows[i], open)
-		if err != nil {
-			return err
-		}
-		t.rows = append(t.rows, shown)
-	}
-	return nil
-}
-
-// said is a text of a plugin as it is shown.
-func (s *Sampler) said(text string) string { return line(s.strike(text)) }
-
-func newTexts(stages []transform.Stage) texts {
-	t := texts{steps: []rest.SampleStep{}, rows: []rest.SampledRow{}, left: maxTextBytes}
-	for _, stage := range stages {
+	for _, stage := range c.Stages {
 		step := rest.SampleStep{Alias: stage.Alias, Class: stage.Class}
 		if stage.Predicate != nil {
 			step.Predicate, step.Negate = stage.Predicate.Alias, stage.Negate
 		}
-		t.steps = append(t.steps, step)
+		shown.Steps = append(shown.Steps, step)
 	}
-	return t
+	o, err := c.open(ctx, k.Connector)
+	defer o.close()
+	if err != nil {
+		shown.Problem = line(s.strike(err.Error()))
+	}
+	w := writer{ctx: ctx, registry: s.registry, strike: s.strike, shape: k.Show == shape, left: maxTextBytes}
+	for i := range rows {
+		r, err := w.row(&rows[i], o)
+		if err != nil {
+			return rest.Sample{}, err
+		}
+		shown.Rows = append(shown.Rows, r)
+	}
+	return shown, nil
 }
-
-// quiet is for chains: what becomes of their rows is nowhere but in the sample.
-var quiet = slog.New(slog.DiscardHandler)

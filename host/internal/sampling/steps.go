@@ -2,15 +2,27 @@ package sampling
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"github.com/culvert-project/culvert/host/internal/run/transform"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
+// Chain is a chain of transforms that rows are sent through. Broken is why there is none.
+type Chain struct {
+	Plugins *plugin.Manager
+	Stages  []transform.Stage
+	Broken  error
+}
+
 // filter drops the rows that its predicate means: with a stage's predicate, those that the stage sees.
 const filter = "org.apache.kafka.connect.transforms.Filter"
+
+// quiet is for chains: what becomes of their rows is nowhere but in the sample.
+var quiet = slog.New(slog.DiscardHandler)
 
 // opened is a chain on instances of its own, as all of its beginnings.
 type opened struct {
@@ -57,22 +69,13 @@ func (o *opened) close() {
 }
 
 // made is what a beginning makes of a row. The error is that ctx has ended.
-func made(ctx context.Context, c *transform.Chain, r *row) (b *record.Batch, o outcome, at stageFault, err error) {
+func made(ctx context.Context, c *transform.Chain, r *row) (b *record.Batch, o outcome, err error) {
 	b = r.batch.Copy(0)
 	faults, err := c.Apply(ctx, b)
 	if ctx.Err() != nil {
-		return nil, o, at, context.Cause(ctx)
+		return nil, o, context.Cause(ctx)
 	}
-	if len(faults) > 0 {
-		at = stageFault{int(faults[0].Stage), faults[0].ErrorClass}
-	}
-	return b, outcomeOf(b, faults, err, 0), at, nil
-}
-
-// stageFault is which stage has refused a row, and by which class of Kafka Connect's exceptions.
-type stageFault struct {
-	stage int
-	class string
+	return b, outcomeOf(b, faults, err, 0), nil
 }
 
 // row shows a row with what each beginning of a chain makes of it; o is nil where there is no chain.
@@ -88,20 +91,20 @@ func (w *writer) row(r *row, o *opened) (shown rest.SampledRow, err error) {
 	}
 	before := outcomeOf(r.batch, nil, nil, 0)
 	for k, beginning := range o.beginnings {
-		b, after, at, err := made(w.ctx, beginning, r)
+		b, after, err := made(w.ctx, beginning, r)
 		if err != nil {
 			return shown, err
 		}
 		step := rest.SampledStep{Records: []rest.SampledRecord{}}
 		switch {
 		case after.fault != "" && w.shape: // its text may have values
-			step.Error = line(o.stages[min(at.stage, len(o.stages)-1)].Alias + ": " + at.class)
+			step.Error = line(o.stages[k].Alias + ": " + after.class)
 		case after.fault != "":
-			step.Error = line(w.strike(o.stages[min(at.stage, len(o.stages)-1)].Alias + ": " + after.fault))
+			step.Error = line(w.strike(o.stages[k].Alias + ": " + after.fault))
 		case slices.Equal(after.records, before.records):
 			step.Unchanged = true
 			if o.kept[k] != nil {
-				_, kept, _, err := made(w.ctx, o.kept[k], r)
+				_, kept, err := made(w.ctx, o.kept[k], r)
 				if err != nil {
 					return shown, err
 				}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -23,9 +22,6 @@ const (
 	maxText = 64 << 10
 	// maxRecords is how many records of a row are shown, maxHeaders how many headers of a record.
 	maxRecords, maxHeaders = 100, 100
-	// indentLevels is the level from which on values are not moved further to the right: else what is deep would be
-	// nothing but blanks.
-	indentLevels = 32
 )
 
 // line is a name, or what a plugin says, in one line.
@@ -37,7 +33,7 @@ type writer struct {
 	registry *record.Registry
 	strike   func(string) string
 	shape    bool
-	left     *int // bytes of text that it may write
+	left     int // bytes of text that it may write
 }
 
 // records are those of a batch, the last one cut where there are more.
@@ -79,7 +75,7 @@ func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut b
 		if !w.shape { // the text may have values
 			why += ": " + err.Error()
 		}
-		return string(quoted(line(w.strike(why)))), "", true
+		return line(w.strike(why)), "", true
 	}
 	if text, cut = w.json(payload, w.shape); d.Form != wit.Structured {
 		return text, "", cut
@@ -90,136 +86,109 @@ func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut b
 	return text, schema, cut || short
 }
 
-// level is an object or an array that is being written.
-type level struct {
-	closes byte
-	items  int
-}
-
-// json is a document indented, with types and sizes in the place of values for a shape. One that is cut is JSON still.
+// json is a document indented, with types and sizes in the place of values for a shape, cut where it is too long.
 func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
-	most := min(maxText, *w.left)
-	var out []byte
-	var open []level
-	// room is how much may be written so that what is open can be closed.
-	room := func() int { return most - len(out) - len(open) - len(": null") }
-	named := false // the name of a member was written, and its value is not
-	d := json.NewDecoder(bytes.NewReader(document))
-	d.UseNumber()
-	for {
-		token, err := d.Token()
-		if err != nil {
-			cut = !errors.Is(err, io.EOF)
-			break
-		}
-		if end, ok := token.(json.Delim); ok && (end == '}' || end == ']') {
-			last := open[len(open)-1]
-			if open = open[:len(open)-1]; last.items > 0 && room() > 2*indentLevels {
-				out = indent(out, len(open))
-			}
-			out = append(out, last.closes)
-			continue
-		}
-		before, spare := len(out), room()-2*indentLevels-len(",\n}")
-		if spare < len(`"string(1234567890)"`) {
-			cut = true
-			break
-		}
-		var top *level
-		if len(open) > 0 {
-			top = &open[len(open)-1]
-		}
-		isName := top != nil && top.closes == '}' && !named
-		switch {
-		case named:
-			out = append(out, ": "...)
-		case top != nil:
-			if top.items++; top.items > 1 {
-				out = append(out, ',')
-			}
-			out = indent(out, len(open))
-		}
-		if start, ok := token.(json.Delim); ok {
-			open = append(open, level{closes: byte(start) + 2})
-			out, named = append(out, byte(start)), false
-			continue
-		}
-		piece, short := w.token(token, shape && !isName, spare)
-		if short && isName { // half a name says nothing
-			out, cut = out[:before], true
-			break
-		}
-		out, named = append(out, piece...), isName
-		if cut = short; cut {
-			break
-		}
+	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), strike: w.strike, shape: shape,
+		most: min(maxText, w.left)}
+	p.tokens.UseNumber()
+	err := p.value(0)
+	text = string(p.out)
+	if cut = err != nil || len(text) > p.most; cut {
+		text = strings.ToValidUTF8(text[:min(len(text), p.most)], "")
 	}
-	if named {
-		out = append(out, ": null"...)
-	}
-	for i := len(open) - 1; i >= 0; i-- {
-		out = append(out, open[i].closes)
-	}
-	if len(out) == 0 {
-		out = []byte("null")
-	}
-	*w.left -= min(len(out), *w.left)
-	return string(out), cut
+	w.left -= len(text)
+	return text, cut
 }
 
-func indent(out []byte, depth int) []byte {
-	return append(append(out, '\n'), strings.Repeat("  ", min(depth, indentLevels))...)
+// printer writes a document until it has more bytes than are shown.
+type printer struct {
+	tokens *json.Decoder
+	strike func(string) string
+	shape  bool
+	most   int
+	out    []byte
 }
 
-// token is a name, or a value that holds no others, of at most so many bytes; short: it is cut.
-func (w *writer) token(token json.Token, shape bool, room int) (piece []byte, short bool) {
+var errLong = errors.New("the document has more bytes than are shown")
+
+// value writes the next value.
+func (p *printer) value(depth int) error {
+	if len(p.out) > p.most {
+		return errLong
+	}
+	token, err := p.tokens.Token()
+	if err != nil {
+		return err
+	}
+	opening, ok := token.(json.Delim)
+	if !ok {
+		p.scalar(token, p.shape)
+		return nil
+	}
+	p.out = append(p.out, byte(opening))
+	n := 0
+	for ; p.tokens.More(); n++ {
+		if n > 0 {
+			p.out = append(p.out, ',')
+		}
+		p.indent(depth + 1)
+		if opening == '{' {
+			name, err := p.tokens.Token()
+			if err != nil {
+				return err
+			}
+			p.scalar(name, false)
+			p.out = append(p.out, ": "...)
+		}
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+	}
+	if n > 0 {
+		p.indent(depth)
+	}
+	p.out = append(p.out, byte(opening)+2)
+	_, err = p.tokens.Token()
+	return err
+}
+
+// indent begins a line; what is deep would else be nothing but blanks.
+func (p *printer) indent(depth int) {
+	p.out = append(append(p.out, '\n'), strings.Repeat("  ", min(depth, 32))...)
+}
+
+// scalar writes a name, or a value that holds no others.
+func (p *printer) scalar(token json.Token, shape bool) {
 	switch v := token.(type) {
 	case string:
 		if shape {
-			return fmt.Appendf(nil, `"string(%d)"`, utf8.RuneCountInString(v)), false
+			v = fmt.Sprintf("string(%d)", utf8.RuneCountInString(v))
 		}
-		return within(w.strike(v), room)
+		p.text(p.strike(v))
 	case json.Number:
-		if shape {
-			return []byte(`"number"`), false
+		if struck := p.strike(v.String()); shape {
+			p.text("number")
+		} else if struck != v.String() {
+			p.text(struck)
+		} else {
+			p.out = append(p.out, v...)
 		}
-		if struck := w.strike(v.String()); struck != v.String() || len(struck) > room {
-			return within(struck, room)
-		}
-		return []byte(v), false
 	case bool:
 		if shape {
-			return []byte(`"boolean"`), false
+			p.text("boolean")
+		} else {
+			p.out = fmt.Append(p.out, v)
 		}
-		return fmt.Append(nil, v), false
+	default:
+		p.out = append(p.out, "null"...)
 	}
-	return []byte("null"), false
 }
 
-// within is a text as JSON of at most so many bytes, from 2 on, cut between characters.
-func within(text string, room int) (piece []byte, short bool) {
-	if len(text) > room {
-		text, short = strings.ToValidUTF8(text[:room], ""), true
-	}
-	for piece = quoted(text); len(piece) > room; piece = quoted(text) {
-		text, short = strings.ToValidUTF8(text[:len(text)*room/len(piece)], ""), true
-	}
-	return piece, short
-}
-
-// quoted is a text as JSON, in which < > and & stand for themselves.
-func quoted(text string) []byte {
+// text writes a text as JSON, in which < > and & stand for themselves.
+func (p *printer) text(text string) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(text) // a text is always JSON
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// Shaped is a document with types and sizes in the place of values, cut where it is long.
-func Shaped(document []byte) json.RawMessage {
-	left := maxText
-	w := writer{left: &left}
-	text, _ := w.json(document, true)
-	return json.RawMessage(text)
+	p.out = append(p.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }

@@ -2,7 +2,6 @@ package sampling
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -16,10 +15,9 @@ import (
 )
 
 func testWriter(t *testing.T, shape bool) *writer {
-	left := maxTextBytes
 	return &writer{ctx: t.Context(), registry: record.NewRegistry(), strike: func(s string) string {
 		return strings.ReplaceAll(s, "geheim", "***")
-	}, shape: shape, left: &left}
+	}, shape: shape, left: maxTextBytes}
 }
 
 // Documents are shown indented, or by their shape; secrets in them are not.
@@ -32,6 +30,7 @@ func TestText(t *testing.T) {
 		{`1234567890123456789012.50`, `1234567890123456789012.50`, `"number"`},
 		{`{"geheim":"ein geheimes"}`, "{\n  \"***\": \"ein ***es\"\n}", "{\n  \"***\": \"string(12)\"\n}"},
 		{`[]`, `[]`, `[]`},
+		{`[{}]`, "[\n  {}\n]", "[\n  {}\n]"},
 		{`null`, `null`, `null`},
 	} {
 		full, cut := testWriter(t, false).json([]byte(c.document), false)
@@ -42,7 +41,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// What is long or deep is cut, is JSON all the same, and takes a time that grows with its length alone.
+// What is long or deep is cut between characters, and takes a time that grows with its length alone.
 func TestTextIsBounded(t *testing.T) {
 	list := `["` + strings.Repeat(`é","`, 1<<20) + `"]`
 	for name, document := range map[string]string{
@@ -58,10 +57,8 @@ func TestTextIsBounded(t *testing.T) {
 	} {
 		began := time.Now()
 		text, cut := testWriter(t, false).json([]byte(document), false)
-		deep := strings.HasPrefix(name, "a deep")
-		if !json.Valid([]byte(text)) || !utf8.ValidString(text) || len(text) > maxText || !cut && !deep ||
-			!deep && len(text) < 100 && name != "a name" {
-			t.Errorf("%s: %d bytes, cut %t, valid %t: %.100s", name, len(text), cut, json.Valid([]byte(text)), text)
+		if !utf8.ValidString(text) || len(text) > maxText || len(text) < maxText-2 || !cut {
+			t.Errorf("%s: %d bytes, cut %t: %.100s", name, len(text), cut, text)
 		}
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("%s took %v", name, took)
@@ -71,9 +68,8 @@ func TestTextIsBounded(t *testing.T) {
 	for range maxTextBytes/maxText + 10 {
 		w.json([]byte(list), false)
 	}
-	if text, cut := w.json([]byte(list), false); *w.left > 1000 || len(text) > 1000 || !cut ||
-		!json.Valid([]byte(text)) {
-		t.Errorf("expected that little is left, found %d and %s", *w.left, text)
+	if text, cut := w.json([]byte(list), false); w.left > 2 || len(text) > 2 || !cut {
+		t.Errorf("expected that little is left, found %d and %s", w.left, text)
 	}
 }
 
@@ -112,26 +108,12 @@ func TestValues(t *testing.T) {
 	for _, bad := range [][]byte{{0xff}, append([]byte{datum.TagText, 4}, 0xff, 0xfe)} {
 		b := &record.Batch{Data: bad}
 		text, _, cut := testWriter(t, false).value(b, wit.Datum{Form: wit.Dynamic, Size: uint32(len(bad))})
-		if !json.Valid([]byte(text)) || !utf8.ValidString(text) || !cut {
+		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
 			t.Errorf("% x: found %s", bad, text)
 		}
 		text, _, _ = testWriter(t, true).value(b, wit.Datum{Form: wit.Dynamic, Size: uint32(len(bad))})
-		if text != `"it cannot be shown as JSON"` {
+		if text != "it cannot be shown as JSON" {
 			t.Errorf("% x: found %s", bad, text)
-		}
-	}
-}
-
-// A text is cut between characters, whatever room there is.
-func TestWithin(t *testing.T) {
-	for room := 2; room < 40; room++ {
-		for _, text := range []string{"ééééééééééééééé", "\x01\x01\x01\x01\x01\x01\x01", "short", ""} {
-			piece, short := within(text, room)
-			var back string
-			if json.Unmarshal(piece, &back) != nil || len(piece) > room || short == (back == text) ||
-				!strings.HasPrefix(text, back) {
-				t.Error(fmt.Sprint(room, text, string(piece), short))
-			}
 		}
 	}
 }
