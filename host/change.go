@@ -270,6 +270,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 // examine checks a configuration, and changes nothing. The error is for one of which nothing can be said.
 func (w worker) examine(ctx context.Context, r *reloader, name string, settings map[string]string,
 	given rest.Given) (e examined, err error) {
+	e.now, e.unknown = w.herder().NowOf(name)
 	if other, ok := settings["name"]; ok && other != name {
 		return e, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
@@ -294,7 +295,7 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, settings 
 		return e, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
 			"expected a name, found a reference to a config provider"))}
 	}
-	if e.now, e.unknown = w.herder().NowOf(name); e.unknown == nil {
+	if e.unknown == nil {
 		e.kept = r.own(e.now)
 	}
 	if wrongName != "" {

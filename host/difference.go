@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -113,29 +114,40 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 }
 
 // Compare is what it would mean to store a configuration; nothing is changed. masked: who asks sees no passwords, and
-// finds none by trying, since one that is sent in clear counts as another one.
+// finds none by trying, since one that is sent in clear counts as another one. Its service is asked about feeds while
+// others may change connectors.
 func (w worker) Compare(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
 	err error) {
 	r, err := w.changing(ctx)
 	if err != nil {
 		return out, err
 	}
-	defer r.applying.Unlock()
+	e, err := w.compare(ctx, r, name, given, masked, &out)
+	r.applying.Unlock()
+	if err == nil && e.connector != nil && e.unknown == nil && out.Effect != config.Nothing {
+		w.compareFeeds(ctx, e, &out)
+	}
+	return out, cmp.Or(err, ctx.Err())
+}
+
+func (w worker) compare(ctx context.Context, r *reloader, name string, given rest.Given, masked bool,
+	out *rest.Comparison) (examined, error) {
 	e, err := w.examine(ctx, r, name, maps.Clone(given.Settings), given)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
 		e.wrong, err = []string{refusal.Message}, nil
 	}
 	if err != nil {
-		return out, err
+		return e, err
 	}
-	password := w.Passwords()
-	now, unknown := w.herder().NowOf(name)
+	password, there := w.Passwords(), e.unknown == nil
 	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
 	out.Problems, out.Warnings = e.wrong, e.warnings
-	if unknown == nil {
-		out.File, out.GoesOn = now.File, len(e.wrong) > 0 && !now.Refused
-		w.compareStored(r, now, &out, password)
+	var have []config.Now
+	if there {
+		have = []config.Now{e.now}
+		out.File, out.GoesOn = e.now.File, len(e.wrong) > 0 && !e.now.Refused
+		w.compareStored(r, e.now, out, password)
 	}
 	if e.kept == nil {
 		e.kept = r.store.Takes(name)
@@ -144,44 +156,28 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 		out.Kept = e.kept.Error()
 	}
 	if e.connector == nil {
-		return out, nil
+		return e, nil
 	}
 	for key, value := range given.Settings {
-		if masked && value != "" && now.Written[key] == value && password(key) && !config.IsReference(value) {
-			now.Written[key] = config.Mask
+		if masked && value != "" && e.now.Written[key] == value && password(key) && !config.IsReference(value) {
+			e.now.Written[key] = config.Mask
 		}
 	}
-	out.Differences = differences(now.Written, e.connector.Raw(), password)
-	if unknown == nil {
-		for _, d := range out.Differences {
+	out.Differences = differences(e.now.Written, e.connector.Raw(), password)
+	for _, d := range out.Differences {
+		if there {
 			out.Settings = append(out.Settings, d.Setting)
 		}
 	}
 	if len(e.wrong) == 0 {
 		none := func(*config.Connector) config.Problems { return nil }
-		var have []config.Now
-		if unknown == nil {
-			have = append(have, now)
-		}
 		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Effect
 	}
-	if given.Text != nil && config.Commented(given.Text) && !w.keepsText(now.File, unknown == nil) {
+	if before, _, _ := w.Text(name); given.Text != nil && before == nil && (there || w.host.clustered != nil) {
 		out.Warnings = append(out.Warnings, "comments and the order of lines are lost: where the connector is kept "+
 			"there are settings alone")
 	}
-	if unknown == nil && out.Effect != config.Nothing {
-		w.compareFeeds(ctx, e, &out)
-	}
-	return out, ctx.Err()
-}
-
-// keepsText tells whether a text of properties stays one where a connector is kept, which is there in a file or new.
-func (w worker) keepsText(file string, there bool) bool {
-	if w.host.clustered != nil || !there {
-		return w.host.clustered == nil
-	}
-	text, _, err := config.ReadText(file)
-	return err == nil && text != nil
+	return e, nil
 }
 
 // compareStored compares what runs with what is stored, of a file as it is at the moment.
@@ -198,9 +194,7 @@ func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison,
 	out.Version = stored.Version
 	if err := stored.Problems.Err(); err != nil {
 		out.StoredProblem = err.Error()
-		return
-	}
-	if stored.Name == now.Name {
+	} else if stored.Name == now.Name {
 		out.Stored = differences(now.Written, stored.Raw(), password)
 	}
 }
@@ -242,10 +236,8 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 // differences are those between two configurations, by setting.
 func differences(before, after map[string]string, password func(key string) bool) []rest.Difference {
 	all := []rest.Difference{}
-	names := maps.Clone(before)
-	if names == nil {
-		names = map[string]string{}
-	}
+	names := map[string]string{}
+	maps.Copy(names, before)
 	maps.Copy(names, after)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		d := rest.Difference{Setting: name, Secret: password(name)}

@@ -113,11 +113,7 @@ func inFormOfREST(path string) bool {
 	if problems.Err() != nil {
 		return false
 	}
-	settings := make(map[string]string, len(entries))
-	for _, e := range entries {
-		settings[e.Key] = e.Raw
-	}
-	written, err := connectorFile(path, nil, settings, nil)
+	written, err := connectorFile(path, nil, rawOf(entries), nil)
 	return err == nil && string(written) == string(data)
 }
 

@@ -37,7 +37,7 @@ func TestEdit(t *testing.T) {
 		{"in its place", "# why\na = 1\n\nb:2\n", map[string]string{"a": "3", "b": "4"}, nil, "# why\na = 3\n\nb:4\n"},
 		{"a name alone", "a\nb", map[string]string{"a": "1", "b": "2"}, nil, "a=1\nb=2"},
 		{"a divider at the beginning of a value", "a 1\nb=1\n", map[string]string{"a": "=x", "b": "=x"}, nil,
-			"a \\=x\nb==x\n"},
+			"a==x\nb==x\n"},
 		{"continued", "a=1,\\\n   2\n  b\\\n  c = 3\nd=4", map[string]string{"a": "5", "bc": "6"}, nil,
 			"a=5\nbc=6\nd=4"},
 		{"one that stays continued", "a=1,\\\n   2\nb=1", map[string]string{"b": "2"}, nil, "a=1,\\\n   2\nb=2"},
@@ -55,7 +55,7 @@ func TestEdit(t *testing.T) {
 			"b=\u00c3\u00b6\n"},
 		{"a byte order mark", "\ufeffa=1\n", map[string]string{"a": "2"}, nil, "\ufeffa=2\n"},
 		{"nothing that is JSON", "", map[string]string{"{a": "1"}, nil, "\\{a=1\n"},
-		{"a brace that comes to stand first", "a=1\n{b=2\n", nil, []string{"a"}, "#\n{b=2\n"},
+		{"a brace that comes to stand first", "a=1\n{b=2\n", nil, []string{"a"}, "\\{b=2\n"},
 		{"a byte 0", "", map[string]string{"a": "x\x00y"}, nil, "a=x\\u0000y\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func edited(t *testing.T, text string, settings map[string]string) {
 	for l := range logicalLines(string(before)) {
 		value, wanted := settings[l.key]
 		if !l.setting || wanted && !l.wrong && !last[l.key].wrong && value == last[l.key].value {
-			kept = append(kept, naturalLines(strings.TrimSuffix(l.raw, l.end))...)
+			kept = append(kept, naturalLines(l.raw)...)
 		}
 	}
 	kept = slices.DeleteFunc(kept, func(line string) bool { return line == "" })
@@ -118,7 +118,9 @@ func edited(t *testing.T, text string, settings map[string]string) {
 			kept = kept[1:]
 		}
 	}
-	if len(kept) > 0 {
+	anew := strings.Contains(text, byteOrderMark) || string(data) == string(PropertiesText(settings)) &&
+		(strings.Contains(text, "{") || !utf8.ValidString(text))
+	if len(kept) > 0 && !anew {
 		t.Fatalf("%q with %q became %q, without %q", text, settings, data, kept[0])
 	}
 	if again, err := Edit(data, settings); err != nil || string(again) != string(data) {

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
@@ -59,18 +58,15 @@ func (s *FolderStore) putFile(name string, stored Stored) error {
 		return fmt.Errorf("connector %s: %w", name, err)
 	}
 	var before []byte
-	version, by := "", ""
+	version := ""
 	if path != "" {
 		if before, err = ReadRegular(path); err == nil {
 			version = versionOf(before)
 		} else if !errors.Is(err, fs.ErrNotExist) && stored.Over != nil {
 			return err
 		}
-		if by = "in its file " + path; s.seen.files[path].rest == version {
-			by = "by REST"
-		}
 	}
-	if err := stored.over(name, version, by); err != nil {
+	if err := stored.over(name, version); err != nil {
 		return err
 	}
 	if err := s.places.Brought.while(stored.Connector, func() (err error) {
@@ -79,8 +75,8 @@ func (s *FolderStore) putFile(name string, stored Stored) error {
 	}); err != nil {
 		return err
 	}
-	stamp, loaded := watch.Stamp(path), s.load(path)
-	s.seen.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: loaded, of: stamp, rest: loaded.Version}
+	stamp := watch.Stamp(path)
+	s.seen.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: s.load(path), of: stamp}
 	s.wrote()
 	return nil
 }
@@ -237,28 +233,21 @@ func (e *ErrKept) Error() string {
 	return fmt.Sprintf("Connector %s is kept in %s, %s: change it there", e.Connector, e.File, e.Why)
 }
 
-// ErrChanged is the error of a change that is to be made of another version than the one that is stored. By says how
-// that one came, There that there is one.
-type ErrChanged struct {
-	Connector, By string
-	There         bool
-}
+// ErrChanged is the error of a change that is to be made of another version than the one that is stored.
+type ErrChanged struct{ Connector string }
 
 func (e *ErrChanged) Error() string {
-	if !e.There {
-		return fmt.Sprintf("Connector %s is not there any more, and nothing was written: expected the version of it "+
-			"that the request names (If-Match)", e.Connector)
-	}
-	return fmt.Sprintf("Connector %s was changed meanwhile, %s, and nothing was written: expected the version that "+
-		"the request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector, e.By)
+	return fmt.Sprintf("Connector %s was changed meanwhile, by REST or in its file, and nothing was written: expected "+
+		"the version that the request names (If-Match, If-None-Match); read it again, and change what it is now",
+		e.Connector)
 }
 
 // over is the error where a version must not be written over.
-func (s *Stored) over(name, version, by string) error {
+func (s *Stored) over(name, version string) error {
 	if s.Over == nil || s.Over(version) {
 		return nil
 	}
-	return &ErrChanged{name, by, version != ""}
+	return &ErrChanged{name}
 }
 
 // versionKey makes versions say nothing about passwords to those who see them. It is another one in each process, so
@@ -350,9 +339,9 @@ func connectorFile(path string, before []byte, settings map[string]string, text 
 		return jsonFile(path, before, settings), nil // JSON is YAML, too
 	}
 	if text != nil {
-		latin := toLatin(string(text))
-		if back, err := decoded(latin); err == nil && !utf8.Valid(before) && bytes.Equal(back, text) {
-			text = latin // other programs read the file in the encoding that it had
+		encoded := encodedAs(before, string(text)) // other programs read the file in the encoding that it had
+		if back, err := decoded(encoded); err == nil && bytes.Equal(back, text) {
+			text = encoded
 		}
 		before = text
 	}
@@ -400,11 +389,7 @@ func readsAs(path string, data []byte, settings map[string]string) error {
 	if err := problems.Err(); err != nil {
 		return &ErrUnfit{err.Error()}
 	}
-	found := make(map[string]string, len(entries))
-	for _, e := range entries {
-		found[e.Key] = e.Raw
-	}
-	if !maps.Equal(found, settings) {
+	if !maps.Equal(rawOf(entries), settings) {
 		return &ErrUnfit{path + " would not be read as it is written: a key or a value has characters that files " +
 			"cannot hold"}
 	}

@@ -82,7 +82,7 @@ func TestFilesKeepTheirText(t *testing.T) {
 	assert.Equal(t, "# why\nx=3\ny=2\nname=a\n", w.text())
 }
 
-// Of two who change one version the second is told how the other change came, and writes nothing.
+// Of two who change one version the second is told of the other change, and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWritten(t, "a.properties", "name=a\nx=1\ny=2\n")
@@ -92,14 +92,14 @@ func TestChangedMeanwhile(t *testing.T) {
 	var changed *ErrChanged
 	err := w.with("3", first, nil)
 	assert.Equal(t, true, errors.As(err, &changed))
-	assert.Error(t, err, "Connector a was changed meanwhile, by REST, and nothing was written")
+	assert.Error(t, err, "Connector a was changed meanwhile, by REST or in its file, and nothing was written")
 	assert.Equal(t, "name=a\nx=2\ny=2\n", w.text())
 	// A file counts as it is, also before anybody has looked at it.
 	write(t, w.path, "name=a\nx=2\n# mine\ny=2\n")
-	assert.Error(t, w.with("3", second, nil), "was changed meanwhile, in its file "+w.path)
+	assert.Error(t, w.with("3", second, nil), "was changed meanwhile")
 	assert.Equal(t, "name=a\nx=2\n# mine\ny=2\n", w.text())
 	require.NoError(t, os.Remove(w.path))
-	assert.Error(t, w.with("3", second, nil), "is not there any more")
+	assert.Error(t, w.with("3", second, nil), "was changed meanwhile")
 	_, err = os.Stat(w.path)
 	assert.Equal(t, true, errors.Is(err, fs.ErrNotExist))
 	write(t, w.path, "name=a\nx=1\ny=2\n") // as at first

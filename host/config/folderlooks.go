@@ -34,7 +34,6 @@ type watchedFile struct {
 	missing int    // looks in a row that did not find it
 	loaded  *Connector
 	of      string // the stamp that loaded was read at
-	rest    string // the version that REST wrote last, "" for none
 }
 
 // Watch calls changed with everything that is stored, first as it is and then after each change, from one goroutine,

@@ -228,14 +228,11 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		before, version, by := s.stored(name), "", "by REST"
+		before, version := s.stored(name), ""
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}
-		if note := s.Notes(FolderNote)[name]; note != nil {
-			by = "in its file " + FileOf(note)
-		}
-		if err := stored.over(name, version, by); err != nil {
+		if err := stored.over(name, version); err != nil {
 			return err
 		}
 		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
