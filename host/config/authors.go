@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
+import "fmt"
 
 // Authors are who wanted connectors to be as they are, as far as this worker was asked, kept in a file. An author
 // counts as long as the connector's configuration and target state are those that were asked for. All methods may be
@@ -44,10 +40,9 @@ func (a *Authors) Of(c *Connector, target string) string {
 func (a *Authors) Forget(name string) error { return a.forget(name) }
 
 func wantedAs(c *Connector, target string) string {
-	raw := c.Raw()
-	text := target
-	for _, key := range slices.Sorted(maps.Keys(raw)) {
-		text += fmt.Sprintf("\n%q=%q", key, raw[key])
+	text := []byte(target)
+	for _, e := range c.Entries {
+		text = append(append(append(append(text, 0), e.Key...), 0), e.Raw...)
 	}
-	return digest(text)
+	return digest(string(text))
 }
