@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/host/transport"
@@ -17,7 +16,7 @@ import (
 // Conditions are states of a connector in one word, the most urgent ones first.
 var Conditions = []string{"failed", "paused", "stopped", waitsForService, "maintenance", "throttled", "running", "idle"}
 
-// waitsForService is the condition of what goes on when its service answers, or takes its logon.
+// waitsForService is the condition of what goes on by itself when its service, or the way to it, is there again.
 const waitsForService = "waiting-for-service"
 
 // Condition is what is known of a connector: first of itself, then of its tasks.
@@ -148,7 +147,7 @@ func (p *Part) works(client *transport.Client, now *Progress) {
 // fails tells why the part has failed; next is when it goes on by itself.
 func (p *Part) fails(fault error, next time.Time, strike func(string) string) {
 	p.Word, p.State, p.Next, p.Cause = "failed", Failed, next, cause(strike(fault.Error()))
-	if !next.IsZero() || service.Refused(fault) {
+	if !next.IsZero() {
 		p.Word = waitsForService
 	}
 	var of *wit.Fault

@@ -99,7 +99,7 @@ func TestWhyAPartHasFailed(t *testing.T) {
 	}{
 		{errors.New("broken geheim\nat x"), time.Time{}, Part{Word: "failed", Cause: "broken [hidden]"}},
 		{&wit.Fault{Kind: wit.FaultUnauthorized, Message: "no"}, time.Time{},
-			Part{Word: waitsForService, Cause: "no", Kind: "unauthorized"}},
+			Part{Word: "failed", Cause: "no", Kind: "unauthorized"}},
 		{&wit.Fault{Kind: wit.FaultTransient, Message: "away"}, time.Time{}, Part{Word: "failed", Cause: "away",
 			Kind: "transient"}},
 		{fmt.Errorf("feed: %w", &wit.Fault{Kind: wit.FaultTransient, Message: "away"}), next,

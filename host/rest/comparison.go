@@ -1,10 +1,10 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -80,7 +80,7 @@ func (x *exchange) properties(sent []byte) (given Given, warnings []string, ok b
 		return given, nil, false
 	}
 	for _, p := range problems {
-		warnings = append(warnings, x.worker.Strike(p.String()))
+		warnings = append(warnings, p.String())
 	}
 	return Given{Settings: settings, Text: text}, warnings, true
 }
@@ -109,14 +109,9 @@ func (x *exchange) over() func(version string) bool {
 		return nil
 	}
 	names := func(lists []string, version string) bool {
-		for _, list := range lists {
-			for tag := range strings.SplitSeq(list, ",") {
-				if tag = strings.TrimSpace(tag); version != "" && (tag == "*" || tag == strconv.Quote(version)) {
-					return true
-				}
-			}
-		}
-		return false
+		return version != "" && slices.ContainsFunc(elements(lists), func(tag string) bool {
+			return tag == "*" || tag == strconv.Quote(version)
+		})
 	}
 	return func(version string) bool {
 		return (match == nil || names(match, version)) && !names(none, version)
@@ -172,20 +167,11 @@ func (x *exchange) compare() {
 			return
 		}
 	}
-	name := setting.Trim(asked.Name)
-	if name == "" {
-		name = setting.Trim(given.Settings["name"])
-	}
+	name := cmp.Or(setting.Trim(asked.Name), setting.Trim(given.Settings["name"]))
 	ctx, cancel := x.limited()
 	defer cancel()
 	found, err := x.worker.Compare(ctx, name, given, x.masks())
-	strike := func(texts []string) (struck []string) {
-		for _, text := range texts {
-			struck = append(struck, x.worker.Strike(text))
-		}
-		return struck
-	}
-	found.Problems, found.Warnings = strike(found.Problems), strike(slices.Concat(warnings, found.Warnings))
+	found.Problems, found.Warnings = x.struck(found.Problems), x.struck(slices.Concat(warnings, found.Warnings))
 	found.Kept, found.StoredProblem = x.worker.Strike(found.Kept), x.worker.Strike(found.StoredProblem)
 	x.reply(found, err)
 }

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -65,6 +66,15 @@ func (x *exchange) media() bool {
 	return false
 }
 
+// elements are what the values of a header list, by commas (RFC 9110, 5.6.1).
+func elements(values []string) []string {
+	all := strings.Split(strings.Join(values, ","), ",")
+	for i, one := range all {
+		all[i] = strings.TrimSpace(one)
+	}
+	return all
+}
+
 // sentAs is the media type that the request names, "" for none.
 func (x *exchange) sentAs() string {
 	given := x.r.Header.Get("Content-Type")
@@ -80,9 +90,8 @@ func (x *exchange) wantsText() bool {
 	if !x.route.text || x.route.takes != nil {
 		return false
 	}
-	accepted := strings.Join(x.r.Header.Values("Accept"), ",")
-	for one := range strings.SplitSeq(accepted, ",") {
-		switch kind, _, _ := mime.ParseMediaType(strings.TrimSpace(one)); kind {
+	for _, one := range elements(x.r.Header.Values("Accept")) {
+		switch kind, _, _ := mime.ParseMediaType(one); kind {
 		case propertiesType:
 			return true
 		case "application/json":
@@ -131,11 +140,11 @@ func (x *exchange) answerUnlessKnown(body any) {
 	sum := sha256.Sum256(data)
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 	x.w.Header().Set("Etag", tag)
-	for one := range strings.SplitSeq(strings.Join(x.r.Header.Values("If-None-Match"), ","), ",") {
-		if one = strings.TrimSpace(one); strings.TrimPrefix(one, "W/") == tag || one == "*" {
-			x.w.WriteHeader(http.StatusNotModified)
-			return
-		}
+	if slices.ContainsFunc(elements(x.r.Header.Values("If-None-Match")), func(one string) bool {
+		return strings.TrimPrefix(one, "W/") == tag || one == "*"
+	}) {
+		x.w.WriteHeader(http.StatusNotModified)
+		return
 	}
 	x.send(http.StatusOK, data)
 }
@@ -186,6 +195,14 @@ func (x *exchange) first(parameter string) string {
 // fail answers what went wrong, without what must not be shown.
 func (x *exchange) fail(status int, message string) {
 	x.answer(status, failure{status, x.worker.Strike(message)})
+}
+
+// struck are texts without what must not be shown.
+func (x *exchange) struck(texts []string) (struck []string) {
+	for _, text := range texts {
+		struck = append(struck, x.worker.Strike(text))
+	}
+	return struck
 }
 
 // framework answers as Kafka's REST framework does by itself: without a content type.

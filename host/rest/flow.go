@@ -87,33 +87,27 @@ func flowOf(figures connect.Figures) Flow {
 
 func (x *exchange) flow() {
 	figures, err := x.worker.Herder().FiguresOf(x.name())
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	parts, err := x.parts("", http.StatusOK)
-	if err != nil {
-		x.failed(err)
-		return
+	var parts []part
+	if err == nil {
+		parts, err = x.parts("", http.StatusOK)
 	}
 	f := flowOf(figures)
 	f.Silent = gathered(parts, func(_ string, other Flow) { f.add(other) })
-	x.answer(http.StatusOK, f)
+	x.reply(f, err)
 }
 
 // gathered takes what other workers have answered, and says which of them have not, with the reason.
 func gathered[T any](parts []part, take func(worker string, said T)) (silent []string) {
 	for _, p := range parts {
 		var one T
-		if p.err == nil {
-			if err := json.Unmarshal(p.body, &one); err == nil {
-				take(p.worker, one)
-				continue
-			}
+		switch {
+		case p.err != nil:
+			silent = append(silent, p.err.Error())
+		case json.Unmarshal(p.body, &one) != nil:
 			silent = append(silent, "worker "+p.worker+": expected an answer of this route, found another")
-			continue
+		default:
+			take(p.worker, one)
 		}
-		silent = append(silent, p.err.Error())
 	}
 	slices.Sort(silent)
 	return silent

@@ -2,11 +2,11 @@ package rest
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,8 +36,8 @@ type Listed struct {
 	Type  string `json:"type"`
 	Class string `json:"class"`
 	// State is one word for the connector with all of its tasks, the first of these that holds: failed (it or one of
-	// its tasks), paused, stopped, waiting-for-service (also what has failed and goes on by itself, or when its logon
-	// is taken again), maintenance, throttled, running, idle.
+	// its tasks), paused, stopped, waiting-for-service (also what has failed and goes on by itself), maintenance,
+	// throttled, running, idle.
 	State string `json:"state"`
 	// Since is when it came to that state; nil where that is not known.
 	Since *time.Time `json:"since,omitempty"`
@@ -69,42 +69,36 @@ type listingAsked struct {
 	name  string
 }
 
-// asksListing reads it; where something is wrong it has answered.
-func (x *exchange) asksListing() (asked listingAsked, ok bool) {
-	asked = listingAsked{x.first("state"), strings.ToLower(x.first("search")), usualListed, -1, ""}
+// asksListing reads it; the error is a [Refusal].
+func (x *exchange) asksListing() (asked listingAsked, err error) {
+	limit, err := x.count("limit", usualListed, 1, maxListed)
+	if err != nil {
+		return asked, err
+	}
+	after := x.first("after")
+	asked = listingAsked{x.first("state"), strings.ToLower(x.first("search")), int(limit), -1, ""}
 	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
-	words := strings.Join(connect.Conditions, ", ")
 	if asked.state != "" && !known(asked.state) {
-		x.fail(http.StatusBadRequest, "state: expected one of "+words+", found "+strconv.Quote(asked.state))
-		return asked, false
+		return asked, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
+			strings.Join(connect.Conditions, ", "), shown.Within(asked.state, 100))}
 	}
-	if text := x.first("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxListed {
-			x.fail(http.StatusBadRequest, "limit: expected a number from 1 to "+strconv.Itoa(maxListed)+", found "+
-				strconv.Quote(text))
-			return asked, false
-		}
-		asked.limit = n
-	}
-	if text := x.first("after"); text != "" {
-		state, name, is := strings.Cut(text, "/")
+	if after != "" {
+		state, name, is := strings.Cut(after, "/")
 		if !is || !known(state) {
-			x.fail(http.StatusBadRequest, "after: expected STATE/NAME, as the page before has it as next, found "+
-				strconv.Quote(text))
-			return asked, false
+			return asked, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
+				"has it as next, found %q", shown.Within(after, 100))}
 		}
 		asked.place, asked.name = connect.Urgency(state), name
 	}
-	return asked, true
+	return asked, nil
 }
 
 func (x *exchange) listing() {
-	asked, ok := x.asksListing()
-	if !ok {
-		return
+	asked, err := x.asksListing()
+	var parts []part
+	if err == nil {
+		parts, err = x.parts("", http.StatusOK)
 	}
-	parts, err := x.parts("", http.StatusOK)
 	if err != nil {
 		x.failed(err)
 		return
@@ -142,13 +136,19 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 		some = true
 		if p.Task >= 0 {
 			l.Tasks++
+			if p.State == connect.Failed {
+				l.Failed++
+			}
 		}
-		if p.Task >= 0 && p.State == connect.Failed {
-			l.Failed++
+		if _, better := said[p.WorkerID][c.Name]; better && !p.Here {
+			continue
 		}
-		if _, better := said[p.WorkerID][c.Name]; p.Here || !better {
-			l.join(lineOf(c.Name, p))
+		line := Listed{State: p.Word, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.Rows}
+		if !p.Since.IsZero() {
+			since := p.Since.UTC().Truncate(time.Second)
+			line.Since = &since
 		}
+		l.join(line)
 	}
 	l.By = x.worker.Strike(shown.Line(x.worker.By(c.Given)))
 	for _, worker := range slices.Sorted(maps.Keys(said)) { // in one order, for the ETag
@@ -164,33 +164,19 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 	return l, some
 }
 
-// lineOf is a part of a connector as a line.
-func lineOf(name string, p *connect.Part) Listed {
-	l := Listed{State: p.Word, Cause: p.Cause, Advice: advice(name, p), Rows: p.Rows}
-	if !p.Since.IsZero() {
-		since := p.Since.UTC().Truncate(time.Second)
-		l.Since = &since
-	}
-	return l
-}
-
 // join takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one counts
-// that came first to the state; of idle ones the last, since all of them have to be.
+// that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the part that
+// counts has none: a refused configuration is said, whatever the tasks do.
 func (l *Listed) join(other Listed) {
 	before := cmp.Compare(connect.Urgency(other.State), connect.Urgency(l.State))
-	if before == 0 && other.Since != nil {
-		switch earlier := l.Since == nil || other.Since.Before(*l.Since); {
-		case l.Since == nil, earlier != (l.State == "idle"):
-			before = -1
-		}
+	if before == 0 && other.Since != nil &&
+		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == "idle")) {
+		before = -1
 	}
 	if before < 0 {
-		cause, advice := other.Cause, other.Advice
-		if cause == "" { // a refused configuration is said, whatever the tasks do
-			cause, advice = l.Cause, l.Advice
-		}
-		l.State, l.Since, l.Cause, l.Advice = other.State, other.Since, cause, advice
-	} else if l.Cause == "" {
+		l.State, l.Since = other.State, other.Since
+	}
+	if other.Cause != "" && (before < 0 || l.Cause == "") {
 		l.Cause, l.Advice = other.Cause, other.Advice
 	}
 	l.Rows += other.Rows
@@ -215,7 +201,6 @@ var advices = map[string]string{
 
 // advice is a sentence on what is to be done about a part.
 func advice(name string, p *connect.Part) string {
-	text := ""
 	switch {
 	case !p.Next.IsZero():
 		return "It goes on by itself at " + p.Next.UTC().Format(time.RFC3339) + "."
@@ -224,16 +209,15 @@ func advice(name string, p *connect.Part) string {
 	case p.Word == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Word == "failed" || p.Kind != "":
-		text = cmp.Or(advices[p.Kind], advices[""])
+		return strings.ReplaceAll(cmp.Or(advices[p.Kind], advices[""]), "NAME", name)
 	}
-	return strings.ReplaceAll(text, "NAME", name)
+	return ""
 }
 
 // page is the page that is asked for.
 func (asked *listingAsked) page(all []Listed) Listing {
 	page := Listing{Counts: map[string]int{}, Connectors: []Listed{}}
 	has := func(text string) bool { return strings.Contains(strings.ToLower(text), asked.search) }
-	var left []Listed
 	for _, l := range all {
 		if asked.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {
 			continue
@@ -242,17 +226,16 @@ func (asked *listingAsked) page(all []Listed) Listing {
 		page.Total++
 		at := cmp.Or(cmp.Compare(connect.Urgency(l.State), asked.place), cmp.Compare(l.Name, asked.name))
 		if at > 0 && (asked.state == "" || asked.state == l.State) {
-			left = append(left, l)
+			page.Connectors = append(page.Connectors, l)
 		}
 	}
-	slices.SortFunc(left, func(a, b Listed) int {
+	slices.SortFunc(page.Connectors, func(a, b Listed) int {
 		return cmp.Or(cmp.Compare(connect.Urgency(a.State), connect.Urgency(b.State)), cmp.Compare(a.Name, b.Name))
 	})
-	if len(left) > asked.limit {
-		left = left[:asked.limit]
-		last := left[len(left)-1]
+	if len(page.Connectors) > asked.limit {
+		page.Connectors = page.Connectors[:asked.limit]
+		last := page.Connectors[asked.limit-1]
 		page.Next = last.State + "/" + last.Name
 	}
-	page.Connectors = append(page.Connectors, left...)
 	return page
 }

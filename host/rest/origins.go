@@ -44,25 +44,20 @@ type Use struct {
 
 func (x *exchange) origins() {
 	all, err := x.ownOrigins()
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	parts, err := x.parts("", http.StatusOK)
-	if err != nil {
-		x.failed(err)
-		return
+	var parts []part
+	if err == nil {
+		parts, err = x.parts("", http.StatusOK)
 	}
 	all.Silent = gathered(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
 	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
 	})
-	x.answer(http.StatusOK, all)
+	x.reply(all, err)
 }
 
 // ownOrigins are those of this worker.
 func (x *exchange) ownOrigins() (Origins, error) {
-	own, strike := Origins{Origins: []Origin{}}, x.worker.Strike
+	own := Origins{Origins: []Origin{}}
 	uses := x.worker.Herder().Origins()
 	if len(uses) == 0 {
 		return own, nil
@@ -71,16 +66,10 @@ func (x *exchange) ownOrigins() (Origins, error) {
 	if err != nil {
 		return own, err
 	}
-	struck := func(texts []string) (all []string) {
-		for _, text := range texts {
-			all = append(all, strike(text))
-		}
-		return all
-	}
 	for _, u := range uses {
-		o := Origin{Origin: strike(u.Origin), WorkerID: u.WorkerID, Connectors: u.Connectors,
+		o := Origin{Origin: x.worker.Strike(u.Origin), WorkerID: u.WorkerID, Connectors: u.Connectors,
 			Requests: Use(u.Requests), Connections: Use(u.Connections), Sessions: Use(u.Sessions),
-			PerSecond: u.PerSecond, Waiting: struck(u.Waiting), Windows: struck(u.Windows)}
+			PerSecond: u.PerSecond, Waiting: x.struck(u.Waiting), Windows: x.struck(u.Windows)}
 		if !u.Until.IsZero() {
 			until := u.Until.UTC()
 			o.Maintenance = &until
