@@ -46,7 +46,7 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 		return p, err
 	}
 	settings, _ := settingsOf(stored)
-	maps.DeleteFunc(settings, func(key, _ string) bool { return key == "name" || !chaintest.OfChain(key) })
+	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
 	text, err := config.Edit(nil, settings)
 	p.Chain = string(text)
 	if err == nil {
@@ -99,6 +99,9 @@ func comparedStep(row rest.SampledRow, step int) (all []compared) {
 	}
 	return all
 }
+
+// ofChain tells whether a setting is about transforms.
+func ofChain(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
 // postRecords does what the page's forms ask for, by their field step.
 func (v *visit) postRecords() (any, error) {
