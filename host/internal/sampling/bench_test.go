@@ -59,7 +59,7 @@ func BenchmarkSampling(b *testing.B) {
 			}
 		}
 		began := cpu(b)
-		k, err := w.Ask("orders", rest.SampleAsked{Show: Full})
+		k, err := w.Ask("orders", rest.SampleAsked{Show: "full"})
 		require.NoError(b, err)
 		worked := work(w.Tap("orders"))
 		k, err = w.Get(b.Context(), "orders", k.ID, c)
