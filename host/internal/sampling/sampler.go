@@ -123,6 +123,7 @@ func (s *Sampler) Ask(connector string, asked rest.SampleAsked) (rest.Sample, er
 	s.mu.Unlock()
 	id := k.ID // the timer holds no sample that had to go before
 	time.AfterFunc(lifetime, func() {
+		defer guard.Recover(nil, "forgetting a sample", nil)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.forget(id)
