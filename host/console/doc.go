@@ -5,7 +5,7 @@
 //
 //   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script.
 //   - ask.go: how a page asks REST. fragment.go: the parts of pages that are asked for again and again.
-//   - overview.go, connector.go, records.go, letters.go, others.go: what the pages show.
+//   - overview.go, connector.go, records.go, letters.go, others.go: what the pages show; bounds.go: how much of rows.
 //   - form.go: a configuration as fields and as text, in step; fields.go: the fields.
 //   - actions.go: what buttons do. words.go: numbers, times and commands as text; chart.go: figures as SVG.
 //

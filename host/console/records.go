@@ -34,6 +34,7 @@ func (v *visit) records() (any, error) {
 	if id := v.query.Get("sample"); err == nil && id != "" {
 		p.ID, p.Sample = id, &rest.Sample{}
 		err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, id)
+		bound(p.Sample)
 	}
 	return p, err
 }
@@ -142,7 +143,8 @@ func (v *visit) postRecords() (any, error) {
 			p.Chain, p.Sample = v.sent.Get("chain"), &rest.Sample{}
 			p.Problem = "A test is made of the chain that the connector has, and this is another one: put it into " +
 				"the configuration and apply it, then make the test"
-			return p, v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
+			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
+			break
 		}
 		const route = "GET /culvert/connectors/{name}/samples/{id}?as=test"
 		if _, err := v.call(route, http.Header{"Accept": {"text/yaml, */*"}}, nil, &text, name, p.ID); err != nil {
@@ -156,6 +158,9 @@ func (v *visit) postRecords() (any, error) {
 		err = v.runTool(&p)
 	default:
 		return nil, &refusal{400, "expected a form of this page"}
+	}
+	if p.Sample != nil {
+		bound(p.Sample)
 	}
 	return p, err
 }
