@@ -56,7 +56,7 @@ var outsideTheTable = map[string]string{
 	"console.maxChoices":         "what is told",
 	"console.maxForm":            "sent by an operator",
 	"console.maxOffsets":         "what is told",
-	"console.maxText":            "what is told",
+	"console.maxSampled":         "what is told",
 	"console.maxSelected":        "asked for by an operator",
 	"console.maxShared":          "pages that are kept for a second",
 	"rest.maxLines":              "asked for by an operator",

@@ -27,9 +27,9 @@ const (
 )
 
 var sampling = benchmark{"./host/internal/sampling", "BenchmarkSampling", `Batches of 500 rows of 1 KB through three transforms, with what a task does so that they can be looked at and without, in
-turns, medians of processor time. times-off: while no sample is wanted (aim: 1.00). ms/sample: a sample of 20 rows, from
-the question to the texts, of which task-ms is what the task waits for (aim: 10, so that one a second takes at most 1 % of a
-core):`, 1, "100x", ""}
+turns, medians of processor time. times-off: while no sample is wanted (aim: 1.00). task-ms: what a sample of 20 rows takes of
+the task (aim: 10, so that one a second takes 1 % of it); ms: with its question and its texts, which tasks do not wait for:`, 1,
+	"100x", ""}
 
 // console is what the pages for browsers take of a worker with many connectors.
 func console(ctx context.Context, b *bench) error {
@@ -147,9 +147,8 @@ func (r *restOf) awaitCounts(ctx context.Context, expected map[string]int) error
 
 // views has viewers and none in turns.
 func (r *restOf) views(ctx context.Context) error {
-	var core [2][]float64
-	var most [2]parts
-	before := taken(r.pid)
+	var core [2][]float64 // % of a core, with none and with viewers
+	var most [2][]parts
 	var polls, bytes int
 	for range r.bench.rounds {
 		for with := range 2 {
@@ -161,9 +160,7 @@ func (r *restOf) views(ctx context.Context) error {
 			cpu, began := worked(r.pid), time.Now()
 			err := r.bench.rest(ctx, watched)
 			core[with] = append(core[with], 100*(worked(r.pid)-cpu).Seconds()/time.Since(began).Seconds())
-			if p := memory(); p.all() > most[with].all() {
-				most[with] = p
-			}
+			most[with] = append(most[with], memory())
 			n, of, wrong := stop()
 			if err != nil || wrong != nil {
 				return fmt.Errorf("%d viewers: %w", viewers, errors.Join(err, wrong))
@@ -171,17 +168,20 @@ func (r *restOf) views(ctx context.Context) error {
 			polls, bytes = polls+n, bytes+of
 		}
 	}
-	fmt.Printf("%d viewers of its overview against none, in turns of %v, medians of %d rounds; %d polls, %d bytes each\n",
-		viewers, watched, r.bench.rounds, polls, bytes/max(polls, 1))
-	more := make([]float64, len(core[0]))
-	for n := range more {
-		more[n] = core[1][n] - core[0][n]
+	var more [2][]float64 // of a core, and MiB
+	for n := range core[0] {
+		more[0] = append(more[0], core[1][n]-core[0][n])
+		more[1] = append(more[1], most[1][n].all()-most[0][n].all())
 	}
+	fmt.Printf("%d viewers of its overview against none, in turns of %v, medians of %d rounds; %d polls, %d bytes "+
+		"each\n", viewers, watched, r.bench.rounds, polls, bytes/max(polls, 1))
 	fmt.Printf("  %-34s %8.1f   aim 5; with them %.1f, with none %.1f; rounds %.1f\n", "% of a core that they take",
-		median(more), median(core[1]), median(core[0]), more)
-	fmt.Printf("  %-34s %8.1f   aim 30; the most with them %.0f, with none between %.0f\n", "MiB more than before them",
-		most[1].all()-before.all(), most[1].all(), most[0].all())
-	fmt.Printf("  %-34s %8.1f   before: %v; the most: %v\n", "of it heap", most[1].heap-before.heap, before, most[1])
+		median(more[0]), median(core[1]), median(core[0]), more[0])
+	fmt.Printf("  %-34s %8.1f   aim 30; rounds %.1f, of which the first has what the collector lets grow\n",
+		"MiB more at most", median(more[1]), more[1])
+	fmt.Printf("  %-34s %8.0f   %v\n", "MiB before the first of them", most[0][0].all(), most[0][0])
+	last := most[1][len(most[1])-1]
+	fmt.Printf("  %-34s %8.0f   %v\n", "MiB with the last of them", last.all(), last)
 	return nil
 }
 

@@ -59,9 +59,6 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 	return p, err
 }
 
-// maxText is how much of a key, a value or a schema a page shows.
-const maxText = 16 << 10
-
 // markedLine is a line of a text; New: the text before did not have it.
 type markedLine struct {
 	Text string
@@ -73,9 +70,6 @@ func marked(text, before string) []markedLine {
 	known := map[string]bool{}
 	for line := range strings.SplitSeq(before, "\n") {
 		known[line] = true
-	}
-	if len(text) > maxText {
-		text = text[:maxText] + "\n…"
 	}
 	var lines []markedLine
 	for line := range strings.SplitSeq(text, "\n") {
