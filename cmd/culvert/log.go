@@ -45,18 +45,13 @@ word on stderr says where lines were lost before they were read.`,
 				if err := printLog(c, page, r.json); err != nil || !follow {
 					return failed(err)
 				}
-				restarted := page.Last < after // its lines begin with 1 again
-				if after = page.Last; restarted {
-					after = 0
+				if page.Last < after { // the worker was started anew, and its lines begin with 1 again
+					page.Last = 0
 				}
+				after = page.Last
 				query.Set("after", strconv.FormatInt(after, 10))
 				query.Set("limit", "1000")
-				if restarted || len(page.Lines) == 1000 {
-					continue
-				}
-				select {
-				case <-time.After(logPause):
-				case <-c.Context().Done():
+				if len(page.Lines) < 1000 && !pause(c.Context(), logPause) {
 					return nil
 				}
 			}

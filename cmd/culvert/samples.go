@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,26 +31,16 @@ when so many rows have come, or after --timeout with those that have.`,
 			until := time.Now().Add(r.timeout)
 			var s rest.Sample
 			err := r.call(c.Context(), "POST /culvert/connectors/{name}/samples", asked, &s, args[0])
-			for err == nil {
+			for err == nil && s.State != "done" && time.Now().Before(until) && pause(c.Context(), samplePause) {
 				err = r.get(c.Context(), "/culvert/connectors/{name}/samples/{id}", &s, args[0], s.ID)
-				if s.State == "done" || time.Now().After(until) {
-					break
-				}
-				select {
-				case <-time.After(samplePause):
-				case <-c.Context().Done():
-					err = c.Context().Err()
-				}
 			}
-			switch {
+			switch err = cmp.Or(err, c.Context().Err()); {
 			case err != nil:
 				return err
-			case r.json:
-				return failed(printJSON(c.OutOrStdout(), s))
-			case len(s.Rows) == 0:
+			case !r.json && len(s.Rows) == 0:
 				return failed(fmt.Errorf("%s: no row has come within %v", inLine(args[0]), r.timeout))
 			}
-			return failed(printSample(c.OutOrStdout(), &s))
+			return r.printSample(c, &s)
 		},
 	}
 	c.Flags().IntVar(&asked.Rows, "rows", 20, "`N` rows, at most 100")
@@ -57,8 +49,21 @@ when so many rows have come, or after --timeout with those that have.`,
 	return c
 }
 
+// pause waits, unless ctx ends meanwhile.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // printSample prints rows with what each transform made of them.
-func printSample(out io.Writer, s *rest.Sample) error {
+func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
+	if r.json {
+		return failed(printJSON(c.OutOrStdout(), s))
+	}
 	var b strings.Builder
 	record := func(r *rest.SampledRecord) {
 		fmt.Fprintf(&b, "    topic %s, key %s\n", shown.Line(r.Topic), shown.Line(r.Key))
@@ -77,22 +82,20 @@ func printSample(out io.Writer, s *rest.Sample) error {
 		fmt.Fprintf(&b, "row %d of task %d, %s\n", i+1, row.Task, from)
 		record(&row.Came)
 		for k := range row.Steps {
-			step, of := &row.Steps[k], s.Steps[min(k, len(s.Steps)-1)]
-			fmt.Fprintf(&b, "  %s (%s): ", shown.Line(of.Alias), shown.Line(of.Class))
+			step, of, did := &row.Steps[k], s.Steps[min(k, len(s.Steps)-1)], ""
 			switch {
 			case step.Error != "":
-				fmt.Fprintln(&b, "error:", shown.Line(step.Error))
+				did = "error: " + step.Error
 			case step.Skipped:
-				fmt.Fprintln(&b, "skipped by", shown.Line(of.Predicate))
+				did = "skipped by " + of.Predicate
 			case step.Unchanged:
-				fmt.Fprintln(&b, "unchanged")
+				did = "unchanged"
 			case len(step.Records) == 0:
-				fmt.Fprintln(&b, "dropped")
-			default:
-				b.WriteByte('\n')
-				for j := range step.Records {
-					record(&step.Records[j])
-				}
+				did = "dropped"
+			}
+			fmt.Fprintf(&b, "  %s (%s): %s\n", shown.Line(of.Alias), shown.Line(of.Class), shown.Line(did))
+			for j := range step.Records {
+				record(&step.Records[j])
 			}
 		}
 		if row.Differs != "" {
@@ -105,8 +108,8 @@ func printSample(out io.Writer, s *rest.Sample) error {
 	if len(s.Rows) < s.Wanted {
 		fmt.Fprintf(&b, "%s of %d have come\n", number(len(s.Rows), "row"), s.Wanted)
 	}
-	_, err := io.WriteString(out, b.String())
-	return err
+	_, err := io.WriteString(c.OutOrStdout(), b.String())
+	return failed(err)
 }
 
 func (r *remote) newTool() *cobra.Command {
@@ -117,9 +120,8 @@ func (r *remote) newTool() *cobra.Command {
 		Short: "Run a command of a connector's plugin by its worker, or list these commands",
 		Long: `Run a command of a connector's plugin, such as ping or peek, by the worker that has the connector, with its settings and its
 destination. Without COMMAND the commands are listed with their options.`,
-		Example: "  culvert connectors tool orders\n  culvert connectors tool orders peek --option service=/srv " +
-			"--option " +
-			"entityset=Orders --chain",
+		Example: `  culvert connectors tool orders
+  culvert connectors tool orders peek --option service=/srv --option entityset=Orders --chain`,
 		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -142,7 +144,7 @@ destination. Without COMMAND the commands are listed with their options.`,
 			case r.json:
 				return failed(printJSON(c.OutOrStdout(), answer))
 			case answer.Sample != nil:
-				return failed(printSample(c.OutOrStdout(), answer.Sample))
+				return r.printSample(c, answer.Sample)
 			case answer.Schemas != nil:
 				_, err := fmt.Fprintln(c.OutOrStdout(), string(shown.JSON(answer.Schemas)))
 				return failed(err)

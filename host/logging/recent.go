@@ -16,14 +16,15 @@ import (
 // Line is a line of the log. Its texts are valid, and have no control characters.
 type Line struct {
 	// Number is one more than that of the line before, beginning with 1.
-	Number int64
-	Time   time.Time
+	Number int64     `json:"number"`
+	Time   time.Time `json:"time"`
 	// Level is Kafka Connect's name.
-	Level, Logger string
+	Level  string `json:"level"`
+	Logger string `json:"logger"`
 	// Connector is the value of the line's attribute of this name, "" for none.
-	Connector string
+	Connector string `json:"connector,omitempty"`
 	// Text is the message with the attributes, as msg NAME=VALUE.
-	Text string
+	Text string `json:"text"`
 }
 
 // Recent is the last lines of a log, in memory. Safe for use by several goroutines.
@@ -80,7 +81,7 @@ func (r *Recent) Page(q RecentQuery) (lines []Line, last int64, lost bool, err e
 		}
 	}
 	r.mu.Lock()
-	all := slices.Clone(r.lines) // so that no line of the log waits for a search
+	all := append([]Line{}, r.lines...) // so that no line of the log waits for a search
 	last = r.last
 	r.mu.Unlock()
 	first := last - int64(len(all)) + 1 // the oldest known

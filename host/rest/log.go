@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/shown"
@@ -25,16 +24,7 @@ type LogPage struct {
 }
 
 // LogLine is a line of the log.
-type LogLine struct {
-	Number int64     `json:"number"`
-	Time   time.Time `json:"time"`
-	Level  string    `json:"level"`
-	Logger string    `json:"logger"`
-	// Connector is the one that the line is about; "" for none.
-	Connector string `json:"connector,omitempty"`
-	// Text is the message with its attributes, NAME=VALUE, as in the log.
-	Text string `json:"text"`
-}
+type LogLine = logging.Line
 
 // Lines of a page of the log: usually, and at most.
 const (
@@ -57,12 +47,10 @@ func (x *exchange) log() {
 			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
 		return
 	}
-	page := LogPage{WorkerID: x.worker.ID(), Lines: []LogLine{}, Last: last, Lost: lost}
-	for _, l := range lines {
-		l.Text = x.worker.Strike(l.Text) // also of what has become a secret since
-		page.Lines = append(page.Lines, LogLine(l))
+	for i := range lines {
+		lines[i].Text = x.worker.Strike(lines[i].Text) // also of what has become a secret since
 	}
-	x.answer(http.StatusOK, page)
+	x.answer(http.StatusOK, LogPage{x.worker.ID(), lines, last, lost})
 }
 
 // count is a parameter of the query that is a number, with its value where it is not given; the error is a [Refusal].

@@ -49,6 +49,9 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 // The log is shown page by page, and what cannot be asked for is refused with what is expected.
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
+	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
+		t.Errorf("of a log without lines: found %s", w.Body)
+	}
 	log.Info("one geheim")
 	log.With("connector", "orders").Warn("two")
 	server := httptest.NewServer(Handler(worker))
