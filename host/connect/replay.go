@@ -38,8 +38,8 @@ type Replay struct {
 	// Dry takes letters through their connectors, up to what would be sent, and sends and stores nothing. Plugins are
 	// opened for it, by which services may be asked for their metadata, as at a start; schemas are not registered.
 	Dry bool
-	// named are the letters of the filter that are there, with their connectors.
-	named map[LetterPlace]string
+	// left are those of Filter.At of which nothing has come yet.
+	left map[LetterPlace]bool
 }
 
 // Replayed is what came of it.
@@ -73,61 +73,40 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	}
 	defer reader.Close()
 	names := map[string]bool{}
-	r.named = map[LetterPlace]string{}
+	r.left = maps.Clone(r.Filter.At)
 	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
 		l := ReadLetter(record)
-		if r.Filter.At[l.place()] {
-			r.named[l.place()] = l.Connector
-		}
 		if !r.Filter.Takes(&l) {
 			return nil
 		}
-		_, unknown := h.find(l.Connector)
-		switch {
-		case l.Connector == "":
-			done.Unknown["without the headers of errors.deadletterqueue.context.headers.enable"]++
-		case unknown != nil:
-			done.Unknown["of connector "+strconv.Quote(l.Connector)+", which is not among those that are given"]++
-		default:
+		if _, err := h.find(l.Connector); err == nil {
 			names[l.Connector] = true
+			return nil
 		}
+		why := "of connector " + strconv.Quote(l.Connector) + ", which is not among those that are given"
+		if l.Connector == "" {
+			why = "without the headers of errors.deadletterqueue.context.headers.enable"
+		}
+		done.Unknown[why]++
+		delete(r.left, l.place())
 		return nil
 	})
 	if err != nil {
 		return done, err
 	}
-	r.missed(&done)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if err := h.replayOf(ctx, name, reader, ends, r, &done); err != nil {
 			return done, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
+	if n := len(r.left); n > 0 {
+		left := slices.SortedFunc(maps.Keys(r.left), func(a, b LetterPlace) int {
+			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+		})
+		done.Unknown["that are not in the topic, are another connector's, or were replayed, or their record was, before: "+
+			strings.Trim(fmt.Sprint(left), "[]")] = n
+	}
 	return done, nil
-}
-
-// missed names the letters that the filter names and does not take.
-func (r *Replay) missed(done *Replayed) {
-	var gone, others []LetterPlace
-	for at := range r.Filter.At {
-		if of, there := r.named[at]; !there {
-			gone = append(gone, at)
-		} else if of != cmp.Or(r.Filter.Connector, of) {
-			others = append(others, at)
-		}
-	}
-	done.left("that are not in the topic", gone)
-	done.left("of another connector", others)
-}
-
-// left counts letters that are named.
-func (d *Replayed) left(why string, letters []LetterPlace) {
-	if len(letters) == 0 {
-		return
-	}
-	slices.SortFunc(letters, func(a, b LetterPlace) int {
-		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
-	})
-	d.Unknown[why+": "+strings.Trim(fmt.Sprint(letters), "[]")] += len(letters)
 }
 
 // replayOf is [Herder.Replay] for one connector.
@@ -253,17 +232,11 @@ func (p *replay) load(ctx context.Context) error {
 				p.partition, err)
 		}
 	}
-	var before []LetterPlace
-	for at, of := range p.of.named {
-		switch {
-		case at.Partition != p.partition || of != c.config.Name:
-		case p.of.Again:
+	for at := range p.of.Filter.At {
+		if p.of.Again && at.Partition == p.partition {
 			p.at.forget(at.Offset)
-		case p.at.settled(at.Offset):
-			before = append(before, at)
 		}
 	}
-	p.done.left("that were replayed before", before)
 	if p.at.end() > p.end {
 		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), "+
 			"found %d: the topic was made anew; --again forgets what was "+
@@ -364,9 +337,6 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 				return kafka.ErrStop
 			}
 			if twin = here; !here && p.records.done(&l) {
-				if p.of.Filter.At[l.place()] {
-					p.done.left("of records that another letter stands for", []LetterPlace{l.place()})
-				}
 				p.at.settle(r.Offset, r.Offset)
 				return nil
 			}
@@ -374,6 +344,7 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 		if !p.of.Filter.Takes(&l) {
 			return nil
 		}
+		delete(p.of.left, l.place())
 		if why := p.unfit(&l); why != "" && !twin {
 			p.done.Unknown[why]++
 			return nil
