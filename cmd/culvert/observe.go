@@ -32,23 +32,31 @@ func (r *remote) list(c *cobra.Command, state, search string) error {
 		}
 		after = all.Next
 	}
+	return r.printed(c, all, all.Silent, func(w io.Writer) {
+		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tBY\tCAUSE")
+		for _, l := range all.Connectors {
+			since := ""
+			if l.Since != nil {
+				since = l.Since.Format(time.RFC3339)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
+				l.Tasks, l.Rows, inLine(l.By), strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
+		}
+	})
+}
+
+// printed prints an answer as JSON, or else what print writes, in columns, with the workers of a group that have not
+// answered.
+func (r *remote) printed(c *cobra.Command, answer any, silent []string, print func(columns io.Writer)) error {
 	if r.json {
-		return failed(printJSON(c.OutOrStdout(), all))
+		return failed(printJSON(c.OutOrStdout(), answer))
 	}
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tBY\tCAUSE")
-	for _, l := range all.Connectors {
-		since := ""
-		if l.Since != nil {
-			since = l.Since.Format(time.RFC3339)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
-			l.Tasks, l.Rows, inLine(l.By), strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
+	print(w)
+	for _, why := range silent {
+		fmt.Fprintf(w, "not among it: %s\n", shown.Line(why))
 	}
-	if err := w.Flush(); err != nil {
-		return failed(err)
-	}
-	return failed(saySilent(c.OutOrStdout(), all.Silent))
+	return failed(w.Flush())
 }
 
 func newOrigins() *cobra.Command {
@@ -65,20 +73,14 @@ may be at the moment, and what waits, by origin and worker.`,
 			if err := r.get(c.Context(), "/culvert/origins", &all); err != nil {
 				return err
 			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), all))
-			}
-			if err := printOrigins(c.OutOrStdout(), all); err != nil {
-				return failed(err)
-			}
-			return failed(saySilent(c.OutOrStdout(), all.Silent))
+			return r.printed(c, all, all.Silent, func(w io.Writer) { printOrigins(w, all) })
 		},
 	}
 	r.flags(c)
 	return c
 }
 
-func printOrigins(out io.Writer, all rest.Origins) error {
+func printOrigins(w io.Writer, all rest.Origins) {
 	of := func(u rest.Use) string {
 		text := strconv.Itoa(u.Used)
 		if u.Limit > 0 {
@@ -89,7 +91,6 @@ func printOrigins(out io.Writer, all rest.Origins) error {
 		}
 		return text
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ORIGIN\tWORKER\tREQUESTS\tCONNECTIONS\tSESSIONS\tCONNECTORS\tWAITING")
 	for _, o := range all.Origins {
 		why := o.Waiting
@@ -103,7 +104,6 @@ func printOrigins(out io.Writer, all rest.Origins) error {
 			of(o.Connections), of(o.Sessions), inLine(strings.Join(o.Connectors, ",")),
 			shown.Line(strings.Join(why, "; ")))
 	}
-	return w.Flush()
 }
 
 func (r *remote) newFlow() *cobra.Command {
@@ -118,13 +118,7 @@ limits of the service, is no work of it: of the stage with the longest bar hangs
 			if err := r.get(c.Context(), "/culvert/connectors/{name}/flow", &f, args[0]); err != nil {
 				return err
 			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), f))
-			}
-			if err := printFlow(c.OutOrStdout(), f); err != nil {
-				return failed(err)
-			}
-			return failed(saySilent(c.OutOrStdout(), f.Silent))
+			return r.printed(c, f, f.Silent, func(w io.Writer) { printFlow(w, f) })
 		},
 	}
 }
@@ -132,24 +126,12 @@ limits of the service, is no work of it: of the stage with the longest bar hangs
 // barLength is how many characters the bar of a stage has that was at work all the time.
 const barLength = 40
 
-func printFlow(out io.Writer, f rest.Flow) error {
-	fmt.Fprintf(out, "%s (%s): %.1f rows and %.0f bytes in a second; %s, the last %.0f s\n", inLine(f.Name),
+func printFlow(w io.Writer, f rest.Flow) {
+	fmt.Fprintf(w, "%s (%s): %.1f rows and %.0f bytes in a second; %s, the last %.0f s\n", inLine(f.Name),
 		inLine(f.Type), f.Rows, f.Bytes, number(f.Tasks, "task"), f.Seconds)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STAGE\tSHARE\tCALLS\tAT WORK")
 	for _, s := range f.Stages {
 		bar := strings.Repeat("#", int(barLength*min(max(s.Share, 0), 1)+0.5))
 		fmt.Fprintf(w, "%s\t%.1f %%\t%d\t%s\n", inLine(s.Stage), 100*s.Share, s.Calls, bar)
 	}
-	return w.Flush()
-}
-
-// saySilent names the workers of a group that have not answered.
-func saySilent(out io.Writer, silent []string) error {
-	for _, why := range silent {
-		if _, err := fmt.Fprintf(out, "not among it: %s\n", shown.Line(why)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -68,8 +68,8 @@ func (r *remote) get(ctx context.Context, path string, into any, names ...string
 
 // call sends a request to a route and reads the answer into a value, where there is one; a *string gets it as it is.
 // The route is given as in the table of package rest, with names for what stands in braces there. What a worker cannot
-// do at the moment is tried
-// again until the time is over; whatever else is refused is an error with the worker's own text.
+// do at the moment is tried again until the time is over; whatever else is refused is an error with the worker's own
+// text.
 func (r *remote) call(ctx context.Context, route string, body, into any, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

@@ -44,13 +44,10 @@ type Part struct {
 	Rows float64
 }
 
-// maxCause bounds a cause, in characters; with how much was left out it has 300 at most.
-const maxCause = 270
-
-// cause is the first line of a text.
+// cause is the first line of a text, of 300 characters at most.
 func cause(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	return shown.Within(text, maxCause)
+	return shown.Within(text, 270) // which adds how much is left out
 }
 
 // SaidPart is a task, or a connector, of which no more is known than its state.
@@ -90,15 +87,15 @@ func (k *controller) condition() Condition {
 	switch {
 	case state == Failed && fault != nil:
 		life.mu.Lock()
-		own.fails(fault, life.crew.startsAt, strike)
+		next := life.crew.startsAt
 		life.mu.Unlock()
+		own.fails(fault, next, strike)
 	case asked.target == Paused:
 		own.Word = "paused"
 	case asked.target == Stopped:
 		own.Word = "stopped"
 	}
-	c.Parts = []Part{own}
-	if state != Stopped {
+	if c.Parts = []Part{own}; state != Stopped {
 		c.Parts = append(c.Parts, before.parts()...)
 	}
 	return c
@@ -127,7 +124,7 @@ func (c *connector) parts() (all []Part) {
 // works tells what a task that runs does.
 func (p *Part) works(client *transport.Client, now *Progress) {
 	waits, away, until := client.Waits(), client.AwaySince(), client.Window()
-	switch recently := time.Since(now.Flow.Latest) < time.Minute; {
+	switch {
 	case !away.IsZero() && !waits.Asked:
 		p.Word, p.Since, p.Kind = waitsForService, away, wit.FaultTransient.String()
 		p.Cause = client.Origin() + " does not answer, or is not available"
@@ -139,7 +136,7 @@ func (p *Part) works(client *transport.Client, now *Progress) {
 		if p.Word = "idle"; now.Flow.Latest.After(p.Since) {
 			p.Since = now.Flow.Latest
 		}
-	case recently:
+	case time.Since(now.Flow.Latest) < time.Minute:
 		p.Since = now.Flow.Since
 	}
 }

@@ -88,12 +88,10 @@ func (t *Task) Run(ctx context.Context) (err error) {
 
 // sum says what the task did and how long each stage was at work.
 func (t *Task) sum() {
-	p := t.Progress()
+	p, c := t.Progress(), t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
-		"ignored", p.Ignored, "skipped", p.Skipped,
-		"again", p.Again, slog.Group("at_work", "convert", p.Stages.Convert, "transform", p.Stages.Transform, "encode",
-			p.Stages.Encode,
-			"send", p.Stages.Send, "settle", p.Stages.Settle))
+		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Again, slog.Group("at_work", "convert", c.convert.Took(),
+			"transform", c.transform.Took(), "encode", c.encode.Took(), "send", c.send.Took(), "settle", c.settle.Took()))
 }
 
 var errStopped = errors.New("the stop took too long")

@@ -186,17 +186,11 @@ type Progress struct {
 	Partitions int
 	// Uncertain records of the connector may have been written, and nobody knows.
 	Uncertain int
-	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
-	Stages Stages
 	// Flow is where the time of the last minute went: consume, convert, transform, encode, send, settle.
 	Flow task.Flow
 	// Version of the plugin.
 	Version string
 }
-
-// Stages are times by the clock. Convert and Transform make rows of records, Encode requests of rows; Send is the wait
-// for answers, without that for limits of the service and between tries, Settle what the plugin makes of them.
-type Stages struct{ Convert, Transform, Encode, Send, Settle time.Duration }
 
 type counters struct {
 	read, ignored, batches, requests, again, warnings atomic.Int64
@@ -261,7 +255,6 @@ func (t *Task) Progress() Progress {
 		Open:  t.account.open(), Partitions: t.account.sum(func(*partition) int { return 1 }),
 		Uncertain: t.o.Uncertain.count(),
 		Version:   t.plugin.Version(), Warnings: c.warnings.Load(),
-		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()},
 		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("consume", &c.consume),
 			task.StageOf("convert", &c.convert), task.StageOf("transform", &c.transform),
 			task.StageOf("encode", &c.encode), task.StageOf("send", &c.send), task.StageOf("settle", &c.settle))}

@@ -350,7 +350,7 @@ func TestOneLongPage(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, took,
-		rows/took.Seconds(), most.Load()>>20, p.Stages)
+		rows/took.Seconds(), most.Load()>>20, p.Flow.Stages)
 	if limit := uint64(64 << 20); most.Load() > limit {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
 			most.Load()>>20)

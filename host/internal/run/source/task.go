@@ -135,8 +135,6 @@ type Progress struct {
 	Repeated, Resumed int64
 	// Notified notifications were taken, Duplicates had been taken before.
 	Notified, Duplicates int64
-	// Stages is how long each stage was at work, all feeds together; what a stage waits for others is not in it.
-	Stages Stages
 	// Flow is where the time of the last minute went: fetch, decode, transform with the converters, produce.
 	Flow task.Flow
 	// CaughtUp: no feed has anything left to read at the moment.
@@ -200,11 +198,6 @@ type FeedError struct {
 	Message string    `json:"message"`
 }
 
-// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
-// without that for limits of the service and between tries, Produce the hand-over to the Kafka client with the wait for
-// room in its buffer.
-type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
-
 type counters struct {
 	read, pages, repeated, resumed, notified, duplicates atomic.Int64
 	written, bytes                                       task.Meter
@@ -257,7 +250,6 @@ func (t *Task) Progress() Progress {
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
 		Version: t.plugin.Version(),
-		Stages:  Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()},
 		Flow: task.FlowOf(c.began, &c.written, &c.bytes, task.StageOf("fetch", &c.fetch),
 			task.StageOf("decode", &c.decode), task.StageOf("transform", &c.transform, &c.convert),
 			task.StageOf("produce", &c.produce))}
@@ -403,11 +395,11 @@ func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 
 // sum says what the task did and how long each stage was at work, all feeds together.
 func (t *Task) sum() {
-	p := t.Progress()
+	p, c := t.Progress(), &t.count
 	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
 		"repeated", p.Repeated, "resumed", p.Resumed,
-		slog.Group("at_work", "fetch", p.Stages.Fetch, "decode", p.Stages.Decode, "transform", p.Stages.Transform,
-			"convert", p.Stages.Convert, "produce", p.Stages.Produce))
+		slog.Group("at_work", "fetch", c.fetch.Took(), "decode", c.decode.Took(), "transform", c.transform.Took(),
+			"convert", c.convert.Took(), "produce", c.produce.Took()))
 }
 
 // errOther ends the other feeds of a task whose one feed failed.

@@ -148,17 +148,17 @@ func FlowOf(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	for i := range stages { // clocks of a stage may be at work side by side
 		stages[i].Work = min(stages[i].Work, f.Over)
 	}
-	each := func(m *Meter) float64 {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		amount, _ := m.last.sum(now)
-		return amount / max(f.Over.Seconds(), 1)
-	}
-	f.Rows, f.Bytes = each(rows), each(bytes)
-	rows.mu.Lock()
-	defer rows.mu.Unlock()
-	f.Since, f.Latest = rows.since, rows.latest
+	f.Bytes, _, _ = bytes.flow(now, f.Over)
+	f.Rows, f.Since, f.Latest = rows.flow(now, f.Over)
 	return f
+}
+
+// flow is how much came in a second, see [Flow].
+func (m *Meter) flow(now time.Time, over time.Duration) (inSecond float64, since, latest time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	amount, _ := m.last.sum(now)
+	return amount / max(over.Seconds(), 1), m.since, m.latest
 }
 
 const (
