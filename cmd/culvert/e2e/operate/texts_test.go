@@ -3,6 +3,7 @@ package operate
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,4 +178,42 @@ func TestComparisonsForReaders(t *testing.T) {
 		}
 	}
 	x.Must(403, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
+}
+
+// While a comparison asks a service that does not answer, others change connectors.
+func TestComparisonHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	asked, goOn := make(chan struct{}, 100), make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+	}))
+	defer silent.Close()
+	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	p.File("conf/other.properties", e2e.Source("other", address, "Customers")...)
+	x := texts{p.Follows("conf"), t}
+	x.Ready()
+	other := x.Shown("other")
+	other["sap.odata.max.retries"] = "1"
+	compared := make(chan struct{})
+	go func() {
+		defer close(compared)
+		body := e2e.AsJSON(t, map[string]any{"name": "orders", "config": e2e.Configuration(e2e.Source("orders",
+			strings.TrimPrefix(silent.URL, "http://"), "Orders"))})
+		x.ask(200, "POST", "/culvert/diff", body, "Content-Type", "application/json")
+	}()
+	<-asked
+	x.ask(200, "PUT", "/connectors/other/config", e2e.AsJSON(t, other), "Content-Type", "application/json")
+	select {
+	case <-compared:
+		t.Error("expected that the change waits for no comparison")
+	default:
+	}
+	close(goOn)
+	<-compared
 }
