@@ -275,12 +275,8 @@ it runs, the command fails.`,
 			if err != nil {
 				return err
 			}
-			for _, text := range letters {
-				at, err := connect.ParseLetterPlace(text)
-				if err != nil {
-					return wrong(fmt.Errorf("--letters: %w", err))
-				}
-				filter.Name(at)
+			if err := filter.Name(letters); err != nil {
+				return wrong(fmt.Errorf("--letters: %w", err))
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())

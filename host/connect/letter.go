@@ -169,12 +169,20 @@ type LetterFilter struct {
 	Since, Until time.Time
 }
 
-// Name adds a letter to those that the filter takes alone.
-func (f *LetterFilter) Name(at LetterPlace) {
-	if f.At == nil {
+// Name has the filter take those letters alone that stand at places, each as PARTITION@OFFSET: none where no place is
+// given, and any where places are nil.
+func (f *LetterFilter) Name(places []string) error {
+	if places != nil {
 		f.At = map[LetterPlace]bool{}
 	}
-	f.At[at] = true
+	for _, text := range places {
+		at, err := ParseLetterPlace(text)
+		if err != nil {
+			return err
+		}
+		f.At[at] = true
+	}
+	return nil
 }
 
 // Takes tells whether a letter is one of the chosen.

@@ -103,8 +103,8 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 		left := slices.SortedFunc(maps.Keys(r.left), func(a, b LetterPlace) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		done.Unknown["that are not in the topic, are another connector's, or were replayed, or their record was, before: "+
-			strings.Trim(fmt.Sprint(left), "[]")] = n
+		done.Unknown["that are not in the topic, are another connector's, or were replayed, or their record was, "+
+			"before: "+strings.Trim(fmt.Sprint(left), "[]")] = n
 	}
 	return done, nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
@@ -77,6 +79,19 @@ func TestForgottenLetters(t *testing.T) {
 		for i, one := range place.done {
 			if one.first > one.last || one.first <= place.next || i > 0 && place.done[i-1].last+1 >= one.first {
 				t.Fatalf("expected runs with gaps between them behind %d, found %v", place.next, place.done)
+			}
+		}
+	}
+}
+
+// A list of letters that is empty, as of a page on which none was chosen, does not mean all.
+func TestNamedLetters(t *testing.T) {
+	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
+	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}}, false: {{}, {"0@18"}, {"1@17"}}} {
+		for _, places := range names {
+			var f LetterFilter
+			if err := f.Name(places); err != nil || f.Takes(&letter) != want {
+				t.Errorf("%q: expected taken %t, found %v", places, want, err)
 			}
 		}
 	}

@@ -124,9 +124,9 @@ func (v *visit) perform(a action, do, name string) result {
 	return r
 }
 
-// replayBody has letters replayed that the form names, or all of a cause.
+// replayBody has letters replayed that the form names: none where it names none.
 func replayBody(v *visit) any {
-	return rest.ReplayAsked{Letters: v.sent["letter"], Error: v.sent.Get("error"), Dry: v.sent.Get("dry") != "",
+	return rest.ReplayAsked{Letters: append([]string{}, v.sent["letter"]...), Dry: v.sent.Get("dry") != "",
 		Again: v.sent.Get("again") != ""}
 }
 

@@ -130,8 +130,8 @@ func (x *exchange) letters() {
 
 // ReplayAsked chooses letters. Without a choice it is all that were not replayed.
 type ReplayAsked struct {
-	// Letters are single ones, as PARTITION@OFFSET, at most 1000.
-	Letters []string `json:"letters,omitempty"`
+	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
+	Letters []string `json:"letters,omitzero"`
 	// Error is a text in the class or message of the exception.
 	Error string `json:"error,omitempty"`
 	// Again: also those that were replayed before.
@@ -192,13 +192,9 @@ func (x *exchange) replay() {
 			len(asked.Letters)))
 		return
 	}
-	for _, text := range asked.Letters {
-		at, err := connect.ParseLetterPlace(text)
-		if err != nil {
-			x.fail(http.StatusBadRequest, "letters: "+err.Error())
-			return
-		}
-		filter.Name(at)
+	if err := filter.Name(asked.Letters); err != nil {
+		x.fail(http.StatusBadRequest, "letters: "+err.Error())
+		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()

@@ -133,6 +133,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
 	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 left: letters "+leftOf+"0@1")
+	dlq("--letters", "", "--again").Exits(0).Prints("0 replayed, 0 of them refused again\n")
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 
