@@ -61,10 +61,17 @@ func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 	}{settings, []test{{name, w.records}}})
 }
 
-// Came adds a record that comes in: the row of a batch, whose data grows.
-func (w *Writer) Came(ctx context.Context, b *record.Batch) error {
-	row := &b.Rows[0]
-	r, err := w.record(ctx, b, row)
+// Failure is how a stage refuses a record.
+type Failure struct{ Error, Stage, Class string }
+
+// Add adds a record, the row of a batch, with what became of it: the rows of another batch, or a failure. The data of
+// batches grows.
+func (w *Writer) Add(ctx context.Context, came, made *record.Batch, failure *Failure) error {
+	row := &came.Rows[0]
+	r, err := w.record(ctx, came, row)
+	if err != nil {
+		return err
+	}
 	if row.Partition >= 0 {
 		r.Partition = &row.Partition
 	}
@@ -74,30 +81,22 @@ func (w *Writer) Came(ctx context.Context, b *record.Batch) error {
 	if row.Timestamp >= 0 {
 		r.Timestamp = &row.Timestamp
 	}
-	w.records = append(w.records, r)
-	return err
-}
-
-// Fails says that the record before is refused by a stage.
-func (w *Writer) Fails(stage, class, message string) {
-	w.records[len(w.records)-1].Becomes = map[string]string{"error": w.strike(message), "stage": stage, "class": class}
-}
-
-// Becomes says that the record before becomes all rows of a batch, whose data grows.
-func (w *Writer) Becomes(ctx context.Context, made *record.Batch) error {
-	becomes := &w.records[len(w.records)-1].Becomes
-	if *becomes = "dropped"; len(made.Rows) == 0 {
-		return nil
-	}
-	var all []writtenRecord
+	var becomes []writtenRecord
 	for i := range made.Rows {
-		r, err := w.record(ctx, made, &made.Rows[i])
+		one, err := w.record(ctx, made, &made.Rows[i])
 		if err != nil {
 			return err
 		}
-		all = append(all, r)
+		becomes = append(becomes, one)
 	}
-	*becomes = all
+	switch r.Becomes = becomes; {
+	case failure != nil:
+		failure.Error = w.strike(failure.Error)
+		r.Becomes = failure
+	case becomes == nil:
+		r.Becomes = "dropped"
+	}
+	w.records = append(w.records, r)
 	return nil
 }
 
