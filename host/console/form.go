@@ -139,6 +139,9 @@ func (v *visit) postForm() (any, error) {
 	case problem != "":
 		p.Problems = append(p.Problems, problem)
 		return p, nil
+	case step == "apply" && v.sent.Get("reviewed") != p.Seal():
+		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
+		err = v.review(&p, full)
 	case step == "review":
 		err = v.review(&p, full)
 	case step == "apply":
@@ -151,6 +154,9 @@ func (v *visit) postForm() (any, error) {
 	}
 	return p, v.complete(&p, typed, step == "check")
 }
+
+// Seal tells apart texts, so that nothing is applied but what a review has shown. Secrets are not in it.
+func (p formPage) Seal() string { return ident("reviewed", p.Text) }
 
 // edited is the text with what was typed into fields, but for secrets, which are returned: the text has the mask in
 // their place.
@@ -239,7 +245,7 @@ func (v *visit) review(p *formPage, full string) error {
 	}
 	p.Compared = &c
 	if c.Version != p.Version && !p.New {
-		p.Changed = "The configuration was changed since this page was opened: the differences below are those to " +
+		p.Changed += " The configuration was changed since this page was opened: the differences below are those to " +
 			"what runs now."
 		p.Version = c.Version
 	}

@@ -67,7 +67,7 @@ func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
 		form := url.Values{"name": {"x"}, "version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
-			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
+			"reviewed": {formPage{Text: formText}.Seal()}, "f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
 			t.Errorf("%s: the secret comes back", step)
@@ -100,7 +100,7 @@ func TestFormPages(t *testing.T) {
 func TestStepsOfTheScript(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
 		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"}, "version": {`"v1"`},
-			"base": {formText}, "text": {formText}, "step": {step}})
+			"base": {formText}, "text": {formText}, "step": {step}, "reviewed": {formPage{Text: formText}.Seal()}})
 		if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil {
 			t.Fatalf("%v\n%s", err, w.Body)
 		}
@@ -114,13 +114,24 @@ func TestStepsOfTheScript(t *testing.T) {
 	}
 }
 
+// Nothing is applied that no review has shown.
+func TestTypedSinceTheReview(t *testing.T) {
+	f := newFake()
+	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
+		"text": {formText}, "reviewed": {formPage{Text: formText}.Seal()}, "f.name": {"y"}, "step": {"apply"}})
+	assert.Contains(t, w.Body.String(), "Something was typed since the review", "What it would do")
+	if strings.Contains(f.said(), "PUT /connectors/") {
+		t.Errorf("found %s", f.said())
+	}
+}
+
 // What is stored meanwhile is not overwritten: the answer says so, and what was typed is still there.
 func TestChangedMeanwhile(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")
 	f.refuses["PUT "+target] = 412
 	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {`"v0"`}, "base": {formText},
-		"text": {formText + "mine=1\n"}, "step": {"apply"}})
+		"text": {formText + "mine=1\n"}, "step": {"apply"}, "reviewed": {formPage{Text: formText + "mine=1\n"}.Seal()}})
 	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
 }
 

@@ -73,7 +73,10 @@ func TestConsoleOfAGroup(t *testing.T) {
 		_, form := get(t, w.Url+"/console/form?name=one", nil)
 		base := between(form, `name="base" id="base" value="`, `"`)
 		typed := url.Values{"name": {"one"}, "base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic},
-			"version": {between(form, `name="version" id="version" value="`, `"`)}, "step": {"apply"}}
+			"version": {between(form, `name="version" id="version" value="`, `"`)}, "step": {"review"}}
+		_, review := post(t, w.Url+"/console/form", typed, nil)
+		typed.Set("reviewed", between(review, `name="reviewed" value="`, `"`))
+		typed.Set("step", "apply")
 		return typed, typed.Get("version")
 	}
 	mine, v1 := edit(first, "mine")
