@@ -61,10 +61,9 @@ func (r *reloader) settle(ctx context.Context, name string) {
 func kept(err error) error {
 	var k *config.ErrKept
 	var u *config.ErrUnfit
-	var changed *config.ErrChanged
 	switch {
-	case errors.As(err, &changed):
-		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: changed.Error()}
+	case errors.As(err, new(*config.ErrChanged)):
+		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
 	case errors.As(err, &k):
 		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
 	case errors.As(err, &u):

@@ -36,8 +36,8 @@ func BenchmarkListingOfHerder(b *testing.B) {
 	}
 	levels, log := logging.Of(slog.New(slog.DiscardHandler))
 	h := &Host{in: &config.Installation{Worker: settings}, levels: levels, log: log, authors: authors, targets: targets}
-	h.running = &running{reloads: &reloader{}, herder: connect.New(connect.Options{Worker: settings,
-		Plugins: &plugin.Manager{}, Logger: log, Target: h.target}, connectors)}
+	o := connect.Options{Worker: settings, Plugins: &plugin.Manager{}, Logger: log, Target: h.target}
+	h.running = &running{reloads: &reloader{}, herder: connect.New(o, connectors)}
 	handler := rest.Handler(worker{h})
 	for b.Loop() {
 		w := httptest.NewRecorder()

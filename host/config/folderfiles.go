@@ -66,8 +66,8 @@ func (s *FolderStore) putFile(name string, stored Stored) error {
 			return err
 		}
 	}
-	if err := stored.over(name, version); err != nil {
-		return err
+	if stored.Over != nil && !stored.Over(version) {
+		return &ErrChanged{name}
 	}
 	if err := s.places.Brought.while(stored.Connector, func() (err error) {
 		path, err = s.writeFile(name, path, before, stored)
@@ -164,13 +164,14 @@ func (s *FolderStore) writeNew(name string, settings map[string]string, text []b
 	if text != nil {
 		ending = ".properties"
 	}
-	if s.places.Folder != "" {
-		if path, err = newFile(s.places.Folder, name, ending); err == nil {
+	write := func(dir string) error {
+		if path, err = newFile(dir, name, ending); err == nil {
 			err = writeConnector(path, nil, settings, text)
 		}
-		if s.places.Own == "" || !unwritable(err) {
-			return path, err
-		}
+		return err
+	}
+	if s.places.Folder != "" && (!unwritable(write(s.places.Folder)) || s.places.Own == "") {
+		return path, err
 	}
 	if s.places.Own == "" {
 		return "", errNoFolder
@@ -178,9 +179,7 @@ func (s *FolderStore) writeNew(name string, settings map[string]string, text []b
 	if err := os.MkdirAll(s.places.Own, 0o700); err != nil {
 		return "", err
 	}
-	if path, err = newFile(s.places.Own, name, ending); err == nil {
-		err = writeConnector(path, nil, settings, text)
-	}
+	err = write(s.places.Own)
 	return path, err
 }
 
@@ -242,14 +241,6 @@ func (e *ErrChanged) Error() string {
 		e.Connector)
 }
 
-// over is the error where a version must not be written over.
-func (s *Stored) over(name, version string) error {
-	if s.Over == nil || s.Over(version) {
-		return nil
-	}
-	return &ErrChanged{name}
-}
-
 // versionKey makes versions say nothing about passwords to those who see them. It is another one in each process, so
 // that after a restart of the worker a version that was read before counts as changed.
 var versionKey = []byte(rand.Text())
@@ -265,15 +256,11 @@ func versionOf(data []byte) string {
 // has another form.
 func ReadText(path string) (text []byte, version string, err error) {
 	data, err := ReadRegular(path)
-	if err != nil || !isProperties(path, data) {
+	if err != nil || strings.ToLower(filepath.Ext(path)) != ".properties" ||
+		isJSON(bytes.TrimPrefix(data, []byte(byteOrderMark))) {
 		return nil, "", err
 	}
 	return data, versionOf(data), nil
-}
-
-// isProperties tells whether a file is read as properties.
-func isProperties(path string, data []byte) bool {
-	return strings.ToLower(filepath.Ext(path)) == ".properties" && !isJSON(bytes.TrimPrefix(data, []byte(byteOrderMark)))
 }
 
 // unwritable tells whether a place takes no files, whatever they hold.
@@ -355,23 +342,19 @@ func connectorFile(path string, before []byte, settings map[string]string, text 
 func jsonFile(path string, before []byte, settings map[string]string) []byte {
 	entries, _ := Read(path, before)
 	added := maps.Clone(settings)
-	var order []string
+	var order, lines []string
 	for _, e := range entries {
 		if _, there := added[e.Key]; there && !e.Beside {
 			order = append(order, e.Key)
 			delete(added, e.Key)
 		}
 	}
-	data := []byte("{")
-	for i, key := range append(order, slices.Sorted(maps.Keys(added))...) {
-		if i > 0 {
-			data = append(data, ',')
-		}
+	for _, key := range append(order, slices.Sorted(maps.Keys(added))...) {
 		name, _ := json.Marshal(key) // which text cannot fail
 		value, _ := json.Marshal(settings[key])
-		data = fmt.Appendf(data, "\n  %s: %s", name, value)
+		lines = append(lines, fmt.Sprintf("\n  %s: %s", name, value))
 	}
-	return append(data, "\n}"...)
+	return []byte("{" + strings.Join(lines, ",") + "\n}")
 }
 
 // ErrUnfit is the error of a configuration that a connector's file cannot hold: it has too many settings or bytes, or

@@ -232,8 +232,8 @@ func (s *TopicStore) Put(ctx context.Context, name string, stored Stored) error 
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}
-		if err := stored.over(name, version); err != nil {
-			return err
+		if stored.Over != nil && !stored.Over(version) {
+			return &ErrChanged{name}
 		}
 		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
 			records = append(records, ConnectorRecord(name, settings))

@@ -93,8 +93,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	want := strings.Replace(before, "sap.odata.max.retries=0", "sap.odata.max.retries=1", 1)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := x.ask(412, "PUT", at, late, "Content-Type", properties, "If-Match", version)
-	e2e.Contains(t, "the answer", answer, "Connector orders was changed meanwhile, by REST or in its file, and "+
-		"nothing was written")
+	e2e.Contains(t, "the answer", answer, "Connector orders was changed meanwhile, by REST or in its file, "+
+		"and nothing was written")
 	if after := x.file("conf/orders.properties"); after != want || second == version {
 		t.Errorf("expected\n%s\nfound\n%s", want, after)
 	}
