@@ -350,15 +350,11 @@ where it would be refused.`,
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}
-			if r.json {
-				err = printJSON(c.OutOrStdout(), found)
-			} else {
-				_, err = io.WriteString(c.OutOrStdout(), comparisonText(found))
-			}
+			err = r.printed(c, found, nil, func(w io.Writer) { io.WriteString(w, comparisonText(found)) })
 			if err == nil && (found.Effect == config.Refuse || found.Kept != "") {
-				err = errors.New("it would be refused")
+				err = failed(errors.New("it would be refused"))
 			}
-			return failed(err)
+			return err
 		},
 	}
 }
@@ -370,12 +366,12 @@ func comparisonText(found rest.Comparison) string {
 	for _, d := range found.Differences {
 		one.Settings = append(one.Settings, changedSetting{d.Setting, d.Before, d.After})
 	}
-	var b strings.Builder
+	plan := []change{one}
 	if found.Effect == config.Nothing {
-		b.WriteString(planText(nil))
-	} else {
-		b.WriteString(planText([]change{one}))
+		plan = nil
 	}
+	var b strings.Builder
+	b.WriteString(planText(plan))
 	for _, f := range found.Feeds {
 		what := map[string]string{"fail": "fails, since its offset belongs to something else",
 			"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]

@@ -171,16 +171,13 @@ func (x *exchange) answerer() (to string, err error) {
 	case by == named:
 		group, leads := c.Overview()
 		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
-		switch {
-		case leads && at < 0:
+		if leads && at >= 0 {
+			to, known = group.Members[at].URL, true
+		} else if leads {
 			return "", &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
 				shown.Within(id, 100))}
-		case leads:
-			to, known = group.Members[at].URL, true
-		default:
-			if to, me, known = c.Leader(); me { // it begins to lead, or ends
-				return "", errNoLeader
-			}
+		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
+			return "", errNoLeader
 		}
 	case pending && by == settled:
 		return "", errRebalance
