@@ -371,10 +371,10 @@ const noConsole = `package console
 import (
 	"net/http"
 
-	"github.com/culvert-project/culvert/host/rest"
+	api "github.com/culvert-project/culvert/host/rest"
 )
 
-func New(rest.Pages) http.Handler { return http.NotFoundHandler() }
+func New(api.Pages) http.Handler { return http.NotFoundHandler() }
 `
 
 // consoleSize prints how much smaller the program is without the package of the console. The routes that its pages ask
