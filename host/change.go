@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -251,7 +252,11 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	}
 	if given.Text != nil {
 		if before, _, err := w.Text(name); err == nil {
-			stored.Text = config.UnmaskedComments(given.Text, before, w.Passwords())
+			text := given.Text
+			if bytes.Contains(before, []byte("\r\n")) && !bytes.Contains(text, []byte("\r\n")) { // forms have no other
+				text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+			}
+			stored.Text = config.UnmaskedComments(text, before, w.Passwords())
 		}
 	}
 	if c := w.host.clustered; c != nil && given.Over != nil { // what others have written counts

@@ -86,6 +86,14 @@ func (v *visit) listed(name string) rest.Listed {
 	return rest.Listed{Name: name}
 }
 
+// LogOf is the worker whose log says most of it: that of its first task, else its own.
+func (c oneConnector) LogOf() string {
+	if len(c.Status.Tasks) > 0 {
+		return c.Status.Tasks[0].WorkerID
+	}
+	return c.Status.Connector.WorkerID
+}
+
 // Trace is the whole text of what failed, of the connector and of its tasks.
 func (c oneConnector) Trace() string {
 	var all []string

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -193,6 +194,7 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 	} else {
 		seen := v.with(nil)
 		key := fmt.Sprint(name, "?", withoutFragments(v.query), seen)
+		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // it is made for others, too
 		out = c.shared.get(key, made)
 	}
 	switch to := data.(type) {

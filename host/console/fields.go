@@ -29,7 +29,7 @@ type field struct {
 func (f field) Kind() string {
 	d := f.Definition
 	switch {
-	case f.Secret || d.Type == "PASSWORD" && !strings.HasPrefix(f.Value, "${"):
+	case f.Secret || d.Type == "PASSWORD" && !reference(f.Value):
 		return "password"
 	case d.Type == "BOOLEAN":
 		return "boolean"
@@ -134,10 +134,8 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	return groups, later
 }
 
-// reference tells whether a value is nothing but references to config providers, which are no secrets.
-func reference(value string) bool {
-	return strings.HasPrefix(value, "${") && strings.HasSuffix(value, "}") && !strings.Contains(value[2:], "\n")
-}
+// reference tells whether a value is a reference to a config provider, which is no secret.
+func reference(value string) bool { return config.IsReference(value) }
 
 // complete tells whether nothing is missing in the group, so that the next one can be filled.
 func (g *group) complete() bool {

@@ -119,7 +119,8 @@ func (v *visit) postForm() (any, error) {
 		v.title = "New connector"
 	}
 	text := strings.ReplaceAll(v.sent.Get("text"), "\r\n", "\n")
-	edited, typed, problem := v.edited(text, strings.ReplaceAll(v.sent.Get("base"), "\r\n", "\n"))
+	p.Base = strings.ReplaceAll(v.sent.Get("base"), "\r\n", "\n")
+	edited, typed, problem := v.edited(text, p.Base)
 	if p.Text = edited; problem != "" {
 		p.Problems = append(p.Problems, problem)
 	}
@@ -128,10 +129,10 @@ func (v *visit) postForm() (any, error) {
 		return download{cmpName(p, edited) + ".properties", mediaText + "; charset=utf-8", edited}, nil
 	}
 	p.Retype = slices.Sorted(maps.Keys(typed))
-	p.Base = p.Text
-	if problem != "" {
+	if problem != "" { // the fields are those of the text before
 		return p, nil
 	}
+	p.Base = p.Text
 	full, problem, err := withSecrets(edited, typed)
 	switch {
 	case err != nil:
@@ -155,8 +156,9 @@ func (v *visit) postForm() (any, error) {
 	return p, v.complete(&p, typed, step == "check")
 }
 
-// Seal tells apart texts, so that nothing is applied but what a review has shown. Secrets are not in it.
-func (p formPage) Seal() string { return ident("reviewed", p.Text) }
+// Seal tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown. What the
+// secrets are is not in it.
+func (p formPage) Seal() string { return ident("reviewed", p.Text, p.Retype) }
 
 // edited is the text with what was typed into fields, but for secrets, which are returned: the text has the mask in
 // their place.

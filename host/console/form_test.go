@@ -44,6 +44,8 @@ func TestTypedFields(t *testing.T) {
 		"the text as well": {typed: url.Values{"f.name": {"y"}, "f.unknown": {"1"}},
 			text: strings.Replace(formText, "! another", "z=1", 1),
 			want: strings.NewReplacer("! another", "z=1", "name = x", "name = y").Replace(formText), secrets: "map[]"},
+		"what only looks like a reference": {typed: url.Values{"f.secret": {"${env:A}clear${env:B}"}, "s.secret": {"yes"}},
+			want: formText, secrets: "map[secret:${env:A}clear${env:B}]"},
 		"no properties": {typed: url.Values{"f.name": {"y"}}, text: "a=\\u00zz", want: "a=\\u00zz", isProblem: true,
 			secrets: "map[]"},
 	} {
@@ -67,7 +69,7 @@ func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
 		form := url.Values{"name": {"x"}, "version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
-			"reviewed": {formPage{Text: formText}.Seal()}, "f.secret": {"canary-secret"}, "s.secret": {"yes"}}
+			"reviewed": {formPage{Text: formText, Retype: []string{"secret"}}.Seal()}, "f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
 			t.Errorf("%s: the secret comes back", step)
@@ -114,8 +116,16 @@ func TestStepsOfTheScript(t *testing.T) {
 	}
 }
 
-// Nothing is applied that no review has shown.
+// Nothing is applied that no review has shown, and no secret that was typed is left out: without the script its field
+// is empty after the review, and the one that is stored would stay.
 func TestTypedSinceTheReview(t *testing.T) {
+	f0 := newFake()
+	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
+		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
+		"reviewed": {formPage{Text: formText, Retype: []string{"secret"}}.Seal()}})
+	if strings.Contains(f0.said(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "since the review") {
+		t.Errorf("found %s", f0.said())
+	}
 	f := newFake()
 	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "reviewed": {formPage{Text: formText}.Seal()}, "f.name": {"y"}, "step": {"apply"}})

@@ -37,7 +37,7 @@ func (v *visit) origins() (any, error) {
 
 // logPage is the log with what it is filtered by, the newest line first.
 type logPage struct {
-	Level, Logger, Connector string
+	Level, Logger, Connector, Worker string
 	rest.LogPage
 }
 
@@ -52,9 +52,11 @@ func (l logPage) Newest() []rest.LogLine {
 }
 
 func (v *visit) log() (any, error) {
-	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector")}
+	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector"),
+		Worker: v.query.Get("worker")}
 	q := url.Values{"limit": {"200"}}
-	for key, value := range map[string]string{"level": l.Level, "logger": l.Logger, "connector": l.Connector} {
+	for key, value := range map[string]string{"level": l.Level, "logger": l.Logger, "connector": l.Connector,
+		"worker": l.Worker} {
 		if value != "" {
 			q.Set(key, value)
 		}

@@ -50,7 +50,7 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
 	text, err := config.Edit(nil, settings)
 	p.Chain = string(text)
-	if err == nil {
+	if _, again := asksFragments(v.r); err == nil && !again { // no fragment has them
 		err = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name)
 		if _, refused := err.(*refusal); refused { // a plugin may have none
 			err = nil

@@ -55,7 +55,7 @@ func crossing(next http.Handler, origins, methods []string) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Origin")
-		if !fromOneOf(origins, r) {
+		if isPage(r) || !fromOneOf(origins, r) { // pages are for those who open them
 			next.ServeHTTP(w, r)
 			return
 		}

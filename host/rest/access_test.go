@@ -227,7 +227,9 @@ func TestCrossOrigin(t *testing.T) {
 	const page = "https://ui.example.com"
 	closed := listening(t, Options{}).URLs()[0]
 	open := listening(t, Options{Origins: []string{page}, Methods: []string{"GET", "PUT"}}).URLs()[0]
-	any := listening(t, Options{Origins: []string{"*"}}).URLs()[0]
+	any := listening(t, Options{Origins: []string{"*"}, Console: func(Pages) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	}}).URLs()[0]
 	for _, c := range []struct {
 		url, method, path, origin string
 		status                    int
@@ -242,6 +244,8 @@ func TestCrossOrigin(t *testing.T) {
 		{open, "POST", "/connectors/a/restart", page, 403, ""}, // no method of its
 		{any, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
 		{any, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
+		{any, "POST", "/console/act", "https://other.example.com", 403, ""}, // which could be any method of REST's
+		{any, "GET", "/console/", "https://other.example.com", 200, ""},
 	} {
 		a := fetched(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
 		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || c.status < 300 &&

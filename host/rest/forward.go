@@ -157,7 +157,7 @@ func (x *exchange) serve() {
 func (x *exchange) answerer() (to string, err error) {
 	by, c := x.route.by, x.cluster
 	id := x.first("worker")
-	if why := Restricted(x.r.Context()); by == named && why != "" {
+	if why := Restricted(x.r.Context()); (by == named || by == sampler) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
 	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == x.worker.ID()) {

@@ -33,7 +33,8 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
 		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) ||
 			o.advertises(r.Host) {
-			if err := origins.Check(r); err != nil && (!fromOneOf(o.Origins, r) ||
+			// What a page's form asks for may be any method of REST's, so that none is let in by its own.
+			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
 				!slices.Contains(o.Methods, r.Method)) {
 				refuse(w, http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")

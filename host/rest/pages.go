@@ -19,6 +19,9 @@ type Pages struct {
 	Reads func(*http.Request) string
 }
 
+// isPage tells whether a request is for the console.
+func isPage(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, consolePath) }
+
 // withPages puts the console in front of REST, and has browsers that ask for / find it.
 func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
@@ -30,7 +33,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 		switch path := r.URL.Path; {
 		case by.admin:
 			api.ServeHTTP(w, r)
-		case strings.HasPrefix(path, consolePath):
+		case isPage(r):
 			pages.ServeHTTP(w, r)
 		case path == strings.TrimSuffix(consolePath, "/"), path == "/" && r.Method == http.MethodGet && wantsPage(r):
 			// Relative, since a proxy may have the worker below a path of its own.

@@ -3,11 +3,14 @@
 // typed in, is never replaced.
 "use strict";
 
-const every = 1000, slowest = 5000, patience = 15000;
+// How often is asked, in milliseconds, and how long a question, and a change, may take: a worker answers within 5 minutes.
+const every = 1000, slowest = 5000, patience = 15000, longest = 300000;
 document.documentElement.classList.add("scripted");
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const said = document.getElementById("said");
+
+let underway = null; // what was sent of a configuration, while its answer is taken in
 
 // dirty tells whether somebody typed into a field, or chose something else.
 function dirty(field) {
@@ -33,7 +36,9 @@ function held(node) {
 // take makes an element look like a fresh one, node by node, so that what is as it was stays where it is.
 function take(old, fresh) {
   if (old.isEqualNode(fresh)) return;
-  const typed = old.matches("input, select, textarea") && (dirty(old) || old === document.activeElement);
+  // A field that is as it was at first may have been set back since it was sent.
+  const back = underway && old.name && old.name.startsWith("f.") && underway.has(old.name) && underway.get(old.name) !== old.value;
+  const typed = old.matches("input, select, textarea") && (dirty(old) || old === document.activeElement || back);
   for (const a of [...old.attributes])
     if (!fresh.hasAttribute(a.name) && !(a.name === "open" && old.matches("details"))) old.removeAttribute(a.name);
   for (const a of fresh.attributes)
@@ -112,8 +117,8 @@ function versions() {
 }
 
 // ask sends a request and gives its JSON. Nobody waits for longer than a worker takes to say that it is busy.
-async function ask(url, options) {
-  const answer = await fetch(url, {...options, headers: {Accept: "application/json"}, signal: AbortSignal.timeout(patience)});
+async function ask(url, options, within = patience) {
+  const answer = await fetch(url, {...options, headers: {Accept: "application/json"}, signal: AbortSignal.timeout(within)});
   const kind = answer.headers.get("Content-Type") || "";
   if (!kind.startsWith("application/json")) throw new Error(answer.status === 401 ? "Log on again: load the page once more." :
     "The worker answered " + answer.status + ".");
@@ -182,7 +187,7 @@ async function act(form, button) {
   if (form.ariaBusy === "true") return;
   form.ariaBusy = "true";
   try {
-    const answer = await ask("act?fragments=", {method: "POST", body: sent});
+    const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
     const parsed = new DOMParser().parseFromString(answer.outcome.html, "text/html");
     place.replaceChildren(...parsed.body.childNodes);
     for (const box of form.querySelectorAll("input[name=name], input[name=sure]")) if (box.type === "checkbox") box.checked = false;
@@ -196,7 +201,7 @@ async function act(form, button) {
   say([...place.querySelectorAll("p, li")].map(e => e.firstChild ? [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
     .map(n => n.textContent).join("") : "").join(" ").trim());
   place.scrollIntoView({block: "nearest"});
-  if (main.dataset.poll) poll();
+  if (main.dataset.poll) ask(fragmentsOf(main.dataset.poll)).then(show, () => {}); // also where nothing else changes
 }
 
 // A configuration: what is typed goes to the worker, which brings fields and text in step. One question at a time; what
@@ -209,6 +214,11 @@ function settle(answer, sent) {
   const text = document.getElementById("text");
   if (!text || !answer.text) return;
   if (text.value !== sent.replaceAll("\r\n", "\n")) {
+    delete answer.text;
+    delete answer.fields;
+    return;
+  }
+  if (answer.fields && !answer.fields.html.includes("<fieldset")) { // the worker could not make them of this text
     delete answer.text;
     delete answer.fields;
     return;
@@ -234,13 +244,15 @@ async function step(form, what, focus) {
   sent.set("step", what);
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await ask(fragmentsOf("form"), {method: "POST", body: new URLSearchParams(sent)});
+    const answer = await ask(fragmentsOf("form"), {method: "POST", body: new URLSearchParams(sent)}, what === "apply" ? longest : patience);
     if (answer.to) {
       location.assign(answer.to);
       return;
     }
     settle(answer, sent.get("text"));
+    underway = sent;
     show(answer);
+    underway = null;
     lost("");
     const section = document.getElementById("compared");
     if (focus && section) section.focus();
