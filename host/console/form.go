@@ -156,8 +156,8 @@ func (v *visit) postForm() (any, error) {
 	return p, v.complete(&p, typed, step == "check")
 }
 
-// Seal tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown. What the
-// secrets are is not in it.
+// Seal tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown. What
+// the secrets are is not in it.
 func (p formPage) Seal() string { return ident("reviewed", p.Text, p.Retype) }
 
 // edited is the text with what was typed into fields, but for secrets, which are returned: the text has the mask in
