@@ -335,7 +335,7 @@ Clear passwords are [hidden], which a worker takes for those that it has.`,
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff FILE", Short: "Show what apply would do with a file, and change nothing",
-		Long: `Show what it would mean for a worker to have a connector as in a file: what differs, whether its tasks go on or are made anew, and which
+		Long: `Show what it would mean for a worker to have a connector as in a file: what differs, whether its tasks go on or are made again, and which
 feeds would be read again. Nothing is changed. The version that is shown is for culvert connectors apply --if-version. Exit code: 0, or 1
 where it would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",

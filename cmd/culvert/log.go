@@ -45,7 +45,7 @@ word on stderr says where lines were lost before they were read.`,
 				if err := printLog(c, page, r.json); err != nil || !follow {
 					return failed(err)
 				}
-				if page.Last < after { // the worker was started anew, and its lines begin with 1 again
+				if page.Last < after { // the worker was restarted, and numbers its lines from 1 again
 					page.Last = 0
 				}
 				after = page.Last

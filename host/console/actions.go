@@ -37,7 +37,7 @@ var actions = map[string]action{
 	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", did: "is to run in the version before"},
 	"accept": {route: "PUT /culvert/plugins/{name}/accept", did: "is accepted in this version",
 		body: func(v *visit) any { return map[string]string{"hash": v.sent.Get("hash")} }},
-	"resume-logons": {route: "PUT /culvert/lockouts/resume", did: "Refused logons are tried once more"},
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", did: "Refused logons are tried once more", sure: true},
 	"replay":        {route: "POST /culvert/connectors/{name}/deadletters/replay", body: replayBody},
 }
 
@@ -60,8 +60,7 @@ type result struct {
 	Replayed *rest.Replayed
 }
 
-// act does what a form asks for. It goes by the parameter do; what the form names several times is done one after
-// another.
+// act does what the form's field do names, for one thing after the other that the form has.
 func (v *visit) act() (any, error) {
 	do := v.sent.Get("do")
 	a, ok := actions[do]
@@ -126,8 +125,7 @@ func (v *visit) perform(a action, do, name string) result {
 
 // replayBody has letters replayed that the form names: none where it names none.
 func replayBody(v *visit) any {
-	return rest.ReplayAsked{Letters: append([]string{}, v.sent["letter"]...), Dry: v.sent.Get("dry") != "",
-		Again: v.sent.Get("again") != ""}
+	return rest.ReplayAsked{Letters: append([]string{}, v.sent["letter"]...), Dry: v.sent.Get("dry") != ""}
 }
 
 // back is where a page leads to that says what was done: a page beside it, and nothing else.

@@ -73,7 +73,7 @@ func New(p rest.Pages) http.Handler {
 type page struct {
 	title     string
 	fragments []string
-	// load asks REST for what the page shows. private: it is made anew for each who asks for it, since it shows records
+	// load asks REST for what the page shows. private: it is made for each who asks for it, since it shows records
 	// or what was typed.
 	load    func(*visit) (any, error)
 	private bool
@@ -97,7 +97,6 @@ var pages = map[string]page{
 // visit is a request for a page.
 type visit struct {
 	asker
-	console *console
 	// reads says why nothing may be changed, "" where it may.
 	reads string
 	query url.Values
@@ -141,7 +140,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected GET", http.StatusMethodNotAllowed)
 		return
 	}
-	v := &visit{asker: asker{c.API, r}, console: c, reads: c.Reads(r), query: r.URL.Query(), title: p.title}
+	v := &visit{asker: asker{c.API, r}, reads: c.Reads(r), query: r.URL.Query(), title: p.title}
 	if r.Method == http.MethodPost {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
@@ -216,7 +215,7 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 		f.Title, f.Error = "Not shown", out.err.Error()
 		status = statusOf(out.err)
 	} else if len(out.fragments) > 0 && v.sent == nil {
-		f.Poll = cmpPath(name) + "?" + withoutFragments(v.query)
+		f.Poll = pathOf(name) + "?" + withoutFragments(v.query)
 	}
 	for _, one := range out.fragments {
 		f.Fragments[one.Name] = one
@@ -233,8 +232,8 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 	w.Write(b.Bytes())
 }
 
-// cmpPath is the relative address of a page, from one beside it.
-func cmpPath(name string) string {
+// pathOf is the relative address of a page, from one beside it.
+func pathOf(name string) string {
 	if name == "" {
 		return "./"
 	}

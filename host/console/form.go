@@ -37,7 +37,7 @@ type formPage struct {
 	Retype []string
 	// Compared is what it would mean to apply it; nil: that was not asked for.
 	Compared *rest.Comparison
-	// Changed says that the configuration was changed meanwhile.
+	// Changed says what has changed since the review, or since the page was opened.
 	Changed string
 	// Checked: the logon was tried.
 	Checked bool
@@ -61,13 +61,8 @@ func (v *visit) form() (any, error) {
 			return nil, err
 		}
 		p.Text = string(text)
-	} else {
-		if err := v.stored(&p); err != nil {
-			return nil, err
-		}
-		if at := v.query.Get("at"); at != "" && at != p.Version {
-			p.Changed = "The configuration was changed since this page was opened."
-		}
+	} else if err := v.stored(&p); err != nil {
+		return nil, err
 	}
 	p.Base = p.Text
 	return p, v.complete(&p, nil, false)
@@ -126,7 +121,7 @@ func (v *visit) postForm() (any, error) {
 	}
 	step := v.sent.Get("step")
 	if step == "download" {
-		return download{cmpName(p, edited) + ".properties", mediaText + "; charset=utf-8", edited}, nil
+		return download{nameOf(p, edited) + ".properties", mediaText + "; charset=utf-8", edited}, nil
 	}
 	p.Retype = slices.Sorted(maps.Keys(typed))
 	if problem != "" { // the fields are those of the text before
@@ -140,15 +135,15 @@ func (v *visit) postForm() (any, error) {
 	case problem != "":
 		p.Problems = append(p.Problems, problem)
 		return p, nil
-	case step == "apply" && v.sent.Get("reviewed") != p.Seal():
-		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
-		err = v.review(&p, full)
-	case step == "review":
-		err = v.review(&p, full)
-	case step == "apply":
+	case step == "apply" && v.sent.Get("reviewed") == p.Seal():
 		if done, err := v.apply(&p, full); done || err != nil {
 			return redirect("connector?" + query("name", p.Name)), err
 		}
+	case step == "apply":
+		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
+		fallthrough
+	case step == "review":
+		err = v.review(&p, full)
 	}
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
@@ -278,8 +273,8 @@ func (v *visit) apply(p *formPage, full string) (done bool, err error) {
 	return false, nil
 }
 
-// cmpName is a name for the file of a configuration.
-func cmpName(p formPage, text string) string {
+// nameOf is a name for the file of a configuration.
+func nameOf(p formPage, text string) string {
 	if settings, _ := settingsOf(text); settings["name"] != "" {
 		return fileName(settings["name"])
 	}

@@ -16,7 +16,7 @@ import (
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is what ?after= takes for the lines behind these. Less than ?after= was: the worker was started anew, and
+	// Last is what ?after= takes for the lines behind these. Less than ?after= was: the worker was restarted, and
 	// its lines are numbered from 1 again.
 	Last int64 `json:"last"`
 	// Lost says that lines behind ?after= are no longer known.

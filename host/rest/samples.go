@@ -2,7 +2,6 @@ package rest
 
 import (
 	"cmp"
-	"net"
 	"net/http"
 	"strconv"
 )
@@ -21,7 +20,6 @@ const withheldHeader = "X-Culvert-Withheld"
 // withheld says why this request sees no values of records, "" where it sees them: it comes from this machine, or its
 // user has logged on.
 func (x *exchange) withheld() string {
-	by, _ := x.r.Context().Value(listenerKey{}).(net.Listener)
 	switch {
 	case cmp.Or(x.records, recordsFull) != recordsFull:
 		return "console.records=" + x.records
@@ -29,7 +27,7 @@ func (x *exchange) withheld() string {
 		return "this request sees no passwords (rest.config.masked, or the name that REST is asked by)"
 	case x.r.Header.Get(withheldHeader) != "":
 		return "the worker that was asked shows none"
-	case alone(by), x.logons, x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0:
+	case x.logons, localOrCertified(x.r):
 		return ""
 	}
 	return "nobody has to log on here (rest.basic.auth.file, or ask by a listener of this machine alone)"
