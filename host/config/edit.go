@@ -76,8 +76,8 @@ func (l logical) with(value string) string {
 // one of them may hold a password that nobody sees. A line that cannot be read is taken out, too.
 //
 // The result is read as these settings. A text of which that cannot be made, such as one that would begin with {, is
-// replaced as a whole. The error is for a text that is none of properties, because it is in UTF-16, or holds a byte 0, or is
-// JSON.
+// replaced as a whole. The error is for a text that is none of properties, because it is in UTF-16, or holds a byte 0,
+// or is JSON.
 func Edit(text []byte, settings map[string]string) ([]byte, error) {
 	read, err := propertiesIn(text)
 	if err != nil {
