@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -21,25 +22,33 @@ import (
 // trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
 type trio struct {
 	e2e.ExactPeer
+	kill func() // all of them
 }
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
 	first := portsInARow(t, 6)
-	c := &trio{e2e.ExactPeer{T: t, Dir: t.TempDir()}}
+	c := &trio{ExactPeer: e2e.ExactPeer{T: t, Dir: t.TempDir()}}
+	c.kill = sync.OnceFunc(func() {
+		for node := range 3 {
+			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
+		}
+	})
 	var servers []string
 	for n := range 3 {
 		servers = append(servers, fmt.Sprintf("127.0.0.1:%d", first+n))
 	}
 	c.Servers = strings.Join(servers, ",")
-	startPeer(t, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, strconv.Itoa(first), c.Dir)
-	// Brokers that are asked to stop all at once wait for a majority of controllers that there is no more.
-	t.Cleanup(func() {
-		for node := range 3 {
-			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
-		}
-	})
+	c.start(strconv.Itoa(first))
 	return c
+}
+
+// start runs the script that starts all brokers, or one of them again. They are killed before it is stopped: brokers
+// that are asked to stop all at once wait for a majority of controllers that there is no more.
+func (c *trio) start(args ...string) {
+	c.T.Helper()
+	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
+	c.T.Cleanup(c.kill)
 }
 
 // pid is the process of a broker, counted from 0.
@@ -130,7 +139,7 @@ func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile f
 	e2e.NoError(c.T, syscall.Kill(pid, how))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	meanwhile()
-	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, "--node", strconv.Itoa(node+1), c.Dir)
+	c.start("--node", strconv.Itoa(node+1))
 }
 
 // whole waits until each partition has all its copies in step.
