@@ -124,6 +124,8 @@ type task struct {
 	began bool
 	// progress tells how far the task is; nil before it has run.
 	progress func(*Progress)
+	// plugins tells which versions of plugins it works with; nil before it has run.
+	plugins func(*TaskStatus)
 	// snapshot has a feed of a source read as it is now; nil before it has run.
 	snapshot func(feed, ident string) error
 }
@@ -336,11 +338,11 @@ func (t *task) work(ctx context.Context, once bool) error {
 	return t.source(ctx, binding, once)
 }
 
-// running notes that the task works, and how to ask how far it is.
-func (t *task) running(progress func(*Progress)) {
+// running notes that the task works, and how to ask how far it is, and by which plugins.
+func (t *task) running(progress func(*Progress), plugins func(*TaskStatus)) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
-	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
+	t.state, t.fault, t.next, t.progress, t.plugins = Running, nil, time.Time{}, progress, plugins
 	t.began = true
 	t.connector.o.started.tasks.ended(true)
 	t.connector.enters(t.number, Running)
@@ -370,21 +372,27 @@ func (c *connector) taskStatuses() []TaskStatus {
 	defer c.mu.Unlock()
 	var all []TaskStatus
 	for _, t := range c.tasks {
-		now := t.now()
-		version := cmp.Or(now.version, c.class.plugin.Version)
-		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file,
-			Plugins: now.notes}
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: c.class.plugin.Version}
+		if t.plugins != nil {
+			t.plugins(&task)
+		}
 		if t.state == Running && c.to.client != nil {
 			task.Trace = c.o.Worker.Strike(c.to.client.Waiting())
 		}
 		if t.fault != nil {
 			task.Trace = c.o.Worker.Strike(trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
-				"plugin "+c.class.plugin.Name+" "+version))
+				"plugin "+c.class.plugin.Name+" "+task.Version))
 			task.Restarts = restarts(t.next)
 		}
 		all = append(all, task)
 	}
 	return all
+}
+
+// works fills in which versions of plugins the task works with; version is that of its own.
+func (t *task) works(s *TaskStatus, version string, binding *plugin.Binding, transforms *chains) {
+	s.Version, s.Plugin = cmp.Or(version, s.Version), fileOf(binding.Current().Module())
+	s.Plugins = append(transforms.notes(binding), t.connector.to.registries.notes()...)
 }
 
 // fileOf is where a version of a plugin came from, and the hash by which it is accepted.

@@ -464,12 +464,6 @@ type Progress struct {
 	Partitions int64        `json:"-"`
 	// Flow is where a task's time went in the last minute; without stages before it has run.
 	Flow core.Flow `json:"-"`
-	// version of the plugin that a task works with.
-	version string
-	// file is the plugin's.
-	file string
-	// notes say what keeps other versions from it.
-	notes []string
 }
 
 // Notifications are how many came to the listeners, by what became of them.

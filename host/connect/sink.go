@@ -69,19 +69,17 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
 		p.Partitions, p.Read = int64(now.Partitions), now.Read
-		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
+		p.Rows, p.Failed = now.Written, now.Skipped
 		p.Warnings = now.Warnings
 		p.Batches, p.Requests, p.Again = now.Batches, now.Requests, now.Again
 		if t.number == 0 { // they are the connector's, which its tasks share
 			p.Uncertain = int64(now.Uncertain)
 		}
-		p.file = fileOf(binding.Current().Module())
-		p.notes = append(transforms.notes(binding), c.to.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = before.group.Load()
 		}
 		p.CaughtUp = now.Open == 0 && before.own.Load() == 0
-	})
+	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.sinks.fed {
 		return ends.nowhere(ctx)

@@ -57,11 +57,9 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
-		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
+		p.CaughtUp, p.LastUp, p.Told, p.Feeds = now.CaughtUp, now.LastUp, now.Told, now.Feeds
 		c.strike(p.Feeds)
-		p.file = fileOf(binding.Current().Module())
-		p.notes = append(transforms.notes(binding), c.to.registries.notes()...)
-	})
+	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
 	c.mu.Lock()
 	t.snapshot = task.Snapshot
 	c.mu.Unlock()
