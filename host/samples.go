@@ -47,24 +47,27 @@ func (w worker) chainOf(c *config.Connector) sampling.Chain {
 	return sampling.Chain{Plugins: plugins, Stages: stages, Broken: err}
 }
 
-// Sampled is a sample with what the connector's transforms make of its rows.
-func (w worker) Sampled(ctx context.Context, name, id string) (rest.Sample, error) {
-	c, err := w.configured(name)
+// Sampled is a sample with what the transforms of settings make of its rows, nil for those of the connector.
+func (w worker) Sampled(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
+	c, err := w.chained(ctx, name, settings)
 	if err != nil {
 		return rest.Sample{}, err
 	}
 	defer runtime.KeepAlive(c) // what it was given is struck for as long as it is used
+	if settings != nil {
+		return w.host.samples.Try(ctx, name, id, w.chainOf(c))
+	}
 	return w.host.samples.Get(ctx, name, id, w.chainOf(c))
 }
 
-// SampledTest is a file of tests with the rows of a sample. References stand in it as they were written.
-func (w worker) SampledTest(ctx context.Context, name, id string) ([]byte, error) {
-	c, err := w.configured(name)
+// SampledTest is a file of tests with the rows of such a sample. References stand in it as they were written.
+func (w worker) SampledTest(ctx context.Context, name, id string, settings map[string]string) ([]byte, error) {
+	c, err := w.chained(ctx, name, settings)
 	if err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(c)
-	settings, password := map[string]string{}, w.Passwords()
+	written, password := map[string]string{}, w.Passwords()
 	for _, e := range c.Entries {
 		if e.Key == "name" || !chaintest.OfChain(e.Key) {
 			continue
@@ -73,25 +76,27 @@ func (w worker) SampledTest(ctx context.Context, name, id string) ([]byte, error
 			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "No test is made of the sample: " + e.Key +
 				" is a password; write it as a reference to a config provider, which the test names, too"}
 		}
-		settings[e.Key] = e.Raw
+		written[e.Key] = e.Raw
 	}
-	return w.host.samples.File(ctx, name, id, w.chainOf(c), settings)
+	return w.host.samples.File(ctx, name, id, w.chainOf(c), written)
 }
 
-// Rechained is a sample whose rows went through the transforms of other settings.
-func (w worker) Rechained(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
+// chained is a configuration with the transforms of settings, or, where these are nil, what the connector runs with.
+func (w worker) chained(ctx context.Context, name string, settings map[string]string) (*config.Connector, error) {
+	if settings == nil {
+		return w.configured(name)
+	}
 	settings, err := w.unmasked(name, settings)
 	if err != nil {
-		return rest.Sample{}, err
+		return nil, err
 	}
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !chaintest.OfChain(key) })
 	settings["name"] = name
 	c := w.connector("the request", settings)
-	defer runtime.KeepAlive(c)
 	if w.host.in.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
 			if e.Brought && e.Value.Secret() {
-				return rest.Sample{}, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
+				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
 					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
 					"connector does not have"}
 			}
@@ -108,9 +113,9 @@ func (w worker) Rechained(ctx context.Context, name, id string, settings map[str
 		}
 	}
 	if len(wrong) > 0 {
-		return rest.Sample{}, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
 	}
-	return w.host.samples.Try(ctx, name, id, w.chainOf(c))
+	return c, nil
 }
 
 // tool opens the plugin of a connector for its commands.

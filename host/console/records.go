@@ -114,37 +114,26 @@ func (v *visit) postRecords() (any, error) {
 			return nil, err
 		}
 		return redirect("records?" + query("name", name, "sample", made.ID)), nil
-	case "chain":
-		const route = "POST /culvert/connectors/{name}/samples/{id}/chain"
-		p.ID, p.Chain = v.sent.Get("sample"), v.sent.Get("chain")
+	case "chain", "test":
+		route, header, text := "POST /culvert/connectors/{name}/samples/{id}/chain", http.Header(nil), ""
+		p.ID, p.Chain, p.Sample = v.sent.Get("sample"), v.sent.Get("chain"), &rest.Sample{}
+		into := any(p.Sample)
+		if v.sent.Get("step") == "test" {
+			route, header, into = route+"?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text
+		}
 		settings, problem := settingsOf(p.Chain)
 		body := map[string]any{"config": settings}
 		p.Curl = curl(v.with(nil), route, body, name, p.ID)
-		p.Sample = &rest.Sample{}
 		if problem == "" {
-			if _, err := v.call(route, nil, body, p.Sample, name, p.ID); err != nil {
+			if _, err := v.call(route, header, body, into, name, p.ID); err != nil {
 				problem = err.Error()
+			} else if text != "" {
+				return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil
 			}
 		}
 		if p.Problem = problem; problem != "" { // the rows go on to be shown with the chain that there is
 			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
 		}
-	case "test":
-		var text string
-		p.ID = v.sent.Get("sample")
-		own, _ := settingsOf(p.Chain)
-		if typed, wrong := settingsOf(v.sent.Get("chain")); wrong != "" || !maps.Equal(typed, own) {
-			p.Chain, p.Sample = v.sent.Get("chain"), &rest.Sample{}
-			p.Problem = "A test is made of the chain that the connector has, and this is another one: put it into " +
-				"the configuration and apply it, then make the test"
-			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
-			break
-		}
-		const route = "GET /culvert/connectors/{name}/samples/{id}?as=test"
-		if _, err := v.call(route, http.Header{"Accept": {"text/yaml, */*"}}, nil, &text, name, p.ID); err != nil {
-			return nil, err
-		}
-		return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil
 	case "tool": // some change what the service has
 		if v.reads != "" {
 			return nil, &refusal{403, "This console only reads: " + v.reads}

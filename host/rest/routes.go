@@ -231,8 +231,9 @@ var routes = []route{
 		operation{query: []string{"as"}, gives: Sample{}, refuses: []int{400, 403, 404, 409}}},
 	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", sampler, whenKnown((*exchange).rechain),
 		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; " +
-			"settings of other things than transforms and predicates do not count.",
-		operation{takes: chainAsked{}, gives: Sample{}, reads: true, refuses: []int{400, 403, 404}}},
+			"settings of other things than transforms and predicates do not count. ?as=test as above.",
+		operation{query: []string{"as"}, takes: chainAsked{}, gives: Sample{}, reads: true,
+			refuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/tools", anyone, whenKnown((*exchange).tools),
 		"Commands of the connector's plugin, with their options.",
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},

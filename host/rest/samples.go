@@ -81,30 +81,34 @@ func (x *exchange) shows(s Sample, err error) {
 }
 
 func (x *exchange) sampled() {
-	as := x.first("as")
-	if as != "" && as != "test" {
-		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
-		return
+	if _, ok := x.show(""); ok {
+		x.through(nil)
 	}
+}
+
+// through answers with a sample whose rows went through the transforms of settings, nil for those of the connector.
+func (x *exchange) through(settings map[string]string) {
 	ctx, cancel := x.limited()
 	defer cancel()
-	if as == "" {
-		if _, ok := x.show(""); ok {
-			x.shows(x.worker.Sampled(ctx, x.name(), x.r.PathValue("id")))
+	name, id := x.name(), x.r.PathValue("id")
+	switch as := x.first("as"); {
+	case as == "test":
+		if _, ok := x.show(recordsFull); !ok {
+			return
 		}
-		return
+		text, err := x.worker.SampledTest(ctx, name, id, settings)
+		if err != nil {
+			x.failed(err)
+			return
+		}
+		x.w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
+		x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		x.w.Write(text)
+	case as != "":
+		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
+	default:
+		x.shows(x.worker.Sampled(ctx, name, id, settings))
 	}
-	if _, ok := x.show(recordsFull); !ok {
-		return
-	}
-	text, err := x.worker.SampledTest(ctx, x.name(), x.r.PathValue("id"))
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	x.w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	x.w.Write(text)
 }
 
 // chainAsked is a configuration of which transforms and predicates count.
@@ -117,9 +121,7 @@ func (x *exchange) rechain() {
 	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.shows(x.worker.Rechained(ctx, x.name(), x.r.PathValue("id"), asked.Config.settings))
+	x.through(asked.Config.settings)
 }
 
 func (x *exchange) tools() {

@@ -31,19 +31,15 @@ func (k *keeping) Sample(_ string, asked SampleAsked) (Sample, error) {
 	return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 }
 
-func (k *keeping) Sampled(_ context.Context, _, id string) (Sample, error) {
+func (k *keeping) Sampled(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 	if id != "1" {
 		return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 	}
-	return Sample{ID: "1", Show: k.shows}, nil
+	return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
 }
 
-func (k *keeping) SampledTest(context.Context, string, string) ([]byte, error) {
-	return []byte("tests:\n"), nil
-}
-
-func (k *keeping) Rechained(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
-	return Sample{ID: id, Show: k.shows, Problem: settings["transforms"]}, nil
+func (k *keeping) SampledTest(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
+	return []byte("tests: " + settings["transforms"] + "\n"), nil
 }
 
 func (k *keeping) Tools(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
@@ -139,8 +135,12 @@ func TestWhoSeesRecords(t *testing.T) {
 			}
 		}
 		// A test has values, and so has a command that answers rows; others have none.
-		if status, answer := ask("GET", "/samples/1?as=test", ""); status != c.full {
-			t.Errorf("%s: a test: found %d %s", name, status, answer)
+		for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
+			"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
+			status, answer := ask(call[0], call[1], call[2])
+			if status != c.full || status == 200 && answer != "tests: "+chain+"\n" {
+				t.Errorf("%s: a test, %s: found %d %s", name, call[1], status, answer)
+			}
 		}
 		want, tools := c.full, 200
 		if c.host != "" || c.o.ReadOnly {

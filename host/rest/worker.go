@@ -62,11 +62,10 @@ type Worker interface {
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// Sample has the next rows of a connector kept.
 	Sample(connector string, asked SampleAsked) (Sample, error)
-	// Sampled is a sample, SampledTest a file of tests with its rows. Rechained is a sample whose rows went through the
-	// transforms of other settings.
-	Sampled(ctx context.Context, connector, id string) (Sample, error)
-	SampledTest(ctx context.Context, connector, id string) ([]byte, error)
-	Rechained(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
+	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
+	// SampledTest is a file of tests with them.
+	Sampled(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
+	SampledTest(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools(ctx context.Context, connector string) ([]Tool, error)
 	RunTool(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)

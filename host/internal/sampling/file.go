@@ -23,7 +23,7 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 	case k.Show != full:
 		return nil, refuse(http.StatusForbidden, "it shows no values")
 	case len(c.Stages) == 0:
-		return nil, refuse(http.StatusConflict, "the connector has no transforms")
+		return nil, refuse(http.StatusConflict, "there are no transforms")
 	}
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
