@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,7 +45,10 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-period=1")...)
 	line, logon := users(t, p)
-	f := p.FollowsWith(dir, "conf", line)
+	listen := porttest.Address(t)
+	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, line)
+	f := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
+		"plugin.odata-source.limits.call.ms=1000")
 	f.Awaits("extraction finished: 5 rows")
 	tab := e2e.NewBrowser(t).Open(logon)
 	tab.Go(f.Url + "/console/plugins")
@@ -75,6 +79,12 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	f.Eventually("the newer version once more", func() bool {
 		return strings.Count(f.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
 	})
+	// A version that holds up its calls is left for the one before, and the page says why.
+	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
+	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken, wit.ExportName(wit.InterfaceSource, "decode")))
+	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
+	is("odata-source", "0.3.0", "3 calls broke soon after it took over")
+	is("odata-source", "0.2.0", "active")
 	// A file that is no plugin.
 	e2e.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
 	tab.Has("broken.wasm", "refused")
