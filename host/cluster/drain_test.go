@@ -79,7 +79,11 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.Taken, w.o.Bound = func() map[string]int { return nil }, func(map[Key]Share) {}
+		w.o.Bound = func(map[Key]Share) {}
+		w.o.Taken = func() map[string]int {
+			w.Changed("c") // as connectors do meanwhile, which who counts may wait for
+			return nil
+		}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context()})
 		joins := func(held ...Held) {

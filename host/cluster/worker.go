@@ -333,15 +333,14 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
 	w.heard = w.said
 	w.mu.Unlock()
-	ended := within(w.holds(), a, 1)
+	ended, taken := within(w.holds(), a, 1), map[Key]bool{}
+	for origin, n := range w.o.Taken() {
+		taken[KeyOf(origin)] = n > 0
+	}
 	w.mu.Lock()
 	named := map[Key]bool{}
 	for _, s := range a.Shares {
 		w.bounds[s.Origin], named[s.Origin] = s, true
-	}
-	taken := map[Key]bool{}
-	for origin, n := range w.o.Taken() {
-		taken[KeyOf(origin)] = n > 0
 	}
 	maps.DeleteFunc(w.bounds, func(k Key, _ Share) bool { return !named[k] && (ended || !taken[k]) })
 	bounds := maps.Clone(w.bounds)
