@@ -79,8 +79,8 @@ func (v *visit) act() (any, error) {
 		return nil, &refusal{400, "expected at most " + strconv.Itoa(maxSelected) + " at a time"}
 	case a.sure && v.sent.Get("sure") == "":
 		return nil, &refusal{400, "This cannot be undone: mark the box beside the button, then press it"}
-	case v.reads != "":
-		return nil, &refusal{403, "This console only reads: " + v.reads}
+	case v.Reads != "":
+		return nil, &refusal{403, "This console only reads: " + v.Reads}
 	}
 	for _, name := range names {
 		r := v.perform(a, do, name)
@@ -116,7 +116,7 @@ func (v *visit) perform(a action, do, name string) result {
 		r.Replayed = &rest.Replayed{}
 		into = r.Replayed
 	}
-	r.Curl = curl(v.with(nil), a.route, body, values...)
+	r.Curl = curl(v.viewer, a.route, body, values...)
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
 		r.Error, r.Replayed = err.Error(), nil
 	}

@@ -63,7 +63,7 @@ func (v *visit) connector() (any, error) {
 			}
 		}
 	}
-	if _, alone := asksFragments(v.r); !alone { // each of them reads a topic of Kafka's, so once
+	if !v.script { // each of them reads a topic of Kafka's, so once
 		var offsets struct{ Offsets []offsetRow }
 		if err := v.get("GET /connectors/{name}/offsets", &offsets, name); err != nil {
 			c.OffsetsError = err.Error()

@@ -2,19 +2,20 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/rest"
@@ -38,52 +39,46 @@ const maxForm = 4 << 20
 type console struct {
 	rest.Pages
 	templates *template.Template
-	assets    map[string]asset
 	version   string // of all assets
 	shared    shared
 }
 
-type asset struct {
-	kind string
-	data []byte
-}
-
 // New makes the pages over REST.
 func New(p rest.Pages) http.Handler {
-	c := &console{Pages: p, assets: map[string]asset{}}
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
 		panic(err) // it is part of the program
 	}
-	hash := sha256.New()
+	var all []byte
 	for _, f := range files {
 		data, err := assetFiles.ReadFile("assets/" + f.Name())
 		if err != nil {
 			panic(err)
 		}
-		hash.Write(data)
-		c.assets[f.Name()] = asset{mime.TypeByExtension(path.Ext(f.Name())), data}
+		all = append(all, data...)
 	}
-	c.version = base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:9])
-	c.templates = template.Must(template.New("").Funcs(words).ParseFS(pageFiles, "pages/*.html"))
-	return c
+	return &console{Pages: p, version: digest(all),
+		templates: template.Must(template.New("").Funcs(words).ParseFS(pageFiles, "pages/*.html"))}
 }
 
 // page is an address below /console/. Its template is called as it is, its fragments PAGE-NAME.
 type page struct {
 	title     string
 	fragments []string
-	// load asks REST for what the page shows. private: it is made for each who asks for it, since it shows records
-	// or what was typed.
+	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
+	// for it, since it shows records or what was typed.
 	load    func(*visit) (any, error)
 	private bool
 	// post takes a form; nil: the page has none of its own.
 	post func(*visit) (any, error)
 }
 
+// home is the page of /console/ itself.
+const home = "overview"
+
 // pages are all there are, by the last part of their path.
 var pages = map[string]page{
-	"":          {title: "Connectors", fragments: []string{"counts", "list"}, load: (*visit).overview},
+	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*visit).overview},
 	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*visit).connector},
 	"records":   {title: "Records", fragments: []string{"rows"}, load: (*visit).records, private: true, post: (*visit).postRecords},
 	"form":      {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, load: (*visit).form, private: true, post: (*visit).postForm},
@@ -97,22 +92,49 @@ var pages = map[string]page{
 // visit is a request for a page.
 type visit struct {
 	asker
-	// reads says why nothing may be changed, "" where it may.
-	reads string
-	query url.Values
-	sent  url.Values
-	title string
+	viewer
+	// script: the script asks for fragments alone, but for those that it knows, see [since].
+	script bool
+	known  string
+	query  url.Values
+	sent   url.Values
+	title  string
+}
+
+// viewer is who looks at a page, as far as the page depends on it.
+type viewer struct {
+	// Reads says why nothing may be changed, "" where it may.
+	Reads string
+	// Base is how the viewer calls the worker, User tells whether that needs a logon: both are for commands.
+	Base string
+	User bool
+}
+
+func (c *console) viewer(r *http.Request) viewer {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	_, _, user := r.BasicAuth()
+	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
+}
+
+// seen is what the templates of a page get.
+type seen struct {
+	viewer
+	Data any
+	// Fragments are those of the page; a fragment itself gets none.
+	Fragments map[string]fragment
 }
 
 // framed is what the frame of a page gets.
 type framed struct {
 	Page, Title, Reads, Assets string
-	// Poll is where the script asks for the fragments; "" where there is nothing to ask for.
-	Poll      string
-	Fragments map[string]fragment
-	Root      rest.Root
-	Data      any
-	Error     string
+	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
+	Poll  string
+	Root  rest.Root
+	Body  template.HTML
+	Error string
 }
 
 func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -124,9 +146,9 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin") // none would have forms send Origin: null, which is refused
 	h.Set("Cache-Control", "no-store")
-	name := strings.TrimPrefix(r.URL.Path, "/console/")
-	if file, ok := strings.CutPrefix(name, "assets/"); ok {
-		c.asset(w, r, file)
+	name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/console/"), home)
+	if strings.HasPrefix(name, "assets/") {
+		c.asset(w, r, name)
 		return
 	}
 	p, ok := pages[name]
@@ -140,7 +162,9 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected GET", http.StatusMethodNotAllowed)
 		return
 	}
-	v := &visit{asker: asker{c.API, r}, reads: c.Reads(r), query: r.URL.Query(), title: p.title}
+	v := &visit{asker: asker{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
+	v.query.Del(fragmentsOf)
 	if r.Method == http.MethodPost {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
@@ -154,149 +178,117 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
-	a, ok := c.assets[file]
-	if !ok {
+	data, err := assetFiles.ReadFile(file)
+	if err != nil {
 		http.Error(w, "There is no such file", http.StatusNotFound)
 		return
 	}
 	if r.URL.RawQuery == c.version {
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
-	w.Header().Set("Content-Type", a.kind)
-	w.Header().Set("Content-Length", strconv.Itoa(len(a.data)))
-	w.Write(a.data)
+	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
 }
 
 // serve answers with a page, or with those of its fragments that the script does not have.
 func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
-	known, alone := asksFragments(v.r)
-	var data any
-	made := func() rendered {
-		var out rendered
-		if data, out.err = p.load(v); out.err != nil {
-			return out
+	if v.script && !p.private {
+		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
+		answerFragments(w, v.known, c.shared.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
+			_, made := c.render(v, name, p)
+			return made
+		}))
+		return
+	}
+	data, made := c.render(v, name, p)
+	switch other, is := data.(answer); {
+	case is:
+		other.write(w, v.script)
+	case v.script:
+		answerFragments(w, v.known, made)
+	default:
+		c.answerPage(w, v, name, data, made)
+	}
+}
+
+// render makes the fragments of a page, of what it shows.
+func (c *console) render(v *visit, name string, p page) (data any, made rendered) {
+	data, err := p.load(v)
+	if err != nil {
+		return nil, rendered{err: err}
+	}
+	if _, other := data.(answer); other {
+		return data, made
+	}
+	made.fragments = map[string]fragment{}
+	for _, f := range p.fragments {
+		html, err := c.execute(name+"-"+f, seen{viewer: v.viewer, Data: data})
+		if err != nil {
+			return nil, rendered{err: err}
 		}
-		for _, f := range p.fragments {
-			one, err := newFragment(c.templates, fragmentName(name, f), v.with(data))
-			if err != nil {
-				return rendered{err: err}
-			}
-			one.Name = f
-			out.fragments = append(out.fragments, one)
-		}
-		out.title = v.title
-		return out
+		made.fragments[f] = fragment{f, digest([]byte(html)), html}
 	}
-	var out rendered
-	if p.private || !alone {
-		out = made()
-	} else {
-		seen := v.with(nil)
-		key := fmt.Sprint(name, "?", withoutFragments(v.query), seen)
-		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // it is made for others, too
-		out = c.shared.get(key, made)
+	return data, made
+}
+
+// execute runs a template; its result is text that html/template has escaped.
+func (c *console) execute(name string, data any) (template.HTML, error) {
+	var b strings.Builder
+	err := c.templates.ExecuteTemplate(&b, name, data)
+	return template.HTML(b.String()), err
+}
+
+func (c *console) answerPage(w http.ResponseWriter, v *visit, name string, data any, made rendered) {
+	f, err := framed{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
+	if err == nil {
+		f.Body, err = c.execute(name, seen{v.viewer, data, made.fragments})
 	}
-	switch to := data.(type) {
-	case download:
-		to.write(w)
-		return
-	case redirect:
-		to.write(w, alone)
-		return
-	}
-	if alone {
-		c.answerFragments(w, v, out, known)
-		return
-	}
-	f := framed{Page: name, Title: out.title, Reads: v.reads, Assets: c.version, Data: v.with(data),
-		Fragments: map[string]fragment{}}
 	status := http.StatusOK
-	if out.err != nil {
-		f.Title, f.Error = "Not shown", out.err.Error()
-		status = statusOf(out.err)
-	} else if len(out.fragments) > 0 && v.sent == nil {
-		f.Poll = pathOf(name) + "?" + withoutFragments(v.query)
-	}
-	for _, one := range out.fragments {
-		f.Fragments[one.Name] = one
+	if err != nil {
+		f.Title, f.Error, status = "Not shown", err.Error(), statusOf(err)
+	} else if v.sent == nil {
+		f.Poll = "?" + v.query.Encode()
 	}
 	_ = v.get("GET /", &f.Root)
-	var b bytes.Buffer
-	if err := c.templates.ExecuteTemplate(&b, "frame", f); err != nil {
+	html, err := c.execute("frame", f)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(html)))
 	w.WriteHeader(status)
-	w.Write(b.Bytes())
+	io.WriteString(w, string(html))
 }
 
-// pathOf is the relative address of a page, from one beside it.
-func pathOf(name string) string {
-	if name == "" {
-		return "./"
-	}
-	return name
-}
-
-// fragmentName is the template of a fragment.
-func fragmentName(page, fragment string) string {
-	if page == "" {
-		page = "overview"
-	}
-	return page + "-" + fragment
-}
-
-func withoutFragments(q url.Values) string {
-	clean := url.Values{}
-	for name, values := range q {
-		if name != fragmentsOf {
-			clean[name] = values
-		}
-	}
-	return clean.Encode()
-}
-
-func (c *console) answerFragments(w http.ResponseWriter, v *visit, out rendered, known string) {
-	w.Header().Set("Content-Type", "application/json")
-	if out.err != nil {
-		w.WriteHeader(statusOf(out.err))
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": out.err.Error()})
+func answerFragments(w http.ResponseWriter, known string, made rendered) {
+	if made.err != nil {
+		answerJSON(w, statusOf(made.err), map[string]string{"error": made.err.Error()})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(since(out.fragments, known))
+	answerJSON(w, http.StatusOK, since(made.fragments, known))
+}
+
+func answerJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
 }
 
 // statusOf is the status of a page that cannot be shown: REST's own.
 func statusOf(err error) int {
-	if r, ok := err.(*refusal); ok {
+	if r, ok := errors.AsType[*refusal](err); ok {
 		return r.Status
 	}
 	return http.StatusInternalServerError
 }
 
-// seen is what a template gets: the data of its page, and whose visit it is.
-type seen struct {
-	Data  any
-	Reads string
-	// Base is how the viewer calls the worker, for commands.
-	Base string
-	// User tells whether commands need a logon.
-	User bool
-}
-
-func (v *visit) with(data any) seen {
-	scheme := "http"
-	if v.r.TLS != nil {
-		scheme = "https"
-	}
-	_, _, user := v.r.BasicAuth()
-	return seen{data, v.reads, scheme + "://" + v.r.Host, user}
-}
-
 func (v *visit) nothing() (any, error) {
 	return nil, &refusal{http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages"}
+}
+
+// answer is what a form may be answered with in the place of a page.
+type answer interface {
+	write(w http.ResponseWriter, script bool)
 }
 
 // redirect leads to a page beside this one.
@@ -304,8 +296,7 @@ type redirect string
 
 func (to redirect) write(w http.ResponseWriter, script bool) {
 	if script {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]redirect{"to": to})
+		answerJSON(w, http.StatusOK, map[string]redirect{"to": to})
 		return
 	}
 	w.Header().Set("Location", string(to))
@@ -315,8 +306,8 @@ func (to redirect) write(w http.ResponseWriter, script bool) {
 // download is a file that a browser is to keep.
 type download struct{ name, kind, text string }
 
-func (d download) write(w http.ResponseWriter) {
+func (d download) write(w http.ResponseWriter, _ bool) {
 	w.Header().Set("Content-Type", d.kind)
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.name}))
-	w.Write([]byte(d.text))
+	io.WriteString(w, d.text)
 }

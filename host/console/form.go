@@ -246,14 +246,14 @@ func (v *visit) review(p *formPage, full string) error {
 			"what runs now."
 		p.Version = c.Version
 	}
-	p.Curl = curl(v.with(nil), "PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	p.Curl = curl(v.viewer, "PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 
 // apply stores the text, onto the version that the review has shown.
 func (v *visit) apply(p *formPage, full string) (done bool, err error) {
-	if v.reads != "" {
-		p.Problems = append(p.Problems, "This console only reads: "+v.reads)
+	if v.Reads != "" {
+		p.Problems = append(p.Problems, "This console only reads: "+v.Reads)
 		return false, nil
 	}
 	header := http.Header{"If-Match": {strconv.Quote(p.Version)}}

@@ -1,11 +1,10 @@
 package console
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
-	"net/http"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -21,22 +20,17 @@ type fragment struct {
 	HTML    template.HTML `json:"html"`
 }
 
-// rendered are the fragments of a page, and what kept them from being made.
+// rendered are the fragments of a page by their names, or what kept them from being made.
 type rendered struct {
-	fragments []fragment
-	title     string
+	fragments map[string]fragment
 	err       error
 	made      time.Time
 }
 
-// newFragment runs a template; its result is text that html/template has escaped.
-func newFragment(t *template.Template, name string, data any) (fragment, error) {
-	var b bytes.Buffer
-	if err := t.ExecuteTemplate(&b, name, data); err != nil {
-		return fragment{}, err
-	}
-	hash := sha256.Sum256(b.Bytes())
-	return fragment{name, base64.RawURLEncoding.EncodeToString(hash[:9]), template.HTML(b.String())}, nil
+// digest tells texts apart, in few characters that ids and addresses may have.
+func digest(text []byte) string {
+	hash := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
 // fresh is for how long fragments are the same for all who look at a page. With the second between two questions of a
@@ -84,14 +78,10 @@ func (s *shared) page(key string) *sharedPage {
 }
 
 // since are the fragments that are not of the version that a browser has: NAME.VERSION, several separated by commas.
-func since(all []fragment, known string) map[string]fragment {
-	changed := map[string]fragment{}
-	for _, f := range all {
-		changed[f.Name] = f
-	}
+func since(all map[string]fragment, known string) map[string]fragment {
+	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
-		name, version, _ := strings.Cut(one, ".")
-		if f, ok := changed[name]; ok && f.Version == version {
+		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {
 			delete(changed, name)
 		}
 	}
@@ -100,9 +90,3 @@ func since(all []fragment, known string) map[string]fragment {
 
 // fragmentsOf is the parameter by which the script asks for fragments alone.
 const fragmentsOf = "fragments"
-
-// asksFragments tells whether a request is that of the script, and what it knows.
-func asksFragments(r *http.Request) (known string, ok bool) {
-	q := r.URL.Query()
-	return q.Get(fragmentsOf), q.Has(fragmentsOf)
-}

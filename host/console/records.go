@@ -50,7 +50,7 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
 	text, err := config.Edit(nil, settings)
 	p.Chain = string(text)
-	if _, again := asksFragments(v.r); err == nil && !again { // no fragment has them
+	if err == nil && !v.script { // no fragment has them
 		err = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name)
 		if _, refused := err.(*refusal); refused { // a plugin may have none
 			err = nil
@@ -123,7 +123,7 @@ func (v *visit) postRecords() (any, error) {
 		}
 		settings, problem := settingsOf(p.Chain)
 		body := map[string]any{"config": settings}
-		p.Curl = curl(v.with(nil), route, body, name, p.ID)
+		p.Curl = curl(v.viewer, route, body, name, p.ID)
 		if problem == "" {
 			if _, err := v.call(route, header, body, into, name, p.ID); err != nil {
 				problem = err.Error()
@@ -135,8 +135,8 @@ func (v *visit) postRecords() (any, error) {
 			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
 		}
 	case "tool": // some change what the service has
-		if v.reads != "" {
-			return nil, &refusal{403, "This console only reads: " + v.reads}
+		if v.Reads != "" {
+			return nil, &refusal{403, "This console only reads: " + v.Reads}
 		}
 		err = v.runTool(&p)
 	default:
@@ -158,7 +158,7 @@ func (v *visit) runTool(p *recordsPage) error {
 			asked.Options[option] = values[0]
 		}
 	}
-	p.Curl = curl(v.with(nil), route, asked, p.Name, p.Tool)
+	p.Curl = curl(v.viewer, route, asked, p.Name, p.Tool)
 	var answer rest.ToolAnswer
 	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()

@@ -1,8 +1,6 @@
 package console
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -19,7 +17,9 @@ import (
 // turn or hide what stands beside them.
 var words = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "state": stateWord, "sign": sign, "curl": curl, "make": makeMap, "shares": shares,
+	"id": ident, "state": stateWord, "sign": sign, "curl": func(s seen, route string, body any, values ...string) string {
+		return curl(s.viewer, route, body, values...)
+	}, "make": makeMap, "shares": shares,
 	"marked": marked, "compared": comparedStep,
 	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
 }
@@ -84,8 +84,7 @@ func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 
 
 // ident is an id of an element for something with any name.
 func ident(of ...any) string {
-	hash := sha256.Sum256([]byte(fmt.Sprintf("%q", of)))
-	return "i" + base64.RawURLEncoding.EncodeToString(hash[:9])
+	return "i" + digest(fmt.Appendf(nil, "%q", of))
 }
 
 // stateWords are the states of a listing and of Kafka Connect, as they are shown, with a sign, so that no state is told
@@ -117,7 +116,7 @@ func makeMap(pairs ...any) map[string]any {
 }
 
 // curl is the command that does what a button does. The password of a logon is asked for, and not shown.
-func curl(s seen, route string, body any, values ...string) string {
+func curl(s viewer, route string, body any, values ...string) string {
 	method, target := rest.Target(route, values...)
 	var b strings.Builder
 	b.WriteString("curl")
