@@ -1,6 +1,8 @@
 package console
 
 import (
+	"maps"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -12,33 +14,101 @@ type action struct {
 	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
 	// selection.
 	route string
-	// did is what is said where it went well. sure: the form has to say that it is meant.
-	did  string
-	sure bool
+	// label stands on the button, did is what is said where it went well.
+	label, did string
+	// sure is what is to be marked before the button is pressed; "" for what can be undone.
+	sure string
 	// body makes what is sent of the form; nil: nothing is.
-	body func(*visit) any
+	body func(form url.Values) any
 }
 
 // actions are all buttons but those of a configuration and of samples, which have pages of their own.
 var actions = map[string]action{
-	"pause":        {route: "PUT /connectors/{name}/pause", did: "is to be paused"},
-	"resume":       {route: "PUT /connectors/{name}/resume", did: "is to run"},
-	"stop":         {route: "PUT /connectors/{name}/stop", did: "is to be stopped"},
-	"restart":      {route: "POST /connectors/{name}/restart?includeTasks=true", did: "is restarted, with its tasks"},
-	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", did: "has its task restarted"},
-	"delete":       {route: "DELETE /connectors/{name}", did: "is deleted; its offsets stay", sure: true},
-	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot",
+	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", did: "is to be paused"},
+	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", did: "is to run"},
+	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", did: "is to be stopped"},
+	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", label: "Restart",
+		did: "is restarted, with its tasks"},
+	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
+		did: "has its task restarted"},
+	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector", did: "is deleted; its offsets stay",
+		sure: "Its configuration is deleted; its offsets stay"},
+	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
 		did: "is to read the feed whole once more"},
-	"retire": {route: "PUT /culvert/connectors/{name}/retire", sure: true,
-		did: "has ended what it had opened at its service"},
-	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", did: "has no offsets any more", sure: true},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", did: "is to run in this version",
-		body: func(v *visit) any { return map[string]string{"hash": v.sent.Get("hash")} }},
-	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", did: "is to run in the version before"},
-	"accept": {route: "PUT /culvert/plugins/{name}/accept", did: "is accepted in this version",
-		body: func(v *visit) any { return map[string]string{"hash": v.sent.Get("hash")} }},
-	"resume-logons": {route: "PUT /culvert/lockouts/resume", did: "Refused logons are tried once more", sure: true},
-	"replay":        {route: "POST /culvert/connectors/{name}/deadletters/replay", body: replayBody},
+	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End what it has opened at its service",
+		did:  "has ended what it had opened at its service",
+		sure: "It is stopped, and its subscriptions and delta queues are to end"},
+	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
+		did: "has no offsets any more", sure: "It is stopped, and is to begin anew"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", did: "is to run in this version",
+		body: hashBody},
+	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
+		did: "is to run in the version before"},
+	"accept": {route: "PUT /culvert/plugins/{name}/accept", label: "Accept", did: "is accepted in this version",
+		body: hashBody},
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
+		did: "Refused logons are tried once more", sure: "The secrets are right now"},
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},
+}
+
+func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
+
+// replayBody has letters replayed that the form names: none where it names none.
+func replayBody(form url.Values) any {
+	return rest.ReplayAsked{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
+}
+
+// of is what the call needs of a form, for one thing.
+func (a action) of(form url.Values) (values []string, body any) {
+	for segment := range strings.SplitSeq(a.route, "/") {
+		if strings.HasPrefix(segment, "{") {
+			values = append(values, form.Get(strings.Trim(segment, "{}")))
+		}
+	}
+	if a.body != nil {
+		body = a.body(form)
+	}
+	return values, body
+}
+
+// button is a button of a page, in a form of its own.
+type button struct {
+	Do, Label, Sure, Command string
+	// Name is what it is for, where the label does not say that.
+	Name     string
+	Fields   url.Values
+	Disabled bool
+}
+
+// Button is one for an action; the fields of its form are given as names and values in turn.
+func (v viewer) Button(do string, fields ...string) button {
+	a := actions[do]
+	return button{Do: do, Label: a.label, Sure: a.sure, Command: v.Command(do, fields...), Fields: pairs(fields...),
+		Disabled: v.Reads != ""}
+}
+
+// Named is the button with a name.
+func (b button) Named(name string) button {
+	b.Name = name
+	return b
+}
+
+// Command is what a button does, as a command.
+func (v viewer) Command(do string, fields ...string) string {
+	a := actions[do]
+	values, body := a.of(pairs(fields...))
+	return v.curl(a.route, body, values...)
+}
+
+// pairs are names and values of a form or a query, which are given in turn, without those that are empty.
+func pairs(given ...string) url.Values {
+	form := url.Values{}
+	for i := 0; i+1 < len(given); i += 2 {
+		if given[i+1] != "" {
+			form.Set(given[i], given[i+1])
+		}
+	}
+	return form
 }
 
 // maxSelected is how many things one button is pressed for.
@@ -62,8 +132,7 @@ type result struct {
 
 // act does what the form's field do names, for one thing after the other that the form has.
 func (v *visit) act() (any, error) {
-	do := v.sent.Get("do")
-	a, ok := actions[do]
+	a, ok := actions[v.sent.Get("do")]
 	if !ok {
 		return nil, &refusal{404, "There is no such action"}
 	}
@@ -77,13 +146,15 @@ func (v *visit) act() (any, error) {
 		return nil, &refusal{400, "Nothing was selected: mark one or more, then press the button"}
 	case len(names) > maxSelected:
 		return nil, &refusal{400, "expected at most " + strconv.Itoa(maxSelected) + " at a time"}
-	case a.sure && v.sent.Get("sure") == "":
+	case a.sure != "" && v.sent.Get("sure") == "":
 		return nil, &refusal{400, "This cannot be undone: mark the box beside the button, then press it"}
 	case v.Reads != "":
 		return nil, &refusal{403, "This console only reads: " + v.Reads}
 	}
 	for _, name := range names {
-		r := v.perform(a, do, name)
+		form := maps.Clone(v.sent)
+		form.Set("name", name)
+		r := v.perform(a, form)
 		if r.Error != "" {
 			o.Failed++
 		}
@@ -96,36 +167,18 @@ func (v *visit) act() (any, error) {
 	return o, nil
 }
 
-func (v *visit) perform(a action, do, name string) result {
-	var values []string
-	for _, segment := range strings.Split(a.route, "/") {
-		segment, _, _ = strings.Cut(segment, "?")
-		switch segment {
-		case "{name}":
-			values = append(values, name)
-		case "{task}", "{feed}":
-			values = append(values, v.sent.Get(strings.Trim(segment, "{}")))
-		}
-	}
-	r := result{Of: name, Did: a.did}
-	var body, into any
-	if a.body != nil {
-		body = a.body(v)
-	}
-	if do == "replay" {
+func (v *visit) perform(a action, form url.Values) result {
+	values, body := a.of(form)
+	r := result{Of: form.Get("name"), Did: a.did, Curl: v.curl(a.route, body, values...)}
+	var into any
+	if form.Get("do") == "replay" {
 		r.Replayed = &rest.Replayed{}
 		into = r.Replayed
 	}
-	r.Curl = curl(v.viewer, a.route, body, values...)
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
 		r.Error, r.Replayed = err.Error(), nil
 	}
 	return r
-}
-
-// replayBody has letters replayed that the form names: none where it names none.
-func replayBody(v *visit) any {
-	return rest.ReplayAsked{Letters: append([]string{}, v.sent["letter"]...), Dry: v.sent.Get("dry") != ""}
 }
 
 // back is where a page leads to that says what was done: a page beside it, and nothing else.

@@ -76,9 +76,9 @@ func (v *visit) connector() (any, error) {
 // listed is the line of one connector in the overview; without its state where that cannot be had.
 func (v *visit) listed(name string) rest.Listed {
 	var l rest.Listing
-	err := v.get("GET /culvert/connectors?"+query("search", name, "limit", "1000"), &l)
+	err := v.get("GET /culvert/connectors?"+pairs("search", name, "limit", "1000").Encode(), &l)
 	if err != nil {
-		_ = v.get("GET /culvert/connectors?"+query("search", name, "limit", "1000", "own", "true"), &l)
+		_ = v.get("GET /culvert/connectors?"+pairs("search", name, "limit", "1000", "own", "true").Encode(), &l)
 	}
 	if at := slices.IndexFunc(l.Connectors, func(c rest.Listed) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
@@ -110,5 +110,5 @@ func (c oneConnector) Trace() string {
 	return strings.Join(all, "\n\n")
 }
 
-// Source tells whether it is one.
-func (c oneConnector) Source() bool { return c.Status.Type == "source" }
+// Here is the address of its page.
+func (c oneConnector) Here() string { return "connector?" + pairs("name", c.Name).Encode() }

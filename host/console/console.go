@@ -80,13 +80,16 @@ const home = "overview"
 var pages = map[string]page{
 	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*visit).overview},
 	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*visit).connector},
-	"records":   {title: "Records", fragments: []string{"rows"}, load: (*visit).records, private: true, post: (*visit).postRecords},
-	"form":      {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, load: (*visit).form, private: true, post: (*visit).postForm},
-	"letters":   {title: "Dead letters", fragments: []string{"causes"}, load: (*visit).letters},
-	"plugins":   {title: "Plugins", fragments: []string{"list"}, load: (*visit).plugins},
-	"origins":   {title: "Services", fragments: []string{"list"}, load: (*visit).origins},
-	"log":       {title: "Log", fragments: []string{"lines"}, load: (*visit).log},
-	"act":       {title: "Done", fragments: []string{"outcome"}, load: (*visit).nothing, private: true, post: (*visit).act},
+	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*visit).records,
+		post: (*visit).postRecords},
+	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
+		load: (*visit).form, post: (*visit).postForm},
+	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*visit).letters},
+	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*visit).plugins},
+	"origins": {title: "Services", fragments: []string{"list"}, load: (*visit).origins},
+	"log":     {title: "Log", fragments: []string{"lines"}, load: (*visit).log},
+	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*visit).nothing,
+		post: (*visit).act},
 }
 
 // visit is a request for a page.

@@ -366,11 +366,11 @@ func TestBack(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	s := viewer{Base: "http://127.0.0.1:8083"}
+	v := viewer{Base: "http://127.0.0.1:8083"}
 	for _, one := range []struct{ got, want string }{
-		{curl(s, "PUT /connectors/{name}/pause", nil, "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
-		{curl(s, "GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
-		{curl(viewer{Base: "https://x", User: true}, "PUT /culvert/plugins/{name}/swap", map[string]string{"hash": "it's"}, "p"),
+		{v.curl("PUT /connectors/{name}/pause", nil, "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
+		{v.curl("GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
+		{viewer{Base: "https://x", User: true}.curl("PUT /culvert/plugins/{name}/swap", map[string]string{"hash": "it's"}, "p"),
 			`curl --user NAME -X PUT -H 'Content-Type: application/json' -d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
 		{count(-1234567), "-1\u202f234\u202f567"}, {count(12), "12"}, {rate(0), "0"}, {rate(0.001), "< 0.01"},
 		{rate(1.234), "1.23"}, {rate(1234.5), "1\u202f235"}, {percent(0.1234), "12.3 %"},

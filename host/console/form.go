@@ -137,7 +137,7 @@ func (v *visit) postForm() (any, error) {
 		return p, nil
 	case step == "apply" && v.sent.Get("reviewed") == p.Seal():
 		if done, err := v.apply(&p, full); done || err != nil {
-			return redirect("connector?" + query("name", p.Name)), err
+			return redirect("connector?" + pairs("name", p.Name).Encode()), err
 		}
 	case step == "apply":
 		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
@@ -246,7 +246,7 @@ func (v *visit) review(p *formPage, full string) error {
 			"what runs now."
 		p.Version = c.Version
 	}
-	p.Curl = curl(v.viewer, "PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	p.Curl = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 

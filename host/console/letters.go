@@ -40,12 +40,3 @@ func (l lettersPage) Of(c rest.LetterCause) (list []rest.Letter) {
 	}
 	return list
 }
-
-// query is a query of names and values.
-func query(pairs ...string) string {
-	q := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		q.Set(pairs[i], pairs[i+1])
-	}
-	return q.Encode()
-}

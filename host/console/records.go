@@ -13,6 +13,9 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
+// takeRows is the route that takes a sample.
+const takeRows = "POST /culvert/connectors/{name}/samples"
+
 // recordsPage shows rows before and after each transform, and what the plugin's commands answer.
 type recordsPage struct {
 	Name, ID string
@@ -22,8 +25,8 @@ type recordsPage struct {
 	Tools          []rest.Tool
 	// Tool is the command that was run, Answer what it answered.
 	Tool, Answer string
-	// Curl is the command that does what the form did.
-	Curl string
+	// Curl is the command that does what the form did, Take the one that takes rows.
+	Curl, Take string
 }
 
 // Waits tells whether rows are still to come.
@@ -40,7 +43,7 @@ func (v *visit) records() (any, error) {
 }
 
 func (v *visit) recordsOf(name string) (recordsPage, error) {
-	p := recordsPage{Name: name}
+	p := recordsPage{Name: name, Take: v.curl(takeRows, rest.SampleAsked{Rows: 20}, name)}
 	v.title = "Records of " + name
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
@@ -107,13 +110,12 @@ func (v *visit) postRecords() (any, error) {
 	}
 	switch v.sent.Get("step") {
 	case "sample":
-		const route = "POST /culvert/connectors/{name}/samples"
 		rows, _ := strconv.Atoi(v.sent.Get("rows"))
 		asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
-		if _, err := v.call(route, nil, asked, &made, name); err != nil {
+		if _, err := v.call(takeRows, nil, asked, &made, name); err != nil {
 			return nil, err
 		}
-		return redirect("records?" + query("name", name, "sample", made.ID)), nil
+		return redirect("records?" + pairs("name", name, "sample", made.ID).Encode()), nil
 	case "chain", "test":
 		route, header, text := "POST /culvert/connectors/{name}/samples/{id}/chain", http.Header(nil), ""
 		p.ID, p.Chain, p.Sample = v.sent.Get("sample"), v.sent.Get("chain"), &rest.Sample{}
@@ -123,7 +125,7 @@ func (v *visit) postRecords() (any, error) {
 		}
 		settings, problem := settingsOf(p.Chain)
 		body := map[string]any{"config": settings}
-		p.Curl = curl(v.viewer, route, body, name, p.ID)
+		p.Curl = v.curl(route, body, name, p.ID)
 		if problem == "" {
 			if _, err := v.call(route, header, body, into, name, p.ID); err != nil {
 				problem = err.Error()
@@ -158,7 +160,7 @@ func (v *visit) runTool(p *recordsPage) error {
 			asked.Options[option] = values[0]
 		}
 	}
-	p.Curl = curl(v.viewer, route, asked, p.Name, p.Tool)
+	p.Curl = v.curl(route, asked, p.Name, p.Tool)
 	var answer rest.ToolAnswer
 	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()

@@ -17,9 +17,7 @@ import (
 // turn or hide what stands beside them.
 var words = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "state": stateWord, "sign": sign, "curl": func(s seen, route string, body any, values ...string) string {
-		return curl(s.viewer, route, body, values...)
-	}, "make": makeMap, "shares": shares,
+	"id": ident, "state": stateWord, "sign": sign, "shares": shares,
 	"marked": marked, "compared": comparedStep,
 	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
 }
@@ -46,8 +44,8 @@ func at(t any) template.HTML {
 		return "–"
 	}
 	when = when.UTC()
-	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` + when.Format("2006-01-02 15:04:05") +
-		` UTC</time>`)
+	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` +
+		when.Format("2006-01-02 15:04:05") + ` UTC</time>`)
 }
 
 // rate is a number of so many in a second: three digits count.
@@ -92,8 +90,8 @@ func ident(of ...any) string {
 var stateWords = map[string][2]string{
 	"failed": {"failed", "✕"}, "paused": {"paused", "‖"}, "stopped": {"stopped", "■"},
 	"waiting-for-service": {"waiting for service", "…"}, "maintenance": {"maintenance window", "◷"},
-	"throttled": {"throttled", "≋"}, "running": {"running", "▶"}, "idle": {"idle", "○"}, "unassigned": {"unassigned", "?"},
-	"restarting": {"restarting", "↻"},
+	"throttled": {"throttled", "≋"}, "running": {"running", "▶"}, "idle": {"idle", "○"},
+	"unassigned": {"unassigned", "?"}, "restarting": {"restarting", "↻"},
 }
 
 func stateWord(s any) string {
@@ -106,44 +104,34 @@ func stateWord(s any) string {
 
 func sign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
 
-// makeMap is a map of names and values, for templates that are called with more than one thing.
-func makeMap(pairs ...any) map[string]any {
-	m := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		m[fmt.Sprint(pairs[i])] = pairs[i+1]
-	}
-	return m
-}
-
-// curl is the command that does what a button does. The password of a logon is asked for, and not shown.
-func curl(s viewer, route string, body any, values ...string) string {
+// curl is a call of REST as a command; a body that is text names the file to send. The password of a logon is asked
+// for, and not shown.
+func (v viewer) curl(route string, body any, values ...string) string {
 	method, target := rest.Target(route, values...)
 	var b strings.Builder
 	b.WriteString("curl")
-	if s.User {
+	if v.User {
 		b.WriteString(" --user NAME")
 	}
 	if method != "GET" {
 		b.WriteString(" -X " + method)
 	}
 	switch body := body.(type) {
-	case nil, string:
-		if text, _ := body.(string); text != "" {
-			b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + quoted(text))
-		}
+	case nil:
+	case string:
+		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + quoted(body))
 	default:
 		if data, err := json.Marshal(body); err == nil {
 			b.WriteString(" -H 'Content-Type: application/json' -d " + quoted(string(data)))
 		}
 	}
-	return shown.Line(b.String() + " " + quoted(s.Base+target))
+	return shown.Line(b.String() + " " + quoted(v.Base+target))
 }
 
 // quoted is a text as a shell takes it.
 func quoted(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r))
-	}) {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
+	if strings.Trim(text, plain) == "" { // it has no other characters
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
