@@ -44,6 +44,16 @@ func (a asker) get(route string, into any, values ...string) error {
 	return err
 }
 
+// getOfGroup asks for what all workers of a group know or, where no worker answers for all, for what this one knows:
+// alone says why.
+func (a asker) getOfGroup(route string, asked url.Values, into any, values ...string) (alone, err error) {
+	if alone = a.get(route+"?"+asked.Encode(), into, values...); alone != nil {
+		asked.Set("own", "true")
+		err = a.get(route+"?"+asked.Encode(), into, values...)
+	}
+	return alone, err
+}
+
 // call sends a request. body is text, or a value that is sent as JSON; nil: there is none. into is a text, or a value
 // that JSON is read into. Refusals have the worker's own text.
 func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {

@@ -1,9 +1,6 @@
 package console
 
 import (
-	"encoding/json"
-	"strings"
-
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -13,7 +10,6 @@ type bar struct {
 	Stage   string
 	Share   float64
 	Y, Wide int
-	Class   string
 }
 
 // The chart has a line for each stage, of so many units.
@@ -35,17 +31,8 @@ func shares(f rest.Flow) chart {
 		if s.Share > 0 {
 			wide = max(wide, 2)
 		}
-		c.Bars = append(c.Bars, bar{shown.Line(s.Stage), s.Share, i * barHeight, wide, "stage" + string(rune('0'+i%8))})
+		c.Bars = append(c.Bars, bar{shown.Line(s.Stage), s.Share, i * barHeight, wide})
 	}
 	c.Height = len(f.Stages) * barHeight
 	return c
-}
-
-// JSON is a partition or an offset in one line.
-func (o offsetRow) JSON(of map[string]any) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(of)
-	return brief(strings.TrimSpace(b.String()))
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -29,10 +30,7 @@ type feed struct {
 	connect.FeedProgress
 }
 
-type offsetRow struct {
-	Partition map[string]any `json:"partition"`
-	Offset    map[string]any `json:"offset"`
-}
+type offsetRow struct{ Partition, Offset map[string]any }
 
 // maxOffsets is how many offsets a page shows.
 const maxOffsets = 100
@@ -47,10 +45,8 @@ func (v *visit) connector() (any, error) {
 	if err := v.get("GET /connectors/{name}", &c.Info, name); err != nil {
 		return nil, err
 	}
-	if err := v.get("GET /culvert/connectors/{name}", &c.Motion, name); err != nil {
-		if err = v.get("GET /culvert/connectors/{name}?own=true", &c.Motion, name); err != nil {
-			return nil, err
-		}
+	if _, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
+		return nil, err
 	}
 	if err := v.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
 		c.FlowError = err.Error()
@@ -76,10 +72,7 @@ func (v *visit) connector() (any, error) {
 // listed is the line of one connector in the overview; without its state where that cannot be had.
 func (v *visit) listed(name string) rest.Listed {
 	var l rest.Listing
-	err := v.get("GET /culvert/connectors?"+pairs("search", name, "limit", "1000").Encode(), &l)
-	if err != nil {
-		_ = v.get("GET /culvert/connectors?"+pairs("search", name, "limit", "1000", "own", "true").Encode(), &l)
-	}
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
 	if at := slices.IndexFunc(l.Connectors, func(c rest.Listed) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
 	}

@@ -1,8 +1,6 @@
 package console
 
 import (
-	"net/url"
-
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -18,13 +16,8 @@ func (v *visit) letters() (any, error) {
 	name := v.query.Get("name")
 	v.title = "Dead letters of " + name
 	l := lettersPage{Name: name, Last: v.query.Get("last"), Error: v.query.Get("error")}
-	q := url.Values{}
-	for key, value := range map[string]string{"last": l.Last, "error": l.Error} {
-		if value != "" {
-			q.Set(key, value)
-		}
-	}
-	err := v.get("GET /culvert/connectors/{name}/deadletters?"+q.Encode(), &l.Letters, name)
+	err := v.get("GET /culvert/connectors/{name}/deadletters?"+pairs("last", l.Last, "error", l.Error).Encode(),
+		&l.Letters, name)
 	if isRefused(err, 404) || isRefused(err, 500) {
 		l.None, err = err.Error(), nil
 	}

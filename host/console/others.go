@@ -28,10 +28,7 @@ func (v *visit) plugins() (any, error) {
 
 func (v *visit) origins() (any, error) {
 	var o rest.Origins
-	err := v.get("GET /culvert/origins", &o)
-	if isRefused(err, 409) {
-		err = v.get("GET /culvert/origins?own=true", &o)
-	}
+	_, err := v.getOfGroup("GET /culvert/origins", url.Values{}, &o)
 	return o, err
 }
 
@@ -44,22 +41,11 @@ type logPage struct {
 // Levels are those from which lines can be shown.
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
-// Newest are the lines, the last one first.
-func (l logPage) Newest() []rest.LogLine {
-	lines := slices.Clone(l.Lines)
-	slices.Reverse(lines)
-	return lines
-}
-
 func (v *visit) log() (any, error) {
 	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector"),
 		Worker: v.query.Get("worker")}
-	q := url.Values{"limit": {"200"}}
-	for key, value := range map[string]string{"level": l.Level, "logger": l.Logger, "connector": l.Connector,
-		"worker": l.Worker} {
-		if value != "" {
-			q.Set(key, value)
-		}
-	}
-	return l, v.get("GET /culvert/log?"+q.Encode(), &l.LogPage)
+	err := v.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector, "worker",
+		l.Worker).Encode(), &l.LogPage)
+	slices.Reverse(l.Lines)
+	return l, err
 }

@@ -1,10 +1,9 @@
 package console
 
 import (
-	"net/url"
-	"slices"
 	"strconv"
 
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -16,7 +15,7 @@ type listing struct {
 	rest.Listing
 	State, Search, After string
 	States               []stateCount
-	// First is the page without ?after=, Next that behind this one; "" for none.
+	// First and Next are the addresses of the first page and of the next one; "" for none.
 	First, Next string
 	// Alone says that the figures of other workers are not there, and why.
 	Alone string
@@ -29,43 +28,26 @@ type stateCount struct {
 	Link string
 }
 
-// states are those of a listing, the most urgent first.
-var states = []string{"failed", "waiting-for-service", "maintenance", "throttled", "running", "idle", "paused",
-	"stopped"}
-
 func (v *visit) overview() (any, error) {
 	l := listing{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
-	q := url.Values{"limit": {strconv.Itoa(perPage)}}
-	for name, value := range map[string]string{"state": l.State, "search": l.Search, "after": l.After} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	err := v.get("GET /culvert/connectors?"+q.Encode(), &l.Listing)
-	if isRefused(err, 409) { // no worker leads: what this one knows is better than nothing
-		l.Alone = err.Error()
-		q.Set("own", "true")
-		err = v.get("GET /culvert/connectors?"+q.Encode(), &l.Listing)
-		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
-	}
+	alone, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
+		"search", l.Search, "after", l.After), &l.Listing)
 	if err != nil {
 		return nil, err
 	}
-	link := func(state, after string) string {
-		q := url.Values{}
-		for name, value := range map[string]string{"state": state, "search": l.Search, "after": after} {
-			if value != "" {
-				q.Set(name, value)
-			}
-		}
-		return "./?" + q.Encode()
+	if alone != nil {
+		l.Alone = alone.Error()
+		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
 	}
-	for _, s := range states {
-		if n := l.Counts[s]; n > 0 || s == l.State || slices.Contains([]string{"failed", "running"}, s) {
+	link := func(state, after string) string {
+		return "./?" + pairs("state", state, "search", l.Search, "after", after).Encode()
+	}
+	l.States = []stateCount{{"", l.Total, link("", "")}}
+	for _, s := range connect.Conditions {
+		if n := l.Counts[s]; n > 0 || s == l.State || s == "failed" || s == "running" {
 			l.States = append(l.States, stateCount{s, n, link(s, "")})
 		}
 	}
-	l.States = append([]stateCount{{"", l.Total, link("", "")}}, l.States...)
 	if l.After != "" {
 		l.First = link(l.State, "")
 	}
