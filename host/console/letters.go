@@ -4,10 +4,11 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// letters are the dead letters of a connector, by cause.
+// lettersPage are the dead letters of a connector, by cause.
 type lettersPage struct {
 	Name, Last, Error string
 	rest.Letters
+	byCause map[rest.LetterCause][]rest.Letter
 	// None says why there are none to show.
 	None string
 }
@@ -21,15 +22,14 @@ func (v *visit) letters() (any, error) {
 	if isRefused(err, 404) || isRefused(err, 500) {
 		l.None, err = err.Error(), nil
 	}
+	l.byCause = map[rest.LetterCause][]rest.Letter{}
+	for _, one := range l.Letters.Letters {
+		l.byCause[one.Cause()] = append(l.byCause[one.Cause()], one)
+	}
 	return l, err
 }
 
 // Of are the letters of a cause.
-func (l lettersPage) Of(c rest.LetterCause) (list []rest.Letter) {
-	for _, one := range l.Letters.Letters {
-		if of := one.Cause(); of.Class == c.Class && of.Stage == c.Stage && of.Message == c.Message {
-			list = append(list, one)
-		}
-	}
-	return list
+func (l lettersPage) Of(c rest.LetterCause) []rest.Letter {
+	return l.byCause[rest.LetterCause{Class: c.Class, Stage: c.Stage, Message: c.Message}]
 }

@@ -1,0 +1,50 @@
+package console
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// A form on which no letter is chosen has none replayed: without names REST would take all of the connector.
+func TestReplayOfNone(t *testing.T) {
+	f := newFake()
+	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
+	if !strings.Contains(f.bodies[0], `"letters":[]`) {
+		t.Errorf("found %s with %s", f.said(), f.bodies[0])
+	}
+}
+
+// Each letter stands below its cause, and causes of which there are as many as letters take no longer for it.
+func TestLettersByCause(t *testing.T) {
+	f, found := newFake(), rest.Letters{}
+	for n := range 20_000 {
+		l := rest.Letter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
+		found.Letters = append(found.Letters, l)
+		if n%2 == 0 {
+			found.Causes = append(found.Causes, l.Cause())
+		}
+	}
+	_, target := rest.Target("GET /culvert/connectors/{name}/deadletters", "orders")
+	f.answers["GET "+target] = found
+	began := time.Now()
+	v := &visit{asker: asker{f, httptest.NewRequest("GET", "/console/letters", nil)}, query: pairs("name", "orders")}
+	page, err := v.letters()
+	assert.NoError(t, err)
+	for n, c := range found.Causes {
+		c.Count, c.First = 2, "2026-11-24T12:00:00Z"
+		of := page.(lettersPage).Of(c)
+		if len(of) != 2 || of[0].Offset != int64(2*n) || of[1].Offset != int64(2*n+1) {
+			t.Fatalf("cause %d: found %v", n, of)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("expected less than 5 s, found %v", took)
+	}
+}
