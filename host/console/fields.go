@@ -8,47 +8,26 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// group is settings that stand together in a form.
+// group is settings that stand together in a form; More are those that few need.
 type group struct {
-	Name   string
-	Fields []field
-	// More are those that few need.
-	More []field
+	Name         string
+	Fields, More []field
 }
 
 // field is a setting in a form.
 type field struct {
 	check.Validated
-	// Value is what the text says; "" where it does not say anything, or a secret that is not sent back.
-	Value string
-	// Given: the text has it. Secret: it is a password and no reference.
+	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
+	Text string
+	// Given: the text has it. Secret: its value is not sent back.
 	Given, Secret bool
 }
 
-// Kind is how the setting is asked for.
-func (f field) Kind() string {
-	d := f.Definition
-	switch {
-	case f.Secret || d.Type == "PASSWORD" && !reference(f.Value):
-		return "password"
-	case d.Type == "BOOLEAN":
-		return "boolean"
-	case len(f.Validated.Value.Recommended) > 0 && len(f.Validated.Value.Recommended) <= maxChoices && d.Type != "LIST":
-		return "list"
-	}
-	return "text"
-}
-
-// Errors are what is wrong with it.
-func (f field) Errors() []string { return f.Validated.Value.Errors }
-
 // SeveralLines tells whether its value has ends of lines, which no field of a browser takes.
-func (f field) SeveralLines() bool { return oneLine(f.Value) != f.Value }
+func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
 // OtherThanBoolean tells whether a value is none of those that the list has.
-func (f field) OtherThanBoolean() bool {
-	return f.Value != "" && f.Value != "true" && f.Value != "false"
-}
+func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
 
 // Default is what holds without a value.
 func (f field) Default() string {
@@ -58,31 +37,21 @@ func (f field) Default() string {
 	return *f.Definition.Default
 }
 
-// Recommended are as many values as a list of a browser is good for; More says how many are left out.
-func (f field) Recommended() []string {
-	all := f.Validated.Value.Recommended
-	return all[:min(len(all), maxChoices)]
-}
-
-// maxChoices is how many values are proposed for a field: those of 10,000 services are narrowed by what is typed.
+// maxChoices is how many values are proposed for a field.
 const maxChoices = 200
 
-// narrowed are the values that have what was typed in them, where all of them are too many to propose.
-func narrowed(all []string, typed string) []string {
-	if len(all) <= maxChoices || typed == "" {
-		return all
-	}
-	typed = strings.ToLower(typed)
-	var some []string
-	for _, one := range all {
-		if strings.Contains(strings.ToLower(one), typed) {
-			some = append(some, one)
+// choices are the values that are proposed: of those of 10,000 services the ones that have what was typed in them.
+func choices(all []string, typed string) []string {
+	if len(all) > maxChoices && typed != "" {
+		typed = strings.ToLower(typed)
+		some := slices.DeleteFunc(slices.Clone(all), func(one string) bool {
+			return !strings.Contains(strings.ToLower(one), typed)
+		})
+		if len(some) > 0 {
+			all = some
 		}
 	}
-	if len(some) == 0 {
-		return all
-	}
-	return some
+	return all[:min(len(all), maxChoices)]
 }
 
 // groupsOf are the groups of a form as far as they are to be filled: those whose groups before are. Others are named.
@@ -90,10 +59,8 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	byName := map[string]*group{}
 	order := slices.Clone(v.Groups)
 	for _, one := range v.Configs {
-		if !one.Value.Visible {
-			if _, given := settings[one.Definition.Name]; !given {
-				continue
-			}
+		if _, given := settings[one.Definition.Name]; !given && !one.Value.Visible {
+			continue
 		}
 		name := "Other settings"
 		if one.Definition.Group != nil && *one.Definition.Group != "" {
@@ -108,11 +75,11 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 			}
 		}
 		f := field{Validated: one}
-		f.Value, f.Given = settings[one.Definition.Name]
-		if one.Definition.Type == "PASSWORD" && !reference(f.Value) || f.Value == config.Mask {
-			f.Secret, f.Value = true, ""
+		f.Text, f.Given = settings[one.Definition.Name]
+		if one.Definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
+			f.Secret, f.Text = true, ""
 		}
-		f.Validated.Value.Recommended = narrowed(one.Value.Recommended, f.Value)
+		f.Value.Recommended = choices(one.Value.Recommended, f.Text)
 		if one.Definition.Importance == "LOW" && !f.Given && len(one.Value.Errors) == 0 {
 			g.More = append(g.More, f)
 		} else {
@@ -134,12 +101,9 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	return groups, later
 }
 
-// reference tells whether a value is a reference to a config provider, which is no secret.
-func reference(value string) bool { return config.IsReference(value) }
-
 // complete tells whether nothing is missing in the group, so that the next one can be filled.
 func (g *group) complete() bool {
-	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Errors()) > 0 })
+	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Value.Errors) > 0 })
 }
 
 func (g *group) given() bool {

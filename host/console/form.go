@@ -171,8 +171,8 @@ func (v *visit) edited(text, base string) (edited string, typed map[string]strin
 		}
 		value, secret := values[0], v.sent.Get("s."+key) != ""
 		switch was := before[key]; {
-		case secret && value == "" && !reference(was): // it is as it was
-		case secret && value != "" && !reference(value):
+		case secret && value == "" && !config.IsReference(was): // it is as it was
+		case secret && value != "" && !config.IsReference(value):
 			typed[key], now[key] = value, config.Mask
 		case oneLine(value) == oneLine(was): // a field of a browser has no ends of lines
 		case value == "":

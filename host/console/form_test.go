@@ -3,11 +3,12 @@ package console
 import (
 	"encoding/json"
 	"fmt"
-	"html"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/console/pagetest"
@@ -44,8 +45,8 @@ func TestTypedFields(t *testing.T) {
 		"the text as well": {typed: url.Values{"f.name": {"y"}, "f.unknown": {"1"}},
 			text: strings.Replace(formText, "! another", "z=1", 1),
 			want: strings.NewReplacer("! another", "z=1", "name = x", "name = y").Replace(formText), secrets: "map[]"},
-		"what only looks like a reference": {typed: url.Values{"f.secret": {"${env:A}clear${env:B}"}, "s.secret": {"yes"}},
-			want: formText, secrets: "map[secret:${env:A}clear${env:B}]"},
+		"what only looks like a reference": {typed: url.Values{"f.secret": {"${env:A}clear${env:B}"},
+			"s.secret": {"yes"}}, want: formText, secrets: "map[secret:${env:A}clear${env:B}]"},
 		"no properties": {typed: url.Values{"f.name": {"y"}}, text: "a=\\u00zz", want: "a=\\u00zz", isProblem: true,
 			secrets: "map[]"},
 	} {
@@ -64,12 +65,66 @@ func TestTypedFields(t *testing.T) {
 	}
 }
 
+// A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
+// secret that a check complains of.
+func TestFormSentAsItCame(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("GET /connectors/{name}/config", "x")
+	text := "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n" +
+		"producer.override.sasl.jaas.config=[hidden]\nyes=true\nperhaps=odd\n"
+	f.answers["GET "+target+" text"] = text
+	v := f.answers["PUT /connector-plugins/C/config/validate"].(check.Validation)
+	for name, kind := range map[string]string{"producer.override.sasl.jaas.config": "STRING", "yes": "BOOLEAN",
+		"perhaps": "BOOLEAN"} {
+		v.Configs = append(v.Configs, check.Validated{Definition: check.Definition{Name: name, Type: kind},
+			Value: check.Value{Visible: true, Errors: []string{"refused"}}})
+	}
+	f.answers["PUT /connector-plugins/C/config/validate"] = v
+	form := formOf(t, served(t, over(f), "GET", "/console/form?name=x", nil).Body.String())
+	if !form.Has("f.name") || !form.Has("f.yes") || !form.Has("f.producer.override.sasl.jaas.config") {
+		t.Errorf("found %v", form)
+	}
+	form.Set("step", "download")
+	assert.Equal(t, text, served(t, over(f), "POST", "/console/form", form).Body.String())
+}
+
+// formOf is what a browser sends of the configuration in a page.
+func formOf(t *testing.T, page string) url.Values {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(page))
+	assert.NoError(t, err)
+	form := url.Values{}
+	for n := range doc.Descendants() {
+		switch name := pagetest.Attribute(n, "name"); {
+		case name == "":
+		case n.Data == "input":
+			form.Set(name, pagetest.Attribute(n, "value"))
+		case n.Data == "textarea" && n.FirstChild != nil:
+			form.Set(name, n.FirstChild.Data)
+		case n.Data == "select":
+			for option := range n.ChildNodes() {
+				chosen, value := false, pagetest.Text(option)
+				for _, a := range option.Attr {
+					if chosen = chosen || a.Key == "selected"; a.Key == "value" {
+						value = a.Val
+					}
+				}
+				if chosen {
+					form.Set(name, value)
+				}
+			}
+		}
+	}
+	return form
+}
+
 // A page of a form leaves the worker without a secret in it, in whatever step, and its fields are well-formed.
 func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
 		form := url.Values{"name": {"x"}, "version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
-			"reviewed": {formPage{Text: formText, Retype: []string{"secret"}}.Seal()}, "f.secret": {"canary-secret"}, "s.secret": {"yes"}}
+			"reviewed": {formPage{Text: formText, Retype: []string{"secret"}}.Seal()},
+			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
 			t.Errorf("%s: the secret comes back", step)
@@ -101,14 +156,15 @@ func TestFormPages(t *testing.T) {
 // The script gets fragments alone, with what the review has found, and is led on when it is applied.
 func TestStepsOfTheScript(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
-		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"}, "version": {`"v1"`},
-			"base": {formText}, "text": {formText}, "step": {step}, "reviewed": {formPage{Text: formText}.Seal()}})
+		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
+			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step}, "reviewed": {formPage{Text: formText}.Seal()}})
 		if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil {
 			t.Fatalf("%v\n%s", err, w.Body)
 		}
 		return found, w
 	}
-	if found, _ := ask("review"); len(found) != 4 || !strings.Contains(string(found["review"]), "The tasks are made again") {
+	if found, _ := ask("review"); len(found) != 4 ||
+		!strings.Contains(string(found["review"]), "The tasks are made again") {
 		t.Errorf("found %v", found)
 	}
 	if found, _ := ask("apply"); string(found["to"]) != `"connector?name=x"` {
@@ -166,11 +222,11 @@ func TestGroups(t *testing.T) {
 	if len(groups) != 2 || later != nil {
 		t.Errorf("found %v, later %v", groups, later)
 	}
-	if got := groups[0].Fields[0].Recommended(); fmt.Sprint(got) != "[service9999]" {
+	if got := groups[0].Fields[0].Value.Recommended; fmt.Sprint(got) != "[service9999]" {
 		t.Errorf("found %d values", len(got))
 	}
 	groups, _ = groupsOf(v, map[string]string{})
-	if got := groups[0].Fields[0].Recommended(); len(got) != maxChoices {
+	if got := groups[0].Fields[0].Value.Recommended; len(got) != maxChoices {
 		t.Errorf("found %d values", len(got))
 	}
 }
