@@ -148,8 +148,9 @@ func (v *visit) act() (any, error) {
 		return nil, &refusal{400, "expected at most " + strconv.Itoa(maxSelected) + " at a time"}
 	case a.sure != "" && v.sent.Get("sure") == "":
 		return nil, &refusal{400, "This cannot be undone: mark the box beside the button, then press it"}
-	case v.Reads != "":
-		return nil, &refusal{403, "This console only reads: " + v.Reads}
+	}
+	if err := v.mayChange(); err != nil {
+		return nil, err
 	}
 	for _, name := range names {
 		form := maps.Clone(v.sent)

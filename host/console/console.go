@@ -122,6 +122,14 @@ func (c *console) viewer(r *http.Request) viewer {
 	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
 }
 
+// mayChange is the refusal of what would change something, nil for who may do so.
+func (v viewer) mayChange() error {
+	if v.Reads != "" {
+		return &refusal{http.StatusForbidden, "This console only reads: " + v.Reads}
+	}
+	return nil
+}
+
 // seen is what the templates of a page get.
 type seen struct {
 	viewer

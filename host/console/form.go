@@ -1,7 +1,7 @@
 package console
 
 import (
-	"errors"
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -49,111 +49,119 @@ const fieldPrefix = "f."
 
 // form shows the configuration as it is stored, or an empty one of a class.
 func (v *visit) form() (any, error) {
-	p := formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
-	if p.New {
-		v.title = "New connector"
-		class := v.query.Get("class")
-		if class == "" {
-			return p, v.get("GET /connector-plugins", &p.Classes)
-		}
-		text, err := config.Edit(nil, map[string]string{"connector.class": class, "name": ""})
-		if err != nil {
-			return nil, err
-		}
-		p.Text = string(text)
-	} else if err := v.stored(&p); err != nil {
-		return nil, err
+	p := &formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
+	class := v.query.Get("class")
+	var err error
+	switch {
+	case !p.New:
+		err = v.stored(p)
+	case class == "":
+		err = v.get("GET /connector-plugins", &p.Classes)
+	default:
+		p.Text, err = edit("", map[string]string{"connector.class": class, "name": ""})
 	}
-	p.Base = p.Text
-	return p, v.complete(&p, nil, false)
+	return v.opened(p), err
 }
 
 // stored fills in the configuration as it is stored.
 func (v *visit) stored(p *formPage) error {
-	v.title = "Configuration of " + p.Name
 	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
 	p.Version = strings.Trim(header.Get("ETag"), `"`)
 	return err
 }
 
+// opened is a form as it is shown first: with the fields of its text, and nothing typed into them.
+func (v *visit) opened(p *formPage) *formPage {
+	v.title, p.Base = p.title(), p.Text
+	v.complete(p, nil, false)
+	return p
+}
+
+func (p *formPage) title() string {
+	if p.New {
+		return "New connector"
+	}
+	return "Configuration of " + p.Name
+}
+
 // chained is the configuration as it is stored, with the transforms and predicates that the page of records has tried.
 func (v *visit) chained() (any, error) {
-	p := formPage{Name: v.sent.Get("name")}
-	if err := v.stored(&p); err != nil {
+	p := &formPage{Name: v.sent.Get("name")}
+	if err := v.stored(p); err != nil {
 		return nil, err
 	}
 	settings, problem := settingsOf(p.Text)
-	chain, wrong := settingsOf(strings.ReplaceAll(v.sent.Get("chain"), "\r\n", "\n"))
+	chain, wrong := settingsOf(v.lines("chain"))
 	if wrong != "" {
 		problem = "The chain was not taken: " + wrong
 	}
-	if problem == "" {
-		maps.DeleteFunc(settings, func(key, _ string) bool { return ofChain(key) })
-		maps.DeleteFunc(chain, func(key, _ string) bool { return !ofChain(key) })
-		maps.Copy(settings, chain)
-		text, err := config.Edit([]byte(p.Text), settings)
-		if err != nil {
-			return nil, err
-		}
-		p.Text = string(text)
-	} else {
+	if problem != "" {
 		p.Problems = append(p.Problems, problem)
+		return v.opened(p), nil
 	}
-	p.Base = p.Text
-	return p, v.complete(&p, nil, false)
+	maps.DeleteFunc(settings, func(key, _ string) bool { return ofChain(key) })
+	maps.DeleteFunc(chain, func(key, _ string) bool { return !ofChain(key) })
+	maps.Copy(settings, chain)
+	var err error
+	p.Text, err = edit(p.Text, settings)
+	return v.opened(p), err
+}
+
+// lines is a text of several lines that was sent.
+func (v *visit) lines(field string) string {
+	return strings.ReplaceAll(v.sent.Get(field), "\r\n", "\n")
 }
 
 // postForm takes what was typed: it brings text and fields in step, and does what a button asks for.
 func (v *visit) postForm() (any, error) {
-	if v.sent.Get("step") == "chain" {
+	step := v.sent.Get("step")
+	if step == "chain" {
 		return v.chained()
 	}
-	p := formPage{Name: v.sent.Get("name"), New: v.sent.Get("new") != "", Version: v.sent.Get("version")}
-	v.title = "Configuration of " + p.Name
+	p := &formPage{Name: v.sent.Get("name"), New: v.sent.Get("new") != "", Version: v.sent.Get("version"),
+		Base: v.lines("base")}
+	v.title = p.title()
+	text, typed, problem := v.edited(v.lines("text"), p.Base)
+	p.Text, p.Retype = text, slices.Sorted(maps.Keys(typed))
+	settings, wrong := settingsOf(text)
 	if p.New {
-		v.title = "New connector"
+		p.Name = settings["name"]
 	}
-	text := strings.ReplaceAll(v.sent.Get("text"), "\r\n", "\n")
-	p.Base = strings.ReplaceAll(v.sent.Get("base"), "\r\n", "\n")
-	edited, typed, problem := v.edited(text, p.Base)
-	if p.Text = edited; problem != "" {
+	problem = cmp.Or(problem, wrong)
+	switch {
+	case step == "download":
+		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
+			mediaText + "; charset=utf-8", text}, nil
+	case problem != "": // the fields are those of the text before
 		p.Problems = append(p.Problems, problem)
-	}
-	step := v.sent.Get("step")
-	if step == "download" {
-		return download{nameOf(p, edited) + ".properties", mediaText + "; charset=utf-8", edited}, nil
-	}
-	p.Retype = slices.Sorted(maps.Keys(typed))
-	if problem != "" { // the fields are those of the text before
 		return p, nil
 	}
-	p.Base = p.Text
-	full, problem, err := withSecrets(edited, typed)
+	p.Base = text
+	maps.Copy(settings, typed)
+	full, err := edit(text, settings)
 	switch {
 	case err != nil:
 		return nil, err
-	case problem != "":
-		p.Problems = append(p.Problems, problem)
-		return p, nil
 	case step == "apply" && v.sent.Get("reviewed") == p.Seal():
-		if done, err := v.apply(&p, full); done || err != nil {
-			return redirect("connector?" + pairs("name", p.Name).Encode()), err
+		if err = v.apply(p, full); err == nil {
+			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
 		}
 	case step == "apply":
 		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
 		fallthrough
 	case step == "review":
-		err = v.review(&p, full)
+		err = v.review(p, full)
 	}
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
 	}
-	return p, v.complete(&p, typed, step == "check")
+	v.complete(p, typed, step == "check")
+	return p, nil
 }
 
 // Seal tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown. What
 // the secrets are is not in it.
-func (p formPage) Seal() string { return ident("reviewed", p.Text, p.Retype) }
+func (p *formPage) Seal() string { return ident("reviewed", p.Text, p.Retype) }
 
 // edited is the text with what was typed into fields, but for secrets, which are returned: the text has the mask in
 // their place.
@@ -181,38 +189,33 @@ func (v *visit) edited(text, base string) (edited string, typed map[string]strin
 			now[key] = value
 		}
 	}
-	out, err := config.Edit([]byte(text), now)
+	edited, err := edit(text, now)
 	if err != nil {
 		return text, nil, err.Error()
 	}
-	return string(out), typed, ""
+	return edited, typed, ""
+}
+
+// edit is a text with other settings, written where they stand.
+func edit(text string, settings map[string]string) (string, error) {
+	edited, err := config.Edit([]byte(text), settings)
+	return string(edited), err
 }
 
 // oneLine is a value as a field of a browser has it.
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
-// withSecrets is a text with the secrets that were typed in their places.
-func withSecrets(text string, typed map[string]string) (full, problem string, err error) {
-	settings, problem := settingsOf(text)
-	if problem != "" || len(typed) == 0 {
-		return text, problem, nil
-	}
-	maps.Copy(settings, typed)
-	out, err := config.Edit([]byte(text), settings)
-	return string(out), "", err
-}
-
 // complete has the settings checked, and makes the fields of what is declared about them. logon: the service may be
 // asked with a secret that it has not taken yet.
-func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error {
+func (v *visit) complete(p *formPage, typed map[string]string, logon bool) {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
 		p.Problems = append(p.Problems, problem)
-		return nil
+		return
 	}
 	class := settings["connector.class"]
 	if class == "" {
-		return nil
+		return
 	}
 	sent := maps.Clone(settings)
 	maps.Copy(sent, typed)
@@ -221,21 +224,15 @@ func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error
 		route, p.Checked = route+"?logon=check", true
 	}
 	var found check.Validation
-	_, err := v.call(route, nil, sent, &found, class)
-	if r, refused := errors.AsType[*refusal](err); refused {
-		p.Problems = append(p.Problems, r.Text)
-		return nil
+	if _, err := v.call(route, nil, sent, &found, class); err != nil {
+		p.Problems = append(p.Problems, err.Error())
+		return
 	}
 	p.Groups, p.Later = groupsOf(found, settings)
-	return err
 }
 
 // review asks what it would mean to apply the text.
 func (v *visit) review(p *formPage, full string) error {
-	if p.New {
-		settings, _ := settingsOf(full)
-		p.Name = settings["name"]
-	}
 	var c rest.Comparison
 	if _, err := v.call("POST /culvert/diff", nil, rest.DiffAsked{Name: p.Name, Text: full}, &c); err != nil {
 		return err
@@ -251,35 +248,18 @@ func (v *visit) review(p *formPage, full string) error {
 }
 
 // apply stores the text, onto the version that the review has shown.
-func (v *visit) apply(p *formPage, full string) (done bool, err error) {
-	if v.Reads != "" {
-		p.Problems = append(p.Problems, "This console only reads: "+v.Reads)
-		return false, nil
+func (v *visit) apply(p *formPage, full string) error {
+	if err := v.mayChange(); err != nil {
+		return err
 	}
 	header := http.Header{"If-Match": {strconv.Quote(p.Version)}}
 	if p.New {
-		settings, _ := settingsOf(full)
-		p.Name, header = settings["name"], http.Header{"If-None-Match": {"*"}}
+		header = http.Header{"If-None-Match": {"*"}}
 	}
-	_, err = v.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
-	r, refused := errors.AsType[*refusal](err)
-	if !refused {
-		return err == nil, err
-	}
-	if p.Problems = append(p.Problems, r.Text); r.Status == http.StatusPreconditionFailed {
+	_, err := v.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
+	if isRefused(err, http.StatusPreconditionFailed) {
 		p.Changed = "Nothing was stored. Open the page again to see what was changed, or review once more to apply " +
 			"yours over it."
 	}
-	return false, nil
-}
-
-// nameOf is a name for the file of a configuration.
-func nameOf(p formPage, text string) string {
-	if settings, _ := settingsOf(text); settings["name"] != "" {
-		return fileName(settings["name"])
-	}
-	if p.Name != "" {
-		return fileName(p.Name)
-	}
-	return "connector"
+	return err
 }

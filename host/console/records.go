@@ -137,8 +137,8 @@ func (v *visit) postRecords() (any, error) {
 			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
 		}
 	case "tool": // some change what the service has
-		if v.Reads != "" {
-			return nil, &refusal{403, "This console only reads: " + v.Reads}
+		if err := v.mayChange(); err != nil {
+			return nil, err
 		}
 		err = v.runTool(&p)
 	default:
