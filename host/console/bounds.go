@@ -6,56 +6,38 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// maxSampled is how many bytes the rows of a sample have on a page: the rest of it is for tables and lines around them.
+// maxSampled is how many bytes the records of a sample have on a page: the rest of it is for what stands around them.
 const maxSampled = 1 << 20
 
-// bound cuts the texts of a sample to what a page has room for. Each record gets the same part of it, and what those
-// before have left.
+// bound cuts the records of a sample to what a page has room for. Each gets the same part of it, and what those before
+// have left. Errors are lines already, one of a row.
 func bound(s *rest.Sample) {
-	records := 0
-	each := func(do func(texts []*string, headers *[]rest.SampledHeader, cut *bool)) {
-		record := func(r *rest.SampledRecord) {
-			do([]*string{&r.Key, &r.Value, &r.KeySchema, &r.ValueSchema}, &r.Headers, &r.Cut)
-		}
-		for i := range s.Rows {
-			record(&s.Rows[i].Came)
-			for j := range s.Rows[i].Steps {
-				step := &s.Rows[i].Steps[j]
-				if step.Error != "" {
-					do([]*string{&step.Error}, nil, nil)
-				}
-				for n := range step.Records {
-					record(&step.Records[n])
-				}
+	var records []*rest.SampledRecord
+	for i := range s.Rows {
+		records = append(records, &s.Rows[i].Came)
+		for _, step := range s.Rows[i].Steps {
+			for n := range step.Records {
+				records = append(records, &step.Records[n])
 			}
 		}
 	}
-	each(func([]*string, *[]rest.SampledHeader, *bool) { records++ })
 	left := maxSampled
-	each(func(texts []*string, headers *[]rest.SampledHeader, cut *bool) {
-		share := left / records
-		left, records = left-share, records-1
-		for _, text := range texts {
+	for i, r := range records {
+		share := left / (len(records) - i)
+		left -= share
+		for _, text := range []*string{&r.Key, &r.Value, &r.KeySchema, &r.ValueSchema} {
 			short := within(*text, &share)
-			switch {
-			case len(short) == len(*text):
-			case cut != nil:
-				*cut = true
-			default:
-				short += "..."
-			}
+			r.Cut = r.Cut || len(short) < len(*text)
 			*text = short
 		}
-		if headers != nil {
-			for i, h := range *headers {
-				if shown := h.Name + brief(h.Value); within(shown, &share) != shown {
-					*headers, *cut = (*headers)[:i], true
-					break
-				}
+		for n, h := range r.Headers {
+			if shown := h.Name + brief(h.Value); within(shown, &share) != shown {
+				r.Headers, r.Cut = r.Headers[:n], true
+				break
 			}
 		}
 		left += share
-	})
+	}
 }
 
 // within is as much of a text as so many bytes of HTML have room for, which become fewer by it.

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// takeRows is the route that takes a sample.
-const takeRows = "POST /culvert/connectors/{name}/samples"
+// samplesRoute takes a sample.
+const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
 // recordsPage shows rows before and after each transform, and what the plugin's commands answer.
 type recordsPage struct {
@@ -30,20 +30,19 @@ type recordsPage struct {
 }
 
 // Waits tells whether rows are still to come.
-func (p recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
+func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
 func (v *visit) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
-	if id := v.query.Get("sample"); err == nil && id != "" {
-		p.ID, p.Sample = id, &rest.Sample{}
-		err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, id)
-		bound(p.Sample)
+	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {
+		err = v.sampled(p)
 	}
 	return p, err
 }
 
-func (v *visit) recordsOf(name string) (recordsPage, error) {
-	p := recordsPage{Name: name, Take: v.curl(takeRows, rest.SampleAsked{Rows: 20}, name)}
+// recordsOf is the page before anything was asked for.
+func (v *visit) recordsOf(name string) (*recordsPage, error) {
+	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleAsked{Rows: 20}, name)}
 	v.title = "Records of " + name
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
@@ -51,15 +50,20 @@ func (v *visit) recordsOf(name string) (recordsPage, error) {
 	}
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
-	text, err := config.Edit(nil, settings)
-	p.Chain = string(text)
-	if err == nil && !v.script { // no fragment has them
-		err = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name)
-		if _, refused := err.(*refusal); refused { // a plugin may have none
-			err = nil
-		}
+	var err error
+	p.Chain, err = edit("", settings)
+	if !v.script { // no fragment has them
+		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
 	}
 	return p, err
+}
+
+// sampled fills in the rows of a sample.
+func (v *visit) sampled(p *recordsPage) error {
+	p.Sample = &rest.Sample{}
+	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
+	bound(p.Sample)
+	return err
 }
 
 // markedLine is a line of a text; New: the text before did not have it.
@@ -103,55 +107,70 @@ func ofChain(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
 // postRecords does what the page's forms ask for, by their field step.
 func (v *visit) postRecords() (any, error) {
-	name := v.sent.Get("name")
-	p, err := v.recordsOf(name)
+	p, err := v.recordsOf(v.sent.Get("name"))
 	if err != nil {
 		return nil, err
 	}
 	switch v.sent.Get("step") {
 	case "sample":
-		rows, _ := strconv.Atoi(v.sent.Get("rows"))
-		asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
-		if _, err := v.call(takeRows, nil, asked, &made, name); err != nil {
-			return nil, err
-		}
-		return redirect("records?" + pairs("name", name, "sample", made.ID).Encode()), nil
-	case "chain", "test":
-		route, header, text := "POST /culvert/connectors/{name}/samples/{id}/chain", http.Header(nil), ""
-		p.ID, p.Chain, p.Sample = v.sent.Get("sample"), v.sent.Get("chain"), &rest.Sample{}
-		into := any(p.Sample)
-		if v.sent.Get("step") == "test" {
-			route, header, into = route+"?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text
-		}
-		settings, problem := settingsOf(p.Chain)
-		body := map[string]any{"config": settings}
-		p.Curl = v.curl(route, body, name, p.ID)
-		if problem == "" {
-			if _, err := v.call(route, header, body, into, name, p.ID); err != nil {
-				problem = err.Error()
-			} else if text != "" {
-				return download{fileName(name) + "_test.yaml", "application/yaml", text}, nil
-			}
-		}
-		if p.Problem = problem; problem != "" { // the rows go on to be shown with the chain that there is
-			err = v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, name, p.ID)
-		}
-	case "tool": // some change what the service has
-		if err := v.mayChange(); err != nil {
-			return nil, err
-		}
-		err = v.runTool(&p)
-	default:
-		return nil, &refusal{400, "expected a form of this page"}
+		return v.takeRows(p)
+	case "chain":
+		return v.tryChain(p)
+	case "test":
+		return v.testOfChain(p)
+	case "tool":
+		return v.runTool(p)
 	}
-	if p.Sample != nil {
-		bound(p.Sample)
-	}
-	return p, err
+	return nil, &refusal{http.StatusBadRequest, "expected a form of this page"}
 }
 
-// runTool runs a command of the plugin.
-func (v *visit) runTool(p *recordsPage) error {
+func (v *visit) takeRows(p *recordsPage) (any, error) {
+	rows, _ := strconv.Atoi(v.sent.Get("rows"))
+	asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
+	_, err := v.call(samplesRoute, nil, asked, &made, p.Name)
+	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
+}
+
+// tryChain shows what another chain makes of the rows.
+func (v *visit) tryChain(p *recordsPage) (any, error) {
+	p.Sample = &rest.Sample{}
+	if !v.askChain(p, "", nil, p.Sample) {
+		return p, v.sampled(p)
+	}
+	bound(p.Sample)
+	return p, nil
+}
+
+// testOfChain makes a test of the rows and of what another chain makes of them.
+func (v *visit) testOfChain(p *recordsPage) (any, error) {
+	text := ""
+	if !v.askChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
+		return p, v.sampled(p)
+	}
+	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
+}
+
+// askChain asks about the rows of a sample with the chain that was typed. The page says why that failed, and goes on to
+// show the rows with the chain that there is.
+func (v *visit) askChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
+	p.ID, p.Chain = v.sent.Get("sample"), v.sent.Get("chain")
+	settings, problem := settingsOf(p.Chain)
+	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
+	p.Curl = v.curl(route, body, p.Name, p.ID)
+	if problem == "" {
+		if _, err := v.call(route, header, body, into, p.Name, p.ID); err != nil {
+			problem = err.Error()
+		}
+	}
+	p.Problem = problem
+	return problem == ""
+}
+
+// runTool runs a command of the plugin; some change what the service has.
+func (v *visit) runTool(p *recordsPage) (any, error) {
+	if err := v.mayChange(); err != nil {
+		return nil, err
+	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
 	p.Tool = v.sent.Get("command")
 	asked := rest.ToolAsked{Options: map[string]string{}, Chain: v.sent.Get("chain") != ""}
@@ -164,21 +183,21 @@ func (v *visit) runTool(p *recordsPage) error {
 	var answer rest.ToolAnswer
 	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()
-		return nil
+		return p, nil
 	}
-	p.Sample = answer.Sample
+	if p.Sample = answer.Sample; p.Sample != nil {
+		bound(p.Sample)
+	}
 	document := answer.Document
 	if document == nil {
 		document = answer.Schemas
 	}
-	if document != nil {
-		text, err := json.MarshalIndent(document, "", "  ")
-		if err != nil {
-			return err
-		}
-		p.Answer = string(text)
+	if document == nil {
+		return p, nil
 	}
-	return nil
+	text, err := json.MarshalIndent(document, "", "  ")
+	p.Answer = string(text)
+	return p, err
 }
 
 // settingsOf are the settings of a text in the form of properties; problem says what is wrong with it.
