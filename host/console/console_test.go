@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,15 +32,10 @@ type fake struct {
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body := new(strings.Builder)
-	if r.Body != nil {
-		buffer := make([]byte, 1<<20)
-		n, _ := r.Body.Read(buffer)
-		body.Write(buffer[:n])
-	}
+	body, _ := io.ReadAll(r.Body)
 	call := r.Method + " " + r.URL.EscapedPath()
 	f.mu.Lock()
-	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, body.String())
+	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, string(body))
 	f.mu.Unlock()
 	if strings.HasPrefix(r.Header.Get("Accept"), mediaText) {
 		w.Header().Set("ETag", `"v1"`)
@@ -56,7 +52,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(f.answers[call])
 }
 
-// said are the calls that came, each once.
+// said are the calls that came.
 func (f *fake) said() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,11 +63,10 @@ func (f *fake) said() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
-	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, By: odd, Cause: odd, Advice: odd,
-		Rows: 12345.678, Tasks: 2, Failed: 1}
+	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, By: odd, Cause: odd,
+		Advice: odd, Rows: 12345.678, Tasks: 2, Failed: 1}
 	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
-		Value: odd}},
-		KeySchema: odd, ValueSchema: odd, Cut: true}
+		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
 	text := odd
 	definition := func(name, kind, group string) check.Definition {
 		return check.Definition{Name: name, Type: kind, Importance: "HIGH", Documentation: odd, Group: &group,
@@ -107,8 +102,8 @@ func newFake() *fake {
 		"GET " + of("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
 			"partition": map[string]any{"feed": odd}, "offset": map[string]any{"url": odd}}}},
 		"GET " + of("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": odd},
-		"GET " + of("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\n" +
-			"by=${file:/x:pw}\nunknown=\\n1\n",
+		"GET " + of("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\n" +
+			"secret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n",
 		"GET " + of("/culvert/connectors/{name}/samples/{id}"): sample,
 		"GET " + of("/culvert/connectors/{name}/tools"): []rest.Tool{{Name: "peek", Usage: odd,
 			Options: []rest.ToolOption{{Name: odd, Required: true, Default: &text, Usage: odd}}}},
@@ -197,8 +192,8 @@ func TestPages(t *testing.T) {
 			t.Errorf("%.60s shows characters that turn or hide text: %.300q", at,
 				read[strings.IndexAny(read, "\u202e\u2066\x1b\x00"):])
 		}
-		for name, want := range map[string]string{"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff",
-			"Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
+		for name, want := range map[string]string{"Content-Security-Policy": policy,
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
 			if got := w.Header().Get(name); got != want {
 				t.Errorf("%.60s: %s: expected %q, found %q", at, name, want, got)
 			}
@@ -229,7 +224,8 @@ func TestRefusedPages(t *testing.T) {
 	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
 	}
-	if w := served(t, over(f), "POST", "/console/act", url.Values{"do": {strings.Repeat("x", maxForm)}}); w.Code != 400 {
+	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
+	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 400 {
 		t.Errorf("a form that is too long: %d", w.Code)
 	}
 }
@@ -257,7 +253,8 @@ func TestFragments(t *testing.T) {
 		if some := ask(known); len(some) != 0 {
 			t.Errorf("expected nothing new, found %v", some)
 		}
-		if some := ask("list.x,counts." + all["counts"].Version + ",none.y,,."); len(some) != 1 || some["list"].HTML == "" {
+		some := ask("list.x,counts." + all["counts"].Version + ",none.y,,.")
+		if len(some) != 1 || some["list"].HTML == "" {
 			t.Errorf("expected the list, found %v", some)
 		}
 		// Many viewers at once are one question.
@@ -356,8 +353,8 @@ func TestActionsThatAreRefused(t *testing.T) {
 }
 
 func TestBack(t *testing.T) {
-	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed", "connector?name=a": "connector?name=a",
-		"": "", "//evil.example": "./", "https://evil.example/": "./", "act": "./", "javascript:alert(1)": "./",
+	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
+		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./", "act": "./", "javascript:alert(1)": "./",
 		"../x": "./", "/\\evil": "./"} {
 		if got := back(to); got != want {
 			t.Errorf("%q: expected %q, found %q", to, want, got)
@@ -368,10 +365,13 @@ func TestBack(t *testing.T) {
 func TestCommands(t *testing.T) {
 	v := viewer{Base: "http://127.0.0.1:8083"}
 	for _, one := range []struct{ got, want string }{
-		{v.curl("PUT /connectors/{name}/pause", nil, "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
+		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
 		{v.curl("GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
-		{viewer{Base: "https://x", User: true}.curl("PUT /culvert/plugins/{name}/swap", map[string]string{"hash": "it's"}, "p"),
-			`curl --user NAME -X PUT -H 'Content-Type: application/json' -d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
+		{viewer{Base: "https://x", User: true}.Command("swap", "name", "p", "hash", "it's"),
+			`curl --user NAME -X PUT -H 'Content-Type: application/json' ` +
+				`-d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
+		{v.Command("replay", "name", "a b", "letter", "0@17"), "curl -X POST -H 'Content-Type: application/json' " +
+			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`},
 		{count(-1234567), "-1\u202f234\u202f567"}, {count(12), "12"}, {rate(0), "0"}, {rate(0.001), "< 0.01"},
 		{rate(1.234), "1.23"}, {rate(1234.5), "1\u202f235"}, {percent(0.1234), "12.3 %"},
 		{string(at(time.Time{})), "–"}, {stateWord("waiting-for-service"), "waiting for service"},
@@ -387,8 +387,9 @@ func TestMarkedLines(t *testing.T) {
 	got := fmt.Sprint(marked("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
 	assert.Equal(t, "[{x false}]", fmt.Sprint(marked("x", "")))
-	row := rest.SampledRow{Came: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{
-		{Records: []rest.SampledRecord{{Value: "1"}}}, {Unchanged: true}, {Records: []rest.SampledRecord{{Value: "2"}}}}}
+	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
+	row := rest.SampledRow{Came: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
+		{Unchanged: true}, {Records: made("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)
 	}

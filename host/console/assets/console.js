@@ -89,15 +89,18 @@ function say(text) {
   if (text) said.textContent = text;
 }
 
+function parsed(html) {
+  return new DOMParser().parseFromString(html, "text/html").body;
+}
+
 // show puts fragments that have changed in their places.
 function show(fragments) {
   for (const [name, fragment] of Object.entries(fragments)) {
     const old = document.getElementById("fragment-" + name);
     if (!old || typeof fragment.html !== "string") continue;
-    const parsed = new DOMParser().parseFromString(fragment.html, "text/html");
     const before = saying(old);
     const fresh = old.cloneNode(false);
-    fresh.append(...parsed.body.childNodes);
+    fresh.append(...parsed(fragment.html).childNodes);
     // What was left as it was, for the focus it has, is asked for until it is as it should be.
     const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
     take(old, fresh);
@@ -114,6 +117,11 @@ function saying(node) {
 
 function versions() {
   return [...document.querySelectorAll("[data-fragment]")].map(f => f.dataset.fragment + "." + f.dataset.version).join(",");
+}
+
+// unanswered tells whether it was the worker, or the way to it, that had no answer.
+function unanswered(e) {
+  return e.name === "TypeError" || e.name === "TimeoutError";
 }
 
 // ask sends a request and gives its JSON. Nobody waits for longer than a worker takes to say that it is busy.
@@ -148,8 +156,8 @@ async function poll() {
       lost("");
     } catch (e) {
       wait = Math.min(2 * wait, slowest);
-      lost(e.name === "TypeError" || e.name === "TimeoutError" ?
-        "The worker does not answer. What is shown may be old; this page asks again by itself." : e.message);
+      lost(unanswered(e) ? "The worker does not answer. What is shown may be old; this page asks again by itself." :
+        e.message);
     }
     asking = false;
   }
@@ -188,13 +196,12 @@ async function act(form, button) {
   form.ariaBusy = "true";
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
-    const parsed = new DOMParser().parseFromString(answer.outcome.html, "text/html");
-    place.replaceChildren(...parsed.body.childNodes);
+    place.replaceChildren(...parsed(answer.outcome.html).childNodes);
     for (const box of form.querySelectorAll("input[name=name], input[name=sure]")) if (box.type === "checkbox") box.checked = false;
   } catch (e) {
     const p = document.createElement("p");
     p.className = "problem";
-    p.textContent = e.name === "TypeError" || e.name === "TimeoutError" ? "The worker did not answer: look whether it was done." : e.message;
+    p.textContent = unanswered(e) ? "The worker did not answer: look whether it was done." : e.message;
     place.replaceChildren(p);
   }
   form.ariaBusy = "false";
@@ -213,17 +220,13 @@ let stepping = false, next = null, retry = 0;
 function settle(answer, sent) {
   const text = document.getElementById("text");
   if (!text || !answer.text) return;
-  if (text.value !== sent.replaceAll("\r\n", "\n")) {
+  const made = !answer.fields || answer.fields.html.includes("<fieldset"); // else they could not be made of this text
+  if (!made || text.value !== sent.replaceAll("\r\n", "\n")) {
     delete answer.text;
     delete answer.fields;
     return;
   }
-  if (answer.fields && !answer.fields.html.includes("<fieldset")) { // the worker could not make them of this text
-    delete answer.text;
-    delete answer.fields;
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(answer.text.html, "text/html").getElementById("text");
+  const fresh = parsed(answer.text.html).querySelector("#text");
   if (fresh && fresh.value !== text.value) {
     const {selectionStart, selectionEnd} = text;
     text.value = fresh.value;
@@ -258,7 +261,7 @@ async function step(form, what, focus) {
     if (focus && section) section.focus();
     if (what !== "update") say([...form.querySelectorAll("#fragment-notice p, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
-    away = e.name === "TypeError" || e.name === "TimeoutError";
+    away = unanswered(e);
     lost(away ? "The worker does not answer. What was typed is still here." : e.message);
   }
   form.removeAttribute("aria-busy");
