@@ -69,20 +69,10 @@ func TestConsoleOfAGroup(t *testing.T) {
 		}
 	}
 	// A configuration is changed by either of them, and not over the other's change.
-	edit := func(w *e2e.Followed, topic string) (url.Values, string) {
-		_, form := get(t, w.Url+"/console/form?name=one", nil)
-		base := between(form, `name="base" id="base" value="`, `"`)
-		typed := url.Values{"name": {"one"}, "base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic},
-			"version": {between(form, `name="version" id="version" value="`, `"`)}, "step": {"review"}}
-		_, review := post(t, w.Url+"/console/form", typed, nil)
-		typed.Set("reviewed", between(review, `name="reviewed" value="`, `"`))
-		typed.Set("step", "apply")
-		return typed, typed.Get("version")
-	}
-	mine, v1 := edit(first, "mine")
-	yours, v2 := edit(second, "yours")
-	if v1 == "" || v1 != v2 {
-		t.Fatalf("versions %q and %q", v1, v2)
+	mine, _ := toApply(t, first, "one", "mine")
+	yours, _ := toApply(t, second, "one", "yours")
+	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
+		t.Fatalf("versions %q and %q", v, yours.Get("version"))
 	}
 	if a, text := post(t, second.Url+"/console/form", yours, nil); a.StatusCode != 303 {
 		t.Fatalf("%d %s", a.StatusCode, text)

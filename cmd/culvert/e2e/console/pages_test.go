@@ -3,11 +3,12 @@ package console
 
 import (
 	"encoding/json"
+	"html"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -85,10 +86,23 @@ var pages = []string{"", "?state=failed", "?search=ord", "connector?name=orders"
 // get is what a browser is sent.
 func get(t *testing.T, at string, header http.Header) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequest("GET", at, nil)
+	return send(t, "GET", at, "", header)
+}
+
+// post sends a form of the console, as a browser does.
+func post(t *testing.T, at string, form url.Values, header http.Header) (*http.Response, string) {
+	t.Helper()
+	return send(t, "POST", at, form.Encode(), header)
+}
+
+func send(t *testing.T, method, at, form string, header http.Header) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, at, strings.NewReader(form))
 	e2e.NoError(t, err)
-	if header != nil {
-		r.Header = header
+	maps.Copy(r.Header, header)
+	r.Host = header.Get("Host")
+	if method == "POST" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	a, err := http.DefaultTransport.RoundTrip(r)
 	e2e.NoError(t, err)
@@ -179,25 +193,6 @@ func TestWayToTheConsole(t *testing.T) {
 	}
 }
 
-// post sends a form of the console, as a browser does.
-func post(t *testing.T, at string, form url.Values, header http.Header) (*http.Response, string) {
-	t.Helper()
-	r, err := http.NewRequest("POST", at, strings.NewReader(form.Encode()))
-	e2e.NoError(t, err)
-	for name, values := range header {
-		if r.Header[name] = values; name == "Host" {
-			r.Host = values[0]
-		}
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	a, err := http.DefaultTransport.RoundTrip(r)
-	e2e.NoError(t, err)
-	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
-	e2e.NoError(t, err)
-	return a, string(text)
-}
-
 // What a button does is REST's: the same line of the log, the same refusal.
 func TestButtonsAreRoutes(t *testing.T) {
 	t.Parallel()
@@ -218,39 +213,38 @@ func TestButtonsAreRoutes(t *testing.T) {
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
 	f.Await("orders", "runs", e2e.Runs)
 	// A configuration: comments and order stay, and so does a password that was never sent.
-	_, form := get(t, f.Url+"/console/form?name=bad", nil)
-	version := between(form, `name="version" id="version" value="`, `"`)
-	base := between(form, `name="base" id="base" value="`, `"`)
-	typed := url.Values{"name": {"bad"}, "version": {version}, "base": {base}, "text": {base},
-		"f.sap.odata#00.topic": {"elsewhere"}, "step": {"review"}}
-	if _, text = post(t, f.Url+"/console/form", typed, nil); !strings.Contains(text, "The tasks are made again") ||
-		!strings.Contains(text, "elsewhere") {
-		t.Fatalf("review: %s", text)
-	}
-	typed.Set("version", between(text, `name="version" id="version" value="`, `"`))
-	typed.Set("reviewed", between(text, `name="reviewed" value="`, `"`))
-	typed.Set("step", "apply")
-	stale := url.Values{}
-	for name, values := range typed {
-		stale[name] = slices.Clone(values)
-	}
+	typed, review := toApply(t, f, "bad", "elsewhere")
+	e2e.Contains(t, "the review", review, "The tasks are made again", "elsewhere")
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
 		t.Fatalf("apply: %d %s", a.StatusCode, text)
 	}
 	if got := f.Shown("bad"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
 		t.Errorf("found %v", got)
 	}
-	if a, text = post(t, f.Url+"/console/form", stale, nil); a.StatusCode != 200 ||
+	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
 		!strings.Contains(text, "Nothing was stored") || f.Shown("bad")["sap.odata#00.topic"] != "elsewhere" {
 		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, text)
 	}
+}
+
+// toApply is the form that gives a connector another topic, after the review.
+func toApply(t *testing.T, f *e2e.Followed, name, topic string) (typed url.Values, review string) {
+	t.Helper()
+	_, form := get(t, f.Url+"/console/form?name="+name, nil)
+	base := between(form, `name="base" id="base" value="`, `"`)
+	typed = url.Values{"name": {name}, "version": {between(form, `name="version" id="version" value="`, `"`)},
+		"base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic}, "step": {"review"}}
+	_, review = post(t, f.Url+"/console/form", typed, nil)
+	typed.Set("reviewed", between(review, `name="reviewed" value="`, `"`))
+	typed.Set("step", "apply")
+	return typed, review
 }
 
 // between is what stands between two texts, without HTML's escapes.
 func between(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)
-	return strings.NewReplacer("&#34;", `"`, "&#39;", "'", "&#43;", "+", "&lt;", "<", "&gt;", ">", "&amp;", "&").Replace(text)
+	return html.UnescapeString(text)
 }
 
 // Every page and every form asks for the logon that REST has; who may only read changes nothing; requests that a page
@@ -289,15 +283,7 @@ func TestAccessToPages(t *testing.T) {
 			f := p.Follows("conf", one.lines...)
 			f.Awaits("extraction finished: 3 rows")
 			for _, page := range append([]string{"act", "assets/console.js", "none"}, pages...) {
-				header := one.logon.Clone()
-				r, err := http.NewRequest("GET", f.Url+"/console/"+page, nil)
-				e2e.NoError(t, err)
-				if header != nil {
-					r.Header, r.Host = header, header.Get("Host")
-				}
-				a, err := http.DefaultTransport.RoundTrip(r)
-				e2e.NoError(t, err)
-				a.Body.Close()
+				a, _ := get(t, f.Url+"/console/"+page, one.logon)
 				if let := a.StatusCode != 401 && a.StatusCode != 403; let != (one.reads == 200) ||
 					!let && a.StatusCode != one.reads {
 					t.Errorf("GET %s: %d", page, a.StatusCode)
