@@ -58,8 +58,8 @@ func replayBody(form url.Values) any {
 	return rest.ReplayAsked{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
 }
 
-// of is what the call needs of a form, for one thing.
-func (a action) of(form url.Values) (values []string, body any) {
+// asks are the values for names in braces and the body of the call, by a form.
+func (a action) asks(form url.Values) (values []string, body any) {
 	for segment := range strings.SplitSeq(a.route, "/") {
 		if strings.HasPrefix(segment, "{") {
 			values = append(values, form.Get(strings.Trim(segment, "{}")))
@@ -96,19 +96,8 @@ func (b button) Named(name string) button {
 // Command is what a button does, as a command.
 func (v viewer) Command(do string, fields ...string) string {
 	a := actions[do]
-	values, body := a.of(pairs(fields...))
+	values, body := a.asks(pairs(fields...))
 	return v.curl(a.route, body, values...)
-}
-
-// pairs are names and values of a form or a query, which are given in turn, without those that are empty.
-func pairs(given ...string) url.Values {
-	form := url.Values{}
-	for i := 0; i+1 < len(given); i += 2 {
-		if given[i+1] != "" {
-			form.Set(given[i], given[i+1])
-		}
-	}
-	return form
 }
 
 // maxSelected is how many things one button is pressed for.
@@ -169,7 +158,7 @@ func (v *visit) act() (any, error) {
 }
 
 func (v *visit) perform(a action, form url.Values) result {
-	values, body := a.of(form)
+	values, body := a.asks(form)
 	r := result{Of: form.Get("name"), Did: a.did, Curl: v.curl(a.route, body, values...)}
 	var into any
 	if form.Get("do") == "replay" {

@@ -44,6 +44,17 @@ func (a asker) get(route string, into any, values ...string) error {
 	return err
 }
 
+// pairs are names and values of a form or a query, which are given in turn, without those that are empty.
+func pairs(given ...string) url.Values {
+	form := url.Values{}
+	for i := 0; i+1 < len(given); i += 2 {
+		if given[i+1] != "" {
+			form.Set(given[i], given[i+1])
+		}
+	}
+	return form
+}
+
 // getOfGroup asks for what all workers of a group know or, where no worker answers for all, for what this one knows:
 // alone says why.
 func (a asker) getOfGroup(route string, asked url.Values, into any, values ...string) (alone, err error) {
