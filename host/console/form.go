@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -73,8 +74,15 @@ func (v *visit) stored(p *formPage) error {
 // opened is a form as it is shown first: with the fields of its text, and nothing typed into them.
 func (v *visit) opened(p *formPage) *formPage {
 	v.title, p.Base = p.title(), p.Text
-	v.complete(p, nil, false)
+	p.failed(v.complete(p, nil, false))
 	return p
+}
+
+// failed has the page say what went wrong; nil: nothing.
+func (p *formPage) failed(err error) {
+	if err != nil {
+		p.Problems = append(p.Problems, err.Error())
+	}
 }
 
 func (p *formPage) title() string {
@@ -152,10 +160,12 @@ func (v *visit) postForm() (any, error) {
 	case step == "review":
 		err = v.review(p, full)
 	}
-	if err != nil {
-		p.Problems = append(p.Problems, err.Error())
+	p.failed(err)
+	err = v.complete(p, typed, step == "check")
+	if v.script && isRefused(err, http.StatusConflict) { // only for the moment: the script asks again
+		return nil, err
 	}
-	v.complete(p, typed, step == "check")
+	p.failed(err)
 	return p, nil
 }
 
@@ -207,15 +217,14 @@ func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "
 
 // complete has the settings checked, and makes the fields of what is declared about them. logon: the service may be
 // asked with a secret that it has not taken yet.
-func (v *visit) complete(p *formPage, typed map[string]string, logon bool) {
+func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
-		p.Problems = append(p.Problems, problem)
-		return
+		return errors.New(problem)
 	}
 	class := settings["connector.class"]
 	if class == "" {
-		return
+		return nil
 	}
 	sent := maps.Clone(settings)
 	maps.Copy(sent, typed)
@@ -225,10 +234,10 @@ func (v *visit) complete(p *formPage, typed map[string]string, logon bool) {
 	}
 	var found check.Validation
 	if _, err := v.call(route, nil, sent, &found, class); err != nil {
-		p.Problems = append(p.Problems, err.Error())
-		return
+		return err
 	}
 	p.Groups, p.Later = groupsOf(found, settings)
+	return nil
 }
 
 // review asks what it would mean to apply the text.

@@ -172,6 +172,23 @@ func TestStepsOfTheScript(t *testing.T) {
 	}
 }
 
+// A worker that is still starting leaves fields and text as they are: the script is told to ask again, and without it
+// the page has what was typed.
+func TestFormOfAWorkerThatStarts(t *testing.T) {
+	f := newFake()
+	f.refuses["PUT /connector-plugins/C/config/validate"] = 409
+	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
+	w := served(t, over(f), "POST", "/console/form?fragments=", form)
+	if w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"error":"no: `) {
+		t.Errorf("the script: %d %s", w.Code, w.Body)
+	}
+	w = served(t, over(f), "POST", "/console/form", form)
+	if w.Code != 200 {
+		t.Errorf("%d", w.Code)
+	}
+	assert.Contains(t, w.Body.String(), "mine=1", "no: ")
+}
+
 // Nothing is applied that no review has shown, and no secret that was typed is left out: without the script its field
 // is empty after the review, and the one that is stored would stay.
 func TestTypedSinceTheReview(t *testing.T) {

@@ -131,7 +131,11 @@ async function ask(url, options, within = patience) {
   if (!kind.startsWith("application/json")) throw new Error(answer.status === 401 ? "Log on again: load the page once more." :
     "The worker answered " + answer.status + ".");
   const body = await answer.json();
-  if (typeof body.error === "string") throw new Error(body.error);
+  if (typeof body.error === "string") {
+    const e = new Error(body.error);
+    if (answer.status === 409) e.name = "Conflict"; // only for the moment, as while a worker starts
+    throw e;
+  }
   return body;
 }
 
@@ -261,8 +265,8 @@ async function step(form, what, focus) {
     if (focus && section) section.focus();
     if (what !== "update") say([...form.querySelectorAll("#fragment-notice p, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
-    away = unanswered(e);
-    lost(away ? "The worker does not answer. What was typed is still here." : e.message);
+    away = unanswered(e) || e.name === "Conflict";
+    lost(unanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);
   }
   form.removeAttribute("aria-busy");
   stepping = false;
