@@ -387,6 +387,8 @@ func TestMarkedLines(t *testing.T) {
 	got := fmt.Sprint(marked("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
 	assert.Equal(t, "[{x false}]", fmt.Sprint(marked("x", "")))
+	got = fmt.Sprint(marked("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
+	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
 	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
 	row := rest.SampledRow{Came: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
 		{Unchanged: true}, {Records: made("2")}}}

@@ -74,13 +74,13 @@ type markedLine struct {
 
 // marked are the lines of a text, compared with those of the one before it; "" where there is none.
 func marked(text, before string) []markedLine {
-	known := map[string]bool{}
+	known := map[string]bool{} // but for the comma that a member has while another one follows
 	for line := range strings.SplitSeq(before, "\n") {
-		known[line] = true
+		known[strings.TrimSuffix(line, ",")] = true
 	}
 	var lines []markedLine
 	for line := range strings.SplitSeq(text, "\n") {
-		lines = append(lines, markedLine{shown.Line(line), before != "" && !known[line]})
+		lines = append(lines, markedLine{shown.Line(line), before != "" && !known[strings.TrimSuffix(line, ",")]})
 	}
 	return lines
 }
