@@ -23,8 +23,10 @@ const (
 	bodyTimeout = 30 * time.Second
 )
 
-// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka
-// Connect: tools know it so. As there, one whose type is not named is refused, and a byte order mark is passed over.
+// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
+// [exchange.misshapen] says. As with Kafka Connect, one whose type is not named is refused, and a byte order mark is
+// passed over. Routes that Kafka Connect does not have refuse members that nobody knows: "letter" in the place of
+// "letters" would have all dead letters replayed.
 func (x *exchange) body(into any) bool {
 	if x.r.Header.Get("Content-Type") == "" && x.r.ContentLength != 0 {
 		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
@@ -35,17 +37,31 @@ func (x *exchange) body(into any) bool {
 	case !ok:
 		return false
 	case len(data) == 0:
-		x.fail(http.StatusInternalServerError, "expected a JSON object, found nothing")
+		x.misshapen("expected a JSON object, found nothing")
 		return false
 	case !utf8.Valid(data): // decoding would put another character into its place
-		x.fail(http.StatusInternalServerError, "expected a JSON object in UTF-8, found bytes that are none")
+		x.misshapen("expected a JSON object in UTF-8, found bytes that are none")
 		return false
 	}
-	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), into); err != nil {
-		x.fail(http.StatusInternalServerError, "expected a JSON object: "+err.Error())
-		return false
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	err := json.Unmarshal(data, into)
+	if err == nil && x.route.isOwn() {
+		err = strictly(data, into)
 	}
-	return true
+	if err != nil {
+		x.misshapen("expected a JSON object: " + err.Error())
+	}
+	return err == nil
+}
+
+// misshapen answers a body of another shape than the route takes: with 500 where Kafka Connect does, since tools know
+// it so, else with 400.
+func (x *exchange) misshapen(why string) {
+	status := http.StatusInternalServerError
+	if x.route.isOwn() {
+		status = http.StatusBadRequest
+	}
+	x.fail(status, why)
 }
 
 // content reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
@@ -111,7 +127,7 @@ func (s *written) UnmarshalJSON(data []byte) error {
 // whole tells whether there is a configuration; else it has answered.
 func (x *exchange) whole(s written) bool {
 	if !s.given {
-		x.fail(http.StatusInternalServerError, "expected a configuration as a JSON object, found null or nothing")
+		x.misshapen("expected a configuration as a JSON object, found null or nothing")
 	}
 	return s.given
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -189,9 +190,18 @@ func newTrio(t *testing.T) *trio {
 }
 
 // asked is what the first worker answers, and who was asked.
-func (all *trio) asked(t *testing.T, method, target string) (status int, body string, path []string) {
+func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
 	t.Helper()
-	r, err := http.NewRequest(method, all.urls[0]+target, strings.NewReader(`{"config":{},"hash":"x","level":"INFO"}`))
+	sent := `{"level":"INFO"}`
+	switch path.Base(target) {
+	case "swap", "accept":
+		sent = `{"hash":"x"}`
+	case "diff", "chain":
+		sent = `{"config":{}}`
+	case "samples", "peek", "replay":
+		sent = `{}`
+	}
+	r, err := http.NewRequest(method, all.urls[0]+target, strings.NewReader(sent))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/json")
 	if strings.HasSuffix(target, "/config") && method != "GET" {

@@ -41,7 +41,7 @@ func newDocument() map[string]any {
 
 func (r *route) document(schemas map[string]any) map[string]any {
 	tag, o := "Kafka Connect", &r.operation
-	if strings.HasPrefix(r.path, "/culvert/") || r.path == "/metrics" {
+	if r.isOwn() || r.path == "/metrics" {
 		tag = "Culvert"
 	}
 	parameters := []any{}

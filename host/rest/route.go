@@ -57,6 +57,9 @@ func (r *route) is(method string, path []string) bool {
 	})
 }
 
+// isOwn tells whether the route is none of Kafka Connect's.
+func (r *route) isOwn() bool { return strings.HasPrefix(r.path, "/culvert/") }
+
 // methods are those of a resource in the order in which Kafka Connect's REST framework names them.
 func (rs *resource) methods() string {
 	if rs.routes[0].media != "" {

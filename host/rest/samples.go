@@ -3,6 +3,7 @@ package rest
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -119,6 +120,10 @@ type chainAsked struct {
 func (x *exchange) rechain() {
 	var asked chainAsked
 	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
+		return
+	}
+	if null := asked.Config.null; null != nil {
+		x.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
 		return
 	}
 	x.through(asked.Config.settings)

@@ -167,8 +167,14 @@ func TestWrongSamples(t *testing.T) {
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
 		{"GET", "/samples/1", "", 403, "their shape alone"}, // nobody has logged on
-		{"POST", "/samples/1/chain", `{}`, 500, "expected a configuration"},
-		{"POST", "/samples", `{"rows":"x"}`, 500, "expected a JSON object"},
+		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
+		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
+		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},
+		{"POST", "/samples", `{"row":5}`, 400, `unknown field \"row\"`},
+		{"POST", "/samples", "{\"show\":\"\xff\"}", 400, "UTF-8"},
+		{"POST", "/samples", `[`, 400, "expected a JSON object"},
+		{"POST", "/deadletters/replay", `{"letter":["0@17"]}`, 400, `unknown field \"letter\"`},
+		{"POST", "/deadletters/replay", `{"dry-run":true}`, 400, `unknown field \"dry-run\"`},
 		{"POST", "/samples", ``, 202, `"show":"shape"`},
 		{"POST", "/tools/ping", `{"chain":true}`, 400, "expected the command peek"},
 		{"GET", "/tools", "", 200, `[{"name":"peek"`},
@@ -178,6 +184,12 @@ func TestWrongSamples(t *testing.T) {
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
 		}
+	}
+	// A test is YAML, and is not refused to those who ask for that.
+	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
+		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept", accept).Code)
+		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
+			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
 }
 
