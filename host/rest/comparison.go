@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -102,19 +103,20 @@ func (x *exchange) given() (given Given, ok bool) {
 	return Given{Settings: s.settings, Null: s.null}, true
 }
 
-// over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any.
+// over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any. A
+// weak tag is none that If-Match can name.
 func (x *exchange) over() func(version string) bool {
 	match, none := x.r.Header.Values("If-Match"), x.r.Header.Values("If-None-Match")
 	if match == nil && none == nil {
 		return nil
 	}
-	names := func(lists []string, version string) bool {
+	names := func(lists []string, version, passed string) bool {
 		return version != "" && slices.ContainsFunc(elements(lists), func(tag string) bool {
-			return tag == "*" || tag == strconv.Quote(version)
+			return tag == "*" || strings.TrimPrefix(tag, passed) == strconv.Quote(version)
 		})
 	}
 	return func(version string) bool {
-		return (match == nil || names(match, version)) && !names(none, version)
+		return (match == nil || names(match, version, "")) && !names(none, version, "W/")
 	}
 }
 

@@ -105,6 +105,8 @@ func TestTextThatIsPut(t *testing.T) {
 		{properties, "x=2", "7", "", 412, "changed"},
 		{properties, "x=2", "", "*", 412, "changed"},
 		{"application/json", `{"x":"2"}`, "", `"7"`, 412, "changed"},
+		{"application/json", `{"x":"2"}`, "", `W/"7"`, 412, "changed"},
+		{"application/json", `{"x":"2"}`, `W/"7"`, "", 412, "changed"},
 		{properties, "x=2\ny=\\u00g0", "", "", 400, `the text:2: y: expected four hexadecimal digits`},
 		{properties, `{"x":"2"}`, "", "", 400, "expected Java properties, found {"},
 		{properties, "x=\x00", "", "", 400, "found a byte 0 in line 1"},
