@@ -116,7 +116,9 @@ func (x *exchange) letters() {
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
 	found.Topic, err = h.LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
 		if chosen.Takes(l) {
-			found.Letters = append(found.Letters, LetterOf(l))
+			one := LetterOf(l) // which any program may have written
+			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
+			found.Letters = append(found.Letters, one)
 		}
 		return nil
 	})

@@ -1,8 +1,12 @@
 package rest
 
 import (
+	"context"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -38,4 +42,24 @@ func TestDryReplayed(t *testing.T) {
 		x.replayed(done, true))
 	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
 		x.replayed(done, false))
+}
+
+// lettered has a dead letter that another program has written.
+type lettered struct{ logger }
+
+func (l *lettered) Herder() Herder { return l }
+
+func (*lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+	error) {
+	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim", Request: "GET /geheim"})
+}
+
+// What must not be shown stands in no letter, whoever has written it.
+func TestLettersAreStruck(t *testing.T) {
+	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)
+	if strings.Contains(w.Body.String(), "geheim") {
+		t.Errorf("found %s", w.Body)
+	}
 }
