@@ -141,6 +141,12 @@ var (
 		"Request cannot be completed because a rebalance is expected"}
 )
 
+// errNoWorker answers what is asked of a worker that is not there.
+func errNoWorker(id string) error {
+	return &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
+		shown.Within(id, 100))}
+}
+
 // serve answers a request, or has the worker answer that its route belongs to.
 func (x *exchange) serve() {
 	switch to, err := x.answerer(); {
@@ -160,6 +166,9 @@ func (x *exchange) answerer() (to string, err error) {
 	if why := Restricted(x.r.Context()); (by == named || by == sampler) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
+	if c == nil && by == named && id != "" && id != x.worker.ID() {
+		return "", errNoWorker(id)
+	}
 	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == x.worker.ID()) {
 		return "", nil
 	}
@@ -174,8 +183,7 @@ func (x *exchange) answerer() (to string, err error) {
 		if leads && at >= 0 {
 			to, known = group.Members[at].URL, true
 		} else if leads {
-			return "", &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
-				shown.Within(id, 100))}
+			return "", errNoWorker(id)
 		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
 			return "", errNoLeader
 		}

@@ -68,6 +68,10 @@ func TestLog(t *testing.T) {
 	if _, page, _ = pageOf(t, server.URL+"/culvert/log?after=0&limit=1"); page.Last != 1 || len(page.Lines) != 1 {
 		t.Errorf("found %+v", page)
 	}
+	for id, want := range map[string]int{"a:1": 200, "b:1": 404, "": 200} {
+		status, _, body := pageOf(t, server.URL+"/culvert/log?worker="+id)
+		assert.Equal(t, want, status, body)
+	}
 	for query, want := range map[string]string{"level=LOUD": "expected one of OFF, FATAL", "limit=0": "from 1 to 1000",
 		"limit=1001": "from 1 to 1000", "after=x": "after: expected a number", "after=-1": "after: expected"} {
 		status, _, body := pageOf(t, server.URL+"/culvert/log?"+query)
