@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -35,8 +36,9 @@ func isRefused(err error, status int) bool {
 	return ok && r.Status == status
 }
 
-// maxAnswer is how much of an answer is read: that of a listing of 1,000 connectors is a tenth of it.
-const maxAnswer = 8 << 20
+// maxAnswer is how many bytes an answer may have: twice a sample's texts of 4 MiB, each character of which JSON may
+// write as two, and what stands around them.
+const maxAnswer = 16 << 20
 
 // get asks for a route and reads the answer; values take the place of names in braces, see [rest.Target].
 func (a asker) get(route string, into any, values ...string) error {
@@ -100,10 +102,12 @@ func (a asker) call(route string, header http.Header, body, into any, values ...
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return nil, err
+	case len(data) > maxAnswer:
+		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", maxAnswer, method, at.Path)
 	case answer.StatusCode >= http.StatusMultipleChoices:
 		var said struct{ Message string }
 		if json.Unmarshal(data, &said) != nil || said.Message == "" {

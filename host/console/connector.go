@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ type feed struct {
 	connect.FeedProgress
 }
 
-type offsetRow struct{ Partition, Offset map[string]any }
+type offsetRow struct{ Partition, Offset json.RawMessage }
 
 // maxOffsets is how many offsets a page shows.
 const maxOffsets = 100

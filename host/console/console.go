@@ -169,8 +169,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method == http.MethodPost && p.post != nil:
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "expected GET", http.StatusMethodNotAllowed)
+		allowed := "GET, HEAD"
+		if p.post != nil {
+			allowed += ", POST"
+		}
+		h.Set("Allow", allowed)
+		http.Error(w, "expected "+allowed, http.StatusMethodNotAllowed)
 		return
 	}
 	v := &visit{asker: asker{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}

@@ -221,8 +221,25 @@ func TestRefusedPages(t *testing.T) {
 	if w := served(t, over(f), "DELETE", "/console/", nil); w.Code != 405 {
 		t.Errorf("DELETE: %d", w.Code)
 	}
+	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
+		w := served(t, over(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
+		assert.Equal(t, fmt.Sprint(405, allowed), fmt.Sprint(w.Code, w.Header().Get("Allow")))
+	}
 	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
+	}
+	// A number of any size is shown as it is; what is too much to be read is said to be so.
+	f = newFake()
+	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
+		"offset":null}]}`)
+	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
+	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"), rest.Flow{}
+	w = served(t, over(f), "GET", "/console/connector?name=a", nil)
+	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
+	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
+	w = served(t, over(f), "GET", "/console/log", nil)
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "expected an answer of at most") {
+		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
 	}
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
 	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 400 {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -46,5 +47,18 @@ func TestLettersByCause(t *testing.T) {
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("expected less than 5 s, found %v", took)
+	}
+}
+
+// What is no number of rows is no wish for the usual one.
+func TestRowsThatAreNoNumber(t *testing.T) {
+	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
+		f := newFake()
+		f.answers["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
+		w := served(t, over(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
+			"rows": {rows}})
+		if w.Code != want || strings.Contains(f.said(), "POST") != (want == 303) {
+			t.Errorf("%q: status %d, calls %s", rows, w.Code, f.said())
+		}
 	}
 }

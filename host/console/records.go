@@ -125,9 +125,13 @@ func (v *visit) postRecords() (any, error) {
 }
 
 func (v *visit) takeRows(p *recordsPage) (any, error) {
-	rows, _ := strconv.Atoi(v.sent.Get("rows"))
+	rows, err := strconv.Atoi(v.sent.Get("rows"))
+	if err != nil {
+		return nil, &refusal{http.StatusBadRequest, "rows: expected a number, found " +
+			strconv.Quote(brief(v.sent.Get("rows")))}
+	}
 	asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
-	_, err := v.call(samplesRoute, nil, asked, &made, p.Name)
+	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)
 	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
 }
 
@@ -221,5 +225,5 @@ func fileName(connector string) string {
 		}
 		return r
 	}, connector)
-	return name[:min(len(name), 100)]
+	return strings.ToValidUTF8(name[:min(len(name), 100)], "")
 }

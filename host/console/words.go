@@ -17,7 +17,7 @@ import (
 // turn or hide what stands beside them.
 var words = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": shares,
+	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": shares,
 	"marked": marked, "compared": comparedStep,
 	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
 }
@@ -78,16 +78,21 @@ func count(n any) string {
 	return b.String()
 }
 
+// yesNo is what is known, else a dash. A template would take a pointer to false for true.
+func yesNo(known *bool) string {
+	switch {
+	case known == nil:
+		return "–"
+	case *known:
+		return "yes"
+	}
+	return "no"
+}
+
 func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
-// oneLineJSON is a partition or an offset.
-func oneLineJSON(of map[string]any) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(of)
-	return brief(strings.TrimSpace(b.String()))
-}
+// oneLineJSON is a partition or an offset, with its numbers to the letter.
+func oneLineJSON(of json.RawMessage) string { return brief(string(of)) }
 
 // ident is an id of an element for something with any name.
 func ident(of ...any) string {
