@@ -124,7 +124,7 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 	}
 	e, err := w.compare(ctx, r, name, given, masked, &out)
 	r.applying.Unlock()
-	if err == nil && e.connector != nil && e.unknown == nil && out.Effect != config.Nothing {
+	if err == nil && e.unknown == nil && out.Effect != config.Nothing && out.Effect != config.Refuse {
 		w.compareFeeds(ctx, e, &out)
 	}
 	return out, cmp.Or(err, ctx.Err())

@@ -466,7 +466,7 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 
 // Told is the text of a problem, with the name of its setting where the text does not say it.
 func Told(p config.Problem) string {
-	if p.Setting == "" || strings.Contains(p.Text, p.Setting) {
+	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
 		return p.Text
 	}
 	return fmt.Sprintf("%s: %s", p.Setting, p.Text)

@@ -95,13 +95,13 @@ func absent(entries iter.Seq[Entry]) (names []string) {
 func Without(problems Problems, absent []string) Problems {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		return slices.ContainsFunc(absent, func(name string) bool {
-			return p.Setting == name || strings.HasPrefix(name, p.Setting+".") || mentions(p.Text, name)
+			return p.Setting == name || strings.HasPrefix(name, p.Setting+".") || Mentions(p.Text, name)
 		})
 	})
 }
 
-// mentions tells whether a text holds the name of a setting as a whole.
-func mentions(text, name string) bool {
+// Mentions tells whether a text holds the name of a setting as a whole.
+func Mentions(text, name string) bool {
 	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
 	words := strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) })
 	return slices.ContainsFunc(words, func(word string) bool { return strings.TrimRight(word, ".") == name })

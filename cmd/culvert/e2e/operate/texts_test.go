@@ -128,6 +128,14 @@ func TestTextsOfConnectors(t *testing.T) {
 	if found.Effect != config.Refuse || !found.GoesOn {
 		t.Errorf("found %+v", found)
 	}
+	for _, text := range []string{"", "connector.class=Nope", "connector.class=", "connector.class=${env:CLASS}"} {
+		if found := x.compared(map[string]any{"name": "orders", "text": text}, "connector"); found.Effect != config.Refuse ||
+			len(found.Problems) != 1 || found.Version == "" {
+			t.Errorf("%s: found %+v", text, found)
+		}
+	}
+	x.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
+		`"warnings":["unknown.setting: unknown setting; the nearest known one is unknown.settings"`)
 	new := append(e2e.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
 	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
 		`"effect":"create"`).Differences {
