@@ -156,7 +156,7 @@ type Replayed struct {
 	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
 	// first 100; Left says how many more.
 	Dry      bool                    `json:"dry,omitempty"`
-	Passes   int                     `json:"passes,omitempty"`
+	Passes   int                     `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
 	Refusals []connect.LetterRefusal `json:"refusals,omitempty"`
 }
 
@@ -219,8 +219,14 @@ func (x *exchange) replay() {
 			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
 	case err != nil:
 		x.failedLetters(err)
+	case asked.Dry:
+		shownAs := x.replayed(done, true)
+		x.answer(http.StatusOK, struct {
+			Replayed
+			Passes int `json:"passes"`
+		}{shownAs, shownAs.Passes})
 	default:
-		x.answer(http.StatusOK, x.replayed(done, asked.Dry))
+		x.answer(http.StatusOK, x.replayed(done, false))
 	}
 }
 

@@ -54,6 +54,21 @@ func (*lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*conn
 	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim", Request: "GET /geheim"})
 }
 
+func (*lettered) Steered() error { return nil }
+
+func (*lettered) ReplayOf(context.Context, string, connect.Replay) (connect.Replayed, error) {
+	return connect.Replayed{}, nil
+}
+
+// A dry run of which nothing passes says so.
+func TestNothingPasses(t *testing.T) {
+	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
+		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
+		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body, "Content-Type",
+			"application/json").Body.String())
+	}
+}
+
 // What must not be shown stands in no letter, whoever has written it.
 func TestLettersAreStruck(t *testing.T) {
 	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
