@@ -243,7 +243,8 @@ func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error
 // review asks what it would mean to apply the text.
 func (v *visit) review(p *formPage, full string) error {
 	var c rest.Comparison
-	if _, err := v.call("POST /culvert/diff", nil, rest.DiffAsked{Name: p.Name, Text: full}, &c); err != nil {
+	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty
+	if _, err := v.call("POST /culvert/diff", nil, sent, &c); err != nil {
 		return err
 	}
 	p.Compared = &c

@@ -62,3 +62,25 @@ func TestRowsThatAreNoNumber(t *testing.T) {
 		}
 	}
 }
+
+// A text that was emptied is compared as one.
+func TestReviewOfNothing(t *testing.T) {
+	f := newFake()
+	served(t, over(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
+	if !strings.HasPrefix(f.calls[0], "POST /culvert/diff") || f.bodies[0] != `{"name":"x","text":""}` {
+		t.Errorf("found %s with %s", f.calls[0], f.bodies[0])
+	}
+}
+
+// Of each letter it is said whether it was replayed.
+func TestReplayedLetters(t *testing.T) {
+	f := newFake()
+	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
+		{"offset":1,"replayed":false},{"offset":2,"replayed":true},{"offset":3}],"causes":[{"count":3}]}`)
+	page := served(t, over(f), "GET", "/console/letters?name=orders", nil).Body.String()
+	for _, want := range []string{"<td>no</td>", "<td>yes</td>", "<td>–</td></tr>"} {
+		if strings.Count(page, want) != 1 {
+			t.Errorf("expected one %s\n%s", want, page)
+		}
+	}
+}
