@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -139,8 +140,13 @@ func asServerFault(err error) error {
 	return err
 }
 
-// unmasked puts what is stored of a connector in the place of values that are masked.
+// unmasked puts what is stored of a connector in the place of values that are masked. More settings than a file holds
+// are refused: a check takes longer the more of them there are.
 func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
+	if n := len(settings); n > config.MaxSettings {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
+			"%d settings, found %d", config.MaxSettings, n))}
+	}
 	now, _ := w.herder().NowOf(setting.Trim(name))
 	settings, err := config.Unmasked(settings, now.Written)
 	if err != nil {

@@ -163,7 +163,10 @@ func TestOddNamesAndSizes(t *testing.T) {
 	} {
 		f.Must(400, "POST", "/connectors", body(name, 0), why)
 	}
-	f.Must(400, "POST", "/connectors", body("many", config.MaxSettings), "expected at most 10000 settings, found 100")
+	many := body("many", config.MaxSettings)
+	f.Must(400, "POST", "/connectors", many, "expected at most 10000 settings, found 100")
+	f.Must(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1), `"effect":"refuse"`,
+		"expected at most 10000 settings, found 100")
 	if names := f.Names(); len(names) > 0 {
 		t.Errorf("found %q", names)
 	}
