@@ -99,6 +99,8 @@ func LetterOf(l *connect.DeadLetter) Letter {
 const (
 	usualLetters = 100
 	maxLetters   = 1000
+	// maxMessage is how many bytes a letter's message has: any program may have written it.
+	maxMessage = 16 << 10
 )
 
 func (x *exchange) letters() {
@@ -118,6 +120,10 @@ func (x *exchange) letters() {
 		if chosen.Takes(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
+			if more := len(one.Message) - maxMessage; more > 0 {
+				shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
+				one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
+			}
 			found.Letters = append(found.Letters, one)
 		}
 		return nil

@@ -45,13 +45,16 @@ func TestDryReplayed(t *testing.T) {
 }
 
 // lettered has a dead letter that another program has written.
-type lettered struct{ logger }
+type lettered struct {
+	logger
+	more string // of its message
+}
 
 func (l *lettered) Herder() Herder { return l }
 
-func (*lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+func (l *lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
 	error) {
-	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim", Request: "GET /geheim"})
+	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more, Request: "GET /geheim"})
 }
 
 func (*lettered) Steered() error { return nil }
@@ -77,4 +80,6 @@ func TestLettersAreStruck(t *testing.T) {
 	if strings.Contains(w.Body.String(), "geheim") {
 		t.Errorf("found %s", w.Body)
 	}
+	w = sent(&lettered{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
+	assert.Contains(t, w.Body.String(), `ü... (2080772 bytes more)"`)
 }
