@@ -133,20 +133,11 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	switch body := body.(type) {
 	case nil:
 	case string:
-		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + quoted(body))
+		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + shown.Word(body))
 	default:
 		if data, err := json.Marshal(body); err == nil {
-			b.WriteString(" -H 'Content-Type: application/json' -d " + quoted(string(data)))
+			b.WriteString(" -H 'Content-Type: application/json' -d " + shown.Word(string(data)))
 		}
 	}
-	return shown.Line(b.String() + " " + quoted(v.Base+target))
-}
-
-// quoted is a text as a shell takes it.
-func quoted(text string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	if strings.Trim(text, plain) == "" { // it has no other characters
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return shown.Line(b.String() + " " + shown.Word(v.Base+target))
 }

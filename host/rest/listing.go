@@ -209,7 +209,7 @@ func advice(name string, p *connect.Part) string {
 	case p.Word == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Word == "failed" || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(advices[p.Kind], advices[""]), "NAME", name)
+		return strings.ReplaceAll(cmp.Or(advices[p.Kind], advices[""]), "NAME", shown.Line(shown.Word(name)))
 	}
 	return ""
 }

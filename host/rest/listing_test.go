@@ -189,9 +189,10 @@ func TestAdvice(t *testing.T) {
 	} {
 		assert.Equal(t, want, advice("orders", &p))
 	}
-	for kind := range 12 { // of faults
-		if text := advice("orders", &connect.Part{Word: "failed", Kind: fmt.Sprint(kind)}); text == "" {
-			t.Errorf("expected advice about %d", kind)
+	for kind, text := range advices { // which people copy into a shell
+		odd := advice("a b; c'd", &connect.Part{Word: "failed", Kind: kind})
+		if strings.Contains(odd, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
+			t.Errorf("%s: found %s", kind, odd)
 		}
 	}
 }
