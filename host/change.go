@@ -253,10 +253,10 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	if given.Text != nil {
 		if before, _, err := w.Text(name); err == nil {
 			text := given.Text
-			if bytes.Contains(before, []byte("\r\n")) && !bytes.Contains(text, []byte("\r\n")) { // forms have no other
+			if bytes.Contains(before, []byte("\r\n")) && !bytes.Contains(text, []byte("\r\n")) { // the console sends no others
 				text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
 			}
-			stored.Text = config.UnmaskedComments(text, before, w.Passwords())
+			stored.Text = config.UnmaskedText(text, before, w.Passwords())
 		}
 	}
 	if c := w.host.clustered; c != nil && given.Over != nil { // what others have written counts

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/secret"
 )
@@ -68,55 +65,54 @@ func (l logical) with(value string) string {
 	return PropertiesLine(l.key, value)
 }
 
-// Edit writes settings into a text of Java properties. Settings that it has already stay byte for byte as they are
-// written, as do comments, blank lines, the order and the encoding: UTF-8, or ISO-8859-1 where it is no UTF-8. Another
-// value is written in the place of the one before, with the name as it stands there; settings that are none any more
-// lose their lines, and new ones come at the end, in the order of their names. Of a setting that is given more than
-// once the last one counts, as in Java: where that changes, the lines before, which meant nothing, are taken out, since
-// one of them may hold a password that nobody sees. A line that cannot be read is taken out, too.
+// Edit writes settings into a text of Java properties. Settings that it has already stay as they are written, as do
+// comments, blank lines and the order. Another value is written in the place of the one before, with the name as it
+// stands there; settings that are none any more lose their lines, and new ones come at the end, in the order of their
+// names. Of a setting that is given more than once the last one counts, as in Java: where that changes, the lines
+// before, which meant nothing, are taken out, since one of them may hold a password that nobody sees. A line that
+// cannot be read is taken out, too.
 //
-// The result is read as these settings. A text of which that cannot be made, such as one that would begin with {, is
-// replaced as a whole. The error is for a text that is none of properties, because it is in UTF-16, or holds a byte 0,
-// or is JSON.
+// The result is in UTF-8, whatever the text was in, and is read as these settings. A text of which that cannot be made,
+// such as one that would begin with {, is replaced as a whole. The error is for a text that is none of properties,
+// because it is in UTF-16, or holds a byte 0, or is JSON.
 func Edit(text []byte, settings map[string]string) ([]byte, error) {
 	read, err := propertiesIn(text)
 	if err != nil {
 		return nil, err
 	}
-	last, count, eol := map[string]string{}, map[string]int{}, ""
-	for l := range logicalLines(string(read)) {
+	lines, last, eol := slices.Collect(logicalLines(string(read))), map[string]int{}, ""
+	for i, l := range lines {
 		eol = cmp.Or(eol, l.end)
 		if l.setting {
-			last[l.key] = l.value
-			count[l.key]++
+			last[l.key] = i
 		}
 	}
 	eol = cmp.Or(eol, "\n")
 	var b, added strings.Builder
-	for l := range logicalLines(string(read)) {
+	for i, l := range lines {
 		want, wanted := settings[l.key]
-		if l.setting {
-			count[l.key]--
-		}
 		switch {
-		case !l.setting, wanted && want == last[l.key] && !l.wrong:
+		case !l.setting, wanted && want == lines[last[l.key]].value && !l.wrong:
 			b.WriteString(l.raw + l.end)
-		case wanted && count[l.key] == 0:
+		case wanted && i == last[l.key]:
 			b.WriteString(l.with(want) + l.end)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if _, there := count[key]; !there {
+		if _, there := last[key]; !there {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
-	made := b.String()
+	made, mark := b.String(), ""
+	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
+		mark = byteOrderMark
+	}
 	between := []string{"", eol, eol + eol} // the last one behind a \, by which what is appended would be a part of it
 	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
 		between = between[1:]
 	}
 	for _, ends := range between {
-		if data := encodedAs(text, made+ends+added.String()); readsAs("x.properties", data, settings) == nil {
+		if data := []byte(mark + made + ends + added.String()); readsAs("x.properties", data, settings) == nil {
 			return data, nil
 		}
 	}
@@ -136,30 +132,6 @@ func propertiesIn(text []byte) ([]byte, error) {
 		err = errors.New("expected Java properties, found {, with which JSON begins")
 	}
 	return text, err
-}
-
-// encodedAs is a text in the encoding of another one, or in UTF-8 where it would be taken for that.
-func encodedAs(other []byte, text string) []byte {
-	data := []byte(text)
-	if latin := inLatin(text); !utf8.Valid(other) && !utf8.Valid(latin) {
-		data = latin
-	}
-	if bytes.HasPrefix(other, []byte(byteOrderMark)) {
-		data = append([]byte(byteOrderMark), data...)
-	}
-	return data
-}
-
-// inLatin is a text in ISO-8859-1, with characters that are not in it escaped, as in properties.
-func inLatin(text string) (data []byte) {
-	for _, unit := range utf16.Encode([]rune(text)) {
-		if unit > 0xff {
-			data = fmt.Appendf(data, `\u%04x`, unit)
-		} else {
-			data = append(data, byte(unit))
-		}
-	}
-	return data
 }
 
 // PropertiesText are settings as properties, in the order of their names.
@@ -206,22 +178,22 @@ func MaskedText(text []byte, password func(key string) bool) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// UnmaskedComments is a text that comes back from somebody who was shown a [MaskedText] of what is stored: comments
-// that were masked are again what they were. Settings are for [Unmasked] and [Edit].
-func UnmaskedComments(text, stored []byte, password func(key string) bool) []byte {
+// UnmaskedText is a text that comes back from somebody who was shown a [MaskedText] of what is stored: lines that were
+// masked are again what they were.
+func UnmaskedText(text, stored []byte, password func(key string) bool) []byte {
 	before, err := decoded(stored)
 	if err != nil {
 		return text
 	}
 	masked, hidden := masking(string(before), password), map[string][]string{}
 	for l := range logicalLines(string(before)) {
-		if now := masked(l); !l.setting && now != l.raw {
-			hidden[now] = append(hidden[now], l.raw)
+		if shown := masked(l); shown != l.raw {
+			hidden[shown] = append(hidden[shown], l.raw)
 		}
 	}
 	var b strings.Builder
 	for l := range logicalLines(string(text)) {
-		if was := hidden[l.raw]; !l.setting && len(was) > 0 {
+		if was := hidden[l.raw]; len(was) > 0 {
 			hidden[l.raw], l.raw = was[1:], was[0]
 		}
 		b.WriteString(l.raw + l.end)
