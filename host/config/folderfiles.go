@@ -337,15 +337,14 @@ func connectorFile(path string, before []byte, settings map[string]string, text 
 // jsonFile are settings in JSON, in the order that they had before, new ones behind them in that of their names.
 func jsonFile(path string, before []byte, settings map[string]string) []byte {
 	entries, _ := Read(path, before)
-	added := maps.Clone(settings)
-	var order, lines []string
-	for _, e := range entries {
-		if _, there := added[e.Key]; there && !e.Beside {
-			order = append(order, e.Key)
-			delete(added, e.Key)
-		}
+	place := map[string]int{} // of new ones it is 0, behind all others
+	for i, e := range entries {
+		place[e.Key] = i - len(entries)
 	}
-	for _, key := range append(order, slices.Sorted(maps.Keys(added))...) {
+	keys := slices.Sorted(maps.Keys(settings))
+	slices.SortStableFunc(keys, func(a, b string) int { return place[a] - place[b] })
+	var lines []string
+	for _, key := range keys {
 		name, _ := json.Marshal(key) // which text cannot fail
 		value, _ := json.Marshal(settings[key])
 		lines = append(lines, fmt.Sprintf("\n  %s: %s", name, value))
