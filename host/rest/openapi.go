@@ -164,7 +164,7 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 		}
 		properties[name] = schemaOf(field.Type, schemas)
 		whole := len(field.Index) == 1 || t.Field(field.Index[0]).Type.Kind() != reflect.Pointer
-		if whole && !strings.Contains(options, "omitempty") {
+		if whole && !strings.Contains(options, "omit") {
 			required = append(required, name)
 		}
 	}

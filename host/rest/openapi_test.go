@@ -18,7 +18,9 @@ func TestOpenAPI(t *testing.T) {
 			Parameters  []struct{ Name, In string }
 			Responses   map[string]any
 		}
-		Components struct{ Schemas map[string]any }
+		Components struct {
+			Schemas map[string]struct{ Required []string }
+		}
 	}
 	if err := json.Unmarshal(answer.Body.Bytes(), &d); err != nil || answer.Code != http.StatusOK ||
 		d.OpenAPI != "3.1.0" {
@@ -62,12 +64,16 @@ func TestOpenAPI(t *testing.T) {
 			break
 		}
 		name, _, _ := strings.Cut(after, `"`)
-		if d.Components.Schemas[name] == nil {
+		if _, there := d.Components.Schemas[name]; !there {
 			t.Errorf("there is no schema %s", name)
 		}
 		rest = after
 	}
 	if len(d.Components.Schemas) < 10 {
 		t.Errorf("expected schemas, found %d", len(d.Components.Schemas))
+	}
+	// A client that has to send a list of letters would replay none where it means all.
+	if asked := d.Components.Schemas["ReplayAsked"]; len(asked.Required) > 0 {
+		t.Errorf("expected a replay to need nothing, found %q", asked.Required)
 	}
 }
