@@ -82,16 +82,13 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 		fmt.Fprintf(&b, "row %d of task %d, %s\n", i+1, row.Task, from)
 		record(&row.Came)
 		for k := range row.Steps {
-			step, of, did := &row.Steps[k], s.Steps[min(k, len(s.Steps)-1)], ""
-			switch {
-			case step.Error != "":
-				did = "error: " + step.Error
-			case step.Skipped:
-				did = "skipped by " + of.Predicate
-			case step.Unchanged:
-				did = "unchanged"
-			case len(step.Records) == 0:
-				did = "dropped"
+			step, of := &row.Steps[k], s.Steps[min(k, len(s.Steps)-1)]
+			did := step.Did
+			switch did {
+			case "failed":
+				did += ": " + step.Error
+			case "skipped":
+				did += " by " + of.Predicate
 			}
 			fmt.Fprintf(&b, "  %s (%s): %s\n", shown.Line(of.Alias), shown.Line(of.Class), shown.Line(did))
 			for j := range step.Records {
@@ -99,7 +96,7 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 			}
 		}
 		if row.Differs != "" {
-			fmt.Fprintln(&b, "  differs:", shown.Line(row.Differs))
+			fmt.Fprintln(&b, " ", shown.Line(row.Differs))
 		}
 	}
 	if s.Problem != "" {

@@ -74,10 +74,10 @@ func newFake() *fake {
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Came: record, Differs: odd, Steps: []rest.SampledStep{{Unchanged: true},
+		Rows: []rest.SampledRow{{Feed: odd, Came: record, Differs: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
 			{Records: []rest.SampledRecord{record}}}},
-			{Came: record, Steps: []rest.SampledStep{{}}}, {Came: record, Steps: []rest.SampledStep{{Skipped: true},
-				{Error: odd}}}}, Problem: odd}
+			{Came: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
+			{Came: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
 		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
@@ -408,7 +408,7 @@ func TestMarkedLines(t *testing.T) {
 	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
 	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
 	row := rest.SampledRow{Came: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
-		{Unchanged: true}, {Records: made("2")}}}
+		{Did: "unchanged"}, {Records: made("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)
 	}

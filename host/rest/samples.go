@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// What console.records allows to be shown of records. "" is full, too.
+// What console.records allows to be shown of records, "" is full, too; a sample shows one of the first two.
 const (
-	recordsShape = "shape"
-	recordsFull  = "full"
+	RecordsFull  = "full"
+	RecordsShape = "shape"
 	recordsOff   = "off"
 )
 
@@ -22,7 +22,7 @@ const withheldHeader = "X-Culvert-Withheld"
 // user has logged on.
 func (x *exchange) withheld() string {
 	switch {
-	case cmp.Or(x.records, recordsFull) != recordsFull:
+	case cmp.Or(x.records, RecordsFull) != RecordsFull:
 		return "console.records=" + x.records
 	case x.masks():
 		return "this request sees no passwords (rest.config.masked, or the name that REST is asked by)"
@@ -43,12 +43,12 @@ func (x *exchange) show(asked string) (show string, ok bool) {
 		x.fail(http.StatusForbidden, "No records are shown (console.records=off)")
 	case restricted != "":
 		x.fail(http.StatusForbidden, restricted)
-	case asked == recordsFull && why != "":
+	case asked == RecordsFull && why != "":
 		x.fail(http.StatusForbidden, "No values of records are shown, their shape alone: "+why)
 	case asked == "" && why != "":
-		return recordsShape, true
-	case asked == "", asked == recordsFull, asked == recordsShape:
-		return cmp.Or(asked, recordsFull), true
+		return RecordsShape, true
+	case asked == "", asked == RecordsFull, asked == RecordsShape:
+		return cmp.Or(asked, RecordsFull), true
 	default:
 		x.fail(http.StatusBadRequest, "show: expected full or shape, found "+strconv.Quote(asked))
 	}
@@ -94,7 +94,7 @@ func (x *exchange) through(settings map[string]string) {
 	name, id := x.name(), x.r.PathValue("id")
 	switch as := x.first("as"); {
 	case as == "test":
-		if _, ok := x.show(recordsFull); !ok {
+		if _, ok := x.show(RecordsFull); !ok {
 			return
 		}
 		text, err := x.worker.SampledTest(ctx, name, id, settings)
@@ -153,7 +153,7 @@ func (x *exchange) tool() {
 			strconv.Quote(command))
 		return
 	case command == peek:
-		if _, ok := x.show(recordsFull); !ok {
+		if _, ok := x.show(RecordsFull); !ok {
 			return
 		}
 	}

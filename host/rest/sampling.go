@@ -50,16 +50,15 @@ type SampledRow struct {
 	Came SampledRecord `json:"came"`
 	// Steps are as those of the [Sample], up to the one that dropped or refused the row.
 	Steps []SampledStep `json:"steps"`
-	// Differs says that what the tasks made of the row is not what was computed again, and in what.
+	// Differs says what else the task has made of the row than was computed again, or why the row is not shown.
 	Differs string `json:"differs,omitempty"`
 }
 
 // SampledStep is what one transform made of a row.
 type SampledStep struct {
-	// Unchanged: it left the row as it was; Skipped: its predicate kept the row from it.
-	Unchanged bool `json:"unchanged,omitempty"`
-	Skipped   bool `json:"skipped,omitempty"`
-	// Records are what it made of the row where that is not Unchanged; none: the row was dropped, or there is an Error.
+	// Did is changed, unchanged, skipped (its predicate kept the row from it), dropped or failed.
+	Did string `json:"did"`
+	// Records are what it made of a row that it has changed, Error is why it failed.
 	Records []SampledRecord `json:"records"`
 	Error   string          `json:"error,omitempty"`
 }

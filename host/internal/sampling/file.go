@@ -20,25 +20,25 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 		return &rest.Refusal{Status: status, Message: "No test is made of the sample: " + fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case k.Show != full:
+	case k.Show != rest.RecordsFull:
 		return nil, refuse(http.StatusForbidden, "it shows no values")
 	case len(c.Stages) == 0:
 		return nil, refuse(http.StatusConflict, "there are no transforms")
 	}
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
-	o, err := c.open(ctx, connector)
+	chain, err := c.open(ctx, connector)
 	if err != nil {
 		return nil, refuse(http.StatusConflict, "%v", err)
 	}
-	defer o.close()
+	defer chain.close()
 	f, n := chaintest.Writer{Registry: s.registry, Strike: s.strike}, 0
 	for i := range rows {
 		r := &rows[i]
 		if r.batch == nil {
 			continue
 		}
-		b, after, err := made(ctx, o.beginnings[len(o.beginnings)-1], r)
+		b, after, err := made(ctx, chain[len(chain)-1].chain, r)
 		if err != nil {
 			return nil, err
 		}

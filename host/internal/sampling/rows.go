@@ -63,20 +63,21 @@ func (o *outcome) String() string {
 	case o.fault != "":
 		return "an error"
 	case len(o.records) == 0:
-		return "nothing, it was dropped"
+		return "nothing"
 	}
 	return fmt.Sprintf("%d records", len(o.records))
 }
 
-// differs says in what two outcomes differ, "" where they do not: texts of errors may.
+// differs says what else a task has made of a row than was computed again, "" for nothing: texts of errors may differ.
 func (o *outcome) differs(computed *outcome) string {
+	const other = "the task has made something else of it: "
 	if (o.fault != "") != (computed.fault != "") || len(o.records) != len(computed.records) {
-		return fmt.Sprintf("the task has made of it: %s; computed again: %s", o, computed)
+		return fmt.Sprintf(other+"%s, and not %s", o, computed)
 	}
 	for i, r := range o.records {
 		for k, part := range parts {
 			if r[k] != computed.records[i][k] {
-				return fmt.Sprintf("the %s of record %d", part, i+1)
+				return fmt.Sprintf(other+"another %s of record %d", part, i+1)
 			}
 		}
 	}
@@ -126,7 +127,7 @@ func (s *Sampler) copied(k *sample, b *record.Batch, i int) (r row) {
 	if k.bytes+size > maxRowBytes {
 		r.Came = rest.SampledRecord{Topic: line(s.strike(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
-		r.Differs = fmt.Sprintf("not computed again: the row has %d bytes, and a sample keeps %d of all its rows", size,
+		r.Differs = fmt.Sprintf("it is not shown: the row has %d bytes, and a sample keeps %d of all its rows", size,
 			maxRowBytes)
 		return r
 	}

@@ -31,12 +31,8 @@ const (
 	computeWithin = 20 * time.Second
 )
 
-const (
-	waiting = "waiting"
-	done    = "done"
-	// shape is the way to show rows by types and sizes, full by values.
-	shape, full = "shape", "full"
-)
+// States of a sample.
+const waiting, done = "waiting", "done"
 
 // Sampler keeps the samples of a worker. Safe for use by several goroutines.
 //
@@ -191,7 +187,7 @@ func (s *Sampler) Try(ctx context.Context, connector, id string, c Chain) (rest.
 // Documents are rows that no task has read, in JSON, with what a chain makes of them. They are not kept.
 func (s *Sampler) Documents(ctx context.Context, connector string, documents []json.RawMessage,
 	c Chain) (rest.Sample, error) {
-	k := newSample(connector, min(len(documents), maxRows), full)
+	k := newSample(connector, min(len(documents), maxRows), rest.RecordsFull)
 	k.Problem = "these are values without schemas, keys and the topic: transforms may make something else of the " +
 		"connector's own rows"
 	for _, document := range documents[:k.Wanted] {
@@ -221,14 +217,15 @@ func (s *Sampler) compute(ctx context.Context, k *sample, rows []row, c Chain) (
 		}
 		shown.Steps = append(shown.Steps, step)
 	}
-	o, err := c.open(ctx, k.Connector)
-	defer o.close()
+	chain, err := c.open(ctx, k.Connector)
+	defer chain.close()
 	if err != nil {
 		shown.Problem = line(s.strike(err.Error()))
 	}
-	w := writer{ctx: ctx, registry: s.registry, strike: s.strike, shape: k.Show == shape, left: maxTextBytes}
+	w := writer{ctx: ctx, registry: s.registry, strike: s.strike, shape: k.Show == rest.RecordsShape,
+		left: maxTextBytes}
 	for i := range rows {
-		r, err := w.row(&rows[i], o)
+		r, err := w.row(&rows[i], chain)
 		if err != nil {
 			return rest.Sample{}, err
 		}

@@ -59,7 +59,7 @@ func isRefused(err error, status int, says string) bool {
 
 func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 	t.Helper()
-	k, err := s.Ask(connector, rest.SampleAsked{Rows: rows, Show: full})
+	k, err := s.Ask(connector, rest.SampleAsked{Rows: rows, Show: rest.RecordsFull})
 	require.NoError(t, err)
 	return k.ID
 }
@@ -161,7 +161,7 @@ func TestLargeRows(t *testing.T) {
 	k, err := s.Get(t.Context(), "a", id, Chain{})
 	require.NoError(t, err)
 	if large := k.Rows[0]; !large.Came.Cut || large.Came.Topic != "orders" || large.Offset != 100 ||
-		!strings.Contains(large.Differs, "not computed again: the row has 2097") {
+		!strings.Contains(large.Differs, "it is not shown: the row has 2097") {
 		t.Errorf("found %+v", large)
 	}
 	if k.Rows[1].Came.Cut || k.Rows[1].Differs != "" || !k.Rows[2].Came.Cut || k.Rows[2].Differs != "" {
@@ -284,30 +284,19 @@ func TestSteps(t *testing.T) {
 	var steps []string
 	for _, row := range k.Rows {
 		for i, step := range row.Steps {
-			text := k.Steps[i].Alias + ":"
-			switch {
-			case step.Error != "":
-				text += " " + step.Error
-			case step.Skipped && step.Unchanged:
-				text += " skipped"
-			case step.Unchanged:
-				text += " unchanged"
-			case len(step.Records) == 0:
-				text += " dropped"
-			default:
-				for _, r := range step.Records {
-					text += " " + strings.Join(strings.Fields(r.Topic+" "+r.Key+r.Value), "")
-				}
+			text := strings.TrimSpace(k.Steps[i].Alias + ": " + step.Did + " " + step.Error)
+			for _, r := range step.Records {
+				text += " " + strings.Join(strings.Fields(r.Topic+" "+r.Key+r.Value), "")
 			}
 			steps = append(steps, text)
 		}
 		steps = append(steps, "differs: "+row.Differs)
 	}
 	if d := cmp.Diff([]string{
-		"drop: skipped", `mask: ordersnull{"id":1,"state":"a","iban":""}`,
-		`key: orders{"id":1}{"id":1,"state":"a","iban":""}`, "route: skipped", "differs: ",
-		"drop: skipped", "mask: mask: Only Map objects supported in absence of schema for [mask fields], found: " +
-			"java.lang.String",
+		"drop: skipped", `mask: changed ordersnull{"id":1,"state":"a","iban":""}`,
+		`key: changed orders{"id":1}{"id":1,"state":"a","iban":""}`, "route: skipped", "differs: ",
+		"drop: skipped", "mask: failed mask: Only Map objects supported in absence of schema for [mask fields], " +
+			"found: java.lang.String",
 		"differs: ",
 		"drop: dropped", "differs: "}, steps); d != "" {
 		t.Error(d)
@@ -368,8 +357,9 @@ func TestDiffers(t *testing.T) {
 			"transforms.mask.fields": field})
 	}
 	drops := w.chain(t, map[string]string{"transforms": "drop", "transforms.drop.type": transforms + "Filter"})
-	for want, by := range map[string]Chain{"the value of record 1": masks("state"), "": masks("iban"),
-		"the task has made of it: nothing, it was dropped; computed again: 1 records": drops} {
+	const other = "the task has made something else of it: "
+	for want, by := range map[string]Chain{other + "another value of record 1": masks("state"), "": masks("iban"),
+		other + "nothing, and not 1 records": drops} {
 		id := ask(t, w.Sampler, "orders", 1)
 		w.tasks(t, "orders", by, batch(t, w.reg, order(1, "a")))
 		k, err := w.Get(t.Context(), "orders", id, masks("iban"))
@@ -382,7 +372,7 @@ func TestDiffers(t *testing.T) {
 // With shapes no value is shown, in errors neither.
 func TestShapes(t *testing.T) {
 	w := newWorld(t, nil)
-	k, err := w.Ask("orders", rest.SampleAsked{Rows: 2, Show: shape})
+	k, err := w.Ask("orders", rest.SampleAsked{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)
 	c := w.chain(t, map[string]string{"transforms": "cast", "transforms.cast.type": transforms + "Cast$Value",
 		"transforms.cast.spec": "state:int32"})

@@ -24,46 +24,46 @@ const filter = "org.apache.kafka.connect.transforms.Filter"
 // quiet is for chains: what becomes of their rows is nowhere but in the sample.
 var quiet = slog.New(slog.DiscardHandler)
 
-// opened is a chain on instances of its own, as all of its beginnings.
-type opened struct {
-	stages []transform.Stage
-	// beginnings end with the first stage, the second, and so on. kept have the place of the last one taken by a filter
-	// with its predicate, and leave the rows that it does not see; nil: it sees all, or no plugin has the filter.
-	beginnings, kept []*transform.Chain
+// beginning is a chain on instances of its own, up to one of its stages.
+type beginning struct {
+	stage transform.Stage
+	chain *transform.Chain
+	// kept has a filter with the stage's predicate in its place, and leaves the rows that the stage does not see; nil:
+	// it sees all, or no plugin has the filter.
+	kept *transform.Chain
 }
 
-// open opens the beginnings of a chain; nil where one of them cannot be opened.
-func (c Chain) open(ctx context.Context, connector string) (*opened, error) {
+type beginnings []beginning
+
+// open opens the beginnings of a chain, up to the first stage, the second, and so on; none where one of them cannot be
+// opened.
+func (c Chain) open(ctx context.Context, connector string) (all beginnings, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
 	}
-	o := &opened{stages: c.Stages}
-	begin := func(stages ...transform.Stage) (*transform.Chain, error) {
+	begin := func(k int, end transform.Stage) (*transform.Chain, error) {
 		return transform.New(ctx, transform.Options{Manager: c.Plugins, Connector: connector + " (samples)",
-			Stages: stages, Logger: quiet, Aside: true})
+			Stages: append(slices.Clone(c.Stages[:k]), end), Logger: quiet, Aside: true})
 	}
 	for k, stage := range c.Stages {
-		chain, err := begin(c.Stages[:k+1]...)
-		if err != nil {
-			o.close()
+		b := beginning{stage: stage}
+		if b.chain, err = begin(k, stage); err != nil {
+			all.close()
 			return nil, err
 		}
-		o.beginnings, o.kept = append(o.beginnings, chain), append(o.kept, nil)
 		if stage.Predicate != nil {
-			o.kept[k], _ = begin(append(slices.Clone(c.Stages[:k]), transform.Stage{Alias: stage.Alias, Class: filter,
-				Predicate: stage.Predicate, Negate: stage.Negate})...)
+			b.kept, _ = begin(k, transform.Stage{Alias: stage.Alias, Class: filter, Predicate: stage.Predicate,
+				Negate: stage.Negate})
 		}
+		all = append(all, b)
 	}
-	return o, nil
+	return all, nil
 }
 
-func (o *opened) close() {
-	if o == nil {
-		return
-	}
-	for _, c := range slices.Concat(o.beginnings, o.kept) {
-		if c != nil {
-			c.Close()
+func (all beginnings) close() {
+	for _, b := range all {
+		if b.chain.Close(); b.kept != nil {
+			b.kept.Close()
 		}
 	}
 }
@@ -78,43 +78,50 @@ func made(ctx context.Context, c *transform.Chain, r *row) (b *record.Batch, o o
 	return b, outcomeOf(b, faults, err, 0), nil
 }
 
-// row shows a row with what each beginning of a chain makes of it; o is nil where there is no chain.
-func (w *writer) row(r *row, o *opened) (shown rest.SampledRow, err error) {
+// row shows a row with what each beginning of a chain makes of it.
+func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error) {
 	shown = r.SampledRow
 	shown.Steps = []rest.SampledStep{}
 	if r.batch == nil {
 		return shown, nil
 	}
 	shown.Came = w.record(r.batch.Copy(0), &r.batch.Rows[0])
-	if o == nil {
+	if len(chain) == 0 {
 		return shown, nil
 	}
 	before := outcomeOf(r.batch, nil, nil, 0)
-	for k, beginning := range o.beginnings {
-		b, after, err := made(w.ctx, beginning, r)
+	for _, beginning := range chain {
+		b, after, err := made(w.ctx, beginning.chain, r)
 		if err != nil {
 			return shown, err
 		}
-		step := rest.SampledStep{Records: []rest.SampledRecord{}}
+		step := rest.SampledStep{Did: "changed", Records: []rest.SampledRecord{}}
 		switch {
-		case after.fault != "" && w.shape: // its text may have values
-			step.Error = line(o.stages[k].Alias + ": " + after.class)
 		case after.fault != "":
-			step.Error = line(w.strike(o.stages[k].Alias + ": " + after.fault))
+			step.Did = "failed"
+			why := after.fault
+			if w.shape { // its text may have values
+				why = after.class
+			}
+			step.Error = line(w.strike(beginning.stage.Alias + ": " + why))
+		case len(after.records) == 0:
+			step.Did = "dropped"
 		case slices.Equal(after.records, before.records):
-			step.Unchanged = true
-			if o.kept[k] != nil {
-				_, kept, err := made(w.ctx, o.kept[k], r)
+			step.Did = "unchanged"
+			if beginning.kept != nil {
+				_, kept, err := made(w.ctx, beginning.kept, r)
 				if err != nil {
 					return shown, err
 				}
-				step.Skipped = slices.Equal(kept.records, before.records)
+				if slices.Equal(kept.records, before.records) {
+					step.Did = "skipped"
+				}
 			}
 		default:
 			step.Records = w.records(b)
 		}
 		shown.Steps, before = append(shown.Steps, step), after
-		if after.fault != "" || len(after.records) == 0 {
+		if len(after.records) == 0 {
 			break
 		}
 	}
