@@ -3,6 +3,7 @@ package chaintest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,11 +24,10 @@ func Value(ctx context.Context, b *record.Batch, document []byte) (wit.Datum, er
 // Writer writes a file of one test: of records with what became of them.
 type Writer struct {
 	Registry *record.Registry
-	// Strike leaves out of a text what must not be shown; Struck: of a record that was written something was, so that
-	// what is left is no test of it.
+	// Strike leaves out of a text what must not be shown.
 	Strike func(string) string
-	Struck bool
 
+	struck  bool // something was left out
 	records []writtenRecord
 	schemas map[string]*yaml.Node // by their text
 }
@@ -65,7 +65,7 @@ func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 type Failure struct{ Error, Stage, Class string }
 
 // Add adds a record, the row of a batch, with what became of it: the rows of another batch, or a failure. The data of
-// batches grows.
+// batches grows. It is an error where something must not be shown: what is left would be no test of the record.
 func (w *Writer) Add(ctx context.Context, came, made *record.Batch, failure *Failure) error {
 	row := &came.Rows[0]
 	r, err := w.record(ctx, came, row)
@@ -95,6 +95,9 @@ func (w *Writer) Add(ctx context.Context, came, made *record.Batch, failure *Fai
 		r.Becomes = failure
 	case becomes == nil:
 		r.Becomes = "dropped"
+	}
+	if w.struck {
+		return errors.New("it holds what a config provider gave, which is not shown")
 	}
 	w.records = append(w.records, r)
 	return nil
@@ -159,7 +162,7 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.Datum) (*yaml
 
 func (w *Writer) strike(text string) string {
 	shown := w.Strike(text)
-	w.Struck = w.Struck || shown != text
+	w.struck = w.struck || shown != text
 	return shown
 }
 

@@ -43,19 +43,16 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 			return nil, err
 		}
 		var failure *chaintest.Failure
-		if after.fault != "" { // a plugin may name a stage that it does not have
+		switch {
+		case after.fault != "" && after.class == "":
+			return nil, refuse(http.StatusConflict, "row %d: the chain does not run: %s", i+1, after.fault)
+		case after.fault != "": // a plugin may name a stage that it does not have
 			b.Rows = nil
 			failure = &chaintest.Failure{Error: after.fault, Class: after.class,
 				Stage: c.Stages[min(int(after.stage), len(c.Stages)-1)].Alias}
 		}
-		switch err := f.Add(ctx, r.batch.Copy(0), b, failure); {
-		case failure != nil && failure.Class == "":
-			return nil, refuse(http.StatusConflict, "row %d: the chain does not run: %s", i+1, after.fault)
-		case err != nil:
+		if err := f.Add(ctx, r.batch.Copy(0), b, failure); err != nil {
 			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)
-		case f.Struck:
-			return nil, refuse(http.StatusConflict, "row %d: it holds what a config provider gave, which is not shown",
-				i+1)
 		}
 		n++
 	}
