@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -81,27 +80,17 @@ may be at the moment, and what waits, by origin and worker.`,
 }
 
 func printOrigins(w io.Writer, all rest.Origins) {
-	of := func(u rest.Use) string {
-		text := strconv.Itoa(u.Used)
-		if u.Limit > 0 {
-			text += fmt.Sprintf(" of %d", u.Limit)
-		}
-		if u.Waiting > 0 {
-			text += fmt.Sprintf(", %d wait", u.Waiting)
-		}
-		return text
-	}
 	fmt.Fprintln(w, "ORIGIN\tWORKER\tREQUESTS\tCONNECTIONS\tSESSIONS\tCONNECTORS\tWAITING")
 	for _, o := range all.Origins {
 		why := o.Waiting
-		if o.Maintenance != nil {
-			why = append(why, "maintenance until "+o.Maintenance.Format(time.RFC3339))
+		if !o.Until.IsZero() {
+			why = append(why, "maintenance until "+o.Until.Format(time.RFC3339))
 		}
 		if n := len(o.Lockouts); n > 0 {
 			why = append(why, number(n, "refused logon"))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", inLine(o.Origin), inLine(o.WorkerID), of(o.Requests),
-			of(o.Connections), of(o.Sessions), inLine(strings.Join(o.Connectors, ",")),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", inLine(o.Origin), inLine(o.WorkerID), o.Requests,
+			o.Connections, o.Sessions, inLine(strings.Join(o.Connectors, ",")),
 			shown.Line(strings.Join(why, "; ")))
 	}
 }

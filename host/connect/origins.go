@@ -11,8 +11,8 @@ import (
 // OriginUse is what this worker uses of an origin, and by which connectors.
 type OriginUse struct {
 	limits.Use
-	WorkerID   string
-	Connectors []string
+	WorkerID   string   `json:"worker_id"`
+	Connectors []string `json:"connectors"`
 }
 
 // Origins are those that connectors with clients use at the moment, in the order of their names.

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/console/pagetest"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // odd is a text that means harm: markup, characters that turn the direction or steer a terminal, and much of it.
@@ -116,9 +118,11 @@ func newFake() *fake {
 			State: "kept"}},
 		"GET /culvert/cluster": rest.Group{Group: odd, Leader: odd, Members: []rest.GroupMember{{WorkerID: odd}},
 			Unplaced: map[string]string{odd: odd}, Problems: []string{odd}, Waits: map[string]string{odd: odd}},
-		"GET /culvert/origins": rest.Origins{Silent: []string{odd}, Origins: []rest.Origin{{Origin: odd, WorkerID: odd,
-			Connectors: []string{odd}, Requests: rest.Use{Used: 1, Limit: 4, Waiting: 2}, Waiting: []string{odd},
-			Windows: []string{odd}, Maintenance: &at, Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},
+		"GET /culvert/origins": rest.Origins{Silent: []string{odd}, Origins: []rest.Origin{{
+			OriginUse: connect.OriginUse{WorkerID: odd, Connectors: []string{odd}, Use: limits.Use{Origin: odd,
+				Requests: limits.Count{Used: 1, Limit: 4, Waiting: 2}, Waiting: []string{odd}, Windows: []string{odd},
+				Until: at}},
+			Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},
 		"GET /culvert/log": rest.LogPage{WorkerID: odd, Last: 2, Lines: []rest.LogLine{{Number: 1, Level: "WARN",
 			Connector: odd, Text: odd}, {Number: 2, Level: "INFO", Text: "plain"}}},
 		"GET /connector-plugins": []map[string]string{{"class": odd, "type": "source"}},

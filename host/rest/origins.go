@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
 )
 
 // Origins are the services that the connectors of all workers talk to.
@@ -14,32 +15,11 @@ type Origins struct {
 	Silent []string `json:"silent,omitempty"`
 }
 
-// Origin is what one worker uses of a service, against what it may use. Limits are those that hold for the worker at
-// the moment: the strictest of its connectors', or its share in the group. 0 is none.
+// Origin is what one worker uses of a service, against what it may use.
 type Origin struct {
-	Origin     string   `json:"origin"`
-	WorkerID   string   `json:"worker_id"`
-	Connectors []string `json:"connectors"`
-	Requests   Use      `json:"requests"`
-	// Connections are open ones, idle ones included.
-	Connections Use `json:"connections"`
-	Sessions    Use `json:"sessions"`
-	// PerSecond is how many requests may begin in a second.
-	PerSecond float64 `json:"requests_per_second,omitempty"`
-	// Waiting says why requests wait that have waited for long.
-	Waiting []string `json:"waiting,omitempty"`
-	// Windows are the maintenance windows; Maintenance is when the one ends that is open.
-	Windows     []string   `json:"maintenance_windows,omitempty"`
-	Maintenance *time.Time `json:"maintenance_until,omitempty"`
+	connect.OriginUse
 	// Lockouts are logons that the service has refused.
 	Lockouts []Lockout `json:"lockouts,omitempty"`
-}
-
-// Use is how much of something is used, and waited for, against the limit.
-type Use struct {
-	Used    int `json:"used"`
-	Limit   int `json:"limit"`
-	Waiting int `json:"waiting,omitempty"`
 }
 
 func (x *exchange) origins() {
@@ -67,13 +47,8 @@ func (x *exchange) ownOrigins() (Origins, error) {
 		return own, err
 	}
 	for _, u := range uses {
-		o := Origin{Origin: x.worker.Strike(u.Origin), WorkerID: u.WorkerID, Connectors: u.Connectors,
-			Requests: Use(u.Requests), Connections: Use(u.Connections), Sessions: Use(u.Sessions),
-			PerSecond: u.PerSecond, Waiting: x.struck(u.Waiting), Windows: x.struck(u.Windows)}
-		if !u.Until.IsZero() {
-			until := u.Until.UTC()
-			o.Maintenance = &until
-		}
+		u.Origin, u.Waiting, u.Windows = x.worker.Strike(u.Origin), x.struck(u.Waiting), x.struck(u.Windows)
+		o := Origin{OriginUse: u}
 		for _, l := range refused.Logons {
 			if l.Origin == o.Origin {
 				o.Lockouts = append(o.Lockouts, l)

@@ -23,7 +23,7 @@ func (r *runner) Origins() (all []connect.OriginUse) {
 		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Use: limits.Use{
 			Origin: fmt.Sprint("https://sap", n), Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5,
 			Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
-			Waiting: []string{"why"}, Windows: []string{"when"}, Until: time.Unix(0, 0)}})
+			Waiting: []string{"why"}, Windows: []string{"when"}, Until: time.Unix(0, 0).UTC()}})
 	}
 	return all
 }
@@ -45,9 +45,10 @@ func TestOriginsOfAGroup(t *testing.T) {
 		return all
 	}
 	until := time.Unix(0, 0).UTC()
-	want := Origin{Origin: "https://sap0", WorkerID: "w0", Connectors: []string{"c"}, Requests: Use{1, 2, 3},
-		Connections: Use{Used: 4}, Sessions: Use{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
-		Windows: []string{"when"}, Maintenance: &until}
+	want := Origin{OriginUse: connect.OriginUse{WorkerID: "w0", Connectors: []string{"c"}, Use: limits.Use{
+		Origin: "https://sap0", Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
+		Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
+		Windows: []string{"when"}, Until: until}}}
 	for _, url := range urls {
 		all := read(url)
 		assert.Equal(t, 3, len(all.Origins), url)

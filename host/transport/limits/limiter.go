@@ -428,20 +428,41 @@ func (c *Client) waitsNow() (now Wait) {
 // Waiting says why requests of the client wait at present; "" if none has waited for long.
 func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
 
-// Use is what all clients of an origin use of it, against the limits that hold at present; a limit of 0 is none.
+// Use is what all clients of an origin use of it, against the limits that hold at the moment: the strictest of its
+// connectors', or the worker's share in a group.
 type Use struct {
-	Origin                string
-	Requests, Connections Count
+	Origin   string `json:"origin"`
+	Requests Count  `json:"requests"`
+	// Connections are open ones, idle ones included.
+	Connections Count `json:"connections"`
 	// Sessions are those of the user that has most; who keeps them counts what is taken.
-	Sessions  Count
-	PerSecond float64
-	// Waiting says why requests wait, Windows when nothing is sent; Until is the end of the one that is open.
-	Waiting, Windows []string
-	Until            time.Time
+	Sessions Count `json:"sessions"`
+	// PerSecond is how many requests may begin in a second; 0: there is no limit.
+	PerSecond float64 `json:"requests_per_second,omitempty"`
+	// Waiting says why requests wait that have waited for long.
+	Waiting []string `json:"waiting,omitempty"`
+	// Windows are the maintenance windows, Until is when the one ends that is open; zero: none is.
+	Windows []string  `json:"maintenance_windows,omitempty"`
+	Until   time.Time `json:"maintenance_until,omitzero"`
 }
 
-// Count is how many there are at a time, of so many, and how many more wait.
-type Count struct{ Used, Limit, Waiting int }
+// Count is how many there are at a time, of so many, and how many more wait. A limit of 0 is none.
+type Count struct {
+	Used    int `json:"used"`
+	Limit   int `json:"limit"`
+	Waiting int `json:"waiting,omitempty"`
+}
+
+func (n Count) String() string {
+	text := fmt.Sprint(n.Used)
+	if n.Limit > 0 {
+		text += fmt.Sprintf(" of %d", n.Limit)
+	}
+	if n.Waiting > 0 {
+		text += fmt.Sprintf(", %d wait", n.Waiting)
+	}
+	return text
+}
 
 // Use is that of the client's origin.
 func (c *Client) Use() Use {
@@ -451,7 +472,7 @@ func (c *Client) Use() Use {
 	of := func(n *line, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
 	u := Use{Origin: l.origin, Requests: of(&l.requests, l.limits.Concurrent),
 		Connections: of(&l.connections, l.limits.Connections),
-		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until}
+		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}
 	for client := range l.clients {
 		u.Waiting = append(u.Waiting, client.waitsNow().Reasons...)
 	}
