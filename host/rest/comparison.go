@@ -141,9 +141,7 @@ func (x *exchange) text(settings map[string]string, version string) {
 		return
 	}
 	x.tagged(of)
-	x.w.Header().Set("Content-Type", propertiesType+";charset=utf-8")
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	x.w.Write(text)
+	x.sendAs(propertiesType+";charset=utf-8", http.StatusOK, text)
 }
 
 // compare answers what it would mean to store a configuration.

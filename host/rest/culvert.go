@@ -67,7 +67,7 @@ func (x *exchange) swap() {
 func (x *exchange) choose(hash string) {
 	ctx, cancel := x.limited()
 	defer cancel()
-	err := x.steer(func(Herder) error {
+	x.chosen(x.steer(func(Herder) error {
 		switch m := x.worker.Parts().Plugins; {
 		case x.cluster != nil:
 			return x.cluster.Choose(ctx, x.name(), hash)
@@ -79,10 +79,16 @@ func (x *exchange) choose(hash string) {
 			}
 			return nil
 		}
-	})
+	}))
+}
+
+// chosen answers what came of a choice of a version.
+func (x *exchange) chosen(err error) {
 	switch {
 	case errors.Is(err, plugin.ErrUnknownVersion):
 		x.fail(http.StatusNotFound, err.Error())
+	case errors.Is(err, plugin.ErrNotAcceptable):
+		x.fail(http.StatusConflict, err.Error())
 	default:
 		x.done(http.StatusNoContent, err)
 	}
@@ -91,7 +97,7 @@ func (x *exchange) choose(hash string) {
 // accept takes a version of a plugin that waits for the user's word. It may give a setting another role, so that the
 // service's credentials go elsewhere: whoever asks for it has to be known.
 func (x *exchange) accept() {
-	if !x.logons && (x.r.TLS == nil || len(x.r.TLS.VerifiedChains) == 0) {
+	if !x.logons && !certified(x.r) {
 		x.fail(http.StatusForbidden, "Expected a logon, since the version may send credentials elsewhere: "+
 			"rest.basic.auth.file names users, or listeners.https.ssl.client.auth=required wants certificates")
 		return
@@ -102,17 +108,9 @@ func (x *exchange) accept() {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	err := x.steer(func(Herder) error {
+	x.chosen(x.steer(func(Herder) error {
 		return x.worker.Parts().Plugins.Accept(ctx, x.name(), strings.ToLower(asked.Hash))
-	})
-	switch {
-	case errors.Is(err, plugin.ErrUnknownVersion):
-		x.fail(http.StatusNotFound, err.Error())
-	case errors.Is(err, plugin.ErrNotAcceptable):
-		x.fail(http.StatusConflict, err.Error())
-	default:
-		x.done(http.StatusNoContent, err)
-	}
+	}))
 }
 
 const noFolder = "The worker follows no folder of connectors: it runs named files"

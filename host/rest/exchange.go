@@ -103,12 +103,12 @@ func (x *exchange) wantsText() bool {
 
 // contentType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
 func (x *exchange) contentType() string {
-	accepted := strings.Join(x.r.Header.Values("Accept"), ",")
-	if strings.TrimSpace(accepted) == "" {
+	accepted := elements(x.r.Header.Values("Accept"))
+	if strings.Join(accepted, ",") == "" {
 		return "application/json"
 	}
-	for _, one := range strings.Split(accepted, ",") {
-		kind, params, err := mime.ParseMediaType(strings.TrimSpace(one))
+	for _, one := range accepted {
+		kind, params, err := mime.ParseMediaType(one)
 		if err != nil {
 			continue
 		}
@@ -158,8 +158,14 @@ func (x *exchange) encoded(body any) ([]byte, bool) {
 	return data, err == nil
 }
 
+// send answers with JSON.
 func (x *exchange) send(status int, data []byte) {
-	x.w.Header().Set("Content-Type", cmp.Or(x.contentType(), "application/json"))
+	x.sendAs(cmp.Or(x.contentType(), "application/json"), status, data)
+}
+
+// sendAs answers with a content of a type.
+func (x *exchange) sendAs(contentType string, status int, data []byte) {
+	x.w.Header().Set("Content-Type", contentType)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(status)
 	x.w.Write(data)

@@ -172,48 +172,11 @@ func (x *exchange) answerer() (to string, err error) {
 	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == x.worker.ID()) {
 		return "", nil
 	}
-	if by == gatherer {
-		by = leader
-	}
-	var me, known bool
-	switch pending := by != leader && by != named && c.Pending(); {
-	case by == named:
-		group, leads := c.Overview()
-		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
-		if leads && at >= 0 {
-			to, known = group.Members[at].URL, true
-		} else if leads {
-			return "", errNoWorker(id)
-		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
-			return "", errNoLeader
-		}
-	case pending && by == settled:
-		return "", errRebalance
-	case pending:
-		return "", errStale
-	case by == settled:
-		return "", nil
-	case by == leader || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
-		to, me, known = c.Leader()
-	case by == sampler:
-		if to, me, known = c.Owner(x.name(), 0); !known {
-			to, me, known = c.Owner(x.name(), -1)
-		}
-		me = me || !known
-	default:
-		task := -1
-		if x.r.PathValue("task") != "" {
-			n, ok := x.number()
-			if !ok {
-				return "", nil // its handler says what is wrong
-			}
-			task = n
-		}
-		to, me, known = c.Owner(x.name(), task)
+	to, me, known, err := x.answers(by)
+	if err != nil || me {
+		return "", err
 	}
 	switch hops := x.asked("forward"); {
-	case me:
-		return "", nil
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
 	case !known:
@@ -227,6 +190,47 @@ func (x *exchange) answerer() (to string, err error) {
 			"set rest.advertised.host.name and rest.advertised.port of each worker to an address of its own", own)
 	}
 	return to, nil
+}
+
+// answers tells which worker of the cluster answers: me, or the one at a URL, where it is known.
+func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
+	c, id := x.cluster, x.first("worker")
+	switch pending := by != leader && by != gatherer && by != named && c.Pending(); {
+	case by == named:
+		group, leads := c.Overview()
+		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
+		if leads && at >= 0 {
+			to, known = group.Members[at].URL, true
+		} else if leads {
+			err = errNoWorker(id)
+		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
+			err = errNoLeader
+		}
+	case pending && by == settled:
+		err = errRebalance
+	case pending:
+		err = errStale
+	case by == settled:
+		me = true
+	case by == leader || by == gatherer || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
+		to, me, known = c.Leader()
+	case by == sampler:
+		if to, me, known = c.Owner(x.name(), 0); !known {
+			to, me, known = c.Owner(x.name(), -1)
+		}
+		me = me || !known
+	default:
+		task := -1
+		if x.r.PathValue("task") != "" {
+			n, ok := x.number()
+			if !ok {
+				return "", true, true, nil // its handler says what is wrong
+			}
+			task = n
+		}
+		to, me, known = c.Owner(x.name(), task)
+	}
+	return to, me, known, err
 }
 
 // workerURL is a URL of a worker in the one form that URLs are compared and signed in.

@@ -49,8 +49,7 @@ func (o *others) familiar(host string) bool {
 
 // restrict is a request that sees no passwords and changes nothing, where its Host may be that of a page.
 func (o *others) restrict(r *http.Request) *http.Request {
-	shown := r.TLS != nil && len(r.TLS.VerifiedChains) > 0 // a certificate is a logon
-	if !o.open || shown || open(r) || o.familiar(r.Host) {
+	if !o.open || certified(r) || open(r) || o.familiar(r.Host) {
 		return r
 	}
 	name := hostOf(r.Host)

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -47,12 +48,10 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 
 // wantsPage tells whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
 func wantsPage(r *http.Request) bool {
-	for one := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		if kind, _, err := mime.ParseMediaType(strings.TrimSpace(one)); err == nil && kind == "text/html" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(elements(r.Header.Values("Accept")), func(one string) bool {
+		kind, _, err := mime.ParseMediaType(one)
+		return err == nil && kind == "text/html"
+	})
 }
 
 // reads says why a request may only read by the console. REST itself lets everybody change things who reaches a
@@ -73,5 +72,8 @@ func (s *Server) reads(r *http.Request) string {
 // localOrCertified tells whether a request came to a listener of this machine alone, or with a client's certificate.
 func localOrCertified(r *http.Request) bool {
 	by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-	return alone(by) || r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	return alone(by) || certified(r)
 }
+
+// certified tells whether a request came with a client's certificate, which is a logon.
+func certified(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }

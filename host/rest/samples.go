@@ -102,9 +102,7 @@ func (x *exchange) through(settings map[string]string) {
 			x.failed(err)
 			return
 		}
-		x.w.Header().Set("Content-Type", "text/yaml; charset=utf-8")
-		x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-		x.w.Write(text)
+		x.sendAs("text/yaml; charset=utf-8", http.StatusOK, text)
 	case as != "":
 		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 	default:
