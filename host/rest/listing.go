@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -110,15 +111,19 @@ func (x *exchange) listing() {
 			said[worker][one.Name] = one
 		}
 	})
-	own, all := x.flag("own"), []Listed{}
+	own, all, given := x.flag("own"), []Listed{}, map[string]*config.Connector{}
 	for _, c := range x.worker.Herder().Conditions() {
 		if one, some := x.listed(&c, said, own); some {
-			all = append(all, one)
+			all, given[c.Name] = append(all, one), c.Given
 		}
 	}
 	page := Listing{Connectors: all}
 	if !own { // the leader sorts and cuts
 		page = asked.page(all)
+	}
+	for i := range page.Connectors { // of these alone, since who wanted one is found by its whole configuration
+		l := &page.Connectors[i]
+		l.By = cmp.Or(x.worker.Strike(shown.Line(x.worker.By(given[l.Name]))), l.By)
 	}
 	page.Silent = silent
 	x.answerUnlessKnown(page)
@@ -150,7 +155,6 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 		}
 		l.join(line)
 	}
-	l.By = x.worker.Strike(shown.Line(x.worker.By(c.Given)))
 	for _, worker := range slices.Sorted(maps.Keys(said)) { // in one order, for the ETag
 		if other, there := said[worker][c.Name]; there {
 			l.By = cmp.Or(l.By, other.By)
