@@ -81,6 +81,21 @@ func TestToleratedAnswers(t *testing.T) {
 	}
 }
 
+// What differs is named once: what has another value, and what one side alone has.
+func TestDiffers(t *testing.T) {
+	for stored, want := range map[string][]string{
+		"set=S client=100 filter=a":         nil,
+		"set=S client=200 filter=a":         {"client"},
+		"set=S filter=b expand=c":           {"client", "expand", "filter"},
+		"set=S client=100 filter=a;topic=T": nil,
+		"set=S client=100 filter=a;topic=U": {"topic"},
+	} {
+		w := &wit.Feed{Fingerprint: "set=S client=100 filter=a", Topic: "T"}
+		assert.Equal(t, want, Differs([]wit.Field{wit.TextField(fieldFingerprint, stored)}, w), stored)
+	}
+	assert.Equal(t, nil, Differs([]wit.Field{wit.IntegerField("page", 1)}, &wit.Feed{Fingerprint: "a"}), "nobody's")
+}
+
 // What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
 func TestChangedFingerprint(t *testing.T) {
 	stored := []wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint", "client=100")}

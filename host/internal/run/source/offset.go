@@ -84,27 +84,24 @@ func Differs(stored []wit.Field, w *wit.Feed) (names []string) {
 	if !some || was == is {
 		return nil
 	}
-	parts := func(text string) map[string]string {
-		all := map[string]string{}
-		for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) }) {
-			name, value, _ := strings.Cut(part, "=")
-			all[name] = value
-		}
-		return all
+	parts := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 	}
-	a, b := parts(was), parts(is)
-	for name, value := range a {
-		if other, there := b[name]; !there || other != value {
-			names = append(names, name)
-		}
+	more := map[string]int{} // how often the stored one has a part more than the feed's
+	for _, part := range parts(was) {
+		more[part]++
 	}
-	for name := range b {
-		if _, there := a[name]; !there {
+	for _, part := range parts(is) {
+		more[part]--
+	}
+	for part, n := range more {
+		if n != 0 {
+			name, _, _ := strings.Cut(part, "=")
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
