@@ -202,11 +202,10 @@ func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison,
 // compareFeeds finds the feeds of a source that runs whose offsets would not belong to them any more.
 func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparison) {
 	c, checker := e.connector, w.host.checking()
-	c.Problems = append(c.Problems, e.sent.Astray()...)
-	_, _, sink := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource)
-	if sink != nil {
-		return
+	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
+		return // it is a sink
 	}
+	c.Problems = append(c.Problems, e.sent.Astray()...) // for which no service is asked
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if w.mayAsk(ctx, c) {

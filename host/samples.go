@@ -166,7 +166,7 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	refuse := func(status int, message string) (rest.ToolAnswer, error) {
 		return a, &rest.Refusal{Status: status, Message: message}
 	}
-	if c.Problems.Err() == nil && !w.mayAsk(ctx, c) {
+	if w.host.in.Worker.Boolean("rest.read.only") {
 		return refuse(http.StatusForbidden, "REST is for reading alone (rest.read.only=true): no service is asked")
 	}
 	if command == "retire" { // which would take away what tasks are reading
