@@ -107,7 +107,7 @@ func Edit(text []byte, settings map[string]string) ([]byte, error) {
 	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
 		mark = byteOrderMark
 	}
-	between := []string{"", eol, eol + eol} // the last one behind a \, by which what is appended would be a part of it
+	between := []string{"", eol, eol + eol} // the last one after a \, by which what follows would be a part of it
 	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
 		between = between[1:]
 	}

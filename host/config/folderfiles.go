@@ -334,10 +334,10 @@ func connectorFile(path string, before []byte, settings map[string]string, text 
 	return data, err
 }
 
-// jsonFile are settings in JSON, in the order that they had before, new ones behind them in that of their names.
+// jsonFile are settings in JSON, in the order that they had before, new ones after them in that of their names.
 func jsonFile(path string, before []byte, settings map[string]string) []byte {
 	entries, _ := Read(path, before)
-	place := map[string]int{} // of new ones it is 0, behind all others
+	place := map[string]int{} // of new ones it is 0, after all others
 	for i, e := range entries {
 		place[e.Key] = i - len(entries)
 	}

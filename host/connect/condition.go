@@ -158,7 +158,7 @@ func (p *Part) fails(fault error, next time.Time, strike func(string) string) {
 	}
 }
 
-// Urgency is the place of a word among [Conditions], behind all of them for any other.
+// Urgency is the place of a word among [Conditions], after all of them for any other.
 func Urgency(word string) int {
 	if at := slices.Index(Conditions, word); at >= 0 {
 		return at

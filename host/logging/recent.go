@@ -71,8 +71,8 @@ type RecentQuery struct {
 	Level, Logger, Connector string
 }
 
-// Page returns lines in their order, and the After of those behind them. lost: lines behind After are not known any
-// more. The error is an [ErrLevel].
+// Page returns lines in their order, and the After of those that follow. lost: lines that followed After are not known
+// any more. The error is an [ErrLevel].
 func (r *Recent) Page(q RecentQuery) (lines []Line, last int64, lost bool, err error) {
 	lowest := Lowest
 	if q.Level != "" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -214,15 +213,13 @@ func (x *exchange) replay() {
 	})
 	switch {
 	case errors.Is(err, connect.ErrHeld):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and "+
-			"writes nothing until it is "+
-			"resumed: resume it, then replay its letters")
+		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and writes nothing until it "+
+			"is resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Letters > 0 && !asked.Dry:
-		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " +
-			strconv.Itoa(done.Refused) +
-			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
+		x.failedLetters(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
+			"replay goes on after them: %v", done.Letters, done.Refused, err)) // of any kind, it says what was done
 	case err != nil:
 		x.failedLetters(err)
 	case asked.Dry:

@@ -21,9 +21,9 @@ type Listing struct {
 	// sum.
 	Counts map[string]int `json:"counts"`
 	Total  int            `json:"total"`
-	// Connectors are at most ?limit= of those in ?state=, behind the one of ?after=.
+	// Connectors are at most ?limit= of those in ?state= that follow ?after=.
 	Connectors []Listed `json:"connectors"`
-	// Next is what ?after= takes for the page behind this one; "" where this is the last one. It is a place in the
+	// Next is what ?after= takes for the page after this one; "" where this is the last one. It is a place in the
 	// order, STATE/NAME: a connector that keeps its state comes on exactly one page, whatever others do and also where
 	// the one of the place has gone; one that changes its state between two pages comes twice, once, or on none.
 	Next string `json:"next,omitempty"`

@@ -16,10 +16,10 @@ import (
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is what ?after= takes for the lines behind these. Less than ?after= was: the worker was restarted, and
+	// Last is what ?after= takes for the lines after these. Less than ?after= was: the worker was restarted, and
 	// its lines are numbered from 1 again.
 	Last int64 `json:"last"`
-	// Lost says that lines behind ?after= are no longer known.
+	// Lost says that lines which followed ?after= are no longer known.
 	Lost bool `json:"lost,omitempty"`
 }
 

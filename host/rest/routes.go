@@ -214,7 +214,7 @@ var routes = []route{
 		operation{takes: ReplayAsked{}, gives: Replayed{}, within: replayTime, refuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", named, (*exchange).log,
 		"The last lines of the worker's log, of the 10,000 and 4 MiB that are in memory: ?limit= of them (200, at " +
-			"most 1000), the last ones or those behind ?after=, from ?level= on, of ?logger= and all below it, of " +
+			"most 1000), the last ones or those after ?after=, from ?level= on, of ?logger= and all below it, of " +
 			"?connector=. In a group ?worker= has another worker answer, by its id as GET /culvert/cluster shows it. " +
 			"403 where a page may have led a browser to the Host that is asked by.",
 		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, gives: LogPage{},

@@ -42,10 +42,10 @@ func (t *Tap) Before(task int, feed string, b *record.Batch) (looked Looked) {
 	return (*look)(task, feed, b)
 }
 
-// After is called with the same batch behind transforms.
+// After is called with the same batch after transforms.
 func (s Looked) After(b *record.Batch, faults []wit.RowFault, err error) {
 	if s != nil {
-		defer guard.Recover(nil, "a look at rows behind transforms", nil)
+		defer guard.Recover(nil, "a look at rows after transforms", nil)
 		s(b, faults, err)
 	}
 }
