@@ -8,17 +8,6 @@ import (
 	"strings"
 )
 
-// payloadOf cuts the payload out of an envelope.
-func payloadOf(envelope []byte) ([]byte, error) {
-	var parts struct {
-		Payload json.RawMessage `json:"payload"`
-	}
-	if err := json.Unmarshal(envelope, &parts); err != nil {
-		return nil, fmt.Errorf("expected an envelope with a payload: %w", err)
-	}
-	return parts.Payload, nil
-}
-
 // canonical is JSON with sorted names, one value in a line, and numbers that are equal written alike.
 func canonical(text []byte) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(text))

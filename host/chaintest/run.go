@@ -2,6 +2,7 @@ package chaintest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -325,8 +326,8 @@ func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows [
 				found.WriteString("\n  and more")
 				break
 			}
-			key, keyErr := r.written(ctx, b, row.Key)
-			value, err := r.written(ctx, b, row.Value)
+			key, keyErr := WriteValue(ctx, r.Registry, b, row.Key)
+			value, err := WriteValue(ctx, r.Registry, b, row.Value)
 			if err = errors.Join(keyErr, err); err != nil {
 				fmt.Fprintf(&found, "\n  %v", err)
 			} else {
@@ -378,12 +379,12 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 	if want == nil {
 		return
 	}
-	found, err := r.written(ctx, b, d)
+	found, err := WriteValue(ctx, r.Registry, b, d)
 	if err != nil {
 		r.fail(want.line, "%s: %v", what, err)
 		return
 	}
-	expected, actual := want.json, found.payload
+	expected, actual := want.json, found.Payload
 	if want.envelope {
 		// The value goes the way of the record's own, so that both are written alike.
 		other := &record.Batch{Registry: r.Registry}
@@ -392,12 +393,12 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 			r.fail(want.line, "%s: expected a schema with a value of it: %v", what, err)
 			return
 		}
-		made, err := r.written(ctx, other, d)
+		made, err := WriteValue(ctx, r.Registry, other, d)
 		if err != nil {
 			r.fail(want.line, "%s: %v", what, err)
 			return
 		}
-		expected, actual = made.envelope, found.envelope
+		expected, actual = made.Envelope, found.Envelope
 	}
 	x, err := canonical(expected)
 	if err == nil {
@@ -411,50 +412,47 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 	}
 }
 
-// value is a value in JSON, with its schema and without.
-type value struct{ envelope, payload []byte }
+// Written is a value as files of tests have it: an envelope in JSON, and what is in it.
+type Written struct {
+	Envelope        []byte `json:"-"`
+	Schema, Payload json.RawMessage
+}
 
 // shownBytes is how much of a value is shown where it is not the point, in bytes.
 const shownBytes = 300
 
-func (v value) short() string {
-	if len(v.payload) > shownBytes {
-		return strings.ToValidUTF8(string(v.payload[:shownBytes]), "") + "…"
+func (v *Written) short() string {
+	if len(v.Payload) > shownBytes {
+		return strings.ToValidUTF8(string(v.Payload[:shownBytes]), "") + "…"
 	}
-	return string(v.payload)
+	return string(v.Payload)
 }
 
-func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (v value, err error) {
-	v.envelope, v.payload, err = Written(ctx, r.Registry, b, d)
-	return v, err
-}
-
-// Written is a value as files of tests have it, as the JSON converter writes it: in an envelope with its schema, and
-// without. Dates without a schema, of which it takes none, become the milliseconds since 1970 that they are.
-func Written(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.Datum) (envelope, payload []byte,
-	err error) {
+// WriteValue is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
+// milliseconds since 1970 that they are.
+func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.Datum) (v Written, err error) {
 	if d.Form == wit.Dynamic {
 		tree, _, err := datum.ReadDynamic(b.Bytes(d))
 		if err != nil {
-			return nil, nil, err
+			return v, err
 		}
 		if tree, dates := withoutDates(tree); dates {
 			start := len(b.Data)
 			if b.Data, err = datum.AppendDynamic(b.Data, tree); err != nil {
-				return nil, nil, err
+				return v, err
 			}
 			d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		}
 	}
 	out, null, err := converter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("the JSON converter refuses what came out: %w", err)
-	case null:
-		return []byte(`{"schema":null,"payload":null}`), []byte("null"), nil
+	if err != nil {
+		return v, fmt.Errorf("the JSON converter refuses what came out: %w", err)
 	}
-	payload, err = payloadOf(out)
-	return out, payload, err
+	if v.Envelope = out; null {
+		v.Envelope = []byte(`{"schema":null,"payload":null}`)
+	}
+	err = json.Unmarshal(v.Envelope, &v)
+	return v, err
 }
 
 // Header is a header's value as a value of its own; the batch gets its bytes.

@@ -129,32 +129,28 @@ func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r w
 
 // value is an envelope, in which a schema that stands in the file already is named; null for none.
 func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.Datum) (*yaml.Node, error) {
-	envelope, _, err := Written(ctx, w.Registry, b, d)
+	v, err := WriteValue(ctx, w.Registry, b, d)
 	if err != nil {
 		return nil, err
 	}
 	if d.Form == wit.Absent {
-		envelope = []byte("null")
+		v.Envelope = []byte("null")
 	}
-	document := json.NewDecoder(strings.NewReader(secret.JSON(string(envelope), w.strike)))
+	document := json.NewDecoder(strings.NewReader(secret.JSON(string(v.Envelope), w.strike)))
 	document.UseNumber()
 	value, err := asYAML(document)
 	if err != nil || d.Form != wit.Structured {
 		return value, err
 	}
-	var parts struct{ Schema json.RawMessage }
-	if err := json.Unmarshal(envelope, &parts); err != nil {
-		return nil, err
-	}
 	schema := &value.Content[1] // the first member's
-	if before := w.schemas[string(parts.Schema)]; before != nil {
+	if before := w.schemas[string(v.Schema)]; before != nil {
 		*schema = &yaml.Node{Kind: yaml.AliasNode, Value: before.Anchor, Alias: before}
 		return value, nil
 	}
 	if w.schemas == nil {
 		w.schemas = map[string]*yaml.Node{}
 	}
-	w.schemas[string(parts.Schema)] = *schema
+	w.schemas[string(v.Schema)] = *schema
 	(*schema).Anchor = fmt.Sprintf("schema%d", len(w.schemas))
 	(*schema).Style = yaml.FlowStyle
 	return value, nil

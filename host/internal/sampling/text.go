@@ -69,7 +69,7 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 
 // value is a value with its schema, "" for none.
 func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut bool) {
-	envelope, payload, err := chaintest.Written(w.ctx, w.registry, b, d)
+	v, err := chaintest.WriteValue(w.ctx, w.registry, b, d)
 	if err != nil {
 		why := "it cannot be shown as JSON"
 		if !w.shape { // the text may have values
@@ -77,12 +77,10 @@ func (w *writer) value(b *record.Batch, d wit.Datum) (text, schema string, cut b
 		}
 		return line(w.strike(why)), "", true
 	}
-	if text, cut = w.json(payload, w.shape); d.Form != wit.Structured {
+	if text, cut = w.json(v.Payload, w.shape); d.Form != wit.Structured {
 		return text, "", cut
 	}
-	var parts struct{ Schema json.RawMessage }
-	_ = json.Unmarshal(envelope, &parts) // which was just written
-	schema, short := w.json(parts.Schema, false)
+	schema, short := w.json(v.Schema, false)
 	return text, schema, cut || short
 }
 
