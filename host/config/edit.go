@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/secret"
 )
@@ -65,16 +68,17 @@ func (l logical) with(value string) string {
 	return PropertiesLine(l.key, value)
 }
 
-// Edit writes settings into a text of Java properties. Settings that it has already stay as they are written, as do
-// comments, blank lines and the order. Another value is written in the place of the one before, with the name as it
+// Edit writes settings into a text of Java properties. Settings that it has already stay byte for byte as they are
+// written, as do comments, blank lines, the order and the encoding: UTF-8, or ISO-8859-1 where it is no UTF-8, since
+// Kafka Connect reads files as that. Another value is written in the place of the one before, with the name as it
 // stands there; settings that are none any more lose their lines, and new ones come at the end, in the order of their
 // names. Of a setting that is given more than once the last one counts, as in Java: where that changes, the lines
 // before, which meant nothing, are taken out, since one of them may hold a password that nobody sees. A line that
 // cannot be read is taken out, too.
 //
-// The result is in UTF-8, whatever the text was in, and is read as these settings. A text of which that cannot be made,
-// such as one that would begin with {, is replaced as a whole. The error is for a text that is none of properties,
-// because it is in UTF-16, or holds a byte 0, or is JSON.
+// The result is read as these settings. A text of which that cannot be made, such as one that would begin with {, is
+// replaced as a whole. The error is for a text that is none of properties, because it is in UTF-16, or holds a byte 0,
+// or is JSON.
 func Edit(text []byte, settings map[string]string) ([]byte, error) {
 	read, err := propertiesIn(text)
 	if err != nil {
@@ -103,16 +107,13 @@ func Edit(text []byte, settings map[string]string) ([]byte, error) {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
-	made, mark := b.String(), ""
-	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
-		mark = byteOrderMark
-	}
+	made := b.String()
 	between := []string{"", eol, eol + eol} // the last one after a \, by which what follows would be a part of it
 	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
 		between = between[1:]
 	}
 	for _, ends := range between {
-		if data := []byte(mark + made + ends + added.String()); readsAs("x.properties", data, settings) == nil {
+		if data := encodedAs(text, made+ends+added.String()); readsAs("x.properties", data, settings) == nil {
 			return data, nil
 		}
 	}
@@ -132,6 +133,30 @@ func propertiesIn(text []byte) ([]byte, error) {
 		err = errors.New("expected Java properties, found {, with which JSON begins")
 	}
 	return text, err
+}
+
+// encodedAs is a text in the encoding of another one, or in UTF-8 where it would be taken for that.
+func encodedAs(other []byte, text string) []byte {
+	data := []byte(text)
+	if latin := inLatin(text); !utf8.Valid(other) && !utf8.Valid(latin) {
+		data = latin
+	}
+	if bytes.HasPrefix(other, []byte(byteOrderMark)) {
+		data = append([]byte(byteOrderMark), data...)
+	}
+	return data
+}
+
+// inLatin is a text in ISO-8859-1, with characters that are not in it escaped, as in properties.
+func inLatin(text string) (data []byte) {
+	for _, unit := range utf16.Encode([]rune(text)) {
+		if unit > 0xff {
+			data = fmt.Appendf(data, `\u%04x`, unit)
+		} else {
+			data = append(data, byte(unit))
+		}
+	}
+	return data
 }
 
 // PropertiesText are settings as properties, in the order of their names.

@@ -326,6 +326,10 @@ func connectorFile(path string, before []byte, settings map[string]string, text 
 		return jsonFile(path, before, settings), nil // JSON is YAML, too
 	}
 	if text != nil {
+		encoded := encodedAs(before, string(text)) // Kafka Connect reads the file in the encoding that it had
+		if back, err := decoded(encoded); err == nil && bytes.Equal(back, text) {
+			text = encoded
+		}
 		before = text
 	}
 	if data, err = Edit(before, settings); err != nil && text == nil { // what is there is no text that can be kept
