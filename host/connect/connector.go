@@ -122,18 +122,24 @@ type task struct {
 	rest    bool // it waits for somebody who has it made again
 	// began: what it does now has come as far as to work.
 	began bool
-	// progress tells how far the task is; nil before it has run.
-	progress func(*Progress)
-	// plugins tells which versions of plugins it works with; nil before it has run.
-	plugins func(*TaskStatus)
+	// tells is how to ask about it.
+	tells telling
 	// snapshot has a feed of a source read as it is now; nil before it has run.
 	snapshot func(feed, ident string) error
 }
 
+// telling is how to ask a task about itself. Both are nil until it works for the first time, and are set together each
+// time that it begins to, see [task.running]: so they tell of what it did last where it does nothing now.
+type telling struct {
+	// progress tells how far it is, plugins which versions of plugins it works with.
+	progress func(*Progress)
+	plugins  func(*TaskStatus)
+}
+
 // now is how far the task is; the connector's lock is held.
 func (t *task) now() (p Progress) {
-	if t.progress != nil {
-		t.progress(&p)
+	if t.tells.progress != nil {
+		t.tells.progress(&p)
 	}
 	return p
 }
@@ -338,11 +344,11 @@ func (t *task) work(ctx context.Context, once bool) error {
 	return t.source(ctx, binding, once)
 }
 
-// running notes that the task works, and how to ask how far it is, and by which plugins.
-func (t *task) running(progress func(*Progress), plugins func(*TaskStatus)) {
+// running notes that the task works, and how to ask about it.
+func (t *task) running(tells telling) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
-	t.state, t.fault, t.next, t.progress, t.plugins = Running, nil, time.Time{}, progress, plugins
+	t.state, t.fault, t.next, t.tells = Running, nil, time.Time{}, tells
 	t.began = true
 	t.connector.o.started.tasks.ended(true)
 	t.connector.enters(t.number, Running)
@@ -373,8 +379,8 @@ func (c *connector) taskStatuses() []TaskStatus {
 	var all []TaskStatus
 	for _, t := range c.tasks {
 		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: c.class.plugin.Version}
-		if t.plugins != nil {
-			t.plugins(&task)
+		if t.tells.plugins != nil {
+			t.tells.plugins(&task)
 		}
 		if t.state == Running && c.to.client != nil {
 			task.Trace = c.o.Worker.Strike(c.to.client.Waiting())

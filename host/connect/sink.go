@@ -64,7 +64,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		ends.measure(measuring, &before, task.Has, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	tally := t.tally
-	t.running(func(p *Progress) {
+	t.running(telling{progress: func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
@@ -79,7 +79,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 			p.Lag = before.group.Load()
 		}
 		p.CaughtUp = now.Open == 0 && before.own.Load() == 0
-	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
+	}, plugins: func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) }})
 	err = task.Run(ctx)
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.sinks.fed {
 		return ends.nowhere(ctx)

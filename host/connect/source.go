@@ -52,14 +52,14 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	options.Once, options.DeadLetters, options.Tap = once, letters, c.tap()
 	task := source.NewTask(options)
 	tally := t.tally
-	t.running(func(p *Progress) {
+	t.running(telling{progress: func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds = now.CaughtUp, now.LastUp, now.Told, now.Feeds
 		c.strike(p.Feeds)
-	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
+	}, plugins: func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) }})
 	c.mu.Lock()
 	t.snapshot = task.Snapshot
 	c.mu.Unlock()

@@ -39,7 +39,7 @@ var actions = map[string]action{
 		did:  "has ended what it had opened at its service",
 		sure: "It is stopped, and its subscriptions and delta queues are to end"},
 	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
-		did: "has no offsets any more", sure: "It is stopped, and is to begin anew"},
+		did: "has no offsets any more", sure: "It is stopped, and is to read from the beginning"},
 	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", did: "is to run in this version",
 		body: hashBody},
 	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",

@@ -85,6 +85,11 @@ func (x *exchange) sentAs() string {
 	return kind
 }
 
+// wantsTest tells whether the answer is to be a file of tests, which is YAML whatever is accepted.
+func (x *exchange) wantsTest() bool {
+	return slices.Contains(x.route.query, "as") && x.first("as") == "test"
+}
+
 // wantsText tells whether the answer is to be a text of properties: it is asked for, and before JSON.
 func (x *exchange) wantsText() bool {
 	if !x.route.text || x.route.takes != nil {

@@ -82,7 +82,7 @@ func (x *exchange) dispatch(rs resource) {
 	case rs.allow == "": // metrics, in a form of their own
 		x.route.serve(x)
 	case !x.media():
-	case x.contentType() == "" && !x.wantsText() && x.first("as") != "test": // which is YAML, whatever is accepted
+	case x.contentType() == "" && !x.wantsText() && !x.wantsTest():
 		x.framework(http.StatusNotAcceptable)
 	default:
 		x.serve()

@@ -93,7 +93,7 @@ func (x *exchange) through(settings map[string]string) {
 	defer cancel()
 	name, id := x.name(), x.r.PathValue("id")
 	switch as := x.first("as"); {
-	case as == "test":
+	case x.wantsTest():
 		if _, ok := x.show(RecordsFull); !ok {
 			return
 		}

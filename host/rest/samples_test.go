@@ -191,6 +191,7 @@ func TestWrongSamples(t *testing.T) {
 		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
 			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
+	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code) // no route of tests
 }
 
 // What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.

@@ -259,7 +259,6 @@ async function step(form, what, focus) {
     settle(answer, sent.get("text"));
     underway = sent;
     show(answer);
-    underway = null;
     lost("");
     const section = document.getElementById("compared");
     if (focus && section) section.focus();
@@ -268,6 +267,7 @@ async function step(form, what, focus) {
     away = unanswered(e) || e.name === "Conflict";
     lost(unanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);
   }
+  underway = null;
   form.removeAttribute("aria-busy");
   stepping = false;
   if (next) {

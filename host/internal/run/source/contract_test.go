@@ -93,7 +93,8 @@ func TestDiffers(t *testing.T) {
 		w := &wit.Feed{Fingerprint: "set=S client=100 filter=a", Topic: "T"}
 		assert.Equal(t, want, Differs([]wit.Field{wit.TextField(fieldFingerprint, stored)}, w), stored)
 	}
-	assert.Equal(t, nil, Differs([]wit.Field{wit.IntegerField("page", 1)}, &wit.Feed{Fingerprint: "a"}), "nobody's")
+	assert.Equal(t, nil, Differs([]wit.Field{wit.IntegerField("page", 1)}, &wit.Feed{Fingerprint: "a"}),
+		"an offset without a fingerprint")
 }
 
 // What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
