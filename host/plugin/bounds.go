@@ -61,8 +61,8 @@ const (
 	maxDescriptionBytes = 4 << 20
 )
 
-// checkOffset refuses what is too large to be stored, and what cannot be distinguished later: a name that stands twice.
-func checkOffset(what string, fields []wit.Field) error {
+// CheckOffset refuses what is too large to be stored, and what cannot be distinguished later: a name that stands twice.
+func CheckOffset(what string, fields []wit.Field) error {
 	size := 0
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
@@ -82,12 +82,12 @@ func checkOffset(what string, fields []wit.Field) error {
 	return nil
 }
 
-// checkPosition is checkOffset for one that may not be there.
+// checkPosition is CheckOffset for one that may not be there.
 func checkPosition(what string, fields *[]wit.Field) error {
 	if fields == nil {
 		return nil
 	}
-	return checkOffset(what, *fields)
+	return CheckOffset(what, *fields)
 }
 
 // atMost refuses more of something than are allowed.
@@ -112,7 +112,7 @@ func checkFeeds(feeds []wit.Feed) error {
 			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
 				clip(f.Name), maxFeedBytes, size)
 		}
-		if err := checkOffset("feed "+clip(f.Name)+", partition", f.Partition); err != nil {
+		if err := CheckOffset("feed "+clip(f.Name)+", partition", f.Partition); err != nil {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 				fields[i].Name = fmt.Sprint(i)
 			}
 		}
-		assert.Ends(t, checkOffset("next", fields), want)
+		assert.Ends(t, CheckOffset("next", fields), want)
 	}
 	assert.Error(t, checkFeeds(make([]wit.Feed, maxFeeds+1)), "at most 10000 feeds, found 10001")
 }

@@ -138,10 +138,12 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	if linked == "" {
 		t.Fatalf("no empty page: %v", f.targets)
 	}
+	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
 	load := f.log[before:]
 	for i, e := range load {
 		if mark := e.headers[feed.HeaderMark]; e.headers[feed.HeaderSnapshot] == "" ||
-			mark != map[int]string{0: "begin"}[i] {
+			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
+			e.headers[feed.HeaderSnapshot] != load[i-1].headers[feed.HeaderSnapshot] {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
@@ -153,7 +155,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, f.catchUp(poll))
 	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
-		behind[0].headers[feed.HeaderSnapshot] != load[0].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
+		behind[0].headers[feed.HeaderSnapshot] != load[77].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
@@ -226,6 +227,9 @@ func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.Portion, err error
 	if err == nil {
 		last := uint32(0)
 		err = r.decode(page, "", answer, &end, &last)
+	}
+	if err == nil && end.Next != nil {
+		err = host.CheckOffset("next", *end.Next)
 	}
 	return end, err
 }
@@ -463,6 +467,8 @@ type follower struct {
 	putOff uint32
 	// wrote sees every row, as the host's converters do.
 	wrote func(row wit.Row, data []byte)
+	// restarts: the reader is started again after each page of a load.
+	restarts bool
 }
 
 type event struct {
@@ -519,6 +525,9 @@ func (f *follower) catchUp(cause wit.Cause) error {
 			return err
 		}
 		switch {
+		case f.restarts && text(f.stored, "phase") != "changes":
+			f.start()
+			cause = start
 		case cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0:
 			cause = onward
 		case again:

@@ -115,9 +115,6 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 
 // end ends a page of which all has come: its text, and what was read again.
 func (pg *Page) end(portion *wit.Portion) (ended bool, err error) {
-	if p, ok := pg.at.(*rescanning); ok {
-		return pg.endWalk(p, portion)
-	}
 	switch {
 	case pg.rows.asked.waiting(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil

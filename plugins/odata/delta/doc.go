@@ -3,12 +3,12 @@
 //
 // Where to look, from the lowest file up; none uses what stands in a later one:
 //
-//   - keyset.go: the keys that came with a load; phase.go: where delta mode stands, a type for each phase.
+//   - phase.go: where delta mode stands, a type for each phase.
 //   - set.go: the set, its delta links, and the phases that it begins with; offset.go: how phases are stored.
 //   - page.go: what is kept of an answer while it is read, and how a page ends.
 //   - images.go: rows of ODP that say what happened; reread.go: entities that are read by their keys; rows.go: rows and
 //     deleted entities.
-//   - rescan.go: the second reading of a set whose load counted rows; transitions.go: which phase follows an answer;
+//   - rescan.go: the second reading of a set whose load's links counted rows; transitions.go: which phase follows an answer;
 //     odp.go: the same where only ODP services have it.
 //   - answer.go: an answer, piece by piece; next.go: which request comes next.
 //

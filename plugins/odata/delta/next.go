@@ -35,7 +35,7 @@ func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, err
 	if err != nil {
 		return wit.Step{}, err
 	}
-	fields := f.fields(at)
+	fields := fields(at)
 	fetch.Position = &fields
 	return wit.Step{Fetch: fetch}, nil
 }

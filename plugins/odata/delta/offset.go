@@ -39,13 +39,13 @@ func (p *loading) items() []load.Item {
 		Flag: &p.inside},
 		load.Item{Name: "applied", Flag: &p.applied}, load.Item{Name: "seen", Number: &p.seen, Least: 1},
 		load.Item{Name: "counted", Flag: &p.counted}, load.Item{Name: "doubt", Text: &p.doubt},
-		load.Item{Name: "came", Text: &p.came}, load.Item{Name: "followed", Trail: &p.followed})
+		load.Item{Name: "followed", Trail: &p.followed})
 }
 
 func (p *rescanning) items() []load.Item {
 	return append(p.course.items(), load.Item{Name: "url", Text: &p.link}, load.Item{Name: "beside",
 		Flag: &p.onDemand},
-		load.Item{Name: "inside", Flag: &p.begun}, load.Item{Name: "came", Text: &p.came})
+		load.Item{Name: "inside", Flag: &p.begun})
 }
 
 func (p *changing) items() []load.Item {
@@ -74,31 +74,22 @@ func (p *plainLoad) items() []load.Item {
 		load.Item{Name: "token", Text: &p.token})
 }
 
-// Fields that say where a rescan stands: walkField begins those of a walk that reads keys, wholeField those of one that
-// reads whole rows.
-const (
-	walkField  = "keys."
-	wholeField = "second."
-)
+// walkField begins the names of the fields that say where a rescan stands.
+const walkField = "second."
 
 // order is that of an offset's fields.
 var order = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten again " +
-	"relinked resumed untold counted doubt pass owed snapshot beside came followed")
+	"relinked resumed untold counted doubt pass owed snapshot beside followed")
 
 // fields writes a phase.
-func (f Set) fields(p phase) []wit.Field {
+func fields(p phase) []wit.Field {
 	items := p.items()
 	slices.SortFunc(items, func(a, b load.Item) int {
 		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
 	})
 	fields := append([]wit.Field{wit.TextField("phase", p.name())}, load.Write(items)...)
 	if p, ok := p.(*rescanning); ok {
-		prefix := wholeField
-		if p.came != "" {
-			// A version that doesn't know of keys reads the whole from its start.
-			fields, prefix = append(fields, prefixed(wholeField, f.Pages.First(int64(p.began)).Fields())...), walkField
-		}
-		fields = append(fields, prefixed(prefix, p.walk)...)
+		fields = append(fields, prefixed(walkField, p.walk)...)
 	}
 	return fields
 }
@@ -161,15 +152,16 @@ func read(offset []wit.Field) (phase, error) {
 
 // read reads where the walk stands.
 func (p *rescanning) read(offset []wit.Field) error {
-	prefix := wholeField
-	if p.came != "" {
-		prefix = walkField
-	}
 	p.onDemand = p.onDemand || load.Text(offset, "kept") != "" // as versions before have it
-	p.walk = without(prefix, offset)
+	if load.Text(offset, "came") != "" {
+		// A version before, which read keys first and left out the rows of those that came, has no walk but the first
+		// page's here.
+		p.snapshot, p.begun = max(p.began, p.snapshot+1), false
+	}
+	p.walk = without(walkField, offset)
 	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
-		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + prefix + "url, found none"}
+		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + walkField + "url, found none"}
 	}
 	return err
 }

@@ -13,9 +13,8 @@ type Page struct {
 	// headers are those of the answer that are needed after its body.
 	headers []wit.Header
 	rows    *arrivals
-	// walk reads a page of a rescan, next is where it goes on once the page was read. Both are nil in other phases.
+	// walk reads a page of a rescan, and is nil in other phases.
 	walk *feed.Load
-	next *[]wit.Field
 	// opening: it answers the request for the first extraction of an ODP service.
 	opening bool
 	// document: it is the document of one row, as a fault has it.
@@ -45,7 +44,7 @@ func (pg *Page) goOn(portion *wit.Portion, next phase) {
 		c.resumed, c.began = false, int(pg.Answer.At)
 		next, rests = &changing{course: rest.course, url: rest.link}, false
 	}
-	fields := pg.set().fields(next)
+	fields := fields(next)
 	portion.Next, portion.More = &fields, !rests
 }
 
@@ -60,13 +59,10 @@ type arrivals struct {
 	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
 	merged []wit.Row
 	faults []wit.RowFault
-	// faulty: rows of the page could not be read.
-	faulty bool
 	// came and gone are the hashes of the keys of its rows and of its deleted entities.
 	came, gone map[uint64]bool
-	// first and last are the keys of the first and the last row of a page of a load; keys are those of all its rows.
+	// first and last are the keys of the first and the last row of a page of a load.
 	first, last []byte
-	keys        keySet
 	// origin is that of the last row handed on.
 	origin uint32
 	// asked are the entities that are read by their keys, marks what holds the last row back in a load with marks.
@@ -86,7 +82,7 @@ type rereads struct {
 func (r *rereads) waiting() bool { return len(r.open) > 0 }
 
 // rereadEntity is an entity that is read by its key: one that came both as a row and as deleted, so that the service
-// has to say which of the two holds (P22), or one that a load left out.
+// has to say which of the two holds (P22).
 type rereadEntity struct {
 	keys [][]byte
 	// predicate holds the keys in its address, target is what is asked for.

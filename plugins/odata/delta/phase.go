@@ -71,8 +71,6 @@ type loading struct {
 	// doubt is the key of the last row, after which the link may lead, or by the number of rows.
 	counted bool
 	doubt   string
-	// came are the keys of the rows so far, see [keySet], while the links are counted or in doubt.
-	came string
 	// followed are the links that led here.
 	followed load.Trail
 }
@@ -87,8 +85,6 @@ type rescanning struct {
 	onDemand bool
 	// begun: rows of the load were handed on.
 	begun bool
-	// came are the keys that came before, "": none are known, so that all rows are delivered.
-	came string
 	// walk is where the reading stands.
 	walk []wit.Field
 }

@@ -34,11 +34,7 @@ func (pg *Page) ask(portion *wit.Portion, raws [][]byte, when int64) {
 		a.target, tolerated = f.Pages.Only(f.Keys.Equals(raws)), nil
 	}
 	c.asked.open[number] = a
-	why := " came as a row and as deleted, or may have"
-	if pg.walk != nil {
-		why = " was hidden from the load"
-	}
-	sdk.Log(wit.LevelInfo, pg.What()+": "+at+why+": reading it again")
+	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came as a row and as deleted, or may have: reading it again")
 	portion.Follow = append(portion.Follow, wit.Follow{Request: f.Request(rereadTag+number, a.target),
 		Tolerate: tolerated})
 }
@@ -76,10 +72,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 		deleted = a.left
 	}
 	delete(c.asked.open, number)
-	switch portion.Data, portion.Rows = a.data, a.rows; {
-	case deleted && pg.walk != nil: // the changes name it, if anybody has to know
-		portion.Data, portion.Rows = nil, nil
-	case deleted:
+	if portion.Data, portion.Rows = a.data, a.rows; deleted {
 		if a.when == 0 {
 			a.when = pg.Answer.At
 		}

@@ -2,7 +2,6 @@ package delta
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/load"
@@ -14,70 +13,34 @@ import (
 // links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where
 // nobody reads it. That row hasn't changed, so no changes name it, and many services don't report the deleted one
 // either (CAP, see SERVICES.md). So the set is read once more after such a load, as full mode reads it and without a
-// token (P13): its keys, and of rows whose keys did not come the whole. The changes since the load began follow.
+// token (P13), and the changes since the load began follow. All its rows are delivered: to tell which of them came with
+// the load takes all keys, for which no offset has room.
 
-// rescan is the reading after a load.
-func (f Set) rescan(load *loading, link string, now int64) phase {
-	next := &rescanning{course: load.course, link: link, came: load.came, begun: true}
-	set := f.Feed
-	if load.came == notKept {
-		next.came = ""
-		sdk.Log(wit.LevelWarn,
-			f.What()+": the load's next links count rows, or nothing shows that they don't: rows that "+
-				"were deleted meanwhile may have hidden others, so the set is read once more; more than "+
-				strconv.Itoa(maxKeys)+" rows, or rows that can't be known again, came, so all are delivered again")
-	} else {
-		sdk.Log(wit.LevelInfo,
-			f.What()+": the load's next links count rows, or nothing shows that they don't: rows that "+
-				"were deleted meanwhile may have hidden others, so the keys of the set are read once more")
-		if keys, err := f.KeysOnly(); err == nil {
-			set = keys
-		} else {
-			next.came = ""
-		}
-	}
-	next.walk = set.Pages.First(now).Fields()
-	return next
+// rescan is the reading after a load. It has marks of its own (P8): rows that came before its begin,
+// and not up to its end, were deleted meanwhile.
+func (f Set) rescan(c course, link string, now int64) phase {
+	c.snapshot = max(int(now), c.snapshot+1)
+	return &rescanning{course: c, link: link, walk: f.Pages.First(now).Fields()}
 }
 
 // walkRequest is the request for a page of it.
 func (f Set) walkRequest(p *rescanning) (wit.Request, error) {
-	set, err := f.walked(p)
-	if err != nil {
-		return wit.Request{}, err
-	}
 	at, err := load.Read(p.walk)
 	if err != nil {
 		return wit.Request{}, err
 	}
-	target, _ := set.Pages.Request(at)
+	target, _ := f.Pages.Request(at)
 	return f.Request("", target), nil
 }
 
-// walked is what of the set is read.
-func (f Set) walked(p *rescanning) (*feed.Feed, error) {
-	if p.came == "" {
-		return f.Feed, nil
-	}
-	return f.KeysOnly()
-}
-
 // beginWalk readies a page of it.
-func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, response *wit.Response) error {
-	set, err := pg.set().walked(p)
-	if err != nil {
-		return err
-	}
-	ok := true
-	if pg.rows.keys, ok = readKeys(p.came); !ok {
-		return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: the keys of the load can't be read"}
-	}
+func (pg *Page) beginWalk(p *rescanning, pool *feed.Pool, o *feed.Context, response *wit.Response) (err error) {
 	*pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.begun}
-	if pg.walk, err = feed.BeginLoad(pool, o, set, p.walk, response); err != nil {
+	if pg.walk, err = feed.BeginLoad(pool, o, pg.Feed, p.walk, response); err != nil {
 		return err
 	}
 	pg.walk.Unformatted = pg.Unformatted
-	set.UseFormat(pg.Unformatted)
+	pg.Feed.UseFormat(pg.Unformatted)
 	return nil
 }
 
@@ -94,16 +57,9 @@ func (pg *Page) decodeWalk(p *rescanning, tag string, status uint16, piece []byt
 	if err != nil {
 		return portion, true, err
 	}
-	if p.came == "" {
-		portion.Rows, portion.Data = pg.rows.marks.Hold(portion.Rows, portion.Data)
-	} else {
-		pg.askForHidden(&portion)
+	if portion.Rows, portion.Data = pg.rows.marks.Hold(portion.Rows, portion.Data); ended {
+		err = pg.endWalk(p, &portion)
 	}
-	if !ended {
-		return portion, false, nil
-	}
-	pg.next, portion.Next, portion.More = portion.Next, nil, false
-	ended, err = pg.endWalk(p, &portion)
 	return portion, ended, err
 }
 
@@ -125,31 +81,11 @@ func (pg *Page) without(p *rescanning, err error) phase {
 	return &resting{course: course{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.At)}
 }
 
-// askForHidden has the rows read whose keys did not come with the load.
-func (pg *Page) askForHidden(portion *wit.Portion) {
-	rows, data := portion.Rows, portion.Data
-	portion.Rows, portion.Data, portion.Schemas = nil, nil, nil
-	for i := range rows {
-		key := feed.KeyOf(&rows[i], data)
-		if pg.rows.keys.has(hashOf(key)) {
-			continue
-		}
-		if raws := pg.Feed.Keys.Split(key); raws != nil {
-			pg.ask(portion, raws, 0)
-		}
-	}
-	portion.Faults = append(portion.Faults, pg.rows.faults...)
-	pg.rows.faults = pg.rows.faults[:0]
-}
-
 // endWalk ends a page of it. The changes after it are asked for at once: they are those since the load before it began.
-func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err error) {
-	if pg.next == nil || pg.rows.asked.waiting() {
-		return false, nil
-	}
-	at, err := load.Read(*pg.next)
+func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) error {
+	at, err := load.Read(*portion.Next)
 	if err != nil {
-		return true, err
+		return err
 	}
 	var next phase
 	if done, _ := at.Done(); done {
@@ -163,10 +99,10 @@ func (pg *Page) endWalk(p *rescanning, portion *wit.Portion) (ended bool, err er
 		next = &changing{course: c, url: p.link}
 	} else {
 		walk := *p
-		walk.walk, walk.begun = *pg.next, p.begun || pg.rows.marks.Begun || pg.rows.marks.Holds()
+		walk.walk, walk.begun = *portion.Next, p.begun || pg.rows.marks.Begun || pg.rows.marks.Holds()
 		next = &walk
 	}
 	pg.release(portion, next)
 	pg.goOn(portion, next)
-	return true, nil
+	return nil
 }

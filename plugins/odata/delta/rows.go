@@ -12,7 +12,6 @@ import (
 func (pg *Page) take(portion *wit.Portion) error {
 	c, f := pg.rows, pg.Feed
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
-	c.faulty = c.faulty || len(c.faults) > 0
 	tombstones := pg.Out.Tombstones
 	if len(tombstones) > 0 && f.Key.Nodes == nil {
 		return &wit.Fault{Kind: wit.FaultUnsupported,
@@ -61,7 +60,6 @@ func (pg *Page) takeRow(portion *wit.Portion, row *wit.Row, i int) {
 			c.first = append(c.first, key...)
 		}
 		c.last = append(c.last[:0], key...)
-		c.keys.add(hashOf(key))
 	}
 	if f.Watch >= 0 {
 		pg.takeImage(row, pg.watched(i))
@@ -110,4 +108,13 @@ func (pg *Page) takeTombstone(portion *wit.Portion, t *decode.Tombstone) {
 		return
 	}
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
+}
+
+// hashOf is FNV-1a: each row of changes comes by here.
+func hashOf(key []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, c := range key {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
 }

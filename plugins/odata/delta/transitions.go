@@ -52,12 +52,9 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 			next.counted, next.doubt = pg.Feed.Pages.CountsRows(follow, at.url, c.last, next.seen)
 		}
 		next.url, next.inside = follow, true
-		next.came = pg.cameBy(at, next.counted || next.doubt != "")
 		return &next, nil
 	}
-	if next.counted {
-		next.came = pg.cameBy(at, true)
-	} else {
+	if !next.counted {
 		pg.finished("first load finished: ", wit.LevelInfo, &next.course, next.seen)
 		pg.leaveUnmarked(&next.course)
 	}
@@ -68,7 +65,11 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		return nil, pg.noLink(at.applied, "load")
 	case next.counted:
 		next.rewritten = f.rewriting()
-		return f.rescan(&next, link, pg.Answer.At), nil
+		sdk.Log(wit.LevelWarn, pg.What()+": the load's next links count rows, or nothing shows that they don't: rows "+
+			"that were deleted meanwhile may have hidden others, so the set is read again by key, and its rows are "+
+			"delivered again, with the header "+feed.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
+			"all rows avoids it")
+		return f.rescan(next.course, link, pg.Answer.At), nil
 	}
 	return f.rest(next.course, link, pg.Answer.At), nil
 }
@@ -312,17 +313,4 @@ func (pg *Page) lostToken(failed *wit.Fault) (phase, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.Entry.Set
 	}
 	return nil, failed
-}
-
-// cameBy are the keys of a load's rows up to the end of this page, if they are needed, as they stand in the offset.
-func (pg *Page) cameBy(at *loading, needed bool) string {
-	keys, ok := readKeys(at.came)
-	switch {
-	case !needed:
-		return ""
-	case !ok || at.came == "" && at.seen > 0 || len(keys)+len(pg.rows.keys) > maxKeys || pg.rows.faulty ||
-		pg.Feed.Key.Nodes == nil:
-		return notKept
-	}
-	return append(keys, pg.rows.keys...).text()
 }

@@ -174,20 +174,6 @@ func (f *Feed) follows() string {
 	return "nothing more: exec-period=-1"
 }
 
-// KeysOnly is the feed with nothing of its rows but their keys.
-func (f *Feed) KeysOnly() (*Feed, error) {
-	if f.keys == nil {
-		keys := *f
-		keys.Headers, keys.Reads.Select, keys.Reads.Expand = false, slices.Clone(f.Structure().Key), nil
-		if err := keys.compile(); err != nil {
-			return nil, err
-		}
-		f.keys = &keys
-	}
-	f.keys.Pages.FormatOption = f.Pages.FormatOption
-	return f.keys, nil
-}
-
 // extended is the schema of keys with the further fields after their own.
 func (f *Feed) extended(key []wit.Node) ([]wit.Node, error) {
 	if len(f.Extra) == 0 {

@@ -17,7 +17,7 @@ import (
 )
 
 // Feed is an entity set to read, made of its entry and of what the metadata say. It is configuration, which an instance
-// makes again from the context, but for three fields: keys and absent are caches, and Pages.FormatOption is what the
+// makes again from the context, but for two fields: absent is a cache, and Pages.FormatOption is what the
 // offset of the page at hand says, see [Feed.UseFormat].
 type Feed struct {
 	entry.Entry
@@ -58,8 +58,6 @@ type Feed struct {
 	Derived []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
 	guids []int
-	// keys is what KeysOnly made.
-	keys *Feed
 	// absent are the properties that rows bring and metadata lack, see undeclared.go.
 	absent map[string]absence
 }
