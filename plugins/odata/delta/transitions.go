@@ -241,7 +241,7 @@ func (pg *Page) refused() (phase, error) {
 	switch at := pg.at.(type) {
 	case *changing:
 		moved := !at.inside && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := fault.LostToken(pg.Answer.Status, failed)
+		lost := fault.LostToken(&pg.Answer, pg.Body)
 		switch {
 		case moved && at.again:
 			failed.Message += "; it is the address at which the service was to have the changes of " + at.link
@@ -258,7 +258,7 @@ func (pg *Page) refused() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.inside && fault.LostToken(pg.Answer.Status, failed) {
+		if at.inside && fault.LostToken(&pg.Answer, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}

@@ -299,7 +299,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 	pg.Begin(set, at)
 	defer pg.End()
 	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Body: []byte(a.says),
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says,
 			Fault: &wit.Fault{Kind: wit.FaultData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)
