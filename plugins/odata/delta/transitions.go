@@ -45,7 +45,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		if err := pg.checkTracked(at); err != nil {
 			return nil, err
 		}
-		if next.followed.Passed(follow) {
+		if follow == at.url || next.followed.Passed(follow) {
 			return nil, pg.circle(follow)
 		}
 		if f.ODP == nil && !next.counted {
