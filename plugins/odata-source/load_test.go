@@ -353,3 +353,23 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalThatQuotesItsRequest: a service that refuses $orderby and quotes the request's address has said nothing of
+// the count and of $format, which are in it too: the next request still asks for both.
+func TestRefusalThatQuotesItsRequest(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.RawQuery, "$orderby") {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"error":{"code":"X","message":{"value":"an option of %s is not supported"}}}`, r.URL.RequestURI())
+			return
+		}
+		s.ServeHTTP(w, r)
+	}), set("00", "Orders")...)
+	l.targets = nil
+	l.all(nil)
+	if l.same(s, "Orders"); !strings.HasSuffix(l.targets[1],
+		"/Orders?$inlinecount=allpages&$format=json") || len(l.targets) != 3 {
+		t.Errorf("found %s", strings.Join(l.targets, "\n"))
+	}
+}

@@ -295,3 +295,17 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// The first page of a load in delta mode whose next link leads to itself is asked for once.
+func TestDeltaPageThatLeadsToItself(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+	f := newFollower(t, s, tracked00("Products")...)
+	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
+	f.answered = func(q *wit.Request, r *wit.Response) {
+		asked++
+		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
+	}
+	if err := f.catchUp(start); !says(err, "go in a circle") || asked != 1 || len(f.log) > 10 {
+		t.Errorf("%d rows in %d requests, %v", len(f.log), asked, err)
+	}
+}

@@ -21,6 +21,8 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 	}
 	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
 	page := fault.IsHTML(answer.Body)
+	_, text, _ := strings.Cut(f.Message, ": HTTP ")
+	text = fault.Said(answer.Target, text)
 	switch status := answer.Status; {
 	case status == 401:
 		return config.User, "The user, its password or the client (" + config.Client +
@@ -46,10 +48,9 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 		return "", "HTTP 417 is what a Cloud Connector's administration says while a subaccount is added by a user " +
 			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +
 			"Connector Administrator"
-	case status == 400 && strings.Contains(strings.ToLower(f.Message), "client"):
+	case status == 400 && strings.Contains(text, "client"):
 		return config.Client, "The client is not one of this system's"
-	case status >= 500 && (strings.Contains(strings.ToUpper(f.Message), "RFC") || strings.Contains(f.Message,
-		"system alias")):
+	case status >= 500 && (strings.Contains(text, "rfc") || strings.Contains(text, "system alias")):
 		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC " +
 			"destination) and the system alias in /IWFND/MAINT_SERVICE"
 	case status == 503:

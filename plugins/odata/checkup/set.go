@@ -64,7 +64,7 @@ func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	case status == notImplemented && !s.Written:
 		return "there; the service does not answer for one row alone ($top), so whether it can be " +
 			"read shows when it is read", nil
-	case !set.Atom && fault.RefusesFormat(status, answer.Body):
+	case !set.Atom && fault.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
 	case (status < 200 || status > 299) && s.Written && status >= 400 && status != unauthorized:
 		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(),

@@ -191,7 +191,7 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if next.followed.Passed(target) {
+		if target == at.url || next.followed.Passed(target) {
 			return nil, 0, pg.circle(target)
 		}
 		next.url = target

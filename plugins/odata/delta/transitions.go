@@ -45,7 +45,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		if err := pg.checkTracked(at); err != nil {
 			return nil, err
 		}
-		if next.followed.Passed(follow) {
+		if follow == at.url || next.followed.Passed(follow) {
 			return nil, pg.circle(follow)
 		}
 		if f.ODP == nil && !next.counted {
@@ -242,7 +242,7 @@ func (pg *Page) refused() (phase, error) {
 	switch at := pg.at.(type) {
 	case *changing:
 		moved := !at.inside && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := fault.LostToken(pg.Answer.Status, failed)
+		lost := fault.LostToken(&pg.Answer, pg.Body)
 		switch {
 		case moved && at.again:
 			failed.Message += "; it is the address at which the service was to have the changes of " + at.link
@@ -259,7 +259,7 @@ func (pg *Page) refused() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.inside && fault.LostToken(pg.Answer.Status, failed) {
+		if at.inside && fault.LostToken(&pg.Answer, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}

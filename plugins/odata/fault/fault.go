@@ -20,7 +20,7 @@ const detailSize = 1024
 // /s".
 func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	code, message := document(body)
-	f := &wit.Fault{Kind: kind(response.Status, code, message),
+	f := &wit.Fault{Kind: kind(response, message),
 		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":
@@ -110,13 +110,13 @@ func Excerpt(body []byte) string {
 
 // RefusesFormat reports whether an answer refuses the query option $format, as WCF Data Services does by default: "The
 // query parameter '$format' begins with a system-reserved '$' character but is not recognized."
-func RefusesFormat(status uint16, body []byte) bool {
-	if status != 400 && status != 501 {
+func RefusesFormat(response *wit.Response, body []byte) bool {
+	if response.Status != 400 && response.Status != 501 {
 		return false
 	}
-	text := bytes.ToLower(body)
-	return bytes.Contains(text, []byte("$format")) || bytes.Contains(text, []byte("format")) &&
-		(bytes.Contains(text, []byte("option")) || bytes.Contains(text, []byte("parameter")))
+	text := Said(response.Target, string(body))
+	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
+		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
 }
 
 // IsError reports whether a body is an error document, whatever the status says.
@@ -206,20 +206,20 @@ func IsHTML(body []byte) bool {
 		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
 }
 
-// kind is what the host is to do about a status. A code or text that names a lock is transient whatever the status
-// (P17); the host matches `retry.codes` by the fault's code.
-func kind(status uint16, code, message string) wit.FaultKind {
-	switch {
+// kind is what the host is to do about a status. A text that names a lock is transient whatever the status (P17); the
+// host matches `retry.codes` by the fault's code.
+func kind(response *wit.Response, message string) wit.FaultKind {
+	switch status := response.Status; {
 	case status == 409 || status == 412 || status == 428:
 		return wit.FaultConflict
-	case status == 400 && Locked(code, message):
+	case status == 400 && Locked(response, message):
 		return wit.FaultTransient
 	case status == 405 || status == 501 || status == 505:
 		return wit.FaultUnsupported
 	case status >= 300 && status < 400:
 		return wit.FaultUnauthorized
 	}
-	return wit.KindOf(status)
+	return wit.KindOf(response.Status)
 }
 
 // NoService reports whether a code is one by which SAP Gateway says, with an error document like any other, that a
@@ -231,46 +231,47 @@ func NoService(code string) bool {
 		strings.HasPrefix(code, "/IWFND/CM_COS/")
 }
 
-// Locked reports whether a message says that another user holds the entity. Assumption: SAP's English and German texts
-// ("locked by user X", "gesperrt von X") stand for it where no code does.
-func Locked(code, message string) bool {
-	low := strings.ToLower(message)
-	return strings.Contains(low, "locked by") || strings.Contains(low, "is locked") || strings.Contains(low, "gesperrt")
+// Locked reports whether the message of an answer says that another user holds the entity. Assumption: SAP's English
+// and German texts ("locked by user X", "gesperrt von X") stand for it where no code does.
+func Locked(response *wit.Response, message string) bool {
+	text := Said(response.Target, message)
+	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") || strings.Contains(text, "gesperrt")
 }
 
 // Exists reports whether a refusal says that the entity is there already. Assumption: 409 says so, and where
 // applications answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
-func Exists(status uint16, message string) bool {
-	low := strings.ToLower(message)
-	return status == 409 || strings.Contains(low, "already exist") || strings.Contains(low, "existiert bereits") ||
-		strings.Contains(low, "bereits vorhanden") || strings.Contains(low, "unique constraint")
+func Exists(response *wit.Response, message string) bool {
+	text := Said(response.Target, message)
+	return response.Status == 409 || strings.Contains(text, "already exist") ||
+		strings.Contains(text, "existiert bereits") || strings.Contains(text, "bereits vorhanden") ||
+		strings.Contains(text, "unique constraint")
 }
 
-// LostToken reports whether a refusal says that the service no longer knows the token of a link (P8): 410, one whose
-// code or text names the token, SAP's error 536, or the snapshot that SAP SuccessFactors keeps for paging=snapshot (SAP
-// KBA 2990434).
+// LostToken reports whether a refusal says that the service no longer knows the token of a link (P8): 410, one of SAP's
+// codes for it, or a text that says so with 400, 404 or 412. A text proves nothing with a status by which a service
+// fails: what failed may be quoted in it.
 //
 // Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
-func LostToken(status uint16, refused *wit.Fault) bool {
-	switch status {
+func LostToken(response *wit.Response, body []byte) bool {
+	code, message := document(body)
+	switch response.Status {
 	case 410:
 		return true
-	case 400, 404, 412, 500:
-	default:
+	case 408, 429, 502, 503, 504:
 		return false
-	}
-	code := ""
-	if refused.Code != nil {
-		code = *refused.Code
-	}
-	text := strings.ToLower(strings.ReplaceAll(code+" "+refused.Message, " ", ""))
-	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
-		"recoveryofoldrequests", "error536", "(536)", "[coe0019]"} {
-		if strings.Contains(text, sign) {
-			return true
+	case 400, 404, 412:
+		text := strings.ReplaceAll(Said(response.Target, code+" "+message), " ", "")
+		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
+			"recoveryofoldrequests", "error536", "(536)"} {
+			if strings.Contains(text, sign) {
+				return true
+			}
 		}
 	}
-	return strings.HasSuffix(code, "536")
+	// SAP SuccessFactors writes its code for a snapshot of paging=snapshot that is lost before the text (KBA 2990434).
+	number, is536 := strings.CutSuffix(code, "536")
+	return is536 && strings.TrimRight(number, "0123456789") == number || strings.HasSuffix(code, "/IWFND/CM_MGW/090") ||
+		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
 }
 
 // Listed reports whether a setting's codes have the status of an answer or the code in its error document.

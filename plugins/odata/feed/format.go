@@ -32,7 +32,7 @@ func WithFormat(refused bool, fields *[]wit.Field) *[]wit.Field {
 // RefusesFormat reports whether the answer refuses $format, which the request at an address had.
 func (r *Reader) RefusesFormat(asked string) bool {
 	if r.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
-		!fault.RefusesFormat(r.Answer.Status, r.Body) {
+		!fault.RefusesFormat(&r.Answer, r.Body) {
 		return false
 	}
 	sdk.Log(wit.LevelInfo, fault.Of(r.What(), &r.Answer, r.Body).Message+

@@ -131,8 +131,8 @@ func (pg *Load) refused(portion *wit.Portion) error {
 		return pg.goOn(portion, at.At(WithoutFormat(at.URL())), nil)
 	}
 	f := fault.Of(pg.What(), &pg.Answer, pg.Body)
-	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Body: pg.Body, Fault: f,
-		Lost: fault.LostToken(pg.Answer.Status, f)})
+	next, err := pg.page.Refused(load.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.At, Fault: f,
+		Said: fault.Said(pg.Answer.Target, string(pg.Body)), Lost: fault.LostToken(&pg.Answer, pg.Body)})
 	return pg.goOn(portion, next, err)
 }
 

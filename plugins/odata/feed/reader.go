@@ -76,8 +76,8 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
 	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, &doubt{}
 	r.Body = r.Body[:0]
-	r.Answer = wit.Response{Status: response.Status, At: response.At}
 	r.Base = string([]byte(response.Target))
+	r.Answer = wit.Response{Status: response.Status, At: response.At, Target: r.Base}
 	r.guidCase = caseOf(guids)
 	return r
 }

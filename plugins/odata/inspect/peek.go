@@ -45,7 +45,7 @@ func Peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 		}
 	}
 	answer := &answers[0]
-	again := len(bodies) == 1 && !refused && fault.RefusesFormat(answer.Status, answer.Body)
+	again := len(bodies) == 1 && !refused && fault.RefusesFormat(answer, answer.Body)
 	if len(bodies) > 0 && !again && (answer.Status < 200 || answer.Status > 299) {
 		return wit.Reply{}, fault.Of("entity set "+set+" of "+root, answer, answer.Body)
 	}

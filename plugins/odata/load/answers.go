@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -87,9 +86,10 @@ func (t *turn) withoutKeys(why string) error {
 // Refusal is an answer that is no success.
 type Refusal struct {
 	Status int
-	// Fault is what it comes to where nothing else can be asked. Body is the answer's, as far as it was read.
+	// Fault is what it comes to where nothing else can be asked. Said is the answer's text in small letters, without
+	// the request's address.
 	Fault *wit.Fault
-	Body  []byte
+	Said  string
 	// Lost: it says that the service no longer knows the token of the link that was followed.
 	Lost bool
 	At   int64
@@ -145,7 +145,7 @@ func (t *turn) fewerOptions(r Refusal) bool {
 		return false
 	}
 	orders, counts := s.Ordered && !n.facts.has(unordered), s.counts(n.facts)
-	namesCount := bytes.Contains(bytes.ToLower(r.Body), []byte(strings.TrimPrefix(s.countName(), "$")))
+	namesCount := strings.Contains(r.Said, strings.TrimPrefix(s.countName(), "$"))
 	switch {
 	case orders && counts:
 		n.facts.set(unordered, !namesCount)

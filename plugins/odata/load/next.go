@@ -137,6 +137,9 @@ func (t *turn) linked() error {
 		return t.linkInCircle("the next link of " + t.Link + " leads to itself")
 	}
 	w, keyed := t.at.walk.(byKey)
+	if keyed && t.Rows == 0 {
+		return t.ended() // no row is after the key, whatever a link leads to
+	}
 	safe := t.set.leadsByKey(t.Link, t.at.url, t.set.plainKey(t.content.last), t.next.seen)
 	switch {
 	case keyed && t.unread() && t.set.Pageable:

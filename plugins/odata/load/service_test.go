@@ -26,7 +26,7 @@ type service struct {
 	key func(row int) int
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP beside $top), page (the number of the page),
 	// sealed (rows counted, so that nobody can read it), key (the last row's), grow (a number that grows, rows that
-	// don't), none.
+	// don't), back (on each page, to the second one), none.
 	links string
 	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (numbers as texts), refused.
 	order string
@@ -102,6 +102,8 @@ func (s *service) get(target string) (a answer) {
 	cut := s.ends > 0 && end%s.ends == 0
 	if s.links == "grow" {
 		a.link = s.link(q, end, 0)
+	} else if s.links == "back" {
+		a.link = s.link(q, s.page, 0)
 	} else if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
 		a.link = s.link(q, end, page[len(page)-1])
 	}
@@ -253,7 +255,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err erro
 		} else if at, err = Read(at.Fields()); err != nil {
 			t.Fatal(err)
 		}
-		if len(s.requests) > 4000 {
+		if len(s.requests) > 4000 || len(c.rows) > 3*len(s.keys)+4000 {
 			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
 		if at, err = s.turn(set, pg, at, &c); err != nil {
@@ -299,7 +301,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 	pg.Begin(set, at)
 	defer pg.End()
 	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Body: []byte(a.says),
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says,
 			Fault: &wit.Fault{Kind: wit.FaultData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)

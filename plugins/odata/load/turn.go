@@ -43,6 +43,10 @@ func (pg *Page) turn(a Answer) *turn {
 }
 
 func (t *turn) end(err error) (*Position, error) {
+	if n := t.next; err == nil && n.walk != nil && !n.facts.has(done) && n.seen <= t.at.seen &&
+		t.set.Target(n) == t.set.Target(t.at) {
+		err = t.circle(t.set.Target(n) + " was asked for, brought no new row, and comes next again")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -279,3 +279,43 @@ func TestRowsThatAreTheSame(t *testing.T) {
 		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(s.keys), err)
 	}
 }
+
+// TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read to
+// its end, since no row is after the last key, whatever the empty page's link leads to. Each row comes once.
+func TestLinkOfAnEmptyPage(t *testing.T) {
+	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
+		{"none", "heeds"}, {"refused", "heeds"}} {
+		for _, once := range []bool{false, true} {
+			s := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: c.count, order: c.order, skips: true}
+			set := setOf("auto", 0)
+			set.Once = once
+			came, err := s.load(t, set, nil)
+			if err != nil || len(came.rows) != 25_000 || came.twice > 0 || len(s.requests) > 254 {
+				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once, len(came.rows),
+					came.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
+			}
+		}
+	}
+	// Where rows are missing, the service's word is not taken for it.
+	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
+	if came, err := s.load(t, setOf("auto", 0), nil); err == nil {
+		t.Errorf("%d rows were taken for all", len(came.rows))
+	}
+}
+
+// TestPageThatComesNextAgain: in no walk is what was asked for, and brought no row, what comes next.
+func TestPageThatComesNextAgain(t *testing.T) {
+	for _, w := range []walk{byKey{}, byLinks{}, bySkip{}} {
+		for rows, fails := range map[int]bool{0: true, 1: false} {
+			at := newPosition(0)
+			at.url, at.walk, at.seen = "/s/X?$skip=7", w, 7
+			pg := NewPage()
+			pg.Begin(setOf("auto", 0), at)
+			next := pg.turn(Answer{})
+			next.next.seen += rows
+			if _, err := next.end(nil); (err != nil) != fails {
+				t.Errorf("%T after %d rows: %v", w, rows, err)
+			}
+		}
+	}
+}

@@ -395,7 +395,7 @@ func (r *Reader) resolve(raw string) (string, error) {
 		if end < 0 {
 			return "", r.bad("'&' without ';'")
 		}
-		c, ok := reference(raw[:end])
+		c, ok := Reference(raw[:end])
 		if !ok {
 			return "", r.bad("unknown entity &" + raw[:end] + ";")
 		}
@@ -407,7 +407,8 @@ func (r *Reader) resolve(raw string) (string, error) {
 	return out.String(), nil
 }
 
-func reference(name string) (rune, bool) {
+// Reference is the character that a reference such as &amp; names, without & and semicolon.
+func Reference(name string) (rune, bool) {
 	switch name {
 	case "amp":
 		return '&', true

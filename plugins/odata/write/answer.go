@@ -59,8 +59,8 @@ func rejected(response *wit.Response) bool {
 }
 
 // exists tells whether a refusal says that the entity is there already.
-func (m *manner) exists(status uint16, code, message string) bool {
-	return fault.Exists(status, message) || fault.Listed(m.existsCodes, status, code)
+func (m *manner) exists(response *wit.Response, code, message string) bool {
+	return fault.Exists(response, message) || fault.Listed(m.existsCodes, response.Status, code)
 }
 
 // missing tells whether a refusal says that the entity isn't there.

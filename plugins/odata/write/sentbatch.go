@@ -193,7 +193,8 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Fault, at int64) (wit
 		}
 		return written(), nil
 	}
-	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body, At: at}
+	answer := &wit.Response{Status: o.message.Status(), Target: a.path(), Headers: o.message.Headers(),
+		Body: o.message.Body, At: at}
 	if !o.failed {
 		return s.settle(a, answer)
 	}

@@ -124,10 +124,10 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
-	case document && (fault.Locked(code, message) || unserved(response.Status)):
+	case document && (fault.Locked(response, message) || unserved(response.Status)):
 		f.Kind = wit.FaultTransient
 		return again(f), nil
-	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
+	case failed && document && a.operation == upsertInsert && s.exists(response, code, message):
 		return turn(a, f), nil
 	case failed && (document && a.batched || wit.Refuses(response.Status)) &&
 		fault.Listed(s.httpCodes, response.Status, code):
@@ -144,7 +144,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.Verdict, er
 		return settleAddress(a, f), nil
 	case s.ofTheCall(a, response), response.Status == 404, response.Status == 405:
 		return wit.Verdict{}, f
-	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
+	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response, code, message):
 		if a.operation == upsertInsert {
 			return turn(a, f), nil
 		}

@@ -19,11 +19,11 @@ func proceed(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.
 // rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
 // is one.
 func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
-	code, message, _ := fault.Document(response.Body)
+	_, message, _ := fault.Document(response.Body)
 	switch {
 	case f.Kind == wit.FaultUnauthorized:
 		return wit.Verdict{}, f
-	case response.Status == 500 && !fault.Locked(code, message):
+	case response.Status == 500 && !fault.Locked(response, message):
 		f.Kind = wit.FaultData
 	case f.Kind == wit.FaultTransient:
 		return again(f), nil

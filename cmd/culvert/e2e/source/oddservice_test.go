@@ -206,3 +206,24 @@ func TestLinksInACircle(t *testing.T) {
 		t.Errorf("%d rows, %d requests", len(came), s.requests)
 	}
 }
+
+// A service that gives every page a next link, back to the start at the end, and heeds $filter: read by key the load ends
+// with the empty page behind the last row, whose link is not followed.
+func TestEmptyPageWithALinkEndsALoadByKey(t *testing.T) {
+	t.Parallel()
+	for _, bare := range []bool{true, false} {
+		for _, paging := range []string{"auto", "keys"} {
+			s := &oddService{rows: numbers(1, 200), page: 20, circle: 200, bare: bare, orders: bare}
+			s.asked = func(number int) {
+				if number > 50 {
+					s.rows, s.circle = nil, 0 // else the test would never end
+				}
+			}
+			r, came := loadOdd(t, s, "sap.odata.paging="+paging)
+			if r.Code != 0 || len(came) != 200 || s.requests > 15 {
+				t.Errorf("paging %s, without counts %v: exit %d, %d of 200 rows in %d requests\n%s", paging, bare, r.Code,
+					len(came), s.requests, r.Stderr)
+			}
+		}
+	}
+}

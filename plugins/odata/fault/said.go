@@ -1,0 +1,89 @@
+package fault
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+)
+
+// maxSaid bounds the text in which words are looked for, in bytes, maxOptions the options of an address that are looked
+// for in it.
+const (
+	maxSaid    = 4 << 10
+	maxOptions = 100
+)
+
+// leastSign is the length of the shortest word that is looked for: a shorter part of an address hides none.
+const leastSign = len("gesperrt")
+
+// Said is the text of an answer in small letters, without the address of the request that it answers: words in that are
+// the client's own. Services quote an address as it came, decoded, escaped for JSON, XML or HTML, without scheme and
+// host, cut off, and with its options in another order.
+func Said(target, text string) string {
+	path, query, _ := strings.Cut(target, "?")
+	text = decoded(text[:min(len(text), maxSaid)])
+	for _, part := range []string{path, path[strings.LastIndexByte(path, '/')+1:]} {
+		if len(part) >= leastSign {
+			text = strings.ReplaceAll(text, decoded(part), " ")
+		}
+	}
+	options := strings.SplitN(query, "&", maxOptions)
+	for i := range options {
+		options[i] = decoded(options[i])
+	}
+	var out strings.Builder
+	for len(text) > 0 {
+		size := 1
+		if text[0] == '?' || text[0] == '&' {
+			for _, option := range options {
+				n := 1
+				for n < len(text) && n <= len(option) && text[n] == option[n-1] {
+					n++
+				}
+				if n > strings.IndexByte(option+"=", '=')+1 {
+					size = max(size, n)
+				}
+			}
+		}
+		out.WriteByte(text[0])
+		text = text[size:]
+	}
+	return out.String()
+}
+
+// decoded takes the escapes of URLs, XML, HTML and JSON out of a text, also of what was escaped before it was escaped,
+// and puts it into small letters.
+func decoded(text string) string {
+	for range 3 {
+		text = unescaped(text)
+	}
+	return strings.ToLower(strings.ReplaceAll(text, "+", " "))
+}
+
+func unescaped(text string) string {
+	var out strings.Builder
+	for text = uri.Unescape(text); text != ""; {
+		c, size := rune(0), 1
+		switch {
+		case text[0] == '&':
+			end := strings.IndexByte(text[:min(len(text), 10)], ';')
+			if r, ok := markup.Reference(text[1:max(1, end)]); ok {
+				c, size = r, end+1
+			}
+		case text[0] == '\\' && len(text) > 1:
+			c, size = rune(text[1]), 2
+			if n, err := strconv.ParseUint(text[2:min(len(text), 6)], 16, 16); err == nil && text[1] == 'u' {
+				c, size = rune(n), min(len(text), 6)
+			}
+		}
+		if c == 0 {
+			out.WriteByte(text[0])
+		} else {
+			out.WriteRune(c)
+		}
+		text = text[size:]
+	}
+	return out.String()
+}
