@@ -152,6 +152,26 @@ func TestPanicUnderTheSDK(t *testing.T) {
 	})
 }
 
+// Two members of one name are none that Kafka Connect's schemas could have.
+func TestMembersOfOneName(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		_, err := i.Apply(ctx, []byte("twins"), batch(t, reg, 1, 6))
+		trapped(t, err, `node 0: expected members of different names, found two named "a"`)
+	})
+}
+
+// A timestamp that a record came with is not the plugin's: it passes.
+func TestTimestampsOfRecordsPass(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		b := batch(t, reg, 2, 6)
+		b.Rows[1].Timestamp = -7
+		_, err := i.Apply(ctx, []byte("copy"), b)
+		if require.NoError(t, err); b.Rows[1].Timestamp != -7 {
+			t.Errorf("found %d", b.Rows[1].Timestamp)
+		}
+	})
+}
+
 func TestPoolIsBounded(t *testing.T) {
 	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
 	p := b.Current()
