@@ -89,9 +89,8 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 
 func TestTrace(t *testing.T) {
 	fault := &wit.Fault{Kind: wit.FaultData, Message: "bad value", Detail: wit.Ptr("line 3")}
-	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0", "plugin p 1")
-	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0\n\tat " +
-		"plugin p 1\n\tat line 3\n"
+	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0 (p 1)")
+	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0 (p 1)\n\tat line 3\n"
 	assert.Equal(t, want, got)
 }
 

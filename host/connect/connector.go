@@ -386,8 +386,8 @@ func (c *connector) taskStatuses() []TaskStatus {
 			task.Trace = c.o.Worker.Strike(c.to.client.Waiting())
 		}
 		if t.fault != nil {
-			task.Trace = c.o.Worker.Strike(trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
-				"plugin "+c.class.plugin.Name+" "+task.Version))
+			task.Trace = c.o.Worker.Strike(trace(t.fault, fmt.Sprintf("task %s-%d (%s %s)", c.given.Name, t.number,
+				c.class.plugin.Name, task.Version)))
 			task.Restarts = restarts(t.next)
 		}
 		all = append(all, task)

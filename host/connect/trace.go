@@ -13,14 +13,11 @@ import (
 )
 
 // trace is an error as tools expect it in a status: like a Java stack trace, `class: message` and lines that begin with
-// a tab and `at`.
-func trace(err error, at ...string) string {
+// a tab and `at`. at is whose it is; which plugin is to blame, a transform's perhaps, err alone can say.
+func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
-	fmt.Fprintf(&b, "%s: %s\n", errorClass(err), first)
-	for _, line := range at {
-		fmt.Fprintf(&b, "\tat %s\n", line)
-	}
+	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, at)
 	var fault *wit.Fault
 	if errors.As(err, &fault) && fault.Detail != nil {
 		rest = *fault.Detail + "\n" + rest

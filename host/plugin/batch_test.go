@@ -141,13 +141,34 @@ func TestOutput(t *testing.T) {
 		"level=INFO msg=printed plugin=all version=1.0.0 connector=orders")
 }
 
-// A panic that the SDK caught is a fault, and the instance goes on.
+// A panic of a plugin in Go breaks its instance as one of any other language does, and says where it happened.
 func TestPanicUnderTheSDK(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		_, err := i.Apply(ctx, []byte("panic"), batch(t, reg, 1, 6))
-		fault(t, err, wit.FaultInternal, "plugin all 1.0.0: panic: boom")
-		_, err = i.Apply(ctx, []byte("copy"), batch(t, reg, 1, 6))
-		assert.NoError(t, err)
+		trap := trapped(t, err, "plugin all 1.0.0 (connector orders): apply: ", "panic: boom", "guests/all/main.go:")
+		if trap != nil && trap.Function != "apply" {
+			t.Errorf("%+v", trap)
+		}
+	})
+}
+
+// Two members of one name are none that Kafka Connect's schemas could have.
+func TestMembersOfOneName(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		_, err := i.Apply(ctx, []byte("twins"), batch(t, reg, 1, 6))
+		trapped(t, err, `node 0: expected members of different names, found two named "a"`)
+	})
+}
+
+// A timestamp that a record came with is not the plugin's: it passes.
+func TestTimestampsOfRecordsPass(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		b := batch(t, reg, 2, 6)
+		b.Rows[1].Timestamp = -7
+		_, err := i.Apply(ctx, []byte("copy"), b)
+		if require.NoError(t, err); b.Rows[1].Timestamp != -7 {
+			t.Errorf("found %d", b.Rows[1].Timestamp)
+		}
 	})
 }
 

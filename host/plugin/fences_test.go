@@ -74,6 +74,7 @@ func TestRogueResults(t *testing.T) {
 		"host-schema":        "names schema 4000, which it was not given",
 		"no-schema":          "names schema 0, which it was not given",
 		"topic":              "expected a topic below 1, found 1",
+		"timestamp":          "row 0: expected a timestamp of -1 or above, found -2",
 		"partition":          "expected a partition of -1 or above, found -2",
 		"origin":             "expected an origin from 0 to 2, found 3",
 		"order":              "row 1: expected an origin from 2 to 2",

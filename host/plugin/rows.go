@@ -38,6 +38,9 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	if in == nil {
 		in = &noRow
 	}
+	if r.Timestamp < -1 && r.Timestamp != in.Timestamp { // a record may have come with one
+		return abi.Violated("row %d: expected a timestamp of -1 or above, found %d", n, r.Timestamp)
+	}
 	if err := c.spend(r, in); err != nil {
 		return err
 	}

@@ -84,10 +84,7 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 	n := &nodes[i]
 	add := func(what, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
-			if len(name) > 100 {
-				name = name[:100] + "..."
-			}
-			return schemaError("node " + strconv.Itoa(i) + ", " + what + name + ": expected a node from " +
+			return schemaError("node " + strconv.Itoa(i) + ", " + what + short(name) + ": expected a node from " +
 				strconv.Itoa(i+1) + " to " +
 				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
 		}
@@ -108,13 +105,27 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 		return add("element", "", n.Element)
 	case wit.Structure:
 		t.fields = uint64(len(n.Members))
+		names := make(map[string]struct{}, len(n.Members))
 		for m := range n.Members {
+			names[n.Members[m].Name] = struct{}{}
+			if len(names) == m {
+				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two named " +
+					strconv.Quote(short(n.Members[m].Name)))
+			}
 			if err := add("member ", n.Members[m].Name, n.Members[m].Node); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// short is a name as an error shows it.
+func short(name string) string {
+	if len(name) > 100 {
+		name = name[:100] + "..."
+	}
+	return name
 }
 
 // textBytes is what a node itself counts.

@@ -50,16 +50,12 @@ var verdictSize = canon.SizeOf[wit.Verdict]()
 //go:wasmexport culvert:connect/sink@0.2.0#settle
 func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
 	headersLen, body, bodyLen uint32, at int64) uint32 {
-	var out wit.Settled
-	fault := guest.Guard(func() error {
-		response := wit.Response{Tag: guest.Text(tag, tagLen), Status: uint16(status),
-			Target: guest.Text(target, targetLen), Headers: guest.Headers(headers, headersLen),
-			Body: guest.View(body, bodyLen), At: at}
-		var err error
-		out, err = registered.Settle(guest.View(context, contextLen), guest.View(memo, memoLen),
-			guest.List[uint32](rows, rowsLen), response)
-		return err
-	})
+	response := wit.Response{Tag: guest.Text(tag, tagLen), Status: uint16(status),
+		Target: guest.Text(target, targetLen), Headers: guest.Headers(headers, headersLen),
+		Body: guest.View(body, bodyLen), At: at}
+	out, err := registered.Settle(guest.View(context, contextLen), guest.View(memo, memoLen),
+		guest.List[uint32](rows, rowsLen), response)
+	fault := guest.AsFault(err)
 	if fault == nil && out.Context == nil && !slices.ContainsFunc(out.Verdicts, func(v wit.Verdict) bool {
 		return v.Written == nil || v.Refused != nil || v.Again != nil
 	}) {

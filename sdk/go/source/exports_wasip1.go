@@ -62,11 +62,8 @@ func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 	if t := guest.View(tag, tagLen); string(t) != lastTag {
 		lastTag = string(t)
 	}
-	var p wit.Portion
-	fault := guest.Guard(func() (err error) {
-		p, err = registered.Decode(page, lastTag, uint16(status), guest.View(piece, pieceLen), last != 0)
-		return err
-	})
+	p, err := registered.Decode(page, lastTag, uint16(status), guest.View(piece, pieceLen), last != 0)
+	fault := guest.AsFault(err)
 	plain := fault == nil && len(p.Schemas) == 0 && len(p.Faults) == 0 && len(p.Follow) == 0 && p.Next == nil &&
 		!p.More && p.WaitMs == 0
 	if plain {

@@ -72,13 +72,11 @@ var applyArea = make([]byte, guest.AppliedSize)
 //go:wasmexport culvert:connect/transform@0.2.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	var out wit.Applied
-	fault := guest.Guard(func() error {
-		b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)
-		if err == nil {
-			out, err = registered.Apply(b.context, b.schemas, b.topics, b.rows, b.data)
-		}
-		return err
-	})
+	b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)
+	if err == nil {
+		out, err = registered.Apply(b.context, b.schemas, b.topics, b.rows, b.data)
+	}
+	fault := guest.AsFault(err)
 	if fault == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Faults) == 0 {
 		binary.LittleEndian.PutUint32(applyArea[guest.AppliedConsumed:], out.Consumed)
 		return guest.Return(applyArea, guest.AppliedRows, out.Rows, guest.AppliedData, out.Data)

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -135,6 +136,42 @@ func TestRowThatLoops(t *testing.T) {
 				"the limit is set by plugin.odd.limits.call.ms", "wasm stack trace:")
 			if tolerance == "all" {
 				p.Orders(rows, poisonous)
+			}
+		})
+	}
+}
+
+// A panic of a transform in Go is its row's fault alone, with its stack in the log and in the dead letter. Where no
+// fault is tolerated it fails the task, whose trace names no other plugin.
+func TestRowThatPanics(t *testing.T) {
+	t.Parallel()
+	const rows = 100
+	stack := []string{"plugin odd 1.0.0 (connector orders): apply: ", "panic: order 10249 is not in the table",
+		"main.missing(", "odd/main.go:"}
+	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
+		t.Run(tolerance, func(t *testing.T) {
+			p := e2e.NewPlace(t)
+			dir := e2e.Folder(t)
+			e2e.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+			servers := p.Broker()
+			r := p.Run("run", "--once", "--plugins", dir, p.Plain(servers),
+				p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
+					"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
+					"transforms=panics", "transforms.panics.type=example.Panics", "transforms.panics.field=OrderID")...))
+			r.Exits(code).Says(stack...)
+			if tolerance == "none" {
+				return
+			}
+			came := strings.Count(p.Run("consume", "Orders", "--bootstrap-servers", servers).Stdout, "\n")
+			letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
+			if n := strings.Count(letters, "\n"); n != 3 || came != rows-n {
+				t.Errorf("expected %d rows and 3 dead letters, found %d and\n%s", rows-3, came, letters)
+			}
+			for _, want := range stack {
+				if !regexp.MustCompile(`exception.stacktrace","value":".*` + regexp.QuoteMeta(want)).MatchString(letters) {
+					t.Errorf("expected a dead letter with %q in its stack, found\n%s", want, letters)
+				}
 			}
 		})
 	}

@@ -1,14 +1,17 @@
 package sink
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
 // Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's
@@ -96,5 +99,44 @@ func TestDeadLetterTopic(t *testing.T) {
 	if r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
 		strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// A record on which the sink's plugin panics is found among those of its batch, and becomes a dead letter with the
+// stack; all others are written.
+func TestRecordsOnWhichASinkPanics(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{Rows: 90})
+	broker := e2e.Embedded(t).Addr()
+	folder := t.TempDir()
+	e2e.Put(t, folder, "odata-sink.wasm", guesttest.With(t, "../../../../plugins/odata-sink",
+		"../../testdata/guests/panicking/panicking.go"))
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	p.MustOnceWith(e2e.Plugins(t), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
+	records := e2e.ReadTopic(t, broker, "Orders", 90)
+	for _, at := range []int{3, 4, 89} {
+		records[at].Value = bytes.ReplaceAll(records[at].Value, []byte(`"ShipCity":"`), []byte(`"ShipCity":"Poison`))
+	}
+	for _, r := range records {
+		r.Topic = "Mended"
+	}
+	_, err := kadm.NewClient(e2e.Client(t, broker)).CreateTopic(t.Context(), 1, 1, nil, "Mended")
+	e2e.NoError(t, err)
+	e2e.Produce(t, broker, records...)
+	r := p.MustOnceWith(folder, worker, p.File("back.properties", append(e2e.SinkOf("back", address, "Mended",
+		"OrderCopies"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
+		"errors.deadletterqueue.context.headers.enable=true")...))
+	if n := s.Count("OrderCopies"); n != 87 {
+		t.Errorf("expected 87 copies, found %d", n)
+	}
+	for n, l := range e2e.ReadTopic(t, broker, "refused", 3) {
+		found := headersOf(l)
+		e2e.Equal(t, "offset", []string{"3", "4", "89"}[n], found["__connect.errors.offset"])
+		for _, want := range []string{"plugin odata-sink 0.1.0 (connector back): encode: ",
+			"panic: a record that holds Poison", "panicking.go:"} {
+			e2e.Contains(t, "the stack", found["__connect.errors.exception.stacktrace"], want)
+			e2e.Contains(t, "the log", r.Stderr, want)
+		}
 	}
 }

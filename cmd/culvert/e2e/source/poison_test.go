@@ -3,6 +3,7 @@ package source
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
-// trapping is a folder with a source that breaks, as WebAssembly does, on rows with the word Poison.
+// trapping is a folder with a source that panics on rows with the word Poison.
 func trapping(t *testing.T) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -90,6 +91,11 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 			if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(
 				letters, "\n") || n == 0 {
 				t.Errorf("expected each dead letter to say why it is one, found\n%s", letters)
+			}
+			for _, want := range []string{"panic: a row that holds Poison", "trapping.go:"} {
+				if !regexp.MustCompile(`exception.stacktrace","value":".*` + want).MatchString(letters) {
+					t.Errorf("expected a dead letter with %q in its stack, found\n%s", want, letters)
+				}
 			}
 		})
 	}

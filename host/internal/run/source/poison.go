@@ -43,7 +43,7 @@ type poison struct {
 }
 
 // breaksOn says why a row, or a document of one, is left out.
-func breaksOn(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Broke() }
+func breaksOn(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
 // trapped is a trap of decode in a page's own body, or in what a row of it has followed.
 type trapped struct {

@@ -280,10 +280,7 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 // conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
 // together again, in their order.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
-	matches, faults, err := g.condition.test(ctx, b)
-	for g.condition.again(ctx, err) {
-		matches, faults, err = g.condition.test(ctx, b)
-	}
+	matches, faults, err := c.ask(ctx, g, b)
 	if err != nil {
 		return err
 	}
@@ -326,6 +323,35 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	return nil
 }
 
+// ask asks the predicate of each row. Faults name rows by their place in b; those that trap it are found by halving
+// (P32).
+func (c *Chain) ask(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowFault,
+	err error) {
+	matches, faults, err = g.condition.test(ctx, b)
+	for g.condition.again(ctx, err) {
+		matches, faults, err = g.condition.test(ctx, b)
+	}
+	trap, ok := errors.AsType[*plugin.Trap](err)
+	switch {
+	case !ok || ctx.Err() != nil:
+		return matches, faults, err
+	case len(b.Rows) == 1:
+		return []bool{false}, []wit.RowFault{c.trapped(g, 0, trap)}, nil
+	}
+	rows, middle := b.Rows, len(b.Rows)/2
+	defer func() { b.Rows = rows }()
+	b.Rows = rows[:middle]
+	if matches, faults, err = c.ask(ctx, g, b); err != nil {
+		return nil, nil, err
+	}
+	b.Rows = rows[middle:]
+	more, others, err := c.ask(ctx, g, b)
+	for i := range others {
+		others[i].Origin += uint32(middle)
+	}
+	return append(matches, more...), append(faults, others...), err
+}
+
 // merge puts two lists of rows that are sorted by Origin into one; no origin is in both.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
@@ -342,10 +368,7 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 // alone: these fail (P32).
 func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
-		c.faults = append(c.faults, wit.RowFault{Origin: b.Rows[0].Origin, Stage: uint32(g.first),
-			ErrorClass: trapClass,
-			Fault:      wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}})
+		c.faults = append(c.faults, c.trapped(g, b.Rows[0].Origin, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -360,6 +383,13 @@ func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plug
 	}
 	b.Rows = append(b.Rows[:0], out...)
 	return nil
+}
+
+// trapped is the fault of a row that traps a plugin.
+func (c *Chain) trapped(g *group, origin uint32, trap *plugin.Trap) wit.RowFault {
+	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
+	return wit.RowFault{Origin: origin, Stage: uint32(g.first), ErrorClass: trapClass,
+		Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}}
 }
 
 // trapClass is the class under which a dead letter names a trap.

@@ -252,6 +252,24 @@ func TestTrapsAreHalved(t *testing.T) {
 	}
 }
 
+// A row on which a predicate of another plugin panics is found by halving, too; the others keep their order.
+func TestTrapsOfPredicatesAreHalved(t *testing.T) {
+	m, reg := withOdd(t)
+	stage := benched("x", "InsertField$Value", "topic.field", "t")
+	stage.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
+	for _, limit := range []int{1, 64, 1000} {
+		b := numbered(t, reg, 700)
+		faults := run(t, m, b, limit, stage)
+		if len(faults) != 2 || faults[0].Origin != 13 || faults[1].Origin != 666 ||
+			!strings.Contains(faults[1].Fault.Message, "panic: the number of the beast") {
+			t.Fatalf("%d rows a call: expected rows 13 and 666, found %v", limit, faults)
+		}
+		if all := texts(t, b); len(all) != 698 || all[665] != "odd[667 - odd]" {
+			t.Errorf("%d rows a call: found %d rows, %s", limit, len(all), all[665])
+		}
+	}
+}
+
 // Neighbours of one plugin go to it together.
 func TestStagesAreGrouped(t *testing.T) {
 	m, _, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
@@ -372,6 +390,23 @@ func TestNewVersionsTakeOver(t *testing.T) {
 		t.Errorf("a chain aside takes nothing over: %s", got)
 	}
 	if s := unwilling.Status()["marks"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "no longer known") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A version that panics soon after it took over is left for the one before, which does the batch.
+func TestVersionThatPanicsIsRolledBack(t *testing.T) {
+	m, reg, dir := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	c := open(t, m, 0, mark("w"))
+	good(t, c, numbered(t, reg, 1))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "odd.wasm"), odd(t, "3.0.0"), 0o644))
+	require.NoError(t, m.Reload(t.Context()))
+	b := numbered(t, reg, 5)
+	good(t, c, b)
+	if got := texts(t, b)[4]; got != "even[4 -w1]" {
+		t.Errorf("expected what version 1 makes, found %s", got)
+	}
+	if s := c.Status()["markw"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "3 calls broke") {
 		t.Errorf("%+v", s)
 	}
 }

@@ -4,7 +4,6 @@ package guest
 
 import (
 	"reflect"
-	"runtime"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -24,34 +23,4 @@ func AsFault(err error) *wit.Fault {
 		return f
 	}
 	return &wit.Fault{Kind: wit.FaultInternal, Message: err.Error()}
-}
-
-// Recovered makes the fault that a panic comes to: whose it is, its text, and where it happened.
-func Recovered(p any) *wit.Fault {
-	stack := make([]byte, 4096)
-	stack = stack[:runtime.Stack(stack, false)]
-	return &wit.Fault{Kind: wit.FaultInternal, Message: name() + "panic: " + text(p), Detail: wit.Ptr(string(stack))}
-}
-
-// name is the plugin's, as the host writes it, for the front of a message.
-func name() (name string) {
-	defer func() {
-		if recover() != nil {
-			name = ""
-		}
-	}()
-	d := Plugin.Describe()
-	return "plugin " + d.Name + " " + d.Version + ": "
-}
-
-func text(p any) string {
-	switch p := p.(type) {
-	case error:
-		return p.Error()
-	case string:
-		return p
-	case interface{ String() string }:
-		return p.String()
-	}
-	return reflect.TypeOf(p).String()
 }

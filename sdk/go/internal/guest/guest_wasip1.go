@@ -80,11 +80,15 @@ func Log(level wit.Level, message string) {
 	hostLog(uint32(level), unsafe.Pointer(unsafe.StringData(message)), uint32(len(message)))
 }
 
-// Call runs an export of a function that is rare: lift, run, lower. A panic becomes a fault where the function can
-// fail.
+// Call runs an export of a function that is rare: lift, run, lower. It recovers no panic: Go's runtime prints the stack
+// and ends the instance, by which the host finds the row, counts the break, and rolls back a version that is new.
 func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
-	ok, fault := protected(f, run, flats)
-	return Result(f, ok, fault)
+	args, err := f.Lift(Memory, flats)
+	var ok any
+	if err == nil {
+		ok, err = run(args)
+	}
+	return Result(f, ok, AsFault(err))
 }
 
 // Result is the last step of an export of a function that is rare: lower.
@@ -113,32 +117,6 @@ func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 	}
 	run(args)
 	arguments.spent = true
-}
-
-func protected(f *canon.Func, run func([]reflect.Value) (any, error), flats []uint64) (ok any, fault *wit.Fault) {
-	if f.Fallible() {
-		defer func() {
-			if p := recover(); p != nil {
-				ok, fault = nil, Recovered(p)
-			}
-		}()
-	}
-	args, err := f.Lift(Memory, flats)
-	if err != nil {
-		return nil, AsFault(err)
-	}
-	ok, err = run(args)
-	return ok, AsFault(err)
-}
-
-// Guard runs the body of a hot export and returns its fault, if it failed or panicked.
-func Guard(body func() error) (fault *wit.Fault) {
-	defer func() {
-		if p := recover(); p != nil {
-			fault = Recovered(p)
-		}
-	}()
-	return AsFault(body())
 }
 
 // Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in

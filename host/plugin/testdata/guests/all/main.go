@@ -44,7 +44,7 @@ func (plugin) Describe() wit.Description {
 		{Name: "org.example.AllSink", Kind: wit.ComponentSink, Prefixes: []string{"all."}},
 		{Name: "odd", Kind: wit.ComponentPredicate},
 	}}
-	for _, c := range []string{"pass", "copy", "unchanged", "none", "faulty", "few", "route", "declare", "mention", "panic", "print", "spy", "twice"} {
+	for _, c := range []string{"pass", "copy", "unchanged", "none", "faulty", "few", "route", "declare", "mention", "panic", "print", "spy", "twice", "twins"} {
 		d.Components = append(d.Components, wit.Component{Name: c, Kind: wit.ComponentTransformation})
 	}
 	return d
@@ -276,6 +276,9 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 		c.declare(&out, rows)
 	case "mention":
 		c.mention(&out, rows)
+	case "twins":
+		out.Schemas = []wit.Schema{{ID: otherSchema, Nodes: []wit.Node{{Kind: wit.Structure,
+			Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "a", Node: 2}}}, {Kind: wit.Text}, {Kind: wit.Int8}}}}
 	case "panic":
 		panic("boom")
 	case "print":

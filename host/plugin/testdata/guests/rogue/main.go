@@ -215,6 +215,9 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "partition":
 		one()
 		row.Partition = -2
+	case "timestamp":
+		one()
+		row.Timestamp = -2
 	case "origin":
 		one()
 		row.Origin = rowsLen

@@ -51,6 +51,9 @@ func (odd) New(component string, settings []wit.Setting) (transform.Func, error)
 		}, nil
 	}
 	return func(r *transform.Record) error {
+		if version == "3.0.0" {
+			panic("no version for anybody")
+		}
 		s, _ := r.Value.Field("s")
 		return r.Value.SetField("s", s.(string)+text+version[:1])
 	}, nil
@@ -61,11 +64,14 @@ func number(r *transform.Record) int64 {
 	return n.(int64)
 }
 
-// NewPredicate matches odd numbers, and fails on 13.
+// NewPredicate matches odd numbers, fails on 13, and panics on 666.
 func (odd) NewPredicate(string, []wit.Setting) (transform.Predicate, error) {
 	return func(r *transform.Record) (bool, error) {
-		if number(r) == 13 {
+		switch number(r) {
+		case 13:
 			return false, errors.New("thirteen brings bad luck")
+		case 666:
+			panic("the number of the beast")
 		}
 		return number(r)%2 == 1, nil
 	}, nil
