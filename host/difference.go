@@ -210,7 +210,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 	var feeds []wit.Feed
 	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.checks.online
-		if e.sent.LogsOnAsStored() {
+		if e.sent.IsWhole() {
 			checker.LogonBy = check.OnPurpose
 		}
 		feeds, err = checker.Feeds(ctx, c)

@@ -48,7 +48,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	c.Problems = append(c.Problems, sent.Astray()...)
 	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.checks.online
-		if logon || sent.LogsOnAsStored() {
+		if logon || sent.IsWhole() {
 			checker.LogonBy = check.OnPurpose
 		}
 	}

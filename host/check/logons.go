@@ -21,9 +21,9 @@ import (
 type LogonBy uint8
 
 const (
-	// byChance: somebody sends settings, who may not have finished typing: with one that the check before brought, too.
+	// byChance: somebody sends settings, who may not have finished typing: with none.
 	byChance LogonBy = iota
-	// OnPurpose: the secret is the stored connector's, or the sender says that it is right.
+	// OnPurpose: the secret is the stored connector's, or a reference, or the sender says that it is right.
 	OnPurpose
 	// ByOwner: a command checks the files of who called it. With each, and nothing is counted.
 	ByOwner
@@ -59,8 +59,6 @@ type logons struct {
 
 // place is a user at an origin.
 type place struct {
-	// brought is the secret of the check before.
-	brought hashed
 	// sent is the secret that was sent last, at that time; sends counts those sent since one was taken.
 	sent  hashed
 	at    time.Time
@@ -99,17 +97,16 @@ func (l *logons) begin(who transport.Logon, by LogonBy) (t *trial, why string) {
 	if !who.Needed() || by == ByOwner {
 		return nil, ""
 	}
-	taken, refused := who.Judged()
+	switch taken, refused := who.Judged(); {
+	case taken || refused: // which is not sent
+		return nil, ""
+	case by == byChance:
+		return nil, "the service has not taken this secret yet, and it is not stored"
+	}
 	at, secret := l.hash(who.Place()), l.hash(who.Place()+who.Secret())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.places[at]
-	if taken || refused { // which is not sent
-		if p != nil {
-			p.brought = secret
-		}
-		return nil, ""
-	}
 	if p == nil {
 		if !l.room() {
 			return nil, "too many users were tried by checks since this worker began"
@@ -117,8 +114,6 @@ func (l *logons) begin(who transport.Logon, by LogonBy) (t *trial, why string) {
 		p = &place{}
 		l.places[at] = p
 	}
-	twice := p.brought == secret
-	p.brought = secret
 	if who.LastTaken().After(p.at) {
 		p.sends = 0
 	}
@@ -127,9 +122,6 @@ func (l *logons) begin(who transport.Logon, by LogonBy) (t *trial, why string) {
 	case p.again && p.sent == secret:
 		p.again = false
 		return t, ""
-	case by == byChance && !twice:
-		return nil, "the service has not taken this secret yet: the next check with the same one tries it, or one " +
-			"with ?logon=check"
 	case p.sends >= maxUnproven:
 		return nil, fmt.Sprintf("%d secrets of the user were tried by checks, and the service has taken none: a "+
 			"third might lock the user. Checks go on when the service has taken one, of a connector say", p.sends)

@@ -120,17 +120,17 @@ func (l *locked) check(user, password string, by LogonBy, requests int) (why str
 func TestChecksLockNobody(t *testing.T) {
 	for name, c := range map[string]struct{ steps, want string }{
 		"typed letter by letter":          {"r ri rig righ right", ""},
-		"typed, and once more":            {"r ri rig righ right right right", "right right"},
-		"a wrong one is sent once":        {"wrong wrong wrong wrong", "wrong"},
-		"not in a row":                    {"right other right other", ""},
-		"one in ten minutes":              {"a a 9m59s b! right! 1s b b", "a b"},
+		"typed, and left there":           {"r ri ri ri 10m ri right right right", ""},
+		"typed between others":            {"a! a a 10m b b", "a"},
+		"a wrong one is sent once":        {"wrong! wrong! wrong wrong!", "wrong"},
+		"one in ten minutes":              {"a! 9m59s b! right! 1s b!", "a b"},
 		"on purpose":                      {"right! right", "right right"},
 		"no third":                        {"a! 10m b! 10m right! 24h right!", "a b"},
 		"a third after a task's":          {"a! 10m b! 10m [task] c!", "c"},
 		"a third after a check's":         {"a! 10m right! 10m b! 10m c! 10m d!", "a right b c"},
 		"soon after the right one":        {"right! 1m b!", "right"},
 		"what a task has shown":           {"[task] right", "right"},
-		"what nobody looked at":           {"[404] right! right b! [200] right", "right right right"},
+		"what nobody looked at":           {"[404] right! right right! b! [200] right!", "right right right"},
 		"no answer":                       {"[silent] a! a! 10m a! 10m a!", "a a"},
 		"nobody there":                    {"[away] a! b! c! [back] right!", "right"},
 		"the owner's own doing":           {"a@ b@ right@", "a b right"},
@@ -218,7 +218,7 @@ func TestOneRequestAtATimeIsATrial(t *testing.T) {
 	})
 }
 
-// What is remembered is bounded: what was only typed is forgotten, what was sent is not, and where there is no room
+// What is remembered is bounded: of what was only typed there is nothing, what was sent is not forgotten, and where there is no room
 // nothing is sent. Nothing in it is a secret or a user.
 func TestWhatChecksRememberIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -234,8 +234,9 @@ func TestWhatChecksRememberIsBounded(t *testing.T) {
 			}
 			return why
 		}
-		for i := range maxPlaces + 10 {
-			begin(fmt.Sprint("typed", i), byChance)
+		begin("typed", byChance)
+		if n := len(l.logons.places); n != 0 {
+			t.Errorf("%d places of what was only typed", n)
 		}
 		for i := range maxPlaces {
 			if why := begin(fmt.Sprint("sent", i), OnPurpose); why != "" {

@@ -18,7 +18,8 @@ import (
 // Validation is a configuration that was checked, as REST shows it.
 type Validation struct {
 	// Name is the connector's class as the configuration has it, which may be an alias.
-	Name    string      `json:"name"`
+	Name string `json:"name"`
+	// Errors is how many errors the connector would be refused for: that its logon was not tried is none.
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
 	Configs []Validated `json:"configs"`
@@ -108,13 +109,15 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	}
 	problems := k.check(ctx, c, ask)
 	v.advise(examined)
-	if at := v.find(untried.setting); at != nil && untried.text != "" {
-		at.Definition.Documentation += " (Logon not tried: " + untried.text + ")"
-	}
 	if setting.Trim(c.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
 	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
+	if at := v.find(untried.setting); at != nil && untried.text != "" { // which keeps nobody from creating it
+		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.text+". What the service knows is neither "+
+			"recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
+			"?logon=check, as the console's Check logon does, or create the connector and check again")
+	}
 	v.strike(k.Worker.Strike)
 	return &v.Validation, nil
 }

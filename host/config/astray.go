@@ -66,8 +66,16 @@ func (s Sent) Astray() (problems Problems) {
 	return append(problems, s.lent(moved)...)
 }
 
-// LogsOnAsStored tells whether all that logs on at the connector's service, and where, is as it is stored.
-func (s Sent) LogsOnAsStored() bool {
+// IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service: they
+// are as stored, with where they go, or each is a reference to a config provider.
+func (s Sent) IsWhole() bool {
+	return s.logsOnAsStored() || !slices.ContainsFunc(s.Now.Entries, func(e Entry) bool {
+		return s.part(e.Key) == ofService && s.Password(e.Key) && setting.Trim(e.Raw) != "" && !IsReference(e.Raw)
+	})
+}
+
+// logsOnAsStored tells whether all that logs on at the connector's service, and where, is as it is stored.
+func (s Sent) logsOnAsStored() bool {
 	if s.Stored == nil || s.moved(ofService) != "" {
 		return false
 	}

@@ -32,14 +32,17 @@ func served() *Declarations {
 
 func connectorOf(t *testing.T, lines string) *Connector {
 	t.Helper()
-	var entries []Entry
+	c, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+	require.NoError(t, problems.Err())
+	return c
+}
+
+func connectorEntries(lines string) (entries []Entry) {
 	for line := range strings.FieldsSeq(lines) {
 		key, value, _ := strings.Cut(line, "=")
 		entries = append(entries, NewEntry(key, value, "", 0))
 	}
-	c, problems := NewConnector("c.properties", entries, &Providers{})
-	require.NoError(t, problems.Err())
-	return c
+	return entries
 }
 
 // joined are settings as [connectorOf] reads them.
@@ -172,6 +175,25 @@ func TestSecretsAstray(t *testing.T) {
 	}
 }
 
+// Secrets of which all are references are whole, wherever they go; one that is typed is not.
+func TestReferencesAreWhole(t *testing.T) {
+	const to = "http.address=a http.user=u "
+	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, to: true,
+		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
+		to + "http.password=${file:f:k} http.header.key=k":              false,
+		to + "http.password=${file:f:k} http.header.key=${env:K}":       true,
+		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
+		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
+		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
+		d := served()
+		c, _ := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+		s := Sent{Declared: d, Worker: &Worker{}, Now: c, Password: func(key string) bool { return IsPassword(key, d) }}
+		if got := s.IsWhole(); got != want {
+			t.Errorf("%s: expected %t, found %t", lines, want, got)
+		}
+	}
+}
+
 // The secret of the stored connector is that with which all that logs on is as it is stored.
 func TestLogsOnAsStored(t *testing.T) {
 	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k"
@@ -183,7 +205,7 @@ func TestLogsOnAsStored(t *testing.T) {
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value
 		s.Now = connectorOf(t, joined(all))
-		if got := s.LogsOnAsStored(); got != want {
+		if got := s.logsOnAsStored(); got != want {
 			t.Errorf("%s: expected %t, found %t", sent, want, got)
 		}
 	}

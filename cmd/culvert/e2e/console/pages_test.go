@@ -227,6 +227,46 @@ func TestButtonsAreRoutes(t *testing.T) {
 	}
 }
 
+// A password that is typed by half, with pauses and other fields between, is not sent to the service; the field says
+// how to try it, and the button that asks for it does.
+func TestFormSendsNoHalfTypedPassword(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim", Switches: service.Switches{LockAfter: 3}})
+	f := p.Follows("conf")
+	f.Ready()
+	host, port, _ := net.SplitHostPort(address)
+	text := "name=new\nconnector.class=ODataSource\nsap.odata.host.protocol=http\nsap.odata.host.address=" + host +
+		"\nsap.odata.host.port=" + port + "\nsap.odata.user.name=me\nsap.odata.user.pwd=[hidden]\n"
+	typed := url.Values{"new": {"yes"}, "base": {text}, "text": {text}, "s.sap.odata.user.pwd": {"yes"},
+		"f.sap.odata#00.service": {strings.TrimSuffix(service.SAPPath, "/")}}
+	step := func(name, password string) string {
+		t.Helper()
+		typed.Set("step", name)
+		typed.Set("f.sap.odata.user.pwd", password)
+		a, page := post(t, f.Url+"/console/form", typed, nil)
+		if a.StatusCode != 200 {
+			t.Fatalf("%s: status %d\n%s", name, a.StatusCode, page)
+		}
+		return html.UnescapeString(page)
+	}
+	for _, set := range []string{"", "Orders", "Customers"} {
+		typed.Set("f.sap.odata#00.entityset", set)
+		for _, name := range []string{"update", "review"} {
+			if page := step(name, "hal"); name == "update" && !strings.Contains(page, "Logon not tried: ") {
+				t.Errorf("expected the field to say that the logon was not tried, found\n%s", page)
+			}
+		}
+	}
+	if l := s.Ledger(); l.FailedLogons != 0 || l.Total != 0 {
+		t.Errorf("expected no logon, found %d refused ones in %d requests", l.FailedLogons, l.Total)
+	}
+	if step("check", "geheim"); s.Ledger().Total == 0 {
+		t.Error("expected Check logon to ask the service")
+	}
+	f.Stop()
+}
+
 // toApply is the form that gives a connector another topic, after the review.
 func toApply(t *testing.T, f *e2e.Followed, name, topic string) (typed url.Values, review string) {
 	t.Helper()

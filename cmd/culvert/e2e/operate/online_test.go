@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -71,9 +72,7 @@ func TestValidationAsksTheService(t *testing.T) {
 	}
 
 	// A wrong password is shown to the service once, and the refusal stands at its setting.
-	f.CheckedInTime(sapSource(address, "falsch", set...), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata.user.pwd"].Value.Errors) > 0
-	})
+	f.CheckedBy("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
 		v, by = f.Checked(sapSource(address, "falsch", set...))
 		if text := strings.Join(by["sap.odata.user.pwd"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
@@ -94,59 +93,93 @@ func TestValidationAsksTheService(t *testing.T) {
 	f.Stop()
 }
 
-// A form that checks with each letter of a password locks nobody: an unfinished one is not shown to the service, nor
-// more than one that two checks in a row brought, or that its sender says is right.
+// A form that checks with each letter of a password, and again while it rests, sends none of them: a secret that is
+// neither stored nor proven is shown to the service where the caller asks for it, or where it is a reference. The
+// setting itself says how to get what needs a logon, and the connector can be created all the same.
 func TestTypingAPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
 	s, address := e2e.Demo(t, service.Options{User: "me", Password: "sesame", Switches: service.Switches{LockAfter: 3}})
-	f := p.Follows("conf")
+	folder := p.Subfolder("secrets")
+	f := p.Follows("conf", "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths="+folder)
 	f.Ready()
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
 	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"), "sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
-	offline := func(typed string, by map[string]check.Validated) {
+	offline := func(typed string, v check.Validation, by map[string]check.Validated) {
 		t.Helper()
-		c := by[setting]
-		if len(c.Value.Errors) != 0 || !strings.Contains(c.Definition.Documentation, untried) ||
+		errors := by[setting].Value.Errors
+		if v.Errors != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
 			len(by["sap.odata#00.select"].Value.Recommended) > 0 {
-			t.Errorf("%q: expected it not to be tried, found %v, %s", typed, c.Value.Errors, c.Definition.Documentation)
+			t.Errorf("%q: expected it not to be tried, found %d errors, %q", typed, v.Errors, errors)
 		}
 	}
-	const password = "sesame"
-	for i := range password {
-		typed := password[:i+1]
-		_, by := f.Checked(sapSource(address, typed, set...))
-		offline(typed, by)
+	for _, typed := range []string{"s", "se", "ses", "ses", "ses", "sesame", "sesame"} {
+		v, by := f.Checked(sapSource(address, typed, set...))
+		offline(typed, v, by)
+		for _, way := range []string{"logon=check", "${file:"} {
+			if text := strings.Join(by[setting].Value.Errors, ""); !strings.Contains(text, way) {
+				t.Errorf("expected a way to get recommendations, %s, found %s", way, text)
+			}
+		}
+		if len(by["value.converter"].Value.Recommended) == 0 {
+			t.Error("expected the recommendations that need no logon")
+		}
+	}
+	if l := s.Ledger(); l.Total != 0 || l.FailedLogons != 0 {
+		t.Fatalf("expected nothing to be sent, found %d requests, %d of them refused", l.Total, l.FailedLogons)
+	}
+
+	// Nobody types the content of a file.
+	p.File("secrets/service.properties", "pw=sesame", "half=ses")
+	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
+	for _, half := range []string{"x" + reference, reference + "x", reference[:len(reference)-1]} {
+		f.Checked(sapSource(address, half, set...))
 	}
 	if n := s.Ledger().Total; n != 0 {
-		t.Fatalf("expected nothing to be sent, found %d requests", n)
+		t.Fatalf("expected no half reference to be sent, found %d requests", n)
 	}
-	v, by := f.Checked(sapSource(address, password, set...))
-	if c := by[setting]; v.Errors != 0 || strings.Contains(c.Definition.Documentation, untried) ||
-		!slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity") {
-		t.Errorf("the second check with the right one: %d errors, %s", v.Errors, c.Definition.Documentation)
+	logged := func(by map[string]check.Validated) bool {
+		return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
+	}
+	if v, by := f.CheckedInTime(sapSource(address, reference, set...), logged); v.Errors != 0 ||
+		len(by[setting].Value.Errors) != 0 {
+		t.Errorf("a reference: %d errors, %q", v.Errors, by[setting].Value.Errors)
+	}
+	// What the service has taken is proven, whoever sends it.
+	if v, by := f.CheckedInTime(sapSource(address, "sesame", set...), logged); v.Errors != 0 ||
+		len(by[setting].Value.Errors) != 0 {
+		t.Errorf("a proven secret: %d errors, %q", v.Errors, by[setting].Value.Errors)
 	}
 
 	// Of another user a wrong one is refused at the password, and no second one is tried soon, whoever asks.
 	other := func(typed string) map[string]string {
 		return sapSource(address, typed, append(set, "sap.odata.user.name=you")...)
 	}
-	_, by = f.CheckedBy("?logon=check", other("wrong"))
+	_, by := f.CheckedBy("?logon=check", other("wrong"))
 	if c := by[setting]; len(c.Value.Errors) != 1 || len(by["sap.odata.user.name"].Value.Errors) != 0 {
 		t.Errorf("expected the refusal at the password, found %v, %v", c.Value.Errors,
 			by["sap.odata.user.name"].Value.Errors)
 	}
 	for _, typed := range []string{"w", "w", "wr", "wr"} {
 		for _, query := range []string{"", "?logon=check"} {
-			_, by = f.CheckedBy(query, other(typed))
-			offline(typed, by)
+			v, by := f.CheckedBy(query, other(typed))
+			offline(typed, v, by)
 		}
 	}
 	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
 	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", e2e.AsJSON(t, other("w")))
+
+	// That the logon was not tried refuses no connector.
+	v, by := f.Checked(sapSource(address, "sesam", append(set, "sap.odata.user.name=third")...))
+	offline("sesam", v, by)
+	f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": "new",
+		"config": sapSource(address, "sesame", append(set, "sap.odata#00.exec-period=-1")...)}))
+	f.Eventually("rows of the new connector", func() bool { return f.Rows("new") == s.Count("Orders") })
 	f.Stop()
 }
 
