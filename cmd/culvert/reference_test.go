@@ -153,6 +153,9 @@ func clients() string {
 			effect = "refused: " + p.Refused
 		case p.Idle:
 			effect = "none"
+		case p.Name == "fetch.max.decompressed.bytes":
+			effect = "not in Kafka: the most bytes that one compressed batch may have without compression, " +
+				"`134217728` by default"
 		}
 		cells(&b, code(p.Name), strings.Join(p.Clients, ", "), effect)
 	}

@@ -18,7 +18,8 @@ func TestLagOfATask(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
-	k := kafka.Config{ClientConfig: kafka.ClientConfig{Bootstrap: addrs}}
+	k := kafka.Defaults()
+	k.Bootstrap = addrs
 	admin, err := kafka.NewConsumerAdmin(k)
 	require.NoError(t, err)
 	defer admin.Close()

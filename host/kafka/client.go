@@ -9,9 +9,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // opts are for every client.
@@ -22,6 +24,7 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		kgo.SoftwareNameAndVersion("culvert", "0"),
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
+		kgo.MaxDecompressBatchBytes(int(c.Consumer.DecompressedBytes)),
 		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
 		// The dialer finds out which of both it is.
 		kgo.AlwaysRetryEOF(),
@@ -126,6 +129,22 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
 	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
+}
+
+// tooLarge returns the error of a fetch from an offset, with the setting that it is about where a batch takes more
+// memory than that allows. The client may fetch nothing more of the partition, and does not repeat the error.
+func (s ConsumerConfig) tooLarge(err error, offset int64) error {
+	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
+	switch {
+	case errors.As(err, &large):
+		offset, skip = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d", large.NextOffset)
+	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return err
+	}
+	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("the compressed batch at "+
+		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
+		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
+		s.DecompressedBytes, decompressedBytes, skip)}, err)
 }
 
 // partitionBytes is how much is fetched of a partition at a time: much where few partitions share the memory, because

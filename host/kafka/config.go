@@ -144,6 +144,8 @@ type ConsumerConfig struct {
 	FetchBytes int32
 	// PartitionBytes bounds the share of one partition. 0 (default): 8 MiB for up to 4 partitions, 1 MiB for more.
 	PartitionBytes int32
+	// DecompressedBytes bounds what one compressed batch of records may grow to. Default 128 MiB.
+	DecompressedBytes int32
 	// FetchMinBytes is waited for at the broker up to FetchMaxWait. Defaults 1 byte, 500 ms.
 	FetchMinBytes int32
 	FetchMaxWait  time.Duration
@@ -169,7 +171,7 @@ func Defaults() Config {
 			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,
 		},
 		Consumer: ConsumerConfig{
-			FetchBytes: 16 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
+			FetchBytes: 16 << 20, DecompressedBytes: 128 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
 			MaxPollRecords: 500, SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second,
 			MaxPollInterval: 5 * time.Minute,
 		},

@@ -199,8 +199,16 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	clear(s.records)
 	s.records = s.records[:0]
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, kgo.ErrMaxDecompress) { // said once
+			s.deny(fmt.Errorf("consume %s, partition %d: %w", topic, partition, s.config.Consumer.tooLarge(err, 0)))
+		}
+	})
 	if len(s.records) > 0 {
-		return s.records, nil // an error that comes with them comes again or was of the moment
+		return s.records, nil // any other error that comes with them comes again or was of the moment
+	}
+	if failed := s.failed(); failed != nil {
+		return nil, failed
 	}
 	var failure error
 	fetches.EachError(func(topic string, partition int32, err error) {
@@ -226,7 +234,9 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		case failure == nil && topic == "": // of the group as a whole
 			failure = Lacking(err, "READ", "Group "+s.o.Group)
 		case failure == nil:
-			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition, Lacking(err, "READ", "Topic "+topic))
+			at, _ := s.position(topic, partition)
+			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition,
+				Lacking(s.config.Consumer.tooLarge(err, at), "READ", "Topic "+topic))
 		}
 	})
 	if failure == nil {

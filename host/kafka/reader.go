@@ -499,9 +499,9 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 	raw := &response.Topics[0].Partitions[0]
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
-	}, raw, kgo.DefaultDecompressor(), nil)
+	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
 	if processed.Err != nil {
-		return fetched{}, processed.Err
+		return fetched{}, r.config.Consumer.tooLarge(processed.Err, offset)
 	}
 	readable := processed.LastStableOffset
 	if uncommitted || readable < 0 {
@@ -549,7 +549,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
-					Lacking(e.Err, "READ", "Topic "+topic))
+					Lacking(config.Consumer.tooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
 			}
 		}
 	}

@@ -42,6 +42,9 @@ var idleProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
+// decompressedBytes is no property of Kafka's: its consumers have no such bound.
+const decompressedBytes = "fetch.max.decompressed.bytes"
+
 // maxMillis is the most that Kafka's settings in milliseconds take.
 const maxMillis = math.MaxInt32
 
@@ -77,6 +80,8 @@ var settings = map[side]map[string]property{
 				"earliest", "latest", "none"),
 			"isolation.level": isolationLevel(),
 			"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes },
+				1<<10, math.MaxInt32),
+			decompressedBytes: integer(func(c *Config) *int32 { return &c.Consumer.DecompressedBytes },
 				1<<10, math.MaxInt32),
 			"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes },
 				1<<10, math.MaxInt32),

@@ -5,7 +5,9 @@ package kafkatest
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math"
 	"os"
@@ -205,4 +207,38 @@ func Values(t *testing.T, addr, topic string) (got []string) {
 		got = append(got, byPartition[p]...)
 	}
 	return got
+}
+
+// ZeroRecord returns a record as it is in a batch, in two parts: between them is a value of so many bytes.
+func ZeroRecord(size int) (head, tail []byte) {
+	inner := binary.AppendVarint([]byte{0, 0, 0, 1}, int64(size)) // attributes, deltas of time and offset, no key
+	tail = []byte{0}                                              // no headers
+	head = binary.AppendVarint(nil, int64(len(inner)+size+len(tail)))
+	return append(head, inner...), tail
+}
+
+// PutBatch writes one record to a partition of a topic that exists, compressed already.
+func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.CompressionCodecType, compressed []byte) {
+	t.Helper()
+	batch := (&kmsg.RecordBatch{Magic: 2, Attributes: int16(codec), ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1, NumRecords: 1, Records: compressed}).AppendTo(nil)
+	binary.BigEndian.PutUint32(batch[8:], uint32(len(batch)-12))
+	binary.BigEndian.PutUint32(batch[17:], crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli)))
+	client := Client(t, kgo.SeedBrokers(addr))
+	metadata, err := kadm.NewClient(client).Metadata(Context(t), topic)
+	require.NoError(t, err)
+	request := kmsg.NewPtrProduceRequest()
+	request.Acks, request.TimeoutMillis = -1, 60_000
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Partition, part.Records = partition, batch
+	of := kmsg.NewProduceRequestTopic()
+	of.Topic, of.TopicID = topic, metadata.Topics[topic].ID
+	of.Partitions = append(of.Partitions, part)
+	request.Topics = append(request.Topics, of)
+	answer, err := client.Broker(int(metadata.Topics[topic].Partitions[partition].Leader)).Request(Context(t), request)
+	require.NoError(t, err)
+	got := answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+		t.Fatalf("produce a batch to %s: %v", topic, err)
+	}
 }
