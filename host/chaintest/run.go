@@ -91,17 +91,7 @@ func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
 	if problems.Err() != nil {
 		return nil, problems
 	}
-	return over(entries, f.settings), nil
-}
-
-// over puts settings in the place of others of the same names.
-func over(entries, more []config.Entry) []config.Entry {
-	given := map[string]bool{}
-	for _, e := range more {
-		given[e.Key] = true
-	}
-	kept := slices.DeleteFunc(slices.Clone(entries), func(e config.Entry) bool { return given[e.Key] })
-	return append(kept, more...)
+	return config.LastOf(entries, f.settings), nil
 }
 
 type runner struct {
@@ -117,7 +107,8 @@ func (r *runner) fail(line int, format string, args ...any) {
 
 func (r *runner) run(ctx context.Context, base []config.Entry) {
 	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
-	entries := slices.DeleteFunc(over(base, r.test.settings), func(e config.Entry) bool { return !OfChain(e.Key) })
+	entries := slices.DeleteFunc(config.LastOf(base, r.test.settings),
+		func(e config.Entry) bool { return !OfChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
 	defer func() { // what is said, by transforms too, shows nothing that config providers gave
 		for i := range r.failures {

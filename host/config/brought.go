@@ -41,11 +41,11 @@ func (b *Brought) mark(entries []Entry) {
 	if b == nil {
 		return
 	}
-	at := slices.IndexFunc(entries, func(e Entry) bool { return e.Key == "name" })
-	if at < 0 {
+	named, ok := entryOf(entries, "name")
+	if !ok {
 		return // REST writes one
 	}
-	notes, _ := b.notes.get(setting.Trim(entries[at].Raw))
+	notes, _ := b.notes.get(setting.Trim(named.Raw))
 	for i := range entries {
 		e := &entries[i]
 		e.Brought = notes[e.Key] != "" && notes[e.Key] == digest(e.Raw)

@@ -29,13 +29,9 @@ type Connector struct {
 	Version string
 }
 
-// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
-// else is a problem.
-func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
-	return loadConnector(file, providers, nil)
-}
-
-func loadConnector(file string, providers *Providers, brought *Brought) (*Connector, Problems, error) {
+// LoadConnector reads a connector from a file, see [ReadFile]; brought is what REST wrote, nil where that is not noted.
+// The error is for a file that cannot be read; everything else is a problem.
+func LoadConnector(file string, providers *Providers, brought *Brought) (*Connector, Problems, error) {
 	data, err := ReadRegular(file)
 	if err != nil {
 		return nil, nil, err
@@ -68,14 +64,11 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 
 // divided are the settings among entries, and the one that is none.
 func divided(entries []Entry) (settings []Entry, initial *Entry) {
-	for _, e := range entries {
-		if e.Beside {
-			initial = &e
-			continue
-		}
-		settings = append(settings, e)
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Beside })
+	if i < 0 {
+		return entries, nil
 	}
-	return settings, initial
+	return slices.Delete(slices.Clone(entries), i, i+1), &entries[i]
 }
 
 // Target is the state that a connector is to have that was given no other one.
@@ -158,13 +151,7 @@ func (c *Connector) Get(key string) (string, bool) {
 }
 
 // Entry is the entry of a key.
-func (c *Connector) Entry(key string) (Entry, bool) {
-	i := slices.IndexFunc(c.Entries, func(e Entry) bool { return e.Key == key })
-	if i < 0 {
-		return Entry{}, false
-	}
-	return c.Entries[i], true
-}
+func (c *Connector) Entry(key string) (Entry, bool) { return entryOf(c.Entries, key) }
 
 // Text is the value of a key without blanks around it; if it is not given, the default of Kafka Connect's own
 // definition.
@@ -180,25 +167,13 @@ func (c *Connector) Text(key string) string {
 
 // Raw is the configuration as it was written, references unresolved, with the name in it: what REST shows.
 func (c *Connector) Raw() map[string]string {
-	m := map[string]string{"name": c.Name}
-	for _, e := range c.Entries {
-		if e.Key != "name" {
-			m[e.Key] = e.Raw
-		}
-	}
+	m := rawOf(c.Entries)
+	m["name"] = c.Name
 	return m
 }
 
 // Prefixed is the settings below a prefix, by what follows it.
-func (c *Connector) Prefixed(prefix string) map[string]string {
-	m := map[string]string{}
-	for _, e := range c.Entries {
-		if rest, ok := strings.CutPrefix(e.Key, prefix); ok && rest != "" {
-			m[rest] = e.Value.Reveal()
-		}
-	}
-	return m
-}
+func (c *Connector) Prefixed(prefix string) map[string]string { return below(prefix, texts(c.Entries)) }
 
 // Converter is the class and the settings of `key.converter`, `value.converter` or `header.converter`: the connector's
 // own if it names a class, with its own settings only, else the worker's, as in Kafka Connect.

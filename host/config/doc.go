@@ -8,7 +8,7 @@
 //
 //   - entry.go, properties.go, documents.go, files.go: entries with file and line, out of properties, JSON and YAML.
 //   - worker.go with workersettings.go and workersecurity.go: the worker, in layers of defaults, file, environment and
-//     flags.
+//     flags, which koanf merges.
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
 //   - authors.go: who wanted connectors to be as they are.

@@ -12,7 +12,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -139,24 +138,21 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 		r.entries, r.inner = outer, &inner
 		return err
 	}
+	e.Raw = "an object or a list"
 	if opened == 0 {
 		e.Raw = "null"
-		r.nested = append(r.nested, e)
-		return nil
 	}
-	e.Raw = "an object or a list"
 	r.nested = append(r.nested, e)
-	return r.skip()
+	return r.skip(opened)
 }
 
 func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
+	found := "an object or a list"
 	if opened == 0 {
-		r.problems = append(r.problems,
-			e.problem("expected text, a number or a boolean, found null; leave the setting out to have its default"))
-		return nil
+		found = "null; leave the setting out to have its default"
 	}
-	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found an object or a list"))
-	return r.skip()
+	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found %s", found))
+	return r.skip(opened)
 }
 
 // members reads the members of an object up to its brace; other is called for values that are not plain, with the brace
@@ -172,32 +168,21 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 		if err != nil {
 			return err
 		}
-		switch v := v.(type) {
-		case json.Delim:
-			if err := other(e, v); err != nil {
+		if opened, nested := v.(json.Delim); nested || v == nil {
+			if err := other(e, opened); err != nil {
 				return err
 			}
 			continue
-		case nil:
-			if err := other(e, 0); err != nil {
-				return err
-			}
-			continue
-		case string:
-			e.Raw = v
-		default:
-			e.Raw = fmt.Sprint(v)
 		}
-		e.Value = secret.Written(e.Raw)
-		r.entries = append(r.entries, e)
+		r.entries = append(r.entries, NewEntry(e.Key, fmt.Sprint(v), r.file, e.Line))
 	}
 	_, err := r.dec.Token()
 	return err
 }
 
-// skip reads to the end of an object or list whose beginning was read.
-func (r *jsonReader) skip() error {
-	for depth := 1; depth > 0; {
+// skip reads to the end of an object or list whose beginning was read, 0 for neither.
+func (r *jsonReader) skip(opened json.Delim) error {
+	for depth := min(int(opened), 1); depth > 0; {
 		t, err := r.dec.Token()
 		if err != nil {
 			return err
@@ -321,22 +306,18 @@ func (r *yamlReader) value(key string, line int, n *yaml.Node) {
 	case n.Kind == yaml.MappingNode:
 		r.mapping(key+".", n)
 	case n.Kind == yaml.SequenceNode:
-		for i, item := range n.Content {
+		var items []string
+		for _, item := range n.Content {
 			if item.Kind != yaml.ScalarNode {
 				r.problems = append(r.problems, e.problem("expected a list of plain values"))
 				return
 			}
-			if i > 0 {
-				e.Raw += ","
-			}
-			e.Raw += item.Value
+			items = append(items, item.Value)
 		}
-		e.Value = secret.Written(e.Raw)
-		r.entries = append(r.entries, e)
+		r.entries = append(r.entries, NewEntry(key, strings.Join(items, ","), r.file, line))
 	case n.Tag == "!!null":
 		r.problems = append(r.problems, e.problem("expected a value, found null"))
 	default:
-		e.Value, e.Raw = secret.Written(n.Value), n.Value
-		r.entries = append(r.entries, e)
+		r.entries = append(r.entries, NewEntry(key, n.Value, r.file, line))
 	}
 }

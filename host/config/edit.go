@@ -20,6 +20,8 @@ import (
 type logical struct {
 	// raw are the natural lines that it is made of, end is the end of the last one, "" at the end of the text.
 	raw, end string
+	// line counts from 1.
+	line int
 	// setting: it is no comment, and not blank. key and value are without escapes. wrong: its escapes cannot be read,
 	// and key is as it is written.
 	setting, wrong bool
@@ -32,7 +34,7 @@ func logicalLines(text string) iter.Seq[logical] {
 		lines, rest := naturalLines(text), text
 		for i := 0; i < len(lines); {
 			joined, used := logicalLine(lines[i:])
-			l, size := logical{setting: joined != ""}, 0
+			l, size := logical{line: i + 1, setting: joined != ""}, 0
 			for _, line := range lines[i : i+used] {
 				size += len(l.end) + len(line)
 				l.end = rest[size:min(size+1, len(rest))]

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +67,7 @@ func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() =
 // Absent are the settings that have a reference to a config provider which leads to nothing, with those of the worker's
 // that count for the connector: which it does not have itself, nor one that they belong to.
 func (c *Connector) Absent(ofWorker ...string) []string {
-	all := absent(slices.Values(c.Entries))
+	all := absent(c.Entries)
 	for _, name := range ofWorker {
 		if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return strings.HasPrefix(name+".", e.Key+".") }) {
 			all = append(all, name)
@@ -79,10 +77,10 @@ func (c *Connector) Absent(ofWorker ...string) []string {
 }
 
 // Absent are the settings that have a reference to a config provider which leads to nothing.
-func (w *Worker) Absent() []string { return absent(maps.Values(w.given)) }
+func (w *Worker) Absent() []string { return absent(w.layers.entries) }
 
-func absent(entries iter.Seq[Entry]) (names []string) {
-	for e := range entries {
+func absent(entries []Entry) (names []string) {
+	for _, e := range entries {
 		if e.unresolved() {
 			names = append(names, e.Key)
 		}
@@ -203,6 +201,56 @@ func Read(path string, data []byte) ([]Entry, Problems) {
 	return entries, append(problems, twice...)
 }
 
+// document is a koanf.Parser of a file in properties, YAML or JSON, see [ReadFile], which keeps what a map cannot hold.
+type document struct {
+	path     string
+	entries  []Entry
+	problems Problems
+}
+
+// Unmarshal reads a file. Without one the entries are those that the document has.
+func (d *document) Unmarshal(data []byte) (map[string]any, error) {
+	if len(data) > 0 {
+		d.entries, d.problems = Read(d.path, data)
+	}
+	return texts(d.entries), nil
+}
+
+// Marshal fails, because a map has neither the order nor the comments of a file, see [Edit].
+func (d *document) Marshal(map[string]any) ([]byte, error) {
+	return nil, errors.New("expected a document to be read, not to be written")
+}
+
+// texts are the values of entries by key, as koanf has them.
+func texts(entries []Entry) map[string]any {
+	m := make(map[string]any, len(entries))
+	for _, e := range entries {
+		m[e.Key] = e.Value.Reveal()
+	}
+	return m
+}
+
+// below is the texts below a prefix, by what follows it.
+func below(prefix string, texts map[string]any) map[string]string {
+	m := map[string]string{}
+	for key, value := range texts {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
+			m[rest] = value.(string)
+		}
+	}
+	return m
+}
+
+// entryOf is the last entry of a key.
+func entryOf(entries []Entry, key string) (e Entry, ok bool) {
+	for _, e := range slices.Backward(entries) {
+		if e.Key == key {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
 func readDocument(path string, data []byte) ([]Entry, Problems) {
 	ending := strings.ToLower(filepath.Ext(path))
 	switch {
@@ -212,6 +260,12 @@ func readDocument(path string, data []byte) ([]Entry, Problems) {
 		return readJSON(path, data)
 	}
 	return readProperties(path, data)
+}
+
+// LastOf is the entries of all layers, of each key the last one.
+func LastOf(layers ...[]Entry) []Entry {
+	entries, _ := lastCounts(slices.Concat(layers...))
+	return entries
 }
 
 // lastCounts keeps the last entry of each key, at the place of that last one.

@@ -138,9 +138,9 @@ func (f Files) Made(c *Connector) bool {
 	return f.Own != "" && filepath.Dir(c.File) == filepath.Clean(f.Own)
 }
 
-// loadAny is LoadConnector where a file that cannot be read is a connector with that problem.
+// loadAny is [LoadConnector] where a file that cannot be read is a connector with that problem.
 func loadAny(file string, providers *Providers, brought *Brought) *Connector {
-	c, _, err := loadConnector(file, providers, brought)
+	c, _, err := LoadConnector(file, providers, brought)
 	if err != nil {
 		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -272,14 +271,13 @@ func (s *FolderStore) workersFile(path string) Problems {
 		return s.seen.workerAt
 	}
 	for _, e := range entries {
-		if before, ok := s.worker.given[e.Key]; !ok || before.File == path && before.Raw != e.Raw {
+		if before, ok := entryOf(s.worker.layers.entries, e.Key); !ok || before.File == path && before.Raw != e.Raw {
 			s.seen.workerAt = append(s.seen.workerAt,
 				e.warning("has changed, which holds when the worker is started again"))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.worker.given)) {
-		e := s.worker.given[key]
-		if e.File == path && !slices.ContainsFunc(entries, func(now Entry) bool { return now.Key == key }) {
+	for _, e := range s.worker.layers.entries {
+		if _, there := entryOf(entries, e.Key); e.File == path && !there {
 			e.Line = 1
 			s.seen.workerAt = append(s.seen.workerAt,
 				e.warning("was taken out of the file, which holds when the worker is started again"))

@@ -8,26 +8,15 @@ import (
 
 // readProperties reads Java's properties syntax exactly as java.util.Properties.load does, and notes the line of each
 // entry.
-func readProperties(file string, data []byte) ([]Entry, Problems) {
-	var entries []Entry
-	var problems Problems
-	lines := naturalLines(string(data))
-	for i := 0; i < len(lines); {
-		at := i + 1
-		logical, used := logicalLine(lines[i:])
-		i += used
-		if logical == "" {
-			continue
-		}
-		rawKey, rawValue := splitProperty(logical)
-		key, err := unescape(rawKey)
-		value, err2 := unescape(rawValue)
-		if err != nil || err2 != nil {
-			problems = append(problems, Problem{File: file, Line: at, Setting: rawKey,
+func readProperties(file string, data []byte) (entries []Entry, problems Problems) {
+	for l := range logicalLines(string(data)) {
+		switch {
+		case l.wrong:
+			problems = append(problems, Problem{File: file, Line: l.line, Setting: l.key,
 				Text: `expected four hexadecimal digits behind \u`})
-			continue
+		case l.setting:
+			entries = append(entries, NewEntry(l.key, l.value, file, l.line))
 		}
-		entries = append(entries, NewEntry(key, value, file, at))
 	}
 	return entries, problems
 }

@@ -88,11 +88,7 @@ const providerClasses = "org.apache.kafka.common.config.provider."
 func newProviders(worker []Entry) (*Providers, Problems) {
 	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
-	byKey := map[string]Entry{}
-	for _, e := range worker {
-		byKey[e.Key] = e
-	}
-	declared, ok := byKey["config.providers"]
+	declared, ok := entryOf(worker, "config.providers")
 	if !ok {
 		return p, nil
 	}
@@ -100,18 +96,18 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 	p.declared = List(declared.Value.Reveal())
 	for _, name := range p.declared {
 		prefix := "config.providers." + name + "."
-		class, ok := byKey[prefix+"class"]
+		class, ok := entryOf(worker, prefix+"class")
 		if !ok {
 			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name,
 				prefix))
 			continue
 		}
-		made, problem := makeProvider(class, prefix, byKey)
+		made, problem := makeProvider(class, prefix, worker)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue
 		}
-		limit, limited := byKey[prefix+made.kind.bound]
+		limit, limited := entryOf(worker, prefix+made.kind.bound)
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
 		case limited && made.kind == ofEnvironment: // as in Kafka, where empty paths bound nothing
@@ -127,15 +123,16 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 	return p, problems
 }
 
-func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider, *Problem) {
-	allowed := List(byKey[prefix+"param.allowed.paths"].Value.Reveal())
+func makeProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
+	paths, _ := entryOf(worker, prefix+"param.allowed.paths")
+	allowed := List(paths.Value.Reveal())
 	switch strings.TrimPrefix(setting.Trim(class.Value.Reveal()), providerClasses) {
 	case "FileConfigProvider":
 		return fileProvider(allowed), nil
 	case "DirectoryConfigProvider":
 		return directoryProvider(allowed), nil
 	case "EnvVarConfigProvider":
-		pattern, ok := byKey[prefix+"param.allowlist.pattern"]
+		pattern, ok := entryOf(worker, prefix+"param.allowlist.pattern")
 		if !ok {
 			return environmentProvider(nil), nil
 		}
@@ -168,12 +165,8 @@ func fileProvider(allowed []string) provider {
 		if err := problems.Err(); err != nil {
 			return "", false, err
 		}
-		for _, e := range slices.Backward(entries) {
-			if e.Key == key {
-				return e.Raw, true, nil
-			}
-		}
-		return "", false, nil
+		e, ok := entryOf(entries, key)
+		return e.Raw, ok, nil
 	}}
 }
 

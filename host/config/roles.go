@@ -93,9 +93,7 @@ func (r Roles) Int(role string) int {
 }
 
 // Duration is the role's value, given in milliseconds; 0 if it has none.
-func (r Roles) Duration(role string) time.Duration {
-	return setting.Milliseconds(int64(r.Int(role)))
-}
+func (r Roles) Duration(role string) time.Duration { return setting.Milliseconds(int64(r.Int(role))) }
 
 // Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may
 // hold "sap-client".

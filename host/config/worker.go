@@ -3,12 +3,18 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -19,77 +25,85 @@ type Worker struct {
 	// File is the worker's file, "" if there is none.
 	File      string
 	Providers *Providers
-	// values are those of all settings, the defaults included.
-	values map[string]string
-	// given are the settings that the user gave, by whatever means, by name.
-	given map[string]Entry
+	layers    layers
 	// followed are the last values of those that are followed, by name, which are hidden as long as they are here.
 	followed sync.Map
 }
 
-// layer is what one place says: defaults, a file, the environment.
-type layer []Entry
+// layers holds settings, which koanf lays over each other: of two for one key the one that was loaded later counts.
+type layers struct {
+	// Koanf maps keys to texts. Nil means no settings.
+	*koanf.Koanf
+	// entries are what its map cannot hold: file, line and order of the settings that the user gave.
+	entries []Entry
+}
+
+// flat is a delimiter that no key holds, so that koanf makes no tree of keys: what a file holds is read as UTF-8, and
+// neither variables nor arguments hold a byte 0.
+const flat = "\xff\x00"
 
 // LoadWorker makes a worker's configuration of a file ("" for none), the environment as os.Environ gives it, and flags
 // by setting name. The error is for a file that cannot be read; everything else is a problem.
-func LoadWorker(file string, environ []string, flags map[string]string) (*Worker, Problems, error) {
-	var entries []Entry
-	var problems Problems
+func LoadWorker(file string, environ []string, flags map[string]string) (_ *Worker, _ Problems, err error) {
+	var data []byte
 	if file != "" {
-		var err error
-		if entries, problems, err = ReadFile(file); err != nil {
+		if data, err = ReadRegular(file); err != nil {
 			return nil, nil, err
 		}
 	}
-	w, more := NewWorker(file, entries, environ, flags)
-	if problems.Err() != nil { // nobody knows what it was to hold
+	d := &document{path: file}
+	w, more := newWorker(d, data, environ, flags)
+	if d.problems.Err() != nil { // nobody knows what it was to hold
 		more = slices.DeleteFunc(more, func(p Problem) bool {
 			return p.Setting == "bootstrap.servers" && !w.Given(p.Setting)
 		})
-	} else if file != "" && len(entries) == 0 && more.Err() != nil {
+	} else if file != "" && len(d.entries) == 0 && more.Err() != nil {
 		return w, Problems{{File: file,
 			Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
 	}
-	return w, append(problems, more...), nil
+	return w, append(d.problems, more...), nil
 }
 
 // NewWorker is [LoadWorker] for entries in hand.
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
-	w := &Worker{File: file, values: map[string]string{}, given: map[string]Entry{}}
-	own, given := environment(environ), commandLine(flags)
-	ofOthers, warnings := ofTelemetry(environ, entries, own, given)
-	layers := []layer{defaults(file), ofOthers, entries, own, given}
-	var problems Problems
-	w.Providers, problems = newProviders(slices.Concat(layers...))
-	problems = append(problems, warnings...)
-	for _, l := range layers { // each above those before it
-		resolved, more := w.Providers.resolveAll(l)
-		problems = append(problems, more...)
-		for _, e := range resolved {
-			w.values[e.Key] = e.Value.Reveal()
-			if e.File != "" {
-				w.given[e.Key] = e
-			}
-		}
+	return newWorker(&document{path: file, entries: entries}, nil, environ, flags)
+}
+
+func newWorker(d *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
+	l := layers{Koanf: koanf.New(flat)}
+	err := errors.Join(l.Load(defaults(d.path), nil), l.Load(rawbytes.Provider(data), d),
+		l.Load(l.environment(environ), nil), l.Load(l.commandLine(flags), nil))
+	l.entries = slices.Concat(d.entries, l.entries)
+	others, warnings := ofTelemetry(environ, l.entries)
+	l.entries = append(l.entries, others...)
+	providers, problems := newProviders(l.entries)
+	resolved, more := providers.resolveAll(l.entries)
+	problems = slices.Concat(problems, warnings, more)
+	l.entries = LastOf(resolved)
+	// config.providers may be in any layer, so that what references lead to is a layer of its own.
+	referred := slices.DeleteFunc(slices.Clone(l.entries), func(e Entry) bool { return !e.Value.Secret() })
+	if err = errors.Join(err, l.Load(confmap.Provider(texts(append(others, referred...)), flat), nil)); err != nil {
+		problems = append(problems, Problem{File: d.path, Text: err.Error()})
 	}
+	w := &Worker{File: d.path, Providers: providers, layers: l}
 	problems = append(problems, w.check()...)
 	problems.Sort()
-	return w, w.Providers.struck(problems)
+	return w, providers.struck(problems)
 }
 
 // defaults are those of the declarations. Without a file nobody has thought of who may read passwords by REST, so it is
 // for this machine alone.
-func defaults(file string) layer {
-	var l layer
+func defaults(file string) koanf.Provider {
+	m := map[string]any{}
 	for _, s := range workerSettings {
 		if s.DefaultValue != nil {
-			l = append(l, NewEntry(s.Name, *s.DefaultValue, "", 0))
+			m[s.Name] = *s.DefaultValue
 		}
 	}
 	if file == "" {
-		l = append(l, NewEntry("listeners", listensAlone, "", 0))
+		m["listeners"] = listensAlone
 	}
-	return l
+	return confmap.Provider(m, flat)
 }
 
 // listensAlone is the default of `listeners` where the worker has no file.
@@ -98,35 +112,39 @@ const listensAlone = "http://127.0.0.1:8083"
 // fromEnvironment is in front of the variable's name in Entry.File.
 const fromEnvironment = "environment "
 
-// environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms. As in Kafka's container images, _
-// is a dot, __ an underscore and ___ a dash.
-func environment(environ []string) layer {
-	var l layer
-	for _, variable := range environ {
-		name, value, _ := strings.Cut(variable, "=")
-		rest, ok := strings.CutPrefix(name, "CULVERT_")
-		if !ok {
-			continue
-		}
-		key := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(strings.ToLower(rest))
-		l = append(l, NewEntry(key, value, fromEnvironment+name, 0))
-	}
-	return l
+// variableKey turns the name of a variable into a key: as in Kafka's container images, _ is a dot, __ an underscore and
+// ___ a dash.
+var variableKey = strings.NewReplacer("___", "-", "__", "_", "_", ".")
+
+// environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms.
+func (l *layers) environment(environ []string) koanf.Provider {
+	return variables("CULVERT_", environ, func(name, value string) (string, any) {
+		key := variableKey.Replace(strings.ToLower(strings.TrimPrefix(name, "CULVERT_")))
+		l.entries = append(l.entries, NewEntry(key, value, fromEnvironment+name, 0))
+		return key, value
+	})
 }
 
-func commandLine(flags map[string]string) layer {
-	var l layer
-	for key, value := range flags {
-		l = append(l, NewEntry(key, value, "command line", 0))
+// variables provides those of the environment whose names begin with prefix, under the keys that keyed returns.
+func variables(prefix string, environ []string, keyed func(name, value string) (string, any)) koanf.Provider {
+	all := func() []string { return environ }
+	return env.Provider(flat, env.Opt{Prefix: prefix, TransformFunc: keyed, EnvironFunc: all})
+}
+
+func (l *layers) commandLine(flags map[string]string) koanf.Provider {
+	var given []Entry
+	for _, key := range slices.Sorted(maps.Keys(flags)) {
+		given = append(given, NewEntry(key, flags[key], "command line", 0))
 	}
-	return l
+	l.entries = append(l.entries, given...)
+	return confmap.Provider(texts(given), flat)
 }
 
 // check goes over what the user gave and over what is required.
 func (w *Worker) check() Problems {
 	var problems Problems
 	d := workerDeclarations()
-	for _, e := range w.given {
+	for _, e := range w.layers.entries {
 		if e.unresolved() {
 			continue
 		}
@@ -232,11 +250,19 @@ func (w *Worker) Strike(text string) string {
 	return w.Providers.Strike(text)
 }
 
+// Format is its file by any verb: a worker holds secrets, and koanf prints what it has.
+func (w *Worker) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "worker (%s)", w.File) }
+
 // Given tells whether the user set it, by whatever means.
-func (w *Worker) Given(name string) bool { _, ok := w.given[name]; return ok }
+func (w *Worker) Given(name string) bool { _, ok := entryOf(w.layers.entries, name); return ok }
 
 // Text is the value, or the default, without blanks around it.
-func (w *Worker) Text(name string) string { return setting.Trim(w.values[name]) }
+func (w *Worker) Text(name string) string {
+	if w.layers.Koanf == nil || name == "" { // for which koanf gives all values
+		return ""
+	}
+	return setting.Trim(w.layers.String(name))
+}
 
 // List is the value cut at commas.
 func (w *Worker) List(name string) []string { return List(w.Text(name)) }
@@ -248,9 +274,7 @@ func (w *Worker) Int(name string) int {
 }
 
 // Duration is the value of a setting in milliseconds.
-func (w *Worker) Duration(name string) time.Duration {
-	return setting.Milliseconds(int64(w.Int(name)))
-}
+func (w *Worker) Duration(name string) time.Duration { return setting.Milliseconds(int64(w.Int(name))) }
 
 // Boolean is the value as true or false.
 func (w *Worker) Boolean(name string) bool {
@@ -260,7 +284,7 @@ func (w *Worker) Boolean(name string) bool {
 
 // Where is in front of an error that names a setting: `worker.properties:3: `, or nothing where nobody gave it.
 func (w *Worker) Where(name string) string {
-	e, ok := w.given[name]
+	e, ok := entryOf(w.layers.entries, name)
 	switch {
 	case !ok:
 		return ""
@@ -271,20 +295,12 @@ func (w *Worker) Where(name string) string {
 }
 
 // Prefixed is the settings below a prefix, by what follows it.
-func (w *Worker) Prefixed(prefix string) map[string]string {
-	m := map[string]string{}
-	for key, value := range w.values {
-		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
-			m[rest] = value
-		}
-	}
-	return m
-}
+func (w *Worker) Prefixed(prefix string) map[string]string { return below(prefix, w.layers.All()) }
 
 // Current is the value of a setting at this time: references to config providers in it are resolved again, so that it
 // follows the file that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
 func (w *Worker) Current(name string) (value string, ok bool) {
-	e, given := w.given[name]
+	e, given := entryOf(w.layers.entries, name)
 	if !given || !e.Value.Secret() {
 		return "", false
 	}
@@ -309,7 +325,7 @@ func (w *Worker) Place(err error) Problem {
 
 // Problem is a problem with a setting, at the place where it was given.
 func (w *Worker) Problem(name, text string) Problem {
-	e, ok := w.given[name]
+	e, ok := entryOf(w.layers.entries, name)
 	if !ok {
 		e = Entry{Key: name, File: w.File, Line: 1}
 	}
@@ -319,8 +335,8 @@ func (w *Worker) Problem(name, text string) Problem {
 // All is every setting with its value, defaults included.
 func (w *Worker) All() map[string]string {
 	m := map[string]string{}
-	for key, value := range w.values {
-		m[key] = setting.Trim(value)
+	for key, value := range w.layers.All() {
+		m[key] = setting.Trim(value.(string))
 	}
 	return m
 }

@@ -2,8 +2,9 @@ package config
 
 import (
 	"cmp"
-	"slices"
 	"strings"
+
+	"github.com/knadh/koanf/v2"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -64,20 +65,16 @@ const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 // to go: else they are meant for others, and what is wrong in them is none of the worker's business. An empty one
 // counts as absent, as its specification has it, and one that cannot be met counts as absent with a warning: such
 // variables are set for all programs of a machine, some of which know samplers that others do not.
-func ofTelemetry(environ []string, above ...layer) (layer, Problems) {
-	values := map[string]string{}
-	for _, variable := range environ {
-		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") {
-			values[name] = strings.TrimSpace(value)
-		}
-	}
-	off := strings.EqualFold(values["OTEL_SDK_DISABLED"], "true") || values["OTEL_TRACES_EXPORTER"] == "none"
-	var l layer
+func ofTelemetry(environ []string, above []Entry) ([]Entry, Problems) {
+	values := telemetryIn(environ)
+	off := values.String("OTEL_TRACES_EXPORTER") == "none" ||
+		strings.EqualFold(values.String("OTEL_SDK_DISABLED"), "true")
+	var l []Entry
 	var problems Problems
 	given := map[string]bool{}
 	declared := workerDeclarations()
 	for _, t := range telemetry {
-		value := values[t.variable]
+		value := values.String(t.variable)
 		if value == "" || given[t.setting] || off && t.setting == TracingEndpoint {
 			continue
 		}
@@ -89,9 +86,11 @@ func ofTelemetry(environ []string, above ...layer) (layer, Problems) {
 				continue
 			}
 		}
-		l = append(l, e)
+		if _, counts := entryOf(above, e.Key); !counts {
+			l = append(l, e)
+		}
 	}
-	for _, e := range slices.Concat(above...) {
+	for _, e := range above {
 		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value.Reveal()) != ""
 	}
 	if !given[TracingEndpoint] {
@@ -105,25 +104,29 @@ const fromTelemetry = fromEnvironment + "OTEL_"
 
 // FromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
 func (w *Worker) FromTelemetry(name string) bool {
-	return strings.HasPrefix(w.given[name].File, fromTelemetry)
+	e, _ := entryOf(w.layers.entries, name)
+	return strings.HasPrefix(e.File, fromTelemetry)
 }
 
 // TracingURL is where traces are posted; exact: as it is, without a path to be added. unspoken is the protocol that the
 // environment wants and that is not spoken here, "" where it wants none.
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
-	endpoint = w.Text(TracingEndpoint)
-	exact = w.given[TracingEndpoint].File == fromEnvironment+tracesEndpoint
-	wanted := map[string]string{}
-	for _, variable := range environ {
-		name, value, _ := strings.Cut(variable, "=")
-		wanted[name] = strings.TrimSpace(value)
+	e, _ := entryOf(w.layers.entries, TracingEndpoint)
+	if strings.HasPrefix(e.File, fromTelemetry) { // else the file says http by its name
+		wanted := telemetryIn(environ)
+		unspoken = cmp.Or(wanted.String("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
+			wanted.String("OTEL_EXPORTER_OTLP_PROTOCOL"))
 	}
-	if !w.FromTelemetry(TracingEndpoint) {
-		return endpoint, exact, "" // the file says http by its name
+	if unspoken == "http/protobuf" {
+		unspoken = ""
 	}
-	if p := cmp.Or(wanted["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], wanted["OTEL_EXPORTER_OTLP_PROTOCOL"]); p != "" &&
-		p != "http/protobuf" {
-		unspoken = p
-	}
-	return endpoint, exact, unspoken
+	return w.Text(TracingEndpoint), e.File == fromEnvironment+tracesEndpoint, unspoken
+}
+
+// telemetryIn is the variables of OpenTelemetry, by name.
+func telemetryIn(environ []string) *koanf.Koanf {
+	k := koanf.New(flat)
+	trimmed := func(name, value string) (string, any) { return name, strings.TrimSpace(value) }
+	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // which cannot fail
+	return k
 }
