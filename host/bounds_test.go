@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,124 @@ var outsideTheTable = map[string]string{
 	"values.maxLiteralDepth":     "a setting that the user wrote",
 	"dateformat.maxYear":         "the years of Java's own calendar",
 	"route.maxHead":              "answers of the user's own proxy",
+}
+
+// boundsOfPlugins are the bounds in our own plugins and their SDK. What comes of one and ends at a bound of the host is
+// computed by the named test and held against that bound, or the bound itself is named, which must not be less. The
+// others have a reason: most bound what is read.
+var boundsOfPlugins = map[string]string{
+	"load.maxEmpty":         "TestLargestPositionFits",
+	"load.maxFaults":        "TestLargestPositionFits",
+	"load.maxReadings":      "TestLargestPositionFits",
+	"load.maxRecent":        "TestLargestPositionFits",
+	"load.maxTail":          "TestLargestPositionFits",
+	"load.maxKnown":         "TestLargestPositionOfACursorFits",
+	"load.maxLink":          "TestOffsetsOfManyRowsAndLongLinks",
+	"delta.MaxPasses":       "TestTokensThatAreLostAtOnce",
+	"setting.maxDigits":     "TestExaminedSettingsFit",
+	"recommend.maxErrors":   "TestErrorsInSettingsAreBounded",
+	"write.maxStops":        "TestLargestHintFits",
+	"write.maxTag":          "TestLargestHintFits",
+	"chain.maxSplit":        "TestSplitsAreBounded",
+	"chain.maxItems":        "TestSplitsAreBounded",
+	"notify.maxEntries":     "plugin.maxWakes",
+	"notify.maxStored":      "source.maxFollowed",
+	"notify.maxStorePages":  "transport.maxRounds",
+	"notify.maxStoreBody":   "transport.maxBodies",
+	"feed.maxMetadata":      "transport.maxBodies",
+	"feed.MaxErrorBody":     "transport.maxBodies",
+	"advice.MaxAsked":       "transport.maxRequests",
+	"advice.MaxRecommended": "transport.maxRequests",
+	"inspect.maxServices":   "transport.maxRequests",
+	"transform.maxDeclared": "schemas.maxDeclaredSchemas",
+	"chain.maxMade":         "schemas.maxDeclaredSchemas",
+	"chain.maxCached":       "schemas.maxDeclaredSchemas",
+	"chain.maxFlatNames":    "transform.maxGrowth",
+	"write.maxBytes":        "sink.maxMadeBytes",
+	"write.maxChunk":        "sink.maxMadeBytes",
+	"value.maxScale":        "datum.MaxScale",
+	"edm.MaxDepth":          "datum.MaxSchemaDepth",
+	"edm.maxNodes":          "datum.MaxSchemaNodes",
+	"decode.maxDepth":       "datum.MaxDepth",
+	"decode.maxRow":         "conversion.MaxDecodedBytes",
+
+	"advice.MaxAdvice":        "of one result, which the call's limit bounds",
+	"chain.maxByKernel":       "which way rows go",
+	"chain.maxData":           "when a portion is passed on",
+	"chain.maxMisses":         "which way rows go",
+	"decode.maxEmpty":         "what is read",
+	"decode.maxExponent":      "what is read",
+	"decode.maxLessons":       "what is kept to be used again",
+	"decode.maxQuote":         "what is told",
+	"decode.maxSkips":         "which way rows go",
+	"decode.maxTemplates":     "what is kept to be used again",
+	"delta.maxWait":           "a pause",
+	"entry.maxConfirm":        "a setting's range",
+	"entry.maxPartition":      "a setting's range",
+	"entry.maxSeconds":        "a setting's range",
+	"fault.maxNames":          "what is told",
+	"fault.maxTransaction":    "what is read",
+	"feed.MaxSpare":           "what is kept to be used again",
+	"feed.maxAbsent":          "what is kept to be used again",
+	"feed.maxCompiled":        "what is kept to be used again",
+	"feed.maxDerived":         "what is told",
+	"guest.maxSkip":           "when garbage is collected",
+	"inspect.MaxPeeked":       "asked for by an operator",
+	"jsontext.maxDepth":       "what is read",
+	"kernel.MaxConverted":     "a number's length",
+	"markup.maxDepth":         "what is read",
+	"notify.maxNested":        "what is read",
+	"plugintest.maxExchanges": "of tests",
+	"query.maxSteps":          "a setting that the user wrote",
+	"role.MaxConcurrent":      "a role's name",
+	"role.MaxConnections":     "a role's name",
+	"source.MaxPage":          "what is read",
+	"transform.maxExtensions": "what is kept to be used again",
+	"value.maxDigits":         "what is read",
+	"value.maxShown":          "what is told",
+	"value.maxSmallScale":     "which way values go",
+	"write.maxBatchSize":      "a setting's name",
+	"write.maxConcurrent":     "a setting's name",
+	"write.maxContexts":       "what is kept to be used again",
+	"write.maxFound":          "what is told",
+	"write.maxInFlight":       "a setting's name",
+	"write.maxKernels":        "what is kept to be used again",
+	"write.maxMet":            "what is kept to be used again",
+	"write.maxRunLanes":       "which way rows go",
+}
+
+// No bound of a plugin lets through what a bound of the host refuses.
+func TestBoundsOfPluginsFit(t *testing.T) {
+	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
+	packages := packagesBelow(t, ".", "../wit")
+	number := func(packages map[string]string, name string) int {
+		n, err := strconv.Atoi(bound(t, packages, name))
+		require.NoError(t, err)
+		return n
+	}
+	all := allBounds(t, own)
+	for _, name := range all {
+		against, listed := boundsOfPlugins[name]
+		switch {
+		case strings.HasPrefix(name, "meter."):
+		case !listed:
+			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
+		case strings.HasPrefix(against, "Test") && !tests[against]:
+			t.Errorf("%s: there is no test %s", name, against)
+		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(against):
+			if plugin, host := number(own, name), number(packages, against); plugin > host {
+				t.Errorf("%s is %d, more than %s, %d", name, plugin, against, host)
+			}
+		}
+	}
+	for name := range boundsOfPlugins {
+		if !slices.Contains(all, name) {
+			t.Errorf("expected %s to be a constant of a plugin or the SDK", name)
+		}
+	}
+	if seconds, most := number(own, "entry.maxConfirm"), number(packages, "source.maxLater"); 1000*seconds > most {
+		t.Errorf("a wake comes again after %d s at most, and the host waits for %d ms at most", seconds, most)
+	}
 }
 
 // The bounds stand in a table beside the tests; the page of the reference is made from it and from the constants.

@@ -340,6 +340,21 @@ func BooleanField(name string, v bool) Field { return Field{name, Scalar{Boolean
 // NullField makes an entry of an offset that holds null.
 func NullField(name string) Field { return Field{name, Scalar{Null: Chosen}} }
 
+// MaxOffsetBytes is how large an offset or the partition of a feed may be, see [OffsetBytes]: it is stored with every
+// flush, and compacted topics keep it for good.
+const MaxOffsetBytes = 64 << 10
+
+// OffsetBytes is the size of an offset, names and values together.
+func OffsetBytes(fields []Field) (size int) {
+	for i := range fields {
+		size += len(fields[i].Name) + 8
+		if text := fields[i].Value.Text; text != nil {
+			size += len(*text)
+		}
+	}
+	return size
+}
+
 // Lookup returns the value of the entry with that name.
 func Lookup(fields []Field, name string) (Scalar, bool) {
 	for _, f := range fields {

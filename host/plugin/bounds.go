@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
@@ -26,22 +27,23 @@ const (
 	// maxClaims is how many claims a source may have, MaxClaimBytes how long they may be together: those of all
 	// connectors are kept, and held against each other.
 	maxClaims     = 10_000
-	maxClaimBytes = 1 << 20
-	// maxFindings is how many errors a plugin may find in settings that it checks: each is looked for among the others.
-	maxFindings = 1_000
+	MaxClaimBytes = 1 << 20
+	// MaxExamined is how many settings a plugin may say something of when it checks a connector's: each that is
+	// declared stands there again for each of the connector's entity sets, of which there may be a thousand.
+	MaxExamined = 100_000
+	// MaxFindings is how many errors in settings are kept of those that a plugin finds when it checks a connector's:
+	// each is looked for among the others.
+	MaxFindings = 1_000
 	// maxWakes is how many wakes a notification may become, MaxWakeBytes how long token and ident of one may be
 	// together: they are kept until they are served.
 	maxWakes     = 10_000
 	maxWakeBytes = 4 << 10
 	// maxDoneBytes is how long what a plugin says of a subscription, or of its end, may be.
 	maxDoneBytes = 64 << 10
-	// maxHintBytes is how long a hint may be, which is kept for its row.
-	maxHintBytes = 16 << 10
+	// MaxHintBytes is how long a hint may be, which is kept for its row.
+	MaxHintBytes = 16 << 10
 	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
 	MaxTopics = 10_000
-	// maxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored
-	// with every flush, and compacted topics keep it for good.
-	maxOffsetBytes = 64 << 10
 	// MaxComponents is how many components and aliases a plugin may have.
 	MaxComponents = 1_000
 	// maxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting
@@ -63,26 +65,25 @@ const (
 
 // CheckOffset refuses what is too large to be stored, and what cannot be distinguished later: a name that stands twice.
 func CheckOffset(what string, fields []wit.Field) error {
-	size := 0
+	if size := wit.OffsetBytes(fields); size > wit.MaxOffsetBytes {
+		largest := slices.MaxFunc(fields, func(a, b wit.Field) int {
+			return wit.OffsetBytes([]wit.Field{a}) - wit.OffsetBytes([]wit.Field{b})
+		})
+		return abi.Violated("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
+			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.Field{largest}), clip(largest.Name))
+	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
-		f := &fields[i]
-		size += len(f.Name) + 8
-		if f.Value.Text != nil {
-			size += len(*f.Value.Text)
+		name := fields[i].Name
+		if seen[name] {
+			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, name)
 		}
-		if size > maxOffsetBytes {
-			return abi.Violated("%s: expected at most %d bytes of names and values, found more", what, maxOffsetBytes)
-		}
-		if seen[f.Name] {
-			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, f.Name)
-		}
-		seen[f.Name] = true
+		seen[name] = true
 	}
 	return nil
 }
 
-// checkPosition is CheckOffset for one that may not be there.
+// checkPosition is [CheckOffset] for one that may not be there.
 func checkPosition(what string, fields *[]wit.Field) error {
 	if fields == nil {
 		return nil
@@ -126,16 +127,17 @@ func checkLayout(l *wit.Layout) error {
 		size += len(claim)
 	}
 	return cmp.Or(atMost("tasks", len(l.Tasks), maxTasks), atMost("claims", len(l.Claims), maxClaims),
-		atMost("bytes of claims", size, maxClaimBytes))
+		atMost("bytes of claims", size, MaxClaimBytes))
 }
 
-// checkExamined bounds what a plugin says of settings.
+// checkExamined bounds what a plugin says of settings, and leaves out errors after the first [MaxFindings].
 func checkExamined(all []wit.Examined) error {
-	errors := 0
+	room := MaxFindings
 	for i := range all {
-		errors += len(all[i].Errors)
+		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), room)]
+		room -= len(all[i].Errors)
 	}
-	return cmp.Or(atMost("settings", len(all), maxSettings), atMost("errors in settings", errors, maxFindings))
+	return atMost("settings", len(all), MaxExamined)
 }
 
 // checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
@@ -165,8 +167,8 @@ func checkDone(a *wit.Arrangement) error {
 // checkHints bounds what is kept of verdicts.
 func checkHints(verdicts []wit.Verdict) error {
 	for n := range verdicts {
-		if again := verdicts[n].Again; again != nil && len(again.Hint) > maxHintBytes {
-			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, maxHintBytes,
+		if again := verdicts[n].Again; again != nil && len(again.Hint) > MaxHintBytes {
+			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
 				len(again.Hint))
 		}
 	}

@@ -91,10 +91,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
 				Fingerprint: text(1<<14 + more)}})
 		},
-		"at most 20000 settings": func(more int) error { return checkExamined(make([]wit.Examined, 20_000+more)) },
-		"at most 1000 errors in settings": func(more int) error {
-			return checkExamined([]wit.Examined{{Errors: make([]string, 500)}, {Errors: make([]string, 500+more)}})
-		},
+		"at most 100000 settings": func(more int) error { return checkExamined(make([]wit.Examined, 100_000+more)) },
 		"at most 10000 rows to be read for a notification": func(more int) error {
 			return checkWakes(make([]wit.Wake, 10_000+more))
 		},
@@ -110,5 +107,18 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	} {
 		assert.NoError(t, check(0), want, "what is allowed")
 		assert.Error(t, check(1), want)
+	}
+}
+
+// A connector that is wrong all over is told so by its first errors, and its check does not fail.
+func TestErrorsInSettingsAreBounded(t *testing.T) {
+	for _, more := range []int{0, 1, 700} {
+		all := []wit.Examined{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
+			{Errors: make([]string, more)}}
+		require.NoError(t, checkExamined(all))
+		if len(all[0].Errors) != 500 || len(all[2].Errors) != 500 || len(all[3].Errors) != 0 {
+			t.Errorf("expected 1000 errors, found %d, %d and %d", len(all[0].Errors), len(all[2].Errors),
+				len(all[3].Errors))
+		}
 	}
 }

@@ -136,7 +136,7 @@ func FuzzDeclarations(f *testing.F) {
 				wit.NullField(text())}[r.IntN(3)]
 			size += len(fields[i].Name)
 		}
-		if CheckOffset("next", fields) == nil && size > maxOffsetBytes {
+		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {
 			t.Errorf("seed %d: an offset of more than %d bytes passed", seed, size)
 		}
 	})

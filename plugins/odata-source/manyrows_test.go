@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -72,6 +76,49 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 			asked, came := len(f.targets), len(f.log)
 			if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != came+1 {
 				t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-came, f.targets[asked:])
+			}
+		})
+	}
+}
+
+// Every offset of a load fits where the host stores it, which the reader checks, also with links as long as servers
+// take them, with as many rows as auditors and cursors remember, and where changes, or a further load, follow.
+func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
+	pad := "&pad=" + strings.Repeat("x", 8<<10)
+	link := regexp.MustCompile(`"__next":"[^"]*`)
+	for name, c := range map[string]struct {
+		switches service.Switches
+		settings []string
+	}{
+		"whole by links": {service.Switches{RefuseOrderBy: true}, nil},
+		"by a cursor": {service.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.cursor.property=OrderDate",
+			"sap.odata#00.cursor.lookback=2000000000"}},
+		"by a cursor and key": {service.Switches{}, []string{"sap.odata#00.cursor.property=OrderDate",
+			"sap.odata#00.cursor.lookback=2000000000"}},
+		"changes":          {service.Switches{}, []string{"sap.odata#00.track-changes=1"}},
+		"changes by links": {service.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.switches.PageSize, c.switches.SkipToken = 100, "offset"
+			s := service.New(service.Options{Rows: 2_500, Switches: c.switches})
+			unpadded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
+				s.ServeHTTP(w, r)
+			})
+			f := newFollower(t, unpadded, of(sapNorthwind, "Orders", append(c.settings, "sap.odata#00.exec-period=60",
+				"sap.odata#00.format=json")...)...)
+			long := 0
+			f.answered = func(_ *wit.Request, r *wit.Response) {
+				r.Body = link.ReplaceAllFunc(r.Body, func(found []byte) []byte {
+					long++
+					return append(bytes.Clone(found), pad...)
+				})
+			}
+			for _, cause := range []wit.Cause{start, poll, poll} {
+				noError(t, f.catchUp(cause))
+			}
+			if f.equals(s, "Orders", "OrderID", "ShipName"); long < 1 {
+				t.Error("no link was long")
 			}
 		})
 	}

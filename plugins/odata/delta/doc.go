@@ -8,8 +8,8 @@
 //   - page.go: what is kept of an answer while it is read, and how a page ends.
 //   - images.go: rows of ODP that say what happened; reread.go: entities that are read by their keys; rows.go: rows and
 //     deleted entities.
-//   - rescan.go: the second reading of a set whose load's links counted rows; transitions.go: which phase follows an answer;
-//     odp.go: the same where only ODP services have it.
+//   - rescan.go: the second reading of a set whose load's links counted rows; transitions.go: which phase follows an
+//     answer; odp.go: the same where only ODP services have it.
 //   - answer.go: an answer, piece by piece; next.go: which request comes next.
 //
 // Invariants: a delta link is asked for when all rows before it are durable (P1). A first extraction of an ODP service

@@ -161,7 +161,8 @@ func (p *rescanning) read(offset []wit.Field) error {
 	p.walk = without(walkField, offset)
 	at, err := load.Read(p.walk)
 	if at == nil && err == nil {
-		err = &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a field " + walkField + "url, found none"}
+		err = &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected a field " + walkField + "url, found none"}
 	}
 	return err
 }

@@ -23,7 +23,8 @@ type Cursor struct {
 	Loose bool
 }
 
-// maxKnown bounds what a position remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
+// maxKnown bounds what a position remembers of rows, in bytes of known and of fresh. Of fresh it remembers less where
+// an offset has no room for both.
 const maxKnown = 24 << 10
 
 // knownRow is a row as a later load recognises it.
@@ -82,4 +83,8 @@ func (c *Cursor) following(done *cursorPosition) *cursorPosition {
 	return next
 }
 
-func (m knownRow) size() int { return len(m.value) + len(m.hash) + 2 }
+// size is that of the row as packRows writes it.
+func (m knownRow) size() int {
+	var escaped [64]byte
+	return len(uri.AppendEscaped(escaped[:0], m.value)) + len(m.hash) + 2
+}

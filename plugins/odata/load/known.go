@@ -109,19 +109,26 @@ const markBytes = 32
 func (p *cursorPage) prune(c *Cursor, at *Position) {
 	least := c.Lower(p.base(at))
 	p.marks = slices.DeleteFunc(p.marks, func(m knownRow) bool { return !c.atLeast(m.value, least) })
-	if !full(p.marks) {
-		return
+	if full(p.marks) {
+		p.keep(c, maxKnown)
 	}
+}
+
+// keep keeps the marks of rows with the highest values, of so many bytes and one more.
+func (p *cursorPage) keep(c *Cursor, most int) {
 	slices.SortStableFunc(p.marks, func(a, b knownRow) int {
 		order, _ := c.Compare(b.value, a.value)
 		return order
 	})
 	kept := 0
-	for size := 0; kept < len(p.marks) && size <= maxKnown; kept++ {
+	for size := 0; kept < len(p.marks) && size <= most; kept++ {
 		size += p.marks[kept].size()
 	}
 	p.marks = p.marks[:kept]
 }
+
+// spareBytes is what an offset needs besides, one mark of a row too many included.
+const spareBytes = 1 << 10
 
 // full reports whether marks take more than is kept of them. Those that were pruned still do: rows that are left out
 // have the least values, and are within the look-back for as long as all others are.
@@ -156,6 +163,10 @@ func (p *cursorPage) end(s *Set, at, next *Position) (warnings []string) {
 		fresh: packRows(p.marks), lowless: at.cursor.lowless}
 	if next.cursor = &cursor; next.seen > 0 && cursor.base == "" {
 		cursor.lowless = true
+	}
+	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
+		p.keep(c, len(cursor.fresh)-over)
+		cursor.fresh = packRows(p.marks)
 	}
 	if !isDone {
 		return warnings

@@ -263,7 +263,10 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error
 	switch {
 	case success(response.Status):
 		h := a.hint
-		h.tagged, h.tag = true, tagOf(response)
+		if h.tagged, h.tag = true, tagOf(response); len(h.tag) > maxTag {
+			return refused(&wit.Fault{Kind: wit.FaultData, Message: a.what() + ": expected an ETag of at most " +
+				strconv.Itoa(maxTag) + " bytes, found " + strconv.Itoa(len(h.tag))}), nil
+		}
 		return proceed(h), nil
 	case s.missing(response) && a.operation == readTagOfUpsert:
 		return missed(a, response.Status), nil

@@ -1,0 +1,112 @@
+package load
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Lengths up to which links and addresses, and texts of keys and cursors, always fit into an offset. Servers take no
+// longer addresses by default: nginx, Apache and Tomcat have 8 KiB.
+const (
+	linkBytes = 8 << 10
+	textBytes = 1 << 10
+)
+
+func textOf(n int) string { return "/" + strings.Repeat("x", n-1) }
+
+func marksOf(n int) (marks []uint64) {
+	for range n {
+		marks = append(marks, rand.Uint64()>>16)
+	}
+	return marks
+}
+
+// largestPosition is a position of which every part is as large as the code makes it.
+func largestPosition() *Position {
+	p := newPosition(math.MaxUint16 &^ done)
+	p.url, p.walk = textOf(linkBytes), bySkip{overlaps: true}
+	p.ask = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
+	for _, n := range []*int{&p.seen, &p.count, &p.unread, &p.reload, &p.unmarked, &p.when, &p.memory.again,
+		&p.memory.empty, &p.earlier.readings, &p.earlier.least} {
+		*n = math.MaxInt
+	}
+	m, r := p.memory, repeats{sampling: true}
+	m.sorted, m.folded, m.key = true, true, textOf(textBytes)
+	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
+	for i := range rows {
+		data[i] = byte(i)
+		rows[i].Key = wit.Datum{Size: uint32(i)}
+		m.followed.Passed(fmt.Sprint(i))
+		m.pages.Passed(fmt.Sprint(i))
+	}
+	r.recall(rows, data)
+	r.marks, r.found = marksOf(4*sampled), marksOf(1)
+	r.end(m)
+	m.last = packMarks(r.recent)
+	p.faults = packMarks(marksOf(maxFaults))
+	p.earlier.repeated, p.earlier.fell = m.againKeys, short(hashOf("x"))
+	return p
+}
+
+func fits(t *testing.T, p *Position) {
+	t.Helper()
+	fields := p.Fields()
+	t.Logf("%d bytes", wit.OffsetBytes(fields))
+	if err := plugin.CheckOffset("next", fields); err != nil {
+		t.Error(err)
+	}
+	if _, err := Read(fields); err != nil {
+		t.Error(err)
+	}
+}
+
+// The largest offset of a load is one that the host stores.
+func TestLargestPositionFits(t *testing.T) {
+	p := largestPosition()
+	if p.memory.sample != packMarks(unpackMarks(p.memory.sample)[:sampled]) || len(p.memory.last) != maxTail*hashSize ||
+		len(p.memory.pages.recent) != maxRecent*hashSize {
+		t.Error("expected the largest parts")
+	}
+	fits(t, p)
+}
+
+// So is that of a load by a cursor, whose look-back holds more rows than can be remembered, amid the load and at its
+// end, whatever its values look like: as many rows are remembered as there is room for.
+func TestLargestPositionOfACursorFits(t *testing.T) {
+	for name, value := range map[string]string{"time": "2024-01-01T00:00:00", "number": "7",
+		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
+		t.Run(name, func(t *testing.T) {
+			s := setOf("links", 0)
+			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
+			at := largestPosition()
+			for _, isDone := range []bool{false, true, false, true} {
+				var page cursorPage
+				page.begin(s.Cursor, at.cursor)
+				page.high = value
+				for i := range 6_000 {
+					page.marks = append(page.marks, knownRow{value, fmt.Sprintf("%011d", i)})
+				}
+				next := largestPosition()
+				if next.facts.set(done, isDone); isDone {
+					next.ask = &question{}
+				} else {
+					at.ask = &question{}
+				}
+				page.end(s, at, next)
+				next.cursor.from = value
+				fits(t, next)
+				if n := len(unpackRows(next.cursor.fresh + next.cursor.known)); n < 100 && len(value) < 100 {
+					t.Errorf("%d rows are remembered", n)
+				}
+				at = next
+			}
+		})
+	}
+}
