@@ -22,9 +22,9 @@ func (pg *Page) after() (phase, error) {
 	var next, link string
 	var err error
 	if follow.Href != "" {
-		next, err = pg.Resolve(follow)
+		next, err = pg.restoreOptions(follow)
 	} else if delta.Href != "" {
-		link, err = pg.Resolve(delta)
+		link, err = pg.restoreOptions(delta)
 	}
 	if err != nil {
 		return nil, err
@@ -33,6 +33,15 @@ func (pg *Page) after() (phase, error) {
 		return pg.afterChanges(at, next, link)
 	}
 	return pg.afterLoad(pg.at.(*loading), next, link)
+}
+
+// restoreOptions is a link to further rows or to changes, with the options that the load was asked for with.
+func (pg *Page) restoreOptions(link decode.Link) (string, error) {
+	target, err := pg.Resolve(link)
+	if err != nil {
+		return "", err
+	}
+	return pg.Feed.Pages.RestoreOptions(target, pg.Feed.Pages.Plain(false))
 }
 
 // afterLoad goes on after a page of a load, by a link to the next page or to the changes.

@@ -133,6 +133,7 @@ func (t *turn) remember() {
 // linked goes on from a page with a next link: by key in its place, where the link counts rows or nothing shows that it
 // doesn't, since rows that were deleted or inserted before it would shift what it leads to, and hide others (P3).
 func (t *turn) linked() error {
+	t.Link, _ = t.restoreOptions(t.Link) // one that is wrong fails when it is followed
 	if t.Link == t.at.url {
 		return t.linkInCircle("the next link of " + t.Link + " leads to itself")
 	}

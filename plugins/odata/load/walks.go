@@ -1,5 +1,7 @@
 package load
 
+import "github.com/culvert-project/culvert/wit"
+
 // byKey makes next the page after the last row that could be read, where the rows come in the order of their keys;
 // those after it that could not be read come again. False where it can't be.
 func (t *turn) byKey(isUnannounced bool) bool {
@@ -61,6 +63,10 @@ func (t *turn) unreadAgain() {
 
 // follow makes a link of the service the next page. One that was followed before leads in a circle.
 func (t *turn) follow(link string, counts bool) error {
+	link, err := t.restoreOptions(link)
+	if err != nil {
+		return err
+	}
 	m := t.next.memory
 	if m.followed.steps == 0 {
 		m.followed.step(hashOf(t.at.url))
@@ -71,6 +77,18 @@ func (t *turn) follow(link string, counts bool) error {
 	t.next.url, t.next.walk = link, byLinks{counts}
 	t.byCounting(counts)
 	return nil
+}
+
+// restoreOptions is a link with the options of the first page, or of the one by key that it was on.
+func (t *turn) restoreOptions(link string) (string, error) {
+	restored, err := t.set.RestoreOptions(link, t.set.page(t.next, "", 0))
+	if _, keyed := t.at.walk.(byKey); err != nil && keyed {
+		restored, err = t.set.RestoreOptions(link, t.at.url)
+	}
+	if err != nil {
+		err.(*wit.Fault).Message += "; " + t.set.Setting("paging") + " = top asks for pages without links"
+	}
+	return restored, err
 }
 
 // byCounting notes whether the next page is asked for by counting, as far as is known, and the last rows before it.

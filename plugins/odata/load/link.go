@@ -1,0 +1,61 @@
+package load
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// repeated are the options by which rows are chosen and shaped, which services repeat in their links.
+var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
+
+// RestoreOptions is a link of the service with its options as they were asked. Services repeat them in another form, some
+// so that they mean something else: a + for %2B is a blank to most. One with another value is a fault, since it leads to
+// other rows. What a link leaves out, or adds, is the service's own.
+func (s *Set) RestoreOptions(link, asked string) (string, error) {
+	path, query, has := strings.Cut(link, "?")
+	if !has {
+		return link, nil
+	}
+	_, sent, _ := strings.Cut(asked, "?")
+	options := strings.Split(query, "&")
+	for i, option := range options {
+		name, value, _ := strings.Cut(option, "=")
+		if name = uri.Unescape(name); !slices.Contains(repeated, name) {
+			continue
+		}
+		for ours := range strings.SplitSeq(sent, "&") {
+			n, text, _ := strings.Cut(ours, "=")
+			switch {
+			case uri.Unescape(n) != name, ours == option:
+			case sameForm(name, value, text):
+				options[i] = ours
+			default:
+				return link, &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link +
+					" has " + option + ", expected " + ours + " as it was asked: it leads to other rows"}
+			}
+		}
+	}
+	return path + "?" + strings.Join(options, "&"), nil
+}
+
+// sameForm reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more, or
+// with plus signs for blanks. The blanks of a list say nothing.
+func sameForm(name, value, sent string) bool {
+	plain := func(text string) string {
+		if text = strings.ReplaceAll(text, "+", " "); name != "$filter" {
+			text = strings.ReplaceAll(text, " ", "")
+		}
+		return text
+	}
+	sent = plain(uri.Unescape(sent))
+	for range 3 {
+		if plain(value) == sent {
+			return true
+		}
+		value = uri.Unescape(value)
+	}
+	return false
+}
