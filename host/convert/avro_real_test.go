@@ -158,7 +158,7 @@ func TestRealAvroReads(t *testing.T) {
 			Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
 			t.Error(err)
 		} else {
-			got = string(out)
+			got = namedTime.ReplaceAllString(string(out), "")
 		}
 		if !sameJSON(answers[i], got) && !(strings.HasPrefix(answers[i], "!") && strings.HasPrefix(got, "!")) {
 			t.Errorf("%s %s\nAvroData %s\nours     %s", r[1], r[2], answers[i], got)

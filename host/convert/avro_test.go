@@ -698,3 +698,37 @@ func TestRulesOfSchemas(t *testing.T) {
 		}
 	}
 }
+
+// Points in time and times of day that Kafka Connect has no type for keep the logical type of Avro as their name, by
+// which a sink knows what their integers count. What has a name of its own keeps that.
+func TestLogicalTypesThatConnectLacks(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":"long","logicalType":"time-micros"}`:                                "time-micros",
+		`{"type":"long","logicalType":"timestamp-micros"}`:                           "timestamp-micros",
+		`{"type":"long","logicalType":"Timestamp-Nanos"}`:                            "timestamp-nanos",
+		`{"type":"long","logicalType":"local-timestamp-millis"}`:                     "local-timestamp-millis",
+		`{"type":"long","logicalType":"local-timestamp-micros"}`:                     "local-timestamp-micros",
+		`{"type":"long","logicalType":"local-timestamp-nanos"}`:                      "local-timestamp-nanos",
+		`["null",{"type":"long","logicalType":"timestamp-micros"}]`:                  "timestamp-micros",
+		`{"type":"long","logicalType":"timestamp-millis"}`:                           wit.NameTimestamp,
+		`{"type":"long","connect.name":"io.debezium.time.NanoTime"}`:                 "io.debezium.time.NanoTime",
+		`{"type":"long","logicalType":"timestamp-micros","connect.name":"a.Moment"}`: "a.Moment",
+		`{"type":"long","logicalType":"x"}`:                                          "",
+		`{"type":"int","logicalType":"timestamp-micros"}`:                            "",
+	} {
+		reader, _, b := avroPair(t, fakeRegistry(t, schema))
+		payload := []byte{0, 0, 0, 0, 1, 2}
+		if schema[0] == '[' {
+			payload = append(payload, 2)
+		}
+		d, err := reader.Decode(t.Context(), "t", payload, b)
+		require.NoError(t, err)
+		name := ""
+		if n := b.Registry.Get(d.Schema).Root(); n.Name != nil {
+			name = *n.Name
+		}
+		if name != want {
+			t.Errorf("%s: expected the name %q, found %q", schema, want, name)
+		}
+	}
+}

@@ -338,6 +338,11 @@ func (r *schemaReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
 }
 
+// timesBeyondConnect are logical types of a long that Kafka Connect has no type for. AvroData drops them; they become
+// names here, since what the numbers count is lost otherwise.
+var timesBeyondConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
+	"local-timestamp-micros", "local-timestamp-nanos"}
+
 // setLogical makes a node one of Kafka Connect's logical types.
 func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
 
@@ -556,6 +561,8 @@ func (r *schemaReader) name(w *wit.Node, n *avro.SchemaNode) error {
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
 		conversion.NameOf(w) != wit.NameDecimal:
 		name = fullName(n)
+	case n.Type == "long" && slices.Contains(timesBeyondConnect, strings.ToLower(logicalType(n))):
+		name = strings.ToLower(logicalType(n))
 	}
 	if name == "" || strings.HasPrefix(name, namespace+"."+defaultName) {
 		return nil

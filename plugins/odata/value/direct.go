@@ -8,10 +8,11 @@ import (
 // Millis is how many milliseconds a unit of a node's integers is where they are points in time, 0 where the node
 // doesn't say one.
 func Millis(n *wit.Node) int64 {
+	c, known := counts[logical(n)]
 	switch {
-	case n.Kind == wit.Int64 && logical(n) != wit.NameMicroTimestamp:
+	case n.Kind == wit.Int64 && (logical(n) == "" || c.perMilli == 1 && !c.clock):
 		return 1
-	case n.Kind == wit.Int32 && logical(n) == wit.NameDate:
+	case n.Kind == wit.Int32 && known && c.perMilli == 0:
 		return millisOfDay
 	}
 	return 0

@@ -136,7 +136,7 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 // that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
 func moment(s string, zoned bool) (string, bool) {
 	if strings.HasPrefix(s, "/Date(") {
-		ms, ok := parseInstant(s)
+		ms, _, ok := parseInstant(s)
 		if !ok {
 			return "", false
 		}

@@ -21,9 +21,9 @@ type Converted struct {
 	Type edm.Primitive
 	// Text is the value as Atom writes it.
 	Text string
-	// Millis are those since 1970 of a DateTime or DateTimeOffset, Micros the microseconds after them, which JSON
+	// Millis are those since 1970 of a DateTime or DateTimeOffset, Ticks the units of 100 ns after them, which JSON
 	// can't say.
-	Millis, Micros int64
+	Millis, Ticks int64
 }
 
 // MisfitError is a value that an EDM type can't hold.
@@ -61,11 +61,8 @@ func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 		c.Text, ok = decimal(v, n)
 		c.Text = trimScale(c.Text, p.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
-		if c.Millis, ok = instant(v, n); logical(n) == wit.NameMicroTimestamp {
-			c.Millis, c.Micros = floor(c.Millis, 1000)
-		}
-		if ok {
-			c.Text, ok = iso(c.Millis, c.Micros, c.Type == edm.DateTimeOffset)
+		if c.Millis, c.Ticks, ok = instant(v, n); ok {
+			c.Text, ok = iso(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
 		c.Text, ok = clock(v, n)
@@ -328,39 +325,78 @@ func trimScale(text string, scale int) string {
 	return strings.TrimSuffix(text, ".")
 }
 
-const millisOfDay = 24 * 60 * 60 * 1000
+const (
+	millisOfDay   = 24 * 60 * 60 * 1000
+	ticksOfMilli  = 10_000
+	ticksOfMinute = 60 * 1000 * ticksOfMilli
+)
 
-// instant reads a point in time: Timestamp, Date, a number of milliseconds, ISO text, or /Date(…)/ as JSON has it.
-func instant(v any, n *wit.Node) (int64, bool) {
+// count is what a node's integers count: units of which so many are a millisecond, or days where that is 0; since 1970
+// or, of a time of day, since midnight.
+type count struct {
+	perMilli int64
+	clock    bool
+}
+
+// counts are the logical names of Kafka Connect, of Debezium, and of Avro as its converter hands them on. Of local
+// timestamps, which have no zone, EDM's points in time get the same digits.
+var counts = map[string]count{
+	wit.NameDate: {0, false}, wit.NameTime: {1, true}, wit.NameTimestamp: {1, false},
+	"io.debezium.time.Date": {0, false}, "io.debezium.time.Time": {1, true}, "io.debezium.time.MicroTime": {1000, true},
+	"io.debezium.time.NanoTime": {1_000_000, true}, "io.debezium.time.Timestamp": {1, false},
+	wit.NameMicroTimestamp: {1000, false}, "io.debezium.time.NanoTimestamp": {1_000_000, false},
+	"time-micros": {1000, true}, "timestamp-micros": {1000, false}, "timestamp-nanos": {1_000_000, false},
+	"local-timestamp-millis": {1, false}, "local-timestamp-micros": {1000, false},
+	"local-timestamp-nanos": {1_000_000, false},
+}
+
+// ticks are the units of 100 ns after a millisecond of so many units; ok: nothing is left of them.
+func (c count) ticks(rest int64) (ticks int64, ok bool) {
+	ns := rest * (1_000_000 / c.perMilli)
+	return ns / 100, ns%100 == 0
+}
+
+// instant reads a point in time: an integer by its logical name, milliseconds where it has none, ISO text, or /Date(…)/
+// as JSON has it.
+func instant(v any, n *wit.Node) (millis, ticks int64, ok bool) {
 	switch x := v.(type) {
 	case datum.Instant:
-		return int64(x), true
-	case int64:
-		return x, true
-	case int32:
-		return int64(x) * millisOfDay, logical(n) == wit.NameDate
+		return int64(x), 0, true
 	case string:
 		return parseInstant(x)
 	}
-	return 0, false
+	i, ok := whole(v)
+	c, known := counts[logical(n)]
+	switch _, long := v.(int64); {
+	case !ok, c.clock, !known && (!long || logical(n) != ""):
+		return 0, 0, false
+	case !known:
+		return i, 0, true
+	case c.perMilli == 0:
+		return i * millisOfDay, 0, i == int64(int32(i))
+	}
+	millis, rest := floor(i, c.perMilli)
+	ticks, ok = c.ticks(rest)
+	return millis, ticks, ok
 }
 
-func parseInstant(s string) (int64, bool) {
+func parseInstant(s string) (millis, ticks int64, ok bool) {
 	if inner, ok := strings.CutPrefix(s, "/Date("); ok {
 		inner, ok = strings.CutSuffix(inner, ")/")
 		ms, err := strconv.ParseInt(strings.TrimSuffix(inner, "+0000"), 10, 64)
-		return ms, ok && err == nil
+		return ms, 0, ok && err == nil
 	}
 	if ms, ok := plainInstant(s); ok {
-		return ms, true
+		return ms, 0, true
 	}
 	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
 		"2006-01-02"} {
 		if t, err := time.Parse(layout, s); err == nil {
-			return t.UnixMilli(), t.Nanosecond()%1e6 == 0
+			ns := int64(t.Nanosecond())
+			return t.UnixMilli(), ns / 100 % ticksOfMilli, ns%100 == 0
 		}
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // floor divides so that the rest isn't negative.
@@ -370,16 +406,16 @@ func floor(n, by int64) (quotient, rest int64) {
 }
 
 // iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
-func iso(ms, micros int64, zoned bool) (string, bool) {
+func iso(ms, ticks int64, zoned bool) (string, bool) {
 	if ms < firstMilli || ms > lastMilli {
 		return "", false
 	}
-	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.999999Z")), ms, micros, zoned)), true
+	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), ms, ticks, zoned)), true
 }
 
 // appendISO is iso for a point in time that fits.
-func appendISO(dst []byte, ms, micros int64, zoned bool) []byte {
-	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
+func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
+	t := time.UnixMilli(ms).UTC().Add(time.Duration(ticks) * 100)
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
 	dst = digits(dst, year, 4)
@@ -388,8 +424,8 @@ func appendISO(dst []byte, ms, micros int64, zoned bool) []byte {
 	dst = digits(append(dst, 'T'), hour, 2)
 	dst = digits(append(dst, ':'), minute, 2)
 	dst = digits(append(dst, ':'), second, 2)
-	if part := t.Nanosecond() / 1000; part > 0 {
-		dst = bytes.TrimRight(digits(append(dst, '.'), part, 6), "0")
+	if part := t.Nanosecond() / 100; part > 0 {
+		dst = bytes.TrimRight(digits(append(dst, '.'), part, 7), "0")
 	}
 	if zoned {
 		dst = append(dst, 'Z')
@@ -409,48 +445,35 @@ func digits(dst []byte, n, count int) []byte {
 	return dst
 }
 
-// clock reads a time of day: Time, the time of a Timestamp, the start of a Date, milliseconds of the day, or ISO text.
+// clock reads a time of day: that of a point in time, an integer by its logical name, milliseconds of the day where it
+// has none, or ISO text.
 func clock(v any, n *wit.Node) (string, bool) {
-	var ms int64
-	switch x := v.(type) {
-	case datum.Instant:
-		ms = mod(int64(x))
-	case int64:
-		ms = x
-		switch logical(n) {
-		case wit.NameTimestamp:
-			ms = mod(x)
-		case wit.NameMicroTimestamp:
-			return "", false
-		}
-	case int32:
-		ms = int64(x)
-		switch logical(n) {
-		case wit.NameDate:
-			ms = 0
-		case wit.NameTime:
-		default:
-			return "", false
-		}
-	case string:
+	if x, ok := v.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
 			return timeOfDay(x)
 		}
 		return x, len(x) > 3
-	default:
+	}
+	millis, ticks, ok := instant(v, n)
+	i, plain := whole(v)
+	if c := counts[logical(n)]; c.clock && plain {
+		var rest int64
+		millis, rest = floor(i, c.perMilli)
+		ticks, ok = c.ticks(rest)
+	} else if logical(n) != "" || !plain {
+		_, millis = floor(millis, millisOfDay)
+	}
+	if !ok || millis < 0 || millis >= millisOfDay {
 		return "", false
 	}
-	if ms < 0 || ms >= millisOfDay {
-		return "", false
-	}
-	text := "PT" + two(ms/3_600_000) + "H" + two(ms/60_000%60) + "M" + two(ms/1000%60)
-	if rest := ms % 1000; rest > 0 {
-		text += "." + strings.TrimRight(strconv.FormatInt(1000+rest, 10)[1:], "0")
+	ticks += millis * ticksOfMilli
+	text := "PT" + two(ticks/(60*ticksOfMinute)) + "H" + two(ticks/ticksOfMinute%60) + "M" +
+		two(ticks/(1000*ticksOfMilli)%60)
+	if rest := ticks % (1000 * ticksOfMilli); rest > 0 {
+		text += "." + strings.TrimRight(strconv.FormatInt(1000*ticksOfMilli+rest, 10)[1:], "0")
 	}
 	return text + "S", true
 }
-
-func mod(ms int64) int64 { return (ms%millisOfDay + millisOfDay) % millisOfDay }
 
 func two(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
 

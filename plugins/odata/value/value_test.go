@@ -90,7 +90,8 @@ func TestConvert(t *testing.T) {
 		{edm.Int32, nil, datum.Map{}, ``}, {edm.String, nil, datum.List{}, ``},
 	} {
 		found := ""
-		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, c.node, c.value); err == nil {
+		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, c.node, c.value); err == nil &&
+			x.Ticks == 0 {
 			found = string(x.AppendJSON(nil))
 		}
 		if found != c.json {
@@ -127,13 +128,13 @@ func TestMicros(t *testing.T) {
 		millis int64
 		rest   int64
 	}{
-		{edm.DateTime, 1467981296789123, "2016-07-08T12:34:56.789123", 1467981296789, 123},
+		{edm.DateTime, 1467981296789123, "2016-07-08T12:34:56.789123", 1467981296789, 1230},
 		{edm.DateTimeOffset, 1467981296789000, "2016-07-08T12:34:56.789Z", 1467981296789, 0},
-		{edm.DateTime, -1, "1969-12-31T23:59:59.999999", -1, 999},
+		{edm.DateTime, -1, "1969-12-31T23:59:59.999999", -1, 9990},
 		{edm.DateTime, -62135596800000000, "0001-01-01T00:00:00", -62135596800000, 0},
-		{edm.DateTime, 253402300799999999, "9999-12-31T23:59:59.999999", 253402300799999, 999},
+		{edm.DateTime, 253402300799999999, "9999-12-31T23:59:59.999999", 253402300799999, 9990},
 		{edm.DateTime, -62135596800000001, "", 0, 0}, {edm.DateTime, 253402300800000000, "", 0, 0},
-		{edm.Time, 1, "", 0, 0}, {edm.Int64, 1, "", 0, 0},
+		{edm.Time, 1, "PT00H00M00.000001S", 0, 0}, {edm.Int64, 1, "", 0, 0},
 	} {
 		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, micros, c.value)
 		if c.text == "" {
@@ -142,7 +143,7 @@ func TestMicros(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || x.Text != c.text || x.Millis != c.millis || x.Micros != c.rest {
+		if err != nil || x.Text != c.text || x.Millis != c.millis || x.Ticks != c.rest {
 			t.Errorf("%v of %d: %+v, %v", c.typ, c.value, x, err)
 		}
 	}
@@ -156,6 +157,91 @@ func TestZerosBehindTheScaleAreDropped(t *testing.T) {
 		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: edm.Decimal}, Scale: c.scale}, nil, "1.2000")
 		if err != nil || x.Text != c.expected {
 			t.Errorf("scale %d: expected %s, found %s (%v)", c.scale, c.expected, x.Text, err)
+		}
+	}
+}
+
+// TestLogicalNames is the table of what integers and texts with a logical name come to: in JSON and in Atom, "" where
+// the value is refused.
+func TestLogicalNames(t *testing.T) {
+	const debezium = "io.debezium.time."
+	day, minute := int64(86_400), int64(60)
+	for _, c := range []struct {
+		name  string
+		value any
+		typ   edm.Primitive
+		json  string
+		atom  string
+	}{
+		{debezium + "Date", int32(19753), edm.DateTime, `"\/Date(1706659200000)\/"`, "2024-01-31T00:00:00"},
+		{debezium + "Date", int32(-1), edm.DateTimeOffset, `"\/Date(-86400000+0000)\/"`, "1969-12-31T00:00:00Z"},
+		{debezium + "Time", int32(60_000), edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
+		{debezium + "Time", int32(60_000), edm.DateTime, "", ""},
+		{debezium + "MicroTime", minute * 1e6, edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
+		{debezium + "MicroTime", minute*1e6 + 5, edm.Time, `"PT00H01M00.000005S"`, "PT00H01M00.000005S"},
+		{debezium + "MicroTime", day * 1e6, edm.Time, "", ""},
+		{debezium + "MicroTime", int64(-1), edm.Time, "", ""},
+		{debezium + "MicroTime", minute * 1e6, edm.DateTime, "", ""},
+		{debezium + "NanoTime", minute*1e9 + 100, edm.Time, `"PT00H01M00.0000001S"`, "PT00H01M00.0000001S"},
+		{debezium + "NanoTime", minute*1e9 + 99, edm.Time, "", ""},
+		{debezium + "NanoTime", int64(math.MaxInt64), edm.Time, "", ""},
+		{debezium + "Timestamp", int64(1706659200001), edm.DateTime, `"\/Date(1706659200001)\/"`,
+			"2024-01-31T00:00:00.001"},
+		{debezium + "Timestamp", int64(-1), edm.Time, `"PT23H59M59.999S"`, "PT23H59M59.999S"},
+		{debezium + "MicroTimestamp", int64(1706659200001000), edm.DateTime, `"\/Date(1706659200001)\/"`,
+			"2024-01-31T00:00:00.001"},
+		{debezium + "MicroTimestamp", int64(1706659200001002), edm.DateTime, "", "2024-01-31T00:00:00.001002"},
+		{debezium + "MicroTimestamp", int64(-1), edm.Time, `"PT23H59M59.999999S"`, "PT23H59M59.999999S"},
+		{debezium + "NanoTimestamp", int64(1706659200001000000), edm.DateTimeOffset,
+			`"\/Date(1706659200001+0000)\/"`, "2024-01-31T00:00:00.001Z"},
+		{debezium + "NanoTimestamp", int64(1706659200001000200), edm.DateTime, "", "2024-01-31T00:00:00.0010002"},
+		{debezium + "NanoTimestamp", int64(-100), edm.DateTime, "", "1969-12-31T23:59:59.9999999"},
+		{debezium + "NanoTimestamp", int64(1706659200001000001), edm.DateTime, "", ""},
+		{debezium + "NanoTimestamp", int64(math.MinInt64), edm.DateTime, "", ""},
+		{debezium + "Year", int32(2024), edm.Int32, `2024`, "2024"},
+		{debezium + "Year", int32(2024), edm.DateTime, "", ""},
+		{debezium + "MicroDuration", minute * 1e6, edm.Time, "", ""},
+		{debezium + "MicroDuration", minute * 1e6, edm.Int64, `"60000000"`, "60000000"},
+		{debezium + "ZonedTimestamp", "2024-01-31T01:00:00.123456+01:00", edm.DateTimeOffset, "",
+			"2024-01-31T00:00:00.123456Z"},
+		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.120000Z", edm.DateTime, `"\/Date(1706659200120)\/"`,
+			"2024-01-31T00:00:00.12"},
+		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.1234567Z", edm.DateTime, "", "2024-01-31T00:00:00.1234567"},
+		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.12345678Z", edm.DateTime, "", ""},
+		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.123456Z", edm.String, `"2024-01-31T00:00:00.123456Z"`,
+			"2024-01-31T00:00:00.123456Z"},
+		{"time-micros", minute * 1e6, edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
+		{"time-micros", minute * 1e6, edm.DateTime, "", ""},
+		{"timestamp-micros", int64(1706659200001000), edm.DateTime, `"\/Date(1706659200001)\/"`,
+			"2024-01-31T00:00:00.001"},
+		{"timestamp-micros", int64(1706659200001002), edm.DateTime, "", "2024-01-31T00:00:00.001002"},
+		{"timestamp-nanos", int64(1706659200001000200), edm.DateTimeOffset, "", "2024-01-31T00:00:00.0010002Z"},
+		{"local-timestamp-millis", int64(1706659200001), edm.DateTime, `"\/Date(1706659200001)\/"`,
+			"2024-01-31T00:00:00.001"},
+		{"local-timestamp-micros", int64(1706659200001002), edm.DateTime, "", "2024-01-31T00:00:00.001002"},
+		{"local-timestamp-nanos", int64(1706659200001000200), edm.DateTime, "", "2024-01-31T00:00:00.0010002"},
+		{"timestamp-micros", int64(7), edm.Int64, `"7"`, "7"},
+		{"com.example.Ticks", int64(1706659200001), edm.DateTime, "", ""},
+		{"com.example.Ticks", int64(60_000), edm.Time, "", ""},
+		{"com.example.Ticks", int64(60_000), edm.Int64, `"60000"`, "60000"},
+		{wit.NameTimestamp, int64(1706659200001), edm.Time, `"PT00H00M00.001S"`, "PT00H00M00.001S"},
+		{wit.NameTime, int32(60_000), edm.DateTime, "", ""},
+		{wit.NameMicroTimestamp, int64(7), edm.Int64, "", ""},
+		{"", int64(1706659200001), edm.DateTime, `"\/Date(1706659200001)\/"`, "2024-01-31T00:00:00.001"},
+		{"", int64(60_000), edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
+	} {
+		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, node(c.name, ""), c.value)
+		json, atom := "", ""
+		if err == nil {
+			if atom = x.Text; x.Ticks == 0 {
+				json = string(x.AppendJSON(nil))
+			}
+		} else if !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s %v for %v: expected the name in %q", c.name, c.value, c.typ, err)
+		}
+		if json != c.json || atom != c.atom {
+			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", c.name, c.value, c.typ,
+				c.json, c.atom, json, atom, err)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (b *bodyWriter) json(dst []byte, s *structure, t tree, where string) ([]byt
 		switch {
 		case c.null:
 			dst = append(dst, "null"...)
-		case c.inner == nil && c.plain.Micros != 0:
+		case c.inner == nil && c.plain.Ticks != 0:
 			err = unexpected(where, "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
 				c.plain.Text)
 		case c.inner == nil:

@@ -2,6 +2,7 @@ package write
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // TestEveryType reads a set with every type and its edge values as a source would, and writes it to a copy: both sets
@@ -70,4 +72,49 @@ func dump(s *service.Service, set string) map[string]map[string]string {
 		all[key] = fields
 	})
 	return all
+}
+
+// TestLogicalNamesInBodies: what integers count comes from their logical names, in rows that go straight from their
+// bytes as in those that do not, and what JSON has no digits for is refused there alone.
+func TestLogicalNamesInBodies(t *testing.T) {
+	const debezium = "io.debezium.time."
+	nodes := nodesOf(column{name: "ID", kind: wit.Int32},
+		column{name: "Clock", kind: wit.Int64, logical: debezium + "MicroTime"},
+		column{name: "Moment", kind: wit.Int64, logical: debezium + "NanoTimestamp"},
+		column{name: "Stamp", kind: wit.Text, logical: debezium + "ZonedTimestamp"},
+		column{name: "Day", kind: wit.Int32, logical: debezium + "Date"})
+	for _, c := range []struct {
+		format, stamp string
+		nanos         int64
+		want          []string
+	}{
+		{"json", "2024-01-31T00:00:00.120000Z", 1706659200001000000, []string{`"Clock":"PT00H01M00S"`,
+			`"Moment":"\/Date(1706659200001)\/"`, `"Stamp":"\/Date(1706659200120+0000)\/"`,
+			`"Day":"\/Date(1706659200000)\/"`}},
+		{"atom", "2024-01-31T00:00:00.123456Z", 1706659200001000200, []string{">PT00H01M00S</d:Clock>",
+			">2024-01-31T00:00:00.0010002</d:Moment>", ">2024-01-31T00:00:00.123456Z</d:Stamp>",
+			">2024-01-31T00:00:00</d:Day>"}},
+		{"json", "2024-01-31T00:00:00.123456Z", 1706659200001000000, nil},
+		{"json", "2024-01-31T00:00:00Z", 1706659200001000200, nil},
+		{"atom", "2024-01-31T00:00:00Z", 1706659200001000001, nil},
+	} {
+		w := open(t, service.New(service.Options{}), append(set("00", "AllTypesCopies"),
+			"sap.odata.request.format="+c.format)...)
+		v, sent := w.put("AllTypesCopies", wit.Datum{}, w.structured(nodes, datum.Record{int32(1), int64(60_000_000), c.nanos,
+			c.stamp, int32(19753)}))
+		if c.want == nil {
+			if v.Refused == nil || len(sent) > 0 {
+				t.Errorf("%s: expected %s and %d to be refused, found %+v", c.format, c.stamp, c.nanos, v)
+			}
+			continue
+		}
+		if v.Written == nil {
+			t.Fatalf("%s: %+v", c.format, v.Refused)
+		}
+		for _, want := range c.want {
+			if body := string(sent[0].Body); !strings.Contains(body, want) {
+				t.Errorf("%s: expected %s in %s", c.format, want, body)
+			}
+		}
+	}
 }

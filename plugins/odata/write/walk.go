@@ -240,7 +240,7 @@ func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 	}
 	c, err := w.converted()
 	switch w.misfit = err; {
-	case err != nil, w.slot.xml && !storable(c.Text), !w.slot.xml && c.Micros != 0:
+	case err != nil, w.slot.xml && !storable(c.Text), !w.slot.xml && c.Ticks != 0:
 		return dst, false
 	case w.slot.xml:
 		return appendXML(dst, c.Text), true

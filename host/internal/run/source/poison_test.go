@@ -54,7 +54,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			}
 			var want []string
 			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
-				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: unreachable", row))
+				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: unreachable", row))
 			}
 			assert.Equal(t, want, letters, "exact", exact)
 		})
@@ -88,7 +88,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 				}
 			}
 			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
-				return l != "decode the plugin breaks on this row: unreachable"
+				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
 			}) {
 				t.Errorf("exact %t: dead letters say %q", exact, letters)
 			}
@@ -101,7 +101,7 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, records := poisoned(9000)
 		w := newWorld(&reader{exact: true}, lines)
-		w.fails(t, "row 9000: the plugin breaks on this row: unreachable")
+		w.fails(t, "row 9000: the plugin breaks on this row: plugin fake : decode: unreachable")
 		assert.Equal(t, records[:9000], w.broker.records())
 	})
 }

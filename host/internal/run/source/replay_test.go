@@ -65,12 +65,12 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 		links  map[string][]string
 		plugin reader
 	}{
-		"trap":              {document("!trap"), "", "the plugin breaks on this row: unreachable", nil, reader{}},
+		"trap":              {document("!trap"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable", nil, reader{}},
 		"fault":             {document("!no such thing"), "", "no such thing", nil, reader{}},
 		"stale":             {document("!always stale"), "", "unknown property", nil, reader{}},
 		"link that is gone": {document(">/gone"), "", "/gone: answered 404", nil, reader{}},
 		"row":               {row("unreadable"), "", "cannot be read", nil, reader{}},
-		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: unreachable",
+		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable",
 			map[string][]string{"/link": {"!trap"}}, reader{}},
 		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
 		"of no feed":             {DeadLetter{Feed: "gone", Topic: "topic0", Document: true}, `of feed "gone"`, "", nil, reader{}},
