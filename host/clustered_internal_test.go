@@ -13,7 +13,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/culvert-project/culvert/host/cluster"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -129,17 +128,6 @@ func TestAdvertisedURL(t *testing.T) {
 		_, id, _ := strings.Cut(want, "://")
 		assert.Equal(t, id, h.workerID(), c)
 		h.hangUp()
-	}
-}
-
-// What a worker knows of a task is shown where the task runs there, not where it ran before.
-func TestTasksOfOthersAreTheirs(t *testing.T) {
-	own := []connect.TaskStatus{{ID: 3, WorkerID: "a:1", State: connect.Unassigned, Restarts: "7 times",
-		Plugin: "odata 1"}}
-	for id, want := range map[string]string{"a:1": "7 times odata 1", "b:1": " "} {
-		shown := taskOf(cluster.Status{Connector: "c", Task: 3, State: connect.Running, WorkerID: id}, "a:1", own)
-		assert.Equal(t, want, shown.Restarts+" "+shown.Plugin, id)
-		assert.Equal(t, id+" RUNNING", shown.WorkerID+" "+string(shown.State))
 	}
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,7 +49,7 @@ func (g herding) Tasks(name string) ([]connect.TaskInfo, error) {
 	return infos, nil
 }
 
-// Status implements [rest.Herder]: what the status topic says. Only what a worker knows of itself is its own.
+// Status implements [rest.Herder]: what the status topic says, which is the same at every worker.
 func (g herding) Status(name string) (connect.Status, error) {
 	own, err := g.Herder.Status(name)
 	if err != nil {
@@ -58,29 +59,18 @@ func (g herding) Status(name string) (connect.Status, error) {
 	if !ok {
 		said.State = connect.Unassigned
 	}
-	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{},
-		Connector: connect.ConnectorStatus{State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
-			Version: said.Version, File: own.Connector.File, ConfigError: own.Connector.ConfigError}}
-	here := g.of.host.workerID()
-	if shown.Connector.WorkerID == here {
-		shown.Connector.Plugin, shown.Connector.Restarts = own.Connector.Plugin, own.Connector.Restarts
-	}
-	for _, t := range g.of.status.Tasks(name) {
-		shown.Tasks = append(shown.Tasks, taskOf(t, here, own.Tasks))
+	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
+	c := &shown.Connector
+	_ = json.Unmarshal([]byte(said.Own), c) // workers of Kafka Connect, and of versions before, say nothing there
+	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
+		own.Connector.File
+	for _, said := range g.of.status.Tasks(name) {
+		var t connect.TaskStatus
+		_ = json.Unmarshal([]byte(said.Own), &t)
+		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
+		shown.Tasks = append(shown.Tasks, t)
 	}
 	return shown, nil
-}
-
-// taskOf is what the status topic says of a task, with what this worker knows itself where it runs there: of one that
-// ran here before it knows something, too.
-func taskOf(said cluster.Status, here string, own []connect.TaskStatus) connect.TaskStatus {
-	shown := connect.TaskStatus{ID: said.Task, State: said.State, WorkerID: said.WorkerID, Trace: said.Trace,
-		Version: said.Version}
-	at := slices.IndexFunc(own, func(o connect.TaskStatus) bool { return o.ID == said.Task })
-	if at >= 0 && said.WorkerID == here {
-		shown.Restarts, shown.Plugin, shown.Plugins = own[at].Restarts, own[at].Plugin, own[at].Plugins
-	}
-	return shown
 }
 
 // Topics implements [rest.Herder].

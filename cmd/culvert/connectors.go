@@ -26,17 +26,60 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// expanded is what REST tells of a connector. Motion is Culvert's alone.
+// expanded is what REST tells of a connector. Motion and Listed are Culvert's alone.
 type expanded struct {
 	Info   connect.Info     `json:"info"`
 	Status connect.Status   `json:"status"`
 	Motion *connect.Figures `json:"motion,omitempty"`
+	Listed *rest.Listed     `json:"listed,omitempty"`
 }
 
-func (r *remote) all(ctx context.Context) (map[string]expanded, error) {
-	var all map[string]expanded
-	err := r.get(ctx, "/connectors?expand=info&expand=status", &all)
+// expanded are all connectors as Kafka Connect's route has them.
+func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err error) {
+	err = r.get(ctx, "/connectors?expand=info&expand=status", &all)
 	return all, err
+}
+
+// all are all connectors, with what is worth knowing about the answer.
+func (r *remote) all(ctx context.Context) (all map[string]expanded, notes []string, err error) {
+	if all, err = r.expanded(ctx); err != nil {
+		return nil, nil, err
+	}
+	listing, err := r.listing(ctx, "", "")
+	if err != nil && !isRefused(err, http.StatusNotFound) { // as Kafka Connect answers
+		notes = append(notes, "States are Kafka Connect's, which do not say whether services are away: "+err.Error())
+	}
+	for i := range listing.Connectors {
+		l := &listing.Connectors[i]
+		if one, there := all[l.Name]; there {
+			one.Listed = l
+			all[l.Name] = one
+		}
+	}
+	return all, append(notes, listing.Silent...), nil
+}
+
+// listed is what Culvert's listing says of the connector, or what it would say by Kafka Connect's status.
+func (e expanded) listed() rest.Listed {
+	if e.Listed != nil {
+		return *e.Listed
+	}
+	s := e.Status
+	l := rest.Listed{Name: s.Name, Type: s.Type, State: strings.ToLower(string(s.Connector.State)), Tasks: len(s.Tasks)}
+	for _, t := range s.Tasks {
+		if t.State == connect.Failed {
+			l.State, l.Failed = "failed", l.Failed+1
+		}
+	}
+	return l
+}
+
+// tasks are how many tasks a connector has, and how many of them have failed.
+func tasks(l rest.Listed) string {
+	if l.Failed > 0 {
+		return fmt.Sprintf("%d, %d failed", l.Tasks, l.Failed)
+	}
+	return strconv.Itoa(l.Tasks)
 }
 
 // passwords tells which settings of a class are not shown, by what the worker says of it; of a class that it does not
@@ -97,12 +140,12 @@ somebody first, with one word for the state of each, since when, why, and what i
 			if c.Flags().Changed("state") || c.Flags().Changed("search") {
 				return r.list(c, state, search)
 			}
-			all, err := r.all(c.Context())
+			all, notes, err := r.all(c.Context())
 			if err != nil {
 				return err
 			}
 			if !r.json {
-				return failed(printStates(c.OutOrStdout(), all))
+				return failed(printStates(c.OutOrStdout(), all, notes))
 			}
 			of := map[string]func(string) bool{}
 			for name, one := range all {
@@ -124,32 +167,18 @@ somebody first, with one word for the state of each, since when, why, and what i
 }
 
 // printStates prints a table of connectors.
-func printStates(out io.Writer, all map[string]expanded) error {
+func printStates(out io.Writer, all map[string]expanded, notes []string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tCLASS")
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		one := all[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", shown.Line(name), shown.Line(one.Status.Type),
-			shown.Line(string(one.Status.Connector.State)),
-			taskStates(one.Status), shown.Line(one.Info.Config["connector.class"]))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", shown.Line(name), shown.Line(one.Status.Type), shown.Line(one.listed().State),
+			tasks(one.listed()), shown.Line(one.Info.Config["connector.class"]))
+	}
+	for _, note := range notes {
+		fmt.Fprintln(w, shown.Line(note))
 	}
 	return w.Flush()
-}
-
-// taskStates are how many tasks are in each state, in the order of the states' names.
-func taskStates(s connect.Status) string {
-	counts := map[string]int{}
-	for _, t := range s.Tasks {
-		counts[string(t.State)]++
-	}
-	var parts []string
-	for _, state := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[state], shown.Line(state)))
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (r *remote) newShow() *cobra.Command {
@@ -177,6 +206,13 @@ func (r *remote) newShow() *cobra.Command {
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
+			if listing, err := r.listing(c.Context(), "", args[0]); err == nil {
+				for i, l := range listing.Connectors {
+					if l.Name == args[0] {
+						one.Listed = &listing.Connectors[i]
+					}
+				}
+			}
 			if r.json {
 				return failed(printJSON(c.OutOrStdout(), one))
 			}
@@ -188,8 +224,8 @@ func (r *remote) newShow() *cobra.Command {
 // printConnector prints a connector whole.
 func printConnector(out io.Writer, one expanded, now time.Time) error {
 	var b strings.Builder
-	line := func(state connect.State, worker, trace string) {
-		fmt.Fprintf(&b, "%s on %s\n", shown.Line(string(state)), shown.Line(worker))
+	line := func(state, worker, trace string) {
+		fmt.Fprintf(&b, "%s on %s\n", shown.Line(state), shown.Line(worker))
 		for _, l := range strings.Split(strings.TrimSpace(shown.Text(trace)), "\n") {
 			if l != "" {
 				fmt.Fprintf(&b, "    %s\n", l)
@@ -197,10 +233,14 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 		}
 	}
 	fmt.Fprintf(&b, "%s (%s): ", shown.Line(one.Info.Name), shown.Line(one.Info.Type))
-	line(one.Status.Connector.State, one.Status.Connector.WorkerID, one.Status.Connector.Trace)
+	listed := one.listed()
+	line(listed.State, one.Status.Connector.WorkerID, one.Status.Connector.Trace)
+	if listed.Cause != "" && listed.State != "failed" {
+		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(shown.Line(listed.Cause)+". "+shown.Line(listed.Advice)))
+	}
 	for _, t := range one.Status.Tasks {
 		fmt.Fprintf(&b, "  task %d: ", t.ID)
-		line(t.State, t.WorkerID, t.Trace)
+		line(string(t.State), t.WorkerID, t.Trace)
 		if one.Motion == nil {
 			continue
 		}

@@ -79,7 +79,7 @@ file would be refused.`,
 // were made by REST.
 func asked(ctx context.Context, at, folder string) (now []config.Now, others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
-	connectors, err := worker.all(ctx)
+	connectors, err := worker.expanded(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

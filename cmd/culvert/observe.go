@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -16,20 +17,26 @@ import (
 
 // Commands that show what connectors do at the moment, and what keeps them from it.
 
-// list lists the connectors of one state, all for "", that a search finds.
-func (r *remote) list(c *cobra.Command, state, search string) error {
-	var all rest.Listing
-	for after := ""; ; {
+// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds.
+func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
+	for after := ""; ; after = all.Next {
 		var page rest.Listing
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
-		if err := r.get(c.Context(), "/culvert/connectors?"+query.Encode(), &page); err != nil {
-			return err
+		if err := r.get(ctx, "/culvert/connectors?"+query.Encode(), &page); err != nil {
+			return all, err
 		}
 		page.Connectors = append(all.Connectors, page.Connectors...)
 		if all = page; all.Next == "" {
-			break
+			return all, nil
 		}
-		after = all.Next
+	}
+}
+
+// list lists the connectors of one state, all for "", that a search finds.
+func (r *remote) list(c *cobra.Command, state, search string) error {
+	all, err := r.listing(c.Context(), state, search)
+	if err != nil {
+		return err
 	}
 	return r.printed(c, all, all.Silent, func(w io.Writer) {
 		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tBY\tCAUSE")

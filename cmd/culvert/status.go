@@ -29,8 +29,9 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
 		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
-have gone through and how many are left, and below them why what is FAILED has failed. Any worker of a group shows what all of them do.
-Exit code: 0, or 1 where a connector or task is FAILED.`,
+have gone through and how many are left, how many records were refused since the tasks were made, how many the dead letter topic
+holds, and below them what is wrong. Any worker of a group shows what all of them do. Exit code: 0, or 1 where a connector or task has
+failed, where its service does not answer, or where records were refused since its tasks were made.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		Args: cobra.NoArgs,
@@ -61,31 +62,40 @@ type look struct {
 	notes []string
 }
 
-// fault says which connectors have failed.
+// fault says which connectors do not do well.
 func (l look) fault() error {
-	var bad []string
+	var failing, away, refused []string
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
-		s := l.connectors[name].Status
-		fails := s.Connector.State == "FAILED"
-		for _, t := range s.Tasks {
-			fails = fails || t.State == "FAILED"
+		switch s := l.connectors[name].listed(); {
+		case s.State == "failed" || s.Failed > 0:
+			failing = append(failing, inLine(name))
+		case s.State == "waiting-for-service":
+			away = append(away, inLine(name))
+		case s.Refused > 0:
+			refused = append(refused, inLine(name))
 		}
-		if fails {
-			bad = append(bad, inLine(name))
+	}
+	var bad []string
+	for _, kind := range []struct {
+		what  string
+		names []string
+	}{{"FAILED", failing}, {"service away", away}, {"records refused", refused}} {
+		if len(kind.names) > 0 {
+			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
 		}
 	}
 	if len(bad) == 0 {
 		return nil
 	}
-	return failed(fmt.Errorf("FAILED: %s (culvert connectors show NAME says why)", strings.Join(bad, ", ")))
+	return failed(fmt.Errorf("%s (culvert connectors show NAME says why)", strings.Join(bad, "; ")))
 }
 
 func (r *remote) look(ctx context.Context) (look, error) {
-	all, err := r.all(ctx)
+	all, notes, err := r.all(ctx)
 	if err != nil {
 		return look{}, err
 	}
-	l := look{at: time.Now(), connectors: all}
+	l := look{at: time.Now(), connectors: all, notes: notes}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var moving map[string]expanded
@@ -133,8 +143,10 @@ type state struct {
 	Rows      *float64 `json:"rows,omitempty"`
 	Rate      *float64 `json:"rows_per_second,omitempty"`
 	Lag       *float64 `json:"lag,omitempty"`
-	// Errors are why the connector and its tasks have failed, why a newer configuration is not taken, and why figures
-	// are not known.
+	Refused   *int64   `json:"refused,omitempty"`
+	Letters   *int64   `json:"dead_letters,omitempty"`
+	// Errors are why the connector and its tasks have failed, why its service is not there, why a newer configuration is
+	// not taken, and why figures are not known.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -165,9 +177,15 @@ func errorsOf(s connect.Status) (all []string) {
 func (l look) states(before *look) []state {
 	all := []state{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
-		s := l.connectors[name].Status
-		one := state{Connector: name, Type: s.Type, State: string(s.Connector.State), Tasks: []string{},
-			Errors: errorsOf(s)}
+		s, listed := l.connectors[name].Status, l.connectors[name].listed()
+		one := state{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{}, Errors: errorsOf(s),
+			Letters: listed.DeadLetters}
+		if l.connectors[name].Listed != nil {
+			one.Refused = &listed.Refused
+		}
+		if len(one.Errors) == 0 && listed.Cause != "" {
+			one.Errors = append(one.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
+		}
 		for _, t := range s.Tasks {
 			one.Tasks = append(one.Tasks, string(t.State))
 		}
@@ -200,10 +218,17 @@ func (r *remote) print(out io.Writer, now look, before *look) error {
 		return strconv.FormatFloat(*f, 'f', 0, 64)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tROWS\tROWS/S\tLAG")
+	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tROWS\tROWS/S\tLAG\tREFUSED\tLETTERS")
+	number := func(n *int64) string {
+		if n == nil {
+			return "-"
+		}
+		return strconv.FormatInt(*n, 10)
+	}
 	for _, s := range states {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type), shown.Line(s.State),
-			taskStates(now.connectors[s.Connector].Status), figure(s.Rows), figure(s.Rate), figure(s.Lag))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type),
+			shown.Line(s.State), tasks(now.connectors[s.Connector].listed()), figure(s.Rows), figure(s.Rate), figure(s.Lag),
+			number(s.Refused), number(s.Letters))
 	}
 	if err := w.Flush(); err != nil {
 		return err

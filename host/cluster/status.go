@@ -30,6 +30,9 @@ type Status struct {
 	Generation int32
 	// Version is the plugin's; "" where none runs.
 	Version string
+	// Own is JSON with what only a worker of Culvert says, as members of [connect.ConnectorStatus] or
+	// [connect.TaskStatus]: in a member that Kafka Connect skips. "" means nothing.
+	Own string
 }
 
 // overtaken tells whether another worker has said something else in a newer generation: what Kafka Connect's "safe"
@@ -83,7 +86,7 @@ const (
 )
 
 // encode is the record's value, byte for byte as Kafka Connect 4.3 writes it: without a schema, its members in this
-// order, what is not there as null.
+// order, what is not there as null. What is Culvert's own comes last.
 func (s Status) encode() []byte {
 	if len(s.Trace) > maxTraceBytes {
 		s.Trace = strings.ToValidUTF8(s.Trace[:maxTraceBytes], "") + "…"
@@ -93,6 +96,9 @@ func (s Status) encode() []byte {
 	text = javajson.AppendString(append(text, `,"worker_id":`...), s.WorkerID)
 	text = strconv.AppendInt(append(text, `,"generation":`...), int64(s.Generation), 10)
 	text = appendOrNull(append(text, `,"version":`...), s.Version)
+	if s.Own != "" {
+		text = append(append(text, `,"culvert":`...), s.Own...)
+	}
 	return append(text, '}')
 }
 
@@ -118,11 +124,12 @@ var statusStates = []connect.State{connect.Unassigned, connect.Running, connect.
 // decodeStatus reads a value by structure. Workers before Kafka 4.1 write no version.
 func decodeStatus(k statusKey, value []byte) (Status, error) {
 	var v struct {
-		State      connect.State `json:"state"`
-		Trace      string        `json:"trace"`
-		WorkerID   *string       `json:"worker_id"`
-		Generation *int32        `json:"generation"`
-		Version    string        `json:"version"`
+		State      connect.State   `json:"state"`
+		Trace      string          `json:"trace"`
+		WorkerID   *string         `json:"worker_id"`
+		Generation *int32          `json:"generation"`
+		Version    string          `json:"version"`
+		Own        json.RawMessage `json:"culvert"`
 	}
 	switch err := json.Unmarshal(value, &v); {
 	case err != nil:
@@ -132,7 +139,7 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 	case v.WorkerID == nil || v.Generation == nil:
 		return Status{}, errors.New("expected worker_id and generation, found none")
 	}
-	return Status{k.connector, k.task, v.State, v.Trace, *v.WorkerID, *v.Generation, v.Version}, nil
+	return Status{k.connector, k.task, v.State, v.Trace, *v.WorkerID, *v.Generation, v.Version, string(v.Own)}, nil
 }
 
 // Statuses is what the status topic says, record by record: a state is there when it was read back, as in Kafka

@@ -213,8 +213,8 @@ func TestRealStatuses(t *testing.T) {
 	task.Generation = generation + 1
 	ours.PutSafe(task)
 	eventually("into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n", ofJava)
-	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, ""})
-	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2"})
+	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, "", ""})
+	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2", ""})
 	ours.Topic("into", "more", 12)
 	eventually("into", "more", ofJava)
 	eventually("into", "-1 RESTARTING culvert:8083 \"\" 2\n", ofJava)
@@ -248,7 +248,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	const tasks = 500
 	put := func(state connect.State) {
 		for task := range tasks {
-			ours.Put(Status{"c", task, state, "", "a:1", 1, "1"})
+			ours.Put(Status{"c", task, state, "", "a:1", 1, "1", ""})
 		}
 	}
 	put(connect.Restarting)

@@ -69,9 +69,9 @@ func TestStatusAsJavaWritesIt(t *testing.T) {
 	const worker = "127.0.0.1:18483"
 	got, there := s.Connector("fk")
 	assert.Equal(t, true, there)
-	assert.Equal(t, Status{"fk", -1, connect.Running, "", worker, 13, "4.3.1"}, got)
-	assert.Equal(t, []Status{{"fk", 0, connect.Running, "", worker, 13, "4.3.1"},
-		{"fk", 1, connect.Running, "", worker, 13, "4.3.1"}}, s.Tasks("fk"))
+	assert.Equal(t, Status{"fk", -1, connect.Running, "", worker, 13, "4.3.1", ""}, got)
+	assert.Equal(t, []Status{{"fk", 0, connect.Running, "", worker, 13, "4.3.1", ""},
+		{"fk", 1, connect.Running, "", worker, 13, "4.3.1", ""}}, s.Tasks("fk"))
 	assert.Equal(t, []string{"fs-topic"}, s.Topics("fk"))
 	assert.Equal(t, nil, s.Topics("fs-1"), "reset")
 	_, there = s.Connector("gone")
@@ -82,13 +82,16 @@ func TestStatusAsJavaWritesIt(t *testing.T) {
 
 func TestStatusTexts(t *testing.T) {
 	t.Parallel()
-	s := Status{"a", 0, connect.Failed, "\"quoted\" \\ \t\x01 ä 😀 </b>", "h:1", -1, ""}
+	s := Status{"a", 0, connect.Failed, "\"quoted\" \\ \t\x01 ä 😀 </b>", "h:1", -1, "", ""}
 	assert.Equal(t, `{"state":"FAILED","trace":"\"quoted\" \\ \t\u0001 ä \uD83D\uDE00 </b>","worker_id":"h:1",`+
 		`"generation":-1,"version":null}`, string(s.encode()))
+	s.Own = `{"plugin":"/p.wasm"}`
+	assert.Contains(t, string(s.encode()), `"version":null,"culvert":{"plugin":"/p.wasm"}}`)
 	s.Trace = strings.Repeat("€", maxTraceBytes)
 	var all Statuses
 	require.NoError(t, all.apply([]byte("status-task-a-0"), s.encode()))
 	cut := all.Tasks("a")[0].Trace
+	assert.Equal(t, s.Own, all.Tasks("a")[0].Own)
 	if len(cut) > maxTraceBytes+3 || !strings.HasSuffix(cut, "€…") {
 		t.Errorf("expected a cut trace, found %d bytes that end with %q", len(cut), cut[len(cut)-9:])
 	}
@@ -126,7 +129,7 @@ func TestStatusValues(t *testing.T) {
 	var s Statuses
 	take := func(value string) error { return s.apply([]byte("status-connector-a"), []byte(value)) }
 	require.NoError(t, take(` {"x":[{}], "generation": 7,"worker_id":"w:1" , "state":"PAUSED"}`))
-	want := Status{"a", -1, connect.Paused, "", "w:1", 7, ""}
+	want := Status{"a", -1, connect.Paused, "", "w:1", 7, "", ""}
 	for value, fault := range map[string]string{
 		"":                    "JSON",
 		"null":                "expected a state",
@@ -176,7 +179,7 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 		w := two[r.IntN(2)]
 		switch r.IntN(4) {
 		case 0:
-			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5), ""}
+			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5), "", ""}
 			k := statusKey{connector: "c", task: s.Task}
 			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
 			if !o.refused(w.said.unit(k)) {

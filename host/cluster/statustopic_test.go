@@ -105,7 +105,7 @@ func (w statusWorker) close(t *testing.T) {
 
 // of is what the worker says of a task of connector c.
 func (w statusWorker) of(task int, state connect.State, generation int32) Status {
-	return Status{"c", task, state, "", w.id, generation, "1.0"}
+	return Status{"c", task, state, "", w.id, generation, "1.0", ""}
 }
 
 // sees waits until the worker knows this of connector c: its state and those of its tasks, with the workers.
@@ -141,7 +141,7 @@ func TestStatusTopic(t *testing.T) {
 		a.Put(a.of(2, connect.Paused, 3))
 		a.Topic("c", "orders", 2)
 		b.Topic("c", "items", 10)
-		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, ""})
+		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, "", ""})
 		const all = "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, items, orders"
 		a.sees(t, all)
 		b.sees(t, all)
@@ -151,7 +151,7 @@ func TestStatusTopic(t *testing.T) {
 		defer c.close(t)
 		c.sees(t, all)
 		assert.Equal(t, []string{"c", "c-1"}, c.Connectors())
-		assert.Equal(t, []Status{{"c-1", 0, connect.Failed, "no", "a:1", 3, ""}}, c.Tasks("c-1"))
+		assert.Equal(t, []Status{{"c-1", 0, connect.Failed, "no", "a:1", 3, "", ""}}, c.Tasks("c-1"))
 		c.PutSafe(c.of(10, connect.Unassigned, 4))
 		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
 		b.PutSafe(b.of(10, connect.Failed, 3))

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -490,7 +491,7 @@ func (w *Worker) say() {
 		}
 		for task, s := range w.written[name] { // of what is no more the leader takes out what it said
 			if _, still := held[task]; !still && task < tasks && s.State != connect.Unassigned {
-				s.State, s.Trace = connect.Unassigned, ""
+				s.State, s.Trace, s.Own = connect.Unassigned, "", ""
 				w.o.Status.PutSafe(s)
 			}
 		}
@@ -516,23 +517,36 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 	if err != nil {
 		return nil
 	}
-	add := func(task int, state connect.State, trace, version string) {
+	add := func(task int, state connect.State, trace, version string, own any) {
+		said, err := json.Marshal(own)
+		if err != nil || string(said) == "{}" {
+			said = nil
+		}
 		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.o.WorkerID,
-			Generation: generation, Version: version}
+			Generation: generation, Version: version, Own: string(said)}
 	}
+	type unit struct {
+		Plugin      string   `json:"plugin,omitempty"`
+		Plugins     []string `json:"plugins,omitempty"`
+		Restarts    string   `json:"restarts,omitempty"`
+		ConfigError string   `json:"config_error,omitempty"`
+	}
+	c := unit{Plugin: s.Connector.Plugin, Restarts: s.Connector.Restarts,
+		ConfigError: s.Connector.ConfigError[:min(len(s.Connector.ConfigError), maxTraceBytes)]}
 	for _, h := range holds {
 		if h.Plans {
-			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version)
+			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version, c)
 		}
 		for _, task := range h.Tasks { // others are shown, which ran before
 			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
 			switch works := at >= 0 && s.Tasks[at].State != connect.Unassigned; {
 			case !works && s.Connector.State == connect.Failed: // for want of a secret that others have, say
-				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version)
+				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version, unit{Restarts: c.Restarts})
 			case at >= 0:
-				add(task, s.Tasks[at].State, s.Tasks[at].Trace, s.Tasks[at].Version)
+				t := s.Tasks[at]
+				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
 			case s.Connector.State == connect.Paused: // it has not run here
-				add(task, connect.Paused, "", s.Connector.Version)
+				add(task, connect.Paused, "", s.Connector.Version, unit{})
 			}
 		}
 	}

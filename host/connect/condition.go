@@ -40,8 +40,10 @@ type Part struct {
 	Since, Next time.Time
 	// Cause is a line of why, without secrets; Kind is that of the failure: a kind of [wit.Fault], or kafka, or "".
 	Cause, Kind string
-	// Rows that were delivered in a second, as the mean of the last minute.
-	Rows float64
+	// Rows that were delivered in a second, as the mean of the last minute; Refused are those that were refused and
+	// tolerated since the task was made.
+	Rows    float64
+	Refused int64
 }
 
 // cause is the first line of a text, of 300 characters at most.
@@ -108,7 +110,7 @@ func (c *connector) parts() (all []Part) {
 	for _, t := range c.tasks {
 		now := t.now()
 		p := Part{Task: t.number, WorkerID: c.o.WorkerID, Here: true, State: t.state, Word: "running",
-			Since: c.owner.times.entered(t.number), Rows: now.Flow.Rows}
+			Since: c.owner.times.entered(t.number), Rows: now.Flow.Rows, Refused: now.Failed}
 		switch {
 		case t.fault != nil:
 			p.fails(t.fault, t.next, c.o.Worker.Strike)

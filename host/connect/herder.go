@@ -97,6 +97,7 @@ type Herder struct {
 	running sync.WaitGroup
 	// replaying is held while dead letters are replayed.
 	replaying sync.Mutex
+	letters   letterCounts
 }
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -56,6 +59,64 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 		return nil
 	})
 	return topic, err
+}
+
+// lettersEvery is how long a count of dead letters is good enough, lettersWithin how long brokers may take for it.
+const (
+	lettersEvery  = 3 * time.Second
+	lettersWithin = time.Second
+)
+
+// letterCounts are how many records topics of dead letters had at a time.
+type letterCounts struct {
+	mu sync.Mutex
+	at time.Time
+	by map[string]int64
+}
+
+// Letters are how many records the topics of dead letters have that connectors name, by connector, as of a few seconds
+// ago at most. Of what brokers do not answer for there is nothing.
+func (h *Herder) Letters(ctx context.Context) map[string]int64 {
+	topics, all := map[string]string{}, []string{}
+	for _, k := range h.all() {
+		if topic, err := h.letterTopic(k.name); err == nil {
+			topics[k.name] = topic
+			all = append(all, topic)
+		}
+	}
+	l := &h.letters
+	l.mu.Lock()
+	due := len(all) > 0 && time.Since(l.at) > lettersEvery
+	if due {
+		l.at = time.Now() // others do with what is known until this one has asked
+	}
+	by := l.by
+	l.mu.Unlock()
+	if due {
+		slices.Sort(all)
+		by = h.records(ctx, slices.Compact(all))
+		l.mu.Lock()
+		l.by = by
+		l.mu.Unlock()
+	}
+	counts := map[string]int64{}
+	for name, topic := range topics {
+		if n, known := by[topic]; known {
+			counts[name] = n
+		}
+	}
+	return counts
+}
+
+func (h *Herder) records(ctx context.Context, topics []string) map[string]int64 {
+	ctx, cancel := context.WithTimeout(ctx, lettersWithin)
+	defer cancel()
+	admin, err := kafka.NewAdmin(h.o.Kafka)
+	if err != nil {
+		return nil
+	}
+	defer admin.Close()
+	return admin.Records(ctx, topics...)
 }
 
 // replayed are the letters of a connector that were replayed, of a topic with these partitions.

@@ -65,6 +65,9 @@ func rate(n float64) string {
 
 // count is a number with its thousands apart.
 func count(n any) string {
+	if known, ok := n.(*int64); ok {
+		n = *known
+	}
 	text := fmt.Sprint(n)
 	digits := strings.TrimPrefix(text, "-")
 	var b strings.Builder

@@ -426,6 +426,33 @@ func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, erro
 	return starts[topic], a.dialer.Explain(err)
 }
 
+// Records are how many records topics hold, compacted ones included: none of a topic that is not there. Topics that
+// brokers do not answer for are left out.
+func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 {
+	records := map[string]int64{}
+	if len(topics) == 0 {
+		return records
+	}
+	starts, _ := a.admin.ListStartOffsets(ctx, topics...) // what fails is not among them, or has its own error
+	ends, _ := a.admin.ListEndOffsets(ctx, topics...)
+	for topic, partitions := range ends {
+		var n int64
+		var err error
+		for partition, end := range partitions {
+			start := starts[topic][partition]
+			n += end.Offset - start.Offset
+			err = errors.Join(err, end.Err, start.Err)
+		}
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			records[topic] = 0
+		case err == nil:
+			records[topic] = n
+		}
+	}
+	return records
+}
+
 // Committed are the offsets that a consumer group has committed; none for a group that there is not.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
 	waiting, cancel := context.WithTimeout(ctx, coordinated)

@@ -50,6 +50,10 @@ type Listed struct {
 	Advice string `json:"advice,omitempty"`
 	// Rows is how many rows were delivered in a second, as the mean of the last minute.
 	Rows float64 `json:"rows_per_second"`
+	// Refused is how many records were refused and tolerated since its tasks were made; DeadLetters is how many its topic
+	// of dead letters holds, nil where it has none, or that is not known.
+	Refused     int64  `json:"refused"`
+	DeadLetters *int64 `json:"dead_letters,omitempty"`
 	// Tasks it has, and how many of them have failed.
 	Tasks  int `json:"tasks"`
 	Failed int `json:"failed_tasks"`
@@ -121,8 +125,15 @@ func (x *exchange) listing() {
 	if !own { // the leader sorts and cuts
 		page = asked.page(all)
 	}
+	var letters map[string]int64
+	if !own {
+		letters = x.worker.Herder().Letters(x.r.Context())
+	}
 	for i := range page.Connectors { // of these alone, since who wanted one is found by its whole configuration
 		l := &page.Connectors[i]
+		if n, known := letters[l.Name]; known {
+			l.DeadLetters = &n
+		}
 		l.By = cmp.Or(x.worker.Strike(shown.Line(x.worker.By(given[l.Name]))), l.By)
 	}
 	page.Silent = silent
@@ -148,7 +159,8 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 		if _, better := said[p.WorkerID][c.Name]; better && !p.Here {
 			continue
 		}
-		line := Listed{State: p.Word, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.Rows}
+		line := Listed{State: p.Word, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.Rows,
+			Refused: p.Refused}
 		if !p.Since.IsZero() {
 			since := p.Since.UTC().Truncate(time.Second)
 			line.Since = &since
@@ -184,6 +196,7 @@ func (l *Listed) join(other Listed) {
 		l.Cause, l.Advice = other.Cause, other.Advice
 	}
 	l.Rows += other.Rows
+	l.Refused += other.Refused
 }
 
 // advices say what is to be done about a failure, by its kind. NAME stands for the connector.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // lister has connectors in any condition.
@@ -25,15 +27,18 @@ type lister struct {
 func (l *lister) Known() error                    { return nil }
 func (l *lister) Herder() Herder                  { return l }
 func (l *lister) Conditions() []connect.Condition { return l.conditions }
-func (l *lister) By(*config.Connector) string     { return "user anna" }
-func (l *lister) Strike(text string) string       { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+func (l *lister) Letters(context.Context) map[string]int64 {
+	return map[string]int64{"b": 7}
+}
+func (l *lister) By(*config.Connector) string { return "user anna" }
+func (l *lister) Strike(text string) string   { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 
 // conditionOf is a connector with tasks, each in a state of one word.
 func conditionOf(name string, words ...string) connect.Condition {
 	c := connect.Condition{Name: name, Type: "source", Class: "a.Class", Parts: []connect.Part{{Task: -1, Here: true,
 		State: connect.Running, Word: "idle"}}}
 	for n, word := range words {
-		p := connect.Part{Task: n, Here: true, State: connect.Running, Word: word, Rows: 1.26,
+		p := connect.Part{Task: n, Here: true, State: connect.Running, Word: word, Rows: 1.26, Refused: 2,
 			Since: time.Unix(int64(100+n), 0)}
 		if word == "failed" {
 			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
@@ -88,7 +93,7 @@ func TestListing(t *testing.T) {
 	since := time.Unix(100, 0).UTC()
 	assert.Equal(t, Listing{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2, "idle": 1},
 		Total: 6, Connectors: []Listed{{Name: "b", Type: "source", Class: "a.Class", State: "failed", Since: &since,
-			By: "user anna", Cause: "b: no!", Rows: 2.5, Tasks: 2, Failed: 1,
+			By: "user anna", Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2, Failed: 1,
 			Advice: "Change the secret of the connector; where it is right, run culvert lockouts resume."}}}, page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001", "?after=b": "after: expected STATE/NAME",
@@ -199,6 +204,8 @@ func TestAdvice(t *testing.T) {
 
 func (r *runner) By(*config.Connector) string { return "" }
 
+func (r *runner) Letters(context.Context) map[string]int64 { return nil }
+
 // Conditions are those of c's own task as it is, and of the others as the status topic has them.
 func (r *runner) Conditions() []connect.Condition {
 	c := connect.Condition{Name: "c", Type: "source", Parts: []connect.Part{{Task: -1, WorkerID: "w1", Here: r.number == 1,
@@ -209,7 +216,7 @@ func (r *runner) Conditions() []connect.Condition {
 			p = connect.SaidPart(n, connect.Failed, "w2", "class: refused\n\tat x")
 		}
 		if n == r.number {
-			p.Here, p.Rows = true, 1
+			p.Here, p.Rows, p.Refused = true, 1, 2
 		}
 		if n == 2 && r.number == 2 { // which only who runs it knows
 			p.Word, p.Next, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
@@ -243,7 +250,7 @@ func TestListingOfAGroup(t *testing.T) {
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}
 	want := Listed{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
-		Advice: "It goes on by itself at 1970-01-01T00:00:00Z.", Rows: 3, Tasks: 3, Failed: 1}
+		Advice: "It goes on by itself at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
 		assert.Equal(t, []Listed{want}, l.Connectors, url)
@@ -253,7 +260,7 @@ func TestListingOfAGroup(t *testing.T) {
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")
-	want.State, want.Rows, want.Advice = "failed", 2, advices[""]
+	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, advices[""]
 	assert.Equal(t, []Listed{want}, l.Connectors)
 	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
 }

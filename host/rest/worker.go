@@ -99,6 +99,7 @@ type Herder interface {
 	ResetTopics(name string) error
 	Retire(ctx context.Context, name string) (string, error)
 	Snapshot(name, feed, ident string) error
+	Letters(ctx context.Context) map[string]int64
 	LettersOf(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
 	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +95,15 @@ func (g *Group) observed() {
 func (g *Group) figures() {
 	t := g.T
 	t.Helper()
+	for _, name := range []string{"c0", "c1", "back"} {
+		g.workers[0].Eventually("one status of "+name+" at every worker, with its plugin", func() bool {
+			said := map[string]bool{}
+			for _, w := range g.workers {
+				said[w.Must(200, "GET", "/connectors/"+name+"/status", "")] = true
+			}
+			return len(said) == 1 && strings.Contains(slices.Collect(maps.Keys(said))[0], `"plugin":"`)
+		})
+	}
 	for by, w := range g.workers {
 		var m connect.Figures
 		w.Eventually("figures of both tasks", func() bool {
@@ -107,7 +117,7 @@ func (g *Group) figures() {
 		}
 		w.Eventually("all rows in culvert status", func() bool {
 			out := g.Run("status", "--url", w.Url).Stdout
-			return strings.Contains(out, "2 RUNNING  137   -       -\n") &&
+			return regexp.MustCompile(`(?m)^c0 +source +idle +2 +137 +- +- +0 +-$`).MatchString(out) &&
 				strings.Contains(out, "Group workers, generation ") &&
 				strings.Contains(out, ": 3 workers, led by 127.0.0.1:")
 		})

@@ -2,13 +2,19 @@ package operate
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 )
@@ -117,4 +123,87 @@ func TestObserved(t *testing.T) {
 	if shown := p.Run("origins", "--url", f.Url).Exits(0).Stdout; !strings.Contains(shown, "http://"+address) {
 		t.Errorf("found\n%s", shown)
 	}
+}
+
+// `culvert status`, `connectors list` and REST's listing say the same words: that a service is away as soon as its
+// client knows, and how many records were refused. Only a worker whose connectors all do well has exit code 0.
+func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	servers := p.Broker()
+	demo := service.New(service.Options{Rows: 5})
+	sold := httptest.NewServer(demo)
+	defer sold.Close()
+	kept := e2e.Serve(t, demo)
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
+	e2e.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "orders")
+	e2e.NoError(t, err)
+	p.File("conf/sold.properties", append(e2e.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
+		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
+	p.File("conf/kept.properties", append(e2e.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1")...)
+	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	f.Await("kept", "runs", e2e.Runs)
+	f.Awaits("extraction finished: 5 rows")
+	row := func(args ...string) map[string][]string {
+		by := map[string][]string{}
+		for line := range strings.Lines(p.Run(append(args, "--url", f.Url)...).Stdout) {
+			if cells := strings.Fields(line); len(cells) > 2 {
+				by[cells[0]] = cells
+			}
+		}
+		return by
+	}
+	exits := func(code int) (all []map[string]any) {
+		t.Helper()
+		f.Eventually(fmt.Sprint("exit code ", code), func() bool {
+			return p.Run("status", "--url", f.Url).Code == code
+		})
+		r := p.Run("status", "--json", "--url", f.Url)
+		e2e.NoError(t, json.Unmarshal([]byte(r.Stdout), &all))
+		return all
+	}
+	exits(0)
+	refused := func(cells []string) string { return strings.Join(cells[len(cells)-2:], " ") }
+	if got := row("status"); refused(got["NAME"]) != "REFUSED LETTERS" || refused(got["kept"]) != "0 0" ||
+		refused(got["sold"]) != "0 -" {
+		t.Errorf("found %v", got)
+	}
+
+	// Refused records are no success, wherever they are kept. The topic keeps them longer than the task counts.
+	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
+	e2e.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
+	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
+	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["dead_letters"] != 2.0 {
+		t.Errorf("found %v", all)
+	}
+	p.Run("status", "--url", f.Url).Exits(1).Says("records refused: kept")
+	p.Run("connectors", "restart", "kept", "--url", f.Url).Exits(0)
+	f.Eventually("a new task", func() bool { return refused(row("status")["kept"]) == "0 2" })
+	exits(0)
+
+	// A service that is away is said at once, everywhere.
+	sold.Config.SetKeepAlivesEnabled(false)
+	sold.CloseClientConnections()
+	sold.Close()
+	f.Eventually("the service to be away", func() bool {
+		return row("status")["sold"][2] == "waiting-for-service"
+	})
+	if got := row("connectors", "list")["sold"][2]; got != "waiting-for-service" {
+		t.Errorf("connectors list: found %s", got)
+	}
+	p.Run("connectors", "show", "sold", "--url", f.Url).Exits(0).Prints("waiting-for-service")
+	if all := exits(1); all[1]["state"] != "waiting-for-service" || !strings.Contains(fmt.Sprint(all[1]["errors"]),
+		"does not answer") {
+		t.Errorf("found %v", all)
+	}
+	p.Run("status", "--url", f.Url).Exits(1).Says("service away: sold")
+	var s connect.Status // Kafka Connect's own routes keep its states
+	if e2e.Get(t, f.Url+"/connectors/sold/status", &s); s.Connector.State != connect.Running ||
+		s.Tasks[0].State != connect.Running {
+		t.Errorf("expected Kafka Connect's states, found %+v", s)
+	}
+	f.Stop()
 }
