@@ -29,10 +29,10 @@ type Pages struct {
 }
 
 // A page is made of a form, with texts that are escaped and sent on to routes: its bytes are held so many times. Forms
-// together leave some of the room to the routes that their pages ask.
+// together leave some of the room of bodies to the routes that their pages ask.
 const (
 	formCopies = 5
-	maxForms   = maxBodies / 4 * 3
+	maxForms   = 24 << 20
 )
 
 // Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and is
