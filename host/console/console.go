@@ -181,12 +181,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
 	v.query.Del(fragmentsOf)
 	if r.Method == http.MethodPost {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := r.ParseForm(); err != nil {
-			http.Error(w, "expected a form: "+err.Error(), http.StatusBadRequest)
+		form, release, ok := c.Form(w, r, maxForm)
+		defer release()
+		if !ok {
 			return
 		}
-		v.sent = r.PostForm
+		v.sent = form
 		p.load, p.private = p.post, true
 	}
 	c.serve(w, v, name, p)

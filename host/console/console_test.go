@@ -246,7 +246,7 @@ func TestRefusedPages(t *testing.T) {
 		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
 	}
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
-	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 400 {
+	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 413 {
 		t.Errorf("a form that is too long: %d", w.Code)
 	}
 }

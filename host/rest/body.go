@@ -66,24 +66,32 @@ func (x *exchange) misshapen(why string) {
 
 // content reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
 func (x *exchange) content(most int64) (data []byte, ok bool) {
-	data, release, err := x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, most), maxBodies)
+	data, release, ok := received(x.bodies, x.w, x.r, most, x.fail)
 	x.releases = append(x.releases, release)
+	return data, ok
+}
+
+// received reads what was sent, at most so many bytes. release gives back their room and is to be called once. Where they
+// cannot be read, answer has been called, and ok is false.
+func received(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, most int64,
+	answer func(status int, why string)) (data []byte, release func(), ok bool) {
+	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, most), maxBodies)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, inbound.ErrFull):
-		x.w.Header().Set("Retry-After", "10")
-		inbound.Early(x.w, x.r, func() { x.fail(http.StatusServiceUnavailable, err.Error()) })
+		w.Header().Set("Retry-After", "10")
+		inbound.Early(w, r, func() { answer(http.StatusServiceUnavailable, err.Error()) })
 	case errors.As(err, &tooLarge):
-		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", most))
+		answer(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", most))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		x.fail(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
+		answer(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
 	case err != nil:
-		x.fail(http.StatusBadRequest, "the body could not be read: "+err.Error())
+		answer(http.StatusBadRequest, "the body could not be read: "+err.Error())
 	default:
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
-		return data, true
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a writer of a test has none
+		return data, release, true
 	}
-	return nil, false
+	return nil, release, false
 }
 
 // NullValue is Kafka Connect's text for each setting that is null.

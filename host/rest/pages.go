@@ -1,11 +1,17 @@
 package rest
 
 import (
+	"bytes"
+	"cmp"
+	"io"
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
 // consolePath is where the console's pages are.
@@ -18,6 +24,41 @@ type Pages struct {
 	API http.Handler
 	// Reads says why a request may only read by the console, "" where it may do more.
 	Reads func(*http.Request) string
+
+	bodies *inbound.Bodies
+}
+
+// A page is made of a form, with texts that are escaped and sent on to routes: its bytes are held so many times. Forms
+// together leave some of the room of bodies to the routes that their pages ask.
+const (
+	formCopies = 5
+	maxForms   = 24 << 20
+)
+
+// Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and is
+// to be called once, when the page is made. Where the form cannot be read, Form has answered, and ok is false.
+func (p Pages) Form(w http.ResponseWriter, r *http.Request, most int64) (form url.Values, release func(), ok bool) {
+	refuse := func(status int, why string) { http.Error(w, why, status) }
+	bodies := cmp.Or(p.bodies, new(inbound.Bodies))
+	data, body, ok := received(bodies, w, r, most, refuse)
+	if !ok {
+		return nil, body, false
+	}
+	copies := int64(len(data)) * (formCopies - 1)
+	if !bodies.Take(copies, maxForms) {
+		w.Header().Set("Retry-After", "10")
+		refuse(http.StatusServiceUnavailable, inbound.ErrFull.Error())
+		return nil, body, false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	if err := r.ParseForm(); err != nil {
+		refuse(http.StatusBadRequest, "expected a form: "+err.Error())
+		ok = false
+	}
+	return r.PostForm, func() {
+		bodies.Take(-copies, maxForms)
+		body()
+	}, ok
 }
 
 // isPage tells whether a request is for the console.
@@ -28,7 +69,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
 	}
-	pages := s.options.Console(Pages{API: api, Reads: s.reads})
+	pages := s.options.Console(Pages{API: api, Reads: s.reads, bodies: &s.bodies})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {

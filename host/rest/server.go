@@ -24,6 +24,7 @@ type Server struct {
 	users     *users
 	headers   []header
 	peers     *http.Client
+	bodies    inbound.Bodies // of all listeners
 }
 
 type listener struct {
@@ -182,9 +183,9 @@ func (s *Server) Serve(w Worker) {
 		next = known(s.withPages(next), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
-	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked,
+	all := serving{worker: w, bodies: &s.bodies, masked: s.options.Masked,
 		records: s.options.Records, logons: s.users != nil, cluster: s.options.Cluster, peers: s.peers}
-	calls := serving{worker: w, bodies: new(inbound.Bodies), cluster: s.options.Cluster}
+	calls := serving{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
 	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
 	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -115,9 +115,9 @@ const stopsWithin = 50 * time.Second
 // maxMemory is the most that a worker may have in memory next to hostile plugins.
 const maxMemory = 1 << 30
 
-// highWater is the most memory that a process had so far, 0 where the system does not tell.
-func highWater(pid int) int64 {
-	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+// HighWater is the most memory that a program had so far, 0 where the system does not tell.
+func (c *Command) HighWater() int64 {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
 			kb, _ := strconv.ParseInt(fields[1], 10, 64)
@@ -138,7 +138,7 @@ func crowded() float64 {
 // Ends stops a worker and judges how long that took and how much memory it had.
 func (c *Command) Ends() Result {
 	c.t.Helper()
-	memory := highWater(c.Process.Process.Pid)
+	memory := c.HighWater()
 	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()

@@ -1,8 +1,12 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -17,6 +21,9 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
+
+// maxRequest bounds a request, as Kafka does by default (socket.request.max.bytes).
+const maxRequest = 100 << 20
 
 // Heartbeats for members that wait: how often, which is a third of the shortest session timeout that the broker takes
 // (group.min.session.timeout.ms), and how many after a connection was closed. The first of these may come before the
@@ -176,51 +183,48 @@ func (l memberListener) Accept() (net.Conn, error) {
 	return &memberConn{Conn: conn, waiting: l.waiting}, nil
 }
 
-// memberConn reads along in requests and answers, as far as it needs to know who waits. Each is its length in four
-// bytes, then that many bytes (https://kafka.apache.org/protocol#protocol_common).
+// memberConn reads whole requests, so that it knows who waits, and kfake gets only what it can take: it would make room
+// for as many bytes as a length announces, and an API that it does not know would end the process. Each request is its
+// length in four bytes, then that many bytes (https://kafka.apache.org/protocol#protocol_common).
 type memberConn struct {
 	net.Conn
 	waiting *waitingMembers
-
-	// Of the request that is being read: what was read of its length, how much of it is to come, and its key or, of one
-	// whose answer may have to wait, what was read of it.
-	length  []byte
-	left    int
-	request []byte
+	request []byte // what kfake has not read yet of the last one
 }
 
 func (c *memberConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.follow(p[:n])
-	return n, err
-}
-
-func (c *memberConn) follow(read []byte) {
-	for len(read) > 0 {
-		if c.left == 0 {
-			n := min(len(read), 4-len(c.length))
-			c.length, read = append(c.length, read[:n]...), read[n:]
-			if len(c.length) == 4 {
-				c.left = int(binary.BigEndian.Uint32(c.length))
-				c.length, c.request = c.length[:0], nil
-			}
-			continue
-		}
-		n := min(len(read), c.left)
-		if key := 2 - len(c.request); key > 0 {
-			n = min(n, key)
-			c.request = append(c.request, read[:n]...)
-		} else if mayWait(c.request) {
-			c.request = append(c.request, read[:n]...)
-		}
-		read, c.left = read[n:], c.left-n
-		if c.left == 0 {
-			if m := waitingBy(c.request); m != nil {
-				c.waiting.asked(c, m)
-			}
-			c.request = nil
+	if len(c.request) == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
 		}
 	}
+	n := copy(p, c.request)
+	c.request = c.request[n:]
+	return n, nil
+}
+
+// next reads a request. Memory grows with what has come of it.
+func (c *memberConn) next() error {
+	var request bytes.Buffer
+	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint32(request.Bytes())
+	if length > maxRequest {
+		return fmt.Errorf("expected a request of at most %d bytes, found %d", maxRequest, length)
+	}
+	if _, err := io.CopyN(&request, c.Conn, int64(length)); err != nil {
+		return err
+	}
+	c.request = request.Bytes()
+	body := c.request[4:]
+	if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
+		return errors.New("expected the key of an API of Kafka's")
+	}
+	if m := waitingBy(body); m != nil {
+		c.waiting.asked(c, m)
+	}
+	return nil
 }
 
 // Write gets whole answers: kfake writes each at once.
@@ -246,7 +250,7 @@ func mayWait(request []byte) bool {
 // waitingBy is who waits by a request, nil for nobody. Before the request stand its key, its version, the correlation
 // id and the client's id, and with newer versions tags.
 func waitingBy(request []byte) *waitingMember {
-	if len(request) < 2 || !mayWait(request) {
+	if !mayWait(request) {
 		return nil
 	}
 	r := kbin.Reader{Src: request}

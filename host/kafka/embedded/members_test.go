@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -304,15 +306,18 @@ func TestWhoWaitsIsRead(t *testing.T) {
 				request.SetVersion(version)
 				other := kmsg.NewPtrMetadataRequest()
 				format := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client"))
-				bytes := append(format.AppendRequest(nil, other, 6), format.AppendRequest(nil, request, 7)...)
+				first := format.AppendRequest(nil, other, 6)
+				whole := append(slices.Clone(first), format.AppendRequest(nil, request, 7)...)
 				waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
-				conn := &memberConn{Conn: discarding{}, waiting: waiting}
-				for part := range slices.Chunk(bytes, piece) {
-					if len(waiting.now()) > 0 {
-						t.Fatal("a member waits before its request was read")
-					}
-					conn.follow(part)
+				conn := &memberConn{Conn: &inPieces{rest: whole, piece: piece}, waiting: waiting}
+				_, err := io.ReadFull(conn, make([]byte, len(first)))
+				require.NoError(t, err)
+				if len(waiting.now()) > 0 {
+					t.Fatal("a member waits before its request was read")
 				}
+				rest, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				assert.Equal(t, whole[len(first):], rest)
 				m := waiting.now()[conn]
 				named := m.instance != nil && *m.instance == instance
 				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
@@ -329,6 +334,20 @@ func TestWhoWaitsIsRead(t *testing.T) {
 	}
 }
 
-type discarding struct{ net.Conn }
+// inPieces brings so many bytes at a time, and drops what is written.
+type inPieces struct {
+	net.Conn
+	rest  []byte
+	piece int
+}
 
-func (discarding) Write(p []byte) (int, error) { return len(p), nil }
+func (c *inPieces) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.piece)], c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (*inPieces) Write(p []byte) (int, error) { return len(p), nil }

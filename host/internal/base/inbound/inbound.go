@@ -43,16 +43,16 @@ const firstBuffer = 4 << 10
 // Read reads a body to its end while all bodies together take at most so many bytes. release gives its room back, when
 // nobody needs the body any more; it is to be called once, after an error too. The error is [ErrFull], or the reader's.
 func (b *Bodies) Read(body io.Reader, together int64) (data []byte, release func(), err error) {
-	release = func() { b.take(-int64(cap(data)), together) }
+	release = func() { b.Take(-int64(cap(data)), together) }
 	for {
 		if len(data) == cap(data) {
 			larger := max(2*cap(data), firstBuffer)
-			if !b.take(int64(larger), together) {
+			if !b.Take(int64(larger), together) {
 				return data, release, ErrFull
 			}
 			before := int64(cap(data))
 			data = append(make([]byte, 0, larger), data...)
-			b.take(-before, together)
+			b.Take(-before, together)
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -80,8 +80,8 @@ func Early(w http.ResponseWriter, r *http.Request, answer func()) {
 	_, _ = io.Copy(io.Discard, r.Body)
 }
 
-// take takes room, or gives it back where bytes is negative; false: there is none.
-func (b *Bodies) take(bytes, together int64) bool {
+// Take takes room next to what is held, or gives it back where bytes is negative; false: there is none.
+func (b *Bodies) Take(bytes, together int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if bytes > 0 && b.held+bytes > together {

@@ -1,0 +1,82 @@
+package console
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+// Forms of the console share REST's bound for bodies: hundreds that are half sent, and tens of whole ones at a time, take
+// little memory; those for which there is no room are told to come again, and forms that come later are answered.
+func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
+	t.Parallel()
+	const formBytes, most = 4 << 20, 700 << 20
+	f := e2e.NewPlace(t).Follows("conf")
+	address := strings.TrimPrefix(f.Url, "http://")
+	const half, held = 500, 16
+	refused := make(chan string, half)
+	var open []net.Conn
+	for range half {
+		c, err := net.Dial("tcp", address)
+		e2e.NoError(t, err)
+		defer c.Close()
+		open = append(open, c)
+		go fmt.Fprintf(c, "POST /console/form HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+
+			"application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\ntext=%s", formBytes,
+			strings.Repeat("x", formBytes-16))
+		go func() {
+			head, _ := bufio.NewReader(c).ReadString('\n')
+			refused <- head
+		}()
+	}
+	for n := range half - held {
+		if head := <-refused; !strings.Contains(head, " 503 ") {
+			t.Fatalf("expected a form without room to be refused with 503, found %q after %d", head, n)
+		}
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	// Each character takes five in HTML.
+	whole := "name=a&step=review&text="
+	whole += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(whole))/16)
+	var forms sync.WaitGroup
+	statuses := make(chan int, 30)
+	for range cap(statuses) {
+		forms.Go(func() {
+			answer, err := http.Post(f.Url+"/console/form", "application/x-www-form-urlencoded", strings.NewReader(whole))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer answer.Body.Close()
+			io.Copy(io.Discard, answer.Body)
+			statuses <- answer.StatusCode
+		})
+	}
+	forms.Wait()
+	close(statuses)
+	found := map[int]int{}
+	for status := range statuses {
+		found[status]++
+	}
+	if found[http.StatusServiceUnavailable] == 0 || found[http.StatusServiceUnavailable] == 30 {
+		t.Errorf("expected some forms to be answered and others to be sent again, found %v", found)
+	}
+	if a, text := post(t, f.Url+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
+		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, text)
+	}
+	if peak := f.HighWater(); peak > most {
+		t.Errorf("expected at most %d MB of memory, found %d", most>>20, peak>>20)
+	} else {
+		t.Logf("%d MB of memory, statuses %v", peak>>20, found)
+	}
+}
