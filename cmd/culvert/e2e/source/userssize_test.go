@@ -1,0 +1,126 @@
+package source
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Each way of reading brings each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that a
+// first load of changes failed above 6,000 rows.
+func TestEachModeAtUsersSize(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json"}
+	numbered := service.Switches{SkipToken: "offset", Tombstones: "off"}
+	exactly := []string{"group.id=exact", "exactly.once.source.support=enabled"}
+	p := e2e.NewPlace(t)
+	servers := p.Broker()
+	for _, c := range []struct {
+		name             string
+		path, set        string // Orders of the Northwind unless they are given
+		rows             int    // if not 25,000
+		switches         service.Switches
+		settings, worker []string
+		// runs is how often the worker reads the set, if not once. killed: the first of them, twice, in mid-load.
+		runs   int
+		killed bool
+		// asked is a part of the last requests for pages. again: all rows come a second time, with marks. repeats: what
+		// came after the last stored offset may come twice, since the worker was killed.
+		asked          string
+		again, repeats bool
+	}{
+		{name: "full by key", switches: numbered, asked: "$filter=OrderID%20gt%20"},
+		{name: "full by key, 70,500 rows", rows: 70_500, switches: numbered, asked: "$filter=OrderID%20gt%20"},
+		{name: "full by links", asked: "$skiptoken="},
+		{name: "full by links that count rows", switches: service.Switches{SkipToken: "opaque", RefuseOrderBy: true},
+			asked: "$skiptoken="},
+		{name: "full by $skip", switches: service.Switches{RefuseOrderBy: true}, settings: []string{
+			"sap.odata#00.paging=top"}, asked: "$skip="},
+		{name: "changes", path: service.SAPPath, settings: tracked, asked: "$skiptoken="},
+		{name: "changes after links that count rows, killed", path: service.SAPPath, switches: numbered,
+			settings: tracked, killed: true, again: true, repeats: true},
+		{name: "ODP", path: service.ODPPath, set: "FactsOfOrders", settings: tracked},
+		{name: "cursor", switches: service.Switches{RefuseOrderBy: true}, runs: 2, settings: []string{
+			"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.cursor.lookback=86400",
+			"sap.odata#00.exec-period=60"}},
+		{name: "expand", switches: service.Switches{ExpandPageSize: 3}, settings: []string{
+			"sap.odata#00.expand=Order_Details"}},
+		{name: "exactly once", worker: exactly, switches: numbered},
+		{name: "exactly once, changes after links that count rows, killed", path: service.SAPPath, switches: numbered,
+			worker: exactly, settings: tracked, killed: true, again: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.path == "" {
+				c.path = service.NorthwindPath
+			}
+			if c.set == "" {
+				c.set = "Orders"
+			}
+			if c.rows == 0 {
+				c.rows = rows
+			}
+			c.switches.PageSize = 100
+			s, address := e2e.Demo(t, service.Options{Rows: c.rows, Switches: c.switches})
+			topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(c.name)
+			q := e2e.NewPlace(t)
+			args := []string{"run", "--once", "--data", q.Data, "--plugins", e2e.Plugins(t),
+				q.Plain(servers, append(c.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
+					append(e2e.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
+						"sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
+						e2e.Silent}, c.settings...)...)...)}
+			for n := range 2 {
+				if !c.killed {
+					break
+				}
+				w, before := q.Start(args...), s.Ledger().Pages
+				w.Eventually("pages", func() bool { return s.Ledger().Pages > before+100+n })
+				w.Kill()
+			}
+			for range max(c.runs, 1) {
+				q.MustRun(args...)
+			}
+			came, again := map[string]int{}, map[string]int{}
+			for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
+				var record struct {
+					Key     json.RawMessage
+					Headers json.RawMessage
+				}
+				e2e.NoError(t, json.Unmarshal([]byte(line), &record))
+				if strings.Contains(string(record.Headers), "culvert.snapshot") {
+					again[string(record.Key)]++
+				} else {
+					came[string(record.Key)]++
+				}
+			}
+			judge := func(what string, found map[string]int) {
+				for key, n := range found {
+					if n > 1 && !c.repeats {
+						t.Fatalf("%s: key %s came %d times", what, key, n)
+					}
+				}
+				if len(found) != c.rows {
+					t.Errorf("%s: %d of %d rows are missing", what, c.rows-len(found), c.rows)
+				}
+			}
+			judge("the load", came)
+			if c.again {
+				judge("the second reading", again)
+			} else if len(again) > 0 {
+				t.Errorf("%d rows came again", len(again))
+			}
+			l := s.Ledger()
+			if c.path == service.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
+				t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
+			}
+			asked := func(r service.Request) bool { return strings.Contains(r.Query, c.asked) }
+			if !slices.ContainsFunc(l.Requests, asked) {
+				t.Errorf("expected requests with %s, found none of %d", c.asked, len(l.Requests))
+			}
+		})
+	}
+}
