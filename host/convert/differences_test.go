@@ -139,6 +139,7 @@ var wantedDifferences = []struct{ name, ours string }{
 	{"logical name on another type", "schema org.apache.kafka.connect.data."},
 	{"out of range", "does not fit the type "},
 	{"out of range", "does not fit 64 bits"},
+	{"out of range", "fits neither a double nor a decimal"},
 	{"more places than the scale", "Decimal value has mismatching scale for given Decimal schema"},
 	{"bytes that are not UTF-8", "expected a string in UTF-8"},
 	{"text behind the document", "expected the end of the document"},
@@ -157,6 +158,9 @@ func difference(kafka, got string, ours error) string {
 		if floatWords.ReplaceAllString(got, "0.0") == kafka {
 			return "words for floats"
 		}
+		if asDoubles(got) == asDoubles(kafka) {
+			return "digits that a double lacks"
+		}
 	}
 	// Where ours refuses the value, Kafka has refused its schema before.
 	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && fault.Class(ours) !=
@@ -173,6 +177,18 @@ func difference(kafka, got string, ours error) string {
 		}
 	}
 	return ""
+}
+
+// asDoubles is a text whose numbers with a point or an exponent, and infinities, are written as the nearest doubles are.
+func asDoubles(text string) string {
+	text = decimalNumbers.ReplaceAllStringFunc(text, func(n string) string {
+		f, _ := strconv.ParseFloat(n, 64)
+		if !strings.ContainsAny(n, ".E") {
+			return n
+		}
+		return strconv.FormatFloat(f, 'E', -1, 64)
+	})
+	return strings.ReplaceAll(strings.ReplaceAll(text, `"Infinity"`, "+Inf"), `"-Infinity"`, "-Inf")
 }
 
 const hidden = "a value that another of its name hides"

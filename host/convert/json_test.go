@@ -74,8 +74,6 @@ func TestRefusesToWrite(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
 	for want, v := range map[string]any{
-		"Java class class java.math.BigDecimal does not have corresponding schema type.": datum.Decimal{Scale: 1,
-			Unscaled: datum.Unscaled([]byte{1})},
 		"Java class class java.util.Date does not have corresponding schema type.": datum.Instant(0),
 		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
 	} {
@@ -109,7 +107,6 @@ func TestReadsWithoutSchema(t *testing.T) {
 		`1.0`:                  1.0,
 		`007`:                  int64(7),
 		`-9223372036854775808`: int64(math.MinInt64),
-		`1e400`:                math.Inf(1),
 		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`: "ä😀/?x\b\f\n\r\t\"\\",
 		`{"a":1,"b":2,"a":"long enough to move","c":3}`: datum.Map{{Key: "a", Value: "long enough to move"},
 			{Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
@@ -469,6 +466,52 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 		for size := len(whole); size >= 0; size-- { // whole, then cut off
 			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), whole[:size])
 			assert.Equal(t, want, encode(warm, whole[:size]), "value, bytes of it:", i, size)
+		}
+	}
+}
+
+// Numbers without a schema that a double has no digits for keep all of theirs, as decimals; others stay doubles. What
+// no decimal has room for is refused.
+func TestNumbersWithoutASchemaAreExact(t *testing.T) {
+	decimal := func(unscaled string, scale int32) datum.Decimal {
+		n, _ := new(big.Int).SetString(unscaled, 10)
+		return datum.Decimal{Scale: scale, Unscaled: n}
+	}
+	for text, want := range map[string]any{
+		"0.1": 0.1, "-1.50": -1.5, "1e3": 1000.0, "0.30000000000000004": 0.30000000000000004, "5e-324": 5e-324,
+		"1.7976931348623157e308": math.MaxFloat64, "123456789012345.0": 123456789012345.0, "0.0": 0.0, "0e99999": 0.0,
+		"100000000000000000000.0": 1e20, "0.000000000000000000001": 1e-21, "9007199254740993": int64(9007199254740993),
+		"12345678901234567.89":  decimal("1234567890123456789", 2),
+		"-12345678901234567.89": decimal("-1234567890123456789", 2),
+		"9007199254740993.0":    decimal("90071992547409930", 1),
+		"0.10000000000000001":   decimal("10000000000000001", 17),
+		"1e400":                 decimal("1", -400), "1.5E-400": decimal("15", 401), "1e-1000": decimal("1", 1000),
+		"1e-1001": nil, "1e1001": nil, "1e99999999": nil, "0." + strings.Repeat("7", 20_000): nil,
+		"9223372036854775808": nil,
+	} {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
+		d, err := c.Decode(t.Context(), "t", []byte(text), b)
+		if want == nil {
+			if err == nil {
+				t.Errorf("%.40s: expected it to be refused", text)
+			}
+			continue
+		}
+		require.NoError(t, err)
+		got, _, err := datum.ReadDynamic(b.Bytes(d))
+		require.NoError(t, err)
+		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
+			t.Errorf("%s: expected %T %[2]v, found %T %[3]v", text, want, got)
+		}
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		require.NoError(t, err)
+		x, _ := new(big.Rat).SetString(text)
+		if _, is := got.(datum.Decimal); !is {
+			continue
+		}
+		if y, ok := new(big.Rat).SetString(string(out)); !ok || x.Cmp(y) != 0 {
+			t.Errorf("%s: written as %s", text, out)
 		}
 	}
 }

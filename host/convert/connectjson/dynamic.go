@@ -3,11 +3,14 @@ package connectjson
 import (
 	"bytes"
 	"context"
+	"math"
+	"strconv"
 
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/java/json"
+	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // dynamicWriter writes values without a schema. What it remembers is of the value before.
@@ -80,8 +83,13 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 		k.met++
 		return k.writeItems(dst, in, i, depth, s)
 	case datum.TagDecimal:
-		return dst, i, fault.New(fault.DataException,
-			"Java class class java.math.BigDecimal does not have corresponding schema type.")
+		n, err := datum.SkipDynamic(in[i-1:])
+		if err != nil {
+			return dst, i, fault.Broken(i, err.Error())
+		}
+		scale, size := datum.Number(in[i:])
+		unscaled, _ := datum.Block(in[i+size:])
+		return values.AppendDecimal(dst, unscaled, int(scale)), i - 1 + n, nil
 	case datum.TagInstant:
 		return dst, i, fault.New(fault.DataException,
 			"Java class class java.util.Date does not have corresponding schema type.")
@@ -248,7 +256,7 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 }
 
 // readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
-// int64, others float64, objects are maps. Of a name that is there twice the last value counts, at the place of the
+// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last value counts, at the place of the
 // first.
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
@@ -276,13 +284,56 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	case !ok:
 		return dst
 	case !whole:
-		return datum.AppendFloat64(append(dst, datum.TagFloat64), parseReal(text, 64))
+		return readReal(p, dst, text)
 	}
 	n, ok := parseInteger(text)
 	if !ok {
 		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit 64 bits")
 	}
 	return datum.AppendNumber(append(dst, datum.TagInt64), n)
+}
+
+// mostDigits is more than a decimal has room for.
+const mostDigits = 3 * datum.MaxDecimalBytes
+
+// readReal appends a number with a point or an exponent: a double if its shortest form is the number, else a decimal,
+// where Kafka Connect would have the nearest double.
+func readReal(p *Parser, dst, text []byte) []byte {
+	v := parseReal(text, 64)
+	exact := len(text) <= shortReal && bytes.IndexAny(text, "eE") < 0
+	if !exact && !math.IsInf(v, 0) {
+		var room [32]byte
+		digits, exponent := significant(text)
+		shortest, at := significant(strconv.AppendFloat(room[:0], v, 'e', -1, 64))
+		exact = bytes.Equal(digits, shortest) && (exponent == at || len(digits) == 0)
+	}
+	if exact {
+		return datum.AppendFloat64(append(dst, datum.TagFloat64), v)
+	}
+	if len(text) <= mostDigits {
+		if d, ok := values.ParseDecimal(string(text)); ok && d.Fits() {
+			dst = datum.AppendNumber(append(dst, datum.TagDecimal), d.Scale)
+			return datum.AppendDecimal(dst, d.Unscaled)
+		}
+	}
+	return p.refuse(dst, "the number "+fault.Cut(text)+" fits neither a double nor a decimal of "+
+		strconv.Itoa(datum.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
+}
+
+// shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
+const shortReal = 15
+
+// significant are the digits of a number from the first to the last that is no zero, and the power of ten of the last.
+func significant(text []byte) (digits []byte, exponent int64) {
+	mantissa := text
+	if e := bytes.IndexAny(text, "eE"); e >= 0 {
+		mantissa = text[:e]
+		exponent, _ = strconv.ParseInt(string(text[e+1:]), 10, 32) // as far as the parser lets it be
+	}
+	whole, part, _ := bytes.Cut(bytes.TrimPrefix(mantissa, []byte("-")), []byte("."))
+	all := append(append(make([]byte, 0, len(mantissa)), whole...), part...)
+	digits = bytes.TrimRight(all, "0")
+	return bytes.TrimLeft(digits, "0"), exponent - int64(len(part)) + int64(len(all)-len(digits))
 }
 
 func readDynamicArray(p *Parser, dst []byte) []byte {

@@ -183,6 +183,10 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 		}
 	case string:
 		return floatText(x)
+	case datum.Decimal:
+		text, ok := decimal(x, n)
+		f, err := strconv.ParseFloat(text, bits)
+		return text, ok && err == nil && (f != 0 || x.Unscaled.Sign() == 0)
 	default:
 		return decimal(v, n)
 	}
@@ -513,7 +517,7 @@ func describe(v any, n *wit.Node) string {
 	case datum.Record, datum.Nested:
 		name = "a struct"
 	case datum.Decimal:
-		name = "a decimal"
+		name = "decimal " + cut(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
 	case datum.Instant:
 		name = "a date"
 	default:

@@ -1,6 +1,7 @@
 package write
 
 import (
+	"math/big"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -115,6 +116,27 @@ func TestLogicalNamesInBodies(t *testing.T) {
 			if body := string(sent[0].Body); !strings.Contains(body, want) {
 				t.Errorf("%s: expected %s in %s", c.format, want, body)
 			}
+		}
+	}
+}
+
+// A decimal without a schema is written with all its digits, and refused where the property has no room for them.
+func TestDecimalsWithoutASchema(t *testing.T) {
+	w := open(t, service.New(service.Options{}), set("00", "AllTypesCopies")...)
+	decimal := func(unscaled int64, scale int32) datum.Decimal {
+		return datum.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
+	}
+	v, sent := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(1), "Amount",
+		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
+	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
+	if v.Written == nil || string(sent[0].Body) != want {
+		t.Fatalf("expected %s, found %+v, %+v", want, v.Refused, sent)
+	}
+	for field, value := range map[string]datum.Decimal{"Amount": decimal(123456789012345678, 5), "Long": decimal(5, 1),
+		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
+		if v, _ := w.put("AllTypesCopies", wit.Datum{}, w.dynamic(fields("ID", int64(2), field, value))); v.Refused == nil ||
+			!strings.Contains(v.Refused.Message, field) {
+			t.Errorf("%s: expected it to be refused, found %+v", field, v)
 		}
 	}
 }

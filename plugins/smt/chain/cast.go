@@ -351,7 +351,7 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 		return dst, castFrom(wit.Mapping, stage)
 	case datum.TagStruct:
 		return dst, castFrom(wit.Structure, stage)
-	case datum.TagDecimal, datum.TagInstant:
+	case datum.TagInstant:
 		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " +
 			dynamicClasses[in[0]] +
 			" which is not supported by Connect's data API"}

@@ -368,7 +368,7 @@ func (m *flatMap) add(prefix, key, value []byte) *failure {
 	switch value[0] {
 	case datum.TagMap:
 		return m.take(value, name)
-	case datum.TagDecimal, datum.TagInstant:
+	case datum.TagInstant:
 		return &failure{m.stage, dataException, "Flatten transformation was passed a value of type class " + class +
 			" which is not supported by Connect's data API"}
 	case datum.TagStruct:

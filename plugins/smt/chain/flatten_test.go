@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"fmt"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -50,5 +52,27 @@ func TestFlattenBoundsNames(t *testing.T) {
 	_, faults := apply(t, e, context, nil, in)
 	if len(faults) != 1 || !strings.Contains(faults[0].Fault.Message, "16 MiB") {
 		t.Errorf("expected a row that fails by its names, found %v", faults)
+	}
+}
+
+// Decimals of documents without a schema, which have more digits than a double, pass and are cast: converters make them
+// where Kafka Connect's have the nearest double.
+func TestDecimalsWithoutASchema(t *testing.T) {
+	in := batch{topics: []string{"t"}}
+	long := datum.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
+	in.add(t, nil, datum.Map{{Key: "a", Value: datum.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
+		{Key: "d", Value: long}}}})
+	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue}, stageOf(ClassCastValue, "spec",
+		"a.c:float64,a.d:string"))
+	out, faults := apply(t, e, context, nil, in)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	for _, entry := range outcomes(t, e, 1, out, nil)[0].Value.(datum.Map) {
+		want := map[any]string{"a.b": "{2 +1234567890123456789}", "a.c": "1.2345678901234568e+16",
+			"a.d": "12345678901234567.89"}[entry.Key]
+		if got := fmt.Sprint(entry.Value); strings.ReplaceAll(got, "+", "") != strings.ReplaceAll(want, "+", "") {
+			t.Errorf("%v: expected %s, found %s", entry.Key, want, got)
+		}
 	}
 }
