@@ -308,8 +308,12 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, settings 
 	said := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
 	e.sent = w.sent(checker, c, given.Settings)
 	var more []string
+	astray, judging := e.sent.Astray(), config.Sent{}
+	if astray.Err() == nil && w.mayAsk(ctx, c) {
+		judging = e.sent
+	}
 	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
-		e.sent.Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
+		astray, w.host.judge(ctx, *checker, c, judging), w.host.elsewhere(ctx, c)) {
 		switch {
 		case p.Warning:
 			e.warnings = append(e.warnings, check.Told(p))

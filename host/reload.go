@@ -26,6 +26,8 @@ type reloader struct {
 	into    *groupFolder // nil: what it brings to the files is the herder
 	checker check.Checker
 	log     *slog.Logger
+	// asksUntil is until when the reload under way may ask services; applying is held.
+	asksUntil time.Time
 
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
 	// before would undo it.
@@ -76,8 +78,33 @@ func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
 // check finds the problems of a connector that are not known yet: files that were named one by one have those of the
 // worker's start.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
-	return slices.DeleteFunc(append(r.checker.Check(ctx, c), r.host.elsewhere(ctx, c)...),
+	checker, sent := r.checker, config.Sent{}
+	if checker.Lockouts = r.host.lockouts; time.Now().Before(r.asksUntil) {
+		sent = worker{r.host}.sent(&checker, c, c.Raw())
+	}
+	return slices.DeleteFunc(append(r.host.judge(ctx, checker, c, sent), r.host.elsewhere(ctx, c)...),
 		func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+}
+
+// reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
+const reloadAsks = 30 * time.Second
+
+// judge checks a configuration, and asks its service too where it would take the place of one that runs: what is wrong
+// there, such as a misspelt entity set, would end that. sent says who sends it; of nobody no service is asked.
+func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
+	problems := k.Check(ctx, c)
+	if problems.Err() != nil || sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
+		return problems
+	}
+	s, err := worker{h}.Herder().Status(c.Name)
+	if err != nil || s.Connector.State != connect.Running || len(s.Tasks) == 0 ||
+		slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running }) {
+		return problems
+	}
+	if k.Online = h.checks.online; sent.IsWhole() {
+		k.LogonBy = check.OnPurpose
+	}
+	return k.CheckOnline(ctx, c) // which finds again what was found before
 }
 
 // elsewhere finds what keeps a connector that runs from going on at another origin.
@@ -136,7 +163,7 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
-	r.checker = r.checker.Among(s.Connectors)
+	r.checker, r.asksUntil = r.checker.Among(s.Connectors), time.Now().Add(reloadAsks)
 	check, do := r.check, func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
 	if r.into != nil {
 		check, do = r.into.check, r.into.do

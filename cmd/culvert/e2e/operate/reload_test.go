@@ -114,6 +114,54 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	}
 }
 
+// What only the service knows to be wrong, such as a misspelt entity set, stops nothing that runs, whether a file says it
+// or REST. A service that does not answer keeps no change.
+func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim"})
+	lines := e2e.Instead(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=geheim")
+	p.File("conf/orders.properties", lines...)
+	f := p.Follows("conf")
+	f.Await("orders", "runs", e2e.Runs)
+	f.Eventually("rows", func() bool { return f.Rows("orders") == s.Count("Orders") })
+
+	const wrong = "the nearest name is Orders"
+	f.Replaced("conf/orders.properties", e2e.Instead(lines, "sap.odata#00.entityset=Ordres")...)
+	f.Await("orders", "runs on", func(s connect.Status) bool {
+		return strings.Contains(s.Connector.ConfigError, "sap.odata#00.entityset") &&
+			strings.Contains(s.Connector.ConfigError, wrong) && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
+	})
+	f.Awaits("reload: a change is refused, and what ran goes on: ")
+	f.Lives("orders", 1)
+	f.Replaced("conf/orders.properties", lines...)
+	f.Await("orders", "runs without a word", func(s connect.Status) bool {
+		return s.Connector.ConfigError == "" && e2e.Runs(s)
+	})
+	settings := e2e.Configuration(e2e.Instead(lines, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+		t.Errorf("found %s", said)
+	}
+	f.Lives("orders", 1)
+
+	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
+	before := s.Ledger()
+	if said := f.Must(200, "POST", "/culvert/diff", e2e.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
+		e2e.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said, "logon not tried") {
+		t.Errorf("found %s", said)
+	}
+	if n := s.Ledger().FailedLogons; n != before.FailedLogons {
+		t.Errorf("a check has shown the secret: %d refused logons", n)
+	}
+
+	// Nobody answers: what is not known is wrong nowhere.
+	settings = e2e.Configuration(append(lines, "transforms="))
+	s.Set("status", "503")
+	f.Must(200, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
+	f.Lives("orders", 2)
+	f.Stop()
+}
+
 // What a reload would do is shown before it is done: of a folder that is a copy of the worker's, with edits.
 func TestDiff(t *testing.T) {
 	p := e2e.NewPlace(t)
