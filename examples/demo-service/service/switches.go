@@ -14,7 +14,8 @@ type Switches struct {
 	PageSize       int    // page-size: rows in a page of a feed; 0: one page
 	ExpandPageSize int    // expand-page-size: rows in an expanded feed before its own next link; 0: all
 	Links          string // links: absolute (default) or relative next links
-	// Switch skiptoken: key (default; Microsoft's), offset (rows counted from the start) or opaque (the same in letters)
+	// Switch skiptoken: key (default; Microsoft's), offset (rows counted from the start) or opaque (the same, in
+	// letters)
 	SkipToken string
 	// self-host: origin by which the service calls itself in every link, as behind a reverse proxy
 	SelfHost string
@@ -53,8 +54,8 @@ type Switches struct {
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
-	// Switch delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link),
-	// off, or silent
+	// Switch delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta
+	// link), off, or silent
 	Delta         string
 	DeltaHost     string // delta-host: origin of the delta links only
 	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
