@@ -155,7 +155,7 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, nil, s.Connectors())
 }
 
-// tellers are workers that write to one topic. Each knows of it what it has read.
+// teller is one of the workers that write to one topic. It knows of it what it has read.
 type teller struct {
 	id   string
 	said Statuses

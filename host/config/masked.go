@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// IsPassword tells whether the value of a connector's setting is a secret: by what is declared (see [IsSecret]), or by
+// IsPassword tells whether the value of a connector's setting is a secret: by what is declared (see [isSecret]), or by
 // Kafka's own declarations of clients where the connector overrides them.
 func IsPassword(key string, declared ...*Declarations) bool {
 	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",

@@ -159,7 +159,7 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	return 1 << 20
 }
 
-// kgo takes limits between these, in bytes (ProducerBatchMaxBytes).
+// smallBatch and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytes).
 const smallBatch, fullBatch = 512, 1 << 30
 
 // leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.

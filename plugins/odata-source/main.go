@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/recommend"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
 
-	_ "time/tzdata"
+	_ "time/tzdata" // a guest has no files of zones
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/notifications"
@@ -17,8 +17,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// a guest has no files of zones
 
 // version of the plugin; tests set others by the linker.
 var version = "0.1.0"

@@ -45,7 +45,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	return ready(o, v)
 }
 
-// name gives feeds their names: the set's, with the Entry's identity or number where a name is taken.
+// name gives feeds their names: the set's, with the entry's identity or number where a name is taken.
 func name(feeds []feed.Feed) {
 	var taken []string
 	for i := range feeds {

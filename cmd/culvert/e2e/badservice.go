@@ -37,14 +37,14 @@ type Reading struct {
 	Set      string // default Orders
 	Switches map[string]string
 	Options  service.Options
-	// front stands in front of the service.
+	// Front stands in front of the service.
 	Front    func(http.Handler) http.Handler
 	Settings []string
-	// fails are texts in the task's fault; none: it ends well.
+	// Fails are texts in the task's fault; none: it ends well.
 	Fails []string
-	// says are texts in the log, in a line of the connector's.
+	// Says are texts in the log, in a line of the connector's.
 	Says []string
-	// check looks at what the service saw.
+	// Check looks at what the service saw.
 	Check func(t *testing.T, l service.Ledger)
 
 	Service *service.Service

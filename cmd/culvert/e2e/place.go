@@ -100,7 +100,7 @@ func (p *Place) LettersOf(taken []SettingOfPlugin, address, reference string) []
 type SettingOfPlugin struct {
 	Settings map[string]string
 	Key      string
-	// published: its value is a name that others see.
+	// Published: its value is a name that others see.
 	Published bool
 }
 

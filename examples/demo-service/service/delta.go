@@ -64,7 +64,7 @@ func prefers(prefer, name string) bool {
 	return false
 }
 
-// applied says in the answer which preferences were heeded.
+// preferencesApplied says in the answer which preferences were heeded.
 func (x *exchange) preferencesApplied(tracked bool) {
 	var list []string
 	if tracked && x.sw.Delta != "links" {

@@ -160,7 +160,7 @@ func parseOrder(text string, typ *entityType) ([]order, *fault) {
 	return terms, nil
 }
 
-// natural says whether the terms are the beginning of the key, ascending: the order in which rows lie.
+// naturalOrder says whether the terms are the beginning of the key, ascending: the order in which rows lie.
 func naturalOrder(terms []order, typ *entityType) bool {
 	for i, t := range terms {
 		if i >= typ.keys {

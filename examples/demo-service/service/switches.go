@@ -14,7 +14,8 @@ type Switches struct {
 	PageSize       int    // page-size: rows in a page of a feed; 0: one page
 	ExpandPageSize int    // expand-page-size: rows in an expanded feed before its own next link; 0: all
 	Links          string // links: absolute (default) or relative next links
-	// skiptoken: key (default; Microsoft's), offset (rows counted from the start) or opaque (the same in letters)
+	// Switch skiptoken: key (default; Microsoft's), offset (rows counted from the start) or opaque (the same, in
+	// letters)
 	SkipToken string
 	// self-host: origin by which the service calls itself in every link, as behind a reverse proxy
 	SelfHost string
@@ -47,14 +48,14 @@ type Switches struct {
 	Changesets string // changesets: any (default) or one: changesets of several operations are refused
 	// refuse-match: If-Match for an entity without an ETag is 400, as services of WCF answer it
 	RefuseMatch bool
-	// repeatability: a POST with a RequestID that was done before is not done again, and answered as then
+	// Switch repeatability: a POST with a RequestID that was done before is not done again, and answered as then
 	Repeatability bool
 
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
-	// delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link),
-	// off, or silent
+	// Switch delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta
+	// link), off, or silent
 	Delta         string
 	DeltaHost     string // delta-host: origin of the delta links only
 	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
@@ -63,7 +64,7 @@ type Switches struct {
 	// token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf…
 	// alone
 	TokenIn string
-	// catalogue: how many services the catalogue holds, those that are here first; 0: there is no catalogue
+	// Switch catalogue: how many services the catalogue holds, those that are here first; 0: there is no catalogue
 	Catalogue  int
 	Job        time.Duration // job: how long ODP's first extractions take before their first byte
 	Accepted   int           // accepted: so many next requests for tracked feeds are answered 202
@@ -86,7 +87,7 @@ type Switches struct {
 	Drip          time.Duration // drip: wait before each kilobyte of an answer
 	// repeat-pages: so many next links after the first page lead to the page on which they stand
 	RepeatPages int
-	// hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
+	// Switch hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
 	Hide      string
 	Functions bool // functions: the function import ProductsOfCategory is there
 	// enqueue-locks: of so many writes in a hundred, those inside batches too, the entity is locked by another user

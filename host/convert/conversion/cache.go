@@ -2,7 +2,7 @@ package conversion
 
 import "github.com/culvert-project/culvert/host/record"
 
-// Cache keeps what was made of schemas: at most max of them, and about [maxCachedBytes]. What would be too much is put
+// Cache keeps what was made of schemas: at most max of them, and about [MaxCachedBytes]. What would be too much is put
 // into an empty one, since a converter that meets so many schemas seldom meets the same again.
 type Cache[K comparable, V any] struct {
 	Of         map[K]V

@@ -20,7 +20,7 @@ type Use struct {
 	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right,
 	// and converts nothing.
 	Registry func(registry.Settings) (*registry.Client, error)
-	// Reading: it only reads, for a sink. What is given for writing ([ForWriting]) is passed over.
+	// Reading: it only reads, for a sink. What is given for writing is passed over.
 	Reading bool
 }
 
@@ -89,8 +89,8 @@ func ShownAt(group string, order int32, display string) []wit.Rule {
 // and keeps it, so it belongs to one goroutine at a time; tasks have converters of their own.
 type Converter interface {
 	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class
-	// [TooLargeException]. null tells that the record has no key or value at all (a tombstone): out is dst then. On an
-	// error out is dst too. A long conversion ends when ctx does, with ctx's error.
+	// [fault.TooLargeException]. null tells that the record has no key or value at all (a tombstone): out is dst then.
+	// On an error out is dst too. A long conversion ends when ctx does, with ctx's error.
 	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) (out []byte,
 		null bool, err error)
 	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it

@@ -77,7 +77,7 @@ func Unreadable(lead string, err error) error {
 	return err
 }
 
-// Ended stands for the end of the context on the way up: [endedBy] makes the context's own error of it.
+// Ended stands for the end of the context on the way up: [EndedBy] makes the context's own error of it.
 var Ended = &Error{Text: "the conversion was ended"}
 
 // EndedBy is the error of a conversion as its caller gets it.

@@ -66,7 +66,7 @@ func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *
 	return k.decode(ctx, topic, id, data[IDBytes:], b)
 }
 
-// DecodeBy implements [HeaderDecoder].
+// DecodeBy implements convert.HeaderDecoder.
 func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
 	error) {
 	id, err := idIn(header)

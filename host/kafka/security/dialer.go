@@ -68,7 +68,7 @@ const (
 	refusals = 3
 	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
 	hangUps = 1200 * time.Millisecond
-	// denied is answered without asking anybody.
+	// denialLasts is how long a client is denied without asking anybody.
 	denialLasts = 10 * time.Second
 	// Brokers are asked what they speak at most so often, and have so long to answer.
 	lookEvery = time.Second

@@ -51,7 +51,7 @@ func TestFastPathOnGoldenRows(t *testing.T) {
 	}
 }
 
-// oddRows are rows of one layout that are odd in one way each; they run after and between regular ones.
+// oddLayout is the layout of rows that are odd in one way each; they run after and between regular ones.
 const oddLayout = `
 ID Edm.Int32 key
 Str Edm.String?
@@ -175,7 +175,7 @@ const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><u
 
 func oddEntry(properties string) string { return entryHead + properties + entryBack }
 
-// oddNested are rows with structures inside, for the layout of the golden files json-expand and atom-expand.
+// nestedLayout is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
 const nestedLayout = `
 ID Edm.Int32 key
 Address complex? {

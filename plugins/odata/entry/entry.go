@@ -85,7 +85,7 @@ type Entry struct {
 	// Period in seconds, -1: once, unless cron has the times of extractions.
 	Period int
 	Cron   string
-	// Extra are the further fields of records' keys, as extraText of the setting extraSource says them.
+	// Extra are the further fields of records' keys, as ExtraText of the setting ExtraSource says them.
 	Extra                  []wit.Setting
 	ExtraText, ExtraSource string
 	// ToPartition is that of the topic to which rows go, -1: by key.

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
+// makeCursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
 func (f *Feed) makeCursor(s *edm.Structure) error {
 	if f.Cursor == "" {
 		return nil

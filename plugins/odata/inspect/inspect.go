@@ -112,7 +112,7 @@ const (
 	OptionSet     = "e"
 )
 
-// configured is the Entry that the connector's file has for a set, with what it says of rows and types; else a plain
+// configured is the entry that the connector's file has for a set, with what it says of rows and types; else a plain
 // one.
 func configured(root, set string, given []wit.Setting) entry.Entry {
 	v := entry.Table.Values(given)

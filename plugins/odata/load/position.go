@@ -242,7 +242,7 @@ func (p *Position) SetUnmarked(snapshot int) { p.unmarked = snapshot }
 // Done reports whether the load is complete, and since when.
 func (p *Position) Done() (is bool, at int64) { return p.facts.has(done), int64(p.when) }
 
-// unannounced reports whether neither a link nor a count says that the page has rows.
+// isUnannounced reports whether neither a link nor a count says that the page has rows.
 func (p *Position) isUnannounced() bool {
 	switch w := p.walk.(type) {
 	case byKey:

@@ -242,7 +242,7 @@ type came struct {
 	end     *Position
 }
 
-// restarts has each page asked for from the text of the stored offset.
+// load asks for each page from the text of the stored offset, as after a restart.
 func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err error) {
 	t.Helper()
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")

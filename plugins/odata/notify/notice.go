@@ -24,7 +24,7 @@ type notificationEntry struct {
 	id, term   string
 	links      map[string]string
 	properties map[string]string
-	// inside are entries in the Entry's links.
+	// inside are entries in the entry's links.
 	inside []notificationEntry
 }
 
@@ -33,7 +33,7 @@ const maxEntries = 10_000
 
 func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
-// address is where the Entry itself is.
+// address is where the entry itself is.
 func (n *notificationEntry) address() string {
 	for _, rel := range []string{"edit", "self"} {
 		if href := n.links[rel]; href != "" {
@@ -165,7 +165,7 @@ func inside(r *markup.Reader, do func() error) error {
 	}
 }
 
-// put notes a property where the Entry says nothing of it yet.
+// put notes a property where the entry says nothing of it yet.
 func (n *notificationEntry) put(name, text string) {
 	if _, given := n.properties[name]; !given {
 		n.properties[name] = strings.TrimSpace(text)

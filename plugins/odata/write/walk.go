@@ -71,7 +71,7 @@ type scalar struct {
 type scalarKind int
 
 const (
-	// other goes by way of a tree.
+	// kindOther goes by way of a tree.
 	kindOther scalarKind = iota
 	kindNull
 	kindNumber

@@ -90,7 +90,7 @@ func (o *insert) text(f insertion, topic string) string {
 	return *o.static
 }
 
-// structDraft adds the fields to a structure.
+// layout adds the fields to a structure.
 func (o *insert) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()

@@ -89,7 +89,7 @@ func (o *replace) source(name string) string {
 	return name
 }
 
-// structDraft takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was
+// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was
 // renamed, its value from the field that the rename names: they differ where a field that is not renamed has the name
 // of a rename's result.
 func (o *replace) layout(l *structDraft, s step) *failure {

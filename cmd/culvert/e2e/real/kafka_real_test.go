@@ -80,7 +80,7 @@ func (k *kafkaPeer) once(t *testing.T) {
 		k.files...)...)
 }
 
-// ends are the end offsets of a topic's partitions, summed.
+// end is the end offsets of a topic's partitions, summed.
 func (k *kafkaPeer) end(t *testing.T, topic string) int {
 	t.Helper()
 	sum := 0

@@ -185,7 +185,7 @@ func nodeCommand(ctx context.Context, dir, address string, env []string, args ..
 	return c, stdout, stderr
 }
 
-// values are those of the consumer's lines, with how often each came.
+// valuesOf are those of the consumer's lines, with how often each came.
 func valuesOf(t *testing.T, out string) map[string]int {
 	t.Helper()
 	seen := map[string]int{}

@@ -142,7 +142,8 @@ type folding struct {
 	runs     int          // of the worker
 	changes  []*orderChange
 	lines    []string
-	// decided are the names of uncertain records that an operator has settled: sent as often as it says, left out.
+	// sent and skipped are the names of uncertain records that an operator has settled: sent as often as it says, left
+	// out.
 	sent    []string
 	skipped []string
 }

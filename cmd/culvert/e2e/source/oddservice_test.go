@@ -140,7 +140,7 @@ func TestOnceIsComplete(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		s    *oddService
-		// all: each row comes, exactly once.
+		// exactly: each row comes, once.
 		exactly bool
 	}{
 		{"the 200th row is out of order", &oddService{rows: out, page: 50}, false},

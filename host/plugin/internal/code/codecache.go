@@ -23,7 +23,7 @@ import (
 )
 
 // codeCache keeps the native code of modules in files, and makes compiled modules of them without their bytes: the
-// engine gets a module's stub ([stubOf]) and finds the code of the module itself under the name that it looks for.
+// engine gets a module's stub ([binary.Stub]) and finds the code of the module itself under the name that it looks for.
 //
 // A stub must never run: where the engine does not find the code, it compiles the stub. So the code is linked into a
 // folder that only this process uses, for the time of one call, and counts as found if the folder holds that link and
