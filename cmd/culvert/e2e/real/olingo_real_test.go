@@ -119,8 +119,8 @@ func TestRealOlingo(t *testing.T) {
 	}
 }
 
-// TestRealOlingoTracksManyRows reads a set of users' size, of which Olingo tracks changes and whose links count rows, in
-// both formats: whole, again by key as a reload with marks, and then its changes. Each reading has each row once.
+// TestRealOlingoTracksManyRows reads a set of users' size in both formats, of which Olingo tracks changes and whose
+// links count rows: whole, again by key as a reload with marks, and then its changes. Each reading has each row once.
 func TestRealOlingoTracksManyRows(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
@@ -145,8 +145,8 @@ func TestRealOlingoTracksManyRows(t *testing.T) {
 				twice += n - 1
 			}
 			if len(came) != rows || twice > 0 {
-				t.Errorf("%s, read again %v: expected each of %d rows once, found %d, and %d times one twice", format,
-					again, rows, len(came), twice)
+				t.Errorf("%s, read again %v: expected each of %d rows once, found %d, %d of them twice", format, again,
+					rows, len(came), twice)
 			}
 		}
 		p.MustRun(args...)
