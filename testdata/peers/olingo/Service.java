@@ -2,9 +2,6 @@ import java.math.BigDecimal;
 import java.util.Calendar;
 import java.util.List;
 import java.util.TimeZone;
-import org.apache.olingo.odata2.annotation.processor.core.ListsProcessor;
-import org.apache.olingo.odata2.annotation.processor.core.datasource.AnnotationInMemoryDs;
-import org.apache.olingo.odata2.annotation.processor.core.datasource.AnnotationValueAccess;
 import org.apache.olingo.odata2.annotation.processor.core.datasource.DataStore;
 import org.apache.olingo.odata2.annotation.processor.core.edm.AnnotationEdmProvider;
 import org.apache.olingo.odata2.api.ODataService;
@@ -18,20 +15,20 @@ import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.servlet.ServletContextHandler;
 import org.eclipse.jetty.servlet.ServletHolder;
 
-/** Service PORT ORDERS serves Orders and Items from memory with Apache Olingo's own processor of lists, at /odata.svc. */
+/** Service PORT ORDERS [ROWS] serves Orders, Items and Rows from memory with Apache Olingo's own processor of lists, at /odata.svc. */
 public class Service extends ODataServiceFactory {
-  private static AnnotationInMemoryDs rows;
+  private static Source rows;
   private static AnnotationEdmProvider model;
 
   /** A processor knows the request that it is at, so each request has its own. */
   @Override
   public ODataService createService(ODataContext context) throws ODataException {
-    return RuntimeDelegate.createODataSingleProcessorService(model, new ListsProcessor(rows, new AnnotationValueAccess()));
+    return RuntimeDelegate.createODataSingleProcessorService(model, new Tracking(rows));
   }
 
   public static void main(String[] arguments) throws Exception {
-    List<Class<?>> types = List.of(Order.class, Item.class);
-    rows = new AnnotationInMemoryDs(types, true);
+    List<Class<?>> types = List.of(Order.class, Item.class, Row.class);
+    rows = new Source(types, arguments.length > 2 ? Integer.parseInt(arguments[2]) : 0);
     model = new AnnotationEdmProvider(types);
     fill(Integer.parseInt(arguments[1]));
     Server server = new Server();

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# start.sh PORT ORDERS DIR: an OData v2 service by Apache Olingo on http://127.0.0.1:PORT/odata.svc/, its sets Orders and Items in memory.
+# start.sh PORT ORDERS DIR [ROWS]: an OData v2 service by Apache Olingo on http://127.0.0.1:PORT/odata.svc/, its sets Orders and Items
+# in memory, and Rows, whose changes are tracked.
 # Foreground; prints READY; ends on SIGTERM, SIGINT and, with UNTIL_EOF=1, at the end of standard input. DIR/server.log has what it
 # says. Olingo and Jetty are fetched once with Maven, into .peers of the repository.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); peers=$(cd "$here/../../.." && pwd)/.peers
-port=${1:?usage: start.sh PORT ORDERS DIR}; orders=${2:?ORDERS}; dir=${3:?DIR}
+port=${1:?usage: start.sh PORT ORDERS DIR [ROWS]}; orders=${2:?ORDERS}; dir=${3:?DIR}
 die() { echo "start.sh: $*" >&2; exit 1; }
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 for tool in "$java" "${java}c" "${MVN:-mvn}" curl flock timeout sha256sum; do
@@ -33,7 +34,7 @@ if [ -n "${UNTIL_EOF:-}" ]; then
   (trap - TERM INT; while read -r _; do :; done; kill "$$" 2>/dev/null) <&0 >/dev/null 2>&1 &
   watcher=$!
 fi
-"$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/classes:$home/lib/*" Service "$port" "$orders" >"$dir/server.log" 2>&1 &
+"$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/classes:$home/lib/*" Service "$port" "$orders" "${4:-0}" >"$dir/server.log" 2>&1 &
 server=$!
 end=$((SECONDS + 120))
 until curl -fs -o "$dir/ready" "http://127.0.0.1:$port/odata.svc/\$metadata"; do

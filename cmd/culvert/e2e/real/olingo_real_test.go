@@ -119,6 +119,41 @@ func TestRealOlingo(t *testing.T) {
 	}
 }
 
+// TestRealOlingoTracksManyRows reads a set of users' size in both formats, of which Olingo tracks changes and whose
+// links count rows: whole, again by key as a reload with marks, and then its changes. Each reading has each row once.
+func TestRealOlingoTracksManyRows(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	port := freePort(t)
+	s := &olingo{address: "127.0.0.1:" + port}
+	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
+	p := e2e.NewPlace(t)
+	for _, format := range []string{"json", "atom"} {
+		file := p.File(format+".properties", append(append(s.lines(format), "connector.class=ODataSource"),
+			setLines(0, olingoPath, "Rows", format, "format="+format, "track-changes=1", "exec-period=60")...)...)
+		args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file}
+		p.MustRun(args...)
+		readings := map[bool]map[string]int{false: {}, true: {}}
+		for line := range strings.Lines(p.MustRun("consume", format, "--data", p.Data).Stdout) {
+			var record struct{ Key, Headers json.RawMessage }
+			e2e.NoError(t, json.Unmarshal([]byte(line), &record))
+			readings[strings.Contains(string(record.Headers), "culvert.snapshot")][string(record.Key)]++
+		}
+		for again, came := range readings {
+			twice := 0
+			for _, n := range came {
+				twice += n - 1
+			}
+			if len(came) != rows || twice > 0 {
+				t.Errorf("%s, read again %v: expected each of %d rows once, found %d, %d of them twice", format, again,
+					rows, len(came), twice)
+			}
+		}
+		p.MustRun(args...)
+		p.Holds(format, 2*rows)
+	}
+}
+
 // olingo is the service.
 type olingo struct {
 	address string
