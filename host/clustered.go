@@ -179,6 +179,9 @@ func (h *Host) rebalances() cluster.Rebalances {
 // URL implements [rest.Cluster].
 func (c *clustered) URL() string { return c.host.advertised() }
 
+// Barred implements [rest.Cluster].
+func (c *clustered) Barred() error { return conflict(c.store.Mine()) }
+
 // Drain implements [rest.Cluster].
 func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }
 
@@ -250,6 +253,9 @@ func (c *clustered) open(ctx context.Context, closing *closers) error {
 		return &SetupError{err}
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := c.store.Mine(); err != nil {
+		return &SetupError{err}
 	}
 	c.useKey()
 	following.Go(func() {

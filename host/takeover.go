@@ -93,8 +93,6 @@ func asShared(ctx context.Context, c Config, do func(*shared) error) (err error)
 	if err := s.read(ctx); err != nil {
 		return err
 	}
-	s.herder = connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.running.plugins, Registry: h.registry,
-		Kafka: h.kafka, Logger: h.log}, s.now.Connectors)
 	return cmp.Or(do(s), ctx.Err())
 }
 
@@ -122,24 +120,15 @@ func (s *shared) read(ctx context.Context) error {
 	}
 	s.store.CaughtUp()
 	s.now, _ = s.store.Snapshot()
+	s.herder = connect.New(connect.Options{Worker: s.in.Worker, Plugins: s.running.plugins, Registry: s.registry,
+		Kafka: k, Logger: s.log}, s.now.Connectors)
 	return err
 }
 
-// members notes the group's live members, and whether the topic is another group's. ours: workers of ours may run,
-// which take the topic of a group without members.
+// members notes the group's live members, and whether the topic is another group's. ours: workers of ours may run.
 func (s *shared) members(ctx context.Context, ours bool) {
 	const named = "group.id"
-	if err := s.store.Mine(); err != nil {
-		other, failed := s.admin.Group(ctx, s.store.Group())
-		switch {
-		case failed != nil:
-			s.ofWorker(named, failed)
-		case len(other.Members) > 0:
-			s.ofWorker(named, err)
-		case !ours: // its producers are to be fenced
-			s.ofWorker(named, fmt.Errorf("%w. To release it, name that group", err))
-		}
-	}
+	s.ofWorker(named, s.store.Mine())
 	g, err := s.admin.Group(ctx, s.in.Worker.Text(named))
 	s.ofWorker(named, err)
 	for _, m := range g.Members {
@@ -249,66 +238,89 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	return component.Kind
 }
 
-// ReleaseGroup gives the topics of a group back to Kafka Connect's workers: it fences the leader that may hang and all
-// transactional producers that tasks had, of which Kafka Connect fences each task's first alone. So nothing is left
-// that it would have to fence. Then it commits that no connector has tasks: Kafka Connect's workers would run those of
-// ours, which their class may take for others, until each has planned its own. fenced is how many transactional ids
-// that were, by connectors; problems are of those that were not fenced. The group is to have no members. The error is a
-// [SetupError], or why nothing was fenced, or why the topic still has tasks.
-func ReleaseGroup(ctx context.Context, c Config) (fenced map[string]int, problems config.Problems, err error) {
-	fenced = map[string]int{}
+// Released is what [ReleaseGroup] has done.
+type Released struct {
+	// Group is the group whose leader was fenced.
+	Group string
+	// Fenced is how many transactional ids were fenced, Tasks how many tasks were taken out of Topic, by connectors.
+	Fenced, Tasks map[string]int
+	Topic         string
+	// Problems are those of producers that were not fenced: the topic still is the group's.
+	Problems config.Problems
+}
+
+// ReleaseGroup gives the topics of a group to Kafka Connect's workers, or to another group: it fences the leader that
+// may hang and all transactional producers that tasks had, of which Kafka Connect fences each task's first alone, and
+// another group none. Then it commits that no connector has tasks: Kafka Connect's workers would run those of ours,
+// which their class may take for others, until each has planned its own; and that the topic is no group's. The group is
+// to have no members. The error is a [SetupError], or why nothing was fenced, or why the topic still is the group's.
+func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 	err = asShared(ctx, c, func(s *shared) error {
 		if s.members(ctx, false); s.found.Err() != nil {
 			return s.found
 		}
 		group := s.in.Worker.Text("group.id")
-		leader, err := kafka.OpenTransactions(ctx, s.kafka, group+"-configs-leader", []string{cluster.LeaderID(group)}, nil,
-			0)
+		leader, err := kafka.OpenTransactions(ctx, s.kafka, group+"-configs-leader",
+			[]string{cluster.LeaderID(group)}, nil, 0)
 		if err != nil {
 			return err
 		}
 		defer leader.Close()
-		names := s.store.Notes(config.FencingNote) // they outlive their connectors
-		for _, k := range s.now.Connectors {
-			names[k.Name] = nil
-		}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			counts := s.store.Fencing(name)
-			ids := kafka.TransactionalIDs(group, name, counts.Tasks, counts.Producers)
-			if len(ids) == 0 {
-				continue
-			}
-			producers, err := s.herder.Transacting(ctx, name)
-			if errors.Is(err, connect.ErrUnknownConnector) {
-				producers, err = s.kafka, nil
-			}
-			if err == nil {
-				err = kafka.Fence(ctx, producers, ids)
-			}
-			if err != nil {
-				s.say("connector "+name, false, err.Error())
-				continue
-			}
-			fenced[name] = len(ids)
-		}
-		s.members(ctx, false) // one may have come meanwhile
-		if problems = s.found; problems.Err() != nil {
-			return nil
-		}
+		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
+			Topic: s.in.Worker.ConfigTopic()}
 		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
 			return err
 		}
-		var records []*kgo.Record
+		s.fence(ctx, group, done.Fenced)
+		s.members(ctx, false) // one may have come meanwhile
+		if done.Problems = s.found; done.Problems.Err() != nil {
+			return nil
+		}
+		var all []config.TopicRecord
 		for _, name := range slices.Sorted(maps.Keys(s.now.Tasks)) {
-			if r := config.CommitRecord(name, 0); len(s.now.Tasks[name].Settings) > 0 {
-				records = append(records, &kgo.Record{Topic: s.in.Worker.ConfigTopic(), Key: []byte(r.Key),
-					Value: r.Value})
+			if n := len(s.now.Tasks[name].Settings); n > 0 {
+				done.Tasks[name] = n
+				all = append(all, config.CommitRecord(name, 0))
 			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.store.Notes(config.GroupNote))) {
+			all = append(all, config.GroupRecord(name, false))
+		}
+		var records []*kgo.Record
+		for _, r := range all {
+			records = append(records, &kgo.Record{Topic: done.Topic, Key: []byte(r.Key), Value: r.Value})
 		}
 		if len(records) == 0 {
 			return nil
 		}
 		return leader.Output().Write(ctx, records...)
 	})
-	return fenced, problems, err
+	return done, err
+}
+
+// fence fences all transactional producers that tasks of a group had, and counts them by connectors.
+func (s *shared) fence(ctx context.Context, group string, fenced map[string]int) {
+	names := s.store.Notes(config.FencingNote) // they outlive their connectors
+	for _, k := range s.now.Connectors {
+		names[k.Name] = nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		counts := s.store.Fencing(name)
+		ids := kafka.TransactionalIDs(group, name, counts.Tasks, counts.Producers)
+		if len(ids) == 0 {
+			continue
+		}
+		producers, err := s.herder.Transacting(ctx, name)
+		if errors.Is(err, connect.ErrUnknownConnector) {
+			producers, err = s.kafka, nil
+		}
+		if err == nil {
+			err = kafka.Fence(ctx, producers, ids)
+		}
+		if err != nil {
+			s.say("connector "+name, false, err.Error())
+			continue
+		}
+		fenced[name] = len(ids)
+	}
 }

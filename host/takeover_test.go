@@ -240,7 +240,9 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 			"found the topic to be that of group other"},
-		{name: "the topic of a group that is gone", prepare: func(l *left) { l.put("configs", "culvert-group-other {}") }},
+		{name: "the topic of a group that is gone", prepare: func(l *left) { l.put("configs", "culvert-group-other {}") },
+			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
+				"found the topic to be that of group other"},
 		{name: "an open transaction", prepare: func(l *left) {
 			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
 			require.NoError(t, open.BeginTransaction())
@@ -307,7 +309,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 }
 
 // A group is given back when it has no members: all producers of ours are fenced, also those of connectors that are
-// gone, and no connector has tasks. A second time writes nothing.
+// gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()
 	l := newLeft(t, "exactly.once.source.support=enabled")
@@ -319,14 +321,14 @@ func TestReleaseGroup(t *testing.T) {
 		connectorRecord("none", "com.example.Foreign", ``),
 		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
 	leave := l.joins("connect", "culvert-1", "http://b:8083/")
-	if _, _, err := ReleaseGroup(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
+	if _, err := ReleaseGroup(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
 		t.Errorf("expected that the live member is named, found %v", err)
 	}
 	leave()
 	l.put("configs", "culvert-group-other {}")
-	_, _, err := ReleaseGroup(t.Context(), l.config)
+	_, err := ReleaseGroup(t.Context(), l.config)
 	assert.Error(t, err, "found the topic to be that of group other")
-	l.put("configs", "culvert-group-other")
+	l.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
 	zombie := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
 	require.NoError(t, zombie.BeginTransaction())
 	write := func() error {
@@ -350,13 +352,16 @@ func TestReleaseGroup(t *testing.T) {
 		end, _ := found.Lookup("configs", 0)
 		return end.Offset
 	}
-	for _, written := range []int64{2, 0} { // the record, and its transaction's marker
+	tasks := map[string]int{"orders": 1}
+	for _, written := range []int64{4, 0} { // a commit and two notes, and the marker of their transaction
 		before := ends()
-		fenced, problems, err := ReleaseGroup(t.Context(), l.config)
+		done, err := ReleaseGroup(t.Context(), l.config)
 		require.NoError(t, err)
 		assert.Equal(t, written, ends()-before)
-		assert.Equal(t, nil, l.shownProblems(problems))
-		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, fenced)
+		assert.Equal(t, nil, l.shownProblems(done.Problems))
+		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, done.Fenced)
+		assert.Equal(t, tasks, done.Tasks)
+		tasks = map[string]int{}
 		found, err := CheckTakeover(t.Context(), l.config)
 		require.NoError(t, err)
 		for _, k := range found.Connectors {

@@ -92,26 +92,36 @@ func printTakeover(c *cobra.Command, t host.Takeover, asJSON bool) error {
 func newClusterRelease() *cobra.Command {
 	return newGroupCommand(&cobra.Command{
 		Use:   "release",
-		Short: "Give the topics of a group back to workers of Kafka Connect",
-		Long: `Give the topics of a group back to workers of Kafka Connect, when all workers of Culvert's are stopped: live ones are named, and nothing is
-done. The leader and all transactional producers that tasks had are fenced, so that a worker that hangs commits nothing once Kafka Connect's
-run, which fence one producer of each task alone; a line for each connector says how many. Tasks without such producers write at least once,
-also when they hang: end their processes. Then the topic says that no connector has tasks, since Kafka Connect's workers would run those of
-Culvert's until they have planned their own: a paused connector shows tasks again when it goes on. Connectors, states and offsets have Kafka
-Connect's form already. Its workers need the classes that culvert cluster check shows, and log "Discarding config update record with invalid
-key" for each key that begins with culvert-, with no other effect. Exit code: 0 released, 1 not, or not all.`,
+		Short: "Give the topics of a group to workers of Kafka Connect, or to another group",
+		Long: `Give the topics of a group to workers of Kafka Connect, or to another group of Culvert's, when all workers of the group are stopped: live
+ones are named, and nothing is done. A worker that hangs is live until session.timeout.ms is over. The leader and all transactional producers
+that tasks had are fenced, so that a worker that hangs commits nothing later. Tasks without such producers write at least once, also when they
+hang: end their processes. Then the topic says that no connector has tasks, since Kafka Connect's workers would run those of Culvert's until
+they have planned their own (a paused connector shows tasks again when it goes on), and that it is no group's. What was done is printed, line
+by line. Connectors, states and offsets have Kafka Connect's form already. Its workers need the classes that culvert cluster check shows, and
+log "Discarding config update record with invalid key" for each key that begins with culvert-, with no other effect. Exit code: 0 released, 1
+not, or not all.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
-		fenced, problems, err := host.ReleaseGroup(c.Context(), config)
+		done, err := host.ReleaseGroup(c.Context(), config)
 		if err != nil {
 			return err
 		}
-		for _, name := range slices.Sorted(maps.Keys(fenced)) {
-			fmt.Fprintf(c.OutOrStdout(), "%s: %s fenced\n", inLine(name), number(fenced[name], "transactional id"))
+		out := c.OutOrStdout()
+		fmt.Fprintf(out, "group %s: its leader is fenced\n", inLine(done.Group))
+		for _, name := range slices.Sorted(maps.Keys(done.Fenced)) {
+			fmt.Fprintf(out, "%s: %s fenced\n", inLine(name), number(done.Fenced[name], "transactional id"))
 		}
-		if err := printProblems(c, problems, false); err != nil || problems.Err() == nil {
+		if err := printProblems(c, done.Problems, false); err != nil {
 			return err
 		}
-		return errors.New(count(problems))
+		if done.Problems.Err() != nil {
+			return errors.New(count(done.Problems))
+		}
+		for _, name := range slices.Sorted(maps.Keys(done.Tasks)) {
+			fmt.Fprintf(out, "%s: %s taken out of topic %s\n", inLine(name), number(done.Tasks[name], "task"), done.Topic)
+		}
+		fmt.Fprintf(out, "topic %s: the next group that starts has it\n", done.Topic)
+		return nil
 	})
 }

@@ -294,7 +294,8 @@ func sceneUnreachableLeader(t *testing.T, code string) {
 	})
 }
 
-// Of two groups on one config topic the first runs what stands there, until it has no members; then the other does.
+// Of two groups on one config topic the first runs what stands there, also when it has no members, until it is released;
+// then the other does.
 func sceneTwoGroups(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -318,6 +319,10 @@ func sceneTwoGroups(t *testing.T, code string) {
 		assert.Equal(t, true, errors.As(other.worker.Still(r.t.Context(), "a", nil), new(*config.OtherGroupError)))
 		first[0].goodbye()
 		first[1].kill()
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(other.herder.Holds()))
+		_, err = other.store.Write(r.t.Context(), config.GroupRecord(testGroup, false))
+		require.NoError(t, err)
 		r.settle("the others run it")
 		r.group = testGroup
 		barred(r.start(0))

@@ -25,41 +25,22 @@ type doubts struct {
 // grouped is the config topic as groups take it.
 type grouped interface {
 	Group() string
+	Mine() error
 	Write(ctx context.Context, records ...config.TopicRecord) (last int64, err error)
 }
 
-// takeTopic has the config topic be a group's, and returns nil when it is. gone returns nil for a group without
-// members, and else why the topic stays that group's.
+// takeTopic has the config topic be a group's where it is nobody's, and returns nil when it is.
 //
 // Two groups never both run what stands there. Of two that find no note and write theirs, the first in the topic
-// counts, and each reads it before it reads its own. A group without members loses its note, and is looked at once
-// more: one of its workers that has joined in between may have read the note, which is written once more then; one that
-// joins later reads to the end before anything is placed, and finds none.
-func takeTopic(ctx context.Context, group string, topic grouped, gone func(context.Context, string) error) error {
-	for {
-		var err error
-		switch other := topic.Group(); other {
-		case group:
-			return nil
-		case "":
-			_, err = topic.Write(ctx, config.GroupRecord(group, true))
-		default:
-			if err = gone(ctx, other); err == nil {
-				_, err = topic.Write(ctx, config.GroupRecord(other, false), config.GroupRecord(group, false))
-			}
-			if err == nil {
-				if err = gone(ctx, other); err != nil { // before anybody takes the topic whose note this one has taken
-					if _, failed := topic.Write(ctx, config.GroupRecord(other, true)); failed != nil {
-						err = fmt.Errorf("%w; that the topic is that group's could not be written back: %w", err,
-							failed)
-					}
-				}
-			}
-		}
-		if err != nil {
+// counts, and each reads it before it reads its own. Only the group itself gives the topic away, by its release: that
+// it has no members says nothing of one that is paused, and goes on to write.
+func takeTopic(ctx context.Context, group string, topic grouped) error {
+	for topic.Group() == "" {
+		if _, err := topic.Write(ctx, config.GroupRecord(group, true)); err != nil {
 			return err
 		}
 	}
+	return topic.Mine()
 }
 
 // takes tells whether the config topic is this group's, and has it be so where it can.
@@ -67,7 +48,7 @@ func (l *leader) takes(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
 	o, why := &l.w.o, ""
-	if err := takeTopic(limited, o.Group.Group, o.Store, l.gone); err != nil {
+	if err := takeTopic(limited, o.Group.Group, o.Store); err != nil {
 		why = err.Error()
 	}
 	l.mu.Lock()
@@ -78,15 +59,6 @@ func (l *leader) takes(ctx context.Context) bool {
 		o.Logger.Error("this group runs nothing; it is tried again", "group", o.Group.Group, "error", why)
 	}
 	return why == ""
-}
-
-// gone is nil for a group without members.
-func (l *leader) gone(ctx context.Context, group string) error {
-	g, err := l.w.o.Log.admin.Group(ctx, group)
-	if err == nil && len(g.Members) > 0 {
-		err = &config.OtherGroupError{Topic: l.w.o.Log.o.Topic.Name, Group: l.w.o.Group.Group, Other: group}
-	}
-	return err
 }
 
 // doubt notes what may go wrong with members and what was placed on them. unread is why the config topic could not be

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -16,11 +15,10 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// board is a config topic, and the groups with members, for two leaders that take turns as a schedule says. Each has
-// read as far as it has asked for, as a worker's store has.
+// board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
+// as a worker's store has.
 type board struct {
 	records []config.TopicRecord
-	members map[string]bool
 	places  map[string]bool
 	steps   []string
 }
@@ -54,12 +52,9 @@ func (r *reader) Write(_ context.Context, records ...config.TopicRecord) (int64,
 	return int64(r.read - 1), nil
 }
 
-var errLive = errors.New("it has members")
-
-func (r *reader) gone(_ context.Context, group string) error {
-	r.turn("looks at " + group)
-	if r.members[group] {
-		return errLive
+func (r *reader) Mine() error {
+	if other := r.Group(); other != "" && other != r.group {
+		return &config.OtherGroupError{Group: r.group, Other: other}
 	}
 	return nil
 }
@@ -70,11 +65,10 @@ func (r *reader) leads() {
 	r.turn("starts")
 	r.read = len(r.records)
 	r.turn("joins")
-	r.members[r.group] = true
 	r.turn("reads to the end")
 	r.read = len(r.records)
 	for range 2 {
-		if takeTopic(context.Background(), r.group, r, r.gone) == nil {
+		if takeTopic(context.Background(), r.group, r) == nil {
 			r.turn("places")
 			if r.Group() == r.group {
 				r.places[r.group] = true
@@ -88,7 +82,7 @@ func (r *reader) leads() {
 // play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
 // there were at each turn.
 func play(records []config.TopicRecord, schedule []int) (*board, []int) {
-	b := &board{records: slices.Clone(records), members: map[string]bool{}, places: map[string]bool{}}
+	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
 	var turns, waits []chan bool
 	for _, group := range groups {
@@ -128,25 +122,26 @@ func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 const mostSwitches = 3
 
 // In whichever order two leaders of different groups do what they do on one config topic, at most one has its group run
-// something; and where no group was there before, or none with members, one has.
+// something; where the topic was nobody's before, or is that of one of them, one has; where it is a third one's, none.
 func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	t.Parallel()
 	note := func(group string) config.TopicRecord { return config.GroupRecord(group, true) }
 	for name, before := range map[string][]config.TopicRecord{
 		"an empty topic":                nil,
 		"the note of one of them":       {note("a")},
-		"of a group that is gone":       {note("c")},
-		"of all":                        {note("c"), note("b"), note("a")},
+		"of a third,":                   {note("c")},
+		"of a third, and both":          {note("c"), note("b"), note("a")},
 		"of one that was second":        {note("a"), note("b")},
 		"of one that has given it away": {note("a"), note("b"), config.GroupRecord("a", false)},
+		"of a third that released it":   {note("c"), config.GroupRecord("c", false)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			played := 0
 			for schedule := []int{}; schedule != nil; played++ {
 				b, choices := play(before, schedule)
-				if len(b.places) != 1 {
-					t.Fatalf("expected one group to run something, found %v:\n%s", b.places,
+				if want := 1 - strings.Count(name+",", "third,"); len(b.places) != want {
+					t.Fatalf("expected %d groups to run something, found %v:\n%s", want, b.places,
 						strings.Join(b.steps, "\n"))
 				}
 				for len(schedule) < len(choices) {

@@ -36,8 +36,8 @@ type OtherGroupError struct{ Topic, Group, Other string }
 
 func (e *OtherGroupError) Error() string {
 	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found the topic to be that of "+
-		"group %s, which runs them; give this group a topic of its own, or stop the workers of the other", e.Topic,
-		e.Group, e.Other)
+		"group %s, which runs them; give this group a topic of its own, or stop the workers of the other and release "+
+		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
 // Mine is an [OtherGroupError] where another group runs what stands in the topic.

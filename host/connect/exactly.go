@@ -191,7 +191,9 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, err
 	return delivery{
 		renew: func(ctx context.Context, _ int) (err error) {
 			if err = t.owns(ctx); err == nil && writer == nil {
-				writer, err = c.to.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended)
+				if writer, err = c.to.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
+					err = t.owns(ctx)
+				}
 			}
 			if err != nil {
 				return err
@@ -207,7 +209,9 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, err
 	}, nil
 }
 
-// owns returns nil where the worker is a member of its group still: one that is not must not fence the task's owner.
+// owns returns nil where the worker is a member of its group still: one that is not must not fence the task's owner. It
+// is asked before producers are opened, and after: in between the worker may have been paused, and others have fenced
+// all that was open then.
 func (t *task) owns(ctx context.Context) error {
 	if t.connector.o.Lease == nil {
 		return nil
@@ -281,6 +285,9 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 					return err
 				}
 				transactions.Ended = t.tally.Commits.Transaction
+				if err := t.owns(ctx); err != nil {
+					return err
+				}
 			}
 			return c.to.offsets.Renew(ctx)
 		},

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,6 +33,8 @@ type Cluster interface {
 	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
 	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
 	Owner(connector string, task int) (url string, me, known bool)
+	// Barred is why the group runs nothing, as where its config topic is another group's; nil: it may.
+	Barred() error
 	// Pending tells whether a rebalance is expected, after which others may own what is owned now.
 	Pending() bool
 	// Overview is what the leader knows of the group; ok is false on a worker that does not lead.
@@ -180,7 +183,7 @@ func (x *exchange) answerer() (to string, err error) {
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
 	case !known:
-		return "", errNoLeader
+		return "", cmp.Or(c.Barred(), error(errNoLeader))
 	}
 	if to, err = workerURL(to); err != nil {
 		return "", err

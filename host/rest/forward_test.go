@@ -38,6 +38,7 @@ type seat struct {
 	pending bool
 	asked   []string // of all workers
 	members []GroupMember
+	barred  error
 }
 
 func (s *seat) URL() string {
@@ -77,6 +78,12 @@ func (s *seat) Overview() (o Group, ok bool) {
 		}
 	}
 	return Group{Leader: url, Members: slices.Clone(s.members)}, me
+}
+
+func (s *seat) Barred() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.barred
 }
 
 func (s *seat) Drain(context.Context) error {
@@ -368,7 +375,11 @@ func TestTextsOfForwarding(t *testing.T) {
 		want           string
 		path           []string
 	}{
-		"no leader":           {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
+		"no leader": {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
+		"another group's topic": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.barred = &Refusal{409, "the topic is that of group others"} })
+		}, "POST", "/connectors/nobody's/restart",
+			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
 		"runs nowhere":        {func(*trio) {}, "POST", "/connectors/nobody's/restart", noLeader, []string{"0"}},
 		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",

@@ -300,15 +300,21 @@ func (e *Exactly) inChanges() counted {
 	return e.Count(places, found)
 }
 
-// counts looks at both topics.
-func (e *Exactly) counts() (whole, changes counted) {
+// inWhole is what the topic of the set has of its rows.
+func (e *Exactly) inWhole() counted {
 	e.t.Helper()
 	var found []string
 	for _, line := range e.Records(e.Name) {
 		_, key, _ := strings.Cut(line, `"key":`)
 		found = append(found, e.Row(key))
 	}
-	return e.Count(e.Rows, found), e.inChanges()
+	return e.Count(e.Rows, found)
+}
+
+// counts looks at both topics.
+func (e *Exactly) counts() (whole, changes counted) {
+	e.t.Helper()
+	return e.inWhole(), e.inChanges()
 }
 
 // check looks at both topics, and says what it found as a line of a table.

@@ -50,15 +50,30 @@ func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...stri
 func (g *Group) start(workers int) {
 	g.T.Helper()
 	for range workers {
-		g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
+		g.place()
 	}
 	for n := range g.workers {
 		g.Join(n)
 	}
 }
 
+// place adds a worker that does not run.
+func (g *Group) place() {
+	g.T.Helper()
+	g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
+}
+
 // Join starts a worker that does not run, with more options.
 func (g *Group) Join(n int, more ...string) {
+	g.T.Helper()
+	// On a machine of its own, as far as its files go.
+	machine := *g.Place
+	machine.Dir = g.Machine(n)
+	g.workers[n] = machine.Serves(g.ids[n], append(g.arguments(n), more...)...)
+}
+
+// arguments are those by which a worker runs, with its file.
+func (g *Group) arguments(n int) (args []string) {
 	g.T.Helper()
 	file := g.Configured(n)
 	plugins := ""
@@ -67,14 +82,11 @@ func (g *Group) Join(n int, more ...string) {
 	} else {
 		plugins = Plugins(g.T, "odata-sink")
 	}
-	args := []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
+	args = []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
 	if g.folders {
 		args, file = append(args, "--config"), filepath.Dir(file)
 	}
-	// On a machine of its own, as far as its files go.
-	machine := *g.Place
-	machine.Dir = g.Machine(n)
-	g.workers[n] = machine.Serves(g.ids[n], append(append(args, file), more...)...)
+	return append(args, file)
 }
 
 // Worker is one of them.

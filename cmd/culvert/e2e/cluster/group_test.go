@@ -112,7 +112,7 @@ func TestCallsOfAGroup(t *testing.T) {
 	e2e.CallsOfAGroup(t, p, p.Broker())
 }
 
-// Of two groups on one config topic one runs what stands there.
+// Of two groups on one config topic one runs what stands there, until it has released it.
 func TestTwoGroupsOnATopic(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

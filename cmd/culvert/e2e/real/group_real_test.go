@@ -47,7 +47,7 @@ func TestRealDeliveryOfAGroup(t *testing.T) {
 	}
 }
 
-// Of two groups on one config topic one runs what stands there; the brokers say when it has no members any more.
+// Of two groups on one config topic one runs what stands there, until it has released it by Apache Kafka.
 func TestRealTwoGroupsOnATopic(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
