@@ -33,6 +33,7 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Config says what to run.
@@ -335,7 +336,11 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 			if connector.Problems.Err() != nil || offline.Err() != nil {
 				return offline
 			}
-			return checker.CheckOnline(ctx, connector) // which finds again what was found offline
+			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
+			for i := range all { // the former have again what was found offline
+				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeUnasked // no success without an answer
+			}
+			return all
 		})
 		return worker
 	})

@@ -63,7 +63,8 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	return k.check(ctx, c, k.ask)
 }
 
-// CheckOnline is Check where the connector's plugin may ask its service. What the service did not say is a warning.
+// CheckOnline is Check where the connector's plugin may ask its service. What the service did not say is a warning, of
+// [setting.CodeUnasked].
 func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.Problems {
 	return k.check(ctx, c, func(ctx context.Context, c *config.Connector, _ string, info plugin.Info,
 		component wit.Component, found config.Problems) config.Problems {
@@ -114,7 +115,11 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	}
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
-		problems = append(problems, k.rivals(ctx, c)...)
+		if rivals := k.rivals(ctx, c); rivals != nil {
+			problems = append(problems, rivals...)
+		} else {
+			problems = append(problems, k.readTwice(c, component)...)
+		}
 		problems = append(problems, k.exactly(ctx, c)...)
 		problems = append(problems, k.destination(ctx, c, component)...)
 	}

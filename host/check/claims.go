@@ -71,6 +71,58 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Proble
 	return nil
 }
 
+// readTwice warns of what a connector before this one reads into the same topic: each row comes twice there.
+func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warnings config.Problems) {
+	if component.Kind != wit.ComponentSource || effectOf(k.Plugins, c).moves {
+		return nil
+	}
+	mine := reads(c, component, nil)
+	for _, other := range k.Connectors {
+		if other.Name == c.Name || len(mine) == 0 {
+			return warnings // those after it are the second
+		}
+		_, of, err := Find(k.Plugins, other.Text("connector.class"), "", wit.ComponentSource)
+		if err != nil || of.Name != component.Name {
+			continue
+		}
+		for what, e := range reads(other, of, mine) {
+			if mine[what].Key != "" && !effectOf(k.Plugins, other).moves {
+				warnings = append(warnings, warning(mine[what], fmt.Sprintf("connector %s reads the same into topic %s: "+
+					"each row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
+			}
+		}
+	}
+	return warnings
+}
+
+// reads are the settings that name topics of a source, by the topic and what is read into it: the system, and what the
+// group of settings must have. Only topics that are among those of another connector count, unless that is nil.
+func reads(c *config.Connector, component wit.Component, among map[string]config.Entry) map[string]config.Entry {
+	d, all := config.DeclareComponent(component), map[string]config.Entry{}
+	for _, e := range c.Entries {
+		if among != nil && !slices.ContainsFunc(slices.Collect(maps.Values(among)),
+			func(o config.Entry) bool { return topicOf(o) == topicOf(e) }) {
+			continue
+		}
+		specs := slices.DeleteFunc(d.Matching(e.Key), func(s wit.SettingSpec) bool { return s.Role() != role.SourceTopic })
+		if len(specs) == 0 || !setting.IsTemplate(specs[0].Name) {
+			continue
+		}
+		_, last, _ := strings.Cut(specs[0].Name, "}.")
+		group := strings.TrimSuffix(e.Key, last)
+		what := []string{fmt.Sprint(systemOf(c, component))}
+		for _, other := range c.Entries {
+			name, in := strings.CutPrefix(other.Key, group)
+			if spec, _ := d.Find(other.Key); in && setting.IsRequired(&spec) {
+				what = append(what, name+"="+strings.Trim(topicOf(other), "/"))
+			}
+		}
+		slices.Sort(what)
+		all[strings.Join(what, "\x00")] = e
+	}
+	return all
+}
+
 // claims are those that the plugin of a connector plans, once for each.
 func (k *Checker) claims(ctx context.Context, c *config.Connector) []string {
 	return k.layout(ctx, c).claims

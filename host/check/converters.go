@@ -1,14 +1,20 @@
 package check
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/kafka/security"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -97,6 +103,53 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 		}
 	}
 	return problems
+}
+
+// OpenRegistry opens the client of a schema registry; ctx ends the reading of its key stores.
+func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
+	var secure func(host string) *tls.Config
+	if len(s.Security) > 0 {
+		var err error
+		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
+			return nil, err
+		}
+	}
+	return registry.Open(s, secure, log)
+}
+
+// AskRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
+// gets the setting that names the registry, its address, and why it does not.
+func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, reading bool, log *slog.Logger,
+	heard func(setting, at string, err error)) {
+	for _, which := range []string{keyConverter, valueConverter} {
+		class, settings := c.Converter(which, w)
+		use := convert.Use{Key: which == keyConverter, Schemas: record.NewRegistry().For(""), Reading: reading}
+		use.Registry = func(s registry.Settings) (*registry.Client, error) {
+			client, err := OpenRegistry(ctx, s, log)
+			if err == nil {
+				err = client.Ping(ctx)
+			}
+			heard(which+".schema.registry.url", strings.Join(s.URLs, ","), err)
+			return client, err
+		}
+		_, _ = convert.New(class, settings, use) // what is wrong with its settings is found by [Checker.Check]
+	}
+}
+
+// Registries warns of schema registries that do not answer, of [setting.CodeUnasked].
+func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings config.Problems) {
+	_, _, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
+	ctx, cancel := context.WithTimeout(ctx, k.Online.wait)
+	defer cancel()
+	AskRegistries(ctx, k.Worker, c, err == nil, k.Online.log,
+		func(name, _ string, err error) {
+			if err != nil {
+				w := warning(entry(c, name), "not checked with the schema registry: "+err.Error())
+				w.Code = setting.CodeUnasked
+				warnings = append(warnings, w)
+			}
+		})
+	return warnings
 }
 
 // unread tells of a converter's setting in which something is wrong that it does not matter, since the connector is a

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -220,7 +221,9 @@ func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component)
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		warnings = append(warnings, warning(entry(c, name), "not checked with the service: "+text))
+		w := warning(entry(c, name), "not checked with the service: "+text)
+		w.Code = setting.CodeUnasked
+		warnings = append(warnings, w)
 	}
 	return warnings
 }

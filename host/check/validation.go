@@ -457,6 +457,11 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 		}
 		at := v.find(name)
 		if at == nil {
+			for _, e := range declared.Examine([]wit.Setting{{Name: name}}) {
+				if e.Spec.Name == name { // one of a group that nobody has given
+					v.add("", v.examined(e.Spec))
+				}
+			}
 			v.add("", v.examined(undeclared(name)))
 			at = v.find(name)
 		}

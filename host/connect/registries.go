@@ -2,13 +2,12 @@ package connect
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
 // registries are the clients of schema registries that the converters of a connector share, one for each of their
@@ -22,18 +21,6 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
-// OpenRegistry opens the client of a schema registry; ctx ends the reading of its key stores.
-func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
-	var secure func(host string) *tls.Config
-	if len(s.Security) > 0 {
-		var err error
-		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
-			return nil, err
-		}
-	}
-	return registry.Open(s, secure, log)
-}
-
 // client returns the client for settings, making it when it is the first.
 func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	key, err := json.Marshal(s)
@@ -45,7 +32,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	c, err := OpenRegistry(r.ctx, s, r.log)
+	c, err := check.OpenRegistry(r.ctx, s, r.log)
 	if err != nil {
 		return nil, err
 	}

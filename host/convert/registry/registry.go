@@ -304,6 +304,19 @@ func (c *Client) Version(ctx context.Context, subject string, kind Kind, text st
 	return f.Version, err
 }
 
+// Ping returns nil if the registry answers this client, asked once. That it does not know the request is an answer.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.api.SupportedTypes(ctx)
+	answer, _ := errors.AsType[*sr.ResponseError](err)
+	switch {
+	case err == nil, answer != nil && answer.StatusCode == http.StatusNotFound:
+		return nil
+	case answer != nil:
+		return fmt.Errorf("schema registry %s: status %d: %s", c.at, answer.StatusCode, c.said(answer))
+	}
+	return fmt.Errorf("schema registry %s: %s", c.at, c.shown(err.Error()))
+}
+
 // Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
 // is [Refused].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {

@@ -258,9 +258,8 @@ func Examine(given []wit.Setting) []wit.Examined {
 	v := Table.Values(given)
 	all := Entries(v)
 	if len(all) == 0 {
-		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00",
-			NameService)+", "+
-			config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
+		examined = Table.Miss(examined, config.InGroup("00", NameService), "No entity set is configured: expected "+
+			config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
 	}
 	for i, e := range all {
 		if e.Period == 0 {

@@ -23,7 +23,7 @@ func TestConfigurations(t *testing.T) {
 		{orders, "", ""},
 		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE",
 			"sap.odata#00.decimal.mapping=Primitive"), "", ""},
-		{nil, "sap.odata.host.address", "No entity set is configured"},
+		{nil, "sap.odata#00.service", "No entity set is configured"},
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
 			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},

@@ -101,7 +101,7 @@ func TestConfigurations(t *testing.T) {
 	}{
 		{orders, "", ""},
 		{append(orders, "sap.odata.operation.mode=INSERT", "sap.odata.enable.delete=true", "topics=Orders"), "", ""},
-		{nil, "sap.odata.host.address", "No entity set is configured"},
+		{nil, "sap.odata#00.service", "No entity set is configured"},
 		{orders[1:], "sap.odata#00.service", "Missing required"},
 		{append(orders, "sap.odata.operation.mode=update"), "", ""},
 		{append(orders, "sap.odata.operation.mode=Dynamic"), "sap.odata.operation.mode.property",

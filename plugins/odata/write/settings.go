@@ -268,9 +268,8 @@ func examine(given []wit.Setting) []wit.Examined {
 	v := settings.Values(given)
 	all := configuredSets(v)
 	if len(all) == 0 {
-		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00",
-			nameService)+", "+
-			config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
+		examined = settings.Miss(examined, config.InGroup("00", nameService), "No entity set is configured: expected "+
+			config.InGroup("00", nameService)+", "+config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
 	}
 	for i, e := range all {
 		for _, other := range all[:i] {

@@ -117,6 +117,17 @@ func Complain(examined []wit.Examined, name, text string) {
 	}
 }
 
+// Miss adds a setting that is not given, and that lacks: one of a group, say, of which there is none.
+func (t *Table) Miss(examined []wit.Examined, name, text string) []wit.Examined {
+	for _, e := range t.Examine([]wit.Setting{{Name: name}}) {
+		if e.Spec.Name == name {
+			e.Value, e.Errors = e.Spec.DefaultValue, []string{text}
+			return append(examined, e)
+		}
+	}
+	return examined
+}
+
 // First is the first error among examined settings as a fault, nil if there is none.
 func First(examined []wit.Examined) *wit.Fault {
 	for i := range examined {

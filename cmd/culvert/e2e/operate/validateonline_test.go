@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // validate --online tells what only the services know, of sources and of sinks, each at its file, line and setting; a
@@ -62,7 +63,8 @@ func TestValidateOnline(t *testing.T) {
 	}
 }
 
-// A service that is down is no mistake of a connector's, and is said: nobody takes it for checked.
+// What could not be checked is no success: a service that is down, or that is not there, and a schema registry, each a
+// line with the setting that names it.
 func TestValidateOnlineWithoutTheService(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
@@ -70,6 +72,79 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, "--online", "--wait", "2m",
-		p.File("down.properties", e2e.Source("down", address, "Orders")...)).Exits(0).Prints("sap.odata.host.address: ",
+		p.File("down.properties", e2e.Source("down", address, "Orders")...)).Exits(1).Prints("sap.odata.host.address: ",
 		"not checked with the service: GET "+service.NorthwindPath+"$metadata: ", "503")
+	_, demo := e2e.Demo(t, service.Options{})
+	nobody := "http://" + porttest.Address(t)
+	registry := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, _, _ := r.BasicAuth(); user != "anna" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Write([]byte("[]"))
+	}))
+	avro := func(name string, more ...string) string {
+		return p.File(name+".properties", append(e2e.Source(name, demo, "Orders"), append([]string{
+			"value.converter=io.confluent.connect.avro.AvroConverter"}, more...)...)...)
+	}
+	validate := func(files ...string) e2e.Result {
+		return p.Run(append([]string{"validate", "--plugins", e2e.Plugins(t), "--data", p.Data, "--online", "--wait",
+			"2m"}, files...)...)
+	}
+	validate(avro("away", "value.converter.schema.registry.url="+nobody)).Exits(1).Prints("away.properties:",
+		"value.converter.schema.registry.url: not checked with the schema registry: ", strings.TrimPrefix(nobody, "http://"))
+	validate(avro("refused", "value.converter.schema.registry.url=http://"+registry)).Exits(1).Prints(
+		"value.converter.schema.registry.url: ", "401")
+	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(": ok: good")
+	worker := p.File("worker.properties", "bootstrap.servers=embedded",
+		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+nobody)
+	validate(worker, p.File("by-worker.properties", e2e.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
+		"not checked with the schema registry: ")
+	gone := porttest.Address(t)
+	validate(p.File("gone.properties", e2e.Source("gone", gone, "Orders")...)).Exits(1).Prints(
+		"sap.odata.host.address: not checked with the service: GET ", "connection refused")
+}
+
+// Two connectors that read one set of one system into one topic put each row there twice, which is worth a warning; of
+// changes only one connector can have them. That a connector has no set is said at the setting that is missing.
+func TestValidateConnectorsOfOneSet(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	source := func(name string, more ...string) string {
+		return p.File(name+".properties", e2e.Instead(e2e.Source(name, "sap.example:44300", "Orders"), more...)...)
+	}
+	none := p.File("none.properties", "name=none", "connector.class=ODataSource", "sap.odata.host.address=sap.example",
+		"sap.odata.host.port=44300")
+	first := source("first")
+	const warned = "second.properties:"
+	for name, c := range map[string]struct {
+		code  int
+		files []string
+		says  []string
+	}{
+		"the same": {0, []string{source("second")}, []string{warned, "warning: ",
+			"connector first reads the same into topic Orders"}},
+		"by another user": {0, []string{source("second-user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")},
+			[]string{"connector first reads the same into topic Orders"}},
+		"another topic":  {0, []string{source("elsewhere", "sap.odata#00.topic=other")}, nil},
+		"another set":    {0, []string{source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders")}, nil},
+		"another client": {0, []string{source("client", "sap.odata.sap.client=200")}, nil},
+		"moved by a transform": {0, []string{source("moved", "transforms=r",
+			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.regex=.*",
+			"transforms.r.replacement=moved")}, nil},
+		"changes": {1, []string{source("delta", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"),
+			source("delta2", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5")},
+			[]string{"connectors delta and delta2 both claim"}},
+		"no set": {1, []string{none}, []string{"sap.odata#00.service: No entity set is configured: expected "}},
+	} {
+		r := p.Run(append([]string{"validate", "--plugins", e2e.Plugins(t, "smt"), first}, c.files...)...).Exits(c.code)
+		for _, text := range c.says {
+			if !strings.Contains(r.Stdout, text) {
+				t.Errorf("%s: expected %q, found %s", name, text, r.Stdout)
+			}
+		}
+		if c.says == nil && r.Stdout != "" {
+			t.Errorf("%s: expected nothing, found %s", name, r.Stdout)
+		}
+	}
 }
