@@ -82,6 +82,7 @@ var outsideTheTable = map[string]string{
 	"wire.maxAnswer":             "answers of the user's own brokers",
 	"rest.maxKnown":              "what is kept to be used again",
 	"rest.maxChecks":             "work at a time",
+	"rest.maxValidations":        "work at a time",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
 	"pattern.maxNesting":         "a regular expression that the user wrote",
 	"values.maxLiteralDepth":     "a setting that the user wrote",

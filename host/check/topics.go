@@ -121,7 +121,7 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 				"record can reach", strings.Join(read, ", "), topicOf(e))))
 		case len(read) == 0:
 			if takes, err := config.TakesTopic(whole, topicOf(e)); err != nil {
-				problems = append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
+				return append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
 			} else if !takes {
 				problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
 					"a whole, found %q, which no record can reach", text, topicOf(e))))

@@ -140,10 +140,14 @@ func (v *validating) strike(strike func(string) string) {
 	aliases, _ := v.given.Entry("transforms")
 	others, _ := v.given.Entry("predicates")
 	named := aliases.Value.Secret() || others.Value.Secret()
+	given := map[string]bool{}
+	for _, e := range v.given.Entries {
+		given[e.Key] = true
+	}
 	for i := range v.Configs {
 		d, value := &v.Configs[i].Definition, &v.Configs[i].Value
 		d.Documentation, d.Default, d.Group = strike(d.Documentation), of(d.Default), of(d.Group)
-		if _, given := v.given.Entry(d.Name); !given {
+		if !given[d.Name] {
 			value.Value = of(value.Value)
 			if named {
 				d.Name = strike(d.Name)

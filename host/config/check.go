@@ -377,17 +377,30 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	return problems
 }
 
+// The expressions of a connector's topic.creation.* may have so many states together, and each counts as a few more: so
+// many are read in a second.
+const (
+	maxTopicStates     = 100_000
+	statesOfExpression = 10
+)
+
 // topicCreation checks the expressions of the groups of new topics.
 func (c *Connector) topicCreation() (problems Problems) {
 	groups, _ := c.Entry("topic.creation.groups")
 	problems = c.twice(groups)
+	states := 0
 	for _, e := range c.Entries {
 		if !strings.HasPrefix(e.Key, "topic.creation.") || !strings.HasSuffix(e.Key, ".include") &&
 			!strings.HasSuffix(e.Key, ".exclude") {
 			continue
 		}
 		for _, text := range List(e.Value.Reveal()) {
-			if _, err := pattern.Compile(text); err != nil {
+			compiled, err := pattern.Compile(text)
+			if states += compiled.States + statesOfExpression; states > maxTopicStates {
+				return append(problems, e.problem("expected expressions of topic.creation.* of at most %d states "+
+					"together, found more", maxTopicStates))
+			}
+			if err != nil {
 				problems = append(problems, e.coded(setting.CodeInvalid, setting.Invalid(e.Key, text,
 					"Invalid regex: "+err.Error())))
 			}

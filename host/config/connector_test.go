@@ -707,3 +707,24 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		t.Errorf("expected to read all of host/, read %d files, %v", files, err)
 	}
 }
+
+// Each expression is bounded, and all of those for new topics together.
+func TestBoundsOfTopicCreation(t *testing.T) {
+	const few = maxTopicStates / (statesOfExpression + 1)
+	for what, c := range map[string]struct{ include, want string }{
+		"as many as there may be": {strings.Repeat("a,", few), ""},
+		"one more": {strings.Repeat("a,", few+1), "c.properties:3: topic.creation.big.include: expected expressions of " +
+			"topic.creation.* of at most 100000 states together, found more"},
+		"classes": {strings.Repeat(`\\pM\\pM\\pM\\pM\\pM\\pM\\pM\\pM,`, 100), "c.properties:3: " +
+			"topic.creation.big.include: expected expressions of topic.creation.* of at most 100000 states together, " +
+			"found more"},
+	} {
+		expectLines(t, what, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
+			c.include).topicCreation())
+	}
+	whole := frameRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	if len(whole) != 1 || !strings.Contains(whole[0].Text,
+		"Invalid regex: expected at most 1000 characters, found 180000") {
+		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)
+	}
+}

@@ -170,6 +170,10 @@ func (x *exchange) compare() {
 	name := cmp.Or(setting.Trim(asked.Name), setting.Trim(given.Settings["name"]))
 	ctx, cancel := x.limited()
 	defer cancel()
+	if err := x.turn(ctx); err != nil {
+		x.failed(err)
+		return
+	}
 	found, err := x.worker.Compare(ctx, name, given, x.masks())
 	found.Problems, found.Warnings = x.struck(found.Problems), x.struck(slices.Concat(warnings, found.Warnings))
 	found.Kept, found.StoredProblem = x.worker.Strike(found.Kept), x.worker.Strike(found.StoredProblem)

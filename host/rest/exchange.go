@@ -303,7 +303,9 @@ func (x *exchange) failedBy(err error, unknown string) {
 type serving struct {
 	worker Worker
 	bodies *inbound.Bodies
-	masked bool
+	// validations has an entry for each check of a configuration that is under way.
+	validations chan struct{}
+	masked      bool
 	// records is console.records; logons: users have to log on.
 	records string
 	logons  bool

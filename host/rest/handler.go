@@ -15,7 +15,8 @@ const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
 func Handler(w Worker) http.Handler {
-	return serving{worker: w, bodies: new(inbound.Bodies)}.handler(func(string) bool { return true })
+	return serving{worker: w, bodies: new(inbound.Bodies),
+		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 
 // handler answers at some of the paths; there is nothing at others.

@@ -183,7 +183,8 @@ func (s *Server) Serve(w Worker) {
 		next = known(s.withPages(next), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
-	all := serving{worker: w, bodies: &s.bodies, masked: s.options.Masked,
+	all := serving{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
+		masked:  s.options.Masked,
 		records: s.options.Records, logons: s.users != nil, cluster: s.options.Cluster, peers: s.peers}
 	calls := serving{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
 	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))

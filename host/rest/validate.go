@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,21 @@ import (
 
 // changeTimeout is how long a check or a change may take, as in Kafka Connect.
 const changeTimeout = 90 * time.Second
+
+// maxValidations is how many configurations are checked at a time: one of thousands of settings takes seconds and a
+// plugin's memory, and others wait for their turn as long as their clients do.
+const maxValidations = 4
+
+// turn waits until the request may check a configuration, which it may until it is answered. The error is ctx's end.
+func (x *exchange) turn(ctx context.Context) error {
+	select {
+	case x.validations <- struct{}{}:
+		x.releases = append(x.releases, func() { <-x.validations })
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Invalid is the text that clients know for a configuration that is refused.
 func Invalid(errors ...string) string {
@@ -34,6 +50,10 @@ func (x *exchange) validate() {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
+	if err := x.turn(ctx); err != nil {
+		x.failed(err)
+		return
+	}
 	v, err := x.worker.Validate(ctx, x.name(), given.settings, len(logon) > 0)
 	if err != nil {
 		x.failed(err)

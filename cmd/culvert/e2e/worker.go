@@ -337,7 +337,11 @@ func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Va
 	body, err := json.Marshal(settings)
 	NoError(f.Place.T, err)
 	var v check.Validation
-	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate"+query, string(body))
+	class := "ODataSource"
+	if settings["connector.class"] == "ODataSink" {
+		class = "ODataSink"
+	}
+	answer := f.Must(200, "PUT", "/connector-plugins/"+class+"/config/validate"+query, string(body))
 	NoError(f.Place.T, json.Unmarshal([]byte(answer), &v))
 	by := map[string]check.Validated{}
 	for _, c := range v.Configs {

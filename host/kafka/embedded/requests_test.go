@@ -49,7 +49,7 @@ func TestJunkTakesNoMemory(t *testing.T) {
 			_, err = io.WriteString(c, sent)
 			require.NoError(t, err)
 			_ = c.(*net.TCPConn).CloseWrite() // the broker may have closed it
-			_, _ = io.ReadAll(c) // until the broker closes it
+			_, _ = io.ReadAll(c)              // until the broker closes it
 			runtime.ReadMemStats(&after)
 			if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
 				t.Errorf("expected at most 16 MB of memory, found %d", took>>20)

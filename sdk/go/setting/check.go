@@ -66,10 +66,16 @@ func (c Check) Value(spec *wit.SettingSpec, value string) string {
 	return ""
 }
 
+// maxQuoted is how many characters of a value are shown: after more, nobody would find what is wrong with it.
+const maxQuoted = 1_000
+
 // Invalid is Kafka Connect's wording for a value that a setting does not take. Values with control characters are
-// quoted, since messages go to terminals and logs.
+// quoted, since messages go to terminals and logs. A part of a value is never shown: whoever looks for secrets in texts
+// would not find it.
 func Invalid(name, value, why string) string {
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+	if n := utf8.RuneCountInString(value); n > maxQuoted {
+		value = "of " + strconv.Itoa(n) + " characters"
+	} else if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
 		value = strconv.Quote(value)
 	}
 	return "Invalid value " + value + " for configuration " + name + ": " + why

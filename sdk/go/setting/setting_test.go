@@ -456,3 +456,15 @@ func TestManyValues(t *testing.T) {
 		t.Errorf("expected 200 groups in order, found %d", len(groups))
 	}
 }
+
+// A value that is too long to be read is not shown, and no part of it.
+func TestLongValuesAreCounted(t *testing.T) {
+	for length, want := range map[int]string{
+		maxQuoted:     "Invalid value " + strings.Repeat("é", maxQuoted) + " for configuration a: wrong",
+		maxQuoted + 1: "Invalid value of 1001 characters for configuration a: wrong",
+	} {
+		if got := Invalid("a", strings.Repeat("é", length), "wrong"); got != want {
+			t.Errorf("%d characters: expected %q, found %q", length, want, got)
+		}
+	}
+}

@@ -259,7 +259,7 @@ func (t *translator) classEscape() (s runeSet, is bool) {
 	if c < 'a' {
 		s = s.complement()
 	}
-	return s, true
+	return t.charge(s), true
 }
 
 // property reads \p{…} and \pL.
@@ -288,11 +288,17 @@ func (t *translator) property(negated bool) runeSet {
 		t.wrong("Illegal/unsupported escape sequence")
 		return nil
 	}
-	s, why := t.family(name)
-	if why != "" {
-		t.wrong(why)
-		return nil
+	key := strconv.Itoa(int(t.flags)) + name
+	s, known := t.families[key]
+	if !known {
+		var why string
+		if s, why = t.family(name); why != "" {
+			t.wrong(why)
+			return nil
+		}
+		t.families[key] = s
 	}
+	t.charge(s)
 	if negated {
 		return s.complement()
 	}

@@ -6,9 +6,11 @@ package pattern
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
 )
@@ -21,15 +23,27 @@ type Pattern struct {
 	// open.
 	Groups int
 	Names  map[string]int
+	// States is what the expression takes: one for each thing that it matches, a range of code points being one.
+	States int
 }
+
+// What an expression may have, so that reading it takes a tenth of a second at most: a class of three characters has
+// hundreds of ranges.
+const (
+	maxLength = 1_000
+	maxStates = 10_000
+)
 
 // Compile reads an expression in Java's syntax. The error says what is wrong with it, or what of it is not supported.
 func Compile(text string) (Pattern, error) {
+	if n := utf8.RuneCountInString(text); n > maxLength {
+		return Pattern{}, fmt.Errorf("expected at most %d characters, found %d", maxLength, n)
+	}
 	t := translate(text)
 	if t.why != "" {
-		return Pattern{}, errors.New(t.why)
+		return Pattern{States: t.states}, errors.New(t.why)
 	}
-	p := Pattern{Groups: t.count, Names: t.names}
+	p := Pattern{Groups: t.count, Names: t.names, States: t.states}
 	var err error
 	if p.find, err = regexp2.Compile(t.out.String(), regexp2.None); err == nil {
 		p.whole, err = regexp2.Compile(`\A(?:`+t.out.String()+`)\z`, regexp2.None)
@@ -88,6 +102,9 @@ type translator struct {
 	referred int
 	// depth is how deep classes stand in one another.
 	depth int
+	// states are those so far, families the sets of names in \p{…} by flags and name.
+	states   int
+	families map[string]runeSet
 }
 
 // openGroup is what comes back where a group ends.
@@ -99,7 +116,7 @@ type openGroup struct {
 }
 
 func translate(java string) *translator {
-	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}}
+	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}, families: map[string]runeSet{}}
 	for t.skip(); t.i < len(t.in) && t.why == ""; t.skip() {
 		t.next()
 	}
@@ -160,6 +177,14 @@ func (t *translator) peek(on int) rune {
 		return t.in[t.i+on]
 	}
 	return 0
+}
+
+// charge counts the states of a set.
+func (t *translator) charge(s runeSet) runeSet {
+	if t.states += max(1, len(s)); t.states > maxStates {
+		t.wrong("expected an expression of at most " + strconv.Itoa(maxStates) + " states, found more")
+	}
+	return s
 }
 
 // skip passes blanks and comments where the flag x is set.
@@ -282,9 +307,9 @@ func (t *translator) single(r rune) runeSet { return t.fold(setOf(r, r)) }
 
 func (t *translator) fold(s runeSet) runeSet {
 	if t.has(ignoreCase) {
-		return s.folded(t.has(unicodeCase))
+		s = s.folded(t.has(unicodeCase))
 	}
-	return s
+	return t.charge(s)
 }
 
 // repeat takes the repetition that follows something, if one does. A possessive one (`a*+`) becomes an atomic

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // The file is what java.util.regex of OpenJDK 17 makes of regular expressions by chance, but for those that are refused
@@ -110,6 +111,35 @@ func TestJavaPatterns(t *testing.T) {
 		`[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
 		if _, err := Compile(bad); err == nil {
 			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+// An expression of more characters or states than any needs is refused before it costs anything.
+func TestBoundsOfPatterns(t *testing.T) {
+	marks, err := Compile(`\pM`)
+	if err != nil || marks.States < 100 {
+		t.Fatalf("expected hundreds of states of a class, found %d, %v", marks.States, err)
+	}
+	classes := maxStates / marks.States
+	for text, why := range map[string]string{
+		strings.Repeat("é", maxLength):               "",
+		strings.Repeat("é", maxLength+1):             "expected at most 1000 characters, found 1001",
+		strings.Repeat(`\pL`, 60_000):                "expected at most 1000 characters, found 180000",
+		strings.Repeat(`\pM`, classes):               "",
+		strings.Repeat(`\pM`, classes+1):             "expected an expression of at most 10000 states, found more",
+		strings.Repeat(`\PM`, classes+1):             "expected an expression of at most 10000 states, found more",
+		"[" + strings.Repeat(`\pM`, classes+1) + "]": "expected an expression of at most 10000 states, found more",
+		"[" + strings.Repeat(`\pM&&`, classes+1) + "a]": "expected an expression of at most 10000 states, " +
+			"found more",
+		"(?U)" + strings.Repeat(`\W`, 400):                  "expected an expression of at most 10000 states, found more",
+		"(?iu)" + strings.Repeat("[\x01-\uffff]", 100):      "",
+		strings.Repeat("(a{1,1000}){1,1000}", 50):           "",
+		strings.Repeat("(", 80) + strings.Repeat(")++", 80): "",
+	} {
+		_, err := Compile(text)
+		if why == "" && err != nil || why != "" && (err == nil || !strings.HasPrefix(err.Error(), why)) {
+			t.Errorf("%d characters, %.20s: expected %q, found %v", utf8.RuneCountInString(text), text, why, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package pattern
 import (
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -94,12 +95,23 @@ func (s runeSet) intersect(o runeSet) runeSet {
 // lastCased is the last code point that has another case.
 const lastCased = 0x1e943
 
+// cased are the code points that have another case, in order.
+var cased = sync.OnceValue(func() (all []rune) {
+	for r := rune(0); r <= lastCased; r++ {
+		if unicode.SimpleFold(r) != r || strings.ContainsRune(lettersI, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+})
+
 // folded adds the other cases of letters: those of ASCII, or with unicode set all.
 func (s runeSet) folded(all bool) runeSet {
 	out := slices.Clone(s)
 	for _, x := range s {
-		for r := x.from; r <= x.to; r++ {
-			if r > lastCased || !all && r > unicode.MaxASCII {
+		first, _ := slices.BinarySearch(cased(), x.from)
+		for _, r := range cased()[first:] {
+			if r > x.to || !all && r > unicode.MaxASCII {
 				break
 			}
 			for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
