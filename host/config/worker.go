@@ -74,15 +74,16 @@ func newWorker(d *document, data []byte, environ []string, flags map[string]stri
 	err := errors.Join(l.Load(defaults(d.path), nil), l.Load(rawbytes.Provider(data), d),
 		l.Load(l.environment(environ), nil), l.Load(l.commandLine(flags), nil))
 	l.entries = slices.Concat(d.entries, l.entries)
-	others, warnings := ofTelemetry(environ, l.entries)
-	l.entries = append(l.entries, others...)
+	below, warnings := ofTelemetry(environ, l.entries)
+	l.entries = slices.Concat(below, l.entries)
 	providers, problems := newProviders(l.entries)
 	resolved, more := providers.resolveAll(l.entries)
 	problems = slices.Concat(problems, warnings, more)
 	l.entries = LastOf(resolved)
-	// config.providers may be in any layer, so that what references lead to is a layer of its own.
-	referred := slices.DeleteFunc(slices.Clone(l.entries), func(e Entry) bool { return !e.Value.Secret() })
-	if err = errors.Join(err, l.Load(confmap.Provider(texts(append(others, referred...)), flat), nil)); err != nil {
+	// The last layer is what depends on others: references, and variables of OpenTelemetry that nothing goes before.
+	last := slices.DeleteFunc(slices.Clone(l.entries),
+		func(e Entry) bool { return !e.Value.Secret() && !strings.HasPrefix(e.File, fromTelemetry) })
+	if err = errors.Join(err, l.Load(confmap.Provider(texts(last), flat), nil)); err != nil {
 		problems = append(problems, Problem{File: d.path, Text: err.Error()})
 	}
 	w := &Worker{File: d.path, Providers: providers, layers: l}

@@ -86,9 +86,7 @@ func ofTelemetry(environ []string, above []Entry) ([]Entry, Problems) {
 				continue
 			}
 		}
-		if _, counts := entryOf(above, e.Key); !counts {
-			l = append(l, e)
-		}
+		l = append(l, e)
 	}
 	for _, e := range above {
 		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value.Reveal()) != ""
