@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -81,7 +82,7 @@ func lower(t edm.Primitive, lookback int64, text string) string {
 		if err != nil {
 			return text
 		}
-		at = at.Add(-time.Duration(lookback) * time.Second)
+		at = at.Add(-time.Duration(min(lookback, math.MaxInt64/int64(time.Second))) * time.Second)
 		if at.Year() < 1 {
 			return "0001-01-01T00:00:00" + zoneOf(t)
 		}

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	odata "github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -254,6 +256,18 @@ func TestMetadataInMotion(t *testing.T) {
 			len(portion.Faults) != c.faults || len(portion.Follow) != c.requests {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
 				len(portion.Rows), len(portion.Faults), len(portion.Follow))
+		}
+	}
+}
+
+// A look-back reaches back however long it is: none is so long that a time before it comes out after it.
+func TestLookbackNeverLooksAhead(t *testing.T) {
+	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
+		math.MaxInt64} {
+		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {
+			if from := lower(of, lookback, "2024-01-31T00:00:00"); from >= "2024-01-31" {
+				t.Errorf("%d s: found %s", lookback, from)
+			}
 		}
 	}
 }

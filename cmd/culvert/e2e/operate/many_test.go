@@ -9,6 +9,18 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
+// A connector of 600 sets can be checked, although each set has all settings.
+func TestManySetsAreValidated(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	lines := e2e.Source("many", "127.0.0.1:1")
+	for i := range 600 {
+		prefix := fmt.Sprintf("sap.odata#%03d.", i)
+		lines = append(lines, prefix+"service=/s", fmt.Sprintf("%sentityset=X%d", prefix, i), prefix+"topic=t")
+	}
+	p.Run("validate", "--plugins", e2e.Plugins(t), p.File("many.properties", lines...)).Exits(0)
+}
+
 // What a connector costs that is made, changed or deleted by REST does not depend on how many others there are,
 // although each is held against the claims of all of them.
 func TestCostOfOneConnectorAmongMany(t *testing.T) {
