@@ -99,6 +99,12 @@ func (m *Mirrored) Killed(servers string) kadm.Offset {
 	return at.Offset
 }
 
+// Eventually polls until done answers true, after the sink was killed.
+func (m *Mirrored) Eventually(what string, done func() bool) {
+	m.T.Helper()
+	m.killed.Eventually(what, done)
+}
+
 // Once lets the sink go on to the end of the topic.
 func (m *Mirrored) Once(servers string) Result {
 	m.T.Helper()
@@ -113,7 +119,7 @@ func (m *Mirrored) Moves(servers string, to int64, had kadm.Offset) {
 	offsets := kadm.Offsets{}
 	offsets.Add(had)
 	admin := kadm.NewClient(Client(m.T, servers))
-	m.killed.Eventually("a group without members", func() bool {
+	m.Eventually("a group without members", func() bool {
 		return admin.CommitAllOffsets(m.T.Context(), "connect-back", offsets) == nil
 	})
 }

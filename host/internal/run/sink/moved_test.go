@@ -259,3 +259,45 @@ func TestRangesAreASet(t *testing.T) {
 		}
 	}
 }
+
+// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of which
+// the outcome would have none: the task stops and says so. With one doubt less it goes on.
+func TestDoubtsThatFillTheMetadata(t *testing.T) {
+	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
+	for _, limit := range []int{least, kafka.MaxCommitText} {
+		full := 0
+		for doubts := 1; full == 0; doubts++ {
+			runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
+				x := newWorld(&writer{})
+				x.group.put("t", 0, "a=1")
+				x.group.takes = limit
+				at := topicPartition{"t", 0}
+				text := "known=fabc,gxy moved=100-900000 uncertain=100"
+				for n := 2; n <= doubts; n++ {
+					text += fmt.Sprintf(",%d00", n)
+				}
+				x.group.committed[at], x.group.metadata[at] = 0, text
+				_, err := x.run(t)
+				switch seen := len(x.service.seen()); {
+				case err == nil && seen != 1:
+					t.Errorf("%d doubts: expected the record to be written", doubts)
+				case err != nil && seen == 0:
+					full = doubts
+					runtest.Fails(t, err, "has no room for what may become of it")
+				case err != nil:
+					t.Errorf("%d doubts: %v", doubts, err)
+				}
+				if x.group.longest > limit {
+					t.Errorf("%d doubts: metadata of %d bytes", doubts, x.group.longest)
+				}
+			})
+			if t.Failed() || doubts > limit {
+				break
+			}
+		}
+		if full < 10 {
+			t.Errorf("limit %d: expected room for some doubts and not for all, found none for %d", limit, full)
+		}
+		t.Logf("limit %d: no room for %d doubts", limit, full)
+	}
+}
