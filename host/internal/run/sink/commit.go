@@ -13,9 +13,15 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// commits commits from time to time what is settled.
+// commits commits from time to time what is settled, and at once what the plugin has learned.
 func (t *Task) commits(ctx context.Context) {
-	for pause.For(ctx, t.o.CommitEvery) == nil {
+	for {
+		select {
+		case <-time.After(t.o.CommitEvery):
+		case <-t.learned:
+		case <-ctx.Done():
+			return
+		}
 		t.commit(ctx)
 	}
 }

@@ -319,7 +319,10 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 		j.opened.learn(*settled.Context)
 		if w.task.o.Uncertain.Learn(wit.KnownIn(*settled.Context)) {
 			w.task.account.apply(pluginLearned{})
-			w.task.commit(w.task.run.working) // at once, for what is on its way; one that fails is made up for
+			select {
+			case w.task.learned <- struct{}{}:
+			default:
+			}
 		}
 	}
 	return verdicts, nil
