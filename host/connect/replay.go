@@ -545,9 +545,11 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 			options.Logger = slog.New(slog.DiscardHandler)
 		}
 		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
+		options.Uncertain.Learn(p.at.known)
 		before := p.at.clone()
 		replay.Store = func(ctx context.Context, settled, sent []bool) error {
 			at := before.clone()
+			at.known = options.Uncertain.Known()
 			for i, l := range chosen {
 				at.doubt(l.Record.Offset, sent[of[i]])
 				if settled[of[i]] {
@@ -591,18 +593,19 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 func originOf(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }
 
 // replayPlace is what was replayed of a partition: all before next, and the runs after it in done. sent are
-// letters of which nobody knows whether they were written.
+// letters of which nobody knows whether they were written, and known is what a check of them has to know.
 type replayPlace struct {
-	next int64
-	done []run
-	sent map[int64]bool
+	next  int64
+	done  []run
+	sent  map[int64]bool
+	known wit.Known
 }
 
 // run is offsets from the first to the last.
 type run struct{ first, last int64 }
 
 func (r *replayPlace) clone() replayPlace {
-	return replayPlace{r.next, slices.Clone(r.done), maps.Clone(r.sent)}
+	return replayPlace{r.next, slices.Clone(r.done), maps.Clone(r.sent), r.known}
 }
 
 // end is the first offset of which nothing is said.
@@ -682,9 +685,10 @@ func (r *replayPlace) settle(first, last int64) {
 
 // Names of the fields that a place is stored in.
 const (
-	fieldNext = "next"
-	fieldDone = "done"
-	fieldSent = "sent"
+	fieldNext  = "next"
+	fieldDone  = "done"
+	fieldSent  = "sent"
+	fieldKnown = "known" // versions before refuse it, which would look for letters that nobody finds
 )
 
 func (r *replayPlace) fields() []wit.Field {
@@ -701,6 +705,9 @@ func (r *replayPlace) fields() []wit.Field {
 	}
 	if len(sent) > 0 {
 		fields = append(fields, wit.TextField(fieldSent, strings.Join(sent, ",")))
+		if r.known != "" {
+			fields = append(fields, wit.TextField(fieldKnown, string(r.known)))
+		}
 	}
 	return fields
 }
@@ -733,8 +740,10 @@ func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
 				}
 				r.doubt(at, true)
 			}
+		case f.Name == fieldKnown && v.Text != nil && len(*v.Text) <= wit.MaxKnown:
+			r.known = wit.Known(*v.Text)
 		default:
-			return r, fmt.Errorf("expected next, done and sent, found %s", f.Name)
+			return r, fmt.Errorf("expected next, done, sent and known, found %s", f.Name)
 		}
 	}
 	return r, nil

@@ -3,10 +3,12 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,16 +17,60 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataMark is in front of what we store with an offset; other clients, and kgo by itself, store other things
-// there.
-const metadataMark = "culvert:"
+// metadataMark is in front of what we store with an offset: `culvert@17:qkW… settled=2-4` was written for the offset 17
+// of the topic with that ID, which brokers before 2.8 do not have. Other clients, and kgo by itself, store other things
+// there. earlierMark is of versions that stored neither offset nor topic; they take no notice of metadataMark.
+const metadataMark, earlierMark = "culvert@", "culvert:"
 
-// MaxCommitMetadata is how much is stored with an offset at most, in bytes: by default brokers allow 4,096. Where one
-// allows less, which the first commit finds out, a sink makes do with less, but not with less than leastMetadata.
+// MaxCommitMetadata is how much is stored with an offset at most, in bytes after the mark: by default brokers allow
+// 4,096. Where one allows less, which the first commit finds out, a sink makes do with less, but not with less than
+// leastMetadata. MaxCommitText is what remains for the text beside offset and topic, which take metadataIdentity.
 const (
 	MaxCommitMetadata = 3500
 	leastMetadata     = MaxCommitMetadata >> 4
+	metadataIdentity  = len("9223372036854775807:") + 22 + len(" ")
+	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
+
+// identified returns a text with the offset and the topic that it is about.
+func identified(offset int64, topic kadm.TopicID, text string) string {
+	id := ""
+	if topic != (kadm.TopicID{}) {
+		id = base64.RawURLEncoding.EncodeToString(topic[:])
+	}
+	return metadataMark + strconv.FormatInt(offset, 10) + ":" + id + " " + text
+}
+
+// readIdentified reads what stands with a committed offset of a topic, but for the end of the log.
+func readIdentified(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
+	m.WrittenFor = next
+	if text, earlier := strings.CutPrefix(stored, earlierMark); earlier {
+		m.Text = strings.TrimRight(text, " ")
+		return m
+	}
+	stored, ours := strings.CutPrefix(stored, metadataMark)
+	if !ours {
+		return m
+	}
+	identity, text, _ := strings.Cut(stored, " ")
+	offset, id, _ := strings.Cut(identity, ":")
+	m.Text = strings.TrimRight(text, " ")
+	var err error
+	if m.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || m.WrittenFor < 0 {
+		m.WrittenFor, m.Moved = next, fmt.Sprintf("nobody knows for which offset they were written: %.50q", identity)
+		return m
+	}
+	known := id != "" && topic != (kadm.TopicID{})
+	switch same := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
+	case m.WrittenFor != next:
+		m.Moved = fmt.Sprintf("they were written for the offset %d", m.WrittenFor)
+	case known && !same:
+		m.Moved = "they were written for another topic of this name: it was made again, or is a copy"
+	default:
+		m.Verified = known
+	}
+	return m
+}
 
 // metadataSetting is the setting of brokers that says how much that may be.
 const metadataSetting = "offset.metadata.max.bytes"
@@ -47,7 +93,7 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 		return ctx, func() error { return nil }
 	}
 	s.mu.Lock()
-	longest, asking := s.metadata.longest, !s.metadata.asked
+	longest, asking, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
 	s.mu.Unlock()
 	var failure error
 	return kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
@@ -68,13 +114,11 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 						ErrCommitMetadata, t.Topic, p.Partition, longest, len(metadata), metadataSetting)
 					continue
 				}
-				if asking {
-					metadata, asking = metadata+strings.Repeat(" ", longest-len(metadata)), false
+				metadata = identified(p.Offset, topics[t.Topic], metadata)
+				if most := longest + metadataIdentity + len(metadataMark); asking {
+					metadata, asking = metadata+strings.Repeat(" ", most-len(metadata)), false
 				}
-				if metadata != "" {
-					metadata = metadataMark + metadata
-					p.Metadata = &metadata
-				}
+				p.Metadata = &metadata
 				kept = append(kept, p)
 			}
 			t.Partitions = kept
@@ -105,7 +149,7 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		if err != nil && !least {
 			s.metadata.longest /= 2
 		}
-		longest := s.metadata.longest
+		longest := s.metadata.longest - metadataIdentity
 		s.mu.Unlock()
 		switch {
 		case err == nil:
@@ -126,25 +170,72 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 // readMetadata tells about the committed offsets of new partitions and the metadata with them: without them records
 // could be written twice.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
-	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
-	if err != nil {
+	failed := func(err error) error {
 		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.o.Group, err)
+	}
+	names := slices.Collect(maps.Keys(partitions))
+	stored, err := s.storedOffsets(ctx, client, names)
+	if err != nil {
+		return failed(err)
+	}
+	topics, err := topicIDs(ctx, client, names)
+	if err != nil {
+		return failed(err)
+	}
+	s.mu.Lock()
+	s.topics = maps.Clone(s.topics) // a commit may be reading it
+	maps.Copy(s.topics, topics)
+	s.mu.Unlock()
+	all, reaching := map[string]map[int32]CommitMetadata{}, Offsets{}
+	for topic, list := range partitions {
+		for _, p := range list {
+			at, _ := stored.Lookup(topic, p)
+			m := readIdentified(at.At, topics[topic], at.Metadata)
+			setAt(all, topic, p, m)
+			if at.At >= 0 && (m.Text != "" || m.Moved != "") {
+				setAt(reaching, topic, p, kgo.EpochOffset{})
+			}
+		}
+	}
+	var ends map[string]Positions
+	if len(reaching) > 0 {
+		list := only(reaching, kadm.NewClient(client).ListEndOffsets)
+		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(reaching))...); err != nil {
+			return failed(err)
+		}
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
-			if at.At < 0 {
-				s.o.Committed(topic, p, -1, "")
-				continue
+			m := all[topic][p]
+			if m.End = ends[topic][p]; at.At < 0 {
+				m = CommitMetadata{}
 			}
-			metadata, ours := strings.CutPrefix(at.Metadata, metadataMark)
-			if !ours {
-				metadata = ""
-			}
-			s.o.Committed(topic, p, at.At, strings.TrimRight(metadata, " "))
+			s.o.Committed(topic, p, max(at.At, -1), m)
 		}
 	}
 	return nil
+}
+
+// topicIDs asks for the IDs of topics; brokers before 2.8 have none.
+func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		one := kmsg.NewMetadataRequestTopic()
+		one.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, one)
+	}
+	answer, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]kadm.TopicID{}
+	for _, t := range answer.Topics {
+		if t.Topic != nil {
+			ids[*t.Topic] = t.TopicID
+		}
+	}
+	return ids, nil
 }
 
 func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,

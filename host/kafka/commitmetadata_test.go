@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,15 +37,18 @@ func limitNotes(b *embedded.Broker, limit int) {
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {
 		limit, longest int // 0: too little
-	}{{4096, MaxCommitMetadata}, {1000, 875}, {leastMetadata + len(metadataMark), leastMetadata}, {100, 0}, {0, 0}} {
+	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataMark), MaxCommitText},
+		{MaxCommitMetadata + len(metadataMark) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000, 875 - metadataIdentity},
+		{leastMetadata + len(metadataMark), leastMetadata - metadataIdentity},
+		{leastMetadata + len(metadataMark) - 1, 0}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
-		metadata, heard, stored := "sent=7", MaxCommitMetadata, "none"
+		metadata, heard, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
 			MetadataLimit: func(bytes int) { heard = bytes },
-			Committed:     func(_ string, _ int32, _ int64, text string) { stored = text }}}
+			Committed:     func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
 		s := openTestConsumer(t, b.Addr(), o)
 		settled := Offsets{}
 		pollValues(t, s, 2, settled)
@@ -72,15 +77,86 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		s.Close()
 
 		again := openTestConsumer(t, b.Addr(), o)
-		wanted, records := "sent=7", 1
+		wanted, records := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}, 1
 		if c.longest == 0 { // nothing was committed: all comes again
-			wanted, records = "", 2
+			wanted, records = CommitMetadata{}, 2
 		}
 		pollValues(t, again, records, Offsets{})
 		if stored != wanted {
-			t.Errorf("%d bytes: expected the metadata %q, found %q", c.limit, wanted, stored)
+			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, wanted, stored)
 		}
 	}
+}
+
+// What is found with an offset is taken for what it was written for: another offset, or another topic of the name, is
+// told, and so is the end of the log. Metadata of versions before, which say neither, and what others store are read as
+// these versions read them; these in turn take no notice of what is stored now.
+func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
+	fresh := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
+	admin := fresh()
+	var stored CommitMetadata
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+		Metadata:  func(string, int32, int64) (string, bool) { return "settled=1", true },
+		Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
+	reads := func(records int) {
+		t.Helper()
+		s := openTestConsumer(t, b.Addr(), o)
+		pollValues(t, s, records, Offsets{})
+		s.Close()
+	}
+	set := func(at int64, metadata string) {
+		t.Helper()
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: "orders", At: at, LeaderEpoch: -1, Metadata: metadata})
+		require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
+	}
+	s := openTestConsumer(t, b.Addr(), o)
+	settled := Offsets{}
+	pollValues(t, s, 4, settled)
+	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
+	s.Close()
+	reads(2)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Verified: true, WrittenFor: 2, End: 4}, stored)
+
+	all, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
+	require.NoError(t, err)
+	found, _ := all.Lookup("orders", 0)
+	if _, known := strings.CutPrefix(found.Metadata, earlierMark); known {
+		t.Errorf("expected versions before to take no notice of %q", found.Metadata)
+	}
+	identity, _, _ := strings.Cut(found.Metadata, " ")
+	anonymous, _, _ := strings.Cut(identity, ":")
+	other := identified(1, kadm.TopicID{1}, "settled=1")
+	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this name: it " +
+		"was made again, or is a copy"
+	for metadata, want := range map[string]CommitMetadata{
+		found.Metadata:          {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
+		identity:                {Moved: elsewhere, WrittenFor: 2, End: 4},
+		anonymous + ": sent=0":  {Text: "sent=0", Moved: elsewhere, WrittenFor: 2, End: 4},
+		other:                   {Text: "settled=1", Moved: again, WrittenFor: 1, End: 4},
+		"culvert@1: settled=1":  {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert:settled=1":     {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4, Moved: `nobody knows for which offset they were written: "x:y"`},
+		"culvert@1:" + "":       {WrittenFor: 1},
+		"culvert:":              {WrittenFor: 1},
+		"of another client's":   {WrittenFor: 1},
+		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4, Moved: `nobody knows for which offset they were written: "-5:"`},
+	} {
+		set(1, metadata)
+		reads(3)
+		assert.Equal(t, want, stored, metadata)
+	}
+	// The topic is made again, with as many records, and the group's offsets are restored.
+	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
+	require.NoError(t, cmp.Or(err, deleted.Error()))
+	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
+	admin = fresh() // the other one knows the ID of the topic before
+	set(2, found.Metadata)
+	reads(1)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Moved: again, WrittenFor: 2, End: 3}, stored)
 }
 
 // What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at
@@ -97,7 +173,7 @@ func TestCommitLeavesOut(t *testing.T) {
 			}
 			return "sent=7", !old
 		},
-		Committed: func(_ string, _ int32, next int64, _ string) { stored = next }}}
+		Committed: func(_ string, _ int32, next int64, _ CommitMetadata) { stored = next }}}
 	s = openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
 	pollValues(t, s, 2, settled)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -27,7 +28,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{},
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, topics: map[string]kadm.TopicID{},
 		metadata: metadataRoom{longest: MaxCommitMetadata},
 		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
 			c.Consumer.MaxPollInterval), ready: make(chan struct{})}

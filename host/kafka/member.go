@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -43,15 +44,30 @@ type Rebalances struct {
 	// Lost is called with partitions that another member has already: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
 	// Metadata is what is stored with the offset `next` of a partition when that is committed, "" for nothing. Where
-	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
+	// it is longer than MaxCommitText, or than MetadataLimit said, nothing is committed. It is asked for partitions
 	// that were just revoked, too. ok false leaves the partition out, without an error: a commit waits while the group
 	// rebalances, and the offset may be of an assignment that is over.
 	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
-	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
+	// MetadataLimit is called with how long that may be where the brokers take less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
-	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata with them ("":
-	// none), after Assigned and before their first record.
-	Committed func(topic string, partition int32, next int64, metadata string)
+	// Committed is called with the committed offsets of new partitions (-1: none) and what stands with them, after
+	// Assigned and before their first record.
+	Committed func(topic string, partition int32, next int64, metadata CommitMetadata)
+}
+
+// CommitMetadata is what stands with a committed offset. The zero value means nothing.
+type CommitMetadata struct {
+	// Text is what [Rebalances.Metadata] returned.
+	Text string
+	// Moved says why the text is not about the committed offset; "": it is, as far as one can tell. It may be of another
+	// offset or topic where a tool has copied the group's offsets, as MirrorMaker does, or where the topic was made again.
+	Moved string
+	// Verified: the text is about this offset of this very topic.
+	Verified bool
+	// WrittenFor is the offset that the text is about: the committed one, unless the metadata say another.
+	WrittenFor int64
+	// End is the partition's end offset. Only there with a text, or where it was moved.
+	End int64
 }
 
 // Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
@@ -69,6 +85,8 @@ type Consumer struct {
 	// failure ends the next Poll.
 	failure  error
 	metadata metadataRoom
+	// topics are the IDs of the topics that the member has had partitions of, replaced as a whole.
+	topics map[string]kadm.TopicID
 	// life ends with a failure that Poll must not wait for.
 	life context.Context
 	end  context.CancelFunc

@@ -14,8 +14,8 @@ import (
 // been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
 // the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
-	keyed := e.missing == nil && !e.onlyInRecordKey && !e.s.numbered(e.to, e.keys)
-	known := e.s.uncertain == "repeatable" && e.s.learned[e.to.at].repeats
+	keyed := e.missing == nil && !e.onlyInRecordKey && !e.s.numbered(e.to, e.keys, e.hint)
+	known := e.s.identified(e.to, e.hint)
 	filter, err := e.filter()
 	switch {
 	case e.s.uncertain == "fail":

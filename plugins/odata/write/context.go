@@ -11,7 +11,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 11"
+const contextVersion = "odata-sink 12"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -106,7 +106,11 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 }
 
 func (s *state) pack() []byte {
-	b := pack.Number(pack.Text(nil, contextVersion), len(s.learned))
+	var b []byte
+	if known := s.known(); known != "" {
+		b = append(b, wit.HintKnown+string(known)+"\n"...)
+	}
+	b = pack.Number(pack.Text(b, contextVersion), len(s.learned))
 	for _, l := range s.learned {
 		b = pack.Flag(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.versioned)
 		b = pack.Number(b, l.most)
@@ -184,6 +188,9 @@ func (c *contexts) state(context []byte) (*state, error) {
 
 func (c *contexts) readState(context []byte) (*state, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	if known := wit.KnownIn(context); known != "" {
+		context = context[len(wit.HintKnown)+len(known)+1:]
+	}
 	r := pack.Open(context)
 	if r.Text() != contextVersion {
 		return nil, stale

@@ -159,13 +159,13 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
-	if e.onlyInRecordKey && e.s.mode != modeUpsert || e.s.numbered(e.to, e.keys) {
+	if e.onlyInRecordKey && e.s.mode != modeUpsert || e.s.numbered(e.to, e.keys, e.hint) {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
 	if e.s.uncertain == "repeatable" {
 		q.headers = append(q.headers, e.identities.headers(e.identity())...)
 	}
-	q.repeatable = e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.to.at].repeats
+	q.repeatable = e.s.uncertain == "retry" || e.s.identified(e.to, e.hint)
 	return q, nil
 }
 
@@ -226,10 +226,10 @@ func (e *encoding) upsert() (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
 	}
-	if err := e.s.unaddressed(e.to); err != nil {
+	if err := e.s.unaddressed(e.to, e.hint); err != nil {
 		return nil, err
 	}
-	if e.s.numbered(e.to, e.keys) {
+	if e.s.numbered(e.to, e.keys, e.hint) {
 		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of " +
 			"them would be an insert")
 	}

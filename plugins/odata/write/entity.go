@@ -40,11 +40,12 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	unknown := func(why string) (wit.Verdict, error) {
 		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why}), nil
 	}
+	looked := a.operation == look || a.operation == lookOfUpsert
 	switch {
-	case a.operation == look && s.missing(response) && s.evidence[a.to.same].numbers:
+	case looked && s.missing(response) && s.shown(a.to, a.hint).numbers:
 		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
 			"inserted; " + checkFilter + " isn't set")
-	case a.operation == look && s.missing(response) && a.saysInitial():
+	case looked && s.missing(response) && a.saysInitial():
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			checkFilter + " isn't set")
 	case a.operation == probe, a.operation != find && s.missing(response):
@@ -62,7 +63,7 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	switch {
 	case field == "":
 		return written(), nil
-	case s.uncertain == "repeatable" && s.learned[a.to.at].repeats:
+	case s.identified(a.to, a.hint):
 		return proceed(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
 	}
 	return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
@@ -76,7 +77,7 @@ func (s *state) settleFind(a *target, entities []jsontext.Value,
 	sent := propertiesOf([]byte(a.compared))
 	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
 		return slices.Contains(a.to.entity.Key, m.Name) && (len(a.to.entity.Key) == 1 ||
-			s.evidence[a.to.same].numbers || initial(m.Value.Text))
+			s.shown(a.to, a.hint).numbers || initial(m.Value.Text))
 	})
 	field := ""
 	for i := range entities {

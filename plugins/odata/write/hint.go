@@ -34,6 +34,10 @@ type hint struct {
 	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
 	// it is; 0: none has.
 	gone int
+	// moved: a delivery of the row may have had another RequestID, see [wit.HintMoved]. known is what an earlier run, too,
+	// knew of the service.
+	moved bool
+	known wit.Known
 	// tagged: the ETag was read, "" where the entity has none.
 	tagged bool
 	tag    string
@@ -62,6 +66,7 @@ var hintWords = []hintWord{
 	{"addressed", func(h *hint) *bool { return &h.addressed }, nil},
 	{"bare", func(h *hint) *bool { return &h.bare }, nil},
 	{"gone", nil, func(h *hint) *int { return &h.gone }},
+	{wit.HintMoved, func(h *hint) *bool { return &h.moved }, nil},
 }
 
 // text is what the host keeps.
@@ -77,6 +82,9 @@ func (h hint) text() string {
 		case w.number != nil && *w.number(&h) > 0:
 			words = append(words, w.name+"="+strconv.Itoa(*w.number(&h)))
 		}
+	}
+	if h.known != "" {
+		words = append(words, wit.HintKnown+string(h.known))
 	}
 	if h.step != "" {
 		words = append(words, h.step)
@@ -95,6 +103,10 @@ func readHint(text string) (h hint) {
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
+		if known, ok := strings.CutPrefix(word, wit.HintKnown); ok {
+			h.known = wit.Known(known)
+			continue
+		}
 		name, number, _ := strings.Cut(word, "=")
 		at := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
 		switch {

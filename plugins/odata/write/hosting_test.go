@@ -27,6 +27,8 @@ type hosting struct {
 	faults int
 	// killed: a run before may have sent the rows, which all are in doubt when this one begins.
 	killed bool
+	// knows follows the host's hint `uncertain`.
+	knows string
 
 	outcomes []string
 	reasons  []*wit.Fault
@@ -116,7 +118,7 @@ func (h *hosting) run() {
 	hints := map[uint32]string{}
 	for _, row := range all {
 		if h.doubt[row] = h.killed; h.killed {
-			hints[row] = wit.HintUncertain
+			hints[row] = wit.HintUncertain + h.knows
 		}
 	}
 	queue := h.encode(all, hints)

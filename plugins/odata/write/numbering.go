@@ -1,6 +1,8 @@
 package write
 
 import (
+	"encoding/base64"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -12,10 +14,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// The letters of [wit.Known]: that the service numbers what is inserted into a set, or fills initial keys.
+const knowsNumbers, knowsFills = "n", "f"
+
+// known is what answers have shown that checks of later runs depend upon.
+func (s *state) known() (known wit.Known) {
+	for i := range s.sets {
+		if shown := s.evidence[i]; shown.numbers {
+			known = known.With(wit.Known(knowsNumbers + s.sets[i].digest()))
+		} else if shown.fills {
+			known = known.With(wit.Known(knowsFills + s.sets[i].digest()))
+		}
+	}
+	return known
+}
+
+// digest names a set in few letters.
+func (t *entitySet) digest() string {
+	h := fnv.New32a()
+	h.Write([]byte(t.path))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
+}
+
+// shown is what answers have shown of a set, in this run or, as a hint says, in earlier ones.
+func (s *state) shown(t *entitySet, h hint) evidence {
+	shown := s.evidence[t.same]
+	if h.known != "" {
+		shown.numbers = shown.numbers || h.known.Says(knowsNumbers+t.digest())
+		shown.fills = shown.fills || h.known.Says(knowsFills+t.digest())
+	}
+	return shown
+}
+
 // numbered tells whether the service gives the entity of an insert another key than the record's, as far as answers
 // have shown.
-func (s *state) numbered(t *entitySet, keys []keyValue) bool {
-	shown := s.evidence[t.same]
+func (s *state) numbered(t *entitySet, keys []keyValue, h hint) bool {
+	shown := s.shown(t, h)
 	return shown.numbers || shown.fills &&
 		slices.ContainsFunc(keys, func(k keyValue) bool { return initial(k.value.Text) })
 }
@@ -91,8 +125,8 @@ func replaced(sent, found uri.Literal) bool {
 }
 
 // unaddressed is why an entity cannot be changed, deleted or read by the record's key; nil: it can.
-func (s *state) unaddressed(t *entitySet) error {
-	if !s.evidence[t.same].numbers {
+func (s *state) unaddressed(t *entitySet, h hint) error {
+	if !s.shown(t, h).numbers {
 		return nil
 	}
 	return &wit.Fault{Kind: wit.FaultConfig, Message: t.path + ": the service numbers what is inserted by " +

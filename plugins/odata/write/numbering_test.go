@@ -103,6 +103,80 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 	}
 }
 
+// What answers have shown of keys is told to the host, and comes back with rows that an earlier run has left in doubt:
+// these are not looked for by a key that the service does not keep. A row that may have had another RequestID is looked
+// for where its RequestID would do else.
+func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
+	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+	tells := func(sent, made string) wit.Known {
+		h := w.host("Orders")
+		h.value("ID", sent, "Note", "n")
+		h.answer = scripted(t, "201 Location: http://h/Orders('"+made+"')")
+		h.run()
+		h.all(wasWritten)
+		return wit.KnownIn(w.context)
+	}
+	orders := (&entitySet{path: gateway + "/Orders"}).digest()
+	same(t, "a key that is kept", "", tells("a", "a"))
+	same(t, "an initial one", wit.Known("f"+orders), tells("0", "5"))
+	same(t, "another one", wit.Known("n"+orders), tells("b", "6"))
+
+	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
+		"sap.odata.insert.uncertain=repeatable"
+	numbers, fills := " known=n"+orders, " known=f"+orders
+	const there, gone, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "", `200 {"d":[]}`
+	const accepted = "201 RepeatabilityResult: accepted"
+	for _, c := range []struct {
+		name, setting, key, knows string
+		script                    []string
+		outcome                   string
+	}{
+		{"nothing", none, "a", "", []string{gone, "201"}, wasWritten},
+		{"another set", none, "a", " known=nXyZ", []string{gone, "201"}, wasWritten},
+		{"it numbers", none, "a", numbers, nil, inDoubt},
+		{"a set numbers", none, "a", " known=n*", nil, inDoubt},
+		{"anything", none, "a", " known=*", nil, inDoubt},
+		{"it numbers, among others", none, "a", " known=fXyZ,n" + orders, nil, inDoubt},
+		{"it numbers, by a filter", filter, "a", numbers, []string{empty, "201"}, wasWritten},
+		{"it fills", none, "0", fills, nil, inDoubt},
+		{"it fills others", none, "a", fills, []string{gone, "201"}, wasWritten},
+		{"an upsert", upsert, "a", "", []string{gone, "201"}, wasWritten},
+		{"an upsert, it numbers", upsert, "a", numbers, nil, inDoubt},
+		{"an upsert of an initial key", upsert, "0", "", []string{gone}, inDoubt},
+		{"moved", none, "a", " moved", []string{there}, wasWritten},
+		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, wasWritten},
+		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, inDoubt},
+		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{gone, "0", there}, wasWritten},
+	} {
+		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
+		if !strings.HasPrefix(c.setting, "sap.odata.insert.uncertain") {
+			settings = append(settings, "sap.odata.insert.uncertain=check")
+		}
+		if c.setting != none {
+			settings = append(settings, c.setting)
+		}
+		w := open(t, shopping(), settings...)
+		if c.setting == repeats { // it is shown by another row
+			h := w.host("Orders")
+			h.value("ID", "z", "Note", "n")
+			h.answer = scripted(t, accepted)
+			h.run()
+			h.all(wasWritten)
+		}
+		h := w.host("Orders")
+		h.value("ID", c.key, "Note", "n")
+		asked := 0
+		answer := scripted(t, c.script...)
+		h.killed, h.knows, h.answer = true, c.knows, func(q *wit.Request) wit.Response {
+			asked++
+			return answer(q)
+		}
+		h.run()
+		same(t, c.name, []string{c.outcome}, h.outcomes)
+		same(t, c.name+": requests", len(c.script), asked)
+	}
+}
+
 // A check that was sent before an answer showed that the service numbers what is inserted says nothing where it finds
 // nothing: the row is reported, not inserted a second time.
 func TestCheckOvertakenByAnAnswer(t *testing.T) {

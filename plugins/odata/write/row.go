@@ -225,7 +225,7 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
 	}
-	if err := e.s.unaddressed(e.to); err != nil {
+	if err := e.s.unaddressed(e.to, e.hint); err != nil {
 		return nil, err
 	}
 	return e.start(op, method), nil

@@ -53,10 +53,16 @@ func noAnswer(a *target) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}
 }
 
+// identified tells whether the service does nothing twice for a row, since it knows RequestIDs, and the row's was never
+// another one.
+func (s *state) identified(t *entitySet, h hint) bool {
+	return s.uncertain == "repeatable" && s.learned[t.at].repeats && !h.moved
+}
+
 // repeatable tells whether the request may be sent twice, as far as one of a batch can.
 func (s *state) repeatable(a *target) bool {
 	if a.inserts() {
-		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.to.at].repeats
+		return s.uncertain == "retry" || s.identified(a.to, a.hint)
 	}
 	return a.operation == remove || !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
 }

@@ -96,6 +96,13 @@ func (a *account) holds(number int) bool {
 	return a.ledger.holds(number)
 }
 
+// learned is what [ledger.holds] must tell where what the plugin knows is to be stored.
+func (a *account) learned() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.learned
+}
+
 func (a *account) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -131,7 +138,7 @@ func (a *account) wait(ctx context.Context, partitions ...*partition) {
 
 // rebalances are what the group tells.
 func (a *account) rebalances(committed func(topic string, partition int32, next int64,
-	metadata string)) kafka.Rebalances {
+	metadata kafka.CommitMetadata)) kafka.Rebalances {
 	return kafka.Rebalances{
 		Assigned:      func(partitions map[string][]int32) { a.apply(assigned{partitions}) },
 		Revoked:       a.revoked,

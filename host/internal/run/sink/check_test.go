@@ -52,7 +52,7 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 		if string(b.Bytes(b.Rows[i].Value)) == "merge" {
 			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
 		}
-		if hinted[uint32(i)] == wit.HintUncertain && !c.hasty {
+		if checks(hinted[uint32(i)]) && !c.hasty {
 			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, Memo: r.Body,

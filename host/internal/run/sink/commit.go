@@ -13,9 +13,15 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// commits commits from time to time what is settled.
+// commits commits from time to time what is settled, and at once what the plugin has learned.
 func (t *Task) commits(ctx context.Context) {
-	for pause.For(ctx, t.o.CommitEvery) == nil {
+	for {
+		select {
+		case <-time.After(t.o.CommitEvery):
+		case <-t.learned:
+		case <-ctx.Done():
+			return
+		}
 		t.commit(ctx)
 	}
 }
@@ -94,7 +100,8 @@ func (t *Task) commitLast(ctx context.Context) error {
 
 // committed takes what an earlier task, or an earlier run, has stored with an offset, and what the connector's tasks
 // know besides. What an operator has decided about uncertain records holds.
-func (t *Task) committed(topic string, partition int32, next int64, text string) {
+func (t *Task) committed(topic string, partition int32, next int64, stored kafka.CommitMetadata) {
+	text := stored.Text
 	n, err := readMetadata(next, text)
 	if err != nil {
 		t.fail(fmt.Errorf("topic %s, partition %d: what stands with the group's offset %d is not metadata of this "+
@@ -105,6 +112,23 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 	}
 	at := topicPartition{topic, partition}
 	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
+	if why := mismatch(n, next, stored); why != "" {
+		reach := reachOf(n, unstored, next, stored)
+		t.log.Warn("what stands with the group's offset is not about this log: nothing in it counts as written, and the "+
+			"records in doubt may have been", "topic", topic, "partition", partition, "offset", next, "why", why,
+			"in_doubt", max(reach-next+1, 0), "up_to", reach)
+		if reach-next >= maxUncertain {
+			t.fail(fmt.Errorf("topic %s, partition %d: %s: expected at most %d records that may have been written, found "+
+				"those from offset %d up to %d; look what the service has, and set the group's offset with culvert offsets "+
+				"set", topic, partition, why, maxUncertain, next, reach))
+			return
+		}
+		n, unstored, ours = metadata{known: n.known}, nil, false
+		if reach >= next {
+			n.uncertain, n.moved = []offsetRange{{next, reach}}, []offsetRange{{next, reach}}
+		}
+	}
+	t.o.Uncertain.Learn(n.known)
 	settled := append(n.settled, unstored...)
 	used := map[int64]int{}
 	for _, s := range n.decided {
@@ -121,6 +145,9 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 	for _, s := range n.uncertain {
 		for offset := s.first; offset <= s.last; offset++ {
 			why[offset] = errEarlier
+			if within(n.moved, offsetRange{offset, offset}) {
+				why[offset] = errMoved
+			}
 		}
 	}
 	for _, offset := range slices.Sorted(maps.Keys(why)) {
@@ -140,6 +167,9 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 			open[offset] = true
 		}
 	}
+	if len(n.moved) > 0 {
+		t.o.Uncertain.move(at, n.moved[0])
+	}
 	for offset, times := range used {
 		if why[offset] == nil {
 			t.o.Uncertain.remember(recordID{topic, partition, offset}, times)
@@ -150,10 +180,40 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 		text = ""
 	}
 	t.account.apply(offsetKnown{at: at, committed: next, settled: settled, doubtful: open,
-		unstored: len(unstored) > 0 || len(n.sent) > 0, text: text})
+		unstored: len(unstored) > 0 || len(n.sent) > 0 || len(n.moved) > 0, text: text})
+}
+
+// mismatch is why metadata are not about what follows the committed offset; "": they are, as far as one can tell.
+func mismatch(n metadata, next int64, stored kafka.CommitMetadata) string {
+	if _, read := n.reach(next); stored.Moved == "" && stored.Text != "" && read >= stored.End {
+		return fmt.Sprintf("they reach to offset %d, and the partition ends at %d: it has lost records, or is a copy",
+			read, stored.End)
+	}
+	return stored.Moved
+}
+
+// reachOf is up to which offset records may have been written whose metadata mismatch: as far after the committed
+// offset as after the one that they were written for, since a copied offset never lies after its record; and where the
+// copy has its records at the same offsets, up to the same one, as far as there are records now. Of a log that is known
+// to be the same one and has become shorter, none that comes from now on was written.
+func reachOf(n metadata, unstored []offsetRange, next int64, stored kafka.CommitMetadata) int64 {
+	if next > stored.End { // what is read lies before it
+		return next - 1
+	}
+	all, _ := n.reach(next)
+	all = max(all, min(stored.WrittenFor+all-next, stored.End-1))
+	for _, s := range unstored {
+		all = max(all, s.last)
+	}
+	if stored.Verified {
+		all = min(all, stored.End-1)
+	}
+	return all
 }
 
 var (
 	errEarlier = errors.New("an earlier run could not find out")
 	errKilled  = errors.New("a run before this one, which was killed, may have written it")
+	errMoved   = errors.New("what stood with the group's offset was not about this log, so that an earlier run may have " +
+		"written it")
 )

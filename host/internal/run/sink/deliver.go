@@ -179,16 +179,17 @@ func (w *writing) ours(items []*item) error {
 }
 
 // announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
-// records are on their way by a request that must not be sent twice (P19). That a decision to send records again is
-// used up. And what their lane, or their partition before it went away and came back, has settled: else the next run
-// would send older records again after newer ones, such as an update of an entity that was deleted since. Deliveries
-// that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
-// records are this task's still.
+// records are on their way by a request that must not be sent twice (P19), and what the plugin knows that a check of
+// them depends upon. That a decision to send records again is used up. And what their lane, or their partition before
+// it went away and came back, has settled: else the next run would send older records again after newer ones, such as
+// an update of an entity that was deleted since. Deliveries that begin together share a commit. Where nothing can be
+// committed, what could be written twice waits. mine: the records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	number := max(j.awaits, j.note)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
 	switch {
 	case j.note > 0:
+		number = max(number, w.task.account.learned())
 	case decided:
 		number = w.note(j)
 	case j.reads():
@@ -316,6 +317,13 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	}
 	if settled.Context != nil {
 		j.opened.learn(*settled.Context)
+		if w.task.o.Uncertain.Learn(wit.KnownIn(*settled.Context)) {
+			w.task.account.apply(pluginLearned{})
+			select {
+			case w.task.learned <- struct{}{}:
+			default:
+			}
+		}
 	}
 	return verdicts, nil
 }

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -25,10 +27,48 @@ func (w *writing) takeOverDoubts(rows []uint32) (hints []wit.Hint) {
 		}
 		w.tries[row].doubt = &inDoubt{failure: &recordError{item: i, err: why, uncertain: true,
 			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
-		w.tries[row].hint = wit.HintUncertain
-		hints = append(hints, wit.Hint{Row: uint32(n), Text: wit.HintUncertain})
+		w.tries[row].hint = w.task.o.Uncertain.hint(i.record)
+		hints = append(hints, wit.Hint{Row: uint32(n), Text: w.tries[row].hint})
 	}
 	return hints
+}
+
+// repeatMoved takes records out of doubt that may have been written by a worker whose metadata are not about this log
+// ([Task.committed]), where all that is sent for them may be sent twice: for these nobody need look.
+func (w *writing) repeatMoved() error {
+	var rows []uint32
+	for _, row := range w.rows {
+		if w.task.o.Uncertain.moved(w.batch.items[row].record) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	hints := make([]wit.Hint, len(rows))
+	for n := range hints {
+		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintMoved}
+	}
+	o := w.task.plugin.Opened()
+	d, err := w.made(&o, rows, hints, true)
+	if errors.As(err, new(*plugin.Trap)) { // the row is found when they are checked
+		return nil
+	}
+	once := map[*item]bool{}
+	for _, ready := range d.Ready {
+		for _, row := range ready.Rows {
+			i := w.batch.items[rows[row]]
+			once[i] = once[i] || !ready.Request.Repeatable
+		}
+	}
+	for _, row := range rows {
+		if i := w.batch.items[row]; err == nil && !once[i] {
+			w.task.o.Uncertain.resolve(idOf(i.record))
+			w.task.account.apply(doubtLookedAt{[]*item{i}})
+			w.task.account.apply(doubtChanged{i})
+		}
+	}
+	return err
 }
 
 // onlyReads returns a delivery that encode made; where it would write rows in doubt, [writing.noCheck] of each of them
@@ -117,6 +157,12 @@ func (w *writing) leftInDoubt(o *outcome, row uint32, reason error) error {
 	return nil
 }
 
+// checks reports whether a hint has a row checked.
+func checks(hint string) bool {
+	word, _, _ := strings.Cut(hint, " ")
+	return word == wit.HintUncertain
+}
+
 // afterCheck decides about a row in doubt whose check was answered with `again`. `again` without a fault and with any
 // hint but `uncertain`, also none, says that the row was not written: it is encoded again.
 func (w *writing) afterCheck(o *outcome, row uint32, r *wit.Retry) (again bool, err error) {
@@ -126,7 +172,7 @@ func (w *writing) afterCheck(o *outcome, row uint32, r *wit.Retry) (again bool, 
 	if again, err = w.mayRepeat(row, r); err != nil {
 		return false, w.leftInDoubt(o, row, err)
 	}
-	if r.Hint != wit.HintUncertain {
+	if !checks(r.Hint) {
 		w.resolved(row)
 	}
 	return again, nil

@@ -28,6 +28,9 @@ func (w *writing) deliveries(o *outcome) ([]job, error) {
 	if len(w.rows) == 0 {
 		return nil, nil
 	}
+	if err := w.repeatMoved(); err != nil {
+		return nil, err
+	}
 	var jobs []job
 	portions := t.account.portions(w.batch.items, w.rows, t.o.InFlight)
 	for n, rows := range portions {
@@ -73,8 +76,8 @@ func (w *writing) encodeChecks(o *outcome, rows []uint32, pause bool) ([]job, er
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n, row := range rows {
-		w.tries[row].hint = wit.HintUncertain
-		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintUncertain}
+		w.tries[row].hint = w.task.o.Uncertain.hint(w.batch.items[row].record)
+		hints[n] = wit.Hint{Row: uint32(n), Text: w.tries[row].hint}
 	}
 	if w.task.run.ends() {
 		return nil, w.giveUpChecks(o, rows)
@@ -101,6 +104,25 @@ var errAdopt = errors.New("another version of the plugin takes over")
 // another run, whose transforms may say another time.
 func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job,
 	error) {
+	d, err := w.made(&o, rows, hints, unsent)
+	var trap *plugin.Trap
+	switch {
+	case errors.As(err, &trap):
+		return w.halve(out, o, rows, hints, err)
+	case err != nil:
+		return nil, err
+	}
+	return w.jobs(out, o, d.by, rows, d.Deliveries)
+}
+
+// made is what a plugin has made of rows, and what its lanes can be compared with.
+type made struct {
+	wit.Deliveries
+	by hashed
+}
+
+// made has rows encoded. Where o is opened again for that, it is replaced.
+func (w *writing) made(o **openedVersion, rows []uint32, hints []wit.Hint, unsent bool) (d made, err error) {
 	part := w.batch.rows.Part(rows)
 	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
@@ -108,49 +130,42 @@ func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints 
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
 		origins.IDs[n] = w.batch.origins.IDs[row]
 	}
-	var d wit.Deliveries
-	var err error
-	var by hashed
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		w.task.count.encode.Begin()
-		err = task.Do(w.task.run.working, o.code, func(p Writer) error {
+		err = task.Do(w.task.run.working, (*o).code, func(p Writer) error {
 			var context []byte
-			context, by = o.newest()
-			d, err = p.Encode(w.task.run.working, context, part, origins, hints)
+			context, d.by = (*o).newest()
+			d.Deliveries, err = p.Encode(w.task.run.working, context, part, origins, hints)
 			return err
 		})
 		w.task.count.encode.End()
 		var f *wit.Fault
 		switch {
 		case task.Stale(err) && !reopened:
-			if o, err = w.task.reopen(w.task.run.working, o); err != nil {
-				return nil, err
+			if *o, err = w.task.reopen(w.task.run.working, *o); err != nil {
+				return d, err
 			}
 			reopened = true
 			continue
 		case unsent && w.task.plugin.Again(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
-				o.code.Version(), "error", err)
-			return nil, errAdopt
+				(*o).code.Version(), "error", err)
+			return d, errAdopt
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopping, 0); err != nil {
-				return nil, err
+				return d, err
 			}
 			continue
 		}
 		break
 	}
-	var trap *plugin.Trap
-	if errors.As(err, &trap) {
-		return w.halve(out, o, rows, hints, err)
+	if err != nil && !errors.As(err, new(*plugin.Trap)) {
+		err = w.fault(rows, "encode", err)
 	}
-	if err != nil {
-		return nil, w.fault(rows, "encode", err)
-	}
-	return w.jobs(out, o, by, rows, d)
+	return d, err
 }
 
 // halve finds the row on which the plugin traps (P32).

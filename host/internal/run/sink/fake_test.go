@@ -37,7 +37,11 @@ type group struct {
 	refuse    error // commits fail with it
 	away      error // nobody can say whether the member is one
 	longest   int   // of the metadata, in bytes
-	takes     int   // the longest metadata that brokers take; 0: kafka.MaxCommitMetadata
+	takes     int   // the longest text that brokers take; 0: kafka.MaxCommitText
+	// found is what is found with offsets at the next assignment, where that is not what was stored there.
+	found map[topicPartition]kafka.CommitMetadata
+	// stored looks at what is stored, nil: nobody does.
+	stored func(next int64, metadata string)
 }
 
 func newGroup() *group {
@@ -105,7 +109,13 @@ func (g *group) assign(p topicPartition) {
 	if !ok {
 		next = -1
 	}
-	g.events.Committed(p.topic, p.partition, next, metadata)
+	found, moved := g.found[p]
+	if !moved {
+		found = kafka.CommitMetadata{WrittenFor: next, Verified: true, End: int64(len(g.logs[p]))}
+	}
+	delete(g.found, p)
+	found.Text = metadata
+	g.events.Committed(p.topic, p.partition, next, found)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]
@@ -175,7 +185,7 @@ func (g *group) commit(offsets kafka.Offsets) error {
 	if g.refuse != nil {
 		return g.refuse
 	}
-	limit := kafka.MaxCommitMetadata
+	limit := kafka.MaxCommitText
 	if g.takes > 0 {
 		limit = g.takes
 		g.events.MetadataLimit(limit)
@@ -195,7 +205,9 @@ func (g *group) commit(offsets kafka.Offsets) error {
 					panic("metadata is too long")
 				}
 				g.committed[p], g.metadata[p] = at.Offset, metadata
-				g.longest = max(g.longest, len(metadata))
+				if g.longest = max(g.longest, len(metadata)); g.stored != nil {
+					g.stored(at.Offset, metadata)
+				}
 			}
 		}
 	}
@@ -395,9 +407,9 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		if r.Value.Form != wit.Absent {
 			line += "=" + value
 		}
-		switch h := hinted[uint32(i)]; h {
-		case "":
-		case wit.HintUncertain:
+		switch h := hinted[uint32(i)]; {
+		case h == "", h == wit.HintMoved:
+		case checks(h):
 			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultUnsupported,
 				Message: "it is not looked up"}})
 			continue

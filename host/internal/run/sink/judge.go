@@ -62,8 +62,8 @@ func (g *judging) row(row uint32, v wit.Verdict) {
 	switch {
 	case v.Written != nil:
 		once := !g.j.Request.Repeatable || tried.doubt != nil
+		g.settled(g.out, row, once) // first: metadata that are made meanwhile say the one or the other of it
 		g.resolved(row)
-		g.settled(g.out, row, once)
 	case v.Refused != nil && tried.doubt != nil:
 		again, err := g.stillInDoubt(g.out, row, v.Refused, retryable(v.Refused, g.task.o.Client.Retry()))
 		if !g.failed(err) && again {
@@ -90,7 +90,7 @@ func (g *judging) again(row uint32, r *wit.Retry) {
 	if checked {
 		ok, err = g.afterCheck(g.out, row, r)
 	} else {
-		if r.Hint == wit.HintUncertain && !g.j.Request.Repeatable {
+		if checks(r.Hint) && !g.j.Request.Repeatable {
 			g.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
 				g.j.Request.Method, transport.ShownTarget(g.j.Request.Target), g.status))
 		}

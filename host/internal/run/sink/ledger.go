@@ -23,12 +23,13 @@ import (
 type ledger struct {
 	partitions map[topicPartition]*partition
 	space
-	// announced counts what was to be stored before a request goes out, and stored how much of that is.
-	announced, stored int
+	// announced counts what was to be stored before a request goes out, and stored how much of that is; learned is the
+	// number of what the plugin knows.
+	announced, stored, learned int
 }
 
 func newLedger(d doubts) ledger {
-	return ledger{partitions: map[topicPartition]*partition{}, space: space{doubts: d, limit: kafka.MaxCommitMetadata}}
+	return ledger{partitions: map[topicPartition]*partition{}, space: space{doubts: d, limit: kafka.MaxCommitText}}
 }
 
 // event is something that has happened to a sink task's records or partitions.
@@ -253,6 +254,18 @@ type doubtChanged struct{ item *item }
 
 func (e doubtChanged) apply(*ledger) (out effects) {
 	e.item.partition.uncommitted = true
+	return out
+}
+
+// pluginLearned: metadata are to say what the plugin knows now, before anything more is sent that must not be sent twice.
+type pluginLearned struct{}
+
+func (pluginLearned) apply(l *ledger) effects {
+	for _, p := range l.partitions {
+		p.uncommitted = p.uncommitted || p.committed != notKnown
+	}
+	out := marked{}.apply(l)
+	l.learned = out.number
 	return out
 }
 
@@ -487,6 +500,7 @@ func (e metadataAsked) apply(l *ledger) effects {
 		return effects{}
 	}
 	n := metadata{uncertain: l.doubts.of(p.at, next), decided: l.doubts.used(p.at, next)}
+	n.moved, n.known = l.doubts.rest(p.at, next)
 	l.sent = p.appendSent(l.sent[:0], true)
 	n.sent = slices.DeleteFunc(l.sent, func(s offsetRange) bool { return covered(n.uncertain, s) })
 	l.settled = p.appendAhead(l.settled[:0], next, true)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // metadata is the commit's metadata: what is stored with a partition's committed offset, so that a task which is
@@ -17,9 +19,20 @@ import (
 // nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from
 // there on are written. Deliveries begin only where whatever comes of them has room in the metadata: see
 // [deliveryBegins].
-type metadata struct{ uncertain, decided, sent, settled []offsetRange }
+//
+// Besides, `moved=0-8` are offsets of which those that are uncertain may have been written from another topic or
+// another place in this one, see [Task.moved], and `known=nGa3,f81x` is what the plugin knew of the service, see
+// [wit.Known].
+type metadata struct {
+	uncertain, decided, sent, settled []offsetRange
+	// moved is one range, or none.
+	moved []offsetRange
+	known wit.Known
+}
 
 const uncertainName, decidedName, sentName, settledName = "uncertain", "decided", "sent", "settled"
+
+const movedName, knownName = "moved", "known"
 
 // reachName is of earlier versions, which said only how far requests had gone out: records up to there that are not
 // settled may have been sent. It is read and never written.
@@ -47,14 +60,36 @@ const shortMetadata = 64
 
 // text is the metadata as it is stored with the offset `next`: what is shorter, lists of all offsets, or some of them
 // in nearName.
-func (n metadata) text(next int64) string {
-	lists := n.length(next)
-	if lists > shortMetadata {
+func (n metadata) text(next int64) (text string) {
+	if lists := n.length(next); lists > shortMetadata {
 		if dense := n.dense(next); dense != "" && len(dense) < lists {
-			return dense
+			text = dense
 		}
 	}
-	return n.lists(next)
+	if text == "" {
+		text = n.lists(next)
+	}
+	if len(n.moved) > 0 {
+		text += " " + movedName + "=" + offsetRange{n.moved[0].first - next, n.moved[0].last - next}.String()
+	}
+	if n.known != "" {
+		text += " " + knownName + "=" + string(n.known)
+	}
+	return strings.TrimPrefix(text, " ")
+}
+
+// reach is the last offset that the metadata say something of, next-1 where there is none; read is the last one of a
+// record that was read.
+func (n metadata) reach(next int64) (all, read int64) {
+	read = next - 1
+	for _, s := range slices.Concat(n.settled, n.sent) {
+		read = max(read, s.last)
+	}
+	all = read
+	for _, s := range n.uncertain {
+		all = max(all, s.last)
+	}
+	return all, read
 }
 
 // namedRanges are a list of metadata with its name.
@@ -255,6 +290,13 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 	left, reach := int64(maxUncertain), next-1
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
+		if name == knownName {
+			if n.known = wit.Known(list); len(list) > wit.MaxKnown {
+				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q", wit.MaxKnown,
+					list)
+			}
+			continue
+		}
 		if name == nearName {
 			if !n.near(next, list, &left) {
 				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, "+
@@ -284,6 +326,8 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 				}
 			case reachName:
 				reach = max(reach, s.last)
+			case movedName:
+				n.moved = append(n.moved[:0], s)
 			case decidedName:
 				n.decided = append(n.decided, offsetRange{s.first, s.first})
 			default:

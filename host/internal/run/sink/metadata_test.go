@@ -23,6 +23,10 @@ func TestNotes(t *testing.T) {
 			uncertain: []offsetRange{{100, 100}, {105, 105}}},
 		"uncertain=0-2 decided=1,1 sent=3": {uncertain: []offsetRange{{100, 102}}, decided: []offsetRange{{101, 101},
 			{101, 101}}, sent: []offsetRange{{103, 103}}},
+		"sent=0 known=fabc,nxyz": {sent: []offsetRange{{100, 100}}, known: "fabc,nxyz"},
+		"known=*":                {known: "*"},
+		"uncertain=0-5 moved=2-4 known=nxyz": {uncertain: []offsetRange{{100, 105}}, moved: []offsetRange{{102, 104}},
+			known: "nxyz"},
 		"sent=0,4-9 settled=3": {settled: []offsetRange{{103, 103}}, sent: []offsetRange{{100, 100}, {104, 109}}},
 	} {
 		text := n.text(100)
@@ -36,7 +40,7 @@ func TestNotes(t *testing.T) {
 	}
 	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1",
 		"settled=1;2", "uncertain=0-9000000000000",
-		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
+		"known=12345678901234567", "moved=x", "moved=", "uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
 		if _, err := readMetadata(7, text); err == nil {
 			t.Errorf("%q: expected an error", text)
 		}
@@ -72,6 +76,7 @@ func FuzzNotes(f *testing.F) {
 			return
 		}
 		lists, err := readMetadata(max(next, 0), n.lists(max(next, 0)))
+		lists.moved, lists.known = n.moved, n.known
 		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {

@@ -91,7 +91,7 @@ func TestDenseNotes(t *testing.T) {
 func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 	for seed := range uint64(16) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		limit := []int{kafka.MaxCommitMetadata, kafka.MaxCommitMetadata, 875, 218}[r.IntN(4)]
+		limit := []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
 		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
 		doubts := &Uncertain{}
 		l := newLedger(doubts)
@@ -111,10 +111,15 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
 			}
 		}
+		if r.IntN(2) == 0 {
+			doubts.Learn("fabc,gdef,nxy123")
+			doubts.put(recordID{"t", 0, next + 1_000_000}, errMoved)
+			doubts.move(at, offsetRange{next, next + 1_000_000})
+		}
 		l.apply(offsetKnown{at: at, committed: next, settled: earlier})
 		var records []*kgo.Record
 		count := 12_000
-		if limit < kafka.MaxCommitMetadata {
+		if limit < kafka.MaxCommitText {
 			count = 1000
 		}
 		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
@@ -198,7 +203,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		if open := len(l.partitions[at].items); open != 0 || longest == 0 {
 			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, open, longest)
 		}
-		if gap == 1 && limit == kafka.MaxCommitMetadata && len(earlier) == 0 && lanes == 8 && most < 1000 {
+		if gap == 1 && limit == kafka.MaxCommitText && len(earlier) == 0 && lanes == 8 && most < 1000 {
 			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)
 		}
 	}
@@ -239,7 +244,7 @@ func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 		}
 		at := topicPartition{"t", 0}
 		x.group.committed[at], x.group.metadata[at] = 0, settled.lists(0)
-		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitMetadata {
+		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitText {
 			t.Fatalf("metadata of %d bytes", n)
 		}
 		x.ok(t)

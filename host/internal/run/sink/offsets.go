@@ -94,3 +94,49 @@ func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 	}
 	return left
 }
+
+// find is the place of the first of ordered ranges that does not end before an offset.
+func find(ranges []offsetRange, offset int64) int {
+	n, _ := slices.BinarySearchFunc(ranges, offset, func(r offsetRange, offset int64) int {
+		return cmp.Compare(r.last, offset)
+	})
+	return n
+}
+
+// from is a copy of ordered ranges from an offset on.
+func from(ranges []offsetRange, next int64) []offsetRange {
+	out := slices.Clone(ranges[find(ranges, next):])
+	if len(out) > 0 {
+		out[0].first = max(out[0].first, next)
+	}
+	return out
+}
+
+// with adds an offset to ranges in order, of which none touch.
+func with(ranges []offsetRange, offset int64) []offsetRange {
+	n := find(ranges, offset-1)
+	switch {
+	case n < len(ranges) && ranges[n].first <= offset && offset <= ranges[n].last:
+	case n < len(ranges) && ranges[n].last == offset-1:
+		if ranges[n].last = offset; n+1 < len(ranges) && ranges[n+1].first == offset+1 {
+			ranges[n].last = ranges[n+1].last
+			ranges = slices.Delete(ranges, n+1, n+2)
+		}
+	case n < len(ranges) && ranges[n].first == offset+1:
+		ranges[n].first = offset
+	default:
+		ranges = slices.Insert(ranges, n, offsetRange{offset, offset})
+	}
+	return ranges
+}
+
+// without takes an offset out of them.
+func without(ranges []offsetRange, offset int64) []offsetRange {
+	n := find(ranges, offset)
+	if n == len(ranges) || ranges[n].first > offset {
+		return ranges
+	}
+	whole := ranges[n]
+	left := []offsetRange{{whole.first, offset - 1}, {offset + 1, whole.last}}
+	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(left, func(s offsetRange) bool { return s.first > s.last })...)
+}

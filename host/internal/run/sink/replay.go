@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -80,7 +81,8 @@ func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	}
 	r.Assigned(partitions)
 	for at, next := range first {
-		r.Committed(at.topic, at.partition, next, metadata{sent: joined(sent[at])}.text(next))
+		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true, End: math.MaxInt64,
+			Text: metadata{sent: joined(sent[at])}.text(next)})
 	}
 	return c, nil
 }

@@ -2,6 +2,8 @@ package sink
 
 import (
 	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // doubts are what is known of records in doubt: the offsets of a partition from next on that are, and those of used up
@@ -9,14 +11,15 @@ import (
 type doubts interface {
 	of(at topicPartition, next int64) []offsetRange
 	used(at topicPartition, next int64) []offsetRange
+	rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
 }
 
 // Metadata with an offset can be only so long. A delivery begins where whatever comes of it, and of those on their
 // way, has room there.
 
 const (
-	// namesRoom is what metadata has with its offsets: names and signs.
-	namesRoom = 64
+	// namesRoom is what metadata has with its offsets: names and signs, what was moved, and what the plugin knew.
+	namesRoom = 64 + wit.MaxKnown
 	// firstRoom is what deliveries that run ahead leave for the first one.
 	firstRoom = 64
 	// denseFront is what metadata that says the state of each offset has before these: a run that is settled, and from

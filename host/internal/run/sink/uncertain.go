@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
@@ -16,9 +18,26 @@ import (
 // failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
 // them in the metadata with the group's offsets. The zero value is empty and ready.
 type Uncertain struct {
-	mu      sync.Mutex
-	records map[recordID]*uncertainRecord
+	mu         sync.Mutex
+	partitions map[topicPartition]*uncertainPartition
+	// known is what the plugin knew of the service, now or in an earlier run.
+	known wit.Known
 }
+
+// uncertainPartition holds those of a partition.
+type uncertainPartition struct {
+	records map[int64]*uncertainRecord
+	// open are the offsets of those that are not resolved.
+	open []offsetRange
+	// moved are offsets of which those that are open may have been written as records of another offset or topic; nil:
+	// there are none.
+	moved *offsetRange
+	// decided: a decision about one of them was used up once.
+	decided bool
+}
+
+// noUncertain is a partition without any. It is never written to.
+var noUncertain = &uncertainPartition{}
 
 // uncertainRecord is one such record.
 type uncertainRecord struct {
@@ -32,17 +51,94 @@ type uncertainRecord struct {
 	resolved bool
 }
 
+// partition is the records of one; the caller holds mu.
+func (u *Uncertain) partition(at topicPartition) *uncertainPartition {
+	return cmp.Or(u.partitions[at], noUncertain)
+}
+
+// at is what is known of a record, nil for nothing; the caller holds mu.
+func (u *Uncertain) at(r recordID) *uncertainRecord {
+	return u.partition(r.topicPartition()).records[r.offset]
+}
+
+// forget is for who holds mu.
+func (u *Uncertain) forget(r recordID) {
+	if p := u.partitions[r.topicPartition()]; p != nil {
+		delete(p.records, r.offset)
+		p.open = without(p.open, r.offset)
+	}
+}
+
+// isMoved is for who holds mu.
+func (u *Uncertain) isMoved(r recordID) bool {
+	p := u.partition(r.topicPartition())
+	return p.moved != nil && within([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
+		covered(p.open, offsetRange{r.offset, r.offset})
+}
+
+// Learn takes what the plugin knows, and reports whether that is news.
+func (u *Uncertain) Learn(known wit.Known) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.known
+	u.known = u.known.With(known)
+	return u.known != before
+}
+
+// Known is what the plugin knows, now or in an earlier run.
+func (u *Uncertain) Known() wit.Known {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.known
+}
+
+// hint is that by which the plugin is to check a record.
+func (u *Uncertain) hint(r *kgo.Record) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	hint := wit.HintUncertain
+	if u.isMoved(idOf(r)) {
+		hint += " " + wit.HintMoved
+	}
+	if u.known != "" {
+		hint += " " + wit.HintKnown + string(u.known)
+	}
+	return hint
+}
+
+// move notes that records may have been written as ones of other offsets or another topic.
+func (u *Uncertain) move(at topicPartition, moved offsetRange) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p := u.partitions[at]; p != nil {
+		p.moved = &moved
+	}
+}
+
+// moved reports whether a record in doubt is such a one.
+func (u *Uncertain) moved(r *kgo.Record) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.isMoved(idOf(r)) && !u.at(idOf(r)).sending
+}
+
 // put adds a record. A decision that was being carried out is used up by it.
 func (u *Uncertain) put(at recordID, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.records == nil {
-		u.records = map[recordID]*uncertainRecord{}
+	if u.partitions == nil {
+		u.partitions = map[topicPartition]*uncertainPartition{}
 	}
-	d := u.records[at]
+	p := u.partitions[at.topicPartition()]
+	if p == nil {
+		p = &uncertainPartition{records: map[int64]*uncertainRecord{}}
+		u.partitions[at.topicPartition()] = p
+	}
+	d := p.records[at.offset]
+	p.open = with(p.open, at.offset)
 	switch {
 	case d == nil:
-		u.records[at] = &uncertainRecord{why: why}
+		p.records[at.offset] = &uncertainRecord{why: why}
 	case d.sending || d.resolved:
 		d.why, d.sending, d.sent, d.resolved = why, false, false, false
 	}
@@ -52,9 +148,11 @@ func (u *Uncertain) put(at recordID, why error) {
 func (u *Uncertain) count() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, d := range u.records {
-		if !d.sending && !d.resolved {
-			n++
+	for _, p := range u.partitions {
+		for _, d := range p.records {
+			if !d.sending && !d.resolved {
+				n++
+			}
 		}
 	}
 	return n
@@ -64,10 +162,12 @@ func (u *Uncertain) count() (n int) {
 func (u *Uncertain) resolve(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.records[at]; d != nil && d.used > 0 {
+	if d := u.at(at); d != nil && d.used > 0 {
 		d.resolved, d.sending, d.sent = true, false, false
+		p := u.partitions[at.topicPartition()]
+		p.open = without(p.open, at.offset)
 	} else {
-		delete(u.records, at)
+		u.forget(at)
 	}
 }
 
@@ -76,8 +176,9 @@ func (u *Uncertain) remember(at recordID, used int) {
 	u.put(at, nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.records[at]
-	d.used, d.resolved = max(d.used, used), true
+	d, p := u.at(at), u.partitions[at.topicPartition()]
+	d.used, d.resolved, p.decided = max(d.used, used), true, true
+	p.open = without(p.open, at.offset)
 }
 
 // decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
@@ -85,7 +186,7 @@ func (u *Uncertain) remember(at recordID, used int) {
 // can be named again. One that was to be sent by a task that lost its partition still is.
 func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
 	u.mu.Lock()
-	decided := u.records[at] != nil && u.records[at].sending
+	decided := u.at(at) != nil && u.at(at).sending
 	u.mu.Unlock()
 	if decided {
 		return true
@@ -93,7 +194,10 @@ func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) 
 	u.put(at, why)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.records[at]
+	d := u.at(at)
+	if used > 0 {
+		u.partitions[at.topicPartition()].decided = true
+	}
 	switch d.used = max(d.used, used); {
 	case named == 0:
 		d.used = 0
@@ -107,9 +211,10 @@ func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) 
 func (u *Uncertain) use(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.records[at]; d != nil && d.sending && !d.sent {
+	if d := u.at(at); d != nil && d.sending && !d.sent {
 		d.sent = true
 		d.used++
+		u.partitions[at.topicPartition()].decided = true
 	}
 }
 
@@ -117,14 +222,14 @@ func (u *Uncertain) use(at recordID) {
 func (u *Uncertain) settled(at recordID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.records, at)
+	u.forget(at)
 }
 
 // why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
 func (u *Uncertain) why(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.records[idOf(r)]; d != nil && !d.sending && !d.resolved {
+	if d := u.at(idOf(r)); d != nil && !d.sending && !d.resolved {
 		return d.why
 	}
 	return nil
@@ -134,7 +239,7 @@ func (u *Uncertain) why(r *kgo.Record) error {
 func (u *Uncertain) sending(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.records[idOf(r)]
+	d := u.at(idOf(r))
 	return d != nil && d.sending
 }
 
@@ -142,23 +247,36 @@ func (u *Uncertain) sending(r *kgo.Record) bool {
 func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []offsetRange
-	for s, d := range u.records {
-		if s.topicPartition() == at && s.offset >= next && !d.resolved {
-			all = append(all, offsetRange{s.offset, s.offset})
+	return from(u.partition(at).open, next)
+}
+
+// rest is what metadata say besides: the range of offsets of a partition from `next` on that [Uncertain.moved] is so
+// of, none or one, and what the plugin knew.
+func (u *Uncertain) rest(at topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.partition(at)
+	if open := from(p.open, next); len(open) > 0 && p.moved != nil {
+		s := offsetRange{max(p.moved.first, open[0].first), min(p.moved.last, open[len(open)-1].last)}
+		if s.first <= s.last {
+			moved = []offsetRange{s}
 		}
 	}
-	return joined(all)
+	return moved, u.known
 }
 
 // used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
 func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	p := u.partition(at)
+	if !p.decided {
+		return nil
+	}
 	var all []offsetRange
-	for s, d := range u.records {
-		for n := 0; n < d.used && s.topicPartition() == at && s.offset >= next; n++ {
-			all = append(all, offsetRange{s.offset, s.offset})
+	for offset, d := range p.records {
+		for n := 0; n < d.used && offset >= next; n++ {
+			all = append(all, offsetRange{offset, offset})
 		}
 	}
 	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
@@ -175,14 +293,16 @@ func (u *Uncertain) names() (all, again []string) {
 	defer u.mu.Unlock()
 	at := map[topicPartition][]offsetRange{}
 	n := 0
-	for s, d := range u.records {
-		if d.sending || d.resolved {
-			continue
-		}
-		n++
-		at[s.topicPartition()] = append(at[s.topicPartition()], offsetRange{s.offset, s.offset})
-		if d.used > 0 {
-			again = append(again, s.String())
+	for place, p := range u.partitions {
+		for offset, d := range p.records {
+			if d.sending || d.resolved {
+				continue
+			}
+			n++
+			at[place] = append(at[place], offsetRange{offset, offset})
+			if d.used > 0 {
+				again = append(again, recordID{place.topic, place.partition, offset}.String())
+			}
 		}
 	}
 	places := make([]topicPartition, 0, len(at))

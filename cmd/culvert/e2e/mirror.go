@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Mirrored is a sink of the topic orders that is killed while two of its inserts are on their way, which are not
+// applied, and that goes on at a copy of the topic.
+type Mirrored struct {
+	*Place
+	Service *service.Service
+	// Rows is how many records the topic has, one for each entity; First is the first one on its way.
+	Rows, First int
+	// Posts counts the inserts that the service was sent.
+	Posts   atomic.Int32
+	address string
+	held    atomic.Bool
+	lines   []string
+	killed  *Command
+}
+
+// NewMirrored makes the service and the sink, whose group is connect-back.
+func NewMirrored(t *testing.T, rows, first int, settings ...string) *Mirrored {
+	t.Helper()
+	m := &Mirrored{Place: NewPlace(t), Service: service.New(service.Options{Rows: 1}), Rows: rows, First: first}
+	m.held.Store(true)
+	m.address = Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			m.Posts.Add(1)
+			if m.held.Load() && (asks(r, first) || asks(r, first+1)) {
+				<-r.Context().Done()
+				return
+			}
+		}
+		m.Service.ServeHTTP(w, r)
+	}))
+	m.lines = Instead(append(SinkOf("back", m.address, "orders", "OrderCopies"), "sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8", Silent), settings...)
+	return m
+}
+
+// asks reports whether a request is to insert an order.
+func asks(r *http.Request, id int) bool {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return bytes.Contains(body, fmt.Appendf(nil, `"OrderID":%d,`, id))
+}
+
+// Fill makes the topic and puts the records of the orders from one on into it.
+func (m *Mirrored) Fill(servers string, from int) {
+	m.T.Helper()
+	MakeTopics(m.T, Client(m.T, servers), "orders")
+	m.Put(servers, from, m.Rows)
+}
+
+// Put puts records into the topic.
+func (m *Mirrored) Put(servers string, from, end int) {
+	m.T.Helper()
+	var records []*kgo.Record
+	for n := from; n < end; n++ {
+		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
+			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)})
+	}
+	Produce(m.T, servers, records...)
+}
+
+func (m *Mirrored) start(servers string) *Command {
+	m.T.Helper()
+	return m.Start("run", "--once", "--plugins", Plugins(m.T, "odata-sink"), "--data", m.Data, m.Plain(servers),
+		m.File("back.properties", m.lines...))
+}
+
+// Killed runs the sink until all else is written and stored, kills it, and returns what its group has.
+func (m *Mirrored) Killed(servers string) kadm.Offset {
+	m.T.Helper()
+	c, admin := m.start(servers), kadm.NewClient(Client(m.T, servers))
+	var at kadm.OffsetResponse
+	c.Eventually("all but two records written and stored", func() bool {
+		all, err := admin.FetchOffsets(m.T.Context(), "connect-back")
+		at, _ = all.Lookup("orders", 0)
+		return err == nil && strings.HasSuffix(strings.TrimSpace(at.Metadata), fmt.Sprintf("settled=2-%d",
+			m.Rows-1-m.First))
+	})
+	c.Kill()
+	m.killed = c
+	m.held.Store(false)
+	m.T.Logf("killed with the offset %d and %q", at.At, at.Metadata)
+	return at.Offset
+}
+
+// Eventually polls until done answers true, after the sink was killed.
+func (m *Mirrored) Eventually(what string, done func() bool) {
+	m.T.Helper()
+	m.killed.Eventually(what, done)
+}
+
+// Once lets the sink go on to the end of the topic.
+func (m *Mirrored) Once(servers string) Result {
+	m.T.Helper()
+	return m.start(servers).Wait()
+}
+
+// Moves stores what the group had with another offset, as MirrorMaker 2 does at another cluster, once the group has no
+// members.
+func (m *Mirrored) Moves(servers string, to int64, had kadm.Offset) {
+	m.T.Helper()
+	had.At, had.LeaderEpoch = to, -1
+	offsets := kadm.Offsets{}
+	offsets.Add(had)
+	admin := kadm.NewClient(Client(m.T, servers))
+	m.Eventually("a group without members", func() bool {
+		return admin.CommitAllOffsets(m.T.Context(), "connect-back", offsets) == nil
+	})
+}

@@ -1,0 +1,43 @@
+//go:build real
+
+package real
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+// TestRealMirrorMaker has MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster. The
+// sink is killed while inserts are on their way, and goes on there: nothing is lost, and nothing is written twice.
+func TestRealMirrorMaker(t *testing.T) {
+	t.Parallel()
+	const rows, first = 26_000, 17_000
+	var servers []string
+	for range 2 {
+		port, controller, dir := freePort(t), freePort(t), t.TempDir()
+		startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
+		servers = append(servers, "127.0.0.1:"+port)
+	}
+	here, there := servers[0], servers[1]
+	m := e2e.NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
+	m.Fill(here, 0)
+	dir := t.TempDir()
+	mirror := startPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
+		there, dir)
+	had := m.Killed(here)
+	admin := kadm.NewClient(e2e.Client(t, there))
+	var copied kadm.OffsetResponse
+	m.Eventually("a copy of the group and of all records", func() bool {
+		all, err := admin.FetchOffsets(t.Context(), "connect-back")
+		copied, _ = all.Lookup("orders", 0)
+		return err == nil && copied.Metadata == had.Metadata && e2e.EndsOn(t, there, "orders")[0] == rows
+	})
+	mirror.stop()
+	t.Logf("the offset %d is copied as %d", had.At, copied.At)
+	m.Once(there).Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
+	e2e.CreatedOnce(t, m.Service.Ledger(), rows)
+	m.Once(there).Exits(0).SaysTimes(0, "is not about this log")
+}

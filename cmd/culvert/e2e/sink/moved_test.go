@@ -1,0 +1,84 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+)
+
+const (
+	movedRows, movedFirst = 2000, 1005
+	movedWarning          = "what stands with the group's offset is not about this log"
+)
+
+// Metadata that stand with another offset, or another topic, than those for which they were written count for nothing:
+// the records that they may speak of are looked up, so that none is lost and none is written twice.
+func TestSinkGoesOnAtACopyOfItsTopic(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// skipped is how many of the first records the copy lacks; offset is where the group stands there.
+		skipped int
+		offset  int64
+	}{
+		{"translated", 0, 1001},
+		{"translated far back", 0, 1},
+		{"the same offset", 0, 1005},
+		{"without the first records", 500, 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+			here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+			m.Fill(here, 0)
+			had := m.Killed(here)
+			m.Fill(there, c.skipped)
+			m.Moves(there, c.offset, had)
+			m.Once(there).Exits(0).SaysTimes(1, movedWarning)
+			e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+			m.Once(there).Exits(0).SaysTimes(0, movedWarning)
+		})
+	}
+}
+
+// With insert.uncertain=fail nothing is sent before somebody has decided: neither what was written nor what was not.
+func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
+	t.Parallel()
+	m := e2e.NewMirrored(t, movedRows, movedFirst)
+	here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+	m.Fill(here, 0)
+	had := m.Killed(here)
+	m.Fill(there, 0)
+	m.Moves(there, 1001, had)
+	before := m.Posts.Load()
+	for range 2 {
+		r := m.Once(there).Exits(1)
+		if !strings.Contains(r.LastLine(), "errors.uncertain.send=orders-0@") || m.Posts.Load() != before {
+			t.Errorf("expected no insert and the name of the setting, found %d inserts and %s", m.Posts.Load()-before,
+				r.LastLine())
+		}
+	}
+}
+
+// A topic that was made again, or has become shorter, has records that no metadata speak of: they are written.
+func TestSinkGoesOnAtATopicThatWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+	here := e2e.Embedded(t).Addr()
+	m.Fill(here, 0)
+	had := m.Killed(here)
+	deleted, err := kadm.NewClient(e2e.Client(t, here)).DeleteTopics(t.Context(), "orders")
+	e2e.NoError(t, err)
+	e2e.NoError(t, deleted.Error())
+	m.Rows = 1500
+	m.Fill(here, 0)
+	m.Moves(here, had.At, had) // the broker has forgotten it with the topic
+	m.Once(here).Exits(0).SaysTimes(1, movedWarning)
+	e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+	m.Put(here, movedRows, movedRows+100)
+	m.Once(here).Exits(0)
+	e2e.CreatedOnce(t, m.Service.Ledger(), movedRows+100)
+}

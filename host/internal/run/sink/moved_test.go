@@ -1,0 +1,303 @@
+package sink
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// copied is a world whose group finds metadata that were written for something else.
+type copied struct {
+	*world
+	at      topicPartition
+	written map[string]bool // the service has the row
+	looked  map[string]bool
+	log     strings.Builder
+}
+
+// newCopied makes a log of so many records, of which the service has those that are written.
+func newCopied(c *checker, records int, written func(offset int) bool) *copied {
+	x := &copied{world: newWorldOf(&c.writer, c), at: topicPartition{"t", 0}, written: map[string]bool{},
+		looked: map[string]bool{}}
+	x.o.InFlight, x.group.atMost, x.o.Rows = 4, 500, 500
+	x.o.Logger = slog.New(slog.NewTextHandler(&x.log, nil))
+	for n := range records {
+		x.put(n)
+		if written(n) {
+			x.written[keyOf(n)] = true
+		}
+	}
+	x.service.answer = func(_ int, body string) (uint16, error) {
+		if key, looks := strings.CutPrefix(body, "look "); looks {
+			x.looked[key] = true
+			return map[bool]uint16{true: 200, false: 404}[x.written[key]], nil
+		}
+		if x.written[body] {
+			return 0, fmt.Errorf("%s is written twice", body)
+		}
+		x.written[body] = true
+		return 201, nil
+	}
+	return x
+}
+
+func keyOf(offset int) string { return fmt.Sprintf("%c%d", 'a'+offset%26, offset) }
+
+func (x *copied) put(n int) { x.group.put(x.at.topic, x.at.partition, keyOf(n)+"=v") }
+
+// stands has the group stand at an offset, with metadata.
+func (x *copied) stands(offset int64, text string, found kafka.CommitMetadata) {
+	x.group.committed[x.at], x.group.metadata[x.at] = offset, text
+	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
+}
+
+// Metadata that were written for another offset or topic, or that reach beyond the end of the log, say of no record that
+// it is written: all from the committed offset up to where they reach are looked up. So nothing is lost, and nothing is
+// written twice.
+func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
+	const moved = "they were written for another offset"
+	for _, c := range []struct {
+		name    string
+		records int
+		// written are the offsets after which records are not written; of those on their way, 5 and 6, 6 is.
+		next   int64
+		text   string
+		found  kafka.CommitMetadata
+		doubts offsetRange // {}: nothing is looked up but what is on its way
+		warned bool
+	}{
+		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
+			offsetRange{5, 6}, false},
+		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15},
+			offsetRange{5, 6}, false},
+		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
+			offsetRange{5, 6}, false},
+		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+			offsetRange{2, 14}, true},
+		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 4}, true},
+		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+			offsetRange{5, 14}, true},
+		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 14},
+			offsetRange{5, 13}, true},
+		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true},
+		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 1005, Moved: moved, End: 18}, offsetRange{2, 17}, true},
+		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 8}, offsetRange{5, 14}, true},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			end := 15
+			if c.text == "" {
+				end = 5
+			}
+			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end && n != 5 })
+			x.stands(c.next, c.text, c.found)
+			for n := c.records; n < 25; n++ {
+				x.put(n) // comes later
+			}
+			x.ok(t)
+			assert.Equal(t, 25, len(x.written), "rows")
+			var looked []string
+			for n := c.doubts.first; n <= c.doubts.last; n++ {
+				looked = append(looked, keyOf(int(n)))
+			}
+			found := make([]string, 0, len(x.looked))
+			for n := range 25 {
+				if x.looked[keyOf(n)] {
+					found = append(found, keyOf(n))
+				}
+			}
+			assert.Equal(t, looked, found, "looked up")
+			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
+				t.Errorf("expected a warning: %t, found %d", c.warned, n)
+			}
+			if x.committed("t", 0) != 25 || x.metadata(x.at) != "" {
+				t.Errorf("committed %d with %q", x.committed("t", 0), x.metadata(x.at))
+			}
+		})
+	}
+}
+
+// Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it was
+// done.
+func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
+	runtest.Bubble(t, "updates", func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+		x.ok(t)
+		assert.Equal(t, []string{"a=2", "b=1", "c=1"}, slices.Sorted(slices.Values(x.service.seen())))
+	})
+}
+
+// Where rows cannot be looked up, nothing is sent before an operator has decided, by this run or the next; the decision
+// holds.
+func TestNothingOfACopyIsSentUndecided(t *testing.T) {
+	for _, setting := range []string{sendSetting, skipSetting} {
+		runtest.Bubble(t, setting, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
+			at := topicPartition{"t", 0}
+			x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 5}}
+			for range 2 {
+				x.fails(t, `offset 1, key "b"`, "was not about this log", "it is not looked up",
+					"errors.uncertain.send=t-0@1,t-0@2,t-0@3,t-0@4")
+				assert.Equal(t, 0, len(x.service.seen()), "requests")
+				x.o.Uncertain, x.o.Settled = nil, nil
+			}
+			want := []string{"b=1", "c=1", "d=1", "e=1"}
+			if x.o.Send = []string{"t-0@1-4"}; setting == skipSetting {
+				x.o.Send, x.o.Skip, want = nil, []string{"t-0@1-4"}, nil
+			}
+			x.ok(t)
+			assert.Equal(t, want, slices.Sorted(slices.Values(x.service.seen())))
+			assert.Equal(t, 5, x.committed("t", 0), "committed")
+		})
+	}
+}
+
+// 30,000 records of a copy are looked up, a run that is killed meanwhile included: the next one goes on, and knows that
+// these records had other offsets.
+func TestManyRecordsOfACopy(t *testing.T) {
+	runtest.Bubble(t, "many", func(t *testing.T) {
+		const records = 30_000
+		c := &checker{}
+		x := newCopied(c, records, func(n int) bool { return n%3 > 0 && n < 29_900 })
+		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900, Moved: "copied",
+			End: records})
+		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is killed
+		// just then has the next one write none twice.
+		x.group.stored = func(next int64, text string) {
+			m, err := readMetadata(next, text)
+			require.NoError(t, err)
+			for _, s := range gaps(offsetRange{next, 29_899}, slices.Concat(m.settled, m.uncertain, m.sent)) {
+				for n := s.first; n <= s.last; n++ {
+					if n%3 > 0 {
+						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
+					}
+				}
+			}
+		}
+		killed(t, x.world, 5000)
+		x.o.Uncertain, x.o.Settled = nil, nil
+		text := x.metadata(x.at)
+		if !strings.Contains(text, "moved=") || len(text) > 1000 {
+			t.Errorf("expected metadata that say what was copied, found %d bytes: %.300q", len(text), text)
+		}
+		before := len(c.hints)
+		x.ok(t)
+		looks := slices.DeleteFunc(c.hints[before:], func(h string) bool { return !strings.HasSuffix(h, ":uncertain moved") })
+		if len(looks) < 20_000 {
+			t.Errorf("expected the next run to know, found %d checks", len(looks))
+		}
+		missing := 0
+		for n := 100; n < records; n++ {
+			if !x.written[keyOf(n)] {
+				missing++
+			}
+		}
+		if missing > 0 || x.committed("t", 0) != records {
+			t.Errorf("%d records are missing, committed %d", missing, x.committed("t", 0))
+		}
+	})
+}
+
+// So many records may be looked up, and no more: somebody has to say where to go on.
+func TestRecordsOfACopyAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		last  int64
+		fails bool
+	}{{maxUncertain, false}, {maxUncertain + 1, true}} {
+		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
+			x := newCopied(&checker{}, 3, func(int) bool { return false })
+			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 3})
+			_, err := x.run(t)
+			if !c.fails {
+				require.NoError(t, err)
+				return
+			}
+			runtest.Fails(t, err, "copied: expected at most 100000 records that may have been written, found those from "+
+				"offset 1 up to 100001", "culvert offsets set")
+			assert.Equal(t, 0, len(x.service.seen()), "requests")
+		})
+	}
+}
+
+// Ranges of offsets are those of a set.
+func TestRangesAreASet(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	set, ranges := map[int64]bool{}, []offsetRange(nil)
+	for range 5000 {
+		offset := r.Int64N(40)
+		if r.IntN(2) == 0 {
+			set[offset], ranges = true, with(ranges, offset)
+		} else {
+			delete(set, offset)
+			ranges = without(ranges, offset)
+		}
+		next := r.Int64N(45)
+		var want []offsetRange
+		for offset := range set {
+			if offset >= next {
+				want = append(want, offsetRange{offset, offset})
+			}
+		}
+		if found := from(ranges, next); !slices.Equal(joined(want), found) {
+			t.Fatalf("from %d on: expected %v, found %v", next, joined(want), found)
+		}
+	}
+}
+
+// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of which
+// the outcome would have none: the task stops and says so. With one doubt less it goes on.
+func TestDoubtsThatFillTheMetadata(t *testing.T) {
+	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
+	for _, limit := range []int{least, kafka.MaxCommitText} {
+		full := 0
+		for doubts := 1; full == 0; doubts++ {
+			runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
+				x := newWorld(&writer{})
+				x.group.put("t", 0, "a=1")
+				x.group.takes = limit
+				at := topicPartition{"t", 0}
+				text := "known=fabc,gxy moved=100-900000 uncertain=100"
+				for n := 2; n <= doubts; n++ {
+					text += fmt.Sprintf(",%d00", n)
+				}
+				x.group.committed[at], x.group.metadata[at] = 0, text
+				_, err := x.run(t)
+				switch seen := len(x.service.seen()); {
+				case err == nil && seen != 1:
+					t.Errorf("%d doubts: expected the record to be written", doubts)
+				case err != nil && seen == 0:
+					full = doubts
+					runtest.Fails(t, err, "has no room for what may become of it")
+				case err != nil:
+					t.Errorf("%d doubts: %v", doubts, err)
+				}
+				if x.group.longest > limit {
+					t.Errorf("%d doubts: metadata of %d bytes", doubts, x.group.longest)
+				}
+			})
+			if t.Failed() || doubts > limit {
+				break
+			}
+		}
+		if full < 10 {
+			t.Errorf("limit %d: expected room for some doubts and not for all, found none for %d", limit, full)
+		}
+		t.Logf("limit %d: no room for %d doubts", limit, full)
+	}
+}
