@@ -22,7 +22,7 @@ type lister struct {
 	conditions []connect.Condition
 }
 
-func (l *lister) Known() error                    { return nil }
+func (l *lister) Started() error                  { return nil }
 func (l *lister) Herder() Herder                  { return l }
 func (l *lister) Conditions() []connect.Condition { return l.conditions }
 func (l *lister) By(*config.Connector) string     { return "user anna" }
