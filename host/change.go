@@ -19,27 +19,19 @@ import (
 // changing is the reloader of a worker whose connectors may be changed, locked; whoever has it unlocks applying.
 // It waits for others no longer than its request does.
 func (w worker) changing(ctx context.Context) (*reloader, error) {
-	now := w.host.now()
-	r, herder := now.reloads, now.herder
-	switch {
-	case w.host.config.Once:
+	if w.host.config.Once {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
 			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
-	case r == nil || herder == nil:
-		return nil, rest.Starting
 	}
+	r := w.host.now().reloads
 	if r.applying.Lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
 			"currently checking or changing other connectors; nothing came of this request"}
 	}
-	s, looked := r.store.Snapshot()
-	switch {
-	case s.Problems.Err() != nil: // also at the first look: waiting alone does not mend it
+	s, _ := r.store.Snapshot()
+	if err := s.Problems.Err(); err != nil { // also at the first look
 		r.applying.Unlock()
-		return nil, s.Problems.Err()
-	case !looked:
-		r.applying.Unlock()
-		return nil, rest.Starting
+		return nil, err
 	}
 	return r, nil
 }

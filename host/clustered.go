@@ -197,9 +197,6 @@ func (c *clustered) Restart(ctx context.Context, connector string, includeTasks,
 
 // SetLevel implements [rest.Cluster]: all workers read the record.
 func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
-	if c.host.now().herder == nil {
-		return rest.Starting
-	}
 	_, err := c.store.Write(ctx, config.LoggerRecord(logger, level))
 	return conflict(err)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -32,6 +33,8 @@ type reloader struct {
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
 	// before would undo it.
 	applying guard.Turn
+	// applied: a snapshot was taken in once.
+	applied atomic.Bool
 
 	mu       sync.Mutex
 	problems config.Problems // of no connector
@@ -151,6 +154,7 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		return // the next one follows
 	}
 	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors)
+	r.applied.Store(ctx.Err() == nil)
 }
 
 // bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held.

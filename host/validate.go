@@ -18,9 +18,6 @@ import (
 // right.
 func (w worker) Validate(ctx context.Context, class string, settings map[string]string,
 	logon bool) (*check.Validation, error) {
-	if w.herder() == nil {
-		return nil, rest.Starting
-	}
 	if err := w.host.running.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
@@ -97,9 +94,6 @@ func (w worker) sent(checker *check.Checker, c *config.Connector, given map[stri
 
 // Definitions are what a class declares.
 func (w worker) Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error) {
-	if w.herder() == nil {
-		return nil, rest.Starting
-	}
 	if err := w.host.running.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}

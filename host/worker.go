@@ -27,49 +27,44 @@ func (w worker) Root() rest.Root {
 // ID is host:port of this worker.
 func (w worker) ID() string { return w.host.workerID() }
 
-// Ready tells whether the worker does what REST asks it for: it is not while changes are answered by starting.
-func (w worker) Ready(ctx context.Context) error {
-	now := w.host.now()
-	h, r := now.herder, now.reloads
-	switch {
+// Started implements [rest.Worker]. Without the connectors, changes would be made as if there were none.
+func (w worker) Started() error {
+	now, c := w.host.now(), w.host.clustered
+	switch r := now.reloads; {
 	case now.plugins == nil:
 		return errors.New("Plugins are being loaded.")
-	case h == nil:
+	case now.herder == nil:
 		return errors.New("Kafka is being reached and offsets are being read.")
 	case w.host.config.Once:
-		return nil
-	case r != nil && !r.store.Begun():
-		return errors.New("The folders of connectors are being looked at for the first time, " +
-			"and connectors cannot be changed yet.")
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
-	}
-	return h.Barrier(ctx)
-}
-
-// Known returns nil once the herder has all connectors that were read at the start and, where a folder is followed,
-// reloads are possible.
-func (w worker) Known() error {
-	if now := w.host.now(); now.herder == nil || now.reloads == nil && !w.host.config.Once {
-		return rest.Starting
+	case c != nil && !c.Joined():
+		return errors.New("The worker is joining its group.")
+	case !r.store.Begun(), c != nil && !r.applied.Load():
+		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
 	}
 	return nil
+}
+
+// Ready implements [rest.Worker].
+func (w worker) Ready(ctx context.Context) error {
+	if err := w.Started(); err != nil {
+		return err
+	}
+	return w.herder().Barrier(ctx)
 }
 
 func (w worker) Passwords() func(setting string) bool {
 	return check.Passwords(w.host.now().plugins)
 }
 
-// Herder is nil while the worker starts.
+// Herder implements [rest.Worker].
 func (w worker) Herder() rest.Herder {
-	switch h := w.herder(); {
-	case h == nil:
-		return nil
-	case w.host.clustered != nil:
-		return herding{h, w.host.clustered}
-	default:
+	h := w.herder()
+	if w.host.clustered == nil {
 		return h
 	}
+	return herding{h, w.host.clustered}
 }
 
 // Parts are those of now.
@@ -94,9 +89,6 @@ func (w worker) Aim(name string, target connect.TargetState) error {
 		return err
 	}
 	h := w.herder()
-	if h == nil {
-		return rest.Starting
-	}
 	w.host.steering.Lock()
 	defer w.host.steering.Unlock()
 	if _, err := h.NowOf(name); err != nil {

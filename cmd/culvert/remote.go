@@ -58,7 +58,8 @@ func isRefused(err error, status int) bool {
 	return errors.As(err, &refused) && (status == 0 || refused.status == status)
 }
 
-// conflictPause is between two tries of what a worker answers with a conflict, which passes: it starts, or rebalances.
+// conflictPause is between two tries of what a worker answers with a conflict, or 503, which passes: it starts, or
+// rebalances.
 const conflictPause = 500 * time.Millisecond
 
 // get asks for a route, see [remote.call].
@@ -75,7 +76,8 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	defer cancel()
 	for {
 		err := r.once(ctx, route, body, into, names...)
-		if !isRefused(err, http.StatusConflict) || !momentary(err.Error()) {
+		if !isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable) ||
+			!momentary(err.Error()) {
 			return err
 		}
 		select {
@@ -86,7 +88,7 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	}
 }
 
-// momentary tells whether a conflict is one that passes.
+// momentary tells whether a refusal is one that passes.
 func momentary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
-	"github.com/culvert-project/culvert/host/rest"
 )
 
 // stay is what a worker has in mind with its group. It goes from stays to each of the others, and from drains back or
@@ -50,9 +49,6 @@ var ErrAlone = errors.New("expected another worker of the group that takes over 
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.placed(); alone {
 		return ErrAlone
-	}
-	if w.group.Load() == nil {
-		return rest.Starting
 	}
 	if w.become(drains, stays) {
 		w.Rejoin("this worker is drained")

@@ -595,6 +595,9 @@ const (
 	lastAsk  = 5 * time.Second
 )
 
+// Joined tells whether the worker has been a member of its group, with a leader, at any time.
+func (w *Worker) Joined() bool { return w.group.Load() != nil }
+
 // Member is what the group calls this worker, "" before it has joined.
 func (w *Worker) Member() string {
 	g := w.group.Load()

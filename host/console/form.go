@@ -162,7 +162,8 @@ func (v *visit) postForm() (any, error) {
 	}
 	p.failed(err)
 	err = v.complete(p, typed, step == "check")
-	if v.script && isRefused(err, http.StatusConflict) { // only for the moment: the script asks again
+	if v.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
+		// only for the moment: the script asks again
 		return nil, err
 	}
 	p.failed(err)

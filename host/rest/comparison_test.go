@@ -18,7 +18,7 @@ type editing struct {
 	masked bool
 }
 
-func (e *editing) Known() error          { return nil }
+func (e *editing) Started() error        { return nil }
 func (e *editing) Herder() Herder        { return e }
 func (e *editing) Version(string) string { return "7" }
 func (e *editing) Strike(s string) string {

@@ -40,18 +40,6 @@ func (x *exchange) health() {
 	}
 }
 
-// whenKnown answers once it is known which connectors there are. None instead of those that are not read yet would have
-// tools that keep connectors as they are described make all of them again.
-func whenKnown(serve func(*exchange)) func(*exchange) {
-	return func(x *exchange) {
-		if err := x.worker.Known(); err != nil {
-			x.failed(err)
-			return
-		}
-		serve(x)
-	}
-}
-
 func (x *exchange) connectors() {
 	names := x.worker.Herder().Names()
 	expand := x.asked("expand")
@@ -153,9 +141,5 @@ func (x *exchange) plugins() {
 	if given := x.first("connectorsOnly"); given != "" {
 		only = strings.EqualFold(given, "true")
 	}
-	list := []connect.Plugin{}
-	if h := x.worker.Herder(); h != nil {
-		list = append(list, h.Plugins(only)...)
-	}
-	x.answer(http.StatusOK, list)
+	x.answer(http.StatusOK, append([]connect.Plugin{}, x.worker.Herder().Plugins(only)...))
 }

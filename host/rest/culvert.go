@@ -31,19 +31,17 @@ type Module struct {
 
 func (x *exchange) modules() {
 	all := []Module{}
-	if plugins := x.worker.Parts().Plugins; plugins != nil {
-		for _, info := range plugins.Modules() {
-			m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
-				State: info.State(), Chosen: info.Chosen, Classes: []string{},
-				Waits: x.worker.Strike(info.Waits)}
-			if info.Err != nil {
-				m.Error = x.worker.Strike(info.Err.Error())
-			}
-			for _, c := range info.Components {
-				m.Classes = append(m.Classes, c.Name)
-			}
-			all = append(all, m)
+	for _, info := range x.worker.Parts().Plugins.Modules() {
+		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
+			State: info.State(), Chosen: info.Chosen, Classes: []string{},
+			Waits: x.worker.Strike(info.Waits)}
+		if info.Err != nil {
+			m.Error = x.worker.Strike(info.Err.Error())
 		}
+		for _, c := range info.Components {
+			m.Classes = append(m.Classes, c.Name)
+		}
+		all = append(all, m)
 	}
 	x.answer(http.StatusOK, all)
 }

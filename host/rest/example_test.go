@@ -13,7 +13,7 @@ import (
 // worker answers what is asked of it here, as *host.Host answers everything.
 type worker struct{ rest.Worker }
 
-func (worker) Known() error        { return nil }
+func (worker) Started() error      { return nil }
 func (worker) Herder() rest.Herder { return herder{} }
 
 // Strike leaves texts as they are: there are no secrets.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -311,6 +312,8 @@ type serving struct {
 	logons  bool
 	cluster Cluster
 	peers   *http.Client
+	// within is how long a request waits until the worker has started, or knows its leader. Zero means changeTimeout.
+	within time.Duration
 }
 
 // segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -111,8 +112,6 @@ type answerer uint8
 const (
 	// anyone: what is asked for stands in topics that each worker reads, or is about the worker itself.
 	anyone answerer = iota
-	// settled is anyone, but not while a rebalance is expected.
-	settled
 	// leader alone writes connectors, tasks and offsets.
 	leader
 	// owner runs the task that the path names, or else the connector.
@@ -121,7 +120,8 @@ const (
 	restarter
 	// sampler runs the first task of the connector, or else the connector; where nobody runs either, anyone.
 	sampler
-	// gatherer is the leader, which asks all others for what they run, where it is about that; else anyone.
+	// gatherer is the leader, which asks all others for what they run, where it is about that; else anyone, who answers
+	// also what is only read while no leader is known.
 	gatherer
 	// named is the worker whose id is ?worker=, by way of the leader, which knows the URLs of members; without it
 	// anyone. It answers no request that is [Restricted].
@@ -129,19 +129,18 @@ const (
 )
 
 // refusals are what a route may answer, by who answers it, since that worker is not known, or not reached.
-var refusals = map[answerer][]int{settled: {500}, leader: {409, 500}, owner: {409, 500}, restarter: {409, 500},
-	sampler: {409, 500}, gatherer: {409, 500}, named: {404, 409, 500}}
+var refusals = map[answerer][]int{leader: {409, 500, 503}, owner: {409, 500, 503}, restarter: {409, 500, 503},
+	sampler: {409, 500, 503}, gatherer: {409, 500, 503}, named: {404, 409, 500, 503}}
 
-// Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try again.
+// Texts of Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try
+// again. Its workers wait for a leader where they know that there is none, and so do these before the first two.
 var (
-	errNoLeader = &Refusal{http.StatusConflict, "Cannot complete request momentarily due to no known leader URL, " +
-		"likely because a rebalance was underway."}
+	errNoLeader = &Refusal{http.StatusServiceUnavailable, "Cannot complete request momentarily due to no known " +
+		"leader URL, likely because a rebalance was underway."}
+	errStale = &Refusal{http.StatusServiceUnavailable, "Cannot complete request momentarily due to stale " +
+		"configuration (typically caused by a concurrent config change)"}
 	errHops = &Refusal{http.StatusConflict,
 		"Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}
-	errStale = &Refusal{http.StatusConflict, "Cannot complete request momentarily due to stale configuration " +
-		"(typically caused by a concurrent config change)"}
-	errRebalance = &Refusal{http.StatusInternalServerError,
-		"Request cannot be completed because a rebalance is expected"}
 )
 
 // errNoWorker answers what is asked of a worker that is not there.
@@ -150,9 +149,38 @@ func errNoWorker(id string) error {
 		shown.Within(id, 100))}
 }
 
+// waitEvery is the pause between two looks whether the worker has started, and knows its leader.
+const waitEvery = 50 * time.Millisecond
+
+// waits returns the answerer once the worker has started and, for what changes something, knows its leader: Kafka
+// Connect's requests wait in its herder's queue. The body is read after that, with all the time that it has.
+func (x *exchange) waits() (to string, err error) {
+	if open(x.r) {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.within, changeTimeout))
+	defer cancel()
+	for {
+		if err = x.worker.Started(); err == nil {
+			to, err = x.answerer()
+			if err != error(errNoLeader) && err != error(errStale) || x.route.method == http.MethodGet {
+				return to, err
+			}
+		} else {
+			err = &Refusal{http.StatusServiceUnavailable, Starting.Message + ". " + err.Error()}
+		}
+		if pause.For(ctx, waitEvery) != nil {
+			return "", err
+		}
+		if x.r.Body != http.NoBody {
+			_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
+	}
+}
+
 // serve answers a request, or has the worker answer that its route belongs to.
 func (x *exchange) serve() {
-	switch to, err := x.answerer(); {
+	switch to, err := x.waits(); {
 	case err != nil:
 		x.failed(err)
 	case to == "":
@@ -176,7 +204,7 @@ func (x *exchange) answerer() (to string, err error) {
 		return "", nil
 	}
 	to, me, known, err := x.answers(by)
-	if err != nil || me {
+	if err != nil || me || by == gatherer && !known && x.route.method == http.MethodGet {
 		return "", err
 	}
 	switch hops := x.asked("forward"); {
@@ -209,12 +237,8 @@ func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
 		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
 			err = errNoLeader
 		}
-	case pending && by == settled:
-		err = errRebalance
 	case pending:
 		err = errStale
-	case by == settled:
-		me = true
 	case by == leader || by == gatherer || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
 		to, me, known = c.Leader()
 	case by == sampler:

@@ -126,7 +126,7 @@ type namesake struct {
 }
 
 func (n *namesake) said() error    { return &Refusal{http.StatusGone, n.name} }
-func (n *namesake) Known() error   { return n.said() }
+func (n *namesake) Started() error { return nil }
 func (n *namesake) Steered() error { return n.said() }
 func (n *namesake) Herder() Herder { return n }
 
@@ -176,7 +176,7 @@ func newTrio(t *testing.T) *trio {
 	for i := range all.seats {
 		all.seats[i] = &seat{}
 		h := serving{worker: &namesake{name: fmt.Sprintf("worker %d", i)}, bodies: new(inbound.Bodies),
-			cluster: all.seats[i], peers: peers}.handler(func(string) bool { return true })
+			cluster: all.seats[i], peers: peers, within: time.Millisecond}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			all.mu.Lock()
 			all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
@@ -267,7 +267,7 @@ func TestDrain(t *testing.T) {
 	assert.Equal(t, []string{"drain http://a:1"}, asked)
 	status, _ = drains(Options{})
 	assert.Equal(t, 404, status)
-	for want, o := range map[int]Options{409: {Cluster: &seat{own: "http://a:1", pending: true}},
+	for want, o := range map[int]Options{503: {Cluster: &seat{own: "http://a:1", pending: true}},
 		403: {Cluster: &seat{own: "http://a:1"}, ReadOnly: true}} {
 		status, asked = drains(o)
 		assert.Equal(t, want, status)
@@ -301,11 +301,11 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 	}
 }
 
-// Each route of the table is answered by the worker that it names, over two hops at most, and where a rebalance is
-// expected it is refused as by Kafka Connect, or not at all.
+// Each route of the table is answered by the worker that it names, over two hops at most, and where that is not known,
+// since a rebalance is expected, it is refused after a time.
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
-	paths := map[answerer][]string{anyone: {"0"}, settled: {"0"}, leader: {"0", "1:true"},
+	paths := map[answerer][]string{anyone: {"0"}, leader: {"0", "1:true"},
 		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"}, gatherer: {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
@@ -318,23 +318,18 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		path := paths[r.by]
 		status, body, found := all.asked(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
-		if want := "worker " + path[len(path)-1][:1]; status != 410 || !strings.Contains(body, `"`+want+`"`) {
-			// a read of this worker, and a connector that is not there
-			if r.by != settled && r.path != "/culvert/connectors/{name}" {
-				t.Errorf("%s %s: expected %s to answer, found %d %s", r.method, target, want, status, body)
-			}
+		if status == 409 || status == 503 {
+			t.Errorf("%s %s: expected %v to answer, found %d %s", r.method, target, path, status, body)
 		}
+		answered := status
 		all.seats[0].set(func(s *seat) { s.pending = true })
 		status, body, _ = all.asked(t, r.method, target)
 		all.seats[0].set(func(s *seat) { s.pending = false })
 		switch r.by {
 		case leader, gatherer:
-			assert.Equal(t, 410, status, r.method, target)
-		case settled:
-			assert.Equal(t, `500 {"error_code":500,"message":"Request cannot be completed because a rebalance is `+
-				`expected"}`, fmt.Sprint(status, " ", body), target)
+			assert.Equal(t, answered, status, r.method, target)
 		default:
-			assert.Equal(t, `409 {"error_code":409,"message":"Cannot complete request momentarily due to stale `+
+			assert.Equal(t, `503 {"error_code":503,"message":"Cannot complete request momentarily due to stale `+
 				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body), target)
 		}
 		compared++
@@ -364,7 +359,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 
 // Kafka Connect's texts, by which tools know that they can try again.
 func TestTextsOfForwarding(t *testing.T) {
-	const noLeader = `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL, ` +
+	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
 		`likely because a rebalance was underway."}`
 	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
 		`rebalance)"}`
@@ -393,17 +388,50 @@ func TestTextsOfForwarding(t *testing.T) {
 			all.seats[1].set(func(s *seat) { s.leads = all.urls[0] })
 		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
 		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
-			"/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily due to stale ` +
+			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
 				`configuration (typically caused by a concurrent config change)"}`, []string{"0", "1:true"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := newTrio(t)
 			c.change(all)
 			status, body, path := all.asked(t, c.method, c.target)
-			assert.Equal(t, fmt.Sprint(409, " ", c.want), fmt.Sprint(status, " ", body))
+			assert.Equal(t, c.want, body)
+			assert.Contains(t, body, fmt.Sprintf(`"error_code":%d,`, status))
 			assert.Equal(t, c.path, path)
 		})
 	}
+}
+
+// Without a leader what is read is answered from what this worker has, and a change waits for one.
+func TestWithoutALeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		own := &seat{own: "http://a:1", pending: true}
+		handler := serving{worker: &namesake{name: "here"}, bodies: new(inbound.Bodies), cluster: own}.handler(
+			func(string) bool { return true })
+		ask := func(method, target string) *httptest.ResponseRecorder {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequest(method, target, nil))
+			return answer
+		}
+		for _, target := range []string{"/connectors", "/connectors/a", "/connectors/a/config", "/connectors/a/tasks",
+			"/connectors/a/status", "/connectors/a/offsets", "/culvert/connectors/a"} {
+			if began := time.Now(); ask("GET", target).Code == 503 || time.Since(began) > 0 {
+				t.Errorf("GET %s: expected an answer at once", target)
+			}
+		}
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Minute)
+			own.set(func(s *seat) { s.leads, s.pending = s.own, false })
+		}()
+		answer := ask("DELETE", "/connectors/a")
+		assert.Equal(t, 410, answer.Code, answer.Body)
+		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
+		own.set(func(s *seat) { s.leads, s.pending = "", true })
+		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
+		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
+	})
 }
 
 // asker is a worker whose leader is at a URL; hand sends it a request and returns the answer.

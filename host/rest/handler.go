@@ -81,7 +81,7 @@ func (x *exchange) dispatch(rs resource) {
 	case x.route == nil:
 		x.framework(http.StatusMethodNotAllowed)
 	case rs.allow == "": // metrics, in a form of their own
-		x.route.serve(x)
+		x.serve()
 	case !x.media():
 	case x.contentType() == "" && !x.wantsText() && !x.wantsTest():
 		x.framework(http.StatusNotAcceptable)

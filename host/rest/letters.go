@@ -106,16 +106,12 @@ func (x *exchange) letters() {
 	ctx, cancel := x.limited()
 	defer cancel()
 	last, err := x.count("last", usualLetters, 1, maxLetters)
-	var h Herder
-	if err == nil {
-		h, err = x.herder()
-	}
 	if err != nil {
 		x.failed(err)
 		return
 	}
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
-	found.Topic, err = h.LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
+	found.Topic, err = x.worker.Herder().LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
 		if chosen.Takes(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)

@@ -24,7 +24,7 @@ type lister struct {
 	conditions []connect.Condition
 }
 
-func (l *lister) Known() error                    { return nil }
+func (l *lister) Started() error                  { return nil }
 func (l *lister) Herder() Herder                  { return l }
 func (l *lister) Conditions() []connect.Condition { return l.conditions }
 func (l *lister) Letters(context.Context) map[string]int64 {

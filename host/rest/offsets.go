@@ -72,12 +72,7 @@ type message struct {
 func (x *exchange) offsets() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	h, err := x.herder()
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	entries, err := h.Offsets(ctx, x.name())
+	entries, err := x.worker.Herder().Offsets(ctx, x.name())
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})

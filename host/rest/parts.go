@@ -44,7 +44,7 @@ func (x *exchange) parts(query string, expected ...int) ([]part, error) {
 	}
 	group, leads := x.cluster.Overview()
 	if !leads {
-		return nil, errNoLeader
+		return []part{{err: errNoLeader}}, nil
 	}
 	others := slices.DeleteFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == group.Leader })
 	all := make([]part, len(others))

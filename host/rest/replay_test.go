@@ -16,7 +16,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -286,7 +290,7 @@ func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
 
 func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
 func (s *standIn) Ready(context.Context) error { return nil }
-func (s *standIn) Known() error                { return nil }
+func (s *standIn) Started() error              { return nil }
 
 func (s *standIn) Validate(_ context.Context, class string, settings map[string]string,
 	_ bool) (*check.Validation, error) {
@@ -409,6 +413,57 @@ func TestHealthWhileStarting(t *testing.T) {
 type notReady struct{ standIn }
 
 func (*notReady) Ready(context.Context) error { return errors.New("opening plugins") }
+
+// starter starts when it is told to.
+type starter struct {
+	standIn
+	started atomic.Bool
+}
+
+func (s *starter) Started() error {
+	if s.started.Load() {
+		return nil
+	}
+	return errors.New("Kafka is being reached.")
+}
+
+// Until the worker has started all requests but those for its health wait, as those of Kafka Connect's workers do, and
+// are answered with 503 where that takes too long.
+func TestRequestsWaitForTheStart(t *testing.T) {
+	t.Parallel()
+	for _, starts := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &starter{}
+			var answered sync.WaitGroup
+			var all []*httptest.ResponseRecorder
+			for _, r := range routes {
+				if r.serve == nil || r.path == "/health" {
+					continue
+				}
+				answer := httptest.NewRecorder()
+				all = append(all, answer)
+				q := httptest.NewRequest(r.method, strings.NewReplacer("{", "", "}", "").Replace(r.path),
+					strings.NewReader("{}"))
+				q.Header.Set("Content-Type", "application/json")
+				answered.Go(func() { Handler(w).ServeHTTP(answer, q) })
+			}
+			time.Sleep(changeTimeout - time.Second)
+			for _, answer := range all {
+				if answer.Body.Len() > 0 {
+					t.Errorf("expected no answer yet, found %d %s", answer.Code, answer.Body)
+				}
+			}
+			w.started.Store(starts)
+			answered.Wait()
+			for _, answer := range all {
+				const why = "still starting up. Kafka is being reached."
+				if late := answer.Code == 503 && strings.Contains(answer.Body.String(), why); late == starts {
+					t.Errorf("it starts: %t: found %d %s", starts, answer.Code, answer.Body)
+				}
+			}
+		})
+	}
+}
 
 func TestListeners(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)

@@ -42,9 +42,10 @@ var routes = []route{
 		"Version and commit of the worker, and the id of the Kafka cluster.",
 		operation{gives: Root{}}},
 	{"GET", "/health", anyone, (*exchange).health,
-		"Whether the worker lives: 200, 503 while it starts, 500 where it does not answer in time.",
+		"Whether the worker lives: 200, 503 while it starts, for which all other routes wait, 500 where it does not " +
+			"answer in time.",
 		operation{gives: health{}, refuses: []int{500, 503}}},
-	{"GET", "/connectors", gatherer, whenKnown((*exchange).connectors),
+	{"GET", "/connectors", gatherer, (*exchange).connectors,
 		"Names of connectors; ?expand=status and ?expand=info show them whole, ?expand=motion how far they are, " +
 			"with ?own=true the tasks of this worker alone.",
 		operation{query: []string{"expand", "own=boolean"}, gives: []string{}, refuses: []int{409}}},
@@ -52,13 +53,13 @@ var routes = []route{
 		"Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and 409 where there is one " +
 			"of that name.",
 		operation{takes: creationBody{}, gives: connect.Info{}, status: http.StatusCreated, refuses: []int{400, 413}}},
-	{"GET", "/connectors/{name}", settled, whenKnown((*exchange).connector),
+	{"GET", "/connectors/{name}", anyone, (*exchange).connector,
 		"Name, configuration, tasks and type.",
 		operation{gives: connect.Info{}, refuses: []int{404, 409}}},
 	{"DELETE", "/connectors/{name}", leader, (*exchange).remove,
 		"Stops the connector and takes it away; 204.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
-	{"GET", "/connectors/{name}/config", settled, whenKnown((*exchange).config),
+	{"GET", "/connectors/{name}/config", anyone, (*exchange).config,
 		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
 			"properties, comments and all, without clear passwords. ETag is its version.",
 		operation{gives: configuration{}, text: true, refuses: []int{404, 409}}},
@@ -70,15 +71,15 @@ var routes = []route{
 	{"PATCH", "/connectors/{name}/config", leader, (*exchange).patchConfig,
 		"Changes single settings; null takes one away.",
 		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{400, 404, 413}}},
-	{"GET", "/connectors/{name}/status", anyone, whenKnown((*exchange).status),
+	{"GET", "/connectors/{name}/status", anyone, (*exchange).status,
 		"States of the connector and its tasks, with the trace of what failed.",
 		operation{gives: connect.Status{}, refuses: []int{404, 409}}},
-	{"GET", "/connectors/{name}/tasks", settled, whenKnown((*exchange).tasks),
+	{"GET", "/connectors/{name}/tasks", anyone, (*exchange).tasks,
 		"The tasks with their configurations.",
 		operation{gives: []connect.TaskInfo{}, refuses: []int{404, 409}}},
 	// Kafka Connect's workers alone answer this one; OPTIONS names it all the same.
 	{method: "POST", path: "/connectors/{name}/tasks"},
-	{"GET", "/connectors/{name}/tasks/{task}/status", anyone, whenKnown((*exchange).taskStatus),
+	{"GET", "/connectors/{name}/tasks/{task}/status", anyone, (*exchange).taskStatus,
 		"State of one task.",
 		operation{gives: connect.TaskStatus{}, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/pause", anyone, (*exchange).pause,
@@ -122,18 +123,18 @@ var routes = []route{
 	{"PUT", "/admin/loggers/{name}", anyone, (*exchange).setLogger,
 		"Sets a level, for the logger and all below it; ?scope=cluster is the same, with 204.",
 		operation{query: []string{"scope"}, takes: levelBody{}, gives: []string{}, refuses: []int{204, 400, 404}}},
-	{"GET", "/culvert/reload", leader, whenKnown((*exchange).reload),
+	{"GET", "/culvert/reload", leader, (*exchange).reload,
 		"What the last look at the folder of connectors came to.",
 		operation{gives: Reload{}, refuses: []int{404}}},
-	{"POST", "/culvert/reload", leader, whenKnown((*exchange).lookAgain),
+	{"POST", "/culvert/reload", leader, (*exchange).lookAgain,
 		"Has the folder of connectors read again, changed or not. 202.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
-	{"GET", "/culvert/diff", leader, whenKnown((*exchange).diff),
+	{"GET", "/culvert/diff", leader, (*exchange).diff,
 		"What a reload of the folder of connectors would do at the moment, by connector: create, remove, " +
 			"in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
 			"nothing.",
 		operation{gives: []Change{}, refuses: []int{404, 405}}},
-	{"POST", "/culvert/diff", leader, whenKnown((*exchange).compare),
+	{"POST", "/culvert/diff", leader, (*exchange).compare,
 		"What it would mean to store a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
 			"nothing, in place, restart, create or refuse, with what differs, the feeds whose offsets would not " +
 			"belong to them any more, and where it cannot be stored. Nothing is changed.",
@@ -160,7 +161,7 @@ var routes = []route{
 	{"GET", "/culvert/lockouts", anyone, (*exchange).lockouts,
 		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",
 		operation{gives: Lockouts{}, refuses: []int{409}}},
-	{"GET", "/culvert/origins", gatherer, whenKnown((*exchange).origins),
+	{"GET", "/culvert/origins", gatherer, (*exchange).origins,
 		"What connectors use of their services, by origin and worker, against the limits that hold at the moment: " +
 			"requests, connections, sessions, what waits, maintenance windows, and refused logons; ?own=true: of " +
 			"this worker alone.",
@@ -178,19 +179,19 @@ var routes = []route{
 			"it. 204 when they have it, 409 where there are none, 404 where the worker is alone. What none of them " +
 			"can run GET /culvert/cluster names.",
 		operation{status: http.StatusNoContent, refuses: []int{404, 409, 500}}},
-	{"GET", "/culvert/connectors", gatherer, whenKnown((*exchange).listing),
+	{"GET", "/culvert/connectors", gatherer, (*exchange).listing,
 		"Connectors with one word for the state of each, since when, by whose wish, why, and what is to be done: " +
 			"those that need somebody first. ?state= and ?search= (in name, class and cause) choose, ?limit= (50, at " +
 			"most 1000) and ?after= are for pages; 304 where If-None-Match has the ETag; ?own=true: what this worker " +
 			"runs.",
 		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, gives: Listing{},
 			refuses: []int{304, 400}}},
-	{"GET", "/culvert/connectors/{name}", gatherer, whenKnown((*exchange).motion),
+	{"GET", "/culvert/connectors/{name}", gatherer, (*exchange).motion,
 		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
 			"there was, the last request and the last fault, when it is read again; ?own=true: the tasks of this " +
 			"worker alone. A task whose worker does not say has an error in the place of figures.",
 		operation{query: []string{"own=boolean"}, gives: connect.Figures{}, refuses: []int{404}}},
-	{"GET", "/culvert/connectors/{name}/flow", gatherer, whenKnown((*exchange).flow),
+	{"GET", "/culvert/connectors/{name}/flow", gatherer, (*exchange).flow,
 		"Where the time of a connector's tasks went in the last minute, by stage, with rows and bytes in a second; " +
 			"?own=true: of the tasks of this worker alone.",
 		operation{query: []string{"own=boolean"}, gives: Flow{}, refuses: []int{404}}},
@@ -219,25 +220,25 @@ var routes = []route{
 			"403 where a page may have led a browser to the Host that is asked by.",
 		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, gives: LogPage{},
 			refuses: []int{400, 403}}},
-	{"POST", "/culvert/connectors/{name}/samples", sampler, whenKnown((*exchange).sample),
+	{"POST", "/culvert/connectors/{name}/samples", sampler, (*exchange).sample,
 		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as " +
 			"they come before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place " +
 			"of values, as console.records or a missing logon ask for. 202.",
 		operation{takes: SampleAsked{}, gives: Sample{}, status: http.StatusAccepted, reads: true,
 			refuses: []int{400, 403, 404, 409}}},
-	{"GET", "/culvert/connectors/{name}/samples/{id}", sampler, whenKnown((*exchange).sampled),
+	{"GET", "/culvert/connectors/{name}/samples/{id}", sampler, (*exchange).sampled,
 		"The rows that have come, with what each transform makes of them, computed again beside the tasks; " +
 			"?as=test: as a file for culvert test, in YAML.",
 		operation{query: []string{"as"}, gives: Sample{}, refuses: []int{400, 403, 404, 409}}},
-	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", sampler, whenKnown((*exchange).rechain),
+	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", sampler, (*exchange).rechain,
 		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; " +
 			"settings of other things than transforms and predicates do not count. ?as=test as above.",
 		operation{query: []string{"as"}, takes: chainAsked{}, gives: Sample{}, reads: true,
 			refuses: []int{400, 403, 404, 409}}},
-	{"GET", "/culvert/connectors/{name}/tools", anyone, whenKnown((*exchange).tools),
+	{"GET", "/culvert/connectors/{name}/tools", anyone, (*exchange).tools,
 		"Commands of the connector's plugin, with their options.",
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
-	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, whenKnown((*exchange).tool),
+	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, (*exchange).tool,
 		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
 			"most; {\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
 		operation{takes: ToolAsked{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},

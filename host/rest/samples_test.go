@@ -25,7 +25,7 @@ type keeping struct {
 	shows string
 }
 
-func (k *keeping) Known() error { return nil }
+func (k *keeping) Started() error { return nil }
 
 func (k *keeping) Sample(_ string, asked SampleAsked) (Sample, error) {
 	return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil

@@ -34,33 +34,12 @@ func (x *exchange) by() string {
 	return ""
 }
 
-// herder is that of a worker that has started.
-func (x *exchange) herder() (Herder, error) {
-	if h := x.worker.Herder(); h != nil {
-		return h, nil
-	}
-	return nil, Starting
-}
-
 // steer does something to connectors, where they may be steered.
 func (x *exchange) steer(do func(Herder) error) error {
 	if err := x.worker.Steered(); err != nil {
 		return err
 	}
-	h, err := x.herder()
-	if err != nil {
-		return err
-	}
-	return do(h)
-}
-
-// statusNow is the status of a connector, where there is one and the worker has started.
-func (x *exchange) statusNow(name string) (status connect.Status, err error) {
-	h, err := x.herder()
-	if err != nil {
-		return status, err
-	}
-	return h.Status(name)
+	return do(x.worker.Herder())
 }
 
 // restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
@@ -70,7 +49,7 @@ func (x *exchange) statusNow(name string) (status connect.Status, err error) {
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
-	status, err := x.statusNow(name)
+	status, err := x.worker.Herder().Status(name)
 	whole, tasks := true, []int(nil)
 	if err == nil && (includeTasks || onlyFailed) {
 		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
@@ -115,7 +94,7 @@ func (x *exchange) restartTask() {
 	if !known {
 		return
 	}
-	status, err := x.statusNow(name)
+	status, err := x.worker.Herder().Status(name)
 	if err == nil && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
 		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return

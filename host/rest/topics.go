@@ -13,12 +13,7 @@ func (x *exchange) topics() {
 		x.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
 	}
-	h, err := x.herder()
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	names, _ := h.Topics(x.name())
+	names, _ := x.worker.Herder().Topics(x.name())
 	x.answer(http.StatusOK, map[string]map[string][]string{x.name(): {"topics": append([]string{}, names...)}})
 }
 
@@ -31,10 +26,7 @@ func (x *exchange) resetTopics() {
 		x.fail(http.StatusForbidden, "Topic tracking reset is disabled.")
 		return
 	}
-	h, err := x.herder()
-	if err == nil {
-		err = h.ResetTopics(x.name())
-	}
+	err := x.worker.Herder().ResetTopics(x.name())
 	if errors.Is(err, connect.ErrUnknownConnector) {
 		err = nil
 	}

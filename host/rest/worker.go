@@ -21,12 +21,12 @@ type Worker interface {
 	Root() Root
 	// ID is HOST:PORT of this worker, as status shows it.
 	ID() string
-	// Ready returns nil once start-up is completed; the error says what the worker is doing.
+	// Started returns nil once start-up is completed: the herder has all connectors, and in a group a leader was seen.
+	// The error says what the worker is doing until then. No other method but Strike is called before.
+	Started() error
+	// Ready returns nil where the worker has started and does what it is asked for.
 	Ready(context.Context) error
-	// Known returns nil once the herder is there and has all connectors; until then no answer is to say that there are
-	// none.
-	Known() error
-	// Herder has the connectors; nil while the worker starts.
+	// Herder has the connectors.
 	Herder() Herder
 	// Steered returns nil where connectors may be steered.
 	Steered() error
@@ -104,7 +104,7 @@ type Herder interface {
 	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
 }
 
-// Parts are those of a worker that REST asks itself. Plugins is nil while they are loaded.
+// Parts are those of a worker that REST asks itself.
 type Parts struct {
 	Plugins  *plugin.Manager
 	Lockouts *lockouts.Store

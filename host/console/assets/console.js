@@ -133,7 +133,7 @@ async function ask(url, options, within = patience) {
   const body = await answer.json();
   if (typeof body.error === "string") {
     const e = new Error(body.error);
-    if (answer.status === 409) e.name = "Conflict"; // only for the moment, as while a worker starts
+    if (answer.status === 409 || answer.status === 503) e.name = "Conflict"; // only for the moment, as while a worker starts
     throw e;
   }
   return body;

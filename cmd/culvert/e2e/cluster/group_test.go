@@ -112,6 +112,13 @@ func TestCallsOfAGroup(t *testing.T) {
 	e2e.CallsOfAGroup(t, p, p.Broker())
 }
 
+// A worker that starts changes nothing before it knows its connectors.
+func TestChangesWhileAGroupStarts(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.ChangesWhileAGroupStarts(t, p, p.Broker())
+}
+
 // Of two groups on one config topic one runs what stands there, until it has released it.
 func TestTwoGroupsOnATopic(t *testing.T) {
 	t.Parallel()

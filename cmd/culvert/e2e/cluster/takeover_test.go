@@ -90,7 +90,8 @@ func TestTakeover(t *testing.T) {
 			`that the leader has), found none among 1"`)
 	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
-	cluster(0, "release").PrintsNothing()
+	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",
+		"topic configs: the next group that starts has it")
 	if shown := cluster(1, "check", "--json").Stdout; strings.Count(shown, `"tasks":0`) != 3 {
 		t.Errorf("expected no tasks, found %s", shown)
 	}
