@@ -179,7 +179,7 @@ func difference(kafka, got string, ours error) string {
 	return ""
 }
 
-// asDoubles is a text whose numbers with a point or an exponent, and infinities, are written as the nearest doubles are.
+// asDoubles is a text whose numbers with a point or an exponent, and infinities, are written as the nearest doubles.
 func asDoubles(text string) string {
 	text = decimalNumbers.ReplaceAllStringFunc(text, func(n string) string {
 		f, _ := strconv.ParseFloat(n, 64)

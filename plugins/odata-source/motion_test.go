@@ -214,6 +214,32 @@ func TestRowsOfADerivedType(t *testing.T) {
 	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}
+	// With their properties, where those are wanted, in both forms and after a restart with the packed context.
+	l := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
+	if _, err := l.some(0, nil, 1); err != nil || len(l.faults) > 0 {
+		t.Fatal(err, l.faults)
+	}
+	if found := fmt.Sprint(l.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
+		t.Errorf("found %s", found)
+	}
+	if ignored := newLoad(t, service, of("/s", "X")...); ignored.opened.Feeds[0].Fingerprint+" derived=include" !=
+		l.opened.Feeds[0].Fingerprint {
+		t.Errorf("found %s", l.opened.Feeds[0].Fingerprint)
+	}
+}
+
+// Two derived types with properties of one name and different types have no schema.
+func TestDerivedTypesThatContradict(t *testing.T) {
+	service := described(`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
+		`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
+		`<EntityType Name="A" BaseType="N.T"><Property Name="X" Type="Edm.Int32"/></EntityType>`+
+		`<EntityType Name="B" BaseType="N.T"><Property Name="X" Type="Edm.String"/></EntityType>`+
+		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, nil)
+	err := unopened(t, service).open(of("/s", "X", "sap.odata#00.derived=include")...)
+	if !says(err, "property X of N.B is Edm.String, and Edm.Int32 in another type of entity set X") ||
+		*faultOf(err).Setting != "sap.odata#00.derived" {
+		t.Errorf("found %v", err)
+	}
 }
 
 // A property of a type that OData v2 doesn't have is named with the setting by which the set is read without it.

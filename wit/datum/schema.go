@@ -109,8 +109,8 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 		for m := range n.Members {
 			names[n.Members[m].Name] = struct{}{}
 			if len(names) == m {
-				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two named " +
-					strconv.Quote(short(n.Members[m].Name)))
+				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
+					"named " + strconv.Quote(short(n.Members[m].Name)))
 			}
 			if err := add("member ", n.Members[m].Name, n.Members[m].Node); err != nil {
 				return err

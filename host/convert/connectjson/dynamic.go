@@ -256,8 +256,8 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 }
 
 // readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
-// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last value counts, at the place of the
-// first.
+// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last
+// value counts, at the place of the first.
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':

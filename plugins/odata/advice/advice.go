@@ -430,6 +430,7 @@ func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 
 // TopicsFor is the name of a set as a topic may have it.
 func TopicsFor(set string) []string {
+	set, _, _ = strings.Cut(set, "(") // of a view with parameters
 	return []string{strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':

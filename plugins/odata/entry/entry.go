@@ -39,6 +39,7 @@ const (
 	nameKeyExtra       = "key.extra"
 	NameUnsound        = "unsound"
 	namePartition      = "topic.partition"
+	NameDerived        = "derived"
 
 	MetadataRefresh = "sap.odata.metadata.refresh.ms"
 
@@ -92,6 +93,8 @@ type Entry struct {
 	ToPartition int
 	// Headers: records say where they come from.
 	Headers bool
+	// DerivedTypes: rows have the properties of types that are derived from the set's, too.
+	DerivedTypes bool
 	// Cursor is the property of a cursor, "" for none.
 	Cursor   string
 	Lookback int

@@ -55,7 +55,8 @@ func declareSets(t *setting.Table) {
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
 		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil,
-			"Name of the entity set. With the service it identifies the entry.",
+			"Name of the entity set; of a view with parameters ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
+				"the service it identifies the entry.",
 			setting.Required(), setting.Dependents(of(NameTopic), of(query.Select), of(query.Expand), of(NameCursor)),
 			group, setting.Display("Entity set")),
 		setting.Spec(of(NameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
@@ -71,6 +72,10 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(NameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
+		setting.Spec(of(NameDerived), wit.KindText, wit.Low, setting.Is("ignore"),
+			"Properties that types derived from the entity set's (BaseType) add to it: include makes them optional "+
+				"fields; ignore leaves them out, with a warning that lists them.",
+			setting.Allowed("include", "ignore"), group, setting.Display("Derived types")),
 		setting.Spec(of(NameDecimalMapping), wit.KindText, wit.Medium, nil,
 			"primitive turns decimals into long where the scale is 0, else into double; none, the "+
 				"default, keeps them exact.",
@@ -196,6 +201,7 @@ func Entries(v setting.Values) []Entry {
 		e.ExtraText, e.ExtraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
 		e.Extra, _ = keyExtra(e.ExtraText)
 		e.ToPartition = g.Number(namePartition)
+		e.DerivedTypes = g.Word(NameDerived) == "include"
 		e.Once = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
 		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -26,12 +27,20 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 		return nil, err
 	}
 	f := &Feed{Entry: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
+	if e.DerivedTypes {
+		if s, err = f.widened(m, s); err != nil {
+			return nil, err
+		}
+	} else if f.Derived = derivedProperties(m, s); len(f.Derived) > 0 {
+		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": rows of types that are derived from "+
+			s.QualifiedName()+" are read without the properties that these add: "+strings.Join(f.Derived, ", ")+"; "+
+			f.Setting(entry.NameDerived)+" = include reads them")
+	}
 	asked, err := query.Compile(e.Reads, m, s)
 	if err != nil {
 		return nil, err
 	}
 	f.model = &edm.Model{Structures: asked.Structures()}
-	f.Derived = derivedProperties(m, s)
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
 		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that it can't be read "+
 			"without a filter or not by itself; trying all the same")
@@ -49,6 +58,29 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 		return nil, err
 	}
 	return f, f.compile()
+}
+
+// widened is a type with the properties that types derived from it add, none of which a row must have.
+func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
+	wide := *s
+	wide.Properties = slices.Clip(s.Properties)
+	for _, t := range m.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+			continue
+		}
+		for _, p := range t.Properties {
+			switch known := wide.Property(p.Name); {
+			case known == nil:
+				p.Nullable = true
+				wide.Properties = append(wide.Properties, p)
+			case known.Type != p.Type:
+				return nil, fault.Config(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
+					" is "+p.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
+					"; expected ignore, which leaves out what types add")
+			}
+		}
+	}
+	return &wide, nil
 }
 
 // derivedProperties are the properties that types add to the one they are derived from, each followed by

@@ -100,6 +100,9 @@ func Fingerprint(o *Context, f *Feed, v setting.Values) string {
 	if len(f.Extra) > 0 {
 		extra = " key.extra=" + f.ExtraText
 	}
+	if f.DerivedTypes {
+		extra += " derived=include"
+	}
 	origin := o.Origin.String()
 	if o.Origin.Host == "" {
 		origin = "destination:" + v.Text(config.Destination)

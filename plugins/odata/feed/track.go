@@ -62,8 +62,8 @@ func (f *Feed) subscribable(m *edm.Model) error {
 	}
 	name := f.Setting(entry.NameSubscription)
 	if m.Set(f.Set) == nil {
-		return fault.Config(name, f.Set+" of "+f.Service+" is a function import, and a service takes "+
-			"subscriptions to entity sets only")
+		return fault.Config(name, f.Set+" of "+f.Service+" is no entity set of the service's, and it "+
+			"takes subscriptions to such only")
 	}
 	if f.Subscriptions = CollectionOf(m); f.Subscriptions == "" {
 		return fault.Config(name, "the service "+f.Service+" takes no subscriptions: it has no entity set "+

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,15 +76,10 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 		if a, found := f.absent[name]; found && r.Answer.At <= a.until {
 			continue
 		}
-		at := slices.IndexFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
-		if at < 0 {
+		// Newer metadata would not help with what is known to be of a derived type.
+		if !slices.ContainsFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
 			names = append(names, name)
-			continue
 		}
-		f.lacks(name, absence{until: math.MaxInt64}) // newer metadata would not help
-		sdk.Log(wit.LevelWarn, r.What()+": property "+name+" belongs to the derived type "+
-			f.Derived[at][len(name)+1:]+", of which the set has rows; only those of "+
-			f.Structure().QualifiedName()+" are read, and it is left out")
 	}
 	return names
 }

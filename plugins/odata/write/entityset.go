@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -139,6 +140,29 @@ func newEntitySet(e configuredSet, m *edm.Model, how *manner) (*entitySet, error
 		t.sets = linksFrom(m, set, e.service)
 	}
 	return t, nil
+}
+
+// sayLeftOut says which properties requests of a mode never have, as $metadata wants it.
+func (t *entitySet) sayLeftOut(mode string) {
+	s := t.model.Structures[0]
+	var names []string
+	add := func(what string, left func(p *edm.Property) bool) {
+		for i := range s.Properties {
+			if p := &s.Properties[i]; !s.IsKey(p.Name) && left(p) {
+				names = append(names, p.Name+" ("+what+")")
+			}
+		}
+	}
+	if mode == modeInsert || mode == modeUpsert || mode == modeDynamic {
+		add("inserts", func(p *edm.Property) bool { return !p.Creatable })
+	}
+	if mode != modeInsert {
+		add("updates", func(p *edm.Property) bool { return !p.Updatable })
+	}
+	if len(names) > 0 {
+		sdk.Log(wit.LevelWarn, "entity set "+t.set+" of "+t.service+": values of these properties are left out of "+
+			"requests, because $metadata says that the service sets them: "+strings.Join(names, ", "))
+	}
 }
 
 func packLinks(b []byte, sets []*linked) []byte {

@@ -2,7 +2,9 @@ package write
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -117,4 +119,32 @@ func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *recor
 		}
 	}
 	return nil
+}
+
+// What metadata say can't be created or updated is left out of requests, and a task says so once for a set, as far as
+// its operations go.
+func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
+	var log bytes.Buffer
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
+		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	noError(t, err)
+	defer m.Close()
+	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
+	noError(t, err)
+	defer bound.Close()
+	w := &writing{t: t, service: service.New(service.Options{})}
+	const suppliers = "entity set Suppliers of " + gateway + ": values of these properties are left out of requests, " +
+		"because $metadata says that the service sets them: "
+	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
+		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
+		log.Reset()
+		noError(t, bound.Current().Do(t.Context(), func(i *host.Instance) error {
+			_, err := openIn(t.Context(), i, w, append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
+				"sap.odata.operation.mode="+mode)...)
+			return err
+		}))
+		if strings.Count(log.String(), want+`"`) != 1 || strings.Count(log.String(), "level=WARN") != 1 {
+			t.Errorf("%s: expected one warning %q, found %s", mode, want, &log)
+		}
+	}
 }

@@ -85,6 +85,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		if f := o.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
 		}
+		t.sayLeftOut(o.mode)
 		t.sap, t.at = sap[at], at
 		o.sets = append(o.sets, *t)
 		out.Topics = append(out.Topics, e.topic)

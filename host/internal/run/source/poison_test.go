@@ -54,7 +54,8 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			}
 			var want []string
 			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
-				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: unreachable", row))
+				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: "+
+					"unreachable", row))
 			}
 			assert.Equal(t, want, letters, "exact", exact)
 		})

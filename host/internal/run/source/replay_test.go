@@ -65,7 +65,8 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 		links  map[string][]string
 		plugin reader
 	}{
-		"trap":              {document("!trap"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable", nil, reader{}},
+		"trap": {document("!trap"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable", nil,
+			reader{}},
 		"fault":             {document("!no such thing"), "", "no such thing", nil, reader{}},
 		"stale":             {document("!always stale"), "", "unknown property", nil, reader{}},
 		"link that is gone": {document(">/gone"), "", "/gone: answered 404", nil, reader{}},

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// viewMetadata is that of a view with two parameters, as SAP Gateway generates it of a CDS view: an entity set of the
+// parameters, whose navigation property Set leads to the rows.
+const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"
+ xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:sap="http://www.sap.com/Protocols/SAPData">
+<edmx:DataServices m:DataServiceVersion="2.0"><Schema Namespace="Z" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">
+<EntityType Name="ZC_XParameters" sap:semantics="parameters"><Key><PropertyRef Name="P_Date"/><PropertyRef Name="P_Count"/></Key>
+<Property Name="P_Date" Type="Edm.DateTime" Nullable="false" sap:parameter="mandatory"/>
+<Property Name="P_Count" Type="Edm.Int64" Nullable="false" sap:parameter="mandatory"/>
+<NavigationProperty Name="Set" Relationship="Z.A" FromRole="Parameters" ToRole="Results"/></EntityType>
+<EntityType Name="ZC_XType"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/>
+<Property Name="Amount" Type="Edm.Decimal" Precision="9" Scale="2"/>
+<NavigationProperty Name="Parameters" Relationship="Z.A" FromRole="Results" ToRole="Parameters"/></EntityType>
+<Association Name="A"><End Type="Z.ZC_XParameters" Multiplicity="1" Role="Parameters"/><End Type="Z.ZC_XType"
+ Multiplicity="*" Role="Results"/></Association>
+<EntityContainer Name="C" m:IsDefaultEntityContainer="true"><EntitySet Name="ZC_X" EntityType="Z.ZC_XParameters"/>
+<EntitySet Name="ZC_XSet" EntityType="Z.ZC_XType" sap:addressable="false"/>
+<AssociationSet Name="AS" Association="Z.A"><End EntitySet="ZC_X" Role="Parameters"/><End EntitySet="ZC_XSet" Role="Results"/>
+</AssociationSet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+
+// view is a service with it: so many rows in pages of 100, by links that hold a key.
+func view(rows int) http.Handler {
+	const path = "/V2/Northwind/Northwind.svc/"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		switch r.URL.Path {
+		case path + "$metadata":
+			fmt.Fprint(w, viewMetadata)
+			return
+		case path + "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7L)/Set":
+		default:
+			http.Error(w, `{"error":{"code":"x","message":{"value":"no such path"}}}`, 404)
+			return
+		}
+		after, end := 0, ""
+		if token := q.Get("$skiptoken"); token != "" {
+			after, _ = strconv.Atoi(token)
+		}
+		if _, last, found := strings.Cut(q.Get("$filter"), "ID gt "); found {
+			after, _ = strconv.Atoi(last)
+		}
+		var list []string
+		for id := after + 1; id <= rows && len(list) < 100; id++ {
+			list = append(list, fmt.Sprintf(`{"__metadata":{"type":"Z.ZC_XType"},"ID":%d,"Amount":"%d.50"}`, id, id))
+		}
+		if after+100 < rows {
+			end = fmt.Sprintf(`,"__next":"http://%s%s?$skiptoken=%d"`, r.Host, r.URL.EscapedPath(), after+100)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"d":{"results":[%s],"__count":"%d"%s}}`, strings.Join(list, ","), rows, end)
+	})
+}
+
+// A view with parameters is read like a set, whole and page by page; its offsets are of these parameters, and its
+// records have the key of its rows.
+func TestViewWithParameters(t *testing.T) {
+	const rows, name = 25_000, "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
+	l := whole(t, view(rows), set("00", name)...)
+	for i, row := range l.rows {
+		if row != fmt.Sprintf("[%d]", i+1) {
+			t.Fatalf("row %d: found key %s", i, row)
+		}
+	}
+	if len(l.rows) != rows || len(l.targets) < rows/100 {
+		t.Errorf("expected %d rows, found %d by %d requests", rows, len(l.rows), len(l.targets))
+	}
+	f := l.opened.Feeds[0]
+	if diff := cmp.Diff([]wit.Field{wit.TextField("service", "/V2/Northwind/Northwind.svc"), wit.TextField("entityset",
+		name)}, f.Partition); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(f.Fingerprint, "ZC_X(P_Date=datetime'2024-01-31T00%3A00%3A00',P_Count=7L)/Set") {
+		t.Errorf("expected the parameters in the fingerprint %s", f.Fingerprint)
+	}
+}
+
+// What shows a set's rows shows those of a view, too.
+func TestPeekIntoAView(t *testing.T) {
+	const name = "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
+	l := newLoad(t, view(3), set("00", name)...)
+	document, err := l.tool("peek", []wit.Setting{{Name: "s", Value: northwind}, {Name: "e", Value: name},
+		{Name: "n", Value: "2"}})
+	if err != nil || !strings.Contains(document, `"rows":[{"ID":1,"Amount":1.50},{"ID":2,`) {
+		t.Errorf("found %s (%v)", document, err)
+	}
+}
+
+// Parameters are checked against the metadata.
+func TestParametersOfAView(t *testing.T) {
+	for name, want := range map[string]string{
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set":            "expected the parameters P_Date, P_Count, each once",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Cuont=7)/Set":  "expected the parameters P_Date, P_Count, each once",
+		"ZC_X(P_Date='x',P_Count=7)/Set":                            "P_Date: expected a date such as 2024-01-31",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=x)/Set":  "ZC_X(",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)":      "expected a navigation property after the parameters",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Sat":  "has no navigation property Sat",
+		"ZC_XY(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set": "Entity set ZC_XY isn't in $metadata",
+	} {
+		err := unopened(t, view(1)).open(set("00", name)...)
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || !strings.Contains(f.Message, want) ||
+			*f.Setting != "sap.odata#00.entityset" {
+			t.Errorf("%s: expected %q, found %v", name, want, err)
+		}
+	}
+}
