@@ -107,15 +107,15 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		last  string
 		says  string
 	}{
-		"may write":       {source("written"), "topic written", "DESCRIBE, WRITE"},
-		"not there yet":   {source("new"), "topic new", "is not there"},
-		"may not write":   {source("seen"), "topic seen FAIL sap.odata#00.topic", "the right WRITE on the resource Topic"},
-		"may not see":     {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
-		"may read":        {e2e.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
-		"may not read":    {e2e.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
+		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
+		"not there yet": {source("new"), "topic new", "is not there"},
+		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic", "the right WRITE on the resource Topic"},
+		"may not see":   {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
+		"may read":      {e2e.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
+		"may not read":  {e2e.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
 		"no dead letters": {append(e2e.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
 			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
-		"registry":        {source("written", avro[0], avro[1]+"http://"+registry), "schema registry http://HOST", ""},
+		"registry": {source("written", avro[0], avro[1]+"http://"+registry), "schema registry http://HOST", ""},
 		"no registry": {source("written", avro[0], avro[1]+"http://"+gone),
 			"schema registry http://HOST FAIL value.converter.schema.registry.url", gone},
 	} {
