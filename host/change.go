@@ -98,6 +98,9 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 // Put gives a connector a configuration; created: it was not there. version is what is stored then.
 func (w worker) Put(ctx context.Context, name string, given rest.Given) (info connect.Info, created bool,
 	version string, err error) {
+	if err := w.judge(ctx, name, given.Settings, given); err != nil {
+		return info, false, "", err
+	}
 	r, err := w.changing(ctx)
 	if err != nil {
 		return info, false, "", err
@@ -142,8 +145,51 @@ func (w worker) Text(name string) (text []byte, version string, err error) {
 	return config.ReadText(now.File)
 }
 
+// judge refuses what the service of a connector that runs says is wrong, see [Host.judge]. Whatever else is wrong is
+// found with the change itself, for which no other one waits while a service is asked.
+func (w worker) judge(ctx context.Context, name string, settings map[string]string, given rest.Given) error {
+	r := w.host.now().reloads
+	if r == nil || w.herder() == nil || w.host.config.Once {
+		return nil
+	}
+	e, err := w.examine(ctx, r, name, maps.Clone(settings), given)
+	if err != nil || e.kept != nil || len(e.wrong) > 0 || !w.mayAsk(ctx, e.connector) {
+		return nil
+	}
+	var wrong []string
+	for _, p := range w.host.judge(ctx, *w.host.checking(), e.connector, e.sent) {
+		if !p.Warning {
+			wrong = append(wrong, check.Told(p))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return cutOff(ctx)
+	case len(wrong) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	}
+	return nil
+}
+
+// patched are the settings of a connector with some changed, and some taken out.
+func patched(now config.Now, set map[string]string, out []string) map[string]string {
+	settings := maps.Clone(now.Written)
+	maps.Copy(settings, set)
+	for _, key := range out {
+		delete(settings, key)
+	}
+	return settings
+}
+
 // Patch changes some settings of a connector, and takes some out.
 func (w worker) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
+	if h := w.herder(); h != nil {
+		if now, err := h.NowOf(name); err == nil {
+			if err := w.judge(ctx, name, patched(now, set, out), rest.Given{Settings: set}); err != nil {
+				return connect.Info{}, err
+			}
+		}
+	}
 	r, err := w.changing(ctx)
 	if err != nil {
 		return connect.Info{}, err
@@ -153,11 +199,7 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 	if err != nil {
 		return connect.Info{}, err
 	}
-	settings := maps.Clone(now.Written)
-	maps.Copy(settings, set)
-	for _, key := range out {
-		delete(settings, key)
-	}
+	settings := patched(now, set, out)
 	if _, named := settings["name"]; !named {
 		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: rest.Invalid(setting.Missing("name"))}
@@ -300,12 +342,8 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, settings 
 	said := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
 	e.sent = w.sent(checker, c, given.Settings)
 	var more []string
-	astray, judging := e.sent.Astray(), config.Sent{}
-	if astray.Err() == nil && w.mayAsk(ctx, c) {
-		judging = e.sent
-	}
 	for _, p := range slices.Concat(c.Problems, w.host.in.Worker.ClearText(c, w.Passwords()),
-		astray, w.host.judge(ctx, *checker, c, judging), w.host.elsewhere(ctx, c)) {
+		e.sent.Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
 		switch {
 		case p.Warning:
 			e.warnings = append(e.warnings, check.Told(p))

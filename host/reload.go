@@ -81,33 +81,35 @@ func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
 // check finds the problems of a connector that are not known yet: files that were named one by one have those of the
 // worker's start.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
-	checker, sent := r.checker, config.Sent{}
-	if checker.Lockouts = r.host.lockouts; time.Now().Before(r.asksUntil) {
-		sent = worker{r.host}.sent(&checker, c, c.Raw())
+	problems, elsewhere := r.checker.Check(ctx, c), r.host.elsewhere(ctx, c)
+	if problems.Err() == nil && elsewhere.Err() == nil && time.Now().Before(r.asksUntil) {
+		checker := r.checker
+		checker.Lockouts = r.host.lockouts
+		if judged := r.host.judge(ctx, checker, c, worker{r.host}.sent(&checker, c, c.Raw())); judged != nil {
+			problems = judged // which have again what was found before
+		}
 	}
-	return slices.DeleteFunc(append(r.host.judge(ctx, checker, c, sent), r.host.elsewhere(ctx, c)...),
-		func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
 }
 
 // reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
 const reloadAsks = 30 * time.Second
 
-// judge checks a configuration, and asks its service too where it would take the place of one that runs: what is wrong
-// there, such as a misspelt entity set, would end that. sent says who sends it; of nobody no service is asked.
+// judge asks the service of a configuration in which nothing is known to be wrong, and which would take the place of
+// one that runs: what is wrong there, such as a misspelt entity set, would end that.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	problems := k.Check(ctx, c)
-	if problems.Err() != nil || sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
-		return problems
+	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
+		return nil
 	}
 	s, err := worker{h}.Herder().Status(c.Name)
 	if err != nil || s.Connector.State != connect.Running || len(s.Tasks) == 0 ||
 		slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running }) {
-		return problems
+		return nil
 	}
 	if k.Online = h.checks.online; sent.IsWhole() {
 		k.LogonBy = check.OnPurpose
 	}
-	return k.CheckOnline(ctx, c) // which finds again what was found before
+	return k.CheckOnline(ctx, c)
 }
 
 // elsewhere finds what keeps a connector that runs from going on at another origin.

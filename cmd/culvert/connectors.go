@@ -45,7 +45,7 @@ func (r *remote) all(ctx context.Context) (all map[string]expanded, notes []stri
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
 	}
-	listing, err := r.listing(ctx, "", "")
+	listing, err := r.listing(ctx, r.once, "", "")
 	if err != nil && !isRefused(err, http.StatusNotFound) { // as Kafka Connect answers
 		notes = append(notes, "States are Kafka Connect's, which do not say whether services are away: "+err.Error())
 	}
@@ -206,7 +206,7 @@ func (r *remote) newShow() *cobra.Command {
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
-			if listing, err := r.listing(c.Context(), "", args[0]); err == nil {
+			if listing, err := r.listing(c.Context(), r.once, "", args[0]); err == nil {
 				for i, l := range listing.Connectors {
 					if l.Name == args[0] {
 						one.Listed = &listing.Connectors[i]

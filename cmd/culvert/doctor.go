@@ -26,7 +26,8 @@ func newDoctor() *cobra.Command {
 for Kafka, or a connector's, for its service, or is given twice, for both. Steps, as far as the files ask for them: the token of SAP
 Connectivity, the attached Cloud Connectors, the greeting of its proxy, the connection to each broker, TLS, SASL, metadata and the
 brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token,
-the entity sets that the file names, the catalogue.
+the entity sets that the file names, the catalogue; with both files the rights on the connector's topics, and the schema registries
+of its converters.
 
 One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not, 2 wrong use.`,
 		Example: `  culvert doctor -p worker.properties
@@ -59,6 +60,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		s.Step, s.Message = w.Strike(s.Step), w.Strike(s.Message)
 		tellStep(c, s, asJSON)
 	})
+	var k kafka.Config
 	if sorted.Worker == "" {
 		if w, err = in.worker(""); err != nil {
 			return err
@@ -68,7 +70,6 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		if err != nil {
 			return err
 		}
-		var k kafka.Config
 		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
 		}
@@ -85,6 +86,10 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 			return err
 		}
 		visit.Service(c.Context(), tool)
+		if sorted.Worker != "" && visit.Well() {
+			visit.Topics(c.Context(), k, tool)
+		}
+		visit.Registries(c.Context(), w, tool)
 		done()
 	}
 	if !visit.Well() {

@@ -17,12 +17,16 @@ import (
 
 // Commands that show what connectors do at the moment, and what keeps them from it.
 
-// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds.
-func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
+// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds; ask is
+// [remote.call], or [remote.once] where a group without a leader is not waited for.
+func (r *remote) listing(ctx context.Context, ask func(ctx context.Context, route string, body, into any,
+	names ...string) error, state, search string) (all rest.Listing, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
 	for after := ""; ; after = all.Next {
 		var page rest.Listing
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
-		if err := r.get(ctx, "/culvert/connectors?"+query.Encode(), &page); err != nil {
+		if err := ask(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
 			return all, err
 		}
 		page.Connectors = append(all.Connectors, page.Connectors...)
@@ -34,7 +38,7 @@ func (r *remote) listing(ctx context.Context, state, search string) (all rest.Li
 
 // list lists the connectors of one state, all for "", that a search finds.
 func (r *remote) list(c *cobra.Command, state, search string) error {
-	all, err := r.listing(c.Context(), state, search)
+	all, err := r.listing(c.Context(), r.call, state, search)
 	if err != nil {
 		return err
 	}

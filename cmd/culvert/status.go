@@ -145,8 +145,8 @@ type state struct {
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
 	Letters   *int64   `json:"dead_letters,omitempty"`
-	// Errors are why the connector and its tasks have failed, why its service is not there, why a newer configuration is
-	// not taken, and why figures are not known.
+	// Errors are why the connector and its tasks have failed, why its service is not there, why a newer configuration
+	// is not taken, and why figures are not known.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -227,8 +227,8 @@ func (r *remote) print(out io.Writer, now look, before *look) error {
 	}
 	for _, s := range states {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type),
-			shown.Line(s.State), tasks(now.connectors[s.Connector].listed()), figure(s.Rows), figure(s.Rate), figure(s.Lag),
-			number(s.Refused), number(s.Letters))
+			shown.Line(s.State), tasks(now.connectors[s.Connector].listed()), figure(s.Rows), figure(s.Rate),
+			figure(s.Lag), number(s.Refused), number(s.Letters))
 	}
 	if err := w.Flush(); err != nil {
 		return err

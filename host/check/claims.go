@@ -87,8 +87,8 @@ func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warni
 		}
 		for what, e := range reads(other, of, mine) {
 			if mine[what].Key != "" && !effectOf(k.Plugins, other).moves {
-				warnings = append(warnings, warning(mine[what], fmt.Sprintf("connector %s reads the same into topic %s: "+
-					"each row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
+				warnings = append(warnings, warning(mine[what], fmt.Sprintf("connector %s reads the same into topic "+
+					"%s: each row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
 			}
 		}
 	}
@@ -104,7 +104,9 @@ func reads(c *config.Connector, component wit.Component, among map[string]config
 			func(o config.Entry) bool { return topicOf(o) == topicOf(e) }) {
 			continue
 		}
-		specs := slices.DeleteFunc(d.Matching(e.Key), func(s wit.SettingSpec) bool { return s.Role() != role.SourceTopic })
+		specs := slices.DeleteFunc(d.Matching(e.Key), func(s wit.SettingSpec) bool {
+			return s.Role() != role.SourceTopic
+		})
 		if len(specs) == 0 || !setting.IsTemplate(specs[0].Name) {
 			continue
 		}

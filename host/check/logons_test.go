@@ -218,8 +218,8 @@ func TestOneRequestAtATimeIsATrial(t *testing.T) {
 	})
 }
 
-// What is remembered is bounded: of what was only typed there is nothing, what was sent is not forgotten, and where there is no room
-// nothing is sent. Nothing in it is a secret or a user.
+// What is remembered is bounded: of what was only typed there is nothing, what was sent is not forgotten, and where
+// there is no room nothing is sent. Nothing in it is a secret or a user.
 func TestWhatChecksRememberIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLocked(t)

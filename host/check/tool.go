@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/secret"
@@ -214,4 +215,56 @@ func (t *Tool) Counters() transport.Counters {
 		return transport.Counters{}
 	}
 	return t.client.Counters()
+}
+
+// Topic is a topic of a connector, by the setting that names it. Read tells whether the connector reads it, else it
+// writes to it.
+type Topic struct {
+	Setting, Name string
+	Read          bool
+}
+
+// Topics are those that the connector's settings name: of a source whose transforms choose others none, of a sink
+// without topics.regex those that it reads; and that of dead letters.
+func (t *Tool) Topics() (topics []Topic) {
+	add := func(read bool, e config.Entry, names ...string) {
+		for _, name := range names {
+			if !slices.ContainsFunc(topics, func(o Topic) bool { return o.Name == name && o.Read == read }) {
+				topics = append(topics, Topic{e.Key, name, read})
+			}
+		}
+	}
+	c, d := t.connector, config.DeclareComponent(t.component)
+	if list, ok := c.Entry("topics"); ok {
+		add(true, list, config.List(list.Value.Reveal())...)
+	} else if _, regex := c.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
+		for _, e := range TopicSettings(c, t.component) {
+			add(true, e, topicOf(e))
+		}
+	}
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && topicOf(e) != "" &&
+			!effectOf(t.plugins, c).moves {
+			add(false, e, topicOf(e))
+		}
+	}
+	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok && topicOf(e) != "" {
+		add(false, e, topicOf(e))
+	}
+	return topics
+}
+
+// Kafka is the configuration of the connector's clients.
+func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
+	settings := map[string]string{}
+	for _, e := range t.connector.Entries {
+		settings[e.Key] = e.Value.Reveal()
+	}
+	c, _, err := worker.Override(ctx, settings)
+	return c, err
+}
+
+// AskRegistries is [AskRegistries] of the connector.
+func (t *Tool) AskRegistries(ctx context.Context, w *config.Worker, heard func(setting, at string, err error)) {
+	AskRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, heard)
 }

@@ -114,8 +114,8 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	}
 	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
 	if at := v.find(untried.setting); at != nil && untried.text != "" { // which keeps nobody from creating it
-		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.text+". What the service knows is neither "+
-			"recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
+		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.text+". What the service knows is "+
+			"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
 			"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
 	v.strike(k.Worker.Strike)

@@ -66,8 +66,8 @@ func (s Sent) Astray() (problems Problems) {
 	return append(problems, s.lent(moved)...)
 }
 
-// IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service: they
-// are as stored, with where they go, or each is a reference to a config provider.
+// IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service:
+// they are as stored, with where they go, or each is a reference to a config provider.
 func (s Sent) IsWhole() bool {
 	return s.logsOnAsStored() || !slices.ContainsFunc(s.Now.Entries, func(e Entry) bool {
 		return s.part(e.Key) == ofService && s.Password(e.Key) && setting.Trim(e.Raw) != "" && !IsReference(e.Raw)

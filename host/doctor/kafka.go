@@ -35,12 +35,15 @@ type Kafka struct {
 	Timeout time.Duration
 }
 
+// stepWithin is how long a step may take that asks brokers or a registry.
+const stepWithin = 30 * time.Second
+
 // Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,
 // secured and logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS
 // and SASL, since a broker tells it to nobody else.
 func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
-		k.Timeout = 30 * time.Second
+		k.Timeout = stepWithin
 	}
 	if k.Explain == nil {
 		k.Explain = func(err error) error { return err }

@@ -1,10 +1,14 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,4 +30,50 @@ func Lacking(err error, right, resource string) error {
 	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig,
 		Message: "the brokers do not let this user do that: " +
 			"expected the right " + right + " on the resource " + resource}, err)
+}
+
+// Rights returns what the client that writes records of c, or the one that reads them, may do with topics: nil for one
+// on which it has the right, and DESCRIBE. note says which rights it has, or that it is not known.
+func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
+	err error)) error {
+	c.Admin = c.Producer.over(c.ClientConfig)
+	if right == kmsg.ACLOperationRead {
+		c.Admin = c.Consumer.over(c.ClientConfig)
+	}
+	a, err := NewAdmin(c)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	asked := kmsg.NewPtrMetadataRequest()
+	asked.IncludeTopicAuthorizedOperations = true // brokers before 2.3 do not know it (KIP-430)
+	for _, topic := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(topic)
+		asked.Topics = append(asked.Topics, t)
+	}
+	answer, err := asked.RequestWith(ctx, a.client)
+	if err != nil {
+		return a.dialer.Explain(err)
+	}
+	for _, t := range answer.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		err, name := kerr.ErrorForCode(t.ErrorCode), *t.Topic
+		has := kadm.DecodeACLOperations(t.AuthorizedOperations)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			found(name, "it is not there: brokers or the worker make it, or somebody has to", nil)
+		case err != nil:
+			found(name, "", Lacking(err, "DESCRIBE", "Topic "+name))
+		case len(has) == 0:
+			found(name, "the brokers do not say which rights the user has", nil)
+		case !slices.Contains(has, right):
+			found(name, "", Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
+		default:
+			found(name, "DESCRIBE, "+right.String(), nil)
+		}
+	}
+	return nil
 }

@@ -50,8 +50,8 @@ type Listed struct {
 	Advice string `json:"advice,omitempty"`
 	// Rows is how many rows were delivered in a second, as the mean of the last minute.
 	Rows float64 `json:"rows_per_second"`
-	// Refused is how many records were refused and tolerated since its tasks were made; DeadLetters is how many its topic
-	// of dead letters holds, nil where it has none, or that is not known.
+	// Refused is how many records were refused and tolerated since its tasks were made; DeadLetters is how many its
+	// topic of dead letters holds, nil where it has none, or that is not known.
 	Refused     int64  `json:"refused"`
 	DeadLetters *int64 `json:"dead_letters,omitempty"`
 	// Tasks it has, and how many of them have failed.

@@ -132,7 +132,9 @@ func TestCallsOfClients(t *testing.T) {
 	// Console shows what stands behind the first colon of a trace in Java's form.
 	broken := of("shown")
 	broken["sap.odata#00.entityset"] = "NotThere"
+	f.Steer("shown", "pause") // its service judges what would end tasks that run
 	f.Must(200, "PUT", "/connectors/shown/config", e2e.AsJSON(t, broken))
+	f.Must(202, "PUT", "/connectors/shown/resume", "")
 	f.Eventually("a trace", func() bool {
 		var s connect.Status
 		e2e.Get(t, f.Url+"/connectors/shown/status", &s)

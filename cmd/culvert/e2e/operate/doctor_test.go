@@ -2,15 +2,18 @@ package operate
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -44,7 +47,7 @@ func TestDoctor(t *testing.T) {
 	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST",
 		"metadata HOST"}
 	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind,
-		"entityset " + northwind + "/Products", "catalogue"}
+		"entityset " + northwind + "/Products", "catalogue", "topic Products"}
 
 	r := p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
 	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2e.Steps(t, r)); r.Code != 0 || d != "" {
@@ -69,6 +72,62 @@ func TestDoctor(t *testing.T) {
 	e2e.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
 	if r.Stderr != "" {
 		t.Errorf("stderr %q", r.Stderr)
+	}
+}
+
+// What a connector needs of Kafka besides brokers that answer: rights on its topics, for the user that its clients
+// have, and a schema registry that takes its user.
+func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	folder := e2e.Plugins(t, "odata-sink")
+	may := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: operation, Allow: true}
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "written", "seen", "closed", "read"),
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "u", "p", may("written", kmsg.ACLOperationWrite),
+			may("written", kmsg.ACLOperationDescribe), may("new", kmsg.ACLOperationDescribe),
+			may("seen", kmsg.ACLOperationDescribe), may("read", kmsg.ACLOperationDescribe),
+			may("read", kmsg.ACLOperationRead)))
+	e2e.NoError(t, err)
+	t.Cleanup(c.Close)
+	worker := p.File("worker.properties", "bootstrap.servers="+c.ListenAddrs()[0], "security.protocol=SASL_PLAINTEXT",
+		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
+			`username="u" password="p";`)
+	_, address := e2e.Demo(t, service.Options{})
+	registry := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("[]")) }))
+	gone := porttest.Address(t)
+	source := func(topic string, more ...string) []string {
+		return append(e2e.Instead(e2e.Source("orders", address, "Products"), "sap.odata#00.topic="+topic), more...)
+	}
+	avro := []string{"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="}
+	for name, c := range map[string]struct {
+		lines []string
+		last  string
+		says  string
+	}{
+		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
+		"not there yet": {source("new"), "topic new", "is not there"},
+		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic", "the right WRITE on the resource Topic"},
+		"may not see":   {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
+		"may read":      {e2e.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
+		"may not read":  {e2e.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
+		"no dead letters": {append(e2e.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
+			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
+		"registry": {source("written", avro[0], avro[1]+"http://"+registry), "schema registry http://HOST", ""},
+		"no registry": {source("written", avro[0], avro[1]+"http://"+gone),
+			"schema registry http://HOST FAIL value.converter.schema.registry.url", gone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := p.File("c.properties", c.lines...)
+			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data", e2e.NewPlace(t).Data)
+			got := e2e.Steps(t, r)
+			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.says) ||
+				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
+				t.Errorf("exit %d, expected %q with %q, found\n%s%s", r.Code, c.last, c.says, r.Stdout, r.Stderr)
+			}
+		})
 	}
 }
 

@@ -114,8 +114,8 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	}
 }
 
-// What only the service knows to be wrong, such as a misspelt entity set, stops nothing that runs, whether a file says it
-// or REST. A service that does not answer keeps no change.
+// What only the service knows to be wrong, such as a misspelt entity set, stops nothing that runs, whether a file says
+// it or REST. A service that does not answer keeps no change.
 func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)
