@@ -46,11 +46,10 @@ func (t *Trap) Error() string {
 		fmt.Fprintf(&b, " (connector %s)", shown.Line(t.Connector))
 	}
 	reason, stack, _ := strings.Cut(t.reason(), "\n")
-	fmt.Fprintf(&b, ": %s: ", t.Function)
+	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
 	if t.Hint != "" {
-		b.WriteString(t.Hint + ": ")
+		b.WriteString("; " + t.Hint)
 	}
-	b.WriteString(reason)
 	if output := strings.TrimSpace(t.Output); output != "" {
 		// A line of the guest's begins with a tab, so that it passes for none of the log.
 		b.WriteString(": " + strings.ReplaceAll(shown.Text(head(output)), "\n", "\n\t"))
