@@ -38,7 +38,7 @@ func (t *Trap) Broke() string {
 	return reason
 }
 
-// Error names the plugin, the function and the reason in the first line; what the guest wrote and its stack follow.
+// Error names the plugin, the function, a limit's setting and the reason in the first line; what the guest wrote and its stack follow.
 func (t *Trap) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "plugin %s %s", shown.Line(t.Plugin), shown.Line(t.Version))
@@ -47,12 +47,12 @@ func (t *Trap) Error() string {
 	}
 	reason, stack, _ := strings.Cut(t.reason(), "\n")
 	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
+	if t.Hint != "" {
+		b.WriteString("; " + t.Hint)
+	}
 	if output := strings.TrimSpace(t.Output); output != "" {
 		// A line of the guest's begins with a tab, so that it passes for none of the log.
 		b.WriteString(": " + strings.ReplaceAll(shown.Text(head(output)), "\n", "\n\t"))
-	}
-	if t.Hint != "" {
-		b.WriteString("\n" + t.Hint)
 	}
 	if stack != "" {
 		b.WriteString("\n" + shown.Text(head(stack)))

@@ -6,10 +6,14 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
 
-// Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved.
+// Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved. A
+// document may have thousands of types: what they hold is read when [Model.Structure] is asked for one.
 type Model struct {
+	// Structures have what stands in the tags of the types; those that [Model.Structure] has returned have all.
 	Structures   []*Structure
 	Sets         []*Set
 	Functions    []*Function
@@ -19,6 +23,7 @@ type Model struct {
 	aliases [][2]string
 	// byName finds structures by qualified name, byBareName by the name alone; made when first needed.
 	byName, byBareName map[string]*Structure
+	byAssociation      map[string]*association
 }
 
 // Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too,
@@ -34,6 +39,10 @@ type Structure struct {
 	Key         []string
 	Properties  []Property
 	Navigations []Navigation
+
+	// rest is what the document has between the type's tags, nil where it was read; places are of its own tag.
+	rest   *markup.Reader
+	places []sourced
 }
 
 // Property of a structure.
@@ -238,9 +247,18 @@ func (s *Structure) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
-// Structure returns the type of that qualified name, nil when there is none. Structures must not be added after the
-// first call.
+// Structure returns the type of that qualified name with all that it holds, nil when there is none. Structures must not
+// be added after the first call.
 func (m *Model) Structure(name string) *Structure {
+	s := m.named(name)
+	if s != nil && s.rest != nil {
+		m.complete(s)
+	}
+	return s
+}
+
+// named is Structure without what it holds.
+func (m *Model) named(name string) *Structure {
 	if m.byName == nil {
 		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure,
 			len(m.Structures))

@@ -1,8 +1,10 @@
 package edm
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
@@ -22,8 +24,13 @@ func (e *Error) Error() string { return e.Text }
 // Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and
 // skips what it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't
 // there, dangling ends of associations and the like fail only what needs them.
+//
+// The document must not be changed while the model is in use. The model is smaller, and has no part of it, but for types
+// that nobody has asked for.
 func Parse(document []byte) (*Model, error) {
-	p := parser{Reader: markup.NewReader(document), model: &Model{}}
+	// A copy of 40 MB more would not fit into a guest's memory.
+	text := unsafe.String(unsafe.SliceData(document), len(document))
+	p := parser{Reader: markup.NewTextReader(text), model: &Model{}}
 	kind, err := p.Next()
 	if err != nil {
 		return nil, err
@@ -122,12 +129,12 @@ func (p *parser) schema() error {
 
 func (p *parser) value(local string) string {
 	v, _ := p.Attribute(local)
-	return v
+	return strings.Clone(v)
 }
 
 func (p *parser) sap(local string) string {
 	v, _ := p.AttributeIn(spaceSAP, local)
-	return v
+	return strings.Clone(v)
 }
 
 // permitted is an annotation of SAP that is true where it isn't given.
@@ -139,9 +146,17 @@ func (p *parser) structure() error {
 		Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(spaceData, "HasStream")
 	s.Stream = stream == "true"
-	places := p.places()
+	s.places = p.places()
 	p.model.Structures = append(p.model.Structures, s)
-	err := p.children(func() error {
+	s.rest = p.Fork()
+	return p.Skip()
+}
+
+// complete reads what a type holds, and adds what it inherits. The document was found to be well-formed before.
+func (m *Model) complete(s *Structure) {
+	p := parser{Reader: s.rest, model: m}
+	s.rest = nil
+	_ = p.children(func() error {
 		switch p.Local {
 		case "Key":
 			return p.children(func() error {
@@ -160,12 +175,23 @@ func (p *parser) structure() error {
 		}
 		return p.Skip()
 	})
-	for _, place := range places {
+	for _, place := range s.places {
 		if property := s.Property(place.source); property != nil {
 			property.Feed = &place.FeedPlace
 		}
 	}
-	return err
+	for i := range s.Properties {
+		s.Properties[i].Type = m.typeOf(s.Properties[i].Type)
+	}
+	for i := range s.Navigations {
+		m.target(&s.Navigations[i])
+	}
+	if base := m.Structure(s.Base); s.Base != "" && base != nil {
+		s.Key = slices.Concat(base.Key, s.Key)
+		s.Properties = slices.Concat(base.Properties, s.Properties)
+		s.Navigations = slices.Concat(base.Navigations, s.Navigations)
+		s.Stream = s.Stream || base.Stream
+	}
 }
 
 type sourced struct {
@@ -186,7 +212,8 @@ func (p *parser) places() []sourced {
 		source, _ := p.AttributeIn(spaceData, "FC_SourcePath"+suffix)
 		keep, _ := p.AttributeIn(spaceData, "FC_KeepInContent"+suffix)
 		space, _ := p.AttributeIn(spaceData, "FC_NsUri"+suffix)
-		all = append(all, sourced{source, FeedPlace{a.Value, space, keep != "false"}})
+		all = append(all, sourced{strings.Clone(source), FeedPlace{strings.Clone(a.Value), strings.Clone(space),
+			keep != "false"}})
 	}
 	return all
 }
@@ -269,7 +296,7 @@ func (p *parser) associationSet() error {
 
 func (p *parser) function() error {
 	method, _ := p.AttributeIn(spaceData, "HttpMethod")
-	f := &Function{Name: p.value("Name"), Method: method, Returns: p.value("ReturnType"), Set: p.value("EntitySet")}
+	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"), Set: p.value("EntitySet")}
 	p.model.Functions = append(p.model.Functions, f)
 	return p.children(func() error {
 		if p.Local != "Parameter" {
@@ -281,13 +308,10 @@ func (p *parser) function() error {
 	})
 }
 
-// resolve replaces aliases, adds what types inherit, and finds the targets of navigation properties.
+// resolve replaces aliases, and finds types that inherit from themselves.
 func (m *Model) resolve() error {
 	for _, s := range m.Structures {
 		s.Base = m.qualified(s.Base)
-		for i := range s.Properties {
-			s.Properties[i].Type = m.typeOf(s.Properties[i].Type)
-		}
 	}
 	for _, f := range m.Functions {
 		for i := range f.Parameters {
@@ -297,51 +321,30 @@ func (m *Model) resolve() error {
 	for _, s := range m.Sets {
 		s.Type = m.qualified(s.Type)
 	}
-	associations := make(map[string]*association, len(m.associations))
+	m.byAssociation = make(map[string]*association, len(m.associations))
 	for _, a := range m.associations {
-		associations[a.name] = a
+		m.byAssociation[a.name] = a
 	}
 	for _, l := range m.linked {
 		l.name = m.qualified(l.name)
 	}
-	for _, s := range m.Structures {
-		for i := range s.Navigations {
-			m.target(&s.Navigations[i], associations)
-		}
-	}
 	done := make(map[*Structure]bool, len(m.Structures))
 	for _, s := range m.Structures {
-		if err := m.inherit(s, done, 0); err != nil {
-			return err
+		for t, depth := s, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.named(t.Base), depth+1 {
+			if depth > len(m.Structures) {
+				return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
+			}
+		}
+		for t := s; t != nil && !done[t]; t = m.named(t.Base) {
+			done[t] = true
 		}
 	}
-	return nil
-}
-
-// inherit puts what the base types declare in front.
-func (m *Model) inherit(s *Structure, done map[*Structure]bool, depth int) error {
-	if done[s] || s.Base == "" {
-		return nil
-	}
-	if depth > len(m.Structures) {
-		return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
-	}
-	if base := m.Structure(s.Base); base != nil {
-		if err := m.inherit(base, done, depth+1); err != nil {
-			return err
-		}
-		s.Key = append(append([]string(nil), base.Key...), s.Key...)
-		s.Properties = append(append([]Property(nil), base.Properties...), s.Properties...)
-		s.Navigations = append(append([]Navigation(nil), base.Navigations...), s.Navigations...)
-		s.Stream = s.Stream || base.Stream
-	}
-	done[s] = true
 	return nil
 }
 
 // target finds where a navigation property leads.
-func (m *Model) target(n *Navigation, associations map[string]*association) {
-	a := associations[m.qualified(n.relationship)]
+func (m *Model) target(n *Navigation) {
+	a := m.byAssociation[m.qualified(n.relationship)]
 	if a == nil {
 		return
 	}
@@ -350,7 +353,7 @@ func (m *Model) target(n *Navigation, associations map[string]*association) {
 			continue
 		}
 		n.Many = e.many
-		if name := m.qualified(e.typ); m.Structure(name) != nil {
+		if name := m.qualified(e.typ); m.named(name) != nil {
 			n.Target = name
 		}
 		return

@@ -90,6 +90,7 @@ func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
 			continue
 		}
+		t = m.Structure(t.QualifiedName())
 		for i := range t.Properties {
 			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
 				properties = append(properties, name+" "+t.QualifiedName())

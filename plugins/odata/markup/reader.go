@@ -5,6 +5,7 @@
 package markup
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -67,9 +68,16 @@ func (e *Error) Error() string { return "XML, line " + strconv.Itoa(e.Line) + ":
 const maxDepth = 1000
 
 // NewReader reads a document in UTF-8 (a byte order mark is skipped).
-func NewReader(document []byte) *Reader {
-	text := string(document)
-	return &Reader{text: strings.TrimPrefix(text, "\ufeff")}
+func NewReader(document []byte) *Reader { return NewTextReader(string(document)) }
+
+// NewTextReader is NewReader without a copy of the document: names and values are parts of text.
+func NewTextReader(text string) *Reader { return &Reader{text: strings.TrimPrefix(text, "\ufeff")} }
+
+// Fork returns a reader that goes on from here by itself.
+func (r *Reader) Fork() *Reader {
+	fork := *r
+	fork.Attributes, fork.open, fork.bindings = nil, slices.Clone(r.open), slices.Clone(r.bindings)
+	return &fork
 }
 
 // Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix

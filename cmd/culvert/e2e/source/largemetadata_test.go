@@ -1,0 +1,69 @@
+package source
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// largeMetadata is the demo service's document with as many types more, as SuccessFactors describes its own, as it takes
+// to be of so many bytes.
+func largeMetadata(s http.Handler, path string, size int) string {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	before, after, _ := strings.Cut(w.Body.String(), "<EntityContainer")
+	var b strings.Builder
+	b.WriteString(before)
+	for n := 0; b.Len() < size; n++ {
+		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n<Property Name=\"userId\" "+
+			"Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)
+		for i := range 60 {
+			fmt.Fprintf(&b, "<Property Name=\"customString%d\" Type=\"Edm.String\" Nullable=\"true\" sap:required=\"false\" "+
+				"sap:creatable=\"true\" sap:updatable=\"true\" sap:upsertable=\"true\" sap:visible=\"true\" sap:sortable=\"true\" "+
+				"sap:filterable=\"true\" sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
+		}
+		fmt.Fprintf(&b, "<NavigationProperty Name=\"userNav\" Relationship=\"SFOData.user_of_%d\" FromRole=\"a\" ToRole=\"b\"/>"+
+			"</EntityType>\n", n)
+	}
+	b.WriteString("<EntityContainer" + after)
+	return b.String()
+}
+
+// A service may describe itself by 40 MB: the limits of plugins that nobody has set are enough for it, for checks, for
+// reading and for what a set's row is made of. Where one is not, the message names its setting.
+func TestLargeMetadata(t *testing.T) {
+	t.Parallel()
+	s := service.New(service.Options{Rows: 20, PageSize: 10})
+	document := sync.OnceValue(func() string { return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata", 40<<20) })
+	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/$metadata") {
+			s.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/xml")
+		io.WriteString(w, document())
+	}))
+	if n := len(document()); n < 40<<20 || !strings.HasPrefix(document(), "<?xml") {
+		t.Fatalf("expected a document of 40 MB, found %d bytes, %.100s", n, document())
+	}
+	p := e2e.NewPlace(t)
+	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	p.MustOnce(file)
+	if n := len(p.Records("Orders")); n != 20 {
+		t.Errorf("expected 20 rows, found %d", n)
+	}
+	p.Run("validate", "--online", "--plugins", e2e.Plugins(t), file).Exits(0)
+	small := e2e.NewPlace(t)
+	r := small.Once("--set", "plugin.odata-source.limits.memory.bytes=50331648", file).Exits(1)
+	r.LastLineHas("plugin.odata-source.limits.memory.bytes")
+	if strings.Contains(r.LastLine(), "goroutine") {
+		t.Errorf("expected a message without the plugin's stack, found %.2000s", r.LastLine())
+	}
+}
