@@ -232,9 +232,13 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 		&e2e.Reading{Name: "empty-success", Front: answered(200, "application/json", ""),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
 		&e2e.Reading{Name: "other-success", Front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`),
-			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
+			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "an answer of OData v3"}},
+		&e2e.Reading{Name: "gateway-success", Front: answered(200, "application/json", `{"status":"UP"}`),
+			Settings: []string{"errors.tolerance=all"}, Fails: []string{"JSON with none of the set's properties", "UP"}},
+		&e2e.Reading{Name: "latin-success", Front: answered(200, "application/json;charset=ISO-8859-1", `{"d":[]}`),
+			Fails: []string{"expected text in UTF-8", "iso-8859-1"}},
 		&e2e.Reading{Name: "no-content", Front: answered(204, "", ""),
-			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
+			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "HTTP 204 (No Content)"}})
 	run := read(t, p, e2e.Plugins(t), readings)
 	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
