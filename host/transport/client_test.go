@@ -271,9 +271,23 @@ func TestConfigIsChecked(t *testing.T) {
 		"1 to 65535":           {Address: "a", Port: 70000},
 		"without line breaks":  {Address: "a", Headers: map[string]string{"x": "a\nb"}},
 		"expected a host name": {},
+		"found \"erp:44300\": the port has a setting of its own": {Address: "erp:44300"},
+		"found \"[::1]:443\": the port":                          {Address: "[::1]:443"},
+		"found \"1.2.3.4:443\": the port":                        {Address: "1.2.3.4:443"},
+		"found \"erp:\": the port":                               {Address: "erp:"},
+		"found \"http://erp\": a URL's":                          {Address: "http://erp"},
 	} {
 		_, err := New(c)
 		wantFault(t, err, wit.FaultConfig, want)
+	}
+	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7", "[2001:DB8::7]",
+		"fe80::1%eth0", "::ffff:1.2.3.4"} {
+		c, err := New(Config{Address: address})
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		c.Close()
 	}
 }
 

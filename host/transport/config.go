@@ -1,11 +1,13 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -103,9 +105,15 @@ func (c *Config) origin() (endpoint, error) {
 	if o.scheme != "http" && o.scheme != "https" {
 		return o, c.names.fault(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
 	}
-	if o.host == "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
+	hint := ""
+	if strings.Contains(c.Address, "://") {
+		hint = ": a URL's scheme, port and path have settings of their own"
+	} else if _, err := netip.ParseAddr(o.host); err != nil && strings.Contains(o.host, ":") {
+		hint = ": the port has a setting of its own, " + cmp.Or(c.names.port, "port")
+	}
+	if o.host == "" || hint != "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
 		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s",
-			hideUser(c.Address), ofURL(c.Address))
+			hideUser(c.Address), hint)
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)
@@ -114,14 +122,6 @@ func (c *Config) origin() (endpoint, error) {
 		return o, c.names.fault(c.names.port, "port", "expected 1 to 65535, found %d", c.Port)
 	}
 	return o, nil
-}
-
-// ofURL says of an address that is a URL what its parts are for.
-func ofURL(address string) string {
-	if !strings.Contains(address, "://") {
-		return ""
-	}
-	return ": a URL's scheme, port and path have settings of their own"
 }
 
 // Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.

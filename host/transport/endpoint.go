@@ -45,7 +45,11 @@ func (o endpoint) same(u *url.URL) bool {
 
 // withoutBrackets is an address that may be of IPv6 and written as in a URL.
 func withoutBrackets(address string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(address), "["), "]")
+	address = strings.TrimSpace(address)
+	if inner, ok := strings.CutSuffix(address, "]"); ok && strings.HasPrefix(inner, "[") {
+		return inner[1:]
+	}
+	return address
 }
 
 func defaultPort(scheme string) int {

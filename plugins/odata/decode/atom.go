@@ -102,6 +102,9 @@ func (d *Atom) between(i int) *syntax {
 		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
 			return &syntax{at: i, expected: "Atom", found: "JSON"}
 		}
+		if d.state == atomProlog && utf16(b[i:]) {
+			return notUTF8(i)
+		}
 		return wrongByte(b, i, "'<'")
 	}
 	less := bytes.IndexByte(b[i:], '<')

@@ -158,6 +158,9 @@ func (d *JSON) start(i int) *syntax {
 	case '<':
 		return d.noRows(i, "JSON", "XML or other markup")
 	default:
+		if utf16(b[i:]) {
+			return notUTF8(i)
+		}
 		return wrongByte(b, i, "'{' at the start of JSON")
 	}
 	d.pos = i
@@ -172,13 +175,22 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		return wrongByte(b, start, "'{'")
 	}
 	var only jsonMember
-	count, failure, paged := 0, "", false
+	count, failure, paged, known := 0, "", false, false
 	i, closed, err := jsonFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var m jsonMember
 		if m, err = d.readMember(i); err != nil {
+			if utf16(b[start:]) {
+				return notUTF8(start)
+			}
 			break
 		}
+		if other := m.version(b[m.value]); other != "" && d.state == jsonRoot {
+			return &syntax{at: i, expected: "rows of OData v2", found: other +
+				": the path is that of a service of another version"}
+		}
+		_, column := d.layout.names[string(m.name)]
+		known = known || column || d.layout.known[string(m.name)]
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
 				d.failure += failure
@@ -189,7 +201,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		if end, err = jsonValue(b, m.value, maxDepth); err != nil {
 			break
 		}
-		if m.is("error") && b[m.value] != 'n' {
+		if (m.is("error") || m.is("odata.error")) && b[m.value] != 'n' {
 			failure = quoted(b[m.value:end])
 		}
 		switch m.end = end; {
@@ -208,8 +220,41 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		d.leave()
 		return nil
 	}
+	if d.state == jsonRoot && !known && !d.wraps(only, count) {
+		return &syntax{at: start, expected: "rows", found: "JSON with none of the set's properties, such as gateways " +
+			"answer: " + quoted(b[start:i])}
+	}
 	return d.whole(start, i, only, count, out)
 }
+
+// wraps reports whether an object of one member may be what [JSON.whole] takes for something else than an entity.
+func (d *JSON) wraps(only jsonMember, count int) bool {
+	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") || only.is("odata.error") ||
+		only.is("EntitySets"))
+}
+
+// version names the other version of OData of whose answers a member is, "" for none.
+func (m jsonMember) version(opens byte) string {
+	name := string(m.name)
+	switch {
+	case name == "odata.error":
+		return ""
+	case strings.HasPrefix(name, "@odata."), name == "@context":
+		return "an answer of OData v4 (" + name + ")"
+	case strings.HasPrefix(name, "odata."):
+		return "an answer of OData v3 (" + name + ")"
+	case name == "value" && opens == '[':
+		return "an answer of OData v3 or v4 (value)"
+	}
+	return ""
+}
+
+// utf16 reports whether a text begins as one in UTF-16 does, with a byte order mark or without one.
+func utf16(b []byte) bool {
+	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
+}
+
+func notUTF8(at int) *syntax { return &syntax{at: at, expected: "UTF-8", found: "UTF-16"} }
 
 // enter goes into a member that holds the rows; false: it does not.
 func (d *JSON) enter(m jsonMember) bool {
@@ -243,7 +288,7 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 			d.pos = end
 			d.leave()
 			return nil
-		case only.is("error") && d.state == jsonRoot:
+		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
 			return &syntax{at: only.value, expected: "rows",
 				found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':

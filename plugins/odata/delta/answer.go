@@ -92,7 +92,7 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 	case *rescanning:
 		return pg.decodeWalk(at, tag, status, piece, last)
 	case *loading, *changing:
-		rows = rows || code >= 200 && code <= 299 && code != 202 && code != 204
+		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
 	if tag == "" && !rows {
 		return pg.whole(piece, last)

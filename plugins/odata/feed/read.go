@@ -2,13 +2,22 @@ package feed
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
 func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
-	if r.Decoder == nil && !r.Choose(piece, last) {
+	switch {
+	case r.Decoder != nil:
+	case r.Answer.Status == 204:
+		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": HTTP 204 (No Content) in answer to a feed: " +
+			"expected rows, or a feed without any"}
+	case !slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset):
+		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected text in UTF-8, found " +
+			strconv.Quote(r.charset) + " in the answer's Content-Type"}
+	case !r.Choose(piece, last):
 		return true, nil
 	}
 	r.Ended = r.Ended || tag == "" && last

@@ -26,6 +26,8 @@ type Reader struct {
 	Answer wit.Response
 	Body   []byte
 	Out    decode.Output
+	// charset is the encoding that the answer's header says, in small letters, "" for none.
+	charset string
 	// guidCase is the case of GUIDs in rows, 0: nobody knows.
 	guidCase byte
 	// Unformatted: the service refuses $format, see format.go.
@@ -79,6 +81,9 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 	r.Base = string([]byte(response.Target))
 	r.Answer = wit.Response{Status: response.Status, At: response.At, Target: r.Base}
 	r.guidCase = caseOf(guids)
+	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
+	r.charset, _, _ = strings.Cut(r.charset, ";")
+	r.charset = strings.Trim(r.charset, `"' `)
 	return r
 }
 

@@ -11,9 +11,9 @@ import (
 // repeated are the options by which rows are chosen and shaped, which services repeat in their links.
 var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions is a link of the service with its options as they were asked. Services repeat them in another form, some
-// so that they mean something else: a + for %2B is a blank to most. One with another value is a fault, since it leads to
-// other rows. What a link leaves out, or adds, is the service's own.
+// RestoreOptions is a link of the service with its options as they were asked. Services repeat them in another form,
+// some so that they mean something else: a + for %2B is a blank to most. One with another value is a fault, since it
+// leads to other rows. What a link leaves out, or adds, is the service's own.
 func (s *Set) RestoreOptions(link, asked string) (string, error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {

@@ -232,9 +232,13 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 		&e2e.Reading{Name: "empty-success", Front: answered(200, "application/json", ""),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
 		&e2e.Reading{Name: "other-success", Front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`),
-			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
+			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "an answer of OData v3"}},
+		&e2e.Reading{Name: "gateway-success", Front: answered(200, "application/json", `{"status":"UP"}`),
+			Settings: []string{"errors.tolerance=all"}, Fails: []string{"JSON with none of the set's properties", "UP"}},
+		&e2e.Reading{Name: "latin-success", Front: answered(200, "application/json;charset=ISO-8859-1", `{"d":[]}`),
+			Fails: []string{"expected text in UTF-8", "iso-8859-1"}},
 		&e2e.Reading{Name: "no-content", Front: answered(204, "", ""),
-			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
+			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "HTTP 204 (No Content)"}})
 	run := read(t, p, e2e.Plugins(t), readings)
 	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
@@ -422,7 +426,7 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	host, port, _ := strings.Cut(address, ":")
 	args := []string{p.File("good.properties", e2e.Source("good", address, "Orders")...)}
 	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable",
-		"row": "row 0, value: ", "schema": "row 0, value: "}
+		"row": "row 0, value: ", "schema": "row 0, value: ", "again": "came twice in succession"}
 	for mode := range modes {
 		args = append(args, p.File(mode+".properties", "name="+mode, "connector.class=example.Reckless",
 			"reckless.scheme=http", "reckless.address="+host, "reckless.port="+port, "reckless.mode="+mode,
@@ -431,9 +435,13 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	run := p.OnceWith(dir, args...)
 	run.Exits(1)
 	for mode, want := range modes {
-		fails := []string{"feed feed: GET /V2/Northwind/Northwind.svc/", "plugin reckless 7.8.9", want}
+		fails := []string{"feed feed: GET /V2/Northwind/Northwind.svc/", "7.8.9", want}
 		(&e2e.Reading{Name: mode, Fails: fails, Service: s}).Judge(t, run)
-		if _, keys := p.Topic("reckless-" + mode); len(keys) > 0 {
+		if mode == "again" {
+			if n := len(p.Records("reckless-again")); n != 137 && n != 2*137 {
+				t.Errorf("expected that the page is not read a third time, found %d records", n)
+			}
+		} else if _, keys := p.Topic("reckless-" + mode); len(keys) > 0 {
 			t.Errorf("%s: expected nothing to be stored, found %v", mode, keys)
 		}
 	}
@@ -463,6 +471,10 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	cases := []wrong{
 		{"host", without("sap.odata.host.address"), 1,
 			`sap.odata.host.address: Missing required configuration "sap.odata.host.address"`},
+		{"host-port", e2e.Instead(good, "sap.odata.host.address="+address), 0, "sap.odata.host.address: expected a host " +
+			`name or IP address, found "` + address + `": the port has a setting of its own, sap.odata.host.port`},
+		{"sink-host-port", e2e.Instead(e2e.SinkOf("sink", address, "a", "OrderCopies"), "sap.odata.host.address=[::1]:80"),
+			0, `sap.odata.host.address: expected a host name or IP address, found "[::1]:80": the port has `},
 		{"topic", without("sap.odata#00.topic"), 7,
 			`sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
 		{"class", without("connector.class"), 1, `connector.class: Missing required configuration "connector.class"`},

@@ -35,9 +35,11 @@ type feed struct {
 	reads func(context.Context) error
 	// standing is where the feed stood before the page that is being read.
 	standing []wit.Field
-	pipe     *pipe
-	shown    *feedShown
-	wakes    *wakes
+	// last is the request and the rows of the page before, if it said that more comes: see [page.advances].
+	last  string
+	pipe  *pipe
+	shown *feedShown
+	wakes *wakes
 
 	mu sync.Mutex
 	// between is where the feed stood at its last page boundary, for judging other versions.

@@ -22,6 +22,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 	again := func(answer string) func(int, string) (uint16, string, bool) {
 		return func(int, string) (uint16, string, bool) { return 200, answer, false }
 	}
+	row := 0
 	follows := make([]string, 5000)
 	for i := range follows {
 		follows[i] = ">/inner"
@@ -40,7 +41,10 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 			610},
 		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
 		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 70},
-		{"more with rows, the offset stands", &reader{}, nil, again("a=1\nEND 0 true\n"), 70},
+		{"more with rows, the offset stands", &reader{}, nil, func(int, string) (uint16, string, bool) {
+			row++
+			return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
+		}, 70},
 		{"followed without rows", &reader{}, follows, nil, 330},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
@@ -196,4 +200,55 @@ func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 		w.ok(t)
 		assert.Equal(t, 6, len(w.broker.log), "3 rows of each feed")
 	})
+}
+
+// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again, fails
+// with the second page. Rows that differ by their values alone are other ones.
+func TestPageThatComesTwice(t *testing.T) {
+	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
+		n := 0
+		return func(int, string) (uint16, string, bool) {
+			if n++; n >= 20 { // those that go on come to their end
+				return 200, "END 0 false\n", false
+			}
+			return 200, bodies[(n-1)%len(bodies)], false
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		reader *reader
+		bodies []string
+		fails  bool
+	}{
+		{"the same rows", &reader{}, []string{"a=1\nb=2\nEND 0 true\n"}, true},
+		{"the same rows without keys", &reader{}, []string{"=1\n=2\nEND 0 true\n"}, true},
+		{"the same faults", &reader{}, []string{"?bad\nEND 0 true\n"}, true},
+		{"other values", &reader{}, []string{"a=1\nEND 0 true\n", "a=2\nEND 0 true\n"}, false},
+		{"other values without keys", &reader{}, []string{"=1\nEND 0 true\n", "=2\nEND 0 true\n"}, false},
+		{"other rows", &reader{}, []string{"a=1\nEND 0 true\n", "b=1\nEND 0 true\n"}, false},
+		{"another offset", &reader{counts: true}, []string{"a=1\nEND 0 true\n"}, false},
+		{"no rows", &reader{}, []string{"END 0 true\n"}, false},
+		{"nothing more", &reader{polls: true}, []string{"a=1\nEND 0 false\n"}, false},
+	} {
+		for _, exactly := range []bool{false, true} {
+			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactly), func(t *testing.T) {
+				c.reader.exact = true
+				w := newWorld(c.reader, nil)
+				w.service.answer, w.o.Once, w.o.TolerateAll = answers(c.bodies), false, true
+				w.service.pages = [][]string{{}}
+				if exactly {
+					w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
+				}
+				stop := runtest.Start(t, NewTask(w.o).Run)
+				runtest.Pass(time.Minute)
+				err := stop()
+				if (err != nil) != c.fails || c.fails && !strings.Contains(err.Error(), "came twice in succession") {
+					t.Fatalf("expected a fault: %v, found %v", c.fails, err)
+				}
+				if n := len(w.service.requests); c.fails && n != 3 || !c.fails && n < 10 { // with /open
+					t.Errorf("%d requests", n)
+				}
+			})
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 	"strconv"
@@ -62,6 +63,17 @@ type seen struct {
 	wholeKeys digest
 	// ofLast is how many rows have the number of the last.
 	ofLast int
+	// brought is how many rows and faults came, content a hash of their values, which holds for this run.
+	brought int
+	content uint64
+}
+
+var contentSeed = maphash.MakeSeed()
+
+// bring takes a value of a row or a fault into account.
+func (s *seen) bring(value []byte) {
+	s.brought++
+	s.content = s.content*31 + maphash.Bytes(contentSeed, value)
 }
 
 // bodies are buffers for those that are being read: the page's own first, then those of what it nests.
@@ -237,12 +249,42 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.of.what, name)
 		}
 	}
+	if err := p.advances(); err != nil {
+		return end, err
+	}
 	if err := p.finish(ctx); err != nil {
 		return end, err
 	}
 	f.task.count.pages.Add(1)
 	return turnEnd{more: p.end.More, rows: p.seen.last >= 0,
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
+}
+
+// advances fails a page that is the one before it, says that more comes, and leaves the offset as it was: its request
+// and its rows are the same, so that they would come for ever. A wake that is to come once more, without a position and
+// after a wait, is no such page, nor is one without rows: what it asks for may come later.
+func (p *page) advances() error {
+	f, q, last := p.feed, &p.fetch.Request, p.feed.last
+	f.last = ""
+	if !p.end.More || p.seen.brought == 0 || p.fetch.Position == nil && p.end.WaitMs > 0 {
+		return nil
+	}
+	f.last = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body), p.seen.keys,
+		p.seen.content, p.seen.brought)
+	from, next := f.standing, f.standing
+	if p.fetch.Position != nil {
+		from = *p.fetch.Position
+	}
+	if p.end.Next != nil {
+		next = *p.end.Next
+	}
+	if f.last != last || !sameFields(from, next) {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
+		"version %s says that more comes, and the same request from the same offset brought the same %d rows. Expected "+
+		"another offset after the page, or no more: a newer version of the plugin may give it", p.of.what,
+		f.opened.code.Version(), p.seen.brought)}
 }
 
 // row says after which row something happened.
@@ -397,6 +439,7 @@ func (p *page) take(from int) error {
 			return err
 		}
 		p.seen.keys.row(b, r)
+		p.seen.bring(b.Bytes(r.Value))
 		p.seen.ofLast++
 		skip, err := p.beyond()
 		if err != nil {
@@ -459,6 +502,7 @@ func (p *page) faults(faults []wit.RowFault) error {
 			rf.Fault.Message = breaksOn(p.hunt.left.trap)
 			p.hunt.left = nil
 		}
+		p.seen.bring([]byte(rf.Fault.Message))
 		if p.skip.inside && rf.Origin <= p.skip.row {
 			continue
 		}

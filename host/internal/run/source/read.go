@@ -198,6 +198,7 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 		return end, fmt.Errorf("next: %w", err)
 	}
 	if step.Fetch == nil {
+		f.last = ""
 		return turnEnd{finished: step.Finished != nil}, nil
 	}
 	if position := step.Fetch.Position; position != nil {
@@ -209,6 +210,9 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	standing := f.standing
 	if end, err = f.page(ctx, r, step.Fetch, tried, slot); err == nil {
 		f.task.plugin.Passed(f.opened)
+	}
+	if err != nil {
+		f.last = ""
 	}
 	end.moved = !sameFields(standing, f.standing)
 	end.asked, end.fetched = true, step.Fetch.Position != nil

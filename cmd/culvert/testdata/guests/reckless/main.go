@@ -52,8 +52,19 @@ func (reckless) Begin(context []byte, _ uint32, _ *[]wit.Field, _ wit.Response) 
 
 var kept [][]byte
 
-func (reckless) Decode(page uint32, _ string, _ uint16, piece []byte, _ bool) (wit.Portion, error) {
+func (reckless) Decode(page uint32, _ string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
 	switch mode {
+	case "again":
+		if !last {
+			break
+		}
+		p := wit.Portion{Next: &[]wit.Field{wit.IntegerField("page", 1)}, More: true, Data: []byte("\x06row"),
+			Schemas: []wit.Schema{{ID: wit.GuestSchemas + 1, Nodes: []wit.Node{{Kind: wit.Text}}}}}
+		for i := range uint32(137) {
+			p.Rows = append(p.Rows, wit.Row{Origin: i, Partition: -1, Offset: -1, Timestamp: -1,
+				Value: wit.Datum{Form: wit.Structured, Schema: wit.GuestSchemas + 1, Size: 4}})
+		}
+		return p, nil
 	case "panic":
 		panic("boom on page " + strconv.Itoa(int(page)))
 	case "deadlock":

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// TestAnswersNamedForWhatTheyAre: what comes in the place of a feed is named, so that nobody looks for the fault in a
+// row, and none of it is taken for rows.
+func TestAnswersNamedForWhatTheyAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		status     int
+		kind, body string
+		says       string
+	}{
+		"204":                   {204, "", "", "HTTP 204 (No Content)"},
+		"v4":                    {200, "application/json;odata.metadata=minimal", `{"@odata.context":"$metadata#Orders","value":[{"OrderID":1}]}`, "OData v4"},
+		"v4 without metadata":   {200, "application/json", `{"value":[{"OrderID":1}]}`, "OData v3 or v4"},
+		"v4 without rows":       {200, "application/json", `{"value":[]}`, "OData v3 or v4"},
+		"v3":                    {200, "application/json", `{"odata.metadata":"$metadata#Orders","value":[]}`, "OData v3"},
+		"v3 error":              {200, "application/json", `{"odata.error":{"code":"X","message":{"value":"no"}}}`, "an error document"},
+		"health":                {200, "application/json", `{"status":"UP","groups":["a"]}`, "none of the set's properties"},
+		"gateway":               {200, "application/json", `{"fault":{"faultstring":"no route","detail":{"errorcode":"x"}}}`, "none of the set's properties"},
+		"message":               {200, "application/json", `{"message":"Service is in maintenance"}`, "none of the set's properties"},
+		"UTF-16":                {200, "application/json", "\xff\xfe{\x00\"\x00d\x00\"\x00", "UTF-16"},
+		"UTF-16 without a mark": {200, "application/json", "{\x00\"\x00d\x00\"\x00", "UTF-16"},
+		"UTF-16, big endian":    {200, "application/atom+xml", "\x00<\x00f\x00e\x00e\x00d\x00>", "UTF-16"},
+		"Latin-1 in JSON":       {200, "application/json;charset=ISO-8859-1", `{"d":{"results":[{"OrderID":1,"ShipName":"M` + "\xfc" + `ller"}]}}`, "iso-8859-1"},
+		"Latin-1 in Atom":       {200, "application/atom+xml", `<?xml version="1.0" encoding="ISO-8859-1"?><feed xmlns="http://www.w3.org/2005/Atom"/>`, "iso-8859-1"},
+		"Latin-1 by the header": {200, "application/atom+xml; charset=windows-1252", `<feed xmlns="http://www.w3.org/2005/Atom"><title>` + "\xfc" + `</title></feed>`, "windows-1252"},
+	} {
+		for _, mode := range []string{"full", "delta"} {
+			s := service.New(service.Options{Rows: 20})
+			answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.Contains(r.URL.Path, "/Orders") {
+					s.ServeHTTP(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", c.kind)
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			})
+			var rows int
+			var err error
+			if mode == "full" {
+				l := newLoad(t, answer, set("00", "Orders")...)
+				_, err = l.run(0, nil)
+				rows = len(l.rows) + len(l.faults)
+			} else {
+				f := newFollower(t, answer, tracked00("Orders")...)
+				err = f.catchUp(start)
+				rows = len(f.log) + len(f.faults)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.says) || rows > 0 {
+				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, c.says, err, rows)
+			}
+		}
+	}
+}
