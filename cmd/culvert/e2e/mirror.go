@@ -105,6 +105,9 @@ func (m *Mirrored) Eventually(what string, done func() bool) {
 	m.killed.Eventually(what, done)
 }
 
+// Decides adds settings, as an operator does.
+func (m *Mirrored) Decides(settings ...string) { m.lines = append(m.lines, settings...) }
+
 // Once lets the sink go on to the end of the topic.
 func (m *Mirrored) Once(servers string) Result {
 	m.T.Helper()

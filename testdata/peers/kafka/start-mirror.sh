@@ -16,6 +16,7 @@ from->to.enabled=true
 to->from.enabled=false
 topics=${TOPICS:-.*}
 groups=${GROUPS_COPIED:-.*}
+groups.exclude=console-consumer-.*,__.*
 replication.policy.class=org.apache.kafka.connect.mirror.IdentityReplicationPolicy
 emit.heartbeats.enabled=false
 sync.topic.configs.enabled=false
