@@ -108,7 +108,8 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 		waiting.Go(func() {
 			method, path, _ := strings.Cut(request, " ")
 			if status, answer := call(method, path, ""); status != want || !started.Load() {
-				t.Errorf("%s: expected %d after the start (%t), found %d %s", request, want, started.Load(), status, answer)
+				t.Errorf("%s: expected %d after the start (%t), found %d %s", request, want, started.Load(), status,
+					answer)
 			}
 		})
 	}

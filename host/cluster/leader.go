@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -99,6 +100,10 @@ func (l *leader) run(ctx context.Context) {
 	var last, cleaned time.Time // when a change was last placed, and when clean has ended, which took so long
 	var took time.Duration
 	asked := 0 // the count of changes for which the group was last to join again
+	var reaching sync.WaitGroup
+	defer reaching.Wait()
+	reached, over := int32(0), func() {} // of which generation members are asked whether they answer
+	defer func() { over() }()
 	timer, look := time.NewTimer(0), time.NewTicker(cleanEvery)
 	defer look.Stop()
 	for {
@@ -112,6 +117,15 @@ func (l *leader) run(ctx context.Context) {
 		l.mu.Lock()
 		leads, claimed, changes, next := l.of != 0, l.claimed, l.changes, l.next
 		changed := changes > max(l.placed, asked)
+		if l.of != reached {
+			over()
+			l.unreached = nil
+			asking, end := context.WithCancel(ctx)
+			reached, over = l.of, end
+			if members := l.members; leads {
+				reaching.Go(func() { l.reach(asking, members) })
+			}
+		}
 		l.mu.Unlock()
 		if leads && !claimed {
 			l.lead(ctx)

@@ -24,7 +24,7 @@ func (w *Worker) Overview() (o rest.Group, ok bool) {
 	if o.Waits == nil {
 		o.Waits = map[string]string{}
 	}
-	if o.Problems = append([]string{}, l.doubts.group...); l.barred != "" {
+	if o.Problems = append(append([]string{}, l.doubts.group...), l.unreached...); l.barred != "" {
 		o.Problems = append(o.Problems, l.barred)
 	}
 	for _, m := range l.members {

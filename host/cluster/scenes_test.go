@@ -294,8 +294,8 @@ func sceneUnreachableLeader(t *testing.T, code string) {
 	})
 }
 
-// Of two groups on one config topic the first runs what stands there, also when it has no members, until it is released;
-// then the other does.
+// Of two groups on one config topic the first has what stands there, also when it has no members, until it is released;
+// then the other runs it.
 func sceneTwoGroups(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")

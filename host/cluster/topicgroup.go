@@ -2,11 +2,18 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
 // groupBytes is how large brokers let the record become that holds metadata and assignments of all members of a group
@@ -18,8 +25,8 @@ type doubts struct {
 	// unplaced says why connectors, or tasks of them, are given to nobody; barred why nothing is, "" where it may be.
 	unplaced map[string]string
 	barred   string
-	// group is what may go wrong with the members.
-	group []string
+	// group is what may go wrong with the members, unreached says which of them do not answer.
+	group, unreached []string
 }
 
 // grouped is the config topic as groups take it.
@@ -95,8 +102,73 @@ func (l *leader) doubt(all []Member, bytes int, unread error) {
 	before := l.doubts.group
 	l.doubts.group = found
 	l.mu.Unlock()
+	l.warn(before, found)
+}
+
+// reachWithin is how long a member may take to answer at the URL that it advertises, from the beginning of a generation
+// on: it may have to read the session key first.
+const reachWithin = 10 * time.Second
+
+// reach asks all members of a generation for something, and those that do not answer again and again until ctx ends.
+func (l *leader) reach(ctx context.Context, members []Member) {
+	for {
+		found := make([]string, len(members))
+		var asking sync.WaitGroup
+		for i, m := range members {
+			asking.Go(func() {
+				defer guard.Recover(l.w.o.Logger, "asking worker "+workerID(m.URL), nil)
+				if err := l.answers(ctx, m.URL); err != nil {
+					found[i] = fmt.Sprintf("expected worker %s to answer at %s, which it advertises, found %v: other "+
+						"workers hand requests for what it runs on to there. Give it a rest.advertised.host.name and "+
+						".port at which they reach it", workerID(m.URL), m.URL, err)
+				}
+			})
+		}
+		asking.Wait()
+		if ctx.Err() != nil {
+			return
+		}
+		l.mu.Lock()
+		before := l.unreached
+		l.unreached = slices.DeleteFunc(slices.Clone(found), func(text string) bool { return text == "" })
+		l.mu.Unlock()
+		l.warn(before, found)
+		var again []Member
+		for i, m := range members {
+			if found[i] != "" {
+				again = append(again, m)
+			}
+		}
+		if members = again; len(members) == 0 || pause.For(ctx, cleanEvery) != nil {
+			return
+		}
+	}
+}
+
+// answers returns nil where a worker does so at its URL: that it starts still is an answer, too.
+func (l *leader) answers(ctx context.Context, to string) error {
+	if to == l.w.o.URL {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	for {
+		asking, end := context.WithTimeout(ctx, askedWithin)
+		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
+		end()
+		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
+			return nil
+		}
+		if err == nil || pause.For(ctx, stillEvery) != nil {
+			return err
+		}
+	}
+}
+
+// warn logs what was found and was not found before.
+func (l *leader) warn(before, found []string) {
 	for _, text := range found {
-		if !slices.Contains(before, text) {
+		if text != "" && !slices.Contains(before, text) {
 			l.w.o.Logger.Warn("something is wrong with the members of the group", "reason", text)
 		}
 	}

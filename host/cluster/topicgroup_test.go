@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
 // board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
@@ -187,6 +188,46 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	w.leader.doubt(apart, groupBytes/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
+}
+
+// A member that does not answer at the URL that it advertises is named with it, until it does.
+func TestUnreachedMembers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var journal logtest.Journal
+		began, mended := time.Now(), 2*time.Minute
+		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo), URL: "http://w1:1",
+			Ask: func(ctx context.Context, to, _, _ string, _, _ any) error {
+				switch {
+				case to == "http://w2:1" && time.Since(began) < mended:
+					<-ctx.Done() // as behind a firewall
+					return ctx.Err()
+				case to == "http://w3:1":
+					return rest.Starting
+				case to == "http://w4:1" && time.Since(began) < 3*time.Second:
+					return rest.ErrNoKey
+				}
+				return nil
+			}})
+		var members []Member
+		for _, name := range []string{"w1", "w2", "w3", "w4"} {
+			members = append(members, Member{ID: name, Metadata: Metadata{URL: "http://" + name + ":1"}})
+		}
+		ended := make(chan bool)
+		go func() { w.leader.reach(t.Context(), members); close(ended) }()
+		problems := func() []string {
+			w.leader.mu.Lock()
+			defer w.leader.mu.Unlock()
+			return w.leader.unreached
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, len(problems()))
+		assert.Contains(t, problems()[0], "expected worker w2:1 to answer at http://w2:1, which it advertises")
+		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
+		<-ended
+		assert.Equal(t, 0, len(problems()))
+		assert.Equal(t, true, time.Since(began) < mended+cleanEvery+reachWithin)
+	})
 }
 
 // Whoever waits for the leader for long says so once.

@@ -155,6 +155,9 @@ func client(e Entry, providers *Providers) Problems {
 			return literal(e, &workerSettings[i], providers)
 		}
 	}
+	if Unprovided(e) && IsPassword(e.Key) && hasPrefix(e.Key, []string{"key.converter.", "value.converter."}) {
+		return Problems{providers.Missing(e, true)}
+	}
 	return nil
 }
 
@@ -199,7 +202,7 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case Unprovided(e):
-		return Problems{providers.Missing(e)}
+		return Problems{providers.Missing(e, password || hasPrefix(spec.Role(), sending))}
 	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
@@ -207,22 +210,30 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	return nil
 }
 
+// sending are what roles begin with whose values the host sends, or by which it chooses where to.
+var sending = []string{role.HTTP, role.TLS, role.Listener}
+
 // Unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
 func Unprovided(e Entry) bool {
 	return !e.Value.Secret() && reference.MatchString(setting.Trim(e.Raw))
 }
 
-// Missing is the warning of a reference to a config provider that there is not.
-func (p *Providers) Missing(e Entry) Problem {
-	return e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
-		"There are %s; the worker's config.providers declares others", p.names())
+// Missing is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it stands;
+// sent: it would be sent in the place of a secret, and is refused.
+func (p *Providers) Missing(e Entry, sent bool) Problem {
+	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the worker's " +
+		"config.providers declares others"
+	if sent {
+		return e.problem(text, "not sent as it stands", p.names())
+	}
+	return e.warning(text, "used as it stands", p.names())
 }
 
 // invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
 func invalid(e Entry, text string, providers *Providers) Problems {
 	problems := Problems{e.coded(setting.CodeInvalid, text)}
 	if Unprovided(e) {
-		problems = append(problems, providers.Missing(e))
+		problems = append(problems, providers.Missing(e, false))
 	}
 	return problems
 }

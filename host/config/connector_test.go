@@ -81,6 +81,8 @@ const relaxable = "; with unknown.settings=warn this is a warning"
 const (
 	noProvider = "warning: looks like a reference to a config provider that there is not: it is used as it stands. " +
 		"There are dir, env and file; the worker's config.providers declares others"
+	refusedReference = "looks like a reference to a config provider that there is not: it is not sent as it stands. " +
+		"There are dir, env and file; the worker's config.providers declares others"
 	aVariable = "warning: looks like a variable, which nobody replaces: it is used as it stands. A variable of the " +
 		"environment is ${env:NAME}"
 )
@@ -146,9 +148,16 @@ func TestComponentProblems(t *testing.T) {
 		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
 		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
 			"has no effect: a setting of the worker, which stands in the worker's file"},
-		{"a provider that nobody declared", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " + noProvider},
-		{"also where it is no password", good + "shop.user=${vault:shop:user}",
-			"c.properties:4: shop.user: " + noProvider},
+		{"a provider that nobody declared", good + "shop#00.table=${vault:shop:pwd}",
+			"c.properties:4: shop#00.table: " + noProvider},
+		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " + refusedReference},
+		{"in a part of it", good + "shop.pwd=a${vault:shop:pwd}b", "c.properties:4: shop.pwd: " + refusedReference},
+		{"where a request shows it", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: " + refusedReference},
+		{"in a converter's secret", good + "value.converter=x\nvalue.converter.basic.auth.user.info=${vault:a:b}\n" +
+			"value.converter.schema.registry.url=${vault:a:b}",
+			"c.properties:5: value.converter.basic.auth.user.info: " + refusedReference},
+		{"in a client's secret", good + "producer.override.sasl.jaas.config=${vault:a:b}",
+			"c.properties:4: producer.override.sasl.jaas.config: " + refusedReference},
 		{"also where that is no number", good + "tasks.max=${vault:shop:n}", "c.properties:4: tasks.max: " +
 			"Invalid value ${vault:shop:n} for configuration tasks.max: Not a number of type INT\n" +
 			"c.properties:4: tasks.max: " + noProvider},

@@ -167,6 +167,9 @@ func (w *Worker) check() Problems {
 			e.Key) > 2: // a setting of the topic
 		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
+			if Unprovided(e) && w.isSecret(e.Key) {
+				problems = append(problems, w.Providers.Missing(e, true))
+			}
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
 		case ofConnectors(e.Key):
@@ -181,6 +184,14 @@ func (w *Worker) check() Problems {
 			Text: setting.Missing("bootstrap.servers")})
 	}
 	return problems
+}
+
+// isSecret reports whether the value of a setting that is passed on is a secret.
+func (w *Worker) isSecret(key string) bool {
+	for _, prefix := range []string{"producer.", "consumer.", "admin.", "listeners.https."} {
+		key = strings.TrimPrefix(key, prefix)
+	}
+	return IsPassword(key, workerDeclarations())
 }
 
 // ExactlyOnceSetting is the setting that has sources write in transactions.

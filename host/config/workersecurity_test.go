@@ -76,3 +76,20 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 		t.Errorf("expected wrong values among them, found %d", wrong)
 	}
 }
+
+// A reference that no config provider takes is not sent in the place of a secret, whatever it is handed on to;
+// elsewhere it is used as it stands, as by Kafka Connect.
+func TestUnprovidedSecretsOfAWorker(t *testing.T) {
+	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
+		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",
+		"value.converter.schema.registry.ssl.keystore.password"} {
+		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))
+		_, problems := NewWorker("w.properties", entries, nil, nil)
+		expectLines(t, name, "w.properties:2: "+name+": "+refusedReference, problems)
+	}
+	for _, name := range []string{"producer.client.id", "key.converter.schema.registry.url"} {
+		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))
+		_, problems := NewWorker("w.properties", entries, nil, nil)
+		expectLines(t, name, "", problems)
+	}
+}

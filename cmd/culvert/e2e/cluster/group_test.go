@@ -119,6 +119,13 @@ func TestChangesWhileAGroupStarts(t *testing.T) {
 	e2e.ChangesWhileAGroupStarts(t, p, p.Broker())
 }
 
+// A worker that others cannot reach is named by the leader.
+func TestUnreachedWorkerOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	e2e.UnreachedWorkerOfAGroup(t, p, p.Broker())
+}
+
 // Of two groups on one config topic one runs what stands there, until it has released it.
 func TestTwoGroupsOnATopic(t *testing.T) {
 	t.Parallel()
