@@ -38,7 +38,7 @@ func fault(t *testing.T, err error, kind wit.FaultKind, message string) {
 func TestPluginAndTools(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		d, err := i.Describe(ctx)
-		if err != nil || d.Name != "all" || len(d.Components) != 16 || len(d.Components[0].Settings[0].Rules) != 3 ||
+		if err != nil || d.Name != "all" || len(d.Components) != 17 || len(d.Components[0].Settings[0].Rules) != 3 ||
 			*d.Components[0].Settings[0].Rules[0].AtLeast != -5 || d.Components[1].Prefixes[0] != "all." {
 			t.Errorf("describe: %v %+v", err, d)
 		}
