@@ -152,6 +152,9 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 	if r == nil || w.herder() == nil || w.host.config.Once {
 		return nil
 	}
+	if _, unknown := w.herder().NowOf(name); unknown != nil {
+		return nil // nothing of it runs
+	}
 	e, err := w.examine(ctx, r, name, maps.Clone(settings), given)
 	if err != nil || e.kept != nil || len(e.wrong) > 0 || !w.mayAsk(ctx, e.connector) {
 		return nil

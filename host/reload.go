@@ -89,7 +89,9 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 			problems = judged // which have again what was found before
 		}
 	}
-	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool {
+		return slices.Contains(c.Problems, p)
+	})
 }
 
 // reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.

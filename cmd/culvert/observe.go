@@ -17,8 +17,8 @@ import (
 
 // Commands that show what connectors do at the moment, and what keeps them from it.
 
-// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds; ask is
-// [remote.call], or [remote.once] where a group without a leader is not waited for.
+// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds; ask
+// is [remote.call], or [remote.once] where a group without a leader is not waited for.
 func (r *remote) listing(ctx context.Context, ask func(ctx context.Context, route string, body, into any,
 	names ...string) error, state, search string) (all rest.Listing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
