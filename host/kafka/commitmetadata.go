@@ -28,7 +28,7 @@ const metadataMark, earlierMark = "culvert@", "culvert:"
 const (
 	MaxCommitMetadata = 3500
 	leastMetadata     = MaxCommitMetadata >> 4
-	metadataIdentity  = len("9223372036854775807:") + 22 + len(" ")
+	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a blank
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 

@@ -38,7 +38,8 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {
 		limit, longest int // 0: too little
 	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataMark), MaxCommitText},
-		{MaxCommitMetadata + len(metadataMark) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000, 875 - metadataIdentity},
+		{MaxCommitMetadata + len(metadataMark) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
+			875 - metadataIdentity},
 		{leastMetadata + len(metadataMark), leastMetadata - metadataIdentity},
 		{leastMetadata + len(metadataMark) - 1, 0}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
@@ -130,8 +131,8 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := identified(1, kadm.TopicID{1}, "settled=1")
-	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this name: it " +
-		"was made again, or is a copy"
+	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this " +
+		"name: it was made again, or is a copy"
 	for metadata, want := range map[string]CommitMetadata{
 		found.Metadata:          {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
 		identity:                {Moved: elsewhere, WrittenFor: 2, End: 4},

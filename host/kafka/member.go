@@ -59,8 +59,9 @@ type Rebalances struct {
 type CommitMetadata struct {
 	// Text is what [Rebalances.Metadata] returned.
 	Text string
-	// Moved says why the text is not about the committed offset; "": it is, as far as one can tell. It may be of another
-	// offset or topic where a tool has copied the group's offsets, as MirrorMaker does, or where the topic was made again.
+	// Moved says why the text is not about the committed offset; "": it is, as far as one can tell. It may be of
+	// another offset or topic where a tool has copied the group's offsets, as MirrorMaker does, or where the topic was
+	// made again.
 	Moved string
 	// Verified: the text is about this offset of this very topic.
 	Verified bool

@@ -293,8 +293,8 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	return datum.AppendNumber(append(dst, datum.TagInt64), n)
 }
 
-// mostDigits is more than a decimal has room for.
-const mostDigits = 3 * datum.MaxDecimalBytes
+// maxDigits is more than a decimal has room for.
+const maxDigits = 3 * datum.MaxDecimalBytes
 
 // readReal appends a number with a point or an exponent: a double if its shortest form is the number, else a decimal,
 // where Kafka Connect would have the nearest double.
@@ -310,7 +310,7 @@ func readReal(p *Parser, dst, text []byte) []byte {
 	if exact {
 		return datum.AppendFloat64(append(dst, datum.TagFloat64), v)
 	}
-	if len(text) <= mostDigits {
+	if len(text) <= maxDigits {
 		if d, ok := values.ParseDecimal(string(text)); ok && d.Fits() {
 			dst = datum.AppendNumber(append(dst, datum.TagDecimal), d.Scale)
 			return datum.AppendDecimal(dst, d.Unscaled)

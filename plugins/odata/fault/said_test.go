@@ -43,12 +43,13 @@ func quotations(target string) map[string]string {
 		"for JSON":         quoted(decoded),
 		"all of it %":      url.QueryEscape(target),
 		"slashes for JSON": strings.ReplaceAll(target, "/", `\/`),
-		"every character":  "/s/Orders?&#x24;skiptoken&#x3d;1000&amp;&#36;filter&#61;Name eq &#39;gesperrt deltalink&#39;",
-		"the query alone":  "?" + query,
-		"relative":         target[strings.LastIndexByte(target, '/')+1:],
-		"of a back end":    "https://other/v4/X?$count=true&$skiptoken=1000",
-		"cut off":          target[:len(target)-8] + "...",
-		"cut off in name":  target[:strings.Index(target, "1000")+2],
+		"every character": "/s/Orders?&#x24;skiptoken&#x3d;1000&amp;&#36;filter&#61;Name eq &#39;gesperrt " +
+			"deltalink&#39;",
+		"the query alone": "?" + query,
+		"relative":        target[strings.LastIndexByte(target, '/')+1:],
+		"of a back end":   "https://other/v4/X?$count=true&$skiptoken=1000",
+		"cut off":         target[:len(target)-8] + "...",
+		"cut off in name": target[:strings.Index(target, "1000")+2],
 	}
 }
 

@@ -12,8 +12,8 @@ func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion)
 	switch {
 	case r.Decoder != nil:
 	case r.Answer.Status == 204:
-		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": HTTP 204 (No Content) in answer to a feed: " +
-			"expected rows, or a feed without any"}
+		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": HTTP 204 (No Content) in answer to a " +
+			"feed: expected rows, or a feed without any"}
 	case !slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset):
 		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the answer's Content-Type"}

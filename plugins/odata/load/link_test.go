@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOptionsOfALink: where a link repeats an option in another form ours takes its place, where it has another value it
-// is refused, and what it leaves out or adds is the service's own.
+// TestOptionsOfALink: where a link repeats an option in another form ours takes its place, where it has another value
+// it is refused, and what it leaves out or adds is the service's own.
 func TestOptionsOfALink(t *testing.T) {
 	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
 	const asked = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"

@@ -280,8 +280,8 @@ func TestRowsThatAreTheSame(t *testing.T) {
 	}
 }
 
-// TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read to
-// its end, since no row is after the last key, whatever the empty page's link leads to. Each row comes once.
+// TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read
+// to its end, since no row is after the last key, whatever the empty page's link leads to. Each row comes once.
 func TestLinkOfAnEmptyPage(t *testing.T) {
 	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
 		{"none", "heeds"}, {"refused", "heeds"}} {
@@ -291,7 +291,8 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 			set.Once = once
 			came, err := s.load(t, set, nil)
 			if err != nil || len(came.rows) != 25_000 || came.twice > 0 || len(s.requests) > 254 {
-				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once, len(came.rows),
+				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once,
+					len(came.rows),
 					came.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
 			}
 		}

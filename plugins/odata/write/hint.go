@@ -34,8 +34,8 @@ type hint struct {
 	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
 	// it is; 0: none has.
 	gone int
-	// moved: a delivery of the row may have had another RequestID, see [wit.HintMoved]. known is what an earlier run, too,
-	// knew of the service.
+	// moved: a delivery of the row may have had another RequestID, see [wit.HintMoved]. known is what an earlier run,
+	// too, knew of the service.
 	moved bool
 	known wit.Known
 	// tagged: the ETag was read, "" where the entity has none.

@@ -12,7 +12,8 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 		return false
 	}
 	code, message, _ := fault.Document(response.Body)
-	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(response, message) &&
+	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(response,
+		message) &&
 		!fault.Listed(s.httpCodes, response.Status, code)
 }
 

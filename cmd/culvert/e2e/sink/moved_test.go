@@ -58,7 +58,8 @@ func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
 		r := m.Once(there).Exits(1)
 		if line := r.LastLine(); !strings.Contains(line, "errors.uncertain.send=orders-0@1001,orders-0@1002,") ||
 			!strings.Contains(line, ",orders-0@1999 ") || m.Posts.Load() != before {
-			t.Errorf("expected no insert and all records up to 1999, found %d inserts and %s", m.Posts.Load()-before, line)
+			t.Errorf("expected no insert and all records up to 1999, found %d inserts and %s", m.Posts.Load()-before,
+				line)
 		}
 	}
 	m.Decides("errors.uncertain.send=orders-0@1005-1006", "errors.uncertain.skip=orders-0@1001-1004,orders-0@1007-1999")

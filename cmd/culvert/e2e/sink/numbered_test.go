@@ -129,8 +129,8 @@ func TestWhatIsKnownOfADoubtSurvives(t *testing.T) {
 				_, named, _ = strings.Cut(r.LastLine(), "errors.uncertain.skip=")
 				named, _, _ = strings.Cut(named, " ")
 				if named == "" || n.posts() != 3 {
-					t.Fatalf("expected the record to be named and no request to be sent, found %d requests and %s", n.posts()-3,
-						r.LastLine())
+					t.Fatalf("expected the record to be named and no request to be sent, found %d requests and %s",
+						n.posts()-3, r.LastLine())
 				}
 			}
 			run("errors.uncertain.skip=" + named).Wait().Exits(0)

@@ -27,8 +27,8 @@ func relinked(s http.Handler, old, text string) http.Handler {
 	})
 }
 
-// A service repeats the filter wrongly in its next links. Where only the form differs all rows come; where it is another
-// filter the load fails, and never are the rows of the first page taken for all.
+// A service repeats the filter wrongly in its next links. Where only the form differs all rows come; where it is
+// another filter the load fails, and never are the rows of the first page taken for all.
 func TestNextLinkRepeatsTheFilterWrongly(t *testing.T) {
 	t.Parallel()
 	s := service.New(service.Options{Rows: 10, PageSize: 20})

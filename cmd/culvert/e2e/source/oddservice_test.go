@@ -207,8 +207,8 @@ func TestLinksInACircle(t *testing.T) {
 	}
 }
 
-// A service that gives every page a next link, back to the start at the end, and heeds $filter: read by key the load ends
-// with the empty page behind the last row, whose link is not followed.
+// A service that gives every page a next link, back to the start at the end, and heeds $filter: read by key the load
+// ends with the empty page behind the last row, whose link is not followed.
 func TestEmptyPageWithALinkEndsALoadByKey(t *testing.T) {
 	t.Parallel()
 	for _, bare := range []bool{true, false} {
@@ -221,8 +221,8 @@ func TestEmptyPageWithALinkEndsALoadByKey(t *testing.T) {
 			}
 			r, came := loadOdd(t, s, "sap.odata.paging="+paging)
 			if r.Code != 0 || len(came) != 200 || s.requests > 15 {
-				t.Errorf("paging %s, without counts %v: exit %d, %d of 200 rows in %d requests\n%s", paging, bare, r.Code,
-					len(came), s.requests, r.Stderr)
+				t.Errorf("paging %s, without counts %v: exit %d, %d of 200 rows in %d requests\n%s", paging, bare,
+					r.Code, len(came), s.requests, r.Stderr)
 			}
 		}
 	}

@@ -114,13 +114,13 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 	unstored, ours := t.o.Settled.take(t.run.working, at, next, text)
 	if why := mismatch(n, next, stored); why != "" {
 		reach := reachOf(n, unstored, next, stored)
-		t.log.Warn("what stands with the group's offset is not about this log: nothing in it counts as written, and the "+
-			"records in doubt may have been", "topic", topic, "partition", partition, "offset", next, "why", why,
+		t.log.Warn("what stands with the group's offset is not about this log: nothing in it counts as written, and "+
+			"the records in doubt may have been", "topic", topic, "partition", partition, "offset", next, "why", why,
 			"in_doubt", max(reach-next+1, 0), "up_to", reach)
 		if reach-next >= maxUncertain {
-			t.fail(fmt.Errorf("topic %s, partition %d: %s: expected at most %d records that may have been written, found "+
-				"those from offset %d up to %d; look what the service has, and set the group's offset with culvert offsets "+
-				"set", topic, partition, why, maxUncertain, next, reach))
+			t.fail(fmt.Errorf("topic %s, partition %d: %s: expected at most %d records that may have been written, "+
+				"found those from offset %d up to %d; look what the service has, and set the group's offset with "+
+				"culvert offsets set", topic, partition, why, maxUncertain, next, reach))
 			return
 		}
 		n, unstored, ours = metadata{known: n.known}, nil, false
@@ -214,6 +214,6 @@ func reachOf(n metadata, unstored []offsetRange, next int64, stored kafka.Commit
 var (
 	errEarlier = errors.New("an earlier run could not find out")
 	errKilled  = errors.New("a run before this one, which was killed, may have written it")
-	errMoved   = errors.New("what stood with the group's offset was not about this log, so that an earlier run may have " +
-		"written it")
+	errMoved   = errors.New("what stood with the group's offset was not about this log, so that an earlier run may " +
+		"have written it")
 )

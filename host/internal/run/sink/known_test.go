@@ -81,7 +81,10 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 					t.Errorf("expected metadata that say so, found %q", text)
 				}
 			}
-			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool { return strings.HasPrefix(body, "look ") })
+			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool {
+				return strings.HasPrefix(body,
+					"look ")
+			})
 			assert.Equal(t, []string{"a", "b", "c"}, posts, "inserts")
 		})
 	}

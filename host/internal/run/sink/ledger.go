@@ -257,7 +257,8 @@ func (e doubtChanged) apply(*ledger) (out effects) {
 	return out
 }
 
-// pluginLearned: metadata are to say what the plugin knows now, before anything more is sent that must not be sent twice.
+// pluginLearned: metadata are to say what the plugin knows now, before anything more is sent that must not be sent
+// twice.
 type pluginLearned struct{}
 
 func (pluginLearned) apply(l *ledger) effects {

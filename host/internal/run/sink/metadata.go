@@ -292,8 +292,8 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 		name, list, _ := strings.Cut(part, "=")
 		if name == knownName {
 			if n.known = wit.Known(list); len(list) > wit.MaxKnown {
-				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q", wit.MaxKnown,
-					list)
+				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q",
+					wit.MaxKnown, list)
 			}
 			continue
 		}

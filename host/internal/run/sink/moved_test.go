@@ -59,15 +59,15 @@ func (x *copied) stands(offset int64, text string, found kafka.CommitMetadata) {
 	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
 }
 
-// Metadata that were written for another offset or topic, or that reach beyond the end of the log, say of no record that
-// it is written: all from the committed offset up to where they reach are looked up. So nothing is lost, and nothing is
-// written twice.
+// Metadata that were written for another offset or topic, or that reach beyond the end of the log, say of no record
+// that it is written: all from the committed offset up to where they reach are looked up. So nothing is lost, and
+// nothing is written twice.
 func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 	const moved = "they were written for another offset"
 	for _, c := range []struct {
 		name    string
 		records int
-		// written are the offsets after which records are not written; of those on their way, 5 and 6, 6 is.
+		// next is the committed offset. Records are written up to where they stop; of those on their way, 5 and 6, 6 is.
 		next   int64
 		text   string
 		found  kafka.CommitMetadata
@@ -76,8 +76,8 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 	}{
 		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
 			offsetRange{5, 6}, false},
-		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15},
-			offsetRange{5, 6}, false},
+		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
+			End: 15}, offsetRange{5, 6}, false},
 		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
 			offsetRange{5, 6}, false},
 		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
@@ -85,8 +85,8 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 4}, true},
 		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
 			offsetRange{5, 14}, true},
-		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 14},
-			offsetRange{5, 13}, true},
+		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
+			End: 14}, offsetRange{5, 13}, true},
 		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
 			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true},
 		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
@@ -127,8 +127,8 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 	}
 }
 
-// Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it was
-// done.
+// Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it
+// was done.
 func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 	runtest.Bubble(t, "updates", func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -177,8 +177,8 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		x := newCopied(c, records, func(n int) bool { return n%3 > 0 && n < 29_900 })
 		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900, Moved: "copied",
 			End: records})
-		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is killed
-		// just then has the next one write none twice.
+		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
+		// killed just then has the next one write none twice.
 		x.group.stored = func(next int64, text string) {
 			m, err := readMetadata(next, text)
 			require.NoError(t, err)
@@ -198,7 +198,10 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		}
 		before := len(c.hints)
 		x.ok(t)
-		looks := slices.DeleteFunc(c.hints[before:], func(h string) bool { return !strings.HasSuffix(h, ":uncertain moved") })
+		looks := slices.DeleteFunc(c.hints[before:], func(h string) bool {
+			return !strings.HasSuffix(h,
+				":uncertain moved")
+		})
 		if len(looks) < 20_000 {
 			t.Errorf("expected the next run to know, found %d checks", len(looks))
 		}
@@ -228,8 +231,8 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			runtest.Fails(t, err, "copied: expected at most 100000 records that may have been written, found those from "+
-				"offset 1 up to 100001", "culvert offsets set")
+			runtest.Fails(t, err, "copied: expected at most 100000 records that may have been written, found those "+
+				"from offset 1 up to 100001", "culvert offsets set")
 			assert.Equal(t, 0, len(x.service.seen()), "requests")
 		})
 	}
@@ -260,8 +263,8 @@ func TestRangesAreASet(t *testing.T) {
 	}
 }
 
-// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of which
-// the outcome would have none: the task stops and says so. With one doubt less it goes on.
+// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of
+// which the outcome would have none: the task stops and says so. With one doubt less it goes on.
 func TestDoubtsThatFillTheMetadata(t *testing.T) {
 	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {

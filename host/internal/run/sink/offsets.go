@@ -138,5 +138,6 @@ func without(ranges []offsetRange, offset int64) []offsetRange {
 	}
 	whole := ranges[n]
 	left := []offsetRange{{whole.first, offset - 1}, {offset + 1, whole.last}}
-	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(left, func(s offsetRange) bool { return s.first > s.last })...)
+	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(left,
+		func(s offsetRange) bool { return s.first > s.last })...)
 }

@@ -81,8 +81,8 @@ func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	}
 	r.Assigned(partitions)
 	for at, next := range first {
-		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true, End: math.MaxInt64,
-			Text: metadata{sent: joined(sent[at])}.text(next)})
+		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
+			End: math.MaxInt64, Text: metadata{sent: joined(sent[at])}.text(next)})
 	}
 	return c, nil
 }

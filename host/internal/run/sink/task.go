@@ -232,7 +232,8 @@ func NewTask(o Options) *Task {
 	}
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
 	t := &Task{o: o, log: log, account: newAccount(o.Settled, o.Uncertain, log), count: &counters{began: time.Now()},
-		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), learned: make(chan struct{}, 1)}
+		skips: &task.Skips{}, finishing: make(chan struct{}), broken: make(chan error, 1), learned: make(chan struct{},
+			1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
 		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: guard.NewTurn()} },

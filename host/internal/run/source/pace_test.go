@@ -202,8 +202,8 @@ func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 	})
 }
 
-// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again, fails
-// with the second page. Rows that differ by their values alone are other ones.
+// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again,
+// fails with the second page. Rows that differ by their values alone are other ones.
 func TestPageThatComesTwice(t *testing.T) {
 	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0

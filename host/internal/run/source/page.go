@@ -282,8 +282,8 @@ func (p *page) advances() error {
 		return nil
 	}
 	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
-		"version %s says that more comes, and the same request from the same offset brought the same %d rows. Expected "+
-		"another offset after the page, or no more: a newer version of the plugin may give it", p.of.what,
+		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
+		"Expected another offset after the page, or no more: a newer version of the plugin may give it", p.of.what,
 		f.opened.code.Version(), p.seen.brought)}
 }
 
