@@ -221,8 +221,8 @@ func Unprovided(e Entry) bool {
 // Missing is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it stands;
 // sent: it would be sent in the place of a secret, and is refused.
 func (p *Providers) Missing(e Entry, sent bool) Problem {
-	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the worker's " +
-		"config.providers declares others"
+	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the " +
+		"worker's config.providers declares others"
 	if sent {
 		return e.problem(text, "not sent as it stands", p.names())
 	}
