@@ -227,7 +227,7 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
 		if config.Unprovided(e) {
-			if p := s.in.Worker.Providers.Missing(e, hidden); !slices.Contains(s.found, p) { // the check may have found it
+			if p := s.in.Worker.Providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
 				s.found = append(s.found, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
