@@ -227,7 +227,9 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
 		if config.Unprovided(e) {
-			s.found = append(s.found, s.in.Worker.Providers.Missing(e, hidden))
+			if p := s.in.Worker.Providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
+				s.found = append(s.found, p)
+			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
 			s.found = append(s.found, config.Problem{File: k.File, Setting: e.Key, Warning: true, Text: "a secret in " +
 				"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -24,8 +25,9 @@ func TestTopicTrackingIsSwitchedOff(t *testing.T) {
 			t.Fatal(err, problems)
 		}
 		levels, log := logging.Of(slog.New(slog.DiscardHandler))
-		handler := rest.Handler(worker{&Host{in: &config.Installation{Worker: settings}, levels: levels, log: log,
-			running: &running{herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}}})
+		handler := rest.Handler(worker{&Host{config: Config{Once: true}, in: &config.Installation{Worker: settings},
+			levels: levels, log: log, running: &running{plugins: new(plugin.Manager),
+				herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}}})
 		for n, call := range []string{"GET /connectors/c/topics", "PUT /connectors/c/topics/reset"} {
 			method, path, _ := strings.Cut(call, " ")
 			answer := httptest.NewRecorder()
