@@ -139,7 +139,8 @@ func isPlaceRole(p part, name string) bool {
 		return false
 	}
 	return slices.Contains([]string{role.Scheme, role.Address, role.Port, role.Destination, role.OAuthTokenEndpoint,
-		role.Origins, role.TLSTrustStoreLocation, role.TLSTrustStoreType, role.TLSProtocol, role.TLSAllowLegacy},
+		role.Origins, role.TLSTrustStoreLocation, role.TLSTrustStoreType, role.TLSProtocol, role.TLSAllowLegacy,
+		role.TLSAllowRSAKeyExchange, role.TLSAllowRenegotiation, role.TLSAllowCommonName},
 		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"log/slog"
+	"net"
+	"strings"
 )
 
 // Options of a TLS client.
@@ -15,6 +18,11 @@ type Options struct {
 	// as Java's SSLContext: SSL, TLS, TLSv1.3 = TLS 1.2 to 1.3, TLSv1.2 = 1.2; "" = TLS
 	Protocol    string
 	AllowLegacy bool // lets Protocol be TLSv1 or TLSv1.1, with the cipher suites of that time
+	// What a server may do that is a risk: have no forward secrecy with TLS 1.2, negotiate again on a connection, have
+	// a certificate with a common name in place of the names that RFC 9525 asks for.
+	AllowRSAKeyExchange, AllowRenegotiation, AllowCommonName bool
+	// HasRisks: the user has settings for these three, so that messages name them.
+	HasRisks bool
 	// the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
 	SkipHostCheck bool
 	// what the user calls a field, see FieldLocation and the others; nil = the field itself
@@ -59,7 +67,14 @@ func ClientTLS(o Options) (*tls.Config, error) {
 			return nil, err
 		}
 	}
-	if trust != nil || o.SkipHostCheck {
+	if o.AllowRSAKeyExchange && config.CipherSuites == nil {
+		config.CipherSuites = append(secureSuites(), tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+	}
+	if o.AllowRenegotiation {
+		config.Renegotiation = tls.RenegotiateFreelyAsClient
+	}
+	if trust != nil || o.SkipHostCheck || o.AllowCommonName {
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error { return o.verify(state, trust) }
 	}
@@ -95,12 +110,15 @@ func (o *Options) versions(config *tls.Config) error {
 
 // legacySuites are those that servers of TLS 1.0 and 1.1 know: without forward secrecy, CBC only; RC4 stays out.
 func legacySuites() []uint16 {
-	var ids []uint16
+	return append(secureSuites(), tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
+}
+
+func secureSuites() (ids []uint16) {
 	for _, suite := range tls.CipherSuites() {
 		ids = append(ids, suite.ID)
 	}
-	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
-		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
+	return ids
 }
 
 // anchors is what a trust store is read for.
@@ -138,6 +156,9 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 			return errors.New("tls: no host to hold the server's certificate against; the configuration has to be " +
 				"made with keystore.ForHost")
 		}
+		if o.AllowCommonName && isCommonName(state.PeerCertificates[0], state.ServerName) {
+			options.DNSName = "" // the chain is verified all the same
+		}
 	}
 	_, err := state.PeerCertificates[0].Verify(options)
 	if err == nil {
@@ -145,6 +166,24 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	}
 	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}, a)
 }
+
+// isCommonName reports whether a certificate without a subject alternative name has a host as its common name, which may
+// begin with *. in place of one label. An IP address is no common name.
+func isCommonName(c *x509.Certificate, host string) bool {
+	for _, extension := range c.Extensions {
+		if extension.Id.Equal(subjectAlternativeName) {
+			return false
+		}
+	}
+	name, host := strings.ToLower(c.Subject.CommonName), strings.ToLower(strings.TrimSuffix(host, "."))
+	if parent, wild := strings.CutPrefix(name, "*."); wild {
+		_, above, _ := strings.Cut(host, ".")
+		return above == parent && strings.Contains(parent, ".") && net.ParseIP(host) == nil
+	}
+	return name == host && net.ParseIP(host) == nil
+}
+
+var subjectAlternativeName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
 // ForHost returns a copy of config for connections to host, a name or an IP address without a port. It does what
 // setting ServerName does, and is needed for IP addresses: crypto/tls does not tell its callbacks about those, and

@@ -45,6 +45,10 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, a anchors) e
 	host, _ := errors.AsType[x509.HostnameError](err)
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
 	switch class := ClassOf(err); {
+	case class == OtherHost && o.HasRisks && isCommonName(leaf, host.Host):
+		return o.self().fault(FieldAllowCommonName, err, "the server's certificate %s has its host as the common name "+
+			"alone, which RFC 9525 forbids, since authorities need not look at it: renew the certificate, or set this "+
+			"to 1", leaf.Subject)
 	case class == OtherHost:
 		return o.self().fault(FieldHostCheck, err,
 			"the server's certificate %s is for %s, not for %s: use one of these names, or renew "+
@@ -147,6 +151,11 @@ var refusals = []struct{ alert, text string }{
 // refused explains an alert of the server.
 func (o *Options) refused(err error) error {
 	text := err.Error()
+	if o.HasRisks && IsRenegotiation(err) {
+		return o.self().fault(FieldAllowRenegotiation, err, "the server wants to negotiate TLS again on the connection, "+
+			"as for a client's certificate, which is a risk (RFC 9325) and not allowed: have the server ask at the "+
+			"beginning, or set this to 1")
+	}
 	_, alert, remote := strings.Cut(text, "remote error: tls: ")
 	for _, r := range refusals {
 		if remote && strings.HasPrefix(alert, r.alert) {
@@ -164,6 +173,15 @@ func (o *Options) refused(err error) error {
 				"TLS: 1.2 and 1.3"), lastOf(text))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
+		if o.HasRisks && !o.AllowRSAKeyExchange {
+			asks := "or it asks for a certificate"
+			if o.Key != nil {
+				asks = "or it did not get a certificate that it takes"
+			}
+			return o.self().fault(FieldAllowRSAKeyExchange, err, "the server broke the handshake off without a reason: it "+
+				"may know RSA key exchange alone, which has no forward secrecy and needs 1 here; or have no cipher in "+
+				"common (%s); %s (%s)", o.self().of(FieldProtocol), asks, o.key().of(FieldLocation))
+		}
 		if o.Key == nil {
 			return o.key().fault(FieldLocation, err,
 				"is not set, and the server broke the handshake off without a reason: it may ask for a certificate, "+
@@ -173,6 +191,11 @@ func (o *Options) refused(err error) error {
 			"common, or it did not get a certificate that it takes (%s)", o.key().of(FieldLocation))
 	}
 	return err
+}
+
+// IsRenegotiation reports whether a connection ended because the server wanted to negotiate again.
+func IsRenegotiation(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "local error: tls: no renegotiation")
 }
 
 // lastOf is the end of an error's text, from the part that crypto/tls wrote.

@@ -39,6 +39,10 @@ const (
 
 	FieldProtocol    = "protocol"
 	FieldAllowLegacy = "allow-legacy"
+
+	FieldAllowRSAKeyExchange = "allow-rsa-key-exchange"
+	FieldAllowRenegotiation  = "allow-renegotiation"
+	FieldAllowCommonName     = "allow-common-name"
 	// Kafka's ssl.endpoint.identification.algorithm; where there is no such setting, the one that names the host
 	FieldHostCheck = "host-check"
 )

@@ -3,7 +3,10 @@
 package keystore
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // TestRealStores: what this machine's keytool and openssl write opens, and works in TLS.
@@ -113,4 +118,73 @@ func run(t *testing.T, folder, tool string, args ...string) []byte {
 		t.Fatalf("%s: %v\n%s%s", tool, err, out, stderr.Bytes())
 	}
 	return out
+}
+
+// TestRealRisks: OpenSSL's server, which knows key exchange by RSA alone or negotiates again, is refused with the setting
+// that allows it, and works with that.
+func TestRealRisks(t *testing.T) {
+	ca := certtest.Issue(t, "CA", nil, nil)
+	issued := rsaServer(t, ca)
+	file := filepath.Join(t.TempDir(), "server.pem")
+	require.NoError(t, os.WriteFile(file, issued.KeyPEM(t), 0o600))
+	for setting, c := range map[string]struct {
+		cipher, command string
+		allow           func(*Options)
+	}{
+		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
+		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},
+	} {
+		t.Run(setting, func(t *testing.T) {
+			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
+			err := negotiated(t, file, c.cipher, c.command, client(t, o))
+			expectFault(t, Explain(err, o), setting)
+			c.allow(&o)
+			require.NoError(t, negotiated(t, file, c.cipher, c.command, client(t, o)))
+		})
+	}
+}
+
+// negotiated connects to OpenSSL's server, has it do what a command says, and reads a line that it sends then.
+func negotiated(t *testing.T, file, cipher, command string, config *tls.Config) error {
+	t.Helper()
+	address := porttest.Address(t)
+	s := exec.Command("openssl", "s_server", "-accept", address, "-cert", file, "-key", file, "-tls1_2",
+		"-cipher", cipher, "-naccept", "1")
+	in, err := s.StdinPipe()
+	require.NoError(t, err)
+	out, err := s.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, s.Start())
+	defer s.Wait()
+	defer s.Process.Kill()
+	said := bufio.NewScanner(out)
+	says := func(text string) {
+		for said.Scan() && !strings.HasPrefix(said.Text(), text) {
+		}
+	}
+	says("ACCEPT")
+	conn, err := tls.Dial("tcp", address, ForHost(config, "localhost"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	says("Shared ciphers") // the connection is open
+	if command != "" {
+		_, err = io.WriteString(in, command)
+		require.NoError(t, err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := bufio.NewReader(conn).ReadString('\n')
+		read <- err
+	}()
+	if command != "" && config.Renegotiation == tls.RenegotiateNever {
+		return <-read
+	}
+	if command != "" {
+		says("SSL_do_handshake -> 1")
+	}
+	_, err = io.WriteString(in, "hello\n")
+	require.NoError(t, err)
+	return <-read
 }

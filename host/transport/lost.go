@@ -37,6 +37,9 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 		return context.Cause(ctx)
 	}
 	if f := d.untrusted(err); f != nil {
+		if sent && !e.repeatable && keystore.IsRenegotiation(err) {
+			return &lostError{sent, f} // the server had the request, and may have done what it asks for
+		}
 		return f
 	}
 	if permanent(err) && !sent {

@@ -32,6 +32,9 @@ var declared = setting.Of(
 	setting.Spec(role.RequestsPerSecond, wit.KindDouble, wit.Low, nil, "", setting.AtLeast(0),
 		setting.AtMost(1_000_000)),
 	setting.Spec(role.TLSAllowLegacy, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Spec(role.TLSAllowRSAKeyExchange, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Spec(role.TLSAllowRenegotiation, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Spec(role.TLSAllowCommonName, wit.KindBoolean, wit.Low, nil, ""),
 	setting.Spec(role.ClientIn, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "query")),
 	setting.Spec(role.OAuthClientAuth, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "body")),
 )

@@ -20,7 +20,9 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 	r := roleReader{roles: roles}
 	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),
-		AllowLegacy: r.flag(role.TLSAllowLegacy), Logger: s.Logger,
+		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
+		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
+		HasRisks: true, Logger: s.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
 	if r.err != nil {
 		return r.err
@@ -62,7 +64,8 @@ func tlsSetting(roles Roles, field string) string {
 
 // tlsOf is nil where nothing is said.
 func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
-	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy {
+	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !o.AllowRSAKeyExchange &&
+		!o.AllowRenegotiation && !o.AllowCommonName {
 		return nil, nil
 	}
 	o.Context = ctx

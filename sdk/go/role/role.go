@@ -156,6 +156,12 @@ const (
 	TLSProtocol = "tls.protocol"
 	// TLSAllowLegacy: whether tls.protocol may name TLS 1.0 and 1.1.
 	TLSAllowLegacy = "tls.allow-legacy"
+	// TLSAllowRSAKeyExchange: whether TLS 1.2 may be without forward secrecy.
+	TLSAllowRSAKeyExchange = "tls.allow-rsa-key-exchange"
+	// TLSAllowRenegotiation: whether the server may negotiate TLS again on a connection.
+	TLSAllowRenegotiation = "tls.allow-renegotiation"
+	// TLSAllowCommonName: whether a certificate may have its host as the common name alone.
+	TLSAllowCommonName = "tls.allow-common-name"
 	// RetryCodes: HTTP codes, and codes in faults, after which a request is sent again.
 	RetryCodes = "retry.codes"
 	// RetryMax: how many times a request is sent again after the first.
@@ -263,6 +269,9 @@ var All = []Role{
 	{Name: TLSTrustStoreType},
 	{Name: TLSProtocol},
 	{Name: TLSAllowLegacy, Kind: Flag, Own: "0"},
+	{Name: TLSAllowRSAKeyExchange, Kind: Flag, Own: "0"},
+	{Name: TLSAllowRenegotiation, Kind: Flag, Own: "0"},
+	{Name: TLSAllowCommonName, Kind: Flag, Own: "0"},
 	{Name: RetryCodes, Kind: List, Default: true, Own: "408,429,502,503,504"},
 	{Name: RetryMax, Kind: Number, Default: true, Own: "10"},
 	{Name: RetryMinBackoffMS, Kind: Number, Default: true, Own: "1000"},
