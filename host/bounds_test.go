@@ -34,6 +34,8 @@ var outsideTheTable = map[string]string{
 	"plugin.maxCallMs":           "a setting's range",
 	"binary.maxSegments":         "how many segments are made of more; the meter bounds what there may be",
 	"binary.maxGap":              "between segments that are joined: what that may waste",
+	"kafka.MaxCommitText":        "what offset and topic leave of MaxCommitMetadata",
+	"connectjson.maxDigits":      "what is read",
 	"code.maxKeptBytes":          "files of our own cache",
 	"plugin.maxPortions":         "times the result's limit",
 	"plugin.maxLineBytes":        "what is kept of a guest's output; the rest is cut",

@@ -152,7 +152,8 @@ var refusals = []struct{ alert, text string }{
 func (o *Options) refused(err error) error {
 	text := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
-		return o.self().fault(FieldAllowRenegotiation, err, "the server wants to negotiate TLS again on the connection, "+
+		return o.self().fault(FieldAllowRenegotiation, err, "the server wants to negotiate TLS again on the "+
+			"connection, "+
 			"as for a client's certificate, which is a risk (RFC 9325) and not allowed: have the server ask at the "+
 			"beginning, or set this to 1")
 	}
@@ -178,7 +179,8 @@ func (o *Options) refused(err error) error {
 			if o.Key != nil {
 				asks = "or it did not get a certificate that it takes"
 			}
-			return o.self().fault(FieldAllowRSAKeyExchange, err, "the server broke the handshake off without a reason: it "+
+			return o.self().fault(FieldAllowRSAKeyExchange, err, "the server broke the handshake off without a "+
+				"reason: it "+
 				"may know RSA key exchange alone, which has no forward secrecy and needs 1 here; or have no cipher in "+
 				"common (%s); %s (%s)", o.self().of(FieldProtocol), asks, o.key().of(FieldLocation))
 		}

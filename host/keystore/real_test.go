@@ -120,8 +120,8 @@ func run(t *testing.T, folder, tool string, args ...string) []byte {
 	return out
 }
 
-// TestRealRisks: OpenSSL's server, which knows key exchange by RSA alone or negotiates again, is refused with the setting
-// that allows it, and works with that.
+// TestRealRisks: OpenSSL's server, which knows key exchange by RSA alone or negotiates again, is refused with the
+// setting that allows it, and works with that.
 func TestRealRisks(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
 	issued := rsaServer(t, ca)

@@ -67,7 +67,8 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		records int
-		// next is the committed offset. Records are written up to where they stop; of those on their way, 5 and 6, 6 is.
+		// next is the committed offset. Records are written up to where they stop; of those on their way, 5 and 6, 6
+		// is.
 		next   int64
 		text   string
 		found  kafka.CommitMetadata
