@@ -167,8 +167,8 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}, a)
 }
 
-// isCommonName reports whether a certificate without a subject alternative name has a host as its common name, which may
-// begin with *. in place of one label. An IP address is no common name.
+// isCommonName reports whether a certificate without a subject alternative name has a host as its common name, which
+// may begin with *. in place of one label. An IP address is no common name.
 func isCommonName(c *x509.Certificate, host string) bool {
 	for _, extension := range c.Extensions {
 		if extension.Id.Equal(subjectAlternativeName) {

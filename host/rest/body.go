@@ -71,8 +71,8 @@ func (x *exchange) content(most int64) (data []byte, ok bool) {
 	return data, ok
 }
 
-// received reads what was sent, at most so many bytes. release gives back their room and is to be called once. Where they
-// cannot be read, answer has been called, and ok is false.
+// received reads what was sent, at most so many bytes. release gives back their room and is to be called once. Where
+// they cannot be read, answer has been called, and ok is false.
 func received(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, most int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
 	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, most), maxBodies)

@@ -35,8 +35,8 @@ const (
 	maxForms   = 24 << 20
 )
 
-// Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and is
-// to be called once, when the page is made. Where the form cannot be read, Form has answered, and ok is false.
+// Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and
+// is to be called once, when the page is made. Where the form cannot be read, Form has answered, and ok is false.
 func (p Pages) Form(w http.ResponseWriter, r *http.Request, most int64) (form url.Values, release func(), ok bool) {
 	refuse := func(status int, why string) { http.Error(w, why, status) }
 	bodies := cmp.Or(p.bodies, new(inbound.Bodies))

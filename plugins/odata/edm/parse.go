@@ -25,8 +25,8 @@ func (e *Error) Error() string { return e.Text }
 // skips what it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't
 // there, dangling ends of associations and the like fail only what needs them.
 //
-// The document must not be changed while the model is in use. The model is smaller, and has no part of it, but for types
-// that nobody has asked for.
+// The document must not be changed while the model is in use. The model is smaller, and has no part of it, but for
+// types that nobody has asked for.
 func Parse(document []byte) (*Model, error) {
 	// A copy of 40 MB more would not fit into a guest's memory.
 	text := unsafe.String(unsafe.SliceData(document), len(document))

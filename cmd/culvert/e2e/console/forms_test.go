@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 )
 
-// Forms of the console share REST's bound for bodies: hundreds that are half sent, and tens of whole ones at a time, take
-// little memory; those for which there is no room are told to come again, and forms that come later are answered.
+// Forms of the console share REST's bound for bodies: hundreds that are half sent, and tens of whole ones at a time,
+// take little memory; those for which there is no room are told to come again, and forms that come later are answered.
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
 	const formBytes, most = 4 << 20, 700 << 20

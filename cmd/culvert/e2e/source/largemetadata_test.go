@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// largeMetadata is the demo service's document with as many types more, as SuccessFactors describes its own, as it takes
-// to be of so many bytes.
+// largeMetadata is the demo service's document with as many types more, as SuccessFactors describes its own, as it
+// takes to be of so many bytes.
 func largeMetadata(s http.Handler, path string, size int) string {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -22,15 +22,15 @@ func largeMetadata(s http.Handler, path string, size int) string {
 	var b strings.Builder
 	b.WriteString(before)
 	for n := 0; b.Len() < size; n++ {
-		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n<Property Name=\"userId\" "+
-			"Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)
+		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n"+
+			"<Property Name=\"userId\" Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)
 		for i := range 60 {
-			fmt.Fprintf(&b, "<Property Name=\"customString%d\" Type=\"Edm.String\" Nullable=\"true\" sap:required=\"false\" "+
-				"sap:creatable=\"true\" sap:updatable=\"true\" sap:upsertable=\"true\" sap:visible=\"true\" sap:sortable=\"true\" "+
-				"sap:filterable=\"true\" sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
+			fmt.Fprintf(&b, "<Property Name=\"customString%d\" Type=\"Edm.String\" Nullable=\"true\" "+
+				"sap:required=\"false\" sap:creatable=\"true\" sap:updatable=\"true\" sap:upsertable=\"true\" "+
+				"sap:visible=\"true\" sap:sortable=\"true\" sap:filterable=\"true\" sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
 		}
-		fmt.Fprintf(&b, "<NavigationProperty Name=\"userNav\" Relationship=\"SFOData.user_of_%d\" FromRole=\"a\" ToRole=\"b\"/>"+
-			"</EntityType>\n", n)
+		fmt.Fprintf(&b, "<NavigationProperty Name=\"userNav\" Relationship=\"SFOData.user_of_%d\" FromRole=\"a\" "+
+			"ToRole=\"b\"/></EntityType>\n", n)
 	}
 	b.WriteString("<EntityContainer" + after)
 	return b.String()
