@@ -153,8 +153,8 @@ func (o *Options) refused(err error) error {
 	text := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
 		return o.self().fault(FieldAllowRenegotiation, err, "the server wants to negotiate TLS again on the "+
-			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: have the server ask at the "+
-			"beginning, or set this to 1")
+			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
+			"have the server ask at the beginning, or set this to 1")
 	}
 	_, alert, remote := strings.Cut(text, "remote error: tls: ")
 	for _, r := range refusals {

@@ -27,7 +27,8 @@ func largeMetadata(s http.Handler, path string, size int) string {
 		for i := range 60 {
 			fmt.Fprintf(&b, "<Property Name=\"customString%d\" Type=\"Edm.String\" Nullable=\"true\" "+
 				"sap:required=\"false\" sap:creatable=\"true\" sap:updatable=\"true\" sap:upsertable=\"true\" "+
-				"sap:visible=\"true\" sap:sortable=\"true\" sap:filterable=\"true\" sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
+				"sap:visible=\"true\" sap:sortable=\"true\" sap:filterable=\"true\" "+
+				"sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
 		}
 		fmt.Fprintf(&b, "<NavigationProperty Name=\"userNav\" Relationship=\"SFOData.user_of_%d\" FromRole=\"a\" "+
 			"ToRole=\"b\"/></EntityType>\n", n)
