@@ -153,9 +153,8 @@ func (o *Options) refused(err error) error {
 	text := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
 		return o.self().fault(FieldAllowRenegotiation, err, "the server wants to negotiate TLS again on the "+
-			"connection, "+
-			"as for a client's certificate, which is a risk (RFC 9325) and not allowed: have the server ask at the "+
-			"beginning, or set this to 1")
+			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
+			"have the server ask at the beginning, or set this to 1")
 	}
 	_, alert, remote := strings.Cut(text, "remote error: tls: ")
 	for _, r := range refusals {
@@ -174,23 +173,18 @@ func (o *Options) refused(err error) error {
 				"TLS: 1.2 and 1.3"), lastOf(text))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
+		risk := ""
 		if o.HasRisks && !o.AllowRSAKeyExchange {
-			asks := "or it asks for a certificate"
-			if o.Key != nil {
-				asks = "or it did not get a certificate that it takes"
-			}
-			return o.self().fault(FieldAllowRSAKeyExchange, err, "the server broke the handshake off without a "+
-				"reason: it "+
-				"may know RSA key exchange alone, which has no forward secrecy and needs 1 here; or have no cipher in "+
-				"common (%s); %s (%s)", o.self().of(FieldProtocol), asks, o.key().of(FieldLocation))
+			risk = "; or it knows RSA key exchange alone, which has no forward secrecy: " +
+				o.self().of(FieldAllowRSAKeyExchange) + "=1 allows it"
 		}
 		if o.Key == nil {
 			return o.key().fault(FieldLocation, err,
 				"is not set, and the server broke the handshake off without a reason: it may ask for a certificate, "+
-					"or have no cipher in common (%s)", o.self().of(FieldProtocol))
+					"or have no cipher in common (%s)%s", o.self().of(FieldProtocol), risk)
 		}
 		return o.self().fault(FieldProtocol, err, "the server broke the handshake off without a reason: no cipher in "+
-			"common, or it did not get a certificate that it takes (%s)", o.key().of(FieldLocation))
+			"common, or it did not get a certificate that it takes (%s)%s", o.key().of(FieldLocation), risk)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func TestRSAKeyExchange(t *testing.T) {
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}})
 	o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
 	_, err := ask(t, s, client(t, o), "localhost")
-	expectFault(t, Explain(err, o), "allow-rsa-key-exchange", "no forward secrecy")
+	expectFault(t, Explain(err, o), "keystore.location", "allow-rsa-key-exchange=1")
 	o.AllowRSAKeyExchange = true
 	_, err = ask(t, s, client(t, o), "localhost")
 	assert.NoError(t, err)

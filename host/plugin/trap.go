@@ -38,7 +38,7 @@ func (t *Trap) Broke() string {
 	return reason
 }
 
-// Error names the plugin, the function, a limit's setting and the reason in the first line; what the guest wrote and
+// Error names the plugin, the function, the reason and a limit's setting in the first line; what the guest wrote and
 // its stack follow.
 func (t *Trap) Error() string {
 	var b strings.Builder

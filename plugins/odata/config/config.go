@@ -210,15 +210,13 @@ func security(t *setting.Table) {
 			setting.Display("Old protocols")),
 		setting.Spec("sap.odata.tls.allow.rsa.key.exchange", wit.KindText, wit.Low,
 			role.Own(role.TLSAllowRSAKeyExchange), "1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
-				"who "+
-				"gets the server's key later can read what was recorded before. Only for servers that know nothing "+
-				"else.",
+				"who gets the server's key later can read what was recorded before. Only for servers that know "+
+				"nothing else.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRSAKeyExchange), group,
 			setting.Display("RSA key exchange")),
 		setting.Spec("sap.odata.tls.allow.renegotiation", wit.KindText, wit.Low, role.Own(role.TLSAllowRenegotiation),
 			"1 allows the server to negotiate TLS 1.2 again on a connection, as IIS and API gateways do for a "+
-				"client's "+
-				"certificate: an old source of attacks, which TLS 1.3 has no more.",
+				"client's certificate: an old source of attacks, which TLS 1.3 has no more.",
 			setting.Allowed(setting.Flags...), setting.Role(role.TLSAllowRenegotiation), group,
 			setting.Display("Renegotiation")),
 		setting.Spec("sap.odata.tls.allow.common.name", wit.KindText, wit.Low, role.Own(role.TLSAllowCommonName),

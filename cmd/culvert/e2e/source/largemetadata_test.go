@@ -22,13 +22,13 @@ func largeMetadata(s http.Handler, path string, size int) string {
 	var b strings.Builder
 	b.WriteString(before)
 	for n := 0; b.Len() < size; n++ {
-		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n<Property "+
-			"Name=\"userId\" Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)
+		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n"+
+			"<Property Name=\"userId\" Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)
 		for i := range 60 {
 			fmt.Fprintf(&b, "<Property Name=\"customString%d\" Type=\"Edm.String\" Nullable=\"true\" "+
 				"sap:required=\"false\" sap:creatable=\"true\" sap:updatable=\"true\" sap:upsertable=\"true\" "+
-				"sap:visible=\"true\" sap:sortable=\"true\" sap:filterable=\"true\" sap:label=\"Custom String &amp; "+
-				"%d\" MaxLength=\"4000\"></Property>\n", i, i)
+				"sap:visible=\"true\" sap:sortable=\"true\" sap:filterable=\"true\" "+
+				"sap:label=\"Custom String &amp; %d\" MaxLength=\"4000\"></Property>\n", i, i)
 		}
 		fmt.Fprintf(&b, "<NavigationProperty Name=\"userNav\" Relationship=\"SFOData.user_of_%d\" FromRole=\"a\" "+
 			"ToRole=\"b\"/></EntityType>\n", n)
