@@ -300,7 +300,7 @@ const maxDigits = 3 * datum.MaxDecimalBytes
 // where Kafka Connect would have the nearest double.
 func readReal(p *Parser, dst, text []byte) []byte {
 	v := parseReal(text, 64)
-	exact := len(text) <= shortReal && bytes.IndexAny(text, "eE") < 0
+	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
 	if !exact && !math.IsInf(v, 0) {
 		var room [32]byte
 		digits, exponent := significant(text)

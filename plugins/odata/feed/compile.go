@@ -68,7 +68,7 @@ func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
 			continue
 		}
-		for _, p := range t.Properties {
+		for _, p := range m.Structure(t.QualifiedName()).Properties {
 			switch known := wide.Property(p.Name); {
 			case known == nil:
 				p.Nullable = true
