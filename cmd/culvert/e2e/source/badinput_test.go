@@ -395,7 +395,7 @@ func TestPluginsThatGoWrong(t *testing.T) {
 		"datum":          "row 0, value: ",
 		"3gb":            "a result of 3221",
 		"rows-3gb":       "are allowed",
-		"grow":           "wasm error: unreachable: ",
+		"grow":           "bytes (plugin.rogue.limits.memory.bytes): ",
 		"recurse":        "out of memory",
 		"flood":          "log lines beyond the allowed",
 	} {
