@@ -58,7 +58,8 @@ type Config struct {
 	// lines of the Logger.
 	Compiling func(took time.Duration)
 	// alone: it joins no group, whatever its settings say. adopts: its group gets the connectors of the data folder.
-	alone, adopts bool
+	// offline: it runs no connectors, see [Offline].
+	alone, adopts, offline bool
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
 }

@@ -31,6 +31,7 @@ func offline(ctx context.Context, c Config, do func(*Host) error) error {
 		c.Settings = map[string]string{}
 	}
 	c.Settings["listeners"] = ""
+	c.offline = true
 	c.alone = c.alone || len(c.Files.Connectors) > 0 // which are looked at in these files
 	h, err := New(ctx, c)
 	if err != nil {

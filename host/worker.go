@@ -35,7 +35,7 @@ func (w worker) Started() error {
 		return errors.New("Plugins are being loaded.")
 	case now.herder == nil:
 		return errors.New("Kafka is being reached and offsets are being read.")
-	case w.host.config.Once:
+	case w.host.config.Once, w.host.config.offline:
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	case c != nil && !c.Joined():

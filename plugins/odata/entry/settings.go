@@ -55,7 +55,7 @@ func declareSets(t *setting.Table) {
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
 		setting.Spec(of(NameEntitySet), wit.KindText, wit.High, nil,
-			"Name of the entity set; of a view with parameters ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
+			"Name of the entity set. For a view with parameters: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
 				"the service it identifies the entry.",
 			setting.Required(), setting.Dependents(of(NameTopic), of(query.Select), of(query.Expand), of(NameCursor)),
 			group, setting.Display("Entity set")),

@@ -60,7 +60,7 @@ func TestLargeMetadata(t *testing.T) {
 	if n := len(p.Records("Orders")); n != 20 {
 		t.Errorf("expected 20 rows, found %d", n)
 	}
-	p.Run("validate", "--online", "--plugins", e2e.Plugins(t), file).Exits(0)
+	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2e.Plugins(t), file).Exits(0)
 	small := e2e.NewPlace(t)
 	r := small.Once("--set", "plugin.odata-source.limits.memory.bytes=50331648", file).Exits(1)
 	r.LastLineHas("plugin.odata-source.limits.memory.bytes")
