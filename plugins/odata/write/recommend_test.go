@@ -25,7 +25,7 @@ func TestRecommendations(t *testing.T) {
 		wrong   string // begins an error
 		visible bool
 	}{
-		{nil, "sap.odata#00.service", root, "", true},
+		{nil, "sap.odata#00.service", root, "No entity set is configured", true},
 		{of("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
 		{of("Orders"), "sap.odata#00.topic", "Orders", "", true},
 		{of("Orders"), "sap.odata#01.service", root, "", true},

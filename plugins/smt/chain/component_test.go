@@ -151,7 +151,7 @@ func TestExamine(t *testing.T) {
 		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"),
 			invalid("value.literal", "1e5000", "a number that is too long")},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)),
-			wrong("value.literal", "Invalid value [[[")},
+			wrong("value.literal", "Invalid value of 100000 characters")},
 		{ClassCastKey, nil, missing("spec")},
 		{ClassCastKey, pairs("spec", ""), wrong("spec", "Must specify at least one field to cast.")},
 		{ClassCastKey, pairs("spec", "a:b"),
