@@ -97,15 +97,21 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 // reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
 const reloadAsks = 30 * time.Second
 
+// mayStop tells whether a configuration would take the place of one of which something runs.
+func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
+	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
+		return false
+	}
+	s, err := worker{h}.Herder().Status(c.Name)
+	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
+		return t.State == connect.Running
+	})
+}
+
 // judge asks the service of a configuration in which nothing is known to be wrong, and which would take the place of
 // one that runs: what is wrong there, such as a misspelt entity set, would end that.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
-		return nil
-	}
-	s, err := worker{h}.Herder().Status(c.Name)
-	if err != nil || s.Connector.State != connect.Running || len(s.Tasks) == 0 ||
-		slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running }) {
+	if !h.mayStop(c, sent) {
 		return nil
 	}
 	if k.Online = h.checks.online; sent.IsWhole() {

@@ -144,6 +144,18 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 	f.Lives("orders", 1)
 
+	// One task that has failed leaves others that a wrong set would stop.
+	half := append(e2e.Instead(lines, "name=half", "tasks.max=2"), "sap.odata#01.service="+service.NorthwindPath,
+		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
+	p.File("conf/half.properties", half...)
+	f.Await("half", "runs by half", func(s connect.Status) bool {
+		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
+	})
+	settings = e2e.Configuration(e2e.Instead(half, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/half/config", e2e.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+		t.Errorf("found %s", said)
+	}
+
 	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
 	before := s.Ledger()
 	if said := f.Must(200, "POST", "/culvert/diff", e2e.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
