@@ -1,6 +1,9 @@
 package operate
 
 import (
+	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -171,6 +174,40 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	s.Set("status", "503")
 	f.Must(200, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
 	f.Lives("orders", 2)
+	f.Stop()
+}
+
+// One reload asks services for half a minute, here those that are silent. A change that nobody was asked about then is
+// not taken, and is looked at again.
+func TestReloadTakesNoChangeUnjudged(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{})
+	lines := map[string][]string{"z": e2e.Source("z", address, "Orders")}
+	for i := range 14 {
+		silent, err := net.Listen("tcp", "127.0.0.1:0")
+		e2e.NoError(t, err)
+		defer silent.Close()
+		name := fmt.Sprintf("c%02d", i)
+		lines[name] = append(e2e.Source(name, silent.Addr().String(), "Orders"), e2e.Silent)
+	}
+	for name, l := range lines {
+		p.File("conf/"+name+".properties", l...)
+	}
+	f := p.Follows("conf")
+	for name := range lines {
+		f.Await(name, "runs", e2e.Runs)
+	}
+	f.Eventually("rows", func() bool { return f.Rows("z") == s.Count("Orders") })
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		p.File("conf/"+name+".properties", e2e.Instead(lines[name], "sap.odata#00.entityset=Ordres")...)
+	}
+	f.Awaits("was not asked")
+	f.Await("z", "runs on", func(s connect.Status) bool {
+		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
+			s.Tasks[0].State == connect.Running
+	})
+	f.Lives("z", 1)
 	f.Stop()
 }
 
