@@ -167,8 +167,8 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 // States that are not known are no success.
 func TestStatusWithoutStates(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[string]string{"": "states of connectors are not known: states shown are Kafka Connect's",
-		`{"connectors":[],"silent":["worker w2: no answer"]}`: "states of connectors are not known: worker w2: no answer"} {
+	for answer, want := range map[string]string{"": "are not known: states shown are Kafka Connect's",
+		`{"connectors":[],"silent":["worker w2: away"]}`: "states of connectors are not known: worker w2: away"} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.URL.Path == "/connectors":
