@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,6 +155,17 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 	}
 	if _, unknown := w.herder().NowOf(name); unknown != nil {
 		return nil // nothing of it runs
+	}
+	if given.Over != nil { // a change of what is another one by now
+		if c := w.host.clustered; c != nil {
+			if err := c.log.Refresh(ctx); err != nil {
+				return conflict(err)
+			}
+		}
+		_, version, _ := w.Text(name) // which may be newer than the last look at it
+		if !given.Over(cmp.Or(version, r.stored(name).Version)) {
+			return kept(&config.ErrChanged{Connector: name})
+		}
 	}
 	e, err := w.examine(ctx, r, name, maps.Clone(settings), given)
 	if err != nil || e.kept != nil || len(e.wrong) > 0 || !w.mayAsk(ctx, e.connector) {

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -27,8 +28,10 @@ type reloader struct {
 	into    *groupFolder // nil: what it brings to the files is the herder
 	checker check.Checker
 	log     *slog.Logger
-	// asksUntil is until when the reload under way may ask services; applying is held.
+	// asksUntil is until when the reload under way may ask services, silent are origins that have not answered it in
+	// time; applying is held.
 	asksUntil time.Time
+	silent    map[string]bool
 
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
 	// before would undo it.
@@ -82,11 +85,23 @@ func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
 // worker's start.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
 	problems, elsewhere := r.checker.Check(ctx, c), r.host.elsewhere(ctx, c)
-	if problems.Err() == nil && elsewhere.Err() == nil && time.Now().Before(r.asksUntil) {
+	if problems.Err() == nil && elsewhere.Err() == nil {
 		checker := r.checker
 		checker.Lockouts = r.host.lockouts
-		if judged := r.host.judge(ctx, checker, c, worker{r.host}.sent(&checker, c, c.Raw())); judged != nil {
-			problems = judged // which have again what was found before
+		sent := worker{r.host}.sent(&checker, c, c.Raw())
+		switch origin := check.Origin(c, sent.Declared); {
+		case r.silent[origin] || !r.host.mayStop(c, sent):
+		case time.Now().After(r.asksUntil):
+			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
+				"service was not asked whether this change is right, since services took %v to answer about others: "+
+				"it is asked again at once", reloadAsks)}))
+			r.store.Look()
+		default:
+			begun := time.Now()
+			if judged := r.host.judge(ctx, checker, c, sent); judged != nil {
+				problems = judged // which have again what was found before
+			}
+			r.silent[origin] = time.Since(begun) >= check.OnlineTime
 		}
 	}
 	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool {
@@ -97,15 +112,21 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 // reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
 const reloadAsks = 30 * time.Second
 
+// mayStop tells whether a configuration would take the place of one of which something runs.
+func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
+	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
+		return false
+	}
+	s, err := worker{h}.Herder().Status(c.Name)
+	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
+		return t.State == connect.Running
+	})
+}
+
 // judge asks the service of a configuration in which nothing is known to be wrong, and which would take the place of
 // one that runs: what is wrong there, such as a misspelt entity set, would end that.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
-		return nil
-	}
-	s, err := worker{h}.Herder().Status(c.Name)
-	if err != nil || s.Connector.State != connect.Running || len(s.Tasks) == 0 ||
-		slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running }) {
+	if !h.mayStop(c, sent) {
 		return nil
 	}
 	if k.Online = h.checks.online; sent.IsWhole() {
@@ -172,6 +193,7 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.files = s.Connectors
 	r.mu.Unlock()
 	r.checker, r.asksUntil = r.checker.Among(s.Connectors), time.Now().Add(reloadAsks)
+	r.silent = map[string]bool{}
 	check, do := r.check, func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
 	if r.into != nil {
 		check, do = r.into.check, r.into.do

@@ -40,14 +40,15 @@ func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err err
 	return all, err
 }
 
-// all are all connectors, with what is worth knowing about the answer.
-func (r *remote) all(ctx context.Context) (all map[string]expanded, notes []string, err error) {
+// all are all connectors, with why states of some are not known.
+func (r *remote) all(ctx context.Context) (all map[string]expanded, unknown []string, err error) {
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
 	}
 	listing, err := r.listing(ctx, r.once, "", "")
 	if err != nil && !isRefused(err, http.StatusNotFound) { // as Kafka Connect answers
-		notes = append(notes, "States are Kafka Connect's, which do not say whether services are away: "+err.Error())
+		unknown = append(unknown, "states shown are Kafka Connect's, which do not say whether services are away: "+
+			err.Error())
 	}
 	for i := range listing.Connectors {
 		l := &listing.Connectors[i]
@@ -56,7 +57,7 @@ func (r *remote) all(ctx context.Context) (all map[string]expanded, notes []stri
 			all[l.Name] = one
 		}
 	}
-	return all, append(notes, listing.Silent...), nil
+	return all, append(unknown, listing.Silent...), nil
 }
 
 // listed is what Culvert's listing says of the connector, or what it would say by Kafka Connect's status.

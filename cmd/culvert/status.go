@@ -31,7 +31,7 @@ func newStatus() *cobra.Command {
 		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
 have gone through and how many are left, how many records were refused since the tasks were made, how many the dead letter topic
 holds, and below them what is wrong. Any worker of a group shows what all of them do. Exit code: 0, or 1 where a connector or task has
-failed, where its service does not answer, or where records were refused since its tasks were made.`,
+failed, where its service does not answer, where records were refused since its tasks were made, or where states are not known.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		Args: cobra.NoArgs,
@@ -60,6 +60,8 @@ type look struct {
 	connectors map[string]expanded
 	// notes are about all connectors: the worker's group, and why there are no figures.
 	notes []string
+	// unknown are why states of connectors are not known.
+	unknown []string
 }
 
 // fault says which connectors do not do well.
@@ -84,10 +86,16 @@ func (l look) fault() error {
 			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
 		}
 	}
+	if len(bad) > 0 {
+		bad[len(bad)-1] += " (culvert connectors show NAME says why)"
+	}
+	if len(l.unknown) > 0 {
+		bad = append(bad, "states of connectors are not known: "+shown.Line(strings.Join(l.unknown, ", ")))
+	}
 	if len(bad) == 0 {
 		return nil
 	}
-	return failed(fmt.Errorf("%s (culvert connectors show NAME says why)", strings.Join(bad, "; ")))
+	return failed(errors.New(strings.Join(bad, "; ")))
 }
 
 func (r *remote) look(ctx context.Context) (look, error) {
@@ -95,7 +103,7 @@ func (r *remote) look(ctx context.Context) (look, error) {
 	if err != nil {
 		return look{}, err
 	}
-	l := look{at: time.Now(), connectors: all, notes: notes}
+	l := look{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var moving map[string]expanded

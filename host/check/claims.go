@@ -76,7 +76,10 @@ func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warni
 	if component.Kind != wit.ComponentSource || effectOf(k.Plugins, c).moves {
 		return nil
 	}
-	mine := reads(c, component, nil)
+	mine, topics := reads(c, component, nil), map[string]bool{}
+	for _, e := range mine {
+		topics[topicOf(e)] = true
+	}
 	for _, other := range k.Connectors {
 		if other.Name == c.Name || len(mine) == 0 {
 			return warnings // those after it are the second
@@ -85,7 +88,7 @@ func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warni
 		if err != nil || of.Name != component.Name {
 			continue
 		}
-		for what, e := range reads(other, of, mine) {
+		for what, e := range reads(other, of, topics) {
 			if mine[what].Key != "" && !effectOf(k.Plugins, other).moves {
 				warnings = append(warnings, warning(mine[what], fmt.Sprintf("connector %s reads the same into topic "+
 					"%s: each row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
@@ -97,11 +100,10 @@ func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warni
 
 // reads are the settings that name topics of a source, by the topic and what is read into it: the system, and what the
 // group of settings must have. Only topics that are among those of another connector count, unless that is nil.
-func reads(c *config.Connector, component wit.Component, among map[string]config.Entry) map[string]config.Entry {
+func reads(c *config.Connector, component wit.Component, among map[string]bool) map[string]config.Entry {
 	d, all := config.DeclareComponent(component), map[string]config.Entry{}
 	for _, e := range c.Entries {
-		if among != nil && !slices.ContainsFunc(slices.Collect(maps.Values(among)),
-			func(o config.Entry) bool { return topicOf(o) == topicOf(e) }) {
+		if among != nil && !among[topicOf(e)] {
 			continue
 		}
 		specs := slices.DeleteFunc(d.Matching(e.Key), func(s wit.SettingSpec) bool {

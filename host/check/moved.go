@@ -112,7 +112,16 @@ const destination = "destination:"
 
 // systemOf is the system that a connector's settings name; its origin is "" where nothing names one.
 func systemOf(c *config.Connector, component wit.Component) system {
-	roles := config.NewRoles(config.DeclareComponent(component), c)
+	return systemBy(config.NewRoles(config.DeclareComponent(component), c))
+}
+
+// Origin is the origin or the destination of BTP that a connector's settings name, "" where nothing names one.
+func Origin(c *config.Connector, declared *config.Declarations) string {
+	return systemBy(config.NewRoles(declared, c)).origin
+}
+
+// systemBy is the system that roles name.
+func systemBy(roles config.Roles) system {
 	s := system{client: roles.Prefix(role.Header)["sap-client"]}
 	if roles.Text(role.Address) != "" {
 		s.origin = originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))

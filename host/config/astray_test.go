@@ -178,7 +178,8 @@ func TestSecretsAstray(t *testing.T) {
 // Secrets of which all are references are whole, wherever they go; one that is typed is not.
 func TestReferencesAreWhole(t *testing.T) {
 	const to = "http.address=a http.user=u "
-	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, to: true,
+	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
+		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
 		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
 		to + "http.password=${file:f:k} http.header.key=k":              false,
 		to + "http.password=${file:f:k} http.header.key=${env:K}":       true,

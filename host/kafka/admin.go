@@ -439,7 +439,10 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 		var n int64
 		var err error
 		for partition, end := range partitions {
-			start := starts[topic][partition]
+			start, known := starts.Lookup(topic, partition)
+			if !known && end.Err == nil {
+				start.Err = errors.New("its begin is not known")
+			}
 			n += end.Offset - start.Offset
 			err = errors.Join(err, end.Err, start.Err)
 		}

@@ -176,6 +176,23 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	}
 }
 
+// A topic whose begin is not known has no number of records: its end alone would count those that are deleted.
+func TestRecordsWithoutStarts(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
+	a := openTestAdmin(t, b.Addr())
+	assert.Equal(t, map[string]int64{"letters": 2}, a.Records(kafkatest.Context(t), "letters"))
+	kafkatest.RefuseWhere(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
+		topics := r.(*kmsg.ListOffsetsRequest).Topics
+		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2
+		if starts {
+			topics[0].Partitions = nil
+		}
+		return starts
+	})
+	assert.Equal(t, map[string]int64{}, a.Records(kafkatest.Context(t), "letters"))
+}
+
 // A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())

@@ -164,6 +164,29 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	p.Run("status", "--url", server.URL, "--user", "bert").Exits(1).Says("401")
 }
 
+// States that are not known are no success.
+func TestStatusWithoutStates(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{"": "are not known: states shown are Kafka Connect's",
+		`{"connectors":[],"silent":["worker w2: away"]}`: "states of connectors are not known: worker w2: away"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/connectors":
+				io.WriteString(w, `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`)
+			case r.URL.Path != "/culvert/connectors":
+				w.WriteHeader(404)
+			case answer == "":
+				w.WriteHeader(500)
+				io.WriteString(w, `{"error_code":500,"message":"not now"}`)
+			default:
+				io.WriteString(w, answer)
+			}
+		}))
+		defer server.Close()
+		e2e.NewPlace(t).Run("status", "--url", server.URL).Exits(1).Prints("running").Says(want)
+	}
+}
+
 // The table comes again and again, with how many rows go through in a second, also after an answer that did not come.
 func TestStatusIsWatched(t *testing.T) {
 	t.Parallel()

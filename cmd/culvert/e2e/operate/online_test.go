@@ -116,6 +116,12 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 			t.Errorf("%q: expected it not to be tried, found %d errors, %q", typed, v.Errors, errors)
 		}
 	}
+	for range 2 { // a user is typed, and no password yet
+		f.Checked(sapSource(address, "", set...))
+	}
+	if l := s.Ledger(); l.Total != 0 {
+		t.Fatalf("a user without a password: %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
+	}
 	for _, typed := range []string{"s", "se", "ses", "ses", "ses", "sesame", "sesame"} {
 		v, by := f.Checked(sapSource(address, typed, set...))
 		offline(typed, v, by)

@@ -1,6 +1,9 @@
 package operate
 
 import (
+	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -144,6 +147,18 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 	f.Lives("orders", 1)
 
+	// One task that has failed leaves others that a wrong set would stop.
+	half := append(e2e.Instead(lines, "name=half", "tasks.max=2"), "sap.odata#01.service="+service.NorthwindPath,
+		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
+	p.File("conf/half.properties", half...)
+	f.Await("half", "runs by half", func(s connect.Status) bool {
+		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
+	})
+	settings = e2e.Configuration(e2e.Instead(half, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/half/config", e2e.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+		t.Errorf("found %s", said)
+	}
+
 	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
 	before := s.Ledger()
 	if said := f.Must(200, "POST", "/culvert/diff", e2e.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
@@ -159,6 +174,40 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	s.Set("status", "503")
 	f.Must(200, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
 	f.Lives("orders", 2)
+	f.Stop()
+}
+
+// One reload asks services for half a minute, here those that are silent. A change that nobody was asked about then is
+// not taken, and is looked at again.
+func TestReloadTakesNoChangeUnjudged(t *testing.T) {
+	t.Parallel()
+	p := e2e.NewPlace(t)
+	s, address := e2e.Demo(t, service.Options{})
+	lines := map[string][]string{"z": e2e.Source("z", address, "Orders")}
+	for i := range 14 {
+		silent, err := net.Listen("tcp", "127.0.0.1:0")
+		e2e.NoError(t, err)
+		defer silent.Close()
+		name := fmt.Sprintf("c%02d", i)
+		lines[name] = append(e2e.Source(name, silent.Addr().String(), "Orders"), e2e.Silent)
+	}
+	for name, l := range lines {
+		p.File("conf/"+name+".properties", l...)
+	}
+	f := p.Follows("conf")
+	for name := range lines {
+		f.Await(name, "runs", e2e.Runs)
+	}
+	f.Eventually("rows", func() bool { return f.Rows("z") == s.Count("Orders") })
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		p.File("conf/"+name+".properties", e2e.Instead(lines[name], "sap.odata#00.entityset=Ordres")...)
+	}
+	f.Awaits("was not asked")
+	f.Await("z", "runs on", func(s connect.Status) bool {
+		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
+			s.Tasks[0].State == connect.Running
+	})
+	f.Lives("z", 1)
 	f.Stop()
 }
 

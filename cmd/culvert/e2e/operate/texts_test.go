@@ -105,6 +105,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.Replaced("conf/orders.properties", append(strings.Split(strings.TrimSuffix(want, "\n"), "\n"), "# mine")...)
 	answer, _ = x.ask(412, "PUT", at, late, "Content-Type", properties, "If-Match", second)
 	e2e.Contains(t, "the answer", answer, "was changed meanwhile")
+	x.ask(412, "PUT", at, strings.Replace(late, "entityset=Orders", "entityset=Ordres", 1), "Content-Type", properties,
+		"If-Match", second)
 	e2e.Contains(t, "the file", x.file("conf/orders.properties"), "# mine\n", "sap.odata.max.retries=1")
 	if found := x.compared(map[string]any{"name": "orders", "text": late}); "\""+found.Version+"\"" == second ||
 		found.Effect != config.InPlace || len(found.Differences) != 1 || found.Kept != "" || len(found.Warnings) > 0 {
