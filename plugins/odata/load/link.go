@@ -42,13 +42,20 @@ func (s *Set) RestoreOptions(link, asked string) (string, error) {
 }
 
 // sameForm reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more, or
-// with plus signs for blanks. The blanks of a list say nothing.
+// with plus signs for blanks. In lists blanks and the word asc say nothing, nor does the order but for $orderby.
 func sameForm(name, value, sent string) bool {
 	plain := func(text string) string {
-		if text = strings.ReplaceAll(text, "+", " "); name != "$filter" {
-			text = strings.ReplaceAll(text, " ", "")
+		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {
+			return text
 		}
-		return text
+		parts := strings.Split(text, ",")
+		for i, part := range parts {
+			parts[i] = strings.TrimSuffix(strings.Join(strings.Fields(part), " "), " asc")
+		}
+		if name != "$orderby" {
+			slices.Sort(parts)
+		}
+		return strings.Join(parts, ",")
 	}
 	sent = plain(uri.Unescape(sent))
 	for range 3 {

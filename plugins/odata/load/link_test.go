@@ -30,6 +30,14 @@ func TestOptionsOfALink(t *testing.T) {
 		"more properties":    {"$select=K,Name,L", ""},
 		"fewer expanded":     {"$expand=Items", ""},
 		"another order":      {"$orderby=K,L", ""},
+		"swapped order":      {"$orderby=L%20desc,K", ""},
+		"descending":         {"$orderby=K%20desc,L%20desc", ""},
+		"ascending said":     {"$orderby=K%20asc,%20L%20desc", "$orderby=K,L%20desc"},
+		"ascending, as form": {"$orderby=K+asc%2CL+desc", "$orderby=K,L%20desc"},
+		"a name with asc":    {"$orderby=Kasc,L%20desc", ""},
+		"selected otherwise": {"$select=Name,K", "$select=K,Name"},
+		"expanded otherwise": {"$expand=To%2FOther,+Items", "$expand=Items,To/Other"},
+		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
 		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked)
