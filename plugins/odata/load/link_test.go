@@ -40,7 +40,7 @@ func TestOptionsOfALink(t *testing.T) {
 		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
-		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked)
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked, "")
 		if c.want == "" {
 			option, _, _ := strings.Cut(c.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
@@ -51,8 +51,30 @@ func TestOptionsOfALink(t *testing.T) {
 		}
 	}
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} { // none was asked
-		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json"); found != link || err != nil {
+		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)
+		}
+	}
+}
+
+// TestOptionsOfTheRequest: a link may repeat the options of the request that it came with instead of the first page's,
+// also where that was a link that came after a page by key.
+func TestOptionsOfTheRequest(t *testing.T) {
+	set := setOf("auto", 0)
+	first := set.First(0)
+	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
+		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
+		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+			for _, w := range []walk{byKey{}, byLinks{}, bySkip{}} {
+				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
+				pg, at := NewPage(), *first
+				at.url, at.walk = "/s/X?"+asked+"&$skiptoken=9", w
+				pg.Begin(set, &at)
+				found, err := pg.turn(Answer{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
+				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
+					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
+				}
+			}
 		}
 	}
 }
