@@ -253,6 +253,12 @@ func (p *Position) isUnannounced() bool {
 	return false
 }
 
+// isBehindEmpty reports whether the page is behind one by key that had no row, by the service's link.
+func (p *Position) isBehindEmpty() bool {
+	w, keyed := p.walk.(byKey)
+	return keyed && !w.unannounced && p.memory.empty > 0
+}
+
 // cursorPosition is the part of a position that is about the cursor.
 type cursorPosition struct {
 	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
