@@ -118,7 +118,8 @@ func TestMarksCutForRoom(t *testing.T) {
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
 			s := setOf("links", 0)
-			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" }, Condition: func(string) string { return "" },
+			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+				Condition: func(string) string { return "" },
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			position := func() *Position {
 				if large {

@@ -12,9 +12,9 @@ import (
 var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
 
 // RestoreOptions is a link of the service with its options as they were asked, first or by the request that it came
-// with. Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most. One
-// with another value is a fault, since it leads to other rows. What a link leaves out, or adds to the options that were
-// asked first, is the service's own.
+// with. Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most.
+// One with another value is a fault, since it leads to other rows. What a link leaves out, or adds to the options that
+// were asked first, is the service's own.
 func (s *Set) RestoreOptions(link, first, request string) (string, error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {

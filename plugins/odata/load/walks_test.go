@@ -315,16 +315,19 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 					s := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
 					came, err := s.load(t, setOf(paging, 0), nil)
-					if err != nil || len(came.rows) != 3000-len(hidden) || came.twice > 0 || len(s.requests) > 100 {
-						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d requests, %v",
-							links, count, paging, len(hidden), hidden[0], len(came.rows), came.twice, len(s.requests), err)
+					if err != nil || len(came.rows) != 3000-len(hidden) || came.twice > 0 ||
+						len(s.requests) > 100 {
+						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
+							"requests, %v", links, count, paging, len(hidden), hidden[0], len(came.rows), came.twice,
+							len(s.requests), err)
 					}
 				}
 			}
 		}
 	}
 	// Where that link leads to rows on both sides of the last key, some would be lost or come twice.
-	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...), append(upFrom(201, 50), upFrom(50, 50)...),
+	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
+		append(upFrom(201, 50), upFrom(50, 50)...),
 		{200, 100, 99, 98, 97, 96, 95, 94}} {
 		s := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(101, 100))}
