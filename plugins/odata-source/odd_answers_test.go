@@ -29,6 +29,9 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 		"UTF-16 without a mark": {200, "application/json", "{\x00\"\x00d\x00\"\x00", "UTF-16"},
 		"UTF-16, big endian":    {200, "application/atom+xml", "\x00<\x00f\x00e\x00e\x00d\x00>", "UTF-16"},
 		"Latin-1 in JSON":       {200, "application/json;charset=ISO-8859-1", `{"d":{"results":[{"OrderID":1,"ShipName":"M` + "\xfc" + `ller"}]}}`, "iso-8859-1"},
+		"Latin-1 split":         {200, "application/json;charset=ISO-8859-1", `{"d":{"results":[` + strings.Repeat(" ", 200_000) + "\xfc" + `]}}`, "iso-8859-1"},
+		"UTF-16 by the header":  {200, "application/json;charset=UTF-16", `{"d":{"results":[]}}`, "utf-16"},
+		"EBCDIC by the header":  {200, "application/json;charset=cp037", `{"d":{"results":[]}}`, "cp037"},
 		"Latin-1 in Atom":       {200, "application/atom+xml", `<?xml version="1.0" encoding="ISO-8859-1"?><feed xmlns="http://www.w3.org/2005/Atom"/>`, "iso-8859-1"},
 		"Latin-1 by the header": {200, "application/atom+xml; charset=windows-1252", `<feed xmlns="http://www.w3.org/2005/Atom"><title>` + "\xfc" + `</title></feed>`, "windows-1252"},
 	} {
@@ -57,6 +60,24 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) || rows > 0 {
 				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, c.says, err, rows)
 			}
+		}
+	}
+}
+
+// TestASCIIUnderAnotherName: servlets that were told no encoding name ISO-8859-1; a body of ASCII is the same in it.
+func TestASCIIUnderAnotherName(t *testing.T) {
+	for _, charset := range []string{"ISO-8859-1", `"iso-8859-15"`, "windows-1252", "Latin1"} {
+		s := service.New(service.Options{Rows: 20})
+		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.URL.Path, "/Orders") {
+				s.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json;charset="+charset)
+			_, _ = w.Write([]byte(`{"d":{"results":[{"OrderID":1,"ShipName":"M\u00fcller"}],"__count":"1"}}`))
+		}), set("00", "Orders")...)
+		if _, err := l.run(0, nil); err != nil || len(l.rows) != 1 {
+			t.Errorf("%s: %d rows, %v", charset, len(l.rows), err)
 		}
 	}
 }

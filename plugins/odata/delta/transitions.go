@@ -41,7 +41,7 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return pg.Feed.Pages.RestoreOptions(target, pg.Feed.Pages.Plain(false))
+	return pg.Feed.Pages.RestoreOptions(target, pg.Feed.Pages.Plain(false), "")
 }
 
 // afterLoad goes on after a page of a load, by a link to the next page or to the changes.

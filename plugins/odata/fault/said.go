@@ -20,7 +20,7 @@ const leastSign = len("gesperrt")
 
 // Said is the text of an answer in small letters, without the address of the request that it answers: words in that are
 // the client's own. Services quote an address as it came, decoded, escaped for JSON, XML or HTML, without scheme and
-// host, cut off, and with its options in another order.
+// host, cut off, and with its options in another order or apart from it.
 func Said(target, text string) string {
 	path, query, _ := strings.Cut(target, "?")
 	text = decoded(text[:min(len(text), maxSaid)])
@@ -34,24 +34,31 @@ func Said(target, text string) string {
 		options[i] = decoded(options[i])
 	}
 	var out strings.Builder
-	for len(text) > 0 {
-		size := 1
-		if text[0] == '?' || text[0] == '&' {
+	for at := 0; at < len(text); {
+		size := 0
+		if at == 0 || !isWord(text[at-1]) {
+			cut := at > 0 && (text[at-1] == '?' || text[at-1] == '&')
 			for _, option := range options {
-				n := 1
-				for n < len(text) && n <= len(option) && text[n] == option[n-1] {
+				n := 0
+				for n < len(option) && at+n < len(text) && text[at+n] == option[n] {
 					n++
 				}
-				if n > strings.IndexByte(option+"=", '=')+1 {
+				whole := n == len(option) && (at+n == len(text) || !isWord(text[at+n]))
+				if (cut || whole) && n > strings.IndexByte(option+"=", '=') {
 					size = max(size, n)
 				}
 			}
 		}
-		out.WriteByte(text[0])
-		text = text[size:]
+		if size == 0 {
+			size = 1
+			out.WriteByte(text[at])
+		}
+		at += size
 	}
 	return out.String()
 }
+
+func isWord(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
 
 // decoded takes the escapes of URLs, XML, HTML and JSON out of a text, also of what was escaped before it was escaped,
 // and puts it into small letters.

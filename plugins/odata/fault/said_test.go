@@ -74,6 +74,22 @@ func TestRequestQuotedByAnAnswer(t *testing.T) {
 			}
 		}
 	}
+	// Of its options alone, in a text.
+	for message, lost := range map[string]bool{
+		"Invalid request $skiptoken=1000&$format=json: backend not ready":  false,
+		"query option $skiptoken=1000 failed: database is restarting":      false,
+		"/other/Orders;$skiptoken=1000 is not to be had":                   false,
+		"$skiptoken=1000: not now":                                         false,
+		"“$skiptoken=1000”, '$skiptoken=1000', [$skiptoken=1000]: not now": false,
+		"the skiptoken is not known":                                       true,
+		"$skiptoken=1000: the skiptoken is not known":                      true,
+		"x$skiptoken=1000":     true,
+		"Unknown $skiptoken=7": true,
+	} {
+		if fault.LostToken(&wit.Response{Status: 400, Target: target}, []byte(message)) != lost {
+			t.Errorf("%q was searched as %q", message, fault.Said(target, message))
+		}
+	}
 	// Of an address without a query, and of one with a key in it.
 	for target, message := range map[string]string{
 		"/s/Statuses('gesperrt')":                 "/s/Statuses('gesperrt') has a wrong value",

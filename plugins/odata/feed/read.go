@@ -3,6 +3,7 @@ package feed
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -10,18 +11,28 @@ import (
 // Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
 func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.Portion) (waits bool, err error) {
 	switch {
-	case r.Decoder != nil:
 	case r.Answer.Status == 204:
 		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": HTTP 204 (No Content) in answer to a " +
 			"feed: expected rows, or a feed without any"}
-	case !slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset):
+	case !r.isUTF8(piece):
 		return false, &wit.Fault{Kind: wit.FaultData, Message: r.What() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the answer's Content-Type"}
-	case !r.Choose(piece, last):
+	case r.Decoder == nil && !r.Choose(piece, last):
 		return true, nil
 	}
 	r.Ended = r.Ended || tag == "" && last
 	return r.Take(r.Decoder, &r.Out, Part{"", tag, piece, last}, portion)
+}
+
+// isUTF8 reports whether a piece is in UTF-8 by the answer's header: by its encoding, or as ASCII in one that is the
+// same there, as in what servlets name where nobody chose.
+func (r *Reader) isUTF8(piece []byte) bool {
+	if slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset) {
+		return true
+	}
+	return slices.ContainsFunc([]string{"iso-8859-", "latin", "windows-125", "cp125"}, func(name string) bool {
+		return strings.HasPrefix(r.charset, name)
+	}) && !slices.ContainsFunc(piece, func(b byte) bool { return b > 0x7f })
 }
 
 // Filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves

@@ -110,3 +110,53 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 		})
 	}
 }
+
+// TestMarksCutForRoom: where marks are cut since the offset has no room for more it is said, once, as where they are
+// more than are kept at all.
+func TestMarksCutForRoom(t *testing.T) {
+	for name, c := range map[string]struct{ rows, said int }{
+		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
+		for _, large := range []bool{true, false} {
+			s := setOf("links", 0)
+			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+				Condition: func(string) string { return "" },
+				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
+			position := func() *Position {
+				if large {
+					p := largestPosition()
+					p.ask.kind = ""
+					return p
+				}
+				return newPosition(0)
+			}
+			at, said := position(), 0
+			for load := range 3 {
+				for pages := range 3 {
+					var page cursorPage
+					page.begin(s.Cursor, at.cursor)
+					for i := range c.rows / 3 {
+						page.marks = append(page.marks, knownRow{"7", fmt.Sprintf("%d%010d", pages, i)})
+					}
+					page.high = "7"
+					next := position()
+					if next.facts.set(done, pages == 2); pages == 2 {
+						next = newPosition(done)
+					}
+					said += len(page.end(s, at, next))
+					at = next
+				}
+				if last := at; load < 2 {
+					at = position()
+					at.cursor = s.Cursor.following(last.cursor)
+				}
+			}
+			want := c.said
+			if name == "cut" && !large {
+				want = 0
+			}
+			if said != want {
+				t.Errorf("%s, large %v: said %d times, expected %d", name, large, said, want)
+			}
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (c *Cursor) following(done *cursorPosition) *cursorPosition {
 	if done.high == "" {
 		return &cursorPosition{}
 	}
-	next := &cursorPosition{high: done.high, known: done.known}
+	next := &cursorPosition{high: done.high, known: done.known, cut: done.cut}
 	if !done.lowless {
 		next.from = c.Lower(cmp.Or(done.base, done.high)) // other versions stored no base
 	}

@@ -130,8 +130,8 @@ func (p *cursorPage) keep(c *Cursor, most int) {
 // spareBytes is what an offset needs besides, one mark of a row too many included.
 const spareBytes = 1 << 10
 
-// full reports whether marks take more than is kept of them. Those that were pruned still do: rows that are left out
-// have the least values, and are within the look-back for as long as all others are.
+// full reports whether marks take more than is kept of them, as also those do that prune cut, by one mark. Those that
+// end cut further, since the offset has no room for more, may not.
 func full(marks []knownRow) bool {
 	size := 0
 	for _, m := range marks {
@@ -160,21 +160,21 @@ func (p *cursorPage) end(s *Set, at, next *Position) (warnings []string) {
 		p.prune(c, at)
 	}
 	cursor := cursorPosition{from: at.cursor.from, high: p.high, base: p.base(at), known: at.cursor.known,
-		fresh: packRows(p.marks), lowless: at.cursor.lowless}
+		fresh: packRows(p.marks), lowless: at.cursor.lowless, cut: at.cursor.cut}
 	if next.cursor = &cursor; next.seen > 0 && cursor.base == "" {
 		cursor.lowless = true
 	}
 	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
 		p.keep(c, len(cursor.fresh)-over)
-		cursor.fresh = packRows(p.marks)
+		cursor.fresh, cursor.cut = packRows(p.marks), true
 	}
-	if !isDone {
-		return warnings
-	}
-	if full(p.marks) && !full(unpackRows(at.cursor.known)) {
+	if (cursor.cut || isDone && full(p.marks)) && !at.cursor.cut && !full(unpackRows(at.cursor.known)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
 			strconv.Itoa(len(p.marks))+" that can be remembered; others may come again with each load: "+
 			s.Setting("cursor.lookback")+" bounds them")
+	}
+	if !isDone {
+		return warnings
 	}
 	cursor.from = ""
 	if cursor.known, cursor.fresh = cursor.fresh, ""; cursor.known == "" {

@@ -11,44 +11,65 @@ import (
 // repeated are the options by which rows are chosen and shaped, which services repeat in their links.
 var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions is a link of the service with its options as they were asked. Services repeat them in another form,
-// some so that they mean something else: a + for %2B is a blank to most. One with another value is a fault, since it
-// leads to other rows. What a link leaves out, or adds, is the service's own.
-func (s *Set) RestoreOptions(link, asked string) (string, error) {
+// RestoreOptions is a link of the service with its options as they were asked, first or by the request that it came
+// with. Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most.
+// One with another value is a fault, since it leads to other rows. What a link leaves out, or adds to the options that
+// were asked first, is the service's own.
+func (s *Set) RestoreOptions(link, first, request string) (string, error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {
 		return link, nil
 	}
-	_, sent, _ := strings.Cut(asked, "?")
 	options := strings.Split(query, "&")
 	for i, option := range options {
 		name, value, _ := strings.Cut(option, "=")
 		if name = uri.Unescape(name); !slices.Contains(repeated, name) {
 			continue
 		}
-		for ours := range strings.SplitSeq(sent, "&") {
-			n, text, _ := strings.Cut(ours, "=")
-			switch {
-			case uri.Unescape(n) != name, ours == option:
-			case sameForm(name, value, text):
-				options[i] = ours
-			default:
-				return link, &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link +
-					" has " + option + ", expected " + ours + " as it was asked: it leads to other rows"}
-			}
+		ours := optionOf(first, name)
+		if ours == "" {
+			continue
 		}
+		texts := []string{ours, optionOf(request, name)}
+		at := slices.IndexFunc(texts, func(text string) bool {
+			_, sent, has := strings.Cut(text, "=")
+			return has && (text == option || sameForm(name, value, sent))
+		})
+		if at < 0 {
+			return link, &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link +
+				" has " + option + ", expected " + ours + " as it was asked: it leads to other rows"}
+		}
+		options[i] = texts[at]
 	}
 	return path + "?" + strings.Join(options, "&"), nil
 }
 
+// optionOf is an option of an address with its name, "" where it has none.
+func optionOf(address, name string) string {
+	_, query, _ := strings.Cut(address, "?")
+	for option := range strings.SplitSeq(query, "&") {
+		if n, _, has := strings.Cut(option, "="); has && uri.Unescape(n) == name {
+			return option
+		}
+	}
+	return ""
+}
+
 // sameForm reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more, or
-// with plus signs for blanks. The blanks of a list say nothing.
+// with plus signs for blanks. In lists blanks and the word asc say nothing, nor does the order but for $orderby.
 func sameForm(name, value, sent string) bool {
 	plain := func(text string) string {
-		if text = strings.ReplaceAll(text, "+", " "); name != "$filter" {
-			text = strings.ReplaceAll(text, " ", "")
+		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {
+			return text
 		}
-		return text
+		parts := strings.Split(text, ",")
+		for i, part := range parts {
+			parts[i] = strings.TrimSuffix(strings.Join(strings.Fields(part), " "), " asc")
+		}
+		if name != "$orderby" {
+			slices.Sort(parts)
+		}
+		return strings.Join(parts, ",")
 	}
 	sent = plain(uri.Unescape(sent))
 	for range 3 {

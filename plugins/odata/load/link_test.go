@@ -30,9 +30,17 @@ func TestOptionsOfALink(t *testing.T) {
 		"more properties":    {"$select=K,Name,L", ""},
 		"fewer expanded":     {"$expand=Items", ""},
 		"another order":      {"$orderby=K,L", ""},
+		"swapped order":      {"$orderby=L%20desc,K", ""},
+		"descending":         {"$orderby=K%20desc,L%20desc", ""},
+		"ascending said":     {"$orderby=K%20asc,%20L%20desc", "$orderby=K,L%20desc"},
+		"ascending, as form": {"$orderby=K+asc%2CL+desc", "$orderby=K,L%20desc"},
+		"a name with asc":    {"$orderby=Kasc,L%20desc", ""},
+		"selected otherwise": {"$select=Name,K", "$select=K,Name"},
+		"expanded otherwise": {"$expand=To%2FOther,+Items", "$expand=Items,To/Other"},
+		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
-		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked)
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked, "")
 		if c.want == "" {
 			option, _, _ := strings.Cut(c.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
@@ -43,8 +51,30 @@ func TestOptionsOfALink(t *testing.T) {
 		}
 	}
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} { // none was asked
-		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json"); found != link || err != nil {
+		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)
+		}
+	}
+}
+
+// TestOptionsOfTheRequest: a link may repeat the options of the request that it came with instead of the first page's,
+// also where that was a link that came after a page by key.
+func TestOptionsOfTheRequest(t *testing.T) {
+	set := setOf("auto", 0)
+	first := set.First(0)
+	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
+		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
+		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+			for _, w := range []walk{byKey{}, byLinks{}, bySkip{}} {
+				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
+				pg, at := NewPage(), *first
+				at.url, at.walk = "/s/X?"+asked+"&$skiptoken=9", w
+				pg.Begin(set, &at)
+				found, err := pg.turn(Answer{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
+				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
+					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
+				}
+			}
 		}
 	}
 }

@@ -23,6 +23,11 @@ func (t *turn) page() error {
 	case t.verdict != "" && t.at.isUnannounced():
 		t.next.facts.set(unannounced, t.next.facts.has(unannounced) || t.handed > 0)
 		return t.notToBeHad()
+	case t.verdict != "" && t.at.isBehindEmpty() && !t.above:
+		return t.ended()
+	case t.verdict != "" && t.at.isBehindEmpty():
+		return t.short("the page after them has none, and a link to rows before and after their last key; " +
+			t.set.Setting("paging") + " = links follows such links")
 	case t.verdict != "":
 		return t.contradicted()
 	}
@@ -133,13 +138,13 @@ func (t *turn) remember() {
 // linked goes on from a page with a next link: by key in its place, where the link counts rows or nothing shows that it
 // doesn't, since rows that were deleted or inserted before it would shift what it leads to, and hide others (P3).
 func (t *turn) linked() error {
+	w, keyed := t.at.walk.(byKey)
+	if keyed && t.Rows == 0 {
+		return t.behindEmpty()
+	}
 	t.Link, _ = t.restoreOptions(t.Link) // one that is wrong fails when it is followed
 	if t.Link == t.at.url {
 		return t.linkInCircle("the next link of " + t.Link + " leads to itself")
-	}
-	w, keyed := t.at.walk.(byKey)
-	if keyed && t.Rows == 0 {
-		return t.ended() // no row is after the key, whatever a link leads to
 	}
 	safe := t.set.leadsByKey(t.Link, t.at.url, t.set.plainKey(t.content.last), t.next.seen)
 	switch {
@@ -150,6 +155,24 @@ func (t *turn) linked() error {
 		return nil
 	}
 	return t.follow(t.Link, !safe)
+}
+
+// behindEmpty follows the link of a page by key that has no row, unless all rows came or it leads in a circle: services
+// that hide rows of a page after they cut it have others behind it. Only rows after the last key count there, see page.
+func (t *turn) behindEmpty() error {
+	n := t.next
+	if n.count >= 0 && n.count <= n.seen || t.Link == t.at.url {
+		return t.ended()
+	}
+	link, err := t.restoreOptions(t.Link)
+	if err != nil {
+		return err
+	}
+	if n.memory.followed.step(hashOf(link)) {
+		return t.ended()
+	}
+	n.url, n.walk = link, byKey{}
+	return nil
 }
 
 // unlinked goes on from a page without a next link, which is the last one only where nothing says that the service has

@@ -24,8 +24,9 @@ type Page struct {
 	lastAt uint32
 	faulty []uint64
 	known  int
-	// handed is the number of rows that were handed on.
+	// handed is the number of rows that were handed on. above: behind an empty page a row came after the last key.
 	handed int
+	above  bool
 	// verdict is why the page is not what was asked for; from then on no row of it is handed on.
 	verdict string
 }
@@ -43,7 +44,7 @@ func (pg *Page) Begin(s *Set, at *Position) {
 	pg.content.reset()
 	pg.cursor.begin(s.Cursor, at.cursor)
 	pg.first = pg.first[:0]
-	pg.lastAt, pg.faulty, pg.known, pg.handed, pg.verdict = 0, pg.faulty[:0], 0, 0, ""
+	pg.lastAt, pg.faulty, pg.known, pg.handed, pg.above, pg.verdict = 0, pg.faulty[:0], 0, 0, false, ""
 	if at.ask.kind != "" {
 		pg.order.bytes, pg.order.folds, pg.order.watching = true, true, s.Keys != nil
 	}
@@ -107,6 +108,13 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 	if keyed && pg.at.ask.kind == "" && !pg.order.watching && len(fresh) > 0 && pg.verdict == "" {
 		pg.verdict = "the service ignores the filter by key, or $orderby: row " + strconv.Itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
+	}
+	if pg.at.isBehindEmpty() {
+		m := pg.at.memory
+		for i := range fresh {
+			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.texts(keyOf(&fresh[i], data)), pg.set.unpack(m.key))
+			pg.above = pg.above || !known || m.sorted && plain > 0 || m.folded && folded > 0
+		}
 	}
 	if !keyed && pg.at.ask.kind == "" {
 		pg.repeats.observe(fresh, data, pg.order, pg.at.memory)

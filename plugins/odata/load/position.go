@@ -158,7 +158,8 @@ func (p *Position) items(s *stored) []Item {
 		{Name: "claimed", Number: &s.claimed, Least: 1}, {Name: "proven", Facts: &p.facts, Fact: countsAll},
 		{Name: "snapshot", Number: &p.reload, Least: 1}, {Name: "owed", Number: &p.unmarked, Least: 1},
 		{Name: "from", Text: &c.from}, {Name: "high", Text: &c.high}, {Name: "low", Text: &c.base},
-		{Name: "lowless", Flag: &c.lowless}, {Name: "known", Text: &c.known}, {Name: "fresh", Text: &c.fresh},
+		{Name: "lowless", Flag: &c.lowless}, {Name: "cut", Flag: &c.cut},
+		{Name: "known", Text: &c.known}, {Name: "fresh", Text: &c.fresh},
 		{Name: "began", Number: &s.began, Least: 1}, {Name: "at", Number: &s.at, Least: 1},
 	}
 }
@@ -253,6 +254,12 @@ func (p *Position) isUnannounced() bool {
 	return false
 }
 
+// isBehindEmpty reports whether the page is behind one by key that had no row, by the service's link.
+func (p *Position) isBehindEmpty() bool {
+	w, keyed := p.walk.(byKey)
+	return keyed && !w.unannounced && p.memory.empty > 0
+}
+
 // cursorPosition is the part of a position that is about the cursor.
 type cursorPosition struct {
 	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
@@ -260,6 +267,8 @@ type cursorPosition struct {
 	from, high, base string
 	// lowless: that is not known, and rows have been read: the next load asks for all rows.
 	lowless bool
+	// cut: marks were left out since the offset had no room for them, and that was said, by this load or one before.
+	cut bool
 	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
 	known, fresh string
 }

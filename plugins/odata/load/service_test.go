@@ -43,6 +43,8 @@ type service struct {
 	// unread are keys of rows that can't be read; circle is the page whose link leads back by so many, 0: none.
 	unread map[int]bool
 	circle int
+	// hidden are keys of rows that are taken out of a page after it was cut.
+	hidden map[int]bool
 	// between changes the rows before a request; number counts them from 1 on.
 	between  func(s *service, number int)
 	gone     map[int]bool
@@ -107,6 +109,7 @@ func (s *service) get(target string) (a answer) {
 	} else if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
 		a.link = s.link(q, end, page[len(page)-1])
 	}
+	a.keys = slices.DeleteFunc(slices.Clone(page), func(k int) bool { return s.hidden[k] })
 	return a
 }
 
@@ -269,7 +272,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err erro
 	}
 	for _, row := range before {
 		k := s.keyOf(row)
-		if n[k] == 0 && !s.gone[k] && !s.unread[k] {
+		if n[k] == 0 && !s.gone[k] && !s.unread[k] && !s.hidden[row] {
 			c.missing = append(c.missing, k)
 		}
 		if n[k] > 1 {

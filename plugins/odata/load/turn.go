@@ -153,7 +153,7 @@ func (t *turn) restart(why string) error {
 	first := t.set.start(n.facts & (ofService | warned))
 	first.earlier, first.when = n.earlier, n.when
 	first.reload, first.unmarked = max(int(t.At), n.reload+1), n.unmarked
-	first.cursor = &cursorPosition{from: n.cursor.from, high: n.cursor.high, known: n.cursor.known}
+	first.cursor = &cursorPosition{from: n.cursor.from, high: n.cursor.high, known: n.cursor.known, cut: n.cursor.cut}
 	first.url = t.set.page(first, "", 0)
 	if n.facts.has(unannounced) {
 		first.earlier.least = max(n.earlier.least, n.seen)

@@ -79,12 +79,10 @@ func (t *turn) follow(link string, counts bool) error {
 	return nil
 }
 
-// restoreOptions is a link with the options of the first page, or of the one by key that it was on.
+// restoreOptions is a link with the options of the first page, or of the page that it was on: a service repeats the
+// filter by key in all links after such a page.
 func (t *turn) restoreOptions(link string) (string, error) {
-	restored, err := t.set.RestoreOptions(link, t.set.page(t.next, "", 0))
-	if _, keyed := t.at.walk.(byKey); err != nil && keyed {
-		restored, err = t.set.RestoreOptions(link, t.at.url)
-	}
+	restored, err := t.set.RestoreOptions(link, t.set.page(t.next, "", 0), t.at.url)
 	if err != nil {
 		err.(*wit.Fault).Message += "; " + t.set.Setting("paging") + " = top asks for pages without links"
 	}

@@ -281,7 +281,7 @@ func TestRowsThatAreTheSame(t *testing.T) {
 }
 
 // TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read
-// to its end, since no row is after the last key, whatever the empty page's link leads to. Each row comes once.
+// to its end, since the empty page's link leads to no row after the last key. Each row comes once.
 func TestLinkOfAnEmptyPage(t *testing.T) {
 	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
 		{"none", "heeds"}, {"refused", "heeds"}} {
@@ -301,6 +301,46 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
 	if came, err := s.load(t, setOf("auto", 0), nil); err == nil {
 		t.Errorf("%d rows were taken for all", len(came.rows))
+	}
+}
+
+// TestLinkOfAnEmptyPageBeforeRows: a service that cuts pages before it hides rows gives pages that are empty and have
+// more behind them. They are read, each row once.
+func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
+	for _, links := range []string{"token", "skip", "base64", "key", "sealed"} {
+		for _, count := range []string{"none", "refused", "page"} {
+			for _, hidden := range [][]int{upFrom(1001, 200), upFrom(1001, 100), upFrom(951, 1000), upFrom(2801, 200),
+				upFrom(101, 2800), append(upFrom(1001, 200), upFrom(1301, 150)...)} {
+				for _, paging := range []string{"auto", "keys"} {
+					s := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
+						hidden: setFrom(hidden)}
+					came, err := s.load(t, setOf(paging, 0), nil)
+					if err != nil || len(came.rows) != 3000-len(hidden) || came.twice > 0 ||
+						len(s.requests) > 100 {
+						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
+							"requests, %v", links, count, paging, len(hidden), hidden[0], len(came.rows), came.twice,
+							len(s.requests), err)
+					}
+				}
+			}
+		}
+	}
+	// Where that link leads to rows on both sides of the last key, some would be lost or come twice.
+	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
+		append(upFrom(201, 50), upFrom(50, 50)...),
+		{200, 100, 99, 98, 97, 96, 95, 94}} {
+		s := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
+			hidden: setFrom(upFrom(101, 100))}
+		s.between = func(s *service, number int) {
+			if q := s.requests[number-1]; strings.Contains(q, "$skiptoken=100") && strings.Contains(q, "100L") {
+				s.keys, s.filter, s.order, s.hidden = slices.Concat(upFrom(1, 100), mixed), "ignores", "ignores", nil
+			}
+		}
+		set := setOf("auto", 0)
+		set.Once = true
+		if came, err := s.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
+			t.Errorf("%d rows, %v\n%s", len(came.rows), err, strings.Join(s.requests, "\n"))
+		}
 	}
 }
 
