@@ -232,6 +232,9 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 	ids := map[string]kadm.TopicID{}
 	for _, t := range answer.Topics {
 		if t.Topic != nil {
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil { // it has no ID then
+				return nil, fmt.Errorf("ID of topic %s: %w", *t.Topic, err)
+			}
 			ids[*t.Topic] = t.TopicID
 		}
 	}

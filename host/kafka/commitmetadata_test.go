@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -158,6 +159,38 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	set(2, found.Metadata)
 	reads(1)
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Moved: again, WrittenFor: 2, End: 3}, stored)
+}
+
+// A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
+// was written for another topic is not trusted.
+func TestTopicIDsThatAreRefused(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	admin := kadm.NewClient(client)
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: identified(1, kadm.TopicID{1}, "")})
+	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
+	var read atomic.Bool // the consumer has read the group's offsets, and asks for IDs
+	var refused atomic.Int32
+	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		read.Store(true)
+		return nil, nil, false
+	})
+	kafkatest.RefuseWhere(b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
+		topics := r.(*kmsg.MetadataRequest).Topics
+		return read.Load() && len(topics) == 1 && topics[0].Topic != nil && refused.Add(1) <= 1
+	})
+	var stored []CommitMetadata
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders"},
+		Rebalances: Rebalances{Metadata: func(string, int32, int64) (string, bool) { return "", true },
+			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = append(stored, m) }}})
+	pollValues(t, s, 1, Offsets{})
+	s.Close()
+	if refused.Load() == 0 || len(stored) != 1 || stored[0].Moved == "" {
+		t.Errorf("expected metadata of another topic, found %+v after %d refusals", stored, refused.Load())
+	}
 }
 
 // What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
@@ -123,7 +124,17 @@ func (t *Task) committed(topic string, partition int32, next int64, stored kafka
 				"culvert offsets set", topic, partition, why, maxUncertain, next, reach))
 			return
 		}
-		n, unstored, ours = metadata{known: n.known}, nil, false
+		from, decided := min(next, stored.End), []offsetRange(nil)
+		if stored.Verified { // what is before the end is this log's
+			from, decided = stored.End, n.decided
+		}
+		if names := append(t.send.names(sendSetting, at, from), t.skip.names(skipSetting, at, from)...); names != nil {
+			t.fail(fmt.Errorf("topic %s, partition %d: %s: expected no decisions about another log, found %s, which "+
+				"would be taken for records of this one; take them out and start the task; about records that it "+
+				"names after that can be decided anew", topic, partition, why, strings.Join(names, ", ")))
+			return
+		}
+		n, unstored, ours = metadata{known: n.known, decided: decided}, nil, false
 		if reach >= next {
 			n.uncertain, n.moved = []offsetRange{{next, reach}}, []offsetRange{{next, reach}}
 		}
@@ -192,16 +203,18 @@ func mismatch(n metadata, next int64, stored kafka.CommitMetadata) string {
 	return stored.Moved
 }
 
-// reachOf is up to which offset records may have been written whose metadata mismatch: as far after the committed
-// offset as after the one that they were written for, since a copied offset never lies after its record; and where the
-// copy has its records at the same offsets, up to the same one, as far as there are records now. Of a log that is known
+// reachOf is up to which offset records may have been written whose metadata mismatch. A copied offset lies at its
+// record or before it, nobody knows how far: so at a copy all records that are there now, and of those to come as many
+// as are as far after the committed offset as after the one that the metadata were written for. Of a log that is known
 // to be the same one and has become shorter, none that comes from now on was written.
 func reachOf(n metadata, unstored []offsetRange, next int64, stored kafka.CommitMetadata) int64 {
 	if next > stored.End { // what is read lies before it
 		return next - 1
 	}
 	all, _ := n.reach(next)
-	all = max(all, min(stored.WrittenFor+all-next, stored.End-1))
+	if stored.Moved != "" {
+		all = max(all, stored.End-1)
+	}
 	for _, s := range unstored {
 		all = max(all, s.last)
 	}

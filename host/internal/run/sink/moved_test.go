@@ -74,33 +74,43 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 		found  kafka.CommitMetadata
 		doubts offsetRange // {}: nothing is looked up but what is on its way
 		warned bool
+		// later is how many offsets the copy has its records after the original ones.
+		later int
 	}{
 		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
-			offsetRange{5, 6}, false},
+			offsetRange{5, 6}, false, 0},
 		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
-			End: 15}, offsetRange{5, 6}, false},
+			End: 15}, offsetRange{5, 6}, false, 0},
 		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
-			offsetRange{5, 6}, false},
+			offsetRange{5, 6}, false, 0},
 		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
-			offsetRange{2, 14}, true},
-		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 4}, true},
+			offsetRange{2, 19}, true, 0},
+		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 19},
+			true, 0},
 		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
-			offsetRange{5, 14}, true},
+			offsetRange{5, 19}, true, 0},
 		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
-			End: 14}, offsetRange{5, 13}, true},
+			End: 14}, offsetRange{5, 13}, true, 0},
 		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true},
+			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true, 0},
 		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 1005, Moved: moved, End: 18}, offsetRange{2, 17}, true},
+			kafka.CommitMetadata{WrittenFor: 1005, Moved: moved, End: 18}, offsetRange{2, 17}, true, 0},
 		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 8}, offsetRange{5, 14}, true},
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 8}, offsetRange{5, 14}, true, 0},
+		// A translated offset lies at its record, 15 here, or before it.
+		{"a copy with higher offsets", 25, 12, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{12, 24}, true, 10},
+		{"a copy with higher offsets, translated far back", 25, 2, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{2, 24}, true, 10},
+		{"a copy with higher offsets, translated to the same number", 25, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{5, 24}, true, 10},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			end := 15
 			if c.text == "" {
 				end = 5
 			}
-			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end && n != 5 })
+			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
 			x.stands(c.next, c.text, c.found)
 			for n := c.records; n < 25; n++ {
 				x.put(n) // comes later
@@ -126,6 +136,66 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A decision that an operator made about another log says nothing of this one: where the metadata are not about it, the
+// task fails before it writes, until the decision is taken out. What is decided after that, about the doubts that the
+// task has named, counts.
+func TestDecisionsAboutAnotherLog(t *testing.T) {
+	at := topicPartition{"t", 0}
+	for _, c := range []struct {
+		name, send, skip string
+		next             int64
+		found            kafka.CommitMetadata
+		fails            string
+	}{
+		{"skipped, translated", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@3"},
+		{"sent, translated", "t-0@3-4", "", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.send=t-0@3-4"},
+		{"another topic", "", "t-0@1", 1, kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@1"},
+		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@900"},
+		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3}, "errors.uncertain.skip=t-0@2"},
+		{"cut off", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3},
+			"errors.uncertain.skip=t-0@3"},
+		{"cut off after it", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3}, ""},
+		{"before the offset", "", "t-0@0", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
+		{"of another partition", "", "t-1@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
+			x.o.Send, x.o.Skip = []string{c.send}, []string{c.skip}
+			x.stands(c.next, "settled=1-2", c.found)
+			if c.fails == "" {
+				x.ok(t)
+				return
+			}
+			_, err := x.run(t)
+			runtest.Fails(t, err, "topic t, partition 0", "about another log", c.fails)
+			assert.Equal(t, 0, len(x.service.seen()), "requests")
+			assert.Equal(t, "settled=1-2", x.metadata(at), "metadata")
+			x.o.Send, x.o.Skip, x.o.Uncertain, x.o.Settled = nil, nil, nil, nil
+			x.stands(c.next, "settled=1-2", c.found)
+			x.ok(t)
+			assert.Equal(t, 5, len(x.written), "rows")
+		})
+	}
+}
+
+// A decision that was used up stays so where the log was cut off: it is the same one.
+func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
+	runtest.Bubble(t, "cut off", func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=1", "c=1")
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.metadata[at] = 0, "uncertain=0 decided=0 settled=1-6"
+		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {Verified: true, End: 3}}
+		x.o.Send = []string{"t-0@0"}
+		x.fails(t, "errors.uncertain.send=t-0@0", "was used up for t-0@0")
+		assert.Equal(t, 0, len(x.service.seen()), "requests")
+	})
 }
 
 // Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it

@@ -393,6 +393,16 @@ func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
 }
 
+// names are those of a partition's records from an offset on, as the setting has them.
+func (d decisions) names(setting string, at topicPartition, from int64) (all []string) {
+	for _, s := range d[at] {
+		if s.last >= from {
+			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, at.topic, at.partition, s))
+		}
+	}
+	return all
+}
+
 // count is how often a record is named.
 func (d decisions) count(at recordID) int {
 	n := 0
