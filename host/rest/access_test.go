@@ -276,6 +276,20 @@ func TestAddedHeaders(t *testing.T) {
 	}
 }
 
+// Answers may hold passwords, rows and lines of the log: no browser or proxy keeps one, of whatever route.
+func TestAnswersAreNotStored(t *testing.T) {
+	url := listening(t, Options{}).URLs()[0]
+	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
+		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"}, {"GET", "/culvert/diff"},
+		{"GET", "/culvert/log?limit=x"}, {"GET", "/culvert/connectors/a/samples"}, {"GET", "/culvert/connectors/a/errors"},
+		{"GET", "/nothing"}, {"OPTIONS", "/connectors"}, {"GET", "/a//b"}} {
+		a := fetched(t, http.DefaultClient, c[0], url+c[1], "")
+		if found := a.Header.Values("Cache-Control"); len(found) != 1 || found[0] != "no-store" {
+			t.Errorf("%s %s, %d: expected no-store, found %q", c[0], c[1], a.StatusCode, found)
+		}
+	}
+}
+
 func TestListenersWithTLS(t *testing.T) {
 	dir := t.TempDir()
 	authority := certtest.Issue(t, "authority", nil, nil)
