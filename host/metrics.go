@@ -3,6 +3,8 @@ package host
 import (
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,9 +98,11 @@ type about[T any] struct {
 // Collect sends the figures.
 func (a about[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.of) }
 
-// label is a file's name as text: other bytes are written as in Go.
+// label is a name as text in one line: other bytes, and characters that control what reads it, are written as in Go.
 func label(name string) string {
-	if utf8.ValidString(name) {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	}) {
 		return name
 	}
 	return strconv.Quote(name)
@@ -183,14 +187,18 @@ type struckFigures struct {
 // published are labels whose values are such names.
 var published = []string{"connector", "feed", "topic"}
 
-// Gather strikes the values of labels.
+// Gather strikes the values of labels, and has none of them control what reads it.
 func (s struckFigures) Gather() ([]*dto.MetricFamily, error) {
 	families, err := s.Gatherer.Gather()
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			m.Label = slices.Clone(m.Label) // those of a figure are its own
 			for i, l := range m.Label {
-				if value := s.strike(l.GetValue()); value != l.GetValue() && !slices.Contains(published, l.GetName()) {
+				value := l.GetValue()
+				if !slices.Contains(published, l.GetName()) {
+					value = s.strike(value)
+				}
+				if value = label(value); value != l.GetValue() {
 					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}
 				}
 			}

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/culvert-project/culvert/host/plugin"
 )
@@ -16,5 +19,24 @@ func TestMetricsOfOddFileNames(t *testing.T) {
 	families, err := r.Gather()
 	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {
 		t.Errorf("expected two files, found %v and %v", families, err)
+	}
+}
+
+// Names of topics, files and settings come from others: in what /metrics shows none begins a line of its own, or turns
+// the text of a terminal around.
+func TestMetricsOfNamesWithControls(t *testing.T) {
+	const name = "a\r\nup 1\x1b[2J\x00\x7f\u202e\u2028b"
+	r := prometheus.NewPedanticRegistry()
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "x", Help: "x"}, []string{"topic", "file"})
+	r.MustRegister(v)
+	v.WithLabelValues(name, name).Set(1)
+	v.WithLabelValues("ä\u00a0ß", "b").Set(1)
+	w := httptest.NewRecorder()
+	figures := struckFigures{r, func(text string) string { return text }}
+	promhttp.HandlerFor(figures, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	text := w.Body.String()
+	if strings.ContainsAny(text, "\r\x1b\x00\x7f\u202e\u2028") || strings.Contains(text, "\nup") ||
+		!strings.Contains(text, "ä\u00a0ß") || !strings.Contains(text, `a\\r\\nup 1\\x1b[2J`) {
+		t.Errorf("found %q", text)
 	}
 }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,6 +137,42 @@ func TestUsers(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
 	assert.Error(t, err, "found a pipe")
+}
+
+// Who is no user takes as long as who is one: the password is compared with a hash of the file, for each name always
+// with the same one, whatever their costs are.
+func TestCostOfUnknownUsers(t *testing.T) {
+	of := func(name string, cost int) string {
+		hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), cost)
+		require.NoError(t, err)
+		return name + ":" + string(hash) + "\n"
+	}
+	for _, c := range []struct {
+		text string
+		want []int
+	}{
+		{of("anna", bcrypt.MinCost), []int{bcrypt.MinCost}}, {of("anna", 11), []int{11}},
+		{of("anna", bcrypt.MinCost) + of("bert", 5), []int{bcrypt.MinCost, 5}},
+	} {
+		file := filepath.Join(t.TempDir(), "users")
+		require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
+		u, err := readUsers(file, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		found := map[int]bool{}
+		for n := range 100 {
+			name := "carl" + strconv.Itoa(n)
+			hash, there := u.compared(name)
+			again, _ := u.compared(name)
+			cost, err := bcrypt.Cost(hash)
+			if there || err != nil || !bytes.Equal(hash, again) {
+				t.Errorf("%s: found %s, %s (%v)", name, hash, again, err)
+			}
+			found[cost] = true
+		}
+		if costs := slices.Sorted(maps.Keys(found)); !slices.Equal(costs, c.want) {
+			t.Errorf("expected costs %v, found %v", c.want, costs)
+		}
+	}
 }
 
 func TestReadOnly(t *testing.T) {
@@ -273,6 +311,20 @@ func TestAddedHeaders(t *testing.T) {
 	}
 	for _, text := range []string{"X-Frame-Options: DENY", "put X: y", "set X", "set X Y: z", "setDate X: soon"} {
 		assert.Error(t, Options{Headers: text}.Check(), "expected `ACTION NAME: VALUE`", text)
+	}
+}
+
+// Answers may hold passwords, rows and lines of the log: no browser or proxy keeps one, of whatever route.
+func TestAnswersAreNotStored(t *testing.T) {
+	url := listening(t, Options{}).URLs()[0]
+	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
+		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"}, {"GET", "/culvert/diff"},
+		{"GET", "/culvert/log?limit=x"}, {"GET", "/culvert/connectors/a/samples"}, {"GET", "/culvert/connectors/a/errors"},
+		{"GET", "/nothing"}, {"OPTIONS", "/connectors"}, {"GET", "/a//b"}} {
+		a := fetched(t, http.DefaultClient, c[0], url+c[1], "")
+		if found := a.Header.Values("Cache-Control"); len(found) != 1 || found[0] != "no-store" {
+			t.Errorf("%s %s, %d: expected no-store, found %q", c[0], c[1], a.StatusCode, found)
+		}
 	}
 }
 

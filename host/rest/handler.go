@@ -43,6 +43,9 @@ func (s serving) handler(has func(path string) bool) http.Handler {
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
 			x.fail(http.StatusInternalServerError, p.Error())
 		})
+		if h := rw.Header(); h.Get("Cache-Control") == "" { // else response.http.headers.config has said it
+			h.Set("Cache-Control", "no-store") // answers may hold passwords and rows
+		}
 		path, ok := segments(r.URL.EscapedPath())
 		if !ok {
 			x.fail(http.StatusBadRequest,

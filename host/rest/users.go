@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -105,11 +108,16 @@ func (u *users) now() map[string][]byte {
 	return u.hashes
 }
 
-// nobody is compared with where there is no such user, so that the answer takes as long.
-var nobody = sync.OnceValue(func() []byte {
-	hash, _ := bcrypt.GenerateFromPassword([]byte("nobody"), bcrypt.DefaultCost)
-	return hash
-})
+// compared is the hash that a password is compared with. Where there is no such user it is another one's, for a name
+// always the same one's: the time of an answer tells no names, whatever the costs of the hashes are.
+func (u *users) compared(name string) (hash []byte, there bool) {
+	hashes := u.now()
+	if hash, there = hashes[name]; there {
+		return hash, true
+	}
+	names, sum := slices.Sorted(maps.Keys(hashes)), sha256.Sum256(append(u.salt[:], name...))
+	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
+}
 
 // allowed tells whether a request comes from one of the users.
 func (u *users) allowed(r *http.Request) bool {
@@ -117,7 +125,7 @@ func (u *users) allowed(r *http.Request) bool {
 	if !given {
 		return false
 	}
-	hash, there := u.now()[name]
+	hash, there := u.compared(name)
 	sum := sha256.New()
 	sum.Write(u.salt[:])
 	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
@@ -134,9 +142,6 @@ func (u *users) allowed(r *http.Request) bool {
 		return false
 	}
 	defer func() { <-u.checks }()
-	if !there {
-		hash = nobody()
-	}
 	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !there {
 		return false
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,6 +127,44 @@ func TestOffsets(t *testing.T) {
 	} {
 		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
 			t.Errorf("%v %v: expected %v, found %v", c.partition, c.offset, c.ok, err)
+		}
+	}
+}
+
+// Whoever sets an offset can't send requests, with the service's password, to another host: each field with an address
+// is a path, in each phase.
+func TestOffsetsOfOtherHosts(t *testing.T) {
+	partition := []wit.Field{wit.TextField("service", "/s"), wit.TextField("entityset", "X")}
+	flag := func(name string) wit.Field { return wit.Field{Name: name, Value: wit.Scalar{Boolean: wit.Ptr(true)}} }
+	phases := map[string][]wit.Field{"": nil, "load": nil, "load, plain": {flag("plain")}, "changes": nil,
+		"changes, resting": {flag("rest")}, "changes, counted": {flag("counted")}, "second": nil, "links": nil}
+	for _, step := range []string{"ask", "end", "open", "wait"} {
+		phases[step] = nil
+	}
+	fields := map[string]string{"url": "", "next": "", "link": "changes links", "kept": "load, plain",
+		"second.url": "second", "second.next": "second"}
+	for phase, more := range phases {
+		for field, of := range fields {
+			if of == "" && field != "url" && phase != "" || of != "" && !slices.Contains(strings.Fields(of), phase) &&
+				of != phase {
+				continue
+			}
+			for address, ok := range map[string]bool{"/s/X?$skiptoken=//evil/": true, "//evil/X": false,
+				`/\evil/X`: false, `\\evil/X`: false, "///evil/X": false, "http://evil/X": false} {
+				offset := slices.Clone(more)
+				if name, _, _ := strings.Cut(phase, ","); name != "" {
+					offset = append(offset, wit.TextField("phase", name))
+				}
+				for _, name := range []string{"url", "second.url"} {
+					if name != field {
+						offset = append(offset, wit.TextField(name, "/s/X"))
+					}
+				}
+				offset = append(offset, wit.TextField(field, address))
+				if err := (&plugin{}).CheckOffset(partition, offset); (err == nil) != ok {
+					t.Errorf("phase %q, %s=%s: expected %v, found %v", phase, field, address, ok, err)
+				}
+			}
 		}
 	}
 }

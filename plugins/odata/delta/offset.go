@@ -140,9 +140,9 @@ func read(offset []wit.Field) (phase, error) {
 	if err := load.ReadItems(offset, p.items()); err != nil {
 		return nil, err
 	}
-	if p.target() == "" || p.target()[0] != '/' {
+	if p.target() == "" {
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
-			Message: "offset: expected field url with a path, found \"" + p.target() + "\""}
+			Message: "offset: expected field url with a path, found none"}
 	}
 	if p, ok := p.(*rescanning); ok {
 		return p, p.read(offset)

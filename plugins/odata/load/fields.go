@@ -1,6 +1,10 @@
 package load
 
-import "github.com/culvert-project/culvert/wit"
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
 
 // Item is a field of an offset: one of its pointers leads to the value.
 type Item struct {
@@ -42,9 +46,22 @@ func ReadItems(offset []wit.Field, items []Item) error {
 				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name +
 					" isn't of the form that this connector writes"}
 			}
+			if i.Name == f.Name && slices.Contains(addresses, i.Name) && elsewhere(*i.Text) {
+				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field " + f.Name +
+					" with a path, found \"" + *i.Text + "\""}
+			}
 		}
 	}
 	return nil
+}
+
+// addresses are the fields of offsets that are asked, now or later.
+var addresses = []string{"url", "next", "link", "kept"}
+
+// elsewhere reports whether an address is no path of the service's: two slashes, as which some read backslashes too,
+// begin another host's.
+func elsewhere(address string) bool {
+	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
 }
 
 func (i *Item) read(v wit.Scalar) bool {
