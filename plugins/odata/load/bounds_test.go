@@ -120,7 +120,7 @@ func TestMarksCutForRoom(t *testing.T) {
 			s := setOf("links", 0)
 			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
 				Condition: func(string) string { return "" },
-				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
+				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			position := func() *Position {
 				if large {
 					p := largestPosition()
