@@ -4,13 +4,16 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -278,4 +281,42 @@ func TestAcceptOfAClass(t *testing.T) {
 	assert.Contains(t, taken(m), "expected one plugin that has it")
 	require.NoError(t, m.Accept(t.Context(), "till", hash(second)))
 	assert.Equal(t, "till 1.0.0", taken(m))
+}
+
+// Files run with what the connectors are trusted with: whoever reads warnings alone learns of one that takes the place
+// of what came with the program, and of one that others can put another one in the place of.
+func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
+	const replaces, others = "replaces a plugin that is built into the program", "others can put another file"
+	for name, x := range map[string]struct {
+		plugin, version string
+		folder, file    os.FileMode
+		want            []string
+	}{
+		"a newer one":           {"shop", "2.0.0", 0o755, 0o644, []string{replaces}},
+		"an older one":          {"shop", "0.9.0", 0o755, 0o644, nil},
+		"another one":           {"till", "2.0.0", 0o755, 0o644, nil},
+		"a folder of a group":   {"till", "2.0.0", 0o775, 0o644, []string{others}},
+		"a folder of everybody": {"till", "2.0.0", 0o757, 0o644, []string{others}},
+		"a file of a group":     {"till", "2.0.0", 0o755, 0o664, []string{others}},
+		"a file of everybody":   {"shop", "2.0.0", 0o755, 0o646, []string{replaces, others}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, log, data := t.TempDir(), &logtest.Journal{}, shop(x.plugin, x.version, honest...)
+			path := filepath.Join(folder, "new.wasm")
+			put(t, folder, "new.wasm", data)
+			require.NoError(t, os.Chmod(path, x.file))
+			require.NoError(t, os.Chmod(folder, x.folder))
+			manager(t, plugin.Options{Logger: log.Logger(slog.LevelWarn), Embedded: fstest.MapFS{"shop.wasm": {
+				Data: shop("shop", "1.0.0", honest...)}}}, folder)
+			for _, text := range []string{replaces, others} {
+				found := slices.ContainsFunc(strings.Split(log.String(), "\n"), func(line string) bool {
+					return strings.Contains(line, "level=WARN") && strings.Contains(line, text) &&
+						strings.Contains(line, "file="+path) && strings.Contains(line, "hash="+hash(data))
+				})
+				if found != slices.Contains(x.want, text) {
+					t.Errorf("%s: expected %v, found %s", text, !found, log)
+				}
+			}
+		})
+	}
 }

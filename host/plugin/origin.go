@@ -318,6 +318,13 @@ func (m *Manager) settle(a *arrival) {
 	}
 	m.changes.Add(1)
 	others := m.alike(info)
+	replaced := ""
+	for _, o := range m.origins {
+		if b := o.active; b != nil && !a.builtIn && b.info.BuiltIn && b.info.Name == info.Name &&
+			m.before(a.loaded, b) {
+			replaced = b.info.Version
+		}
+	}
 	m.mu.Unlock()
 	if dropped != nil {
 		dropped.retire()
@@ -327,8 +334,31 @@ func (m *Manager) settle(a *arrival) {
 			"are refused to connectors, unless the file is accepted",
 			"plugin", info.Name, "file", a.path, "accept", "plugin."+info.Name+".accept="+a.hash, "others", others)
 	}
+	if replaced != "" {
+		m.loader.logger.Warn("a file replaces a plugin that is built into the program: take it away unless it is meant",
+			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", a.path, "hash", a.hash)
+	}
+	if err := exposed(a); err != nil {
+		m.loader.logger.Warn("a plugin was loaded, and others can put another file in its place", "plugin", info.Name,
+			"version", info.Version, "file", a.path, "hash", a.hash, "error", err)
+	}
 	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", a.hash[:12], "file",
 		a.path)
+}
+
+// exposed says which others than this user, and root, can write a module's file, or put another one in its place.
+func exposed(a *arrival) error {
+	if a.builtIn {
+		return nil
+	}
+	for _, path := range []string{filepath.Dir(a.path), a.path} {
+		if info, err := os.Stat(path); err == nil { // else it is gone again
+			if err := code.Private(info, os.Geteuid()); err != nil {
+				return refusal(path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // alike are the components of other plugins that have a name in common with one of a plugin; m.mu is held.

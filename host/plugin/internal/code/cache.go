@@ -168,15 +168,20 @@ func HashOf(data []byte) string {
 
 // private refuses a folder in which others than a user, and root, can write.
 func private(dir string, user int) error {
-	if runtime.GOOS == "windows" {
-		return nil // its modes say nothing
-	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
 		return err
+	}
+	return Private(info, user)
+}
+
+// Private refuses a folder or file in which others than a user, and root, can write.
+func Private(info fs.FileInfo, user int) error {
+	if runtime.GOOS == "windows" {
+		return nil // its modes say nothing
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
