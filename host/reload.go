@@ -28,7 +28,7 @@ type reloader struct {
 	into    *groupFolder // nil: what it brings to the files is the herder
 	checker check.Checker
 	log     *slog.Logger
-	// asksUntil is until when the reload under way may ask services, silent are origins that have not answered it in
+	// asksUntil is when the current reload must stop asking services, silent holds origins that did not answer it in
 	// time; applying is held.
 	asksUntil time.Time
 	silent    map[string]bool

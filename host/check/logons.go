@@ -21,7 +21,7 @@ import (
 type LogonBy uint8
 
 const (
-	// byChance: somebody sends settings, who may not have finished typing: with none.
+	// byChance: the sender of the settings may still be typing. No such secret is used.
 	byChance LogonBy = iota
 	// OnPurpose: the secret is the stored connector's, or a reference, or the sender says that it is right.
 	OnPurpose

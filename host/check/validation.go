@@ -19,7 +19,7 @@ import (
 type Validation struct {
 	// Name is the connector's class as the configuration has it, which may be an alias.
 	Name string `json:"name"`
-	// Errors is how many errors the connector would be refused for: that its logon was not tried is none.
+	// Errors counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
 	Configs []Validated `json:"configs"`

@@ -25,7 +25,7 @@ type doubts struct {
 	// unplaced says why connectors, or tasks of them, are given to nobody; barred why nothing is, "" where it may be.
 	unplaced map[string]string
 	barred   string
-	// group is what may go wrong with the members, unreached says which of them do not answer.
+	// group holds warnings about the group's members, unreached holds warnings about members that do not answer.
 	group, unreached []string
 }
 

@@ -210,7 +210,7 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	return nil
 }
 
-// sending are what roles begin with whose values the host sends, or by which it chooses where to.
+// sending holds the prefixes of roles whose values the host sends, or which decide where it sends.
 var sending = []string{role.HTTP, role.TLS, role.Listener}
 
 // Unprovided tells whether a value looks like a reference, and no config provider has taken it for one.

@@ -208,7 +208,7 @@ type document struct {
 	problems Problems
 }
 
-// Unmarshal reads a file. Without one the entries are those that the document has.
+// Unmarshal reads a file. Without data it returns the entries that the document already has.
 func (d *document) Unmarshal(data []byte) (map[string]any, error) {
 	if len(data) > 0 {
 		d.entries, d.problems = Read(d.path, data)
@@ -230,7 +230,7 @@ func texts(entries []Entry) map[string]any {
 	return m
 }
 
-// below is the texts below a prefix, by what follows it.
+// below returns the texts whose keys have a prefix, by the rest of the key.
 func below(prefix string, texts map[string]any) map[string]string {
 	m := map[string]string{}
 	for key, value := range texts {

@@ -61,13 +61,13 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	return topic, err
 }
 
-// lettersEvery is how long a count of dead letters is good enough, lettersWithin how long brokers may take for it.
+// lettersEvery is how long a count of dead letters is reused, lettersWithin how long brokers may take to answer.
 const (
 	lettersEvery  = 3 * time.Second
 	lettersWithin = time.Second
 )
 
-// letterCounts are how many records topics of dead letters had at a time.
+// letterCounts holds how many records each dead letter topic had at one point in time.
 type letterCounts struct {
 	mu sync.Mutex
 	at time.Time

@@ -63,7 +63,7 @@ const (
 	maxDescriptionBytes = 4 << 20
 )
 
-// CheckOffset refuses what is too large to be stored, and what cannot be distinguished later: a name that stands twice.
+// CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.
 func CheckOffset(what string, fields []wit.Field) error {
 	if size := wit.OffsetBytes(fields); size > wit.MaxOffsetBytes {
 		largest := slices.MaxFunc(fields, func(a, b wit.Field) int {

@@ -24,7 +24,7 @@ type Worker interface {
 	// Started returns nil once start-up is completed: the herder has all connectors, and in a group a leader was seen.
 	// The error says what the worker is doing until then. No other method but Strike is called before.
 	Started() error
-	// Ready returns nil where the worker has started and does what it is asked for.
+	// Ready returns nil if the worker has started and can handle requests.
 	Ready(context.Context) error
 	// Herder has the connectors.
 	Herder() Herder

@@ -257,7 +257,7 @@ func (m *Model) Structure(name string) *Structure {
 	return s
 }
 
-// named is Structure without what it holds.
+// named returns a type like Structure, but without reading its contents.
 func (m *Model) named(name string) *Structure {
 	if m.byName == nil {
 		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure,

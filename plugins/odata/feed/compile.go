@@ -60,7 +60,7 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 	return f, f.compile()
 }
 
-// widened is a type with the properties that types derived from it add, none of which a row must have.
+// widened returns a type with the properties that its derived types add. A row may lack any of these.
 func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)

@@ -86,7 +86,7 @@ func (t *turn) withoutKeys(why string) error {
 // Refusal is an answer that is no success.
 type Refusal struct {
 	Status int
-	// Fault is what it comes to where nothing else can be asked. Said is the answer's text in small letters, without
+	// Fault is the result if no other request can be tried. Said is the answer's text in lower case, without
 	// the request's address.
 	Fault *wit.Fault
 	Said  string

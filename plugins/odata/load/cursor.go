@@ -83,7 +83,7 @@ func (c *Cursor) following(done *cursorPosition) *cursorPosition {
 	return next
 }
 
-// size is that of the row as packRows writes it.
+// size returns the length of the row as packRows writes it.
 func (m knownRow) size() int {
 	var escaped [64]byte
 	return len(uri.AppendEscaped(escaped[:0], m.value)) + len(m.hash) + 2

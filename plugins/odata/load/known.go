@@ -114,7 +114,7 @@ func (p *cursorPage) prune(c *Cursor, at *Position) {
 	}
 }
 
-// keep keeps the marks of rows with the highest values, of so many bytes and one more.
+// keep retains the marks of the rows with the highest values: as many as fit into most bytes, and one more.
 func (p *cursorPage) keep(c *Cursor, most int) {
 	slices.SortStableFunc(p.marks, func(a, b knownRow) int {
 		order, _ := c.Compare(b.value, a.value)

@@ -44,7 +44,7 @@ func (s *Set) RestoreOptions(link, first, request string) (string, error) {
 	return path + "?" + strings.Join(options, "&"), nil
 }
 
-// optionOf is an option of an address with its name, "" where it has none.
+// optionOf returns an option of an address together with its name, "" if the address lacks it.
 func optionOf(address, name string) string {
 	_, query, _ := strings.Cut(address, "?")
 	for option := range strings.SplitSeq(query, "&") {

@@ -66,7 +66,7 @@ func (c Check) Value(spec *wit.SettingSpec, value string) string {
 	return ""
 }
 
-// maxQuoted is how many characters of a value are shown: after more, nobody would find what is wrong with it.
+// maxQuoted is how many characters a value may have to be shown: in a longer one nobody would find the mistake.
 const maxQuoted = 1_000
 
 // Invalid is Kafka Connect's wording for a value that a setting does not take. Values with control characters are

@@ -117,7 +117,7 @@ func Complain(examined []wit.Examined, name, text string) {
 	}
 }
 
-// Miss adds a setting that is not given, and that lacks: one of a group, say, of which there is none.
+// Miss adds a setting that is required but missing, such as one of a group that nobody has configured.
 func (t *Table) Miss(examined []wit.Examined, name, text string) []wit.Examined {
 	for _, e := range t.Examine([]wit.Setting{{Name: name}}) {
 		if e.Spec.Name == name {

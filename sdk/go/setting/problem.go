@@ -16,7 +16,7 @@ const (
 	CodeUnknown  Code = "unknown"       // nobody declares it
 	CodeNoEffect Code = "no-effect"     // it is known, and changes nothing
 	CodeNotBuilt Code = "not-built"     // it is known, and what it asks for is not built
-	CodeUnasked  Code = "not-checked"   // who would know whether it is right did not say
+	CodeUnasked  Code = "not-checked"   // the service or registry that could confirm the value did not answer
 )
 
 // Problem is something wrong with a configuration, in the form that is shown to its author. As an error it is its text.

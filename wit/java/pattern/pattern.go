@@ -102,7 +102,7 @@ type translator struct {
 	referred int
 	// depth is how deep classes stand in one another.
 	depth int
-	// states are those so far, families the sets of names in \p{…} by flags and name.
+	// states counts the states so far, families holds the sets of names in \p{…} by flags and name.
 	states   int
 	families map[string]runeSet
 }

@@ -115,7 +115,7 @@ func (w *writing) encodeBy(out *outcome, o *openedVersion, rows []uint32, hints 
 	return w.jobs(out, o, d.by, rows, d.Deliveries)
 }
 
-// made is what a plugin has made of rows, and what its lanes can be compared with.
+// made holds the deliveries that a plugin built from rows, and what decides whether their lanes can be compared.
 type made struct {
 	wit.Deliveries
 	by hashed

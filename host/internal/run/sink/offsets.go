@@ -95,7 +95,7 @@ func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 	return left
 }
 
-// find is the place of the first of ordered ranges that does not end before an offset.
+// find returns the index of the first of the ordered ranges that does not end before an offset.
 func find(ranges []offsetRange, offset int64) int {
 	n, _ := slices.BinarySearchFunc(ranges, offset, func(r offsetRange, offset int64) int {
 		return cmp.Compare(r.last, offset)

@@ -36,7 +36,7 @@ type uncertainPartition struct {
 	decided bool
 }
 
-// noUncertain is a partition without any. It is never written to.
+// noUncertain is a partition without uncertain records. It is never modified.
 var noUncertain = &uncertainPartition{}
 
 // uncertainRecord is one such record.
@@ -61,7 +61,7 @@ func (u *Uncertain) at(r recordID) *uncertainRecord {
 	return u.partition(r.topicPartition()).records[r.offset]
 }
 
-// forget is for who holds mu.
+// forget removes a record; the caller holds mu.
 func (u *Uncertain) forget(r recordID) {
 	if p := u.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
@@ -69,7 +69,7 @@ func (u *Uncertain) forget(r recordID) {
 	}
 }
 
-// isMoved is for who holds mu.
+// isMoved reports whether an open record may have been written from another offset or topic; the caller holds mu.
 func (u *Uncertain) isMoved(r recordID) bool {
 	p := u.partition(r.topicPartition())
 	return p.moved != nil && within([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
@@ -92,7 +92,7 @@ func (u *Uncertain) Known() wit.Known {
 	return u.known
 }
 
-// hint is that by which the plugin is to check a record.
+// hint returns the hint with which the plugin must check a record.
 func (u *Uncertain) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -393,7 +393,7 @@ func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
 }
 
-// names are those of a partition's records from an offset on, as the setting has them.
+// names returns the names of a partition's records from an offset on, as the setting spells them.
 func (d decisions) names(setting string, at topicPartition, from int64) (all []string) {
 	for _, s := range d[at] {
 		if s.last >= from {
