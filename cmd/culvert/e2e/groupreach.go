@@ -3,6 +3,7 @@ package e2e
 import "testing"
 
 // UnreachedWorkerOfAGroup has a worker advertise a port at which nobody listens: the leader names it, with its URL.
+// `culvert status` is not green then: nobody knows the states of what that worker runs.
 func UnreachedWorkerOfAGroup(t *testing.T, p *Place, servers string) {
 	g := NewGroup(t, p, servers, 1)
 	g.place()
@@ -11,7 +12,7 @@ func UnreachedWorkerOfAGroup(t *testing.T, p *Place, servers string) {
 	const why = "expected worker 127.0.0.1:1 to answer at http://127.0.0.1:1"
 	g.workers[0].Until(200, "GET", "/culvert/cluster", "", why, "connection refused")
 	g.workers[0].Awaits(why)
-	g.Run("status", "--url", "http://"+g.ids[0]).Exits(0).Prints(why)
+	g.Run("status", "--url", "http://"+g.ids[0]).Exits(1).Prints(why).Says("states of connectors are not known")
 	g.workers[1].MustStop()
 	g.workers[0].Until(200, "GET", "/culvert/cluster", "", `"problems":[]`)
 }
