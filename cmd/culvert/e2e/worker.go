@@ -44,11 +44,17 @@ func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	return p.Serves(at, "--plugins", plugins, "--data", p.Data, "--config", folder)
 }
 
+// Starts starts a worker with arguments by which REST listens at an address, and does not wait for it.
+func (p *Place) Starts(at string, args ...string) *Followed {
+	p.T.Helper()
+	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
+	return &Followed{Place: p, Command: c, Url: "http://" + at}
+}
+
 // Serves starts a worker with arguments by which REST listens at an address, and waits for it.
 func (p *Place) Serves(at string, args ...string) *Followed {
 	p.T.Helper()
-	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
-	f := &Followed{Place: p, Command: c, Url: "http://" + at}
+	f := p.Starts(at, args...)
 	f.Eventually("REST", func() bool {
 		r, err := http.Get(f.Url + "/health")
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert/conversion"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 	"github.com/culvert-project/culvert/wit/java/json"
 	"github.com/culvert-project/culvert/wit/java/values"
 )
@@ -296,16 +297,15 @@ func readDynamic(p *Parser, dst []byte) []byte {
 // maxDigits is more than a decimal has room for.
 const maxDigits = 3 * datum.MaxDecimalBytes
 
-// readReal appends a number with a point or an exponent: a double if its shortest form is the number, else a decimal,
-// where Kafka Connect would have the nearest double.
+// readReal appends a number with a point or an exponent: a double if its shortest form, or Java's (4.9E-324), is the
+// number, else a decimal, where Kafka Connect would have the nearest double.
 func readReal(p *Parser, dst, text []byte) []byte {
 	v := parseReal(text, 64)
 	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
 	if !exact && !math.IsInf(v, 0) {
-		var room [32]byte
-		digits, exponent := significant(text)
-		shortest, at := significant(strconv.AppendFloat(room[:0], v, 'e', -1, 64))
-		exact = bytes.Equal(digits, shortest) && (exponent == at || len(digits) == 0)
+		var room, javas [32]byte
+		exact = sameNumber(text, strconv.AppendFloat(room[:0], v, 'e', -1, 64)) ||
+			sameNumber(text, java.AppendReal(javas[:0], v, 64))
 	}
 	if exact {
 		return datum.AppendFloat64(append(dst, datum.TagFloat64), v)
@@ -322,6 +322,13 @@ func readReal(p *Parser, dst, text []byte) []byte {
 
 // shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
 const shortReal = 15
+
+// sameNumber reports whether two texts are the same decimal number, but for the sign.
+func sameNumber(a, b []byte) bool {
+	digits, exponent := significant(a)
+	others, at := significant(b)
+	return bytes.Equal(digits, others) && (exponent == at || len(digits) == 0)
+}
 
 // significant are the digits of a number from the first to the last that is no zero, and the power of ten of the last.
 func significant(text []byte) (digits []byte, exponent int64) {

@@ -166,7 +166,7 @@ func TestRealRights(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			without(denied)
-			w := p.Serves(at, grouped...)
+			w := p.Starts(at, grouped...) // which is not healthy before it has seen its group
 			w.Awaits(want)
 			again(denied)
 			w.Changes()
