@@ -211,7 +211,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						return strings.Contains(target, "deltatoken")
 					})]
 					_, query, _ := strings.Cut(first, "?")
-					if options, err := url.ParseQuery(query); err != nil || options.Get("$select") != c.selected {
+					options, err := url.ParseQuery(query)
+					if err != nil || options.Get("$select") != c.selected {
 						t.Errorf("round %d: expected $select=%s in %s", round, c.selected, first)
 					}
 				}
@@ -220,8 +221,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	}
 }
 
-// TestPreparedAnswerRepeatsTheFilterWrongly: the address at which a service has what it prepares (202) is asked for with
-// our filter where only the form of it differs, and is refused with another one.
+// TestPreparedAnswerRepeatsTheFilterWrongly: the address at which a service has what it prepares (202) is asked for
+// with our filter where only the form of it differs, and is refused with another one.
 func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, service.Switches{})
