@@ -170,13 +170,13 @@ func (t *turn) behindEmpty(w byKey) error {
 	case n.memory.followed.step(hashOf(link)):
 		return t.ended()
 	}
-	n.url, n.walk, n.seen = link, byKey{passed: w.passed}, t.at.seen // rows that w passes count with the next page
+	n.url, n.walk, n.seen = link, byKey{passed: w.passed}, t.at.seen // what w passes counts with the next page
 	return nil
 }
 
-// pastEmpty goes on where such a link is lost or refused, and says how: the rows after the last key are asked for again,
-// since their page may have another link by now. Where that one is no good either there are none, as far as the service
-// says.
+// pastEmpty goes on where such a link is lost or refused, and says how: the rows after the last key are asked for
+// again, since their page may have another link by now. Where that one is no good either there are none, as far as the
+// service says.
 func (t *turn) pastEmpty() (how string, err error) {
 	asked := Trail{}
 	t.next.url = t.afterKey()

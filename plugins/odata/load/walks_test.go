@@ -394,8 +394,8 @@ func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
 					came, err := s.load(t, set, nil)
 					if err != nil || len(came.rows) != rows-len(c.hidden) || came.twice > 0 ||
 						len(s.requests) > rows/100+20 || came.end.facts.has(ignoresKeys) {
-						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d requests, "+
-							"%v\n%s", status, c.links, c.count, once, filtered, len(came.rows), came.twice,
+						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
+							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(came.rows), came.twice,
 							len(s.requests), err, strings.Join(s.requests[max(0, len(s.requests)-6):], "\n"))
 					}
 				}
