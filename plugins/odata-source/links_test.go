@@ -68,18 +68,27 @@ func wronglyStored(t *testing.T, offset []wit.Field) (wrong []wit.Field) {
 }
 
 // TestStoredLinkInAnotherForm: a link that a version before stored as the service wrote it is asked for as we write it,
-// from the first request after the upgrade on, and no row is missing.
+// from the first request after the upgrade on, and no row is missing, also where settings have changed meanwhile.
 func TestStoredLinkInAnotherForm(t *testing.T) {
-	s := plusProducts(t, service.Switches{PageSize: 20})
-	l := newLoad(t, s, append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
-		"sap.odata.paging=links", "sap.odata.count=none")...)...)
-	offset, err := l.some(0, nil, 1)
-	noError(t, err)
-	before := len(l.targets)
-	_, err = l.run(0, wronglyStored(t, offset))
-	noError(t, err)
-	if len(l.rows) != 50 || !strings.Contains(l.targets[before], rightFilter) {
-		t.Errorf("%d rows came, by %v", len(l.rows), l.targets[before:])
+	for _, wrong := range []bool{true, false} {
+		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {
+			s := plusProducts(t, service.Switches{PageSize: 20})
+			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
+				"sap.odata.paging=links", "sap.odata.count=none")...)
+			l := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
+			offset, err := l.some(0, nil, 1)
+			noError(t, err)
+			if wrong {
+				offset = wronglyStored(t, offset)
+			}
+			noError(t, l.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
+			before := len(l.targets)
+			_, err = l.run(0, offset)
+			noError(t, err)
+			if asked := strings.Join(l.targets[before:], "\n"); len(l.rows) != 50 || strings.Contains(asked, "A+B") {
+				t.Errorf("%s: %d rows came, by\n%s", columns, len(l.rows), asked)
+			}
+		}
 	}
 }
 
