@@ -242,6 +242,50 @@ func TestDerivedTypesThatContradict(t *testing.T) {
 	}
 }
 
+// TestDerivedTypesWithOtherFacets: two derived types with properties of one name and type whose values are not read
+// alike are refused, whichever type comes first; what makes no difference to values is none.
+func TestDerivedTypesWithOtherFacets(t *testing.T) {
+	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
+		"sap.odata.datetime.zone=Europe/Berlin"
+	for _, c := range []struct {
+		one, other, settings string
+		fails                bool
+	}{
+		{day, `Type="Edm.DateTime"`, dates, true},
+		{day, `Type="Edm.DateTime"`, zone, true},
+		{day, `Type="Edm.DateTime"`, "", false},
+		{day, day, dates, false},
+		{`Type="Edm.Decimal" Precision="9" Scale="2"`, `Type="Edm.Decimal" Precision="9" Scale="5"`, "", true},
+		{`Type="Edm.Decimal" Precision="9" Scale="2"`, `Type="Edm.Decimal" Precision="7" Scale="2"`, "", true},
+		{`Type="Edm.Decimal" Precision="9" Scale="2"`, `Type="Edm.Decimal" Precision="9" Scale="Variable"`, "", true},
+		{`Type="Edm.Decimal" Scale="2"`, `Type="Edm.Decimal"`, "", true},
+		{`Type="Edm.Decimal" Precision="9" Scale="2" sap:label="a"`, `Type="Edm.Decimal" Precision="9" Scale="2"`, "", false},
+		{`Type="Edm.DateTime" Precision="0"`, `Type="Edm.DateTime" Precision="7"`, dates, false},
+		{`Type="Edm.String" MaxLength="3"`, `Type="Edm.String"`, "", false},
+		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle" m:FC_KeepInContent="false"`, `Type="Edm.String"`, "", true},
+		{`Type="Edm.String" m:FC_TargetPath="SyndicationTitle"`, `Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, "",
+			true},
+	} {
+		for _, types := range [][]string{{c.one, c.other}, {c.other, c.one}} {
+			service := described(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData" `+
+				`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"><Key>`+
+				`<PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
+				`<EntityType Name="A" BaseType="N.T"><Property Name="X" `+types[0]+`/></EntityType>`+
+				`<EntityType Name="B" BaseType="N.T"><Property Name="X" `+types[1]+`/></EntityType>`+
+				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, nil)
+			settings := of("/s", "X", "sap.odata#00.derived=include")
+			if c.settings != "" {
+				settings = append(settings, c.settings)
+			}
+			err := unopened(t, service).open(settings...)
+			if !c.fails && err != nil || c.fails && (!says(err, "property X of N.B is Edm.") ||
+				!says(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
+				t.Errorf("%v, %s: expected a fault %v, found %v", types, c.settings, c.fails, err)
+			}
+		}
+	}
+}
+
 // A property of a type that OData v2 doesn't have is named with the setting by which the set is read without it.
 func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {

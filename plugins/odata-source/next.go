@@ -81,6 +81,7 @@ func next(o *feed.Context, f *feed.Feed, offset []wit.Field, cause wit.Cause, no
 	if at == nil {
 		at = f.Pages.First(now)
 	}
+	at = f.Pages.Restored(at)
 	target, repeats := f.Pages.Request(at)
 	position := at.Fields()
 	return wit.Step{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position, RepeatsExactly: repeats}},

@@ -31,6 +31,7 @@ func (f Set) Next(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, err
 	if err != nil {
 		return wit.Step{}, err
 	}
+	f.restoreLinks(at)
 	fetch, err := f.fetch(at)
 	if err != nil {
 		return wit.Step{}, err
@@ -87,6 +88,16 @@ func (f Set) resume(at phase, cause wit.Cause, now int64) phase {
 		return &rescanning{course: p.course, link: link, onDemand: p.kept != "", walk: f.Pages.First(now).Fields()}
 	}
 	return at
+}
+
+// restoreLinks gives stored links their options as they are asked: versions before stored links as services wrote them.
+// What has another value was asked by the settings before, or is the result of rewriting.
+func (f Set) restoreLinks(at phase) {
+	for _, i := range at.items() {
+		if i.Name == "url" || i.Name == "link" {
+			*i.Text, _ = f.Pages.RestoreOptions(*i.Text, f.Pages.Plain(false))
+		}
+	}
 }
 
 // fetch is the request of a phase.

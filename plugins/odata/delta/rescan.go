@@ -29,6 +29,8 @@ func (f Set) walkRequest(p *rescanning) (wit.Request, error) {
 	if err != nil {
 		return wit.Request{}, err
 	}
+	at = f.Pages.Restored(at)
+	p.walk = at.Fields()
 	target, _ := f.Pages.Request(at)
 	return f.Request("", target), nil
 }

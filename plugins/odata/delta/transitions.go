@@ -35,13 +35,18 @@ func (pg *Page) after() (phase, error) {
 	return pg.afterLoad(pg.at.(*loading), next, link)
 }
 
-// restoreOptions is a link to further rows or to changes, with the options that the load was asked for with.
+// restoreOptions is a link to further rows or to changes, with the options that the load was asked for with, or the
+// request: those of a stored link may be others, by the settings before or by rewriting.
 func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	target, err := pg.Resolve(link)
 	if err != nil {
 		return "", err
 	}
-	return pg.Feed.Pages.RestoreOptions(target, pg.Feed.Pages.Plain(false), "")
+	asked := pg.at.target()
+	if at, ok := pg.at.(*changing); ok {
+		asked = at.asked() // links to further pages may leave options out
+	}
+	return pg.Feed.Pages.RestoreOptions(target, pg.Feed.Pages.Plain(false), pg.at.target(), asked)
 }
 
 // afterLoad goes on after a page of a load, by a link to the next page or to the changes.
@@ -201,7 +206,7 @@ func (pg *Page) accepted() (next phase, wait time.Duration, err error) {
 	}
 	url := pg.at.target()
 	if location := feed.HeaderValue(pg.headers, "Location"); location != "" {
-		if url, err = pg.Resolve(decode.Link{Href: location}); err != nil {
+		if url, err = pg.restoreOptions(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -114,6 +114,12 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 	if response.Status != 400 && response.Status != 501 {
 		return false
 	}
+	parts := strings.Split(decoded(string(body[:min(len(body), maxSaid)])), "$format=json")
+	for i, before := range parts[:len(parts)-1] {
+		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
+			return true // the option by itself, and not as it stands in an address
+		}
+	}
 	text := Said(response.Target, string(body))
 	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
 		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))

@@ -110,6 +110,32 @@ func TestRequestQuotedByAnAnswer(t *testing.T) {
 	}
 }
 
+// TestFormatNamedAsAWhole: an option that a text names as a whole is said, unless it stands in the request's address.
+func TestFormatNamedAsAWhole(t *testing.T) {
+	for message, refused := range map[string]bool{
+		"The query option '$format=json' is not supported":                            true,
+		"Unknown query option: $format=json":                                          true,
+		"“$format=json” is no option":                                                 true,
+		"%24format%3Djson is not known":                                               true,
+		"GET /s/Orders?$format=json: the query option '$format=json' is not known":    true,
+		"the query option $format is not known":                                       true,
+		"GET /s/Orders?$format=json failed":                                           false,
+		"https://erp/s/Orders?$top=1&$format=json&$inlinecount=allpages: not now":     false,
+		"Invalid request $format=json&$inlinecount=allpages: backend not ready":       false,
+		"Invalid request $top=1&amp;$format=json: backend not ready":                  false,
+		"GET /s/Orders?$top=1&$format=json: a wrong query option":                     false,
+		"GET %2Fs%2FOrders%3F%24format%3Djson%26%24inlinecount%3Dallpages: a failure": false,
+		"": false,
+	} {
+		for status, counts := range map[uint16]bool{400: true, 501: true, 404: false, 500: false} {
+			answer := &wit.Response{Status: status, Target: "/s/Orders?$top=1&$format=json&$inlinecount=allpages"}
+			if fault.RefusesFormat(answer, []byte(message)) != (refused && counts) {
+				t.Errorf("%d %q: expected %v", status, message, refused && counts)
+			}
+		}
+	}
+}
+
 // TestLostToken: a status, a code of SAP's or, with three statuses, a text says that a token is lost.
 func TestLostToken(t *testing.T) {
 	document := func(code, message string) string {

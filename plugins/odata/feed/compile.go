@@ -77,10 +77,23 @@ func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 				return nil, fault.Config(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
 					" is "+p.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
 					"; expected ignore, which leaves out what types add")
+			case !f.readAlike(known, &p):
+				return nil, fault.Config(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
+					" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath than in "+
+					"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
 			}
 		}
 	}
 	return &wide, nil
+}
+
+// readAlike reports whether the values of two properties of one type are read in the same way.
+func (f *Feed) readAlike(a, b *edm.Property) bool {
+	o := f.Options
+	return o.Date(a) == o.Date(b) && o.Zoned(a, false) == o.Zoned(b, false) &&
+		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
+			a.Precision == b.Precision) &&
+		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
 }
 
 // derivedProperties are the properties that types add to the one they are derived from, each followed by

@@ -111,6 +111,8 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 		err = t.withoutKeys(r.Fault.Message)
 	case r.Lost && linked && asked == "":
 		return t.end(t.again(r.Fault.Message))
+	case asked == "" && pg.at.isBehindEmpty() && (r.Lost || r.refuses()) && pg.at.url != t.afterKey():
+		how, err = t.pastEmpty()
 	case asked != "" || !r.refuses():
 		return nil, r.Fault
 	case pg.at.isUnannounced():

@@ -11,11 +11,11 @@ import (
 // repeated are the options by which rows are chosen and shaped, which services repeat in their links.
 var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions is a link of the service with its options as they were asked, first or by the request that it came
-// with. Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most.
-// One with another value is a fault, since it leads to other rows. What a link leaves out, or adds to the options that
-// were asked first, is the service's own.
-func (s *Set) RestoreOptions(link, first, request string) (string, error) {
+// RestoreOptions is a link of the service with its options as they were asked, first or by requests that it came of.
+// Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most. One with
+// another value than were asked first is a fault, since it leads to other rows, and stays as it is. What a link leaves
+// out, or adds to the options that were asked first, is the service's own.
+func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, err error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {
 		return link, nil
@@ -27,21 +27,32 @@ func (s *Set) RestoreOptions(link, first, request string) (string, error) {
 			continue
 		}
 		ours := optionOf(first, name)
-		if ours == "" {
-			continue
+		texts := []string{ours}
+		for _, request := range requests {
+			texts = append(texts, optionOf(request, name))
 		}
-		texts := []string{ours, optionOf(request, name)}
 		at := slices.IndexFunc(texts, func(text string) bool {
 			_, sent, has := strings.Cut(text, "=")
 			return has && (text == option || sameForm(name, value, sent))
 		})
-		if at < 0 {
-			return link, &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link +
-				" has " + option + ", expected " + ours + " as it was asked: it leads to other rows"}
+		if at >= 0 {
+			options[i] = texts[at]
+		} else if ours != "" && err == nil {
+			err = &wit.Fault{Kind: wit.FaultData, Message: s.What() + ": the service's link " + link + " has " +
+				option + ", expected " + ours + " as it was asked: it leads to other rows"}
 		}
-		options[i] = texts[at]
 	}
-	return path + "?" + strings.Join(options, "&"), nil
+	return path + "?" + strings.Join(options, "&"), err
+}
+
+// Restored is a stored position whose link has its options as they are asked: versions before stored links as services
+// wrote them. What has another value was asked by the settings before.
+func (s *Set) Restored(at *Position) *Position {
+	if _, linked := at.walk.(byLinks); !linked {
+		return at
+	}
+	url, _ := s.RestoreOptions(at.url, s.page(at, "", 0))
+	return at.At(url)
 }
 
 // optionOf returns an option of an address together with its name, "" if the address lacks it.

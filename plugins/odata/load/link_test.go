@@ -50,6 +50,15 @@ func TestOptionsOfALink(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s, %v", name, c.want, found, err)
 		}
 	}
+	// A wrong option stays, the others are restored all the same; what only a request had is restored as that.
+	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", asked)
+	if err == nil || found != "/s/X?$select=L&"+filter {
+		t.Errorf("found %s, %v", found, err)
+	}
+	found, err = setOf("auto", 0).RestoreOptions("/s/X?$filter=K+gt+'A+B'&$select=L", "/s/X", "/s/X?$filter=K%20gt%20'A%2BB'")
+	if err != nil || found != "/s/X?$filter=K%20gt%20'A%2BB'&$select=L" {
+		t.Errorf("found %s, %v", found, err)
+	}
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} { // none was asked
 		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)

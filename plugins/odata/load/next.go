@@ -140,7 +140,7 @@ func (t *turn) remember() {
 func (t *turn) linked() error {
 	w, keyed := t.at.walk.(byKey)
 	if keyed && t.Rows == 0 {
-		return t.behindEmpty()
+		return t.behindEmpty(w)
 	}
 	t.Link, _ = t.restoreOptions(t.Link) // one that is wrong fails when it is followed
 	if t.Link == t.at.url {
@@ -159,20 +159,40 @@ func (t *turn) linked() error {
 
 // behindEmpty follows the link of a page by key that has no row, unless all rows came or it leads in a circle: services
 // that hide rows of a page after they cut it have others behind it. Only rows after the last key count there, see page.
-func (t *turn) behindEmpty() error {
+func (t *turn) behindEmpty(w byKey) error {
 	n := t.next
-	if n.count >= 0 && n.count <= n.seen || t.Link == t.at.url {
-		return t.ended()
-	}
 	link, err := t.restoreOptions(t.Link)
-	if err != nil {
+	switch {
+	case n.count >= 0 && n.count <= n.seen, link == t.at.url:
+		return t.ended()
+	case err != nil:
 		return err
-	}
-	if n.memory.followed.step(hashOf(link)) {
+	case n.memory.followed.step(hashOf(link)):
 		return t.ended()
 	}
-	n.url, n.walk = link, byKey{}
+	n.url, n.walk, n.seen = link, byKey{passed: w.passed}, t.at.seen // what w passes counts with the next page
 	return nil
+}
+
+// pastEmpty goes on where such a link is lost or refused, and says how: the rows after the last key are asked for
+// again, since their page may have another link by now. Where that one is no good either there are none, as far as the
+// service says.
+func (t *turn) pastEmpty() (how string, err error) {
+	asked := Trail{}
+	t.next.url = t.afterKey()
+	asked.Passed(t.next.url)
+	linked := asked
+	if linked.Passed(t.at.url); t.next.memory.followed == linked {
+		return "the page before it was asked for again, and has no row: the load ends there", t.ended()
+	}
+	t.next.memory.followed = asked // the link was not answered, and may come again
+	return "asking for the page before it again", nil
+}
+
+// afterKey is the page by key at which the load stands, or from which a link led to where it does.
+func (t *turn) afterKey() string {
+	w, _ := t.at.walk.(byKey)
+	return t.set.page(t.next, t.set.Keys.After(t.set.unpack(t.next.memory.key)), w.passed)
 }
 
 // unlinked goes on from a page without a next link, which is the last one only where nothing says that the service has

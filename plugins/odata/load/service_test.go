@@ -26,8 +26,12 @@ type service struct {
 	key func(row int) int
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP beside $top), page (the number of the page),
 	// sealed (rows counted, so that nobody can read it), key (the last row's), grow (a number that grows, rows that
-	// don't), back (on each page, to the second one), none.
-	links string
+	// don't), back (on each page, to the second one), fresh (as token, and none twice), echo (as token, and of an
+	// empty page its own address with + for blanks), none. refused is the status with which a link that a page by key
+	// had is refused, given how often one was asked for; nil: none is.
+	links   string
+	refused func(times int) int
+	times   int
 	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (numbers as texts), refused.
 	order string
 	// filter: heeds, ignores, refused.
@@ -86,6 +90,11 @@ func (s *service) get(target string) (a answer) {
 	case q.Has("$skip") && s.noSkip > 0:
 		return answer{status: s.noSkip, says: "no $skip"}
 	}
+	if s.refused != nil && q.Has("$skiptoken") && strings.Contains(filter, " gt ") {
+		if s.times++; s.refused(s.times) > 0 {
+			return answer{status: s.refused(s.times), says: "no such page"}
+		}
+	}
 	all := s.sorted(s.choose(filter), by, filter)
 	start := s.start(q, all, by)
 	rest := all[min(start, len(all)):]
@@ -106,6 +115,8 @@ func (s *service) get(target string) (a answer) {
 		a.link = s.link(q, end, 0)
 	} else if s.links == "back" {
 		a.link = s.link(q, s.page, 0)
+	} else if s.links == "echo" && len(page) == 0 {
+		a.link = "/s/X?" + strings.ReplaceAll(query, "%20", "+")
 	} else if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
 		a.link = s.link(q, end, page[len(page)-1])
 	}
@@ -140,6 +151,7 @@ func (s *service) start(q url.Values, all []int, by string) (start int) {
 	case s.links == "sealed":
 		start = len(token)
 	default:
+		token, _, _ = strings.Cut(token, "-")
 		start, _ = strconv.Atoi(token)
 	}
 	return start
@@ -162,6 +174,8 @@ func (s *service) link(q url.Values, end, last int) string {
 		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end, end+s.page)))
 	case "offset":
 		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
+	case "fresh":
+		option += "-" + strconv.Itoa(len(s.requests))
 	case "sealed":
 		option = "$skiptoken=" + strings.Repeat("x", end)
 	}
@@ -193,9 +207,15 @@ func (s *service) counted(all, page int, filter string, start int) int {
 	return all
 }
 
+// usersFilter is a condition of the user's that all rows meet.
+const usersFilter = "U eq 1"
+
 // choose takes the rows that a filter leaves, in the service's own order.
 func (s *service) choose(filter string) []int {
 	keys := slices.Clone(s.keys)
+	if _, own, users := strings.Cut(filter, usersFilter); users {
+		filter = strings.Trim(own, "and ()")
+	}
 	if filter == "" || s.filter == "ignores" {
 		return keys
 	}
@@ -304,7 +324,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 	pg.Begin(set, at)
 	defer pg.End()
 	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says,
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says, Lost: a.status == 410,
 			Fault: &wit.Fault{Kind: wit.FaultData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)

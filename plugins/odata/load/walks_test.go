@@ -360,3 +360,94 @@ func TestPageThatComesNextAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkOfAnEmptyPageThatCannotBeHad: where the link of an empty page by key is lost or refused, the rows after the
+// last key are asked for once more. Each row comes once, the set is not read again, and the service still counts as one
+// that compares keys.
+func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
+	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
+		for _, c := range []struct {
+			links, count string
+			hidden       []int
+			always       bool
+		}{
+			{"token", "none", upFrom(1001, 200), false}, {"token", "none", upFrom(rows-99, 100), false},
+			{"fresh", "none", upFrom(1001, 500), false}, {"fresh", "refused", upFrom(1001, 200), false},
+			{"key", "none", append(upFrom(1001, 200), upFrom(2001, 150)...), false},
+			{"back", "none", nil, true}, {"back", "whole", nil, true}, {"back", "first", nil, true},
+			{"fresh", "none", upFrom(rows-299, 300), true}, {"token", "none", upFrom(rows-299, 300), true},
+		} {
+			for _, once := range []bool{false, true} {
+				for _, filtered := range []bool{false, true} {
+					s := &service{keys: upFrom(1, rows), page: 100, links: c.links, count: c.count, skips: true,
+						hidden: setFrom(c.hidden)}
+					s.refused = func(times int) int {
+						if c.always || times == 1 || times == 3 {
+							return status
+						}
+						return 0
+					}
+					set := setOf("keys", 0)
+					if set.Once = once; filtered {
+						set.Filter = users
+					}
+					came, err := s.load(t, set, nil)
+					if err != nil || len(came.rows) != rows-len(c.hidden) || came.twice > 0 ||
+						len(s.requests) > rows/100+20 || came.end.facts.has(ignoresKeys) {
+						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
+							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(came.rows), came.twice,
+							len(s.requests), err, strings.Join(s.requests[max(0, len(s.requests)-6):], "\n"))
+					}
+				}
+			}
+		}
+	}
+	// The rows of a page before it can't be read, so that the empty one was asked for by number from a key.
+	for _, status := range []int{0, 404, 410} {
+		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
+			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
+			refused: func(times int) int { return status * (times % 2) }}
+		came, err := s.load(t, setOf("auto", 0), nil)
+		if err != nil || len(came.missing) > 0 || came.twice > 0 || !slices.Equal(came.faults, upFrom(101, 100)) {
+			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(came.rows), came.twice,
+				len(came.faults), err, strings.Join(s.requests, "\n"))
+		}
+	}
+	// Where the service counts more rows than came, or each second link is refused, they are not taken for all.
+	for count, refused := range map[string]func(int) int{"whole": func(int) int { return 404 },
+		"none": func(times int) int { return times % 2 * 410 }} {
+		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
+			refused: refused}
+		if came, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
+			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(came.rows), len(s.requests))
+		}
+	}
+}
+
+// users puts a condition of the user's before the connector's own.
+func users(own string) string {
+	if own != "" {
+		own = " and (" + own + ")"
+	}
+	return strings.ReplaceAll(usersFilter+own, " ", "%20")
+}
+
+// TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own address in another form is the last one.
+func TestLinkOfAnEmptyPageToItself(t *testing.T) {
+	for _, count := range []string{"none", "whole", "first", "refused"} {
+		for _, once := range []bool{false, true} {
+			for _, filtered := range []bool{false, true} {
+				s := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
+				set := setOf("keys", 0)
+				if set.Once = once; filtered {
+					set.Filter = users
+				}
+				came, err := s.load(t, set, nil)
+				if err != nil || len(came.rows) != 300 || came.twice > 0 || len(s.requests) > 7 {
+					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, once,
+						filtered, len(came.rows), came.twice, err, strings.Join(s.requests, "\n"))
+				}
+			}
+		}
+	}
+}

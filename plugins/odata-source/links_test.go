@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// plusName is the name of products whose filter has a plus sign, rightFilter that filter as it is asked.
+const (
+	plusName    = "A+B"
+	rightFilter = "$filter=ProductName%20eq%20'A%2BB'"
+)
+
+// plusProducts is a service with 50 products of that name, each feed of which has links.
+func plusProducts(t *testing.T, switches service.Switches) *service.Service {
+	switches.Delta = "links"
+	s := service.New(service.Options{Rows: 10, Switches: switches})
+	for id := range 50 {
+		write(t, s, "POST", "Products", product(1000+id, plusName))
+	}
+	return s
+}
+
+// repeating has the links of an answer repeat options of the request, or of the last one that had them, next links only
+// where that is said.
+func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
+	links, sent := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`), map[string]string{}
+	return func(q *wit.Request, r *wit.Response) {
+		_, query, _ := strings.Cut(q.Target, "?")
+		for option := range strings.SplitSeq(query, "&") {
+			name, _, _ := strings.Cut(option, "=")
+			sent[name] = option
+		}
+		r.Body = links.ReplaceAllFunc(r.Body, func(link []byte) []byte {
+			for _, name := range names {
+				if option := sent[name]; option != "" && !strings.Contains(string(link), name) &&
+					(inNext || strings.Contains(string(link), `"delta"`)) {
+					link = []byte(strings.Replace(string(link), "?", "?"+option+"&amp;", 1))
+				}
+			}
+			return link
+		})
+	}
+}
+
+// wronglyStored is an offset whose links have a plus sign for %2B, as versions before stored what services wrote.
+func wronglyStored(t *testing.T, offset []wit.Field) (wrong []wit.Field) {
+	t.Helper()
+	links := 0
+	for _, f := range offset {
+		if f.Value.Text != nil && strings.Contains(*f.Value.Text, rightFilter) {
+			f = wit.TextField(f.Name, strings.ReplaceAll(*f.Value.Text, "%2B", "+"))
+			links++
+		}
+		wrong = append(wrong, f)
+	}
+	if links == 0 {
+		t.Fatalf("no link in %v", offset)
+	}
+	return wrong
+}
+
+// TestStoredLinkInAnotherForm: a link that a version before stored as the service wrote it is asked for as we write it,
+// from the first request after the upgrade on, and no row is missing, also where settings have changed meanwhile.
+func TestStoredLinkInAnotherForm(t *testing.T) {
+	for _, wrong := range []bool{true, false} {
+		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {
+			s := plusProducts(t, service.Switches{PageSize: 20})
+			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
+				"sap.odata.paging=links", "sap.odata.count=none")...)
+			l := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
+			offset, err := l.some(0, nil, 1)
+			noError(t, err)
+			if wrong {
+				offset = wronglyStored(t, offset)
+			}
+			noError(t, l.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
+			before := len(l.targets)
+			_, err = l.run(0, offset)
+			noError(t, err)
+			if asked := strings.Join(l.targets[before:], "\n"); len(l.rows) != 50 || strings.Contains(asked, "A+B") {
+				t.Errorf("%s: %d rows came, by\n%s", columns, len(l.rows), asked)
+			}
+		}
+	}
+}
+
+// TestStoredDeltaLinkInAnotherForm is the same for each phase of delta mode, also where settings have the link
+// rewritten, or others than those of the load are to go on from it (query.change = keep).
+func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
+	const regex, replacement = "sap.odata#00.delta.link.regex=", "sap.odata#00.delta.link.replacement="
+	for name, more := range map[string][]string{"as they were": nil,
+		"rewritten":         {regex + "(deltatoken)=", replacement + "$1="},
+		"not matched":       {regex + "otherwise", replacement + "x"},
+		"matched as stored": {regex + `A\+B`, replacement + "A%2BB"},
+		"of other columns":  {"sap.odata#00.query.change=keep", "sap.odata#00.select=ProductID,ProductName,Discontinued,UnitPrice"},
+	} {
+		for _, phase := range []string{"loading", "resting", "changing", "second", "snapshot"} {
+			t.Run(name+" "+phase, func(t *testing.T) {
+				switches := service.Switches{PageSize: 20}
+				if phase == "second" {
+					switches.SkipToken = "opaque"
+				}
+				s := plusProducts(t, switches)
+				settings := condition("00", "ProductName", "eq", plusName)
+				if phase == "second" {
+					settings = append(settings, "sap.odata.paging=links")
+				}
+				columns := "sap.odata#00.select=ProductID,ProductName,Discontinued"
+				f := newFollower(t, s, tracked00("Products", append(settings, columns)...)...)
+				f.answered = repeating(true, "$filter", "$select")
+				pages := func(n int, cause wit.Cause) { // so many are read
+					t.Helper()
+					for range n {
+						step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+						noError(t, err)
+						_, err = f.page(step.Fetch)
+						noError(t, err)
+						cause = onward
+					}
+				}
+				changed := 0
+				change := func(n int) {
+					for range n {
+						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed), map[string]any{"Discontinued": true})
+						changed++
+					}
+				}
+				switch phase {
+				case "loading":
+					pages(1, start)
+				case "second":
+					for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"), "skiptoken") {
+						pages(1, start)
+					}
+				default:
+					noError(t, f.catchUp(start))
+					if change(45); phase == "changing" {
+						pages(1, poll)
+					}
+				}
+				f.stored = wronglyStored(t, f.stored)
+				f.settings = append(f.settings[:len(f.settings):len(f.settings)], more...)
+				f.start()
+				before, cause := len(f.targets), start
+				if phase == "snapshot" {
+					cause = wit.Cause{Snapshot: wit.Ptr("4711")}
+				}
+				for range 2 {
+					noError(t, f.catchUp(cause))
+					cause = poll
+				}
+				change(5)
+				noError(t, f.catchUp(poll))
+				for _, target := range f.targets[before:] {
+					if strings.Contains(target, "A+B") {
+						t.Errorf("asked for %s", target)
+					}
+				}
+				found := 0
+				for _, row := range f.state {
+					if fmt.Sprint(row["Discontinued"]) == "true" {
+						found++
+					}
+				}
+				if len(f.state) != 50 || found != changed {
+					t.Errorf("%d rows, %d of %d changes came, by\n%s", len(f.state), found, changed,
+						strings.Join(f.targets[before:], "\n"))
+				}
+			})
+		}
+	}
+}
+
+// TestDeltaLinkRepeatsItsRequest: a delta link may repeat the options of the request that it came with where these are
+// not those of the settings: since settings were changed and the offset is kept, or have the stored link rewritten.
+// Each change comes once.
+func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
+	const was, is = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
+	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
+	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" + is}
+	for name, c := range map[string]struct {
+		inNext   bool
+		more     []string
+		selected string
+	}{
+		"kept":                      {true, kept, was},
+		"kept, delta links alone":   {false, kept, was},
+		"rewritten":                 {true, rewritten, is},
+		"rewritten, in delta links": {false, rewritten, is},
+	} {
+		for _, size := range []int{20, 1000} {
+			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
+				s := plusProducts(t, service.Switches{PageSize: size})
+				f := newFollower(t, s, tracked00("Products", append(condition("00", "ProductName", "eq", plusName),
+					"sap.odata#00.select="+was)...)...)
+				f.answered = repeating(c.inNext, "$filter", "$select")
+				noError(t, f.catchUp(start))
+				f.settings = append(f.settings, c.more...)
+				for round := range 3 {
+					for id := range 45 {
+						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
+							map[string]any{"UnitPrice": fmt.Sprint(round)})
+					}
+					before, asked := len(f.log), len(f.targets)
+					f.start()
+					noError(t, f.catchUp(start))
+					noError(t, f.catchUp(poll))
+					if n := len(f.log) - before; n != 45 {
+						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
+					}
+					first := f.targets[asked+slices.IndexFunc(f.targets[asked:], func(target string) bool {
+						return strings.Contains(target, "deltatoken")
+					})]
+					_, query, _ := strings.Cut(first, "?")
+					options, err := url.ParseQuery(query)
+					if err != nil || options.Get("$select") != c.selected {
+						t.Errorf("round %d: expected $select=%s in %s", round, c.selected, first)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestPreparedAnswerRepeatsTheFilterWrongly: the address at which a service has what it prepares (202) is asked for
+// with our filter where only the form of it differs, and is refused with another one.
+func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
+	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
+		s := plusProducts(t, service.Switches{})
+		f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
+		before, prepared := len(f.targets), false
+		f.answered = func(q *wit.Request, r *wit.Response) {
+			if !prepared {
+				prepared = true
+				r.Status, r.Body = 202, nil
+				location := strings.ReplaceAll(q.Target, "%2B", text)
+				r.Headers = append(r.Headers, wit.Header{Name: "location", Value: location})
+			}
+		}
+		err := f.catchUp(start)
+		if !says(err, fails) || fails == "" && (len(f.state) != 50 ||
+			!strings.Contains(f.targets[before+1], rightFilter)) {
+			t.Errorf("%s: %d rows came, %v, by %v", text, len(f.state), err, f.targets[before:])
+		}
+	}
+}
