@@ -177,6 +177,49 @@ func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 	}
 }
 
+// An upsert in doubt is looked up by its key alone: whoever reads that it was not found is not told to set a filter.
+func TestAdviceForRowsInDoubt(t *testing.T) {
+	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
+		"none is there, and the service may have numbered it, since the record's key is initial; " +
+			"sap.odata.check.filter isn't set"
+	const byKey, lacks = "upserts are looked up by their keys alone", "sap.odata.check.filter wants a value that the " +
+		"record doesn't have"
+	for _, c := range []struct {
+		settings []string
+		note     any
+		want     string
+	}{
+		{nil, "n", isNotSet},
+		{[]string{filter}, nil, lacks},
+		{[]string{upsert}, "n", byKey},
+		{[]string{upsert, filter}, "n", byKey},
+	} {
+		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
+			w := openOrders(t, append(c.settings, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")...)
+			h := w.host("Orders")
+			h.killed = true
+			h.value("ID", "0", "Note", c.note)
+			want := c.want
+			h.answer = func(q *wit.Request) wit.Response {
+				if numbers {
+					want = strings.Replace(want, "the service may have numbered it, since the record's key is initial",
+						"an answer that came meanwhile shows that the service numbers what is inserted", 1)
+					out, err := w.p.Settle(w.context, w.memo(insert, "('a')"), []uint32{0}, wit.Response{Status: 201,
+						Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+					noError(t, err)
+					h.context = *out.Context
+				}
+				return scripted(t, "404 DataServiceVersion: 2.0")(q)
+			}
+			h.run()
+			h.all(inDoubt)
+			if !strings.Contains(h.reasons[0].Message, want) {
+				t.Errorf("%v, it numbers: %t: expected %q, found %v", c.settings, numbers, want, h.reasons[0])
+			}
+		}
+	}
+}
+
 // A check that was sent before an answer showed that the service numbers what is inserted says nothing where it finds
 // nothing: the row is reported, not inserted a second time.
 func TestCheckOvertakenByAnAnswer(t *testing.T) {
