@@ -265,7 +265,8 @@ type Hint struct {
 }
 
 // HintUncertain is the host's hint for a row whose earlier delivery may have arrived: it becomes a check (a GET or
-// HEAD) or is refused. `moved` and `known=` with a [Known] may follow it, with blanks before them.
+// HEAD) or is refused. `moved` and `known=` with a [Known] may follow it, with blanks before them; `moved`, with or
+// without `known=`, also comes alone.
 const HintUncertain, HintMoved, HintKnown = "uncertain", "moved", "known="
 
 // RecordID is a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24 bytes,

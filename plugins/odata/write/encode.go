@@ -229,6 +229,9 @@ func (e *encoding) upsert() (*request, error) {
 	if err := e.s.unaddressed(e.to, e.hint); err != nil {
 		return nil, err
 	}
+	if e.hint.moved && e.hint.step == "" && e.s.uncertain != "retry" && anyInitial(e.keys) {
+		return e.start(lookOfUpsert, "GET"), nil // not repeatable: an insert may follow, for which a key is made
+	}
 	if e.s.numbered(e.to, e.keys, e.hint) {
 		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of " +
 			"them would be an insert")

@@ -41,13 +41,20 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why}), nil
 	}
 	looked := a.operation == look || a.operation == lookOfUpsert
+	filter := checkFilter + " isn't set"
+	switch {
+	case a.operation == lookOfUpsert:
+		filter = "upserts are looked up by their keys alone, not by " + checkFilter
+	case s.filter != "":
+		filter = checkFilter + " wants a value that the record doesn't have"
+	}
 	switch {
 	case looked && s.missing(response) && s.shown(a.to, a.hint).numbers:
 		return unknown("none is there, and an answer that came meanwhile shows that the service numbers what is " +
-			"inserted; " + checkFilter + " isn't set")
+			"inserted; " + filter)
 	case looked && s.missing(response) && a.saysInitial():
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
-			checkFilter + " isn't set")
+			filter)
 	case a.operation == probe, a.operation != find && s.missing(response):
 		return proceed(a.hint.to(stepInsert)), nil
 	case a.operation == lookOfUpsert:

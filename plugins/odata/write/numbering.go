@@ -50,8 +50,12 @@ func (s *state) shown(t *entitySet, h hint) evidence {
 // have shown.
 func (s *state) numbered(t *entitySet, keys []keyValue, h hint) bool {
 	shown := s.shown(t, h)
-	return shown.numbers || shown.fills &&
-		slices.ContainsFunc(keys, func(k keyValue) bool { return initial(k.value.Text) })
+	return shown.numbers || shown.fills && anyInitial(keys)
+}
+
+// anyInitial reports whether a value of a key is initial.
+func anyInitial(keys []keyValue) bool {
+	return slices.ContainsFunc(keys, func(k keyValue) bool { return initial(k.value.Text) })
 }
 
 // saysInitial tells whether a value of the entity's key is initial.

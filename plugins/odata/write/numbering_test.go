@@ -1,6 +1,7 @@
 package write
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,6 +175,145 @@ func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 		h.run()
 		same(t, c.name, []string{c.outcome}, h.outcomes)
 		same(t, c.name+": requests", len(c.script), asked)
+	}
+}
+
+// A row that may have been written by another worker may be sent twice as a whole where all that can follow may be: an
+// update or a delete, and an upsert by a key that the service keeps, but no insert, unless the settings say so.
+func TestRowsThatMayBeSentTwice(t *testing.T) {
+	const twice, once, note, upsert, insertFirst = "twice", "once", "Note", "upsert", "sap.odata.upsert.first=insert"
+	const useTag, retry, repeats = "sap.odata.etag=use", "sap.odata.insert.uncertain=retry",
+		"sap.odata.insert.uncertain=repeatable"
+	orders := (&entitySet{path: gateway + "/Orders"}).digest()
+	numbers, fills := " known=n"+orders, " known=f"+orders
+	for _, c := range []struct {
+		mode, setting, key, knows, want string
+	}{
+		{"insert", "", "a", "", once},
+		{"insert", repeats, "a", "", once},
+		{"insert", retry, "a", "", twice},
+		{"insert", "", "a", numbers, once},
+		{"update", "", "a", "", twice},
+		{"merge", "", "0", fills, twice},
+		{"patch", useTag, "a", "", twice},
+		{"merge", "", "a", numbers, "config"},
+		{"delete", "", "a", "", twice},
+		{"delete", useTag, "a", "", twice},
+		{"delete", "", "a", numbers, "config"},
+		{"I", "", "a", "", once},
+		{"U", "", "a", "", twice},
+		{"M", "", "a", "", twice},
+		{"D", "", "a", "", twice},
+		{"X", "", "a", "", "data"},
+		{upsert, "", "a", "", twice},
+		{upsert, "", "a", fills, twice},
+		{upsert, "", "a", " known=nXyZ", twice},
+		{upsert, useTag, "a", "", twice},
+		{upsert, "sap.odata.upsert.method=put", "a", "", twice},
+		{upsert, "", "0", "", once},
+		{upsert, "", "0", fills, once},
+		{upsert, "", "000", "", once},
+		{upsert, "", "", "", once},
+		{upsert, useTag, "0", "", once},
+		{upsert, "sap.odata.upsert.method=put", "0", "", once},
+		{upsert, repeats, "0", "", once},
+		{upsert, retry, "0", "", twice},
+		{upsert, retry, "0", fills, "data"},
+		{upsert, "", "a", numbers, "config"},
+		{upsert, retry, "a", numbers, "config"},
+		{upsert, "", "a", " known=*", "config"},
+		{upsert, insertFirst, "a", "", once},
+		{upsert, insertFirst, "0", "", once},
+		{upsert, insertFirst, "a", numbers, "config"},
+		{"upsert and delete", "", "0", "", twice},
+	} {
+		for _, batches := range []string{"0", "1"} {
+			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1", oneLane)
+			mode, deletes, _ := strings.Cut(c.mode, " and ")
+			switch {
+			case mode == "delete":
+				deletes = mode
+			case len(mode) == 1:
+				settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
+			default:
+				settings = append(settings, "sap.odata.operation.mode="+mode)
+			}
+			if c.setting != "" {
+				settings = append(settings, c.setting)
+			}
+			w := open(t, shopping(), settings...)
+			h := w.host("Orders")
+			for n := range 2 { // another one beside it does not count
+				key := []string{c.key, "z"}[n]
+				switch {
+				case deletes != "":
+					h.tombstone("ID", key)
+				case len(mode) == 1:
+					h.value("ID", key, note, "n", "OP", mode)
+				default:
+					h.value("ID", key, note, "n")
+				}
+			}
+			hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + c.knows}, {Row: 1, Text: wit.HintMoved}}
+			d, err := w.p.Encode(w.context, h.schemas, []string{h.topic}, h.rows, h.data, make([]wit.RecordID, 2),
+				[]string{"origin"}, hints)
+			noError(t, err)
+			found := ""
+			for _, f := range d.Refused {
+				if f.Origin == 0 {
+					found = f.Fault.Kind.String()
+				}
+			}
+			for _, ready := range d.Ready {
+				if slices.Contains(ready.Rows, 0) {
+					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
+				}
+			}
+			same(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want, found)
+		}
+	}
+}
+
+// An upsert in doubt is looked up by its key alone: whoever reads that it was not found is not told to set a filter.
+func TestAdviceForRowsInDoubt(t *testing.T) {
+	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
+		"none is there, and the service may have numbered it, since the record's key is initial; " +
+			"sap.odata.check.filter isn't set"
+	const byKey, lacks = "upserts are looked up by their keys alone", "sap.odata.check.filter wants a value that the " +
+		"record doesn't have"
+	for _, c := range []struct {
+		settings []string
+		note     any
+		want     string
+	}{
+		{nil, "n", isNotSet},
+		{[]string{filter}, nil, lacks},
+		{[]string{upsert}, "n", byKey},
+		{[]string{upsert, filter}, "n", byKey},
+	} {
+		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
+			w := openOrders(t, append(c.settings, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")...)
+			h := w.host("Orders")
+			h.killed = true
+			h.value("ID", "0", "Note", c.note)
+			want := c.want
+			h.answer = func(q *wit.Request) wit.Response {
+				if numbers {
+					want = strings.Replace(want, "the service may have numbered it, since the record's key is initial",
+						"an answer that came meanwhile shows that the service numbers what is inserted", 1)
+					out, err := w.p.Settle(w.context, w.memo(insert, "('a')"), []uint32{0}, wit.Response{Status: 201,
+						Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+					noError(t, err)
+					h.context = *out.Context
+				}
+				return scripted(t, "404 DataServiceVersion: 2.0")(q)
+			}
+			h.run()
+			h.all(inDoubt)
+			if !strings.Contains(h.reasons[0].Message, want) {
+				t.Errorf("%v, it numbers: %t: expected %q, found %v", c.settings, numbers, want, h.reasons[0])
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,6 +43,75 @@ func TestSinkGoesOnAtACopyOfItsTopic(t *testing.T) {
 			m.Once(there).Exits(0).SaysTimes(0, movedWarning)
 		})
 	}
+}
+
+// Upserts are sent again at a copy, but for those that may be followed by an insert for which the service makes a key:
+// these are looked up, and where that says nothing, no insert is sent before somebody has decided. The others, of which
+// some are not applied yet, are written once.
+func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// zero is the record with an initial key, offset where the group stands at the copy.
+		zero     int
+		offset   int64
+		settings []string
+	}{
+		{"initial, killed before its answer", movedFirst, 1001, nil},
+		{"initial, killed before its answer, after an insert", movedFirst, 1001, []string{"sap.odata.upsert.first=insert"}},
+		{"initial, killed before its answer, with ETags and a filter", movedFirst, 1001, []string{"sap.odata.etag=use",
+			"sap.odata.check.filter=ShipName"}},
+		{"initial, as is known", 500, 1, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := e2e.NewMirrored(t, movedRows, movedFirst, append(c.settings, "sap.odata.operation.mode=upsert")...)
+			m.Zero = c.zero
+			here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+			m.Fill(here, 0)
+			had := m.Killed(here)
+			if known := strings.Contains(had.Metadata, "known=f"); known != (c.zero < movedFirst) {
+				t.Errorf("expected to know that the service fills keys: %t, found %q", !known, had.Metadata)
+			}
+			m.Fill(there, 0)
+			m.Moves(there, c.offset, had)
+			for range 2 {
+				line := m.Once(there).Exits(1).LastLine()
+				want := fmt.Sprintf("errors.uncertain.send=orders-0@%d ", c.zero)
+				if !strings.Contains(line, want) || strings.Contains(line, "sap.odata.check.filter isn't set") {
+					t.Errorf("expected %s, found %s", want, line)
+				}
+			}
+			m.Decides(fmt.Sprintf("errors.uncertain.skip=orders-0@%d", c.zero))
+			m.Once(there).Exits(0)
+			e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+		})
+	}
+}
+
+// A service that numbers all by itself takes no upserts; what it was sent until it showed that is not sent again.
+func TestUpsertsOfNumberedOrdersAtACopy(t *testing.T) {
+	t.Parallel()
+	m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.operation.mode=upsert", "sap.odata.max.in.flight=1")
+	m.Numbers = true
+	here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+	m.Fill(here, 0)
+	m.Once(here).Exits(1)
+	had := m.Stored(kadm.NewClient(e2e.Client(t, here)))
+	if !strings.Contains(had.Metadata, "known=n") || had.At == 0 {
+		t.Fatalf("expected some records to be written and what they have shown, found %+v", had)
+	}
+	m.Fill(there, 0)
+	m.Moves(there, 0, had)
+	before := m.Posts.Load()
+	for range 2 {
+		r := m.Once(there).Exits(1)
+		if line := r.LastLine(); !strings.Contains(line, "errors.uncertain.send=orders-0@0-1999 ") ||
+			m.Posts.Load() != before {
+			t.Errorf("expected no insert and all records, found %d inserts and %s", m.Posts.Load()-before, line)
+		}
+	}
+	e2e.CreatedOnce(t, m.Service.Ledger(), int(before))
 }
 
 // With insert.uncertain=fail nothing is sent before somebody has decided: neither what was written nor what was not.

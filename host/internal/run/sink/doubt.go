@@ -47,7 +47,8 @@ func (w *writing) repeatMoved() error {
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n := range hints {
-		hints[n] = wit.Hint{Row: uint32(n), Text: wit.HintMoved}
+		moved := strings.TrimPrefix(w.task.o.Uncertain.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
+		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
 	o := w.task.plugin.Opened()
 	d, err := w.made(&o, rows, hints, true)
@@ -55,6 +56,11 @@ func (w *writing) repeatMoved() error {
 		return nil
 	}
 	once := map[*item]bool{}
+	for i := range d.Refused {
+		if f := &d.Refused[i]; ofAllRows(&f.Fault) { // also by what an earlier run knew, which only checks are told
+			once[w.batch.items[rows[f.Origin]]] = true
+		}
+	}
 	for _, ready := range d.Ready {
 		for _, row := range ready.Rows {
 			i := w.batch.items[rows[row]]

@@ -408,7 +408,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 			line += "=" + value
 		}
 		switch h := hinted[uint32(i)]; {
-		case h == "", h == wit.HintMoved:
+		case h == "", strings.HasPrefix(h, wit.HintMoved):
 		case checks(h):
 			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultUnsupported,
 				Message: "it is not looked up"}})

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // copied is a world whose group finds metadata that were written for something else.
@@ -210,6 +211,51 @@ func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 		x.ok(t)
 		assert.Equal(t, []string{"a=2", "b=1", "c=1"}, slices.Sorted(slices.Values(x.service.seen())))
 	})
+}
+
+// What an earlier run knew of the service counts where it is asked whether records may be sent again: what the plugin
+// refuses of all rows by it stays in doubt, and a row that it refuses for what is in it is one as any other.
+func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, known string
+		kind        wit.FaultKind
+		fails       []string
+		sent        int
+	}{
+		{"all rows", " " + knows, wit.FaultConfig, []string{`offset 1, key "b"`, "was not about this log",
+			"errors.uncertain.send=t-0@1,t-0@2,t-0@3"}, 0},
+		{"a row", " " + knows, wit.FaultData, nil, 3},
+		{"nothing was known", "", wit.FaultConfig, nil, 3},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			w := &writer{repeatable: true}
+			x := newWorld(w)
+			var hints []string
+			w.made = func(d *wit.Deliveries, given []wit.Hint) error {
+				for _, h := range given {
+					if hints = append(hints, h.Text); !strings.HasPrefix(h.Text, "moved "+knows) {
+						continue
+					}
+					d.Ready = slices.DeleteFunc(d.Ready, func(one wit.Delivery) bool { return one.Rows[0] == h.Row })
+					d.Refused = append(d.Refused, wit.RowFault{Origin: h.Row, Fault: wit.Fault{Kind: c.kind,
+						Message: "it numbers"}})
+				}
+				return nil
+			}
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1")
+			at := topicPartition{"t", 0}
+			x.group.committed[at], x.group.metadata[at] = 1, strings.TrimSpace(c.known+" settled=1-2")
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+			_, err := x.run(t)
+			if c.fails == nil {
+				require.NoError(t, err)
+			} else {
+				runtest.Fails(t, err, c.fails...)
+			}
+			assert.Equal(t, c.sent, len(x.service.seen()), "requests")
+			assert.Equal(t, slices.Repeat([]string{"moved" + c.known}, 3), hints[:3], "hints")
+		})
+	}
 }
 
 // Where rows cannot be looked up, nothing is sent before an operator has decided, by this run or the next; the decision
