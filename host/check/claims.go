@@ -47,8 +47,8 @@ func ClaimedTwice(claim, first, second string) error {
 			"installation may have: %s does not start", first, second, claim, second)}
 }
 
-// rivals finds what a connector before this one has, by what plugins plan offline: claims are errors, and what both read
-// into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
+// rivals finds what a connector before this one has, by what plugins plan offline: claims are errors, and what both
+// read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
 func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil

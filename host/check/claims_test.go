@@ -88,7 +88,8 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		t.Errorf("expected a look at the context for each of 40 connectors more, found %d and %d", looked, all)
 	}
 	ctx.last.Store(ctx.count.Swap(0) - 25)
-	if ended := checktest.Text(large.Check(ctx, last)); !strings.Contains(ended, "the check was ended: context canceled") {
+	ended := checktest.Text(large.Check(ctx, last))
+	if !strings.Contains(ended, "the check was ended: context canceled") {
 		t.Errorf("expected a check that ended among the connectors to say so, found %q", ended)
 	}
 }
