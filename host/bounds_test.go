@@ -105,6 +105,7 @@ var boundsOfPlugins = map[string]string{
 	"load.maxLink":          "TestOffsetsOfManyRowsAndLongLinks",
 	"delta.MaxPasses":       "TestTokensThatAreLostAtOnce",
 	"setting.maxDigits":     "TestExaminedSettingsFit",
+	"setting.maxGuesses":    "config.maxGuesses",
 	"recommend.maxErrors":   "TestErrorsInSettingsAreBounded",
 	"write.maxStops":        "TestLargestHintFits",
 	"write.maxTag":          "TestLargestHintFits",

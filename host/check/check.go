@@ -115,11 +115,7 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	}
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
-		if rivals := k.rivals(ctx, c); rivals != nil {
-			problems = append(problems, rivals...)
-		} else {
-			problems = append(problems, k.readTwice(c, component)...)
-		}
+		problems = append(problems, k.rivals(ctx, c)...)
 		problems = append(problems, k.exactly(ctx, c)...)
 		problems = append(problems, k.destination(ctx, c, component)...)
 	}

@@ -47,51 +47,38 @@ func ClaimedTwice(claim, first, second string) error {
 			"installation may have: %s does not start", first, second, claim, second)}
 }
 
-// rivals finds claims that a connector before this one has, by what plugins plan offline. A plan that fails is reported
-// at the start.
-func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Problems {
+// rivals finds what a connector before this one has, by what plugins plan offline: claims are errors, and what both
+// read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
+func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil
 	}
-	mine := k.claims(ctx, c)
-	if len(mine) == 0 {
-		return nil
+	sources := map[[2]string]source{}
+	mine := k.layout(ctx, c, sources)
+	reads := maps.Clone(mine.reads)
+	if effectOf(k.Plugins, c).moves {
+		reads = nil
 	}
 	k.Plans.forget(k.Connectors)
 	for _, other := range k.Connectors {
-		if other.Name == c.Name {
-			return nil // those after it are the second
+		if other.Name == c.Name || len(mine.claims)+len(reads) == 0 {
+			return warnings // those after it are the second
 		}
-		for _, claim := range k.claims(ctx, other) {
-			if _, both := slices.BinarySearch(mine, claim); both { // [Claimed] has sorted them
+		if ctx.Err() != nil {
+			return config.Problems{problem(entry(c, "connector.class"),
+				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
+		}
+		theirs := k.layout(ctx, other, sources)
+		for _, claim := range theirs.claims {
+			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
 				return config.Problems{problem(entry(c, "connector.class"), ClaimedTwice(claim, other.Name, c.Name))}
 			}
 		}
-	}
-	return nil
-}
-
-// readTwice warns of what a connector before this one reads into the same topic: each row comes twice there.
-func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warnings config.Problems) {
-	if component.Kind != wit.ComponentSource || effectOf(k.Plugins, c).moves {
-		return nil
-	}
-	mine, topics := reads(c, component, nil), map[string]bool{}
-	for _, e := range mine {
-		topics[topicOf(e)] = true
-	}
-	for _, other := range k.Connectors {
-		if other.Name == c.Name || len(mine) == 0 {
-			return warnings // those after it are the second
-		}
-		_, of, err := Find(k.Plugins, other.Text("connector.class"), "", wit.ComponentSource)
-		if err != nil || of.Name != component.Name {
-			continue
-		}
-		for what, e := range reads(other, of, topics) {
-			if mine[what].Key != "" && !effectOf(k.Plugins, other).moves {
-				warnings = append(warnings, warning(mine[what], fmt.Sprintf("connector %s reads the same into topic "+
-					"%s: each row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
+		for what, e := range reads {
+			if _, both := theirs.reads[what]; both && !effectOf(k.Plugins, other).moves {
+				warnings = append(warnings, warning(e, fmt.Sprintf("connector %s reads the same into topic %s: each "+
+					"row comes twice there, unless the two choose different rows", other.Name, topicOf(e))))
+				delete(reads, what) // the first is enough: a thousand of them would each name all before it
 			}
 		}
 	}
@@ -99,37 +86,27 @@ func (k *Checker) readTwice(c *config.Connector, component wit.Component) (warni
 }
 
 // reads are the settings that name topics of a source, by the topic and what is read into it: the system, and what the
-// group of settings must have. Only topics that are among those of another connector count, unless that is nil.
-func reads(c *config.Connector, component wit.Component, among map[string]bool) map[string]config.Entry {
-	d, all := config.DeclareComponent(component), map[string]config.Entry{}
+// group of settings must have.
+func reads(c *config.Connector, component wit.Component) map[string]config.Entry {
+	d, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
 	for _, e := range c.Entries {
-		if among != nil && !among[topicOf(e)] {
-			continue
-		}
-		specs := slices.DeleteFunc(d.Matching(e.Key), func(s wit.SettingSpec) bool {
-			return s.Role() != role.SourceTopic
-		})
-		if len(specs) == 0 || !setting.IsTemplate(specs[0].Name) {
-			continue
-		}
-		_, last, _ := strings.Cut(specs[0].Name, "}.")
-		group := strings.TrimSuffix(e.Key, last)
-		what := []string{fmt.Sprint(systemOf(c, component))}
-		for _, other := range c.Entries {
-			name, in := strings.CutPrefix(other.Key, group)
-			if spec, _ := d.Find(other.Key); in && setting.IsRequired(&spec) {
-				what = append(what, name+"="+strings.Trim(topicOf(other), "/"))
+		for _, spec := range d.Matching(e.Key) {
+			_, last, grouped := strings.Cut(spec.Name, "}.")
+			switch group, in := strings.CutSuffix(e.Key, last); {
+			case !grouped || !in:
+			case spec.Role() == role.SourceTopic:
+				topics[group] = e
+			case setting.IsRequired(&spec):
+				needs[group] = append(needs[group], last+"="+strings.Trim(topicOf(e), "/"))
 			}
 		}
-		slices.Sort(what)
-		all[strings.Join(what, "\x00")] = e
+	}
+	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", systemOf(c, component))
+	for group, e := range topics {
+		slices.Sort(needs[group])
+		all[strings.Join(append([]string{at, topicOf(e)}, needs[group]...), "\x00")] = e
 	}
 	return all
-}
-
-// claims are those that the plugin of a connector plans, once for each.
-func (k *Checker) claims(ctx context.Context, c *config.Connector) []string {
-	return k.layout(ctx, c).claims
 }
 
 // planned is what a check needs of the plan of a connector.
@@ -137,6 +114,15 @@ type planned struct {
 	claims []string
 	// why it cannot have exactly-once; nil: it can, or the plan failed.
 	why *string
+	// reads is what it reads into which topic, see [reads].
+	reads map[string]config.Entry
+}
+
+// source is what [Find] has found for a class and a version.
+type source struct {
+	info      plugin.Info
+	component wit.Component
+	err       error
 }
 
 // Plans are what plugins have planned for connectors, by their names, each until its settings or its plugin are others:
@@ -191,26 +177,32 @@ func (p *Plans) forget(all []*config.Connector) {
 	maps.DeleteFunc(p.known, func(name string, _ known) bool { return !there[name] })
 }
 
-// layout is what the plugin of a connector plans, once for each. One that the plugin cannot plan has none.
-func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
+// layout is what the plugin of a connector plans, once for each. One that the plugin cannot plan has none. sources are
+// those that were found, and takes up others.
+func (k *Checker) layout(ctx context.Context, c *config.Connector, sources map[[2]string]source) planned {
 	if k.Plans == nil {
 		k.Plans = &Plans{}
 	}
 	if c.Problems.Err() != nil {
 		return planned{}
 	}
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
-		wit.ComponentSource)
-	if err != nil {
+	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
+	s, some := sources[[2]string{class, version}]
+	if !some {
+		s.info, s.component, s.err = Find(k.Plugins, class, version, wit.ComponentSource)
+		sources[[2]string{class, version}] = s
+	}
+	if s.err != nil {
 		return planned{}
 	}
-	if all, some := k.Plans.find(c, info.Hash); some {
+	if all, some := k.Plans.find(c, s.info.Hash); some {
 		return all
 	}
-	all, err := k.plan(ctx, c, info, component)
+	all, err := k.plan(ctx, c, s.info, s.component)
+	all.reads = reads(c, s.component)
 	// What may do better, such as a plugin that took too long, is asked again.
 	if fault := new(wit.Fault); err == nil || errors.As(err, &fault) && ctx.Err() == nil {
-		k.Plans.keep(c, info.Hash, all)
+		k.Plans.keep(c, s.info.Hash, all)
 	}
 	return all
 }
@@ -221,7 +213,7 @@ func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Probl
 	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.layout(ctx, c).why
+	why := k.layout(ctx, c, map[[2]string]source{}).why
 	if why == nil {
 		return nil
 	}
@@ -281,5 +273,5 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 	if err != nil {
 		return none, err
 	}
-	return planned{Claimed(c, component, layout.Claims), layout.ExactlyOnce.Unsupported}, nil
+	return planned{claims: Claimed(c, component, layout.Claims), why: layout.ExactlyOnce.Unsupported}, nil
 }

@@ -11,7 +11,7 @@ import (
 // are there for each number that any given name has, those of other templates where they are given. What a component
 // checks of settings together it adds to the result with [Complain].
 func (t *Table) Examine(given []wit.Setting) []wit.Examined {
-	v := t.Values(given)
+	v, guess := t.Values(given), Guess{Table: t, Left: maxGuesses}
 	var out []wit.Examined
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
@@ -34,7 +34,7 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 		case !ok && t.Prefix(s.Name) != "":
 			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
 				Visible: true,
-				Errors:  []string{Unknown(t.Nearest(s.Name))}})
+				Errors:  []string{Unknown(guess.Nearest(s.Name))}})
 		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
 			out = append(out, t.examine(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
 		}

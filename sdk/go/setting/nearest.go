@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// maxGuesses bounds what [Table.Examine] compares for the nearest names of all unknown settings, in pairs of letters:
+// some hundred times what the built-in plugins need. The host examines the settings of any plugin.
+const maxGuesses = 100_000_000
+
 // Guess finds the names that were meant by wrong ones.
 type Guess struct {
 	Table *Table

@@ -468,3 +468,23 @@ func TestLongValuesAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// The nearest names of many unknown settings are looked for within a bound: those behind it are unknown all the same.
+func TestNearestNamesOfManyAreBounded(t *testing.T) {
+	long := "shop." + strings.Repeat("n", 990)
+	table := Of(wit.SettingSpec{Name: long})
+	table.Prefixes = []string{"shop."}
+	for many, want := range map[int]string{10: long, 300: ""} {
+		var given []wit.Setting
+		for n := range many {
+			given = append(given, wit.Setting{Name: long + strconv.Itoa(n)})
+		}
+		examined := table.Examine(given)[1:]
+		first, last := examined[0].Errors, examined[len(examined)-1].Errors
+		if len(examined) != many || !slices.Equal(first, []string{Unknown(long)}) ||
+			!slices.Equal(last, []string{Unknown(want)}) {
+			t.Errorf("of %d names: expected that the last is near %.10q, found %d, %.60q and %.60q", many, want,
+				len(examined), first, last)
+		}
+	}
+}
