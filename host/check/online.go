@@ -236,6 +236,9 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
 		}
+		if err := k.Worker.Providers.Unsent(c, config.DeclareComponent(component)); err != nil {
+			return nil, err
+		}
 		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, k.Online.log)
 		if err != nil {
 			return nil, err
