@@ -67,8 +67,8 @@ func (s Sent) Astray() (problems Problems) {
 }
 
 // IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service:
-// they are as stored, with where they go, or each is a reference that a config provider takes. A user without a password
-// is in the middle of it.
+// they are as stored, with where they go, or each is a reference to a config provider of the worker. A user without a
+// password is in the middle of it.
 func (s Sent) IsWhole() bool {
 	roles := NewRoles(s.Declared, s.Now)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""

@@ -160,8 +160,8 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 			t.Errorf("%s=%s: %d errors, %q", c.setting, c.value, v.Errors, text)
 		}
 		if l := s.Ledger(); l.Total != 0 {
-			t.Fatalf("%s=%s: expected nothing to be sent, found %d requests, refused logons %v", c.setting, c.value, l.Total,
-				l.FailedLogonsOf)
+			t.Fatalf("%s=%s: expected nothing to be sent, found %d requests, refused logons %v", c.setting, c.value,
+				l.Total, l.FailedLogonsOf)
 		}
 	}
 	logged := func(by map[string]check.Validated) bool {
