@@ -276,8 +276,8 @@ func (x *exchange) unowned(task int) error {
 	if group, leads := x.cluster.Overview(); leads && group.Unplaced[x.name()] != "" {
 		why = ": " + group.Unplaced[x.name()]
 	}
-	return &Refusal{http.StatusConflict, "Cannot complete request momentarily since " + what + " is given to no worker " +
-		"of the group" + why}
+	return &Refusal{http.StatusConflict, "Cannot complete request momentarily since " + what + " is given to no " +
+		"worker of the group" + why}
 }
 
 // workerURL is a URL of a worker in the one form that URLs are compared and signed in.
