@@ -97,11 +97,10 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 				"it is asked again at once", reloadAsks)}))
 			r.store.Look()
 		default:
-			begun := time.Now()
 			if judged := r.host.judge(ctx, checker, c, sent); judged != nil {
 				problems = judged // which have again what was found before
 			}
-			r.silent[origin] = time.Since(begun) >= check.OnlineTime
+			r.silent[origin] = check.Silent(problems)
 		}
 	}
 	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool {
