@@ -81,7 +81,8 @@ func restURL(w *config.Worker) string {
 }
 
 // Changes are what a reload of the folder would do at the moment, for REST. The files are read again, without waiting
-// for those that are being written, and nothing of what runs is touched.
+// for those that are being written, and nothing of what runs is touched. No service is asked: the reload may refuse a
+// change that only its service knows to be wrong.
 func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 	r, err := w.changing(ctx)
 	if err != nil {
@@ -100,13 +101,15 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return nil, err
 	}
 	checker := r.checker.Among(connectors)
-	have, check := r.host.running.herder.Now(), checker.Check
-	if f := r.host.now().folder; f != nil {
-		have, check = f.begin(connectors), f.check
+	have, check := r.host.running.herder.Now(), func(c *config.Connector) config.Problems {
+		return append(checker.Check(ctx, c), r.host.elsewhere(ctx, c)...)
 	}
-	plan := config.Plan(have, connectors, func(c *config.Connector) config.Problems {
-		return check(ctx, c)
-	}, checker.Declared)
+	if f := r.host.now().folder; f != nil {
+		found := check
+		have = f.begin(connectors)
+		check = func(c *config.Connector) config.Problems { return f.check(c, found) }
+	}
+	plan := config.Plan(have, connectors, check, checker.Declared)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // what a check has found was cut off
 	}

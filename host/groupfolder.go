@@ -158,8 +158,8 @@ func (f *groupFolder) differs(others string) (none bool) {
 const notApplied = "folders of connectors are not applied: those of other workers differ from that of this one, " +
 	"which leads"
 
-// check finds what keeps a connector of the folder out of the config topic.
-func (f *groupFolder) check(ctx context.Context, c *config.Connector) config.Problems {
+// check finds what keeps a connector of the folder out of the config topic. found are its problems wherever it is kept.
+func (f *groupFolder) check(c *config.Connector, found func(*config.Connector) config.Problems) config.Problems {
 	if _, there := f.topic.Written[c.Name]; there && f.notes[c.Name] == nil {
 		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
@@ -168,7 +168,7 @@ func (f *groupFolder) check(ctx context.Context, c *config.Connector) config.Pro
 	if shared.Err() != nil {
 		return shared
 	}
-	return append(shared, f.files.check(ctx, c)...)
+	return append(shared, found(c)...)
 }
 
 // do gathers what a step of the plan under way writes.

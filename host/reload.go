@@ -97,11 +97,10 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 				"it is asked again at once", reloadAsks)}))
 			r.store.Look()
 		default:
-			begun := time.Now()
 			if judged := r.host.judge(ctx, checker, c, sent); judged != nil {
 				problems = judged // which have again what was found before
 			}
-			r.silent[origin] = time.Since(begun) >= check.OnlineTime
+			r.silent[origin] = check.Silent(problems)
 		}
 	}
 	return slices.DeleteFunc(append(problems, elsewhere...), func(p config.Problem) bool {
@@ -194,16 +193,16 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.mu.Unlock()
 	r.checker, r.asksUntil = r.checker.Among(s.Connectors), time.Now().Add(reloadAsks)
 	r.silent = map[string]bool{}
-	check, do := r.check, func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
-	if r.into != nil {
-		check, do = r.into.check, r.into.do
+	check := func(c *config.Connector) config.Problems { return r.check(ctx, c) }
+	do := func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
+	if found := check; r.into != nil {
+		check = func(c *config.Connector) config.Problems { return r.into.check(c, found) }
+		do = r.into.do
 	} else if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
-		check = func(context.Context, *config.Connector) config.Problems { return nil }
+		check = func(*config.Connector) config.Problems { return nil }
 		defer c.brought(s, herder)
 	}
-	plan := config.Plan(have, files, func(c *config.Connector) config.Problems {
-		return check(ctx, c)
-	}, r.checker.Declared)
+	plan := config.Plan(have, files, check, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off
 	}

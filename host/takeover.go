@@ -226,8 +226,8 @@ func (s *shared) examine(ctx context.Context, checker *check.Checker, k *config.
 	password := check.Passwords(checker.Plugins)
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
-		if config.Unprovided(e) {
-			if p := s.in.Worker.Providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
+		if providers := s.in.Worker.Providers; providers.Unprovided(e) {
+			if p := providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
 				s.found = append(s.found, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {

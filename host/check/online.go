@@ -228,6 +228,16 @@ func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component)
 	return warnings
 }
 
+// noAnswer begins why a question has no answer whose service was silent.
+const noAnswer = "no answer within "
+
+// Silent reports whether problems of a check say that its service left a question without an answer in time.
+func Silent(problems config.Problems) bool {
+	return slices.ContainsFunc(problems, func(p config.Problem) bool {
+		return p.Code == setting.CodeUnasked && strings.Contains(p.Text, ": "+noAnswer)
+	})
+}
+
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
 	v := &visit{online: k.Online, identity: identity(component, c),
 		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
@@ -235,6 +245,9 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		roles := config.NewRoles(config.DeclareComponent(component), c)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
+		}
+		if err := k.Worker.Providers.Unsent(c, config.DeclareComponent(component)); err != nil {
+			return nil, err
 		}
 		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, k.Online.log)
 		if err != nil {
@@ -357,7 +370,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	why := err.Error()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		why = fmt.Sprintf("no answer within %v", v.online.wait)
+		why = noAnswer + v.online.wait.String()
 	}
 	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		v.online.keep(key, keptAnswer{failed: why, until: time.Now().Add(failedFor)})

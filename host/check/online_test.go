@@ -3,6 +3,9 @@ package check
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,7 +13,9 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -60,6 +65,48 @@ func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 			t.Errorf("after a second: %v", left)
 		}
 	})
+}
+
+// A service is silent if it leaves a question without an answer, not if it answers 503, or is not there.
+func TestSilentService(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port} {
+		component.Settings = append(component.Settings, wit.SettingSpec{Name: name, Kind: wit.KindText,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/silent":
+			<-r.Context().Done()
+		case "/busy":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	for _, one := range []struct {
+		path, address string
+		wait          time.Duration
+		unasked       int
+		silent        bool
+	}{{"/silent", server.URL, 10 * time.Millisecond, 1, true}, {"/busy", server.URL, time.Hour, 1, false},
+		{"/well", server.URL, time.Hour, 0, false}, {"/away", "http://" + porttest.Address(t), time.Hour, 1, false}} {
+		at, err := url.Parse(one.address)
+		require.NoError(t, err)
+		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)}, w.Providers)
+		k := &Checker{Worker: w, Online: NewOnline(nil, one.wait), Destinations: transport.NewDestinations()}
+		v := k.visit(t.Context(), component, c)
+		_, err = v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: one.path}}})
+		require.NoError(t, err)
+		found := v.unansweredWarnings(c, component)
+		if v.close(); len(found) != one.unasked || Silent(found) != one.silent {
+			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", one.path, one.unasked,
+				one.silent, found)
+		}
+	}
 }
 
 // Validation asks services as one of the worker's clients, within its shares.

@@ -67,13 +67,14 @@ func (s Sent) Astray() (problems Problems) {
 }
 
 // IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service:
-// they are as stored, with where they go, or each is a reference to a config provider. A user without a password is in
-// the middle of it.
+// they are as stored, with where they go, or each is a reference to a config provider of the worker. A user without a
+// password is in the middle of it.
 func (s Sent) IsWhole() bool {
 	roles := NewRoles(s.Declared, s.Now)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
 	return s.logsOnAsStored() || !isBegun && !slices.ContainsFunc(s.Now.Entries, func(e Entry) bool {
-		return s.part(e.Key) == ofService && s.Password(e.Key) && setting.Trim(e.Raw) != "" && !IsReference(e.Raw)
+		return s.part(e.Key) == ofService && s.Password(e.Key) && setting.Trim(e.Raw) != "" &&
+			(!IsReference(e.Raw) || s.Worker.Providers.Unprovided(e))
 	})
 }
 

@@ -2,6 +2,8 @@ package config
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -175,10 +177,17 @@ func TestSecretsAstray(t *testing.T) {
 	}
 }
 
-// Secrets of which all are references are whole, wherever they go; one that is typed is not.
+// Secrets of which all are references to config providers are whole, wherever they go; one that is typed is not, nor
+// one that no provider has, in whole or in part.
 func TestReferencesAreWhole(t *testing.T) {
 	const to = "http.address=a http.user=u "
+	w, _ := NewWorker("worker.properties", nil, nil, nil)
+	t.Setenv("K", "v")
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
+	there := strings.NewReplacer("${file:f:", "${file:"+path+":")
 	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
+		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
 		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
 		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
 		to + "http.password=${file:f:k} http.header.key=k":              false,
@@ -187,8 +196,8 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
 		d := served()
-		c, _ := NewConnector("c.properties", connectorEntries(lines), &Providers{})
-		s := Sent{Declared: d, Worker: &Worker{}, Now: c, Password: func(key string) bool { return IsPassword(key, d) }}
+		c, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
+		s := Sent{Declared: d, Worker: w, Now: c, Password: func(key string) bool { return IsPassword(key, d) }}
 		if got := s.IsWhole(); got != want {
 			t.Errorf("%s: expected %t, found %t", lines, want, got)
 		}

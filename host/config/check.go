@@ -155,7 +155,7 @@ func client(e Entry, providers *Providers) Problems {
 			return literal(e, &workerSettings[i], providers)
 		}
 	}
-	if Unprovided(e) && IsPassword(e.Key) && hasPrefix(e.Key, []string{"key.converter.", "value.converter."}) {
+	if providers.Unprovided(e) && IsPassword(e.Key) && hasPrefix(e.Key, []string{"key.converter.", "value.converter."}) {
 		return Problems{providers.Missing(e, true)}
 	}
 	return nil
@@ -201,8 +201,8 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
-	case Unprovided(e):
-		return Problems{providers.Missing(e, password || hasPrefix(spec.Role(), sending))}
+	case providers.Unprovided(e):
+		return Problems{providers.Missing(e, isSent(spec))}
 	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
@@ -210,12 +210,27 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	return nil
 }
 
-// sending holds the prefixes of roles whose values the host sends, or which decide where it sends.
-var sending = []string{role.HTTP, role.TLS, role.Listener}
+// isSent reports whether the host sends values of a setting, or decides by them where it sends.
+func isSent(spec *wit.SettingSpec) bool {
+	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
+}
 
-// Unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
-func Unprovided(e Entry) bool {
-	return !e.Value.Secret() && reference.MatchString(setting.Trim(e.Raw))
+// Unsent returns the problem of a setting that would be sent with a reference which no config provider has resolved,
+// nil if there is none.
+func (p *Providers) Unsent(c *Connector, d *Declarations) error {
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && isSent(&spec) && p.Unprovided(e) {
+			return p.Missing(e, true)
+		}
+	}
+	return nil
+}
+
+// Unprovided reports whether a part of a value looks like a reference to a config provider that there is not.
+func (p *Providers) Unprovided(e Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+		return p == nil || p.byName[parts[1]].kind == nil
+	})
 }
 
 // Missing is the problem of a reference to a config provider that there is not. Kafka Connect uses it as it stands;
@@ -232,7 +247,7 @@ func (p *Providers) Missing(e Entry, sent bool) Problem {
 // invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
 func invalid(e Entry, text string, providers *Providers) Problems {
 	problems := Problems{e.coded(setting.CodeInvalid, text)}
-	if Unprovided(e) {
+	if providers.Unprovided(e) {
 		problems = append(problems, providers.Missing(e, false))
 	}
 	return problems

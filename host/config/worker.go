@@ -167,7 +167,7 @@ func (w *Worker) check() Problems {
 			e.Key) > 2: // a setting of the topic
 		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
-			if Unprovided(e) && w.isSecret(e.Key) {
+			if w.Providers.Unprovided(e) && w.isSecret(e.Key) {
 				problems = append(problems, w.Providers.Missing(e, true))
 			}
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),

@@ -255,9 +255,29 @@ func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
 			}
 			task = n
 		}
-		to, me, known = c.Owner(x.name(), task)
+		if to, me, known = c.Owner(x.name(), task); !known {
+			err = cmp.Or(c.Barred(), x.unowned(task))
+		}
 	}
 	return to, me, known, err
+}
+
+// unowned returns why no worker answers for a task, or for the connector itself (-1). Without a leader that may change
+// soon. A leader has given it to nobody, which Kafka Connect answers at once, with the same status.
+func (x *exchange) unowned(task int) error {
+	if _, _, led := x.cluster.Leader(); !led {
+		return errNoLeader
+	}
+	what := "connector " + x.name()
+	if task >= 0 {
+		what = fmt.Sprintf("task %d of %s", task, what)
+	}
+	why := ", likely because a rebalance was underway."
+	if group, leads := x.cluster.Overview(); leads && group.Unplaced[x.name()] != "" {
+		why = ": " + group.Unplaced[x.name()]
+	}
+	return &Refusal{http.StatusConflict, "Cannot complete request momentarily since " + what + " is given to no " +
+		"worker of the group" + why}
 }
 
 // workerURL is a URL of a worker in the one form that URLs are compared and signed in.

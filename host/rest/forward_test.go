@@ -39,6 +39,8 @@ type seat struct {
 	asked   []string // of all workers
 	members []GroupMember
 	barred  error
+	// unplaced is the leader's.
+	unplaced map[string]string
 }
 
 func (s *seat) URL() string {
@@ -77,7 +79,7 @@ func (s *seat) Overview() (o Group, ok bool) {
 			url = m.WorkerID
 		}
 	}
-	return Group{Leader: url, Members: slices.Clone(s.members)}, me
+	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, me
 }
 
 func (s *seat) Barred() error {
@@ -376,7 +378,22 @@ func TestTextsOfForwarding(t *testing.T) {
 		}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
-		"runs nowhere":        {func(*trio) {}, "POST", "/connectors/nobody's/restart", noLeader, []string{"0"}},
+		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart", `{"error_code":409,"message":"Cannot ` +
+			`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
+			`rebalance was underway."}`, []string{"0"}},
+		"a task runs nowhere": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
+		}, "POST", "/connectors/a/tasks/3/restart", `{"error_code":409,"message":"Cannot complete request momentarily ` +
+			`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
+			[]string{"0"}},
+		"given to no worker": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
+			all.seats[1].set(func(s *seat) {
+				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker that has what class C needs"}
+			})
+		}, "POST", "/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily since ` +
+			`connector a is given to no worker of the group: expected a worker that has what class C needs"}`,
+			[]string{"0", "1:true"}},
 		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
 		"each names the next": {func(all *trio) {
@@ -427,6 +444,9 @@ func TestWithoutALeader(t *testing.T) {
 		}()
 		answer := ask("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
+		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
+		own.set(func(s *seat) { s.owns = map[string]string{"a": ""} })
+		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // nobody runs it, and nothing is waited for
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
 		own.set(func(s *seat) { s.leads, s.pending = "", true })
 		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)

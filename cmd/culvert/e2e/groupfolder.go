@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,9 +99,15 @@ func FolderOfAGroup(t *testing.T, p *Place, servers string) {
 	delete(made, "sap.odata.user.pwd")
 	any.Must(201, "PUT", "/connectors/made/config", AsJSON(t, made))
 
-	// One file changes on one worker alone, the one that leads.
-	source["tasks.max"] = "1"
+	// One file changes on one worker alone, the one that leads. What a reload would do is told without asking the
+	// service, which a reload asks about a misspelt set.
 	led := slices.Index(g.ids, g.overview(1).Leader)
+	misspelt := maps.Clone(source)
+	misspelt["sap.odata#00.entityset"] = "Ordres"
+	g.inFolders("orders.properties", lines(misspelt), led)
+	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
+	any.Must(200, "GET", "/culvert/diff", "", `"effect":"restart"`)
+	source["tasks.max"] = "1"
 	g.inFolders("orders.properties", lines(source), led)
 	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
 	any.Until(200, "GET", "/culvert/reload", "", "those of other workers differ from that of this one")

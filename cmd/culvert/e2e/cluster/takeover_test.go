@@ -88,6 +88,8 @@ func TestTakeover(t *testing.T) {
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
 		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
 			`that the leader has), found none among 1"`)
+	w.Must(409, "POST", "/connectors/foreign/restart", "", "connector foreign is given to no worker of the group: expected "+
+		"a worker that has what class com.example.Foreign needs")
 	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",

@@ -66,8 +66,12 @@ func TestInit(t *testing.T) {
 		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2e.Plugins(t), "--data", p.Data}},
 		{2, "--service is needed", append(where, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
+		{1, "it is not sent as it stands", append(flags, "--password", "${vault:sap:pw}")},
 	} {
 		p.Run(c.args...).Exits(c.code).Says(c.says)
+	}
+	if l := s.Ledger(); l.FailedLogons != 0 {
+		t.Errorf("expected no other password to be shown, found refused logons %v", l.FailedLogonsOf)
 	}
 	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
 		Exits(0).Prints("sap.odata.user.pwd=geheim\n")

@@ -147,6 +147,23 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 	if n := s.Ledger().Total; n != 0 {
 		t.Fatalf("expected no half reference to be sent, found %d requests", n)
 	}
+
+	// A reference to a provider that there is not is refused where it stands, and sent by no check.
+	const unprovided = "${vault:sap:pw}"
+	for _, c := range []struct {
+		setting, value, query string
+	}{{setting, unprovided, ""}, {setting, unprovided, "?logon=check"}, {setting, reference + unprovided, "?logon=check"},
+		{"sap.odata.user.name", unprovided, ""}, {"sap.odata.header.APIKey", unprovided, "?logon=check"}} {
+		v, by := f.CheckedBy(c.query, sapSource(address, reference, append(set, c.setting+"="+c.value)...))
+		if text := strings.Join(by[c.setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+			"looks like a reference to a config provider that there is not: it is not sent as it stands") {
+			t.Errorf("%s=%s: %d errors, %q", c.setting, c.value, v.Errors, text)
+		}
+		if l := s.Ledger(); l.Total != 0 {
+			t.Fatalf("%s=%s: expected nothing to be sent, found %d requests, refused logons %v", c.setting, c.value,
+				l.Total, l.FailedLogonsOf)
+		}
+	}
 	logged := func(by map[string]check.Validated) bool {
 		return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
 	}
