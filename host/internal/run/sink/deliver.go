@@ -59,11 +59,16 @@ func (w *writing) guarded(o *outcome, j *job) (again []job, err error) {
 // itself where it was not sent because records of it are another member's: the others may be this task's still.
 func (w *writing) deliver(o *outcome, j *job) ([]job, error) {
 	items := w.items(j)
-	w.task.account.apply(underWay{items, 1})
-	defer w.task.account.apply(underWay{items, -1})
+	out := w.task.account.apply(underWay{items, 1}).yes
+	if out {
+		defer w.task.account.apply(underWay{items, -1})
+	}
 	defer w.task.account.apply(deliveryEnded{items})
 	if !j.Request.Repeatable {
 		defer w.task.account.apply(outcomeKnown{items})
+	}
+	if !out {
+		return w.putBack(j), nil
 	}
 	if w.task.o.dry {
 		for _, row := range j.rows {

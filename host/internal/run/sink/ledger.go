@@ -388,18 +388,21 @@ func (e deliveryEnded) apply(*ledger) effects {
 }
 
 // underWay: a delivery goes out, by 1, or has landed, by -1. Whoever revokes a partition waits for such deliveries
-// alone. One that has begun and has not gone out is not sent once its partition is gone, and it may wait for a commit
-// that the group takes only after the revocation.
+// alone. yes: it may go out. One that has begun and has not gone out is not sent once a partition of it is gone, and it
+// may wait for a commit that the group takes only after the revocation.
 type underWay struct {
 	items []*item
 	by    int
 }
 
 func (e underWay) apply(*ledger) effects {
+	if e.by > 0 && slices.ContainsFunc(e.items, (*item).theirs) {
+		return effects{}
+	}
 	for _, i := range e.items {
 		i.partition.underWay += e.by
 	}
-	return effects{landed: e.by < 0}
+	return effects{landed: e.by < 0, yes: true}
 }
 
 // offsetsTaken: a commit begins. The effect is the offsets that are settled and not committed, and how much was

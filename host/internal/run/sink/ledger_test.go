@@ -90,7 +90,14 @@ func TestEvents(t *testing.T) {
 		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"},
 		{func() event { return rowsMade{items[2], 0, 0} }, ""}, // the transforms drop it
 		{func() event { return offsetsTaken{} }, "offset 4"},
+		{func() event { return announced{of(3), true} }, ""}, // and never goes out
+		{func() event { return announced{of(4), true} }, ""},
+		{func() event { return underWay{of(4), 1} }, "yes"},
 		{func() event { return revoking{mine} }, ""},
+		{func() event { return underWay{of(3), 1} }, ""},
+		{func() event { return metadataAsked{at: at, next: 4} }, "yes sent=0-1"}, // something may be on its way
+		{func() event { return underWay{of(4), -1} }, "yes"},
+		{func() event { return metadataAsked{at: at, next: 4} }, "yes"}, // nobody has sent what was announced
 		{func() event { return deliveryBegins{of(3), true} }, "theirs"},
 		{func() event { return revoked{mine, false} }, "offset 4 left"},
 		{func() event { return assigned{mine} }, ""},

@@ -195,8 +195,9 @@ func (p *partition) advance() {
 
 // appendSent appends the offsets of records that would be in doubt if the task ended now: a request that must not be
 // sent twice is on its way with rows of them, or has written some of their rows and others are to come. Without
-// underWay these last alone.
+// underWay these last alone. What was announced for a partition that is gone and has not gone out never does.
 func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
+	underWay = underWay && (!p.gone || p.underWay > 0)
 	next := int64(-1)
 	for _, i := range p.items {
 		if !i.unsettled() || i.written == 0 && (!underWay || i.once == 0) {
