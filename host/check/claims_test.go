@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
-// looks is a context that counts how often somebody looks whether it has ended, and ends at the look of a number.
+// looks is a context that counts calls of its Err method, and ends at the call of a given number.
 type looks struct {
 	context.Context
 	count, last atomic.Int64

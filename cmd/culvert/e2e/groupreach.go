@@ -3,7 +3,7 @@ package e2e
 import "testing"
 
 // UnreachedWorkerOfAGroup has a worker advertise a port at which nobody listens: the leader names it, with its URL.
-// `culvert status` is not green then: nobody knows the states of what that worker runs.
+// `culvert status` then exits with 1, since the states of that worker's connectors are not known.
 func UnreachedWorkerOfAGroup(t *testing.T, p *Place, servers string) {
 	g := NewGroup(t, p, servers, 1)
 	g.place()

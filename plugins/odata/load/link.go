@@ -11,7 +11,7 @@ import (
 // repeated are the options by which rows are chosen and shaped, which services repeat in their links.
 var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions is a link of the service with its options as they were asked, first or by requests that it came of.
+// RestoreOptions returns a service's link with its options as they were asked, first or by requests that it came of.
 // Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most. One with
 // another value than were asked first is a fault, since it leads to other rows, and stays as it is. What a link leaves
 // out, or adds to the options that were asked first, is the service's own.
@@ -45,8 +45,8 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// Restored is a stored position whose link has its options as they are asked: versions before stored links as services
-// wrote them. What has another value was asked by the settings before.
+// Restored returns a stored position whose link has its options as they are asked: versions before stored links as
+// services wrote them. An option with another value stays: the settings before asked for it.
 func (s *Set) Restored(at *Position) *Position {
 	if _, linked := at.walk.(byLinks); !linked {
 		return at

@@ -174,9 +174,9 @@ func (t *turn) behindEmpty(w byKey) error {
 	return nil
 }
 
-// pastEmpty goes on where such a link is lost or refused, and says how: the rows after the last key are asked for
-// again, since their page may have another link by now. Where that one is no good either there are none, as far as the
-// service says.
+// pastEmpty continues after such a link was lost or refused, and returns what it does: it asks for the rows after the
+// last key again, since their page may have another link by now. If that link is lost or refused at once, too, the load
+// ends: the service names no further rows.
 func (t *turn) pastEmpty() (how string, err error) {
 	asked := Trail{}
 	t.next.url = t.afterKey()

@@ -177,8 +177,8 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Stop()
 }
 
-// One reload asks services for half a minute, here those that are silent. A change that nobody was asked about then is
-// not taken, and is looked at again.
+// One reload asks services for half a minute; here they do not answer. A change that no service was asked about by then
+// is not applied, and is checked again.
 func TestReloadTakesNoChangeUnjudged(t *testing.T) {
 	t.Parallel()
 	p := e2e.NewPlace(t)

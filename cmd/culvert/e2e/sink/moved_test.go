@@ -45,9 +45,9 @@ func TestSinkGoesOnAtACopyOfItsTopic(t *testing.T) {
 	}
 }
 
-// Upserts are sent again at a copy, but for those that may be followed by an insert for which the service makes a key:
-// these are looked up, and where that says nothing, no insert is sent before somebody has decided. The others, of which
-// some are not applied yet, are written once.
+// At a copy, upserts are sent again, except those that may end in an insert for which the service makes a key. These
+// are looked up. If the lookup finds nothing, no insert is sent before an operator has decided. The other records are
+// written once, also those that were not applied before.
 func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -195,7 +195,7 @@ func (p *partition) advance() {
 
 // appendSent appends the offsets of records that would be in doubt if the task ended now: a request that must not be
 // sent twice is on its way with rows of them, or has written some of their rows and others are to come. Without
-// underWay these last alone. What was announced for a partition that is gone and has not gone out never does.
+// underWay these last alone. A delivery that was announced but not sent when its partition was revoked is never sent.
 func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
 	underWay = underWay && (!p.gone || p.underWay > 0)
 	next := int64(-1)
