@@ -58,7 +58,7 @@ func long(ctx context.Context, b *bench) error {
 // longOnce loads a set once.
 func (b *bench) longOnce(ctx context.Context, of side, name, broker string, load longLoad) (u used, err error) {
 	service, err := b.demo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
-		"--switch", "skiptoken="+load.links)
+		"--switch", "delta=links", "--switch", "skiptoken="+load.links)
 	if err != nil {
 		return u, err
 	}

@@ -134,9 +134,9 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it
-// is run, and for how long or how many rounds ("": Go's default). Of the figures those in units are printed, as medians;
-// two trees are compared by the first one.
+// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often
+// it is run, and for how long or how many rounds ("": Go's default). The figures in units are printed, as medians; two
+// trees are compared by the first one.
 type benchmark struct {
 	folder, name, about string
 	count               int

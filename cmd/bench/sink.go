@@ -188,8 +188,9 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
 		for i, c := range all {
-			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(found[i].cpu[0]), median(found[i].wall[0]),
-				float64(c.rows)/median(found[i].wall[0]))
+			wall := median(found[i].wall[0])
+			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(found[i].cpu[0]), wall,
+				float64(c.rows)/wall)
 			if beyond := median(found[i].cpu[0]) - median(found[0].cpu[0]); i > 0 && beyond > 0 {
 				fmt.Printf("  %14.0f\n ", float64(c.rows)/beyond)
 				for s, name := range sinkStages {
@@ -198,7 +199,8 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			}
 			if plain, slow := strings.CutSuffix(c.name, slowKey); slow {
 				if at := slices.IndexFunc(all, func(o copying) bool { return o.name == plain }); at >= 0 {
-					fmt.Printf("\n  elapsed beside none slow: %s", ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
+					fmt.Printf("\n  elapsed beside none slow: %s",
+						ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
 				}
 			}
 			fmt.Println()
@@ -209,8 +211,9 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   " +
 		"against   ratio (lowest–highest)")
 	for i, c := range all {
-		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(found[i].cpu[0]), median(found[i].cpu[1]), ratioOf(found[i].cpu))
-		fmt.Printf("  %11.2f  %8.2f   %s\n", median(found[i].wall[0]), median(found[i].wall[1]), ratioOf(found[i].wall))
+		cpu, wall := found[i].cpu, found[i].wall
+		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[0]), median(cpu[1]), ratioOf(cpu))
+		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[0]), median(wall[1]), ratioOf(wall))
 	}
 	return nil
 }
