@@ -49,8 +49,8 @@ func feeds(ctx context.Context, b *bench) error {
 	fmt.Printf("%d connectors, each at an origin of its own and with %d sets, of %d and %d rows in pages of %d, JSON; "+
 		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", m.connectors, m.sets,
 		feedRows, detailRows, feedPage)
-	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", h.most, m.reading,
-		settled, h.finished, m.finished, h.cpu.Seconds(), h.wall.Seconds())
+	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", h.most,
+		m.reading, settled, h.finished, m.finished, h.cpu.Seconds(), h.wall.Seconds())
 	if missed := m.misses(h); b.strict && len(missed) > 0 {
 		return errors.New(strings.Join(missed, "; "))
 	}
