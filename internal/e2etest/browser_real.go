@@ -34,7 +34,7 @@ type Browser struct {
 // NewBrowser starts a browser, which ends with the test. names are hosts below .test that lead to this machine.
 func NewBrowser(t *testing.T) *Browser {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(Bench.root, "testdata/peers/browser/fetch.sh")).Output()
+	out, err := exec.Command(filepath.Join(Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
 	if err != nil {
 		if failed, ok := err.(*exec.ExitError); ok {
 			t.Fatalf("%v: %s", err, failed.Stderr)

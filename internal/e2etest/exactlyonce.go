@@ -1,38 +1,25 @@
 package e2etest
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
-
-// ExactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1, and so often as
-// CULVERT_SOAK says where that is more than once.
-func ExactRounds(usual int) int {
-	soak := os.Getenv("CULVERT_SOAK")
-	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
-		return n
-	}
-	if soak != "" {
-		return 200
-	}
-	return usual
-}
 
 // Exactly is a worker with exactly-once that something happens to again and again while it reads a set page by page,
 // and the changes of another one from an ODP service that keeps one generation of them.
@@ -124,7 +111,7 @@ func (e *Exactly) Records(topic string) (lines []string) {
 
 // Edits is one who changes Products all the time, and what an ODP service has to tell of it, in order.
 type Edits struct {
-	E      *Exactly
+	Writer
 	random *rand.Rand
 	names  map[int]string
 	rows   []string
@@ -145,7 +132,7 @@ func (e *Exactly) Edit() {
 // editAfter begins to change all products when read has waited for them to be read.
 func (e *Exactly) editAfter(read func(products func() bool)) {
 	e.t.Helper()
-	d := &Edits{E: e, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{}, stop: make(chan struct{}),
+	d := &Edits{Writer: Writer{e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{}, stop: make(chan struct{}),
 		ended: make(chan struct{})}
 	e.S.Each("Products", func(_ string, fields map[string]string) {
 		var id int
@@ -199,17 +186,6 @@ func (d *Edits) Run() {
 
 // any is one of the products.
 func (d *Edits) any() int { return slices.Sorted(maps.Keys(d.names))[d.random.IntN(len(d.names))] }
-
-// Send has the service do something, past what holds up its answers. A product that order details have is not deleted.
-func (d *Edits) Send(method, path string, body any) bool {
-	raw, _ := json.Marshal(body)
-	q := httptest.NewRequest(method, odatatest.SAPPath+path, bytes.NewReader(raw))
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("If-Match", "*")
-	answer := httptest.NewRecorder()
-	d.E.S.ServeHTTP(answer, q)
-	return answer.Code < http.StatusBadRequest
-}
 
 // rest ends the changes.
 func (d *Edits) rest() {
@@ -435,92 +411,49 @@ func (e *Exactly) Zombie() {
 	e.Finish("worker paused while another one took over")
 }
 
-// Broker starts an embedded broker in a process of its own.
-func (p *Place) Broker() (servers string) {
-	p.T.Helper()
-	_, servers = p.StartBroker()
-	return servers
-}
-
-// StartBroker is Broker that may be stopped.
-func (p *Place) StartBroker() (c *Command, servers string) {
-	p.T.Helper()
-	c = p.BrokerAt(p.Data, "127.0.0.1:0")
-	return c, strings.TrimSpace(c.Stdout.String())
-}
-
-// BrokerAt is StartBroker with a data folder and a listener.
-func (p *Place) BrokerAt(data, listen string) *Command {
-	p.T.Helper()
-	c := p.StartFor(4*time.Hour, "broker", "--data", data, "--listen", listen)
-	c.Eventually("an address", func() bool { return strings.Contains(c.Stdout.String(), "\n") })
-	return c
-}
-
-// Rounds is how often a worker is killed: 20 times with CULVERT_SOAK=1.
-func Rounds() int {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return 20
+// Committed goes through the records of a topic of one partition that a consumer sees with read_committed.
+func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
+	e.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.KeepControlRecords())
+	NoError(e.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
+	NoError(e.t, err)
+	end, _ := ends.Lookup(topic, 0)
+	for next := int64(0); next < end.Offset; {
+		fetched := client.PollFetches(ctx)
+		NoError(e.t, fetched.Err0())
+		fetched.EachRecord(func(r *kgo.Record) {
+			next = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				each(r)
+			}
+		})
 	}
-	return 4
 }
 
-// Holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop,
-// until it is asked to go on: the moment to kill the one who reads.
-type Holdup struct {
-	Inner http.Handler
-
-	mu     sync.Mutex
-	After  int // bytes until the stop; negative: never
-	Held   chan struct{}
-	GoOn   chan struct{}
-	passed int
-}
-
-func (h *Holdup) Arm(after int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.After, h.passed, h.Held, h.GoOn = after, 0, make(chan struct{}), make(chan struct{})
-}
-
-func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.Contains(r.URL.Path, "$metadata") {
-		h.Inner.ServeHTTP(w, r)
-		return
+// Generation asks the coordinator which generation of a group its only member is in, by heartbeats in its name.
+func (e *Exactly) Generation(group string) (found int32, ok bool) {
+	e.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers))
+	NoError(e.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	defer cancel()
+	groups, err := kadm.NewClient(client).DescribeGroups(ctx, group)
+	if err != nil || len(groups[group].Members) != 1 {
+		return 0, false
 	}
-	h.Inner.ServeHTTP(&heldWriter{w, h}, r)
-}
-
-type heldWriter struct {
-	http.ResponseWriter
-	h *Holdup
-}
-
-func (w *heldWriter) Write(p []byte) (int, error) {
-	for done := 0; done < len(p); {
-		n := min(4096, len(p)-done)
-		w.h.pass(n, func() { w.ResponseWriter.(http.Flusher).Flush() })
-		if _, err := w.ResponseWriter.Write(p[done : done+n]); err != nil {
-			return done, err
+	for generation := int32(1); generation < 1000; generation++ {
+		beat := kmsg.NewHeartbeatRequest()
+		beat.Group, beat.Generation, beat.MemberID = group, generation, groups[group].Members[0].MemberID
+		if answer, err := beat.RequestWith(ctx, client); err == nil && answer.ErrorCode == 0 {
+			return generation, true
 		}
-		done += n
 	}
-	return len(p), nil
-}
-
-// pass lets n bytes through, or stops before them.
-func (h *Holdup) pass(n int, flush func()) {
-	h.mu.Lock()
-	h.passed += n
-	stop := h.After >= 0 && h.passed > h.After
-	held, goOn := h.Held, h.GoOn
-	if stop {
-		h.After = -1
-	}
-	h.mu.Unlock()
-	if stop {
-		flush()
-		close(held)
-		<-goOn
-	}
+	return 0, false
 }

@@ -157,7 +157,7 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	for n, settings := range c.connectors(address) {
 		c.put(n, settings["name"], settings)
 	}
-	d := &Edits{E: c.e, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
+	d := &Edits{Writer: Writer{c.e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
 		stop: make(chan struct{}), ended: make(chan struct{})}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		id, _ := strconv.Atoi(fields["ProductID"])
@@ -466,7 +466,7 @@ func (c *chaos) brokers(n int) {
 func (c *chaos) rolls(n int) {
 	c.version++
 	version := fmt.Sprintf("0.2.%d", c.version)
-	newer := guesttest.Bytes(c.T, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version="+version)
+	newer := guesttest.Bytes(c.T, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version="+version)
 	for at := range c.workers {
 		if at == n {
 			c.workers[at].MustStop()

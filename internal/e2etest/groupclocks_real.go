@@ -52,8 +52,8 @@ func programsOf(t *testing.T) (programs []string) {
 	changed := filepath.Join(t.TempDir(), "time.go")
 	NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(text))), 0o600))
 	for _, version := range []string{"8.1.0", "8.2.0"} {
-		program := filepath.Join(Bench.dir, "culvert-"+version)
-		NoError(t, build(program, version, map[string]string{file: changed}))
+		program := filepath.Join(Bench.Dir, "culvert-"+version)
+		NoError(t, Build(program, version, map[string]string{file: changed}))
 		programs = append(programs, program)
 	}
 	return programs

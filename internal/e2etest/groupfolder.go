@@ -218,8 +218,7 @@ func AdoptedByAGroup(t *testing.T, p *Place, servers string) {
 	g.Join(0)
 	g.workers[0].Await("feed", "runs", Runs)
 	g.workers[0].Await("halted", "is stopped", Is(connect.Stopped, 0))
-	edits := &Edits{E: &Exactly{S: s}}
-	if !edits.Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
+	if !(Writer{s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
 		t.Fatal("the service refused a change")
 	}
 	g.workers[0].Eventually("the change", func() bool { return ended("feed") > rows })

@@ -29,8 +29,8 @@ import (
 // one worker by REST holds for all. No row is lost or repeated. A sink's plugin comes last.
 func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
 	const connectors, tasks = 3, 6
-	old := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"))
-	newer := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version=0.2.0")
+	old := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"))
+	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
 	folders := []string{Folder(t, "odata-sink"), Folder(t, "odata-sink"), Folder(t, "odata-sink")}
@@ -106,7 +106,7 @@ func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
 // rollsSink rolls the plugin of a sink that has records to write now and then.
 func (g *Group) rollsSink(address string) {
 	g.T.Helper()
-	newer := guesttest.Bytes(g.T, filepath.Join(Bench.root, "plugins", "odata-sink"), "main.version=0.2.0")
+	newer := guesttest.Bytes(g.T, filepath.Join(Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
 	client := Client(g.T, g.servers)
 	made, err := kadm.NewClient(client).CreateTopics(g.T.Context(), 1, 1, nil, "back")
 	NoError(g.T, err)
@@ -141,7 +141,7 @@ func (g *Group) rollsSink(address string) {
 // AnyPluginOfAGroup has a group run a newer version that one of its workers has: it alone has the tasks then, and no
 // row is lost.
 func AnyPluginOfAGroup(t *testing.T, p *Place, servers string) {
-	newer := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version=0.2.0")
+	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: []string{Folder(t), Folder(t)}, lines: []string{"plugin.rollout=any"}}
 	g.start(2)

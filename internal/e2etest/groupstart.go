@@ -16,7 +16,7 @@ import (
 func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
 	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	plugins := p.Subfolder("plugins")
-	Put(t, plugins, "odata-source.wasm", guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source")))
+	Put(t, plugins, "odata-source.wasm", guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source")))
 	g := &Group{Place: p, servers: servers, plugins: []string{plugins}}
 	g.start(1)
 	g.posted(address, 2)
@@ -24,7 +24,7 @@ func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
 	g.workers[0].Steer("c0", "stop")
 	g.workers[0].MustStop()
 
-	Put(t, plugins, "newer.wasm", guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"),
+	Put(t, plugins, "newer.wasm", guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"),
 		"main.version=9.9.9"))
 	w := &Followed{Place: p, Command: p.Start(append([]string{"run"}, g.arguments(0)...)...), Url: "http://" + g.ids[0]}
 	w.Eventually("REST", func() bool {

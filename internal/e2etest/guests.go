@@ -1,7 +1,6 @@
 package e2etest
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"os"
@@ -13,10 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -150,51 +145,4 @@ func (c *Command) Ends() Result {
 	}
 	c.t.Logf("at most %d MB of memory", memory>>20)
 	return r
-}
-
-// Committed goes through the records of a topic of one partition that a consumer sees with read_committed.
-func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
-	e.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
-		kgo.KeepControlRecords())
-	NoError(e.t, err)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
-	defer cancel()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
-	NoError(e.t, err)
-	end, _ := ends.Lookup(topic, 0)
-	for next := int64(0); next < end.Offset; {
-		fetched := client.PollFetches(ctx)
-		NoError(e.t, fetched.Err0())
-		fetched.EachRecord(func(r *kgo.Record) {
-			next = r.Offset + 1
-			if !r.Attrs.IsControl() {
-				each(r)
-			}
-		})
-	}
-}
-
-// Generation asks the coordinator which generation of a group its only member is in, by heartbeats in its name.
-func (e *Exactly) Generation(group string) (found int32, ok bool) {
-	e.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers))
-	NoError(e.t, err)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
-	defer cancel()
-	groups, err := kadm.NewClient(client).DescribeGroups(ctx, group)
-	if err != nil || len(groups[group].Members) != 1 {
-		return 0, false
-	}
-	for generation := int32(1); generation < 1000; generation++ {
-		beat := kmsg.NewHeartbeatRequest()
-		beat.Group, beat.Generation, beat.MemberID = group, generation, groups[group].Members[0].MemberID
-		if answer, err := beat.RequestWith(ctx, client); err == nil && answer.ErrorCode == 0 {
-			return generation, true
-		}
-	}
-	return 0, false
 }

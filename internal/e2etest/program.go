@@ -33,7 +33,7 @@ import (
 // folders of plugins. It stands in bin/e2e, so that it outlives a run: what has not changed is neither linked nor
 // compiled again.
 var Bench struct {
-	root, dir, Binary, plugins string
+	Root, Dir, Binary, plugins string
 }
 
 // parallel is how many tests of a package run at a time, whatever the number of cores: they wait for their workers most
@@ -58,23 +58,23 @@ func prepare(m *testing.M) (code int, err error) {
 			return 1, err
 		}
 	}
-	if Bench.root, err = guesttest.Root(); err != nil {
+	if Bench.Root, err = guesttest.Root(); err != nil {
 		return 1, err
 	}
-	Bench.dir = filepath.Join(Bench.root, "bin", "e2e")
-	Bench.Binary, Bench.plugins = filepath.Join(Bench.dir, "culvert"), filepath.Join(Bench.dir, "plugins")
+	Bench.Dir = filepath.Join(Bench.Root, "bin", "e2e")
+	Bench.Binary, Bench.plugins = filepath.Join(Bench.Dir, "culvert"), filepath.Join(Bench.Dir, "plugins")
 	if err := os.MkdirAll(Bench.plugins, 0o700); err != nil {
 		return 1, err
 	}
-	if err := build(Bench.Binary, "", nil); err != nil {
+	if err := Build(Bench.Binary, "", nil); err != nil {
 		return 1, err
 	}
 	return m.Run(), guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
 }
 
-// build builds a version of the program with other files in the place of some, one package of tests at a time. The
+// Build builds a version of the program with other files in the place of some, one package of tests at a time. The
 // command `go build` links it again only where it has changed.
-func build(binary, version string, replace map[string]string) error {
+func Build(binary, version string, replace map[string]string) error {
 	unlock, err := lockBench()
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func build(binary, version string, replace map[string]string) error {
 	}
 	c := exec.Command("go", "build", "-ldflags=-s -w -X main.version="+version, "-overlay", overlay, "-o", binary,
 		"./cmd/culvert")
-	c.Dir = Bench.root
+	c.Dir = Bench.Root
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -95,7 +95,7 @@ func build(binary, version string, replace map[string]string) error {
 
 // lockBench keeps other packages' tests from the bench, since the command `go test` runs packages side by side.
 func lockBench() (unlock func(), err error) {
-	file, err := os.Create(filepath.Join(Bench.dir, "lock"))
+	file, err := os.Create(filepath.Join(Bench.Dir, "lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func lockBench() (unlock func(), err error) {
 // withoutPlugins is an overlay with more files, in which the folder of built-in plugins is as in a clone that was never
 // built: tests name the folder of their plugins, and what `make` left there must not be a second one.
 func withoutPlugins(more map[string]string) (file string, err error) {
-	left, err := filepath.Glob(filepath.Join(Bench.root, "cmd", "culvert", "plugins", "*.wasm"))
+	left, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +121,7 @@ func withoutPlugins(more map[string]string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	file = filepath.Join(Bench.dir, "overlay.json")
+	file = filepath.Join(Bench.Dir, "overlay.json")
 	return file, os.WriteFile(file, content, 0o600)
 }
 
@@ -135,20 +135,20 @@ func Plugins(t *testing.T, more ...string) string {
 	names, hash := slices.Sorted(slices.Values(append(more, "odata-source"))), sha256.New()
 	var modules [][]byte
 	for _, name := range names {
-		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", name)))
+		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", name)))
 		hash.Write(modules[len(modules)-1])
 	}
 	dir := filepath.Join(Bench.plugins, fmt.Sprintf("%s-%.8x", strings.Join(names, "+"), hash.Sum(nil)))
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
-	making, err := os.MkdirTemp(Bench.dir, "making-")
+	making, err := os.MkdirTemp(Bench.Dir, "making-")
 	NoError(t, err)
 	for i, name := range names {
 		Put(t, making, name+".wasm", modules[i])
 	}
 	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", making)
-	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.dir, "cache"))
+	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
 	if out, err := list.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", list, err, out)
 	}

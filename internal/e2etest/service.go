@@ -65,7 +65,7 @@ func NoneTwice(t *testing.T, l odatatest.Ledger) {
 // Stores is where the sample stores are; all have one password.
 func Stores(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join(Bench.root, "testdata", "samples", "keystores"))
+	path, err := filepath.Abs(filepath.Join(Bench.Root, "testdata", "samples", "keystores"))
 	NoError(t, err)
 	return path
 }

@@ -305,7 +305,7 @@ func (f *Followed) Letters(s *odatatest.Service) {
 func (f *Followed) Versions(dir string) {
 	t := f.Place.T
 	t.Helper()
-	newer := guesttest.Bytes(t, filepath.Join(Bench.root, "plugins", "odata-source"), "main.version=0.2.0")
+	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
 	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
 	Replace(t, dir, "odata-source.wasm", newer)

@@ -102,7 +102,7 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	for _, set := range sets {
 		rows[set] = s.Count(set)
 	}
-	d := &e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	d := e2etest.Writer{S: s}
 	for round, tasks := range []int{1, 3, 2} {
 		if round > 0 {
 			for _, change := range []struct{ set, key, field string }{{"Products", "1", "ProductName"},

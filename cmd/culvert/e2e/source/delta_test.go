@@ -14,7 +14,7 @@ import (
 
 // writer changes Products until it is asked to stop.
 func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
-	r, edits := rand.New(rand.NewPCG(seed, 1)), &e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	r, edits := rand.New(rand.NewPCG(seed, 1)), e2etest.Writer{S: s}
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
@@ -47,7 +47,7 @@ func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 		p.File("late.properties", e2etest.Tracked("late", address, odatatest.SAPPath, "Products")...))
 	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
 	e2etest.NoError(t, s.Set("hide", ""))
-	write := e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	write := e2etest.Writer{S: s}
 	for _, name := range []string{"First", "Second"} {
 		if !write.Send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
 			t.Fatal("the service refused a change")

@@ -32,7 +32,7 @@ func relinked(s http.Handler, old, text string) http.Handler {
 func TestNextLinkRepeatsTheFilterWrongly(t *testing.T) {
 	t.Parallel()
 	s := odatatest.New(odatatest.Options{Rows: 10, PageSize: 20})
-	write := e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	write := e2etest.Writer{S: s}
 	for id := range 50 {
 		if !write.Send("POST", "Products", map[string]any{"ProductID": 1000 + id, "ProductName": "A+B", "Discontinued": false}) {
 			t.Fatal("the service refused a row")

@@ -31,7 +31,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		Switches: odatatest.Switches{PageSize: 30, ExpandPageSize: 3}})
 	// The first product stands on the first page of its category's products, the last one on a further page of its.
 	poisoned := map[string][]string{}
-	count, d := s.Count("Products"), &e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	count, d := s.Count("Products"), e2etest.Writer{S: s}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		if id := fields["ProductID"]; id == "1" || id == fmt.Sprint(count) {
 			poisoned["Products"] = append(poisoned["Products"], id)
@@ -108,7 +108,7 @@ func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
-	if !(&e2etest.Edits{E: &e2etest.Exactly{S: s}}).Send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
+	if !e2etest.Send(s, "MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
 		t.Fatal("product 7 was not changed")
 	}
 	folder := trapping(t)

@@ -45,7 +45,7 @@ func TestErrorQuotesDeltaToken(t *testing.T) {
 	c := start()
 	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 1 })
 	armed.Store(true)
-	write := e2etest.Edits{E: &e2etest.Exactly{S: s}}
+	write := e2etest.Writer{S: s}
 	if !write.Send("DELETE", "Products(4)", nil) {
 		t.Fatal("the service refused the delete")
 	}
