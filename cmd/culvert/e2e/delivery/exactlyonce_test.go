@@ -134,8 +134,8 @@ func (e *Exactly) Edit() {
 // editAfter begins to change all products when read has waited for them to be read.
 func (e *Exactly) editAfter(read func(products func() bool)) {
 	e.t.Helper()
-	d := &Edits{Writer: e2etest.Writer{S: e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{}, stop: make(chan struct{}),
-		ended: make(chan struct{})}
+	d := &Edits{Writer: e2etest.Writer{S: e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
+		stop: make(chan struct{}), ended: make(chan struct{})}
 	e.S.Each("Products", func(_ string, fields map[string]string) {
 		var id int
 		fmt.Sscan(fields["ProductID"], &id)

@@ -381,8 +381,8 @@ func ClaimsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	}
 	const claim = `both claim \"changes of`
 	follows := func(name string) string {
-		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name, address, odatatest.ODPPath,
-			"FactsOfProducts", "sap.odata.delta.takeover=true"))})
+		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name,
+			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
 	}
 	answers := make([]string, 3)
 	var posting sync.WaitGroup

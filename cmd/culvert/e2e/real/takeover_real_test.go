@@ -54,7 +54,8 @@ func TestRealTakeover(t *testing.T) {
 	files, broker, dir := filesServer(t), e2etest.FreePort(t), t.TempDir()
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker, dir)
 	servers := "127.0.0.1:" + broker
-	java := &javaWorker{Followed: &e2etest.Followed{Place: p, Command: p.Start("version")}, port: e2etest.FreePort(t), servers: servers}
+	java := &javaWorker{Followed: &e2etest.Followed{Place: p, Command: p.Start("version")}, port: e2etest.FreePort(t),
+		servers: servers}
 	java.Url = "http://127.0.0.1:" + java.port
 	at := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=moves",

@@ -103,7 +103,8 @@ func (w *ways) startNginx(t *testing.T) {
 	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems).CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
-	w.mutual, w.made, w.packed, w.namesakes = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t), [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
+	w.mutual, w.made, w.packed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
+	w.namesakes = [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
 	servers := ""
 	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
 		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {

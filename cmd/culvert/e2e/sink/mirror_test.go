@@ -43,8 +43,8 @@ type Mirrored struct {
 // NewMirrored makes the service and the sink, whose group is connect-back.
 func NewMirrored(t *testing.T, rows, first int, settings ...string) *Mirrored {
 	t.Helper()
-	m := &Mirrored{Place: e2etest.NewPlace(t), Service: odatatest.New(odatatest.Options{Rows: 1}), Rows: rows, First: first,
-		Zero: -1}
+	m := &Mirrored{Place: e2etest.NewPlace(t), Service: odatatest.New(odatatest.Options{Rows: 1}), Rows: rows,
+		First: first, Zero: -1}
 	m.held.Store(true)
 	m.address = e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
