@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 // chose the topic, on whatever cluster and with whatever errors.tolerance.
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
-	e2etest.RowsNeverGoToTopicsOfTheWorker(t, e2etest.Embedded(t).Addr(), "__consumer_offsets", "__transaction_state")
+	RowsNeverGoToTopicsOfTheWorker(t, e2etest.Embedded(t).Addr(), "__consumer_offsets", "__transaction_state")
 }
 
 // Where no transform can change it, the topic is known before anything runs.

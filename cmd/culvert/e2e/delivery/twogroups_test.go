@@ -1,15 +1,17 @@
-package e2etest
+package delivery
 
 import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // TwoGroupsOnATopic pauses the only worker of a group in the middle of a page. Another group refuses to start on its
 // config topic, also when the brokers have given the first worker up, until the topic was released. The first worker
 // goes on in the middle of a page of the second, and commits nothing more: each row arrives once.
-func TwoGroupsOnATopic(t *testing.T, p *Place, servers string) {
+func TwoGroupsOnATopic(t *testing.T, p *e2etest.Place, servers string) {
 	const exactly = "exactly.once.source.support=enabled"
 	e := NewExactly(t, servers, p, "exact", 19) // 30,000 rows
 	g := NewGroup(t, p, servers, 1, exactly)
@@ -24,14 +26,14 @@ func TwoGroupsOnATopic(t *testing.T, p *Place, servers string) {
 	}
 	e.Arm()
 	whole, _ := e.settings("sap.odata#00.exec-period=-1")
-	g.put(0, e.Name, Configuration(whole))
+	g.put(0, e.Name, e2etest.Configuration(whole))
 	e.Waits(g.workers[0].Command)
 	others.place()
 	refused()
 	g.workers[0].Signal(syscall.SIGSTOP)
-	var released Result
+	var released e2etest.Result
 	g.workers[0].Eventually("a group without members", func() bool {
-		released = p.Run("cluster", "release", "--plugins", Plugins(t, "odata-sink"), "--data", p.Subfolder("released"),
+		released = p.Run("cluster", "release", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Subfolder("released"),
 			g.Configured(0))
 		if released.Code != 0 {
 			released.Exits(1).Tells("a worker of Culvert's is live: stop it first")

@@ -1,6 +1,6 @@
 //go:build real
 
-package real
+package delivery
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type trio struct {
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
-	first := portsInARow(t, 6)
+	first := e2etest.PortsInARow(t, 6)
 	c := &trio{ExactPeer: e2etest.ExactPeer{T: t, Dir: t.TempDir()}}
 	c.kill = sync.OnceFunc(func() {
 		for node := range 3 {
@@ -47,7 +47,7 @@ func startTrio(t *testing.T) *trio {
 // that are asked to stop all at once wait for a majority of controllers that there is no more.
 func (c *trio) start(args ...string) {
 	c.T.Helper()
-	startPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
+	e2etest.StartPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
 	c.T.Cleanup(c.kill)
 }
 
@@ -160,7 +160,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
 	t.Run("Leaders", func(t *testing.T) {
-		e := e2etest.NewExactly(t, c.Servers, e2etest.NewPlace(t), "moved", 6)
+		e := NewExactly(t, c.Servers, e2etest.NewPlace(t), "moved", 6)
 		w := e.Reads()
 		topics := []string{"moved", "movedc", "connect-offsets", "__transaction_state"}
 		c.move(topics...)
@@ -175,7 +175,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 	for name, how := range map[string]syscall.Signal{"Stopped": syscall.SIGTERM, "Killed": syscall.SIGKILL} {
 		t.Run("Coordinator"+name, func(t *testing.T) {
 			topic := strings.ToLower(name)
-			e := e2etest.NewExactly(t, c.Servers, e2etest.NewPlace(t), topic, 6)
+			e := NewExactly(t, c.Servers, e2etest.NewPlace(t), topic, 6)
 			w := e.Reads()
 			c.restart(w, c.coordinator("exact-"+topic+"-0"), how, func() {
 				first := e.Held.GoOn

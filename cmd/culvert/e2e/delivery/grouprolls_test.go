@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"crypto/sha256"
@@ -22,19 +22,21 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // PluginsOfAGroup puts newer versions of a plugin into the folders of three workers, one after the other, while sources
 // read: they run when all workers have them, one task first; one that does not open runs nowhere; and what is asked of
 // one worker by REST holds for all. No row is lost or repeated. A sink's plugin comes last.
-func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
+func PluginsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 3, 6
-	old := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"))
-	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	old := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"))
+	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
-	folders := []string{Folder(t, "odata-sink"), Folder(t, "odata-sink"), Folder(t, "odata-sink")}
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	folders := []string{e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink")}
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: folders}
 	g.start(3)
 	g.posted(address, connectors)
@@ -106,19 +108,19 @@ func PluginsOfAGroup(t *testing.T, p *Place, servers string) {
 // rollsSink rolls the plugin of a sink that has records to write now and then.
 func (g *Group) rollsSink(address string) {
 	g.T.Helper()
-	newer := guesttest.Bytes(g.T, filepath.Join(Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
-	client := Client(g.T, g.servers)
+	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
+	client := e2etest.Client(g.T, g.servers)
 	made, err := kadm.NewClient(client).CreateTopics(g.T.Context(), 1, 1, nil, "back")
-	NoError(g.T, err)
-	NoError(g.T, made.Error())
-	g.workers[1].Until(201, "PUT", "/connectors/back/config", AsJSON(g.T, Configuration(SinkOf("back", address, "back",
+	e2etest.NoError(g.T, err)
+	e2etest.NoError(g.T, made.Error())
+	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, e2etest.Configuration(e2etest.SinkOf("back", address, "back",
 		"OrderCopies")))) // 409 before worker 0 is a member
 	rows := 0
 	until := func(what, version string) {
 		g.T.Helper()
 		g.workers[1].Eventually(what, func() bool {
 			rows++
-			NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
+			e2etest.NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
 				Key:   fmt.Appendf(nil, `{"OrderID":%d}`, 50_000+rows),
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x"}`, 50_000+rows)}).FirstErr())
 			var s connect.Status
@@ -140,10 +142,10 @@ func (g *Group) rollsSink(address string) {
 
 // AnyPluginOfAGroup has a group run a newer version that one of its workers has: it alone has the tasks then, and no
 // row is lost.
-func AnyPluginOfAGroup(t *testing.T, p *Place, servers string) {
-	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := &Group{Place: p, servers: servers, plugins: []string{Folder(t), Folder(t)}, lines: []string{"plugin.rollout=any"}}
+func AnyPluginOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := &Group{Place: p, servers: servers, plugins: []string{e2etest.Folder(t), e2etest.Folder(t)}, lines: []string{"plugin.rollout=any"}}
 	g.start(2)
 	g.posted(address, 2)
 	g.Spreads(2, 4, 0, 1)
@@ -160,7 +162,7 @@ func AnyPluginOfAGroup(t *testing.T, p *Place, servers string) {
 // plug puts a version of a plugin into a worker's folder, and waits until the group has heard of it.
 func (g *Group) plug(n int, name string, data []byte) {
 	g.T.Helper()
-	Replace(g.T, g.plugins[n], name+".wasm", data)
+	e2etest.Replace(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
 		at := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
@@ -180,9 +182,9 @@ func short(data []byte) string { return whole(data)[:12] }
 // components are what a plugin of this repository has.
 func components(t *testing.T, name string) []wit.Component {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{Plugins(t)}, CacheDir: guesttest.Code(t),
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Name == name {
@@ -230,7 +232,7 @@ func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
 	reader, err := kafka.NewReader(k)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	defer reader.Close()
 	var keys, turns []string // turns: in the order of the first time
 	turn := map[string]int{}
@@ -243,7 +245,7 @@ func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 		}
 		return nil
 	})
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	if len(turns) != rows {
 		t.Fatalf("%s: expected %d rows, found %d", topic, rows, len(turns))
 	}

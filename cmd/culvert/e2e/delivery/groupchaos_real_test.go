@@ -1,6 +1,6 @@
 //go:build real
 
-package e2etest
+package delivery
 
 import (
 	"context"
@@ -25,13 +25,15 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Brokers are three brokers under a group. Restart ends one of them by a signal, and starts it again after meanwhile;
 // Whole waits until all of them have all that there is.
 type Brokers struct {
 	Servers string
-	Restart func(w *Command, node int, how syscall.Signal, meanwhile func())
+	Restart func(w *e2etest.Command, node int, how syscall.Signal, meanwhile func())
 	Whole   func()
 }
 
@@ -119,18 +121,18 @@ func ChaosOfAGroup(t *testing.T, b Brokers, name string, exactly bool, seed uint
 
 func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	t.Helper()
-	p := NewPlace(t)
+	p := e2etest.NewPlace(t)
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 100})
 	c := &chaos{b: b, exactly: exactly,
 		o: &origin{inner: s, open: [3]map[string]bool{{}, {}, {}}, pages: map[string][]page{}},
 		e: &Exactly{t: t, p: p, S: s, Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
 	c.began = time.Now() // two programs were built before
-	address := Serve(t, c.o)
+	address := e2etest.Serve(t, c.o)
 	topics := []string{"Orders", "Details", "c", "numbers"}
 	for n := range topics {
 		topics[n] = name + topics[n]
 	}
-	client := Client(t, strings.Split(b.Servers, ",")[0])
+	client := e2etest.Client(t, strings.Split(b.Servers, ",")[0])
 	c.admin = kadm.NewClient(client)
 	c.make(map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
 		name+"offsets")
@@ -146,7 +148,7 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	for n := range 3 {
 		r, proxy := newRelay(t)
 		c.relays, c.proxies = append(c.relays, r), append(c.proxies, proxy)
-		c.plugins = append(c.plugins, Folder(t, "odata-sink"))
+		c.plugins = append(c.plugins, e2etest.Folder(t, "odata-sink"))
 		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
 		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
 		c.joins(n)
@@ -157,7 +159,7 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 	for n, settings := range c.connectors(address) {
 		c.put(n, settings["name"], settings)
 	}
-	d := &Edits{Writer: Writer{c.e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
+	d := &Edits{Writer: e2etest.Writer{S: c.e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
 		stop: make(chan struct{}), ended: make(chan struct{})}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		id, _ := strconv.Atoi(fields["ProductID"])
@@ -175,7 +177,7 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 		for {
 			select {
 			case <-d.stop: // with the edits
-				NoError(t, client.Flush(ctx))
+				e2etest.NoError(t, client.Flush(ctx))
 				return
 			case <-ctx.Done():
 				return
@@ -197,24 +199,24 @@ func startChaos(t *testing.T, b Brokers, name string, exactly bool) *chaos {
 // make makes topics with three copies.
 func (c *chaos) make(settings map[string]*string, partitions int32, names ...string) {
 	made, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
-	NoError(c.e.t, err)
-	NoError(c.e.t, made.Error())
+	e2etest.NoError(c.e.t, err)
+	e2etest.NoError(c.e.t, made.Error())
 }
 
 // connectors are the settings of three.
 func (c *chaos) connectors(address string) (all []map[string]string) {
 	name := c.e.Name
-	sets := Source(name, address, "Orders", "Order_Details")
+	sets := e2etest.Source(name, address, "Orders", "Order_Details")
 	for n, topic := range []string{"Orders", "Details"} {
-		sets = Instead(sets, fmt.Sprintf("sap.odata#%02d.topic=%s%s", n, name, topic),
+		sets = e2etest.Instead(sets, fmt.Sprintf("sap.odata#%02d.topic=%s%s", n, name, topic),
 			fmt.Sprintf("sap.odata#%02d.exec-period=1", n))
 	}
 	for _, lines := range [][]string{append(sets, "tasks.max=2"),
-		Tracked(c.e.changes(), address, odatatest.ODPPath, "FactsOfProducts"),
-		append(SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
+		e2etest.Tracked(c.e.changes(), address, odatatest.ODPPath, "FactsOfProducts"),
+		append(e2etest.SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
 			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
 			"sap.odata.flush.interval.ms=200")} {
-		all = append(all, Configuration(Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
+		all = append(all, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
 	return all
@@ -321,7 +323,7 @@ func (c *chaos) stops(n int) {
 	stopped := time.Now()
 	by := c.gone(n)
 	still := chaosSession + time.Second // until the consumers of its sinks are members of their groups no more either
-	if ExactRounds(0) > 0 {
+	if e2etest.ExactRounds(0) > 0 {
 		still = 30 * time.Second
 	}
 	<-time.After(time.Until(stopped.Add(still)))
@@ -357,7 +359,7 @@ func (c *chaos) midWrite(n int) {
 	answer := c.extra(at)
 	select {
 	case <-trap.caught:
-	case <-time.After(ComesAbout):
+	case <-time.After(e2etest.ComesAbout):
 		c.T.Fatal("the leader has ended no transaction")
 	}
 	if left := c.leaderless(at, answer, "in mid-write"); left != "no answer, Ongoing" {
@@ -380,7 +382,7 @@ func (c *chaos) leading(by int) (n int) {
 
 // extra asks a worker for a connector.
 func (c *chaos) extra(n int) (answer <-chan string) {
-	body := AsJSON(c.T, Configuration(Instead(Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
+	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
 	sent := make(chan string, 1)
 	go func() {
 		said := "no answer"
@@ -401,14 +403,14 @@ func (c *chaos) extra(n int) (answer <-chan string) {
 func (c *chaos) leaderless(at int, answer <-chan string, when string) (left string) {
 	c.T.Helper()
 	c.killed(at)
-	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
 	id := "connect-cluster-" + c.e.Name
 	found, err := c.admin.DescribeTransactions(ctx, id)
 	for ; err != nil && ctx.Err() == nil; found, err = c.admin.DescribeTransactions(ctx, id) { // of a broker before
 		<-time.After(50 * time.Millisecond)
 	}
-	NoError(c.T, err)
+	e2etest.NoError(c.T, err)
 	left = <-answer + ", " + found[id].State
 	c.step("the leader, worker %d, is killed %s: %s", at, when, left)
 	c.leaders = append(c.leaders, left)
@@ -466,11 +468,11 @@ func (c *chaos) brokers(n int) {
 func (c *chaos) rolls(n int) {
 	c.version++
 	version := fmt.Sprintf("0.2.%d", c.version)
-	newer := guesttest.Bytes(c.T, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version="+version)
+	newer := guesttest.Bytes(c.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version="+version)
 	for at := range c.workers {
 		if at == n {
 			c.workers[at].MustStop()
-			Replace(c.T, c.plugins[at], "odata-source.wasm", newer)
+			e2etest.Replace(c.T, c.plugins[at], "odata-source.wasm", newer)
 			c.joins(at)
 		} else {
 			c.plug(at, "odata-source", newer)
@@ -478,7 +480,7 @@ func (c *chaos) rolls(n int) {
 	}
 	c.workers[n].Eventually("all sources run version "+version, func() bool {
 		var shown map[string]struct{ Status connect.Status }
-		Get(c.T, c.workers[n].Url+"/connectors?expand=status", &shown)
+		e2etest.Get(c.T, c.workers[n].Url+"/connectors?expand=status", &shown)
 		tasks := slices.Concat(shown[c.e.Name].Status.Tasks, shown[c.e.changes()].Status.Tasks)
 		return len(tasks) == 3 && !slices.ContainsFunc(tasks, func(t connect.TaskStatus) bool {
 			return t.Version != version
@@ -514,7 +516,7 @@ func (c *chaos) drains(n int) {
 func (c *chaos) clock(n int) {
 	c.ahead[n] = (c.ahead[n]+2+c.e.Random.IntN(2))%3 - 1
 	c.step("the clock of worker %d is %d hours ahead", n, c.ahead[n])
-	Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.ahead[n]*3600))
+	e2etest.Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.ahead[n]*3600))
 	c.workers[n].Eventually("a clock that was set", func() bool {
 		a, err := http.Get(c.workers[n].Url + "/")
 		if err != nil {
@@ -559,7 +561,7 @@ func (c *chaos) numbered(topic string) map[int]map[string]bool {
 			Key   json.RawMessage
 			Value struct{ EmployeeID, Quantity int }
 		}
-		NoError(c.T, json.Unmarshal([]byte(line), &r))
+		e2etest.NoError(c.T, json.Unmarshal([]byte(line), &r))
 		n := r.Value.EmployeeID + r.Value.Quantity
 		if keys[n] == nil {
 			keys[n] = map[string]bool{}

@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"encoding/json"
@@ -15,17 +15,19 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // FiguresOfAGroup asks each of three workers about connectors whose tasks run on several, by REST and by commands.
-func FiguresOfAGroup(t *testing.T, p *Place, servers string) {
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	taker, refusing := Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{Match: "POST", Status: 400,
+func FiguresOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{Match: "POST", Status: 400,
 		StatusCount: 1_000_000}})
 	g := NewGroup(t, p, servers, 3)
 	put := func(name string, settings map[string]string) {
 		body, err := json.Marshal(settings)
-		NoError(t, err)
+		e2etest.NoError(t, err)
 		g.workers[0].Must(201, "PUT", "/connectors/"+name+"/config", string(body))
 	}
 	g.workers[0].Changes()
@@ -38,9 +40,9 @@ func FiguresOfAGroup(t *testing.T, p *Place, servers string) {
 		"value.converter.schemas.enable=true"}
 	settings = groupSource(address, "c1")
 	maps.Copy(settings, once)
-	maps.Copy(settings, Configuration(schemas))
+	maps.Copy(settings, e2etest.Configuration(schemas))
 	put("c1", settings)
-	put("back", Configuration(append(append(SinkOf("back", refusing, "c1Orders", "OrderCopies"), schemas...),
+	put("back", e2etest.Configuration(append(append(e2etest.SinkOf("back", refusing, "c1Orders", "OrderCopies"), schemas...),
 		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"errors.deadletterqueue.topic.replication.factor=1", "consumer.override.auto.offset.reset=earliest")))
@@ -55,7 +57,7 @@ func FiguresOfAGroup(t *testing.T, p *Place, servers string) {
 // motion is how far a connector is, as one worker says.
 func (g *Group) motion(by int, name string) (m connect.Figures) {
 	g.T.Helper()
-	Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
+	e2etest.Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
 	return m
 }
 
@@ -66,7 +68,7 @@ func (g *Group) observed() {
 	for _, w := range g.workers {
 		var all rest.Listing
 		w.Eventually("a listing of all", func() bool {
-			Get(t, w.Url+"/culvert/connectors?search=c", &all)
+			e2etest.Get(t, w.Url+"/culvert/connectors?search=c", &all)
 			return len(all.Connectors) == 3 && all.Counts["idle"] == 3 && len(all.Silent) == 0
 		})
 		for _, l := range all.Connectors {
@@ -75,12 +77,12 @@ func (g *Group) observed() {
 			}
 		}
 		var flow rest.Flow
-		Get(t, w.Url+"/culvert/connectors/c0/flow", &flow)
+		e2etest.Get(t, w.Url+"/culvert/connectors/c0/flow", &flow)
 		if flow.Tasks != 2 || len(flow.Stages) != 4 || len(flow.Silent) != 0 {
 			t.Errorf("found %+v", flow)
 		}
 		var origins rest.Origins
-		Get(t, w.Url+"/culvert/origins", &origins)
+		e2etest.Get(t, w.Url+"/culvert/origins", &origins)
 		workers := map[string]bool{}
 		for _, o := range origins.Origins {
 			workers[o.WorkerID] = true
@@ -126,7 +128,7 @@ func (g *Group) figures() {
 		g.Run("offsets", "show", "c0", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
 	}
 	for by, feed := range []string{"Orders", "Products", "Orders"} {
-		ident := As[map[string]string](t, g.workers[by].Must(202, "POST",
+		ident := e2etest.As[map[string]string](t, g.workers[by].Must(202, "POST",
 			"/culvert/connectors/c0/feeds/"+feed+"/snapshot", ""))["snapshot"]
 		g.workers[by].Eventually("the snapshot", func() bool {
 			m := g.motion(by, "c0")
@@ -151,7 +153,7 @@ func (g *Group) noted() {
 		for _, w := range g.workers {
 			w.Eventually("topics "+want, func() bool {
 				var all map[string]struct{ Topics []string }
-				Get(g.T, w.Url+"/connectors/c0/topics", &all)
+				e2etest.Get(g.T, w.Url+"/connectors/c0/topics", &all)
 				return fmt.Sprint(all["c0"].Topics) == want
 			})
 		}
@@ -196,7 +198,7 @@ func (g *Group) offsets() {
 	t := g.T
 	t.Helper()
 	var group rest.Group
-	Get(t, g.workers[0].Url+"/culvert/cluster", &group)
+	e2etest.Get(t, g.workers[0].Url+"/culvert/cluster", &group)
 	leader := slices.Index(g.ids, group.Leader)
 	other := 0
 	task := slices.IndexFunc(g.motion(0, "c0").Tasks, func(task connect.TaskFigures) bool {
@@ -236,5 +238,5 @@ func (g *Group) offsets() {
 		w.Until(200, "GET", "/connectors/c0/offsets", "", `{"offsets":[]}`)
 	}
 	g.workers[1-leader/2].Must(202, "PUT", "/connectors/c0/resume", "")
-	g.workers[leader].Await("c0", "runs again", Is(connect.Running, 2))
+	g.workers[leader].Await("c0", "runs again", e2etest.Is(connect.Running, 2))
 }

@@ -1,6 +1,6 @@
 //go:build real
 
-package real
+package sink
 
 import (
 	"testing"
@@ -17,18 +17,16 @@ func TestRealMirrorMaker(t *testing.T) {
 	const rows, first = 26_000, 17_000
 	var servers []string
 	for range 2 {
-		port, controller, dir := freePort(t), freePort(t), t.TempDir()
-		startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-		servers = append(servers, "127.0.0.1:"+port)
+		servers = append(servers, e2etest.Kafka(t))
 	}
 	here, there := servers[0], servers[1]
-	m := e2etest.NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
+	m := NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
 	m.Fill(here, 0)
 	had := m.Killed(here)
 	// From here on only: MirrorMaker copies what stands with an offset when that offset, translated, has become another
 	// one, so that it may be an old text else.
 	dir := t.TempDir()
-	mirror := startPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
+	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
 		there, dir)
 	admin := kadm.NewClient(e2etest.Client(t, there))
 	var copied kadm.OffsetResponse
@@ -37,7 +35,7 @@ func TestRealMirrorMaker(t *testing.T) {
 		copied, _ = all.Lookup("orders", 0)
 		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, there, "orders")[0] == rows
 	})
-	mirror.stop()
+	mirror.Stop()
 	t.Logf("the offset %d is copied as %d", had.At, copied.At)
 	m.Once(there).Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
 	e2etest.CreatedOnce(t, m.Service.Ledger(), rows)

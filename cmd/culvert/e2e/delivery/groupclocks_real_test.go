@@ -1,6 +1,6 @@
 //go:build real
 
-package e2etest
+package delivery
 
 import (
 	"os"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // clockOf has the wall clock of a program be ahead by as many seconds as the file `clock` in its working folder says,
@@ -45,15 +47,15 @@ func Now() Time {`)
 func programsOf(t *testing.T) (programs []string) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	file := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	text, err := os.ReadFile(file)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	changed := filepath.Join(t.TempDir(), "time.go")
-	NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(text))), 0o600))
+	e2etest.NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(text))), 0o600))
 	for _, version := range []string{"8.1.0", "8.2.0"} {
-		program := filepath.Join(Bench.Dir, "culvert-"+version)
-		NoError(t, Build(program, version, map[string]string{file: changed}))
+		program := filepath.Join(e2etest.Bench.Dir, "culvert-"+version)
+		e2etest.NoError(t, e2etest.Build(program, version, map[string]string{file: changed}))
 		programs = append(programs, program)
 	}
 	return programs

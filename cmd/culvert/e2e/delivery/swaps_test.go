@@ -1,4 +1,4 @@
-package plugins
+package delivery
 
 import (
 	"fmt"
@@ -66,9 +66,9 @@ func TestSoakSwaps(t *testing.T) {
 		odds[i] = guesttest.Bytes(t, "../../testdata/guests/odd", "main.version="+[]string{"1.0.0", "1.1.0"}[i])
 	}
 	p := e2etest.NewPlace(t)
-	e := e2etest.NewExactly(t, p.Broker(), p, "swaps", 1)
-	e.S = odatatest.New(odatatest.Options{Rows: swappedRows, PageSize: e2etest.WholeRows})
-	e.Held.Inner = &paced{inner: e.S, set: "/Order_Details", every: e2etest.WholeRows * time.Second / swappedRate}
+	e := NewExactly(t, p.Broker(), p, "swaps", 1)
+	e.S = odatatest.New(odatatest.Options{Rows: swappedRows, PageSize: WholeRows})
+	e.Held.Inner = &paced{inner: e.S, set: "/Order_Details", every: WholeRows * time.Second / swappedRate}
 	clear(e.Rows)
 	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
@@ -128,7 +128,7 @@ func TestSoakSwaps(t *testing.T) {
 	w.Eventually("a rollback", func() bool { return swapped(e.Name, "odata-source") == times+1 })
 	took := time.Since(began)
 	read = e.S.Ledger().Rows - read
-	w.Eventually("all pages", func() bool { return e.S.Ledger().Pages >= len(e.Rows)/e2etest.WholeRows })
+	w.Eventually("all pages", func() bool { return e.S.Ledger().Pages >= len(e.Rows)/WholeRows })
 	w.Eventually("all rows", func() bool {
 		n := 0
 		e.Committed(e.Name, func(*kgo.Record) { n++ })
@@ -149,7 +149,7 @@ func TestSoakSwaps(t *testing.T) {
 		}
 		row := e.Row(string(r.Key))
 		found = append(found, row)
-		page, version := e.Rows[row]/e2etest.WholeRows, ""
+		page, version := e.Rows[row]/WholeRows, ""
 		for _, h := range r.Headers {
 			if h.Key == "culvert.plugin.version" {
 				version = string(h.Value)

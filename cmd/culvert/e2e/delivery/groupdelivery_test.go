@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"fmt"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // follows has a worker of a group run the connector of changes, and the changes begin.
@@ -25,20 +27,20 @@ func (e *Exactly) follows(g *Group) {
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	g.put(0, e.changes(), Configuration(changes))
+	g.put(0, e.changes(), e2etest.Configuration(changes))
 	e.editAfter(func(products func() bool) { g.workers[0].Eventually("the products", products) })
 }
 
 // ExactlyOnceOfAGroup kills workers of a group in the middle of a page of one of their connectors, or within what
 // follows it: the others go on, and a consumer with read_committed finds every row once.
-func ExactlyOnceOfAGroup(t *testing.T, p *Place, servers string) {
-	rounds := OneOf(10, 1)
+func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	rounds := e2etest.OneOf(10, 1)
 	e := NewExactly(t, servers, p, "exact", rounds+1)
 	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
 	e.follows(g)
 	e.Arm()
 	whole, _ := e.settings()
-	g.put(1, e.Name, Configuration(append(whole, "sap.odata#00.exec-period=-1")))
+	g.put(1, e.Name, e2etest.Configuration(append(whole, "sap.odata#00.exec-period=-1")))
 	for round := range rounds {
 		if round > 0 {
 			e.Arm()
@@ -107,7 +109,7 @@ func (a *asking) of() map[string]int {
 // PausedOwnerOfAGroup stops a worker that has written changes, whose offset it has not stored yet, for longer than its
 // session, and has it go on when another one has its task: the first asks for nothing that would have the service
 // forget rows, and the offset that it still has to write does not count.
-func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
+func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	e := NewExactly(t, servers, p, "paused", 1)
 	e.Lines = []string{"exactly.once.support=requested", "sap.odata#00.exec-period=2",
 		"sap.odata.user.name=${file:sap.properties:user}", "sap.odata.user.pwd=any"}
@@ -134,7 +136,7 @@ func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
 	g.workers[left].Eventually("another worker to run it", func() bool { return g.owner(left, e.changes()) != first })
 	goes(left, "changes that another worker reads", 2)
 	g.workers[first].Signal(syscall.SIGCONT)
-	Contains(t, "the log", g.workers[first].Awaits("offsets are not written"),
+	e2etest.Contains(t, "the log", g.workers[first].Awaits("offsets are not written"),
 		"-0: another worker has fenced the producer")
 	g.workers[left].Eventually("three members", func() bool { return len(g.overview(left).Members) == 3 })
 	goes(left, "changes, with the first worker back", 1)
@@ -159,20 +161,20 @@ func PausedOwnerOfAGroup(t *testing.T, p *Place, servers string) {
 
 // SinkOfAGroup has a sink of four tasks write two topics of four partitions, one of whose workers is drained, and
 // another one killed: all rows arrive, and none is inserted twice.
-func SinkOfAGroup(t *testing.T, p *Place, servers string) {
+func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const rows = 400
 	s := odatatest.New(odatatest.Options{Rows: 10})
-	held := &Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	held := &e2etest.Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			<-time.After(10 * time.Millisecond) // a service takes its time
 		}
 		s.ServeHTTP(w, r)
 	})}
-	address := Serve(t, held)
-	client := Client(t, servers)
+	address := e2etest.Serve(t, held)
+	client := e2etest.Client(t, servers)
 	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
-	NoError(t, err)
-	NoError(t, made.Error())
+	e2etest.NoError(t, err)
+	e2etest.NoError(t, made.Error())
 	var records []*kgo.Record
 	for n := range rows {
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
@@ -180,7 +182,7 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 			&kgo.Record{Topic: "products", Key: fmt.Appendf(nil, `{"ProductID":%d}`, n),
 				Value: fmt.Appendf(nil, `{"ProductID":%d,"ProductName":"name %d","Discontinued":false}`, n, n)})
 	}
-	NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
 	g := NewGroup(t, p, servers, 3, "consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
 		"consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
@@ -188,14 +190,14 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 		w.Changes()
 	}
 	held.Arm(30_000)
-	g.put(0, "back", Configuration(append(SinkOf("back", address, "orders", "OrderCopies", "products",
+	g.put(0, "back", e2etest.Configuration(append(e2etest.SinkOf("back", address, "orders", "OrderCopies", "products",
 		"ProductCopies"), "tasks.max=4", "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
-		"sap.odata.insert.uncertain=check", Silent)))
+		"sap.odata.insert.uncertain=check", e2etest.Silent)))
 	writes := func() {
 		t.Helper()
 		select {
 		case <-held.Held:
-		case <-time.After(ComesAbout):
+		case <-time.After(e2etest.ComesAbout):
 			t.Fatal("nothing was written")
 		}
 	}
@@ -222,8 +224,8 @@ func SinkOfAGroup(t *testing.T, p *Place, servers string) {
 	g.workers[left].Eventually("all rows", func() bool {
 		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows
 	})
-	g.workers[left].Await("back", "runs", Is(connect.Running, 4))
-	CreatedOnce(t, s.Ledger(), 2*rows)
+	g.workers[left].Await("back", "runs", e2etest.Is(connect.Running, 4))
+	e2etest.CreatedOnce(t, s.Ledger(), 2*rows)
 	admin := kadm.NewClient(client)
 	g.workers[left].Eventually("offsets after all records", func() bool {
 		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")

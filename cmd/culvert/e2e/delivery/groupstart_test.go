@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"fmt"
@@ -9,14 +9,16 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // ChangesWhileAGroupStarts asks the only worker of a group for changes of connectors, one of which is STOPPED, while it
 // starts and compiles a plugin that it has not seen before: it answers when it knows them.
-func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+func ChangesWhileAGroupStarts(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	plugins := p.Subfolder("plugins")
-	Put(t, plugins, "odata-source.wasm", guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source")))
+	e2etest.Put(t, plugins, "odata-source.wasm", guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source")))
 	g := &Group{Place: p, servers: servers, plugins: []string{plugins}}
 	g.start(1)
 	g.posted(address, 2)
@@ -24,9 +26,9 @@ func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
 	g.workers[0].Steer("c0", "stop")
 	g.workers[0].MustStop()
 
-	Put(t, plugins, "newer.wasm", guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"),
+	e2etest.Put(t, plugins, "newer.wasm", guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"),
 		"main.version=9.9.9"))
-	w := &Followed{Place: p, Command: p.Start(append([]string{"run"}, g.arguments(0)...)...), Url: "http://" + g.ids[0]}
+	w := &e2etest.Followed{Place: p, Command: p.Start(append([]string{"run"}, g.arguments(0)...)...), Url: "http://" + g.ids[0]}
 	w.Eventually("REST", func() bool {
 		r, err := http.Get(w.Url + "/health")
 		if err != nil {
@@ -42,7 +44,7 @@ func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
 	changed["tasks.max"] = "1"
 	answers := make(chan string)
 	ask := func(method, path string, body any) {
-		status, answer := w.Call(method, path, AsJSON(t, body))
+		status, answer := w.Call(method, path, e2etest.AsJSON(t, body))
 		answers <- fmt.Sprint(method, " ", status, " ", answer)
 	}
 	go ask("PUT", "/connectors/c0/config", changed)
@@ -50,12 +52,12 @@ func ChangesWhileAGroupStarts(t *testing.T, p *Place, servers string) {
 	w.Must(200, "GET", "/connectors", "", `"c0"`, `"c1"`)
 	for range 2 {
 		answer := <-answers
-		Contains(t, "a change while the worker starts", answer, map[byte]string{'U': `PUT 200 {`,
+		e2etest.Contains(t, "a change while the worker starts", answer, map[byte]string{'U': `PUT 200 {`,
 			'O': `POST 409 {"error_code":409,"message":"Connector c1 already exists"}`}[answer[1]])
 	}
 	w.Must(200, "GET", "/health", "")
-	w.Await("c1", "runs", Runs)
+	w.Await("c1", "runs", e2etest.Runs)
 	w.Must(200, "GET", "/connectors/c0/config", "", `"tasks.max":"1"`)
-	w.Await("c0", "is stopped still", Is(connect.Stopped, 0))
+	w.Await("c0", "is stopped still", e2etest.Is(connect.Stopped, 0))
 	w.MustStop()
 }

@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"fmt"
@@ -12,10 +12,12 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // drain runs culvert drain for a worker.
-func (g *Group) drain(n int) Result {
+func (g *Group) drain(n int) e2etest.Result {
 	g.T.Helper()
 	began := time.Now()
 	defer func() { g.T.Logf("worker %d: culvert drain took %v", n, time.Since(began)) }()
@@ -23,9 +25,9 @@ func (g *Group) drain(n int) Result {
 }
 
 // DrainOfAWorker has workers hand over what they run, one after the other, until the last, to which nobody is left.
-func DrainOfAWorker(t *testing.T, p *Place, servers string) {
+func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
@@ -34,10 +36,10 @@ func DrainOfAWorker(t *testing.T, p *Place, servers string) {
 		figures = g.workers[0].Metrics()
 		return strings.Contains(figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n")
 	})
-	Contains(t, "metrics", figures,
+	e2etest.Contains(t, "metrics", figures,
 		`kafka_connect_worker_rebalance_leader_name{connect_protocol="culvert-1",leader_name="http://127.0.0.1:`,
 		"\nkafka_connect_worker_rebalance_epoch ")
-	Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",
+	e2etest.Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",
 		"\nkafka_connect_worker_rebalance_rebalance_max_time_ms NaN\n",
 		"\nkafka_connect_worker_rebalance_time_since_last_rebalance_ms +Inf\n",
 		fmt.Sprintf("\nkafka_connect_worker_connector_count %d\n", connectors))
@@ -101,7 +103,7 @@ func DrainOfAWorker(t *testing.T, p *Place, servers string) {
 func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 	g.T.Helper()
 	var shown map[string]struct{ Status connect.Status }
-	Get(g.T, g.workers[by].Url+"/connectors?expand=status", &shown)
+	e2etest.Get(g.T, g.workers[by].Url+"/connectors?expand=status", &shown)
 	owners, whole = map[string]string{}, true
 	for name, c := range shown {
 		owners[name] = c.Status.Connector.WorkerID
@@ -116,9 +118,9 @@ func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 
 // StaticWorkersOfAGroup restarts workers that have a group.instance.id: nothing moves, unless a worker was drained
 // before, or does not come back within its session.
-func StaticWorkersOfAGroup(t *testing.T, p *Place, servers string) {
+func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=15000")
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)

@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"encoding/json"
@@ -21,6 +21,8 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Balanced is the address of what hands requests on to listeners of workers in turns, as it stands before them. ports
@@ -33,7 +35,7 @@ func Balanced(t *testing.T, workers int) (address, ports string) {
 		all = append(all, port)
 	}
 	var n atomic.Int64
-	return Serve(t, &httputil.ReverseProxy{
+	return e2etest.Serve(t, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + all[int(n.Add(1))%workers]})
 		},
@@ -45,7 +47,7 @@ func Balanced(t *testing.T, workers int) (address, ports string) {
 func (g *Group) put(by int, name string, settings map[string]string) {
 	g.T.Helper()
 	body, err := json.Marshal(settings)
-	NoError(g.T, err)
+	e2etest.NoError(g.T, err)
 	if status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", string(body)); status > 201 {
 		g.T.Fatalf("%s: %d %s", name, status, answer)
 	}
@@ -55,7 +57,7 @@ func (g *Group) put(by int, name string, settings map[string]string) {
 func (g *Group) owner(by int, name string) (n int) {
 	g.T.Helper()
 	g.workers[by].Eventually("a worker that runs "+name, func() bool {
-		task := TaskOf(g.T, g.ids[by], name)
+		task := e2etest.TaskOf(g.T, g.ids[by], name)
 		n = slices.Index(g.ids, task.WorkerID)
 		return task.State == connect.Running && n >= 0
 	})
@@ -64,19 +66,19 @@ func (g *Group) owner(by int, name string) (n int) {
 
 // NotificationsOfAGroup has notifications come to the listeners of three workers in turns, one of which runs the feed's
 // task: during a load, and while that worker is killed (T8, P9).
-func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
+func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
-	h := &Holdup{Inner: s, After: -1}
+	h := &e2etest.Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
-	address := Serve(t, h)
+	address := e2etest.Serve(t, h)
 	balancer, ports := Balanced(t, 3)
-	NoError(t, s.Set("notify-user", "sap:geheim"))
+	e2etest.NoError(t, s.Set("notify-user", "sap:geheim"))
 	g := NewGroup(t, p, servers, 3)
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	settings := Configuration(Notified("delta", address, ports, "sap.odata#00.track-changes=1", Silent,
+	settings := e2etest.Configuration(e2etest.Notified("delta", address, ports, "sap.odata#00.track-changes=1", e2etest.Silent,
 		"sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
 	settings["sap.odata.subscription.url"] = "http://" + balancer
 	g.put(0, "delta", settings)
@@ -88,8 +90,8 @@ func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
 			return false
 		}
 	})
-	changes, began := OneOf(10_000, 2_000), time.Now()
-	NewAuthor(t, address).Edit(1, changes, time.Time{})
+	changes, began := e2etest.OneOf(10_000, 2_000), time.Now()
+	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
 	l := s.Ledger()
 	if l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
@@ -100,10 +102,10 @@ func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
 		for password, want := range map[string]int{"": 401, "guess": 401, "geheim": 204} {
 			r, err := http.NewRequest("POST", "http://127.0.0.1:"+port+"/delta/Products", strings.NewReader(
 				`<entry xmlns="http://www.w3.org/2005/Atom"><id>Products(1)</id></entry>`))
-			NoError(t, err)
+			e2etest.NoError(t, err)
 			r.SetBasicAuth("sap", password)
 			answer, err := http.DefaultClient.Do(r)
-			NoError(t, err)
+			e2etest.NoError(t, err)
 			answer.Body.Close()
 			if answer.StatusCode != want {
 				t.Errorf("a notification to port %s with password %q: expected %d, found %d", port, password, want,
@@ -128,7 +130,7 @@ func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
 	writing := make(chan struct{})
 	go func() {
 		defer close(writing)
-		NewAuthor(t, address).Edit(2, changes/10, time.Time{})
+		e2etest.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
 	}()
 	before := s.Ledger().Notified
 	g.workers[left].Eventually("notifications", func() bool { return s.Ledger().Notified > before+20 })
@@ -156,7 +158,7 @@ func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
 		})
 	}
 	g.workers[left].Must(202, "PUT", "/connectors/delta/resume", "")
-	NewAuthor(t, address).Change(7)
+	e2etest.NewAuthor(t, address).Change(7)
 	g.workers[left].Equals(p, s, "delta", "after a pause")
 }
 
@@ -164,10 +166,10 @@ func NotificationsOfAGroup(t *testing.T, p *Place, servers string) {
 func QueueIsOpen(t *testing.T, address string) bool {
 	t.Helper()
 	r, err := http.Get("http://" + address + odatatest.ODPPath + "SubscribedToFactsOfProducts?$format=json")
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	return strings.Contains(string(body), `"SubscribedFlag":true`)
 }
 
@@ -175,19 +177,19 @@ func QueueIsOpen(t *testing.T, address string) bool {
 // paused or stopped, or when their workers were killed, which the group knows by then or not, and has some made once
 // more at once: nothing is left at the service that they have opened, and whatever their successors have opened stays
 // (T14).
-func DeletedInAGroup(t *testing.T, p *Place, servers string) {
-	s, address := Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
+func DeletedInAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	balancer, ports := Balanced(t, 3)
 	g := NewGroup(t, p, servers, 3, "scheduled.rebalance.max.delay.ms=300000")
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	connectors, n, live := OneOf(50, 9), 0, 3
+	connectors, n, live := e2etest.OneOf(50, 9), 0, 3
 	for _, how := range []string{"at once", "pause", "stop", "dead", "killed"} {
 		settings := map[string]map[string]string{}
 		for n := range connectors {
 			name := fmt.Sprint(how[:1], n)
-			settings[name] = Configuration(Notified(name, address, ports, "sap.odata#00.track-changes=1",
+			settings[name] = e2etest.Configuration(e2etest.Notified(name, address, ports, "sap.odata#00.track-changes=1",
 				"sap.odata.user.name="+name, "on.delete=terminate"))
 			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
 		}
@@ -197,13 +199,13 @@ func DeletedInAGroup(t *testing.T, p *Place, servers string) {
 				g.put(n%live, name, one)
 			}
 			for name := range settings {
-				g.workers[0].Await(name, "runs", Runs)
+				g.workers[0].Await(name, "runs", e2etest.Runs)
 			}
 			g.workers[0].Eventually("all subscriptions", func() bool { return s.SubscriptionCount() == 3*connectors })
 		}
 		put()
 		queue := "queue-" + how[:1]
-		g.put(0, queue, Configuration(Tracked(queue, address, odatatest.ODPPath, "FactsOfProducts",
+		g.put(0, queue, e2etest.Configuration(e2etest.Tracked(queue, address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true", "on.delete=terminate")))
 		g.workers[0].Eventually("a queue", func() bool { return QueueIsOpen(t, address) })
 		drop := func(name string) {
@@ -227,7 +229,7 @@ func DeletedInAGroup(t *testing.T, p *Place, servers string) {
 		if how == "killed" { // whose part waits for it
 			g.workers[0].Eventually("a group of one", func() bool {
 				status, answer := g.workers[0].Call("GET", "/culvert/cluster", "")
-				return status == 200 && len(As[rest.Group](t, answer).Members) == 1
+				return status == 200 && len(e2etest.As[rest.Group](t, answer).Members) == 1
 			})
 		}
 		drop(queue)
@@ -248,9 +250,9 @@ func DeletedInAGroup(t *testing.T, p *Place, servers string) {
 // SecretsOfAGroup has workers find a password in a file, each in one of its own: a wrong one is shown to the service
 // once, whoever asks (T3, P10); others in its place are used without a restart; and where a worker has none, what it
 // was to run says so (P25).
-func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
-	guarded := NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
-	address := Serve(t, guarded)
+func SecretsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
+	address := e2etest.Serve(t, guarded)
 	g := NewGroup(t, p, servers, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	secret := func(password string, machines ...int) {
@@ -269,7 +271,7 @@ func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	connectors, validations := OneOf(20, 6), OneOf(100, 12)
+	connectors, validations := e2etest.OneOf(20, 6), e2etest.OneOf(100, 12)
 	for n := range connectors {
 		g.put(n%3, fmt.Sprint("c", n), settings(fmt.Sprint("c", n)))
 	}
@@ -277,7 +279,7 @@ func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 	for n, w := range g.workers {
 		asking.Go(func() {
 			for i := n; i < validations; i += 3 {
-				w.Call("PUT", "/connector-plugins/ODataSource/config/validate", AsJSON(t, settings(fmt.Sprint("new", i))))
+				w.Call("PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings(fmt.Sprint("new", i))))
 			}
 		})
 	}
@@ -324,9 +326,9 @@ func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 	}
 
 	// The leader checks what REST brings.
-	leads := As[rest.Group](t, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
+	leads := e2etest.As[rest.Group](t, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
 	without := (slices.Index(g.ids, leads) + 1) % 3
-	NoError(t, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
+	e2etest.NoError(t, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
 	const late = 6
 	var names []string
 	for n := range connectors + late { // the first of them run, and change
@@ -340,7 +342,7 @@ func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 		own, tasks := 0, 0
 		for _, name := range names {
 			var s connect.Status
-			Get(t, g.workers[0].Url+"/connectors/"+name+"/status", &s)
+			e2etest.Get(t, g.workers[0].Url+"/connectors/"+name+"/status", &s)
 			says := func(state connect.State, worker, trace string) bool {
 				return state == connect.Failed && worker == g.ids[without] &&
 					strings.Contains(trace, "${file:sap.properties:pwd}")
@@ -371,16 +373,16 @@ func SecretsOfAGroup(t *testing.T, p *Place, servers string) {
 
 // ClaimsOfAGroup has one set asked for changes by one connector alone, whichever workers are asked at the same moment
 // (P14), and connectors whose transactional ids meet refused by the leader.
-func ClaimsOfAGroup(t *testing.T, p *Place, servers string) {
-	_, address := Demo(t, odatatest.Options{Rows: 20})
+func ClaimsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
 	for _, w := range g.workers {
 		w.Changes()
 	}
 	const claim = `both claim \"changes of`
 	follows := func(name string) string {
-		return AsJSON(t, map[string]any{"name": name, "config": Configuration(Tracked(name, address, odatatest.ODPPath,
-			"FactsOfProducts", "sap.odata.delta.takeover=true"))})
+		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name,
+			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
 	}
 	answers := make([]string, 3)
 	var posting sync.WaitGroup
@@ -398,15 +400,15 @@ func ClaimsOfAGroup(t *testing.T, p *Place, servers string) {
 	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
 		t.Errorf("expected one of three rivals, found %q", answers)
 	}
-	one := Configuration(Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
+	one := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
 	for n, w := range g.workers {
-		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", AsJSON(t, one), claim)
-		w.Must(400, "PUT", "/connectors/late/config", AsJSON(t, one), claim)
+		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, one), claim)
+		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, one), claim)
 		g.workers[n].Must(404, "GET", "/connectors/late", "")
 	}
 
-	g.put(0, "a", Configuration(append(Source("a", address, "Orders"), "sap.odata#00.topic=a")))
-	g.workers[1].Await("a", "runs", Runs)
+	g.put(0, "a", e2etest.Configuration(append(e2etest.Source("a", address, "Orders"), "sap.odata#00.topic=a")))
+	g.workers[1].Await("a", "runs", e2etest.Runs)
 	g.put(2, "a-0", groupSource(address, "a-0"))
 	g.workers[1].Await("a-0", "is refused", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && len(s.Tasks) == 0 &&
@@ -414,5 +416,5 @@ func ClaimsOfAGroup(t *testing.T, p *Place, servers string) {
 	})
 	g.workers[1].Must(204, "DELETE", "/connectors/a", "")
 	g.workers[0].Until(204, "POST", "/connectors/a-0/restart", "")
-	g.workers[2].Await("a-0", "runs", Is(connect.Running, 2))
+	g.workers[2].Await("a-0", "runs", e2etest.Is(connect.Running, 2))
 }

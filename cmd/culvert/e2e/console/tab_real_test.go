@@ -1,6 +1,6 @@
 //go:build real
 
-package e2etest
+package console
 
 import (
 	"context"
@@ -22,6 +22,8 @@ import (
 	webpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Browser is a real one. It reaches nothing but this machine.
@@ -34,7 +36,7 @@ type Browser struct {
 // NewBrowser starts a browser, which ends with the test. names are hosts below .test that lead to this machine.
 func NewBrowser(t *testing.T) *Browser {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
+	out, err := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
 	if err != nil {
 		if failed, ok := err.(*exec.ExitError); ok {
 			t.Fatalf("%v: %s", err, failed.Stderr)
@@ -43,7 +45,7 @@ func NewBrowser(t *testing.T) *Browser {
 	}
 	program, file, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	axe, err := os.ReadFile(file)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("font-render-hinting", "none"))
@@ -54,7 +56,7 @@ func NewBrowser(t *testing.T) *Browser {
 	t.Cleanup(end)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
-	NoError(t, chromedp.Do(ctx))
+	e2etest.NoError(t, chromedp.Do(ctx))
 	return &Browser{t, ctx, string(axe)}
 }
 
@@ -73,16 +75,16 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 	ctx, cancel := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(cancel)
 	tab := &Tab{b: b, ctx: ctx}
-	NoError(b.t, chromedp.Do(ctx))
+	e2etest.NoError(b.t, chromedp.Do(ctx))
 	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
-	NoError(b.t, err)
+	e2etest.NoError(b.t, err)
 	if headers != nil {
 		text, err := json.Marshal(headers)
-		NoError(b.t, err)
+		e2etest.NoError(b.t, err)
 		var h network.Headers
-		NoError(b.t, json.Unmarshal(text, &h))
+		e2etest.NoError(b.t, json.Unmarshal(text, &h))
 		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: h})
-		NoError(b.t, err)
+		e2etest.NoError(b.t, err)
 	}
 	messages, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
 	go func() {
@@ -238,7 +240,7 @@ func (tab *Tab) NoScript() {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
-	NoError(tab.b.t, err)
+	e2etest.NoError(tab.b.t, err)
 }
 
 // Downloads has files that pages offer be kept in a folder.
@@ -246,7 +248,7 @@ func (tab *Tab) Downloads(folder string) {
 	tab.b.t.Helper()
 	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
-	NoError(tab.b.t, err)
+	e2etest.NoError(tab.b.t, err)
 }
 
 // Size sets the width of the window.
@@ -260,7 +262,7 @@ func (tab *Tab) Media(feature, value string) {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
-	NoError(tab.b.t, err)
+	e2etest.NoError(tab.b.t, err)
 }
 
 // Accessible fails on what axe-core finds wrong with the page.
@@ -283,9 +285,9 @@ func (tab *Tab) Shot(name string) []byte {
 	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	NoError(tab.b.t, err)
+	e2etest.NoError(tab.b.t, err)
 	if folder := os.Getenv("CULVERT_SHOTS"); folder != "" {
-		NoError(tab.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+		e2etest.NoError(tab.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
 	}
 	return picture
 }

@@ -1,6 +1,6 @@
 //go:build real
 
-package e2etest
+package delivery
 
 import (
 	"bufio"
@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 const sessionCookie = "SAP_SESSIONID_NWD_100"
@@ -241,7 +243,7 @@ func newRelay(t *testing.T) (r *relay, address string) {
 		close(r.flows[way])
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {

@@ -1,10 +1,14 @@
-package e2etest
+package delivery
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
 
 // UnreachedWorkerOfAGroup has a worker advertise a port at which nobody listens: the leader names it, with its URL.
 // `culvert status` then exits with 1, since the states of that worker's connectors are not known.
-func UnreachedWorkerOfAGroup(t *testing.T, p *Place, servers string) {
+func UnreachedWorkerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g := NewGroup(t, p, servers, 1)
 	g.place()
 	g.lines = []string{"rest.advertised.host.name=127.0.0.1", "rest.advertised.port=1"}

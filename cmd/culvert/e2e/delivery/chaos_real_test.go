@@ -1,6 +1,6 @@
 //go:build real
 
-package real
+package delivery
 
 import (
 	"os"
@@ -18,7 +18,7 @@ import (
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
-	b := e2etest.Brokers{Servers: c.Servers, Restart: c.restart, Whole: c.whole}
+	b := Brokers{Servers: c.Servers, Restart: c.restart, Whole: c.whole}
 	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), e2etest.ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
@@ -28,6 +28,6 @@ func TestRealChaosOfAGroup(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	for _, name := range []string{"once", "least"} {
-		t.Run(name, func(t *testing.T) { e2etest.ChaosOfAGroup(t, b, name, name == "once", seed, rounds/2) })
+		t.Run(name, func(t *testing.T) { ChaosOfAGroup(t, b, name, name == "once", seed, rounds/2) })
 	}
 }

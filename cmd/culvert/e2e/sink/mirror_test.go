@@ -1,4 +1,4 @@
-package e2etest
+package sink
 
 import (
 	"bytes"
@@ -16,12 +16,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Mirrored is a sink of the topic orders that is killed while two of its inserts are on their way, which are not
 // applied, and that goes on at a copy of the topic.
 type Mirrored struct {
-	*Place
+	*e2etest.Place
 	Service *odatatest.Service
 	// Rows is how many records the topic has, one for each entity; First is the first one on its way.
 	Rows, First int
@@ -35,16 +37,16 @@ type Mirrored struct {
 	address string
 	held    atomic.Bool
 	lines   []string
-	command *Command
+	command *e2etest.Command
 }
 
 // NewMirrored makes the service and the sink, whose group is connect-back.
 func NewMirrored(t *testing.T, rows, first int, settings ...string) *Mirrored {
 	t.Helper()
-	m := &Mirrored{Place: NewPlace(t), Service: odatatest.New(odatatest.Options{Rows: 1}), Rows: rows, First: first,
-		Zero: -1}
+	m := &Mirrored{Place: e2etest.NewPlace(t), Service: odatatest.New(odatatest.Options{Rows: 1}), Rows: rows,
+		First: first, Zero: -1}
 	m.held.Store(true)
-	m.address = Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	m.address = e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			m.Posts.Add(1)
 			m.numbered(r)
@@ -58,8 +60,8 @@ func NewMirrored(t *testing.T, rows, first int, settings ...string) *Mirrored {
 		}
 		m.Service.ServeHTTP(w, r)
 	}))
-	m.lines = Instead(append(SinkOf("back", m.address, "orders", "OrderCopies"), "sap.odata.enable.batch=0",
-		"sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8", Silent), settings...)
+	m.lines = e2etest.Instead(append(e2etest.SinkOf("back", m.address, "orders", "OrderCopies"), "sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8", e2etest.Silent), settings...)
 	return m
 }
 
@@ -70,13 +72,13 @@ func asks(r *http.Request, id int) bool {
 	return bytes.Contains(body, fmt.Appendf(nil, `"ship %d"`, id))
 }
 
-var orderID, zeroID = regexp.MustCompile(`"OrderID":\d+,`), regexp.MustCompile(`"OrderID":0,`)
+var anyOrderID, zeroID = regexp.MustCompile(`"OrderID":\d+,`), regexp.MustCompile(`"OrderID":0,`)
 
 // numbered puts the service's number in the place of an order's key.
 func (m *Mirrored) numbered(r *http.Request) {
 	pattern := zeroID
 	if m.Numbers {
-		pattern = orderID
+		pattern = anyOrderID
 	}
 	body, _ := io.ReadAll(r.Body)
 	body = pattern.ReplaceAllFunc(body, func([]byte) []byte {
@@ -88,7 +90,7 @@ func (m *Mirrored) numbered(r *http.Request) {
 // Fill makes the topic and puts the records of the orders from one on into it.
 func (m *Mirrored) Fill(servers string, from int) {
 	m.T.Helper()
-	MakeTopics(m.T, Client(m.T, servers), "orders")
+	e2etest.MakeTopics(m.T, e2etest.Client(m.T, servers), "orders")
 	m.Put(servers, from, m.Rows)
 }
 
@@ -104,12 +106,12 @@ func (m *Mirrored) Put(servers string, from, end int) {
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, id),
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, id, n)})
 	}
-	Produce(m.T, servers, records...)
+	e2etest.Produce(m.T, servers, records...)
 }
 
-func (m *Mirrored) start(servers string) *Command {
+func (m *Mirrored) start(servers string) *e2etest.Command {
 	m.T.Helper()
-	m.command = m.Start("run", "--once", "--plugins", Plugins(m.T, "odata-sink"), "--data", m.Data, m.Plain(servers),
+	m.command = m.Start("run", "--once", "--plugins", e2etest.Plugins(m.T, "odata-sink"), "--data", m.Data, m.Plain(servers),
 		m.File("back.properties", m.lines...))
 	return m.command
 }
@@ -117,7 +119,7 @@ func (m *Mirrored) start(servers string) *Command {
 // Killed runs the sink until all else is written and stored, kills it, and returns what its group has.
 func (m *Mirrored) Killed(servers string) kadm.Offset {
 	m.T.Helper()
-	c, admin := m.start(servers), kadm.NewClient(Client(m.T, servers))
+	c, admin := m.start(servers), kadm.NewClient(e2etest.Client(m.T, servers))
 	var at kadm.Offset
 	c.Eventually("all but two records written and stored", func() bool {
 		at = m.Stored(admin)
@@ -146,7 +148,7 @@ func (m *Mirrored) Eventually(what string, done func() bool) {
 func (m *Mirrored) Decides(settings ...string) { m.lines = append(m.lines, settings...) }
 
 // Once lets the sink go on to the end of the topic.
-func (m *Mirrored) Once(servers string) Result {
+func (m *Mirrored) Once(servers string) e2etest.Result {
 	m.T.Helper()
 	return m.start(servers).Wait()
 }
@@ -158,7 +160,7 @@ func (m *Mirrored) Moves(servers string, to int64, had kadm.Offset) {
 	had.At, had.LeaderEpoch = to, -1
 	offsets := kadm.Offsets{}
 	offsets.Add(had)
-	admin := kadm.NewClient(Client(m.T, servers))
+	admin := kadm.NewClient(e2etest.Client(m.T, servers))
 	m.Eventually("a group without members", func() bool {
 		return admin.CommitAllOffsets(m.T.Context(), "connect-back", offsets) == nil
 	})

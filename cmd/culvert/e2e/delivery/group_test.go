@@ -1,4 +1,4 @@
-package e2etest
+package delivery
 
 import (
 	"encoding/json"
@@ -23,14 +23,16 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Group is workers that form a group, on brokers that the test has.
 type Group struct {
-	*Place
+	*e2etest.Place
 	servers string
 	plugins []string // folders by worker; nil: one that all have
-	workers []*Followed
+	workers []*e2etest.Followed
 	ids     []string // host:port of each
 	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, in the
 	// place of those of the same name; %d in them is the worker's number.
@@ -39,7 +41,7 @@ type Group struct {
 }
 
 // NewGroup starts so many workers of a group, with more lines in their files, see [Group].
-func NewGroup(t *testing.T, p *Place, servers string, workers int, lines ...string) *Group {
+func NewGroup(t *testing.T, p *e2etest.Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
 	g := &Group{Place: p, servers: servers, lines: lines}
 	g.start(workers)
@@ -80,7 +82,7 @@ func (g *Group) arguments(n int) (args []string) {
 	if len(g.plugins) > 0 {
 		plugins = g.plugins[n]
 	} else {
-		plugins = Plugins(g.T, "odata-sink")
+		plugins = e2etest.Plugins(g.T, "odata-sink")
 	}
 	args = []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
 	if g.folders {
@@ -90,7 +92,7 @@ func (g *Group) arguments(n int) (args []string) {
 }
 
 // Worker is one of them.
-func (g *Group) Worker(n int) *Followed { return g.workers[n] }
+func (g *Group) Worker(n int) *e2etest.Followed { return g.workers[n] }
 
 // Machine is the folder in which a worker runs.
 func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
@@ -109,7 +111,7 @@ func (g *Group) Configured(n int) (file string) {
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
 	for _, line := range g.lines {
-		lines = Instead(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
+		lines = e2etest.Instead(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
 	return g.File(name, lines...)
 }
@@ -120,7 +122,7 @@ func (g *Group) posted(address string, connectors int) {
 	for n := range connectors {
 		name := fmt.Sprint("c", n)
 		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		NoError(g.T, err)
+		e2etest.NoError(g.T, err)
 		w := g.workers[n%len(g.workers)]
 		w.Changes()
 		w.Must(201, "POST", "/connectors", string(body))
@@ -189,7 +191,7 @@ func (g *Group) Spreads(connectors, tasks int, over ...int) {
 
 // groupSource is a source of two tasks, each of which reads a set every second into a topic of its own.
 func groupSource(address, name string) map[string]string {
-	settings := Configuration(Source(name, address, "Orders", "Products"))
+	settings := e2etest.Configuration(e2etest.Source(name, address, "Orders", "Products"))
 	settings["tasks.max"] = "2"
 	for n, set := range []string{"Orders", "Products"} {
 		entry := fmt.Sprintf("sap.odata#%02d.", n)
@@ -200,14 +202,14 @@ func groupSource(address, name string) map[string]string {
 
 // WorkersOfAGroup has workers share connectors out among themselves, and goes on when one of them leaves, is killed, or
 // comes back.
-func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
+func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 6, 12
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
 	post := func(n, by, status int, text string) {
 		name := fmt.Sprint("c", n)
 		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		NoError(t, err)
+		e2etest.NoError(t, err)
 		g.workers[by].Must(status, "POST", "/connectors", string(body), text)
 	}
 	for n := range connectors {
@@ -218,10 +220,10 @@ func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
 	post(0, 1, 409, "Connector c0 already exists")
 
 	g.workers[0].Must(202, "PUT", "/connectors/c1/pause", "")
-	g.workers[1].Await("c1", "is paused", Is(connect.Paused, 2))
+	g.workers[1].Await("c1", "is paused", e2etest.Is(connect.Paused, 2))
 	g.workers[1].Must(202, "PUT", "/connectors/c1/resume", "")
 	g.workers[2].Must(204, "PUT", "/connectors/c2/stop", "")
-	g.workers[0].Await("c2", "is stopped", Is(connect.Stopped, 0))
+	g.workers[0].Await("c2", "is stopped", e2etest.Is(connect.Stopped, 0))
 	g.workers[0].Must(202, "PUT", "/connectors/c2/resume", "")
 	g.Spreads(connectors, tasks, 0, 1, 2)
 
@@ -236,9 +238,9 @@ func WorkersOfAGroup(t *testing.T, p *Place, servers string) {
 	changed := groupSource(address, "c3")
 	changed["tasks.max"] = "1"
 	body, err := json.Marshal(changed)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	g.workers[0].Must(200, "PUT", "/connectors/c3/config", string(body), `"tasks.max":"1"`)
-	g.workers[1].Await("c3", "has one task", Is(connect.Running, 1))
+	g.workers[1].Await("c3", "has one task", e2etest.Is(connect.Running, 1))
 	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
 	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")
 	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
@@ -270,23 +272,23 @@ func distinct(t *testing.T, servers, topic string) int {
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
 	reader, err := kafka.NewReader(k)
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	defer reader.Close()
 	keys := map[string]bool{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		keys[string(r.Key)] = true
 		return nil
 	})
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	return len(keys)
 }
 
 // OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and
 // go on when it is right: also the one whose disk is full, as full has it.
-func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *os.Process)) {
-	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 25, User: "me", Password: Password})
+func OneLogonOfAGroup(t *testing.T, p *e2etest.Place, servers string, full func(worker *os.Process)) {
+	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 25, User: "me", Password: e2etest.Password})
 	var refused atomic.Int32
-	address := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		noted := httptest.NewRecorder()
 		s.ServeHTTP(noted, r)
 		if noted.Code == http.StatusUnauthorized {
@@ -303,7 +305,7 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
 		settings["sap.odata.max.concurrent.requests"] = strconv.Itoa(workers) // so that each has tasks (P16)
 		body, err := json.Marshal(settings)
-		NoError(t, err)
+		e2etest.NoError(t, err)
 		status, answer := g.workers[n].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
 		if status > 201 {
 			t.Fatalf("c%d: %d %s", n, status, answer)
@@ -325,7 +327,7 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 		t.Errorf("expected one refused logon, found %d", n)
 	}
 	for n := range connectors {
-		put(n, Password)
+		put(n, e2etest.Password)
 	}
 	g.Spreads(connectors, 2*connectors, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 	if n := refused.Load(); n != 1 {
@@ -334,16 +336,16 @@ func OneLogonOfAGroup(t *testing.T, p *Place, servers string, full func(worker *
 }
 
 // ConfigTopicMadeAgain deletes the config topic of a worker and makes another one.
-func ConfigTopicMadeAgain(t *testing.T, p *Place, servers string) {
-	_, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+func ConfigTopicMadeAgain(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 1)
 	g.posted(address, 2)
 	g.Spreads(2, 4, 0)
-	admin := kadm.NewClient(Client(t, servers))
+	admin := kadm.NewClient(e2etest.Client(t, servers))
 	_, err := admin.DeleteTopic(t.Context(), "configs")
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	compacted := "compact"
 	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compacted}, "configs")
-	NoError(t, err)
+	e2etest.NoError(t, err)
 	g.workers[0].Wait().Exits(1).Says("config.storage.topic", "it has lost records, or was deleted and made again")
 }
