@@ -86,6 +86,8 @@ type translator struct {
 	// .NET would number named ones last.
 	count int
 	names map[string]int
+	// referred is the highest number of a group that is referred to.
+	referred int
 }
 
 // openGroup is the state to restore at the end of a group.
@@ -102,6 +104,10 @@ func translate(java string) *translator {
 	}
 	if t.err == "" && len(t.open) > 0 {
 		t.fail("Unclosed group")
+	}
+	for group := t.count + 1; group <= t.referred; group++ {
+		// Java accepts a reference to a group that does not exist, which never matches: here it exists, never entered.
+		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
 }
@@ -451,9 +457,7 @@ func (t *translator) escape() {
 
 // refer writes a reference to a group.
 func (t *translator) refer(group int) {
-	if group > t.count {
-		t.unsupported("a reference to group " + strconv.Itoa(group) + " before it")
-	}
+	t.referred = max(t.referred, group)
 	if t.inLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")
 	}
