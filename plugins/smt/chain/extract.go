@@ -168,7 +168,7 @@ func (x *object) extract(o *extract, stage int) bool {
 
 // take does a column with a schema.
 func (o *extract) take(w *work, c *column, l *layout, x *extraction, stage int) *failure {
-	null, start, ok := l.null(c.bytes)
+	null, _, ok := l.null(c.bytes)
 	switch {
 	case !ok:
 		return broken(stage, 0)
@@ -180,6 +180,7 @@ func (o *extract) take(w *work, c *column, l *layout, x *extraction, stage int) 
 	in := c.bytes
 	for i := range x.steps {
 		s := &x.steps[i]
+		var start int
 		if null, start, ok = s.layout.null(in); !ok {
 			return broken(stage, 0)
 		}

@@ -8,6 +8,7 @@ package pattern
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -278,46 +279,16 @@ func (t *translator) inLookBehind() bool {
 	return false
 }
 
-// counted reads {n}, {n,} and {n,m}.
-func (t *translator) counted() (text string, unbounded bool) {
-	t.i++
-	least := t.number()
-	if least < 0 {
-		t.fail("Illegal repetition")
-		return "", false
-	}
-	most := least
-	if t.peek(0) == ',' {
-		t.i++
-		most = t.number()
-	}
-	switch {
-	case t.peek(0) != '}':
-		t.fail("Unclosed counted closure")
-	case most >= 0 && most < least:
-		t.fail("Illegal repetition range")
-	}
-	t.i++
-	if most < 0 {
-		return "{" + strconv.Itoa(least) + ",}", true
-	}
-	return "{" + strconv.Itoa(least) + "," + strconv.Itoa(most) + "}", false
-}
+// quantifiers are {n}, {n,} and {n,m}.
+var quantifiers = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 
-// number reads a number of 31 bits, -1 if there is none.
-func (t *translator) number() int {
-	from := t.i
-	for isDigit(t.peek(0)) {
-		t.i++
+// counted reads one of the quantifiers.
+func (t *translator) counted() (text string, unbounded bool) {
+	if text = quantifiers.FindString(string(t.in[t.i:])); text == "" {
+		t.fail("Illegal repetition")
 	}
-	if t.i == from {
-		return -1
-	}
-	n, err := strconv.ParseInt(string(t.in[from:t.i]), 10, 32)
-	if err != nil {
-		t.fail("Illegal repetition range")
-	}
-	return int(n)
+	t.i += len(text)
+	return text, strings.HasSuffix(text, ",}")
 }
 
 // group opens a group, or sets flags.
