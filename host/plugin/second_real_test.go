@@ -27,13 +27,13 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/binary"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -476,7 +476,7 @@ func destination() []wit.Setting {
 // sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
 // no key.
 func sinkExamples(t *testing.T, r *recorder) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
 	settings := destination()
 	settings = append(settings, wit.Setting{Name: "sap.odata.enable.batch", Value: "0"})
