@@ -1,6 +1,6 @@
 //go:build real
 
-package main
+package dist
 
 import (
 	"os"
@@ -18,9 +18,9 @@ func TestRealUnit(t *testing.T) {
 	}
 	text, err := os.ReadFile("culvert.service")
 	ok(t, err)
-	dir := write(t, map[string]string{"culvert.service": strings.ReplaceAll(string(text), "/usr/bin/culvert",
-		"/bin/sh")})
-	out, err := exec.Command(tool, "verify", filepath.Join(dir, "culvert.service")).CombinedOutput()
+	unit := filepath.Join(t.TempDir(), "culvert.service")
+	ok(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/culvert", "/bin/sh")), 0o644))
+	out, err := exec.Command(tool, "verify", unit).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -29,28 +29,26 @@ func TestRealUnit(t *testing.T) {
 // What nfpm makes is what packages are to hold, by Debian's own tool.
 func TestRealPackages(t *testing.T) {
 	work := t.TempDir()
-	tool, err := installNFPM(t.Context(), work)
-	ok(t, err)
-	program := filepath.Join(work, "culvert")
+	program, file := filepath.Join(work, "culvert"), filepath.Join(work, "culvert.deb")
 	ok(t, os.WriteFile(program, []byte("a program"), 0o755))
-	r := &release{work: work, nfpm: tool}
-	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day},
-		platform{system: "linux", processor: "amd64"}, program, []byte("licences"))
-	if err != nil || len(made) != 2 {
-		t.Fatalf("%d packages, %v", len(made), err)
+	c := exec.Command("go", "tool", "-modfile=cmd/dist/tools.mod", "nfpm", "package", "--config", "cmd/dist/nfpm.yaml",
+		"--packager", "deb", "--target", file)
+	c.Dir = "../.."
+	c.Env = append(os.Environ(), "VERSION=1.2.3+4.gabc", "ARCH=amd64", "PROGRAM="+program, "THIRD_PARTY="+program,
+		"EXAMPLES=examples")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	debian, err := exec.LookPath("dpkg-deb")
 	if err != nil {
 		t.Fatal("this test needs dpkg-deb, which is not installed: it comes with dpkg")
 	}
-	file := filepath.Join(work, made[0].name)
 	version, err := exec.Command(debian, "--field", file, "Version").Output()
 	if err != nil || string(version) != "1.2.3+4.gabc\n" {
 		t.Errorf("version %q, %v", version, err)
 	}
 	var before string
-	for _, v := range history(t) {
-		version := packageVersion(v.described, v.commits)
+	for _, version := range history(t) {
 		if before != "" {
 			if err := exec.Command("dpkg", "--compare-versions", before, "lt", version).Run(); err != nil {
 				t.Errorf("dpkg: %s is not older than %s: %v", before, version, err)
