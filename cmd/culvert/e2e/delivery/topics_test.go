@@ -14,8 +14,8 @@ func TestTopicsInUse(t *testing.T) {
 	p := e2e.NewPlace(t)
 	_, address := e2e.Demo(t, service.Options{Rows: 5})
 	p.File("conf/reads.properties", e2e.Source("reads", address, "Orders", "Customers")...)
-	p.File("conf/writes.properties", e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))
+	f.Makes(e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	topics := func(connector, want string) {
 		t.Helper()
 		f.Eventually("topics "+want+" of "+connector, func() bool {
