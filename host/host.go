@@ -463,6 +463,11 @@ func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun
 	if _, err := tracingOptions(h.in.Worker, h.config.Environ); err != nil {
 		add(err)
 	}
+	if slices.Contains(h.in.Worker.List("metrics.names"), "confluent") {
+		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has Strimzi's names alone; for " +
+			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
+			"Prometheus' scrape job"})
+	}
 	if classes := h.in.Worker.Text("rest.extension.classes"); classes != "" {
 		add(rest.ErrExtensions(classes))
 	}

@@ -98,7 +98,7 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 			}
 		}
 	}
-	problems := c.Problems
+	problems := append(c.Problems, w.sent(w.host.checking(), c, settings).Astray()...)
 	if problems.Err() == nil {
 		problems = append(problems, w.host.checking().Stages(ctx, c)...)
 	}

@@ -3,8 +3,6 @@ package config
 import (
 	"maps"
 	"slices"
-
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // NewBrought is the connector of settings that REST brings, in the order of their names; at says what they are. Of its
@@ -15,7 +13,7 @@ func NewBrought(at string, settings map[string]string, stored *Connector, provid
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		e := NewEntry(key, settings[key], at, 0)
 		e.Brought = true
-		if stored != nil && sameStage(key, settings, stored) {
+		if stored != nil {
 			if before, ok := stored.Entry(key); ok && before.Raw == e.Raw {
 				e.Brought = before.Brought
 			}
@@ -25,15 +23,4 @@ func NewBrought(at string, settings map[string]string, stored *Connector, provid
 	c, problems := NewConnector(at, entries, providers)
 	c.Problems = problems
 	return c
-}
-
-// sameStage tells whether a setting of a transform or predicate is one of the same class as it is stored: another class
-// may do something else with the value.
-func sameStage(key string, settings map[string]string, stored *Connector) bool {
-	prefix := partOf(key)
-	if prefix == "" {
-		return true
-	}
-	before, _ := stored.Entry(prefix + "type")
-	return setting.Trim(settings[prefix+"type"]) == setting.Trim(before.Raw)
 }

@@ -95,7 +95,7 @@ func TestConnectorThatCannotBeWritten(t *testing.T) {
 	assert.Equal(t, "a=1", found(t, s))
 	assert.Equal(t, map[string]string{}, s.places.Targets.All())
 	assert.Error(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request",
-		"name=b\nx="+strings.Repeat("x", maxFileBytes-20))}), "expected at most 1048576 bytes in a configuration")
+		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
 }
 
 // Files of the version before become REST's, once, with the state that stands next to their settings.

@@ -296,21 +296,5 @@ func Target(call string, values ...string) (method, target string) {
 	return method, target
 }
 
-// resources are the routes by their paths.
-func resources() (all []resource) {
-	for i := range routes {
-		r := &routes[i]
-		if len(all) == 0 || all[len(all)-1].path != r.path {
-			all = append(all, resource{path: r.path})
-		}
-		last := &all[len(all)-1]
-		last.routes = append(last.routes, r)
-	}
-	for i := range all {
-		all[i].allow = all[i].methods()
-	}
-	return all
-}
-
 // isAdmin tells whether a path is for the worker's administrators.
 func isAdmin(path string) bool { return strings.HasPrefix(path, "/admin/") }

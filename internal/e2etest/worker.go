@@ -181,6 +181,13 @@ func (f *Followed) Until(want int, method, path, body string, texts ...string) {
 	})
 }
 
+// Makes has REST make a connector of lines.
+func (f *Followed) Makes(lines ...string) {
+	f.Place.T.Helper()
+	settings := Configuration(lines)
+	f.Must(201, "POST", "/connectors", AsJSON(f.Place.T, map[string]any{"name": settings["name"], "config": settings}))
+}
+
 // Changes waits until REST can change something, which the worker refuses while it starts.
 func (f *Followed) Changes() {
 	f.Place.T.Helper()
