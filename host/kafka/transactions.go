@@ -61,7 +61,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinated) // for each, since there may be tens of thousands
 	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
 		request.TransactionalID = &id
 		request.TransactionTimeoutMillis = int32(c.Producer.TransactionTimeout.Milliseconds())
@@ -74,7 +74,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
-		if pause.For(ctx, wait) != nil {
+		if backoff.Wait(ctx) != nil {
 			return err
 		}
 	}
