@@ -116,7 +116,7 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newConfig(), r.newCreate(), r.newCompare(), r.newApply(),
+	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newCompare(), r.newApply(),
 		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", "DELETE /connectors/{name}"),
 		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
 			"PUT /connectors/{name}/pause"),
@@ -124,7 +124,10 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 			"PUT /connectors/{name}/resume"),
 		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED",
 			"PUT /connectors/{name}/stop"),
-		r.newRestart(), r.newSnapshot(), r.newFlow(), r.newSample(), r.newTool())
+		r.newRestart(), r.newSnapshot(), r.newSample(), r.newLockouts(),
+		gone("config", "GET /connectors/NAME/config of the worker's REST, with Accept: text/x-java-properties for a text"),
+		gone("flow", "GET /culvert/connectors/NAME/flow of the worker's REST, or its console"),
+		gone("tool", "POST /culvert/connectors/NAME/tools/COMMAND of the worker's REST, or culvert COMMAND -p FILE"))
 	return c
 }
 
@@ -347,29 +350,6 @@ func (r *remote) newCreate() *cobra.Command {
 	}
 	c.Flags().StringVar(&state, "state", "", "`STATE` to begin with: RUNNING, PAUSED or STOPPED")
 	return c
-}
-
-// newConfig prints the text of a connector.
-func (r *remote) newConfig() *cobra.Command {
-	return &cobra.Command{
-		Use: "config NAME", Short: "Print a connector's configuration as properties, comments and all",
-		Long: `Print the configuration of a connector as a text of properties: what its file holds, with the comments, or else its settings by name.
-Clear passwords are [hidden], which a worker takes for those that it has.`,
-		Example: "  culvert connectors config orders > orders.properties",
-		Args:    one("NAME"), ValidArgsFunction: r.complete,
-		RunE: func(c *cobra.Command, args []string) error {
-			asked, text := *r, ""
-			asked.header = http.Header{"Accept": {"text/x-java-properties"}}
-			if err := asked.call(c.Context(), "GET /connectors/{name}/config", nil, &text, args[0]); err != nil {
-				return err
-			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), map[string]string{"text": text}))
-			}
-			_, err := io.WriteString(c.OutOrStdout(), shown.Text(text))
-			return failed(err)
-		},
-	}
 }
 
 // newCompare says what apply would do.

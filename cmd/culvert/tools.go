@@ -63,6 +63,9 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
+			if instead, was := movedCommands[name]; was {
+				return wrong(fmt.Errorf("there is no culvert %s any more: use %s", name, instead))
+			}
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if meant := root.SuggestionsFor(name); len(meant) > 0 {
 				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
@@ -71,6 +74,26 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
 	}
+}
+
+// movedCommands says what does the same as a command that there was.
+var movedCommands = map[string]string{
+	"adopt":    "culvert cluster adopt",
+	"check":    "culvert doctor, or culvert validate --online",
+	"import":   "culvert offsets import",
+	"lockouts": "culvert connectors lockouts [resume]",
+	"log":      "GET /culvert/log of the worker's REST, or its console",
+	"origins":  "GET /culvert/origins of the worker's REST, or its console",
+	"samples":  "culvert connectors sample",
+	"tool":     "culvert COMMAND -p FILE",
+}
+
+// gone is a command that there was below another one.
+func gone(name, instead string) *cobra.Command {
+	return &cobra.Command{Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return wrong(fmt.Errorf("there is no %s any more: use %s", name, instead))
+		}}
 }
 
 // hasFile tells whether -p or --properties is among the arguments.

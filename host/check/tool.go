@@ -27,9 +27,8 @@ import (
 type Tool struct {
 	connector *config.Connector
 	component wit.Component
-	info      plugin.Info
 	plugins   *plugin.Manager
-	binding   *plugin.Binding
+	plugin    boundPlugin
 	providers *config.Providers
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
@@ -66,11 +65,11 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
 	}
-	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(m, c, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers,
+	return &Tool{connector: c, component: component, plugins: m, plugin: a, providers: w.Providers,
 		lockouts: lockouts, logger: logger}, nil
 }
 
@@ -79,7 +78,7 @@ func (t *Tool) Close() {
 	if t.client != nil {
 		t.client.Close()
 	}
-	t.binding.Close()
+	t.plugin.Close()
 }
 
 // Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
@@ -88,7 +87,7 @@ func (t *Tool) Once() { t.once = true }
 
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
-	err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+	err = t.plugin.do(ctx, func(i *plugin.Instance) error {
 		commands, err = i.Commands(ctx)
 		return err
 	})
@@ -134,15 +133,10 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
-	guest := Guest(t.plugins, t.binding.Current().Module(), t.component)
-	settings := guest.Settings(t.connector)
-	err = transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-			answer, err = i.Run(ctx, command, options, settings, state, answers)
-			need = answer.Ask
-			return err
-		})
-		return need, err
+	err = t.plugin.ask(ctx, t.client, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.Need, error) {
+		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
+		return answer.Ask, err
 	})
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")

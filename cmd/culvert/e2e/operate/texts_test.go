@@ -80,7 +80,6 @@ func TestTextsOfConnectors(t *testing.T) {
 	if _, tag := x.ask(200, "GET", at, ""); tag != version || tag == "" {
 		t.Errorf("expected %s, found %s", version, tag)
 	}
-	p.Run("connectors", "config", "orders", "--url", x.Url).Exits(0).Prints(shown)
 	x.ask(200, "PUT", at, shown, "Content-Type", properties, "If-Match", version)
 	if after := x.file("conf/orders.properties"); after != before {
 		t.Errorf("expected\n%s\nfound\n%s", before, after)
