@@ -89,7 +89,7 @@ func (r *remote) newLockouts() *cobra.Command {
 changes, or before culvert connectors lockouts resume.`,
 		Example: `  culvert connectors lockouts
   culvert connectors lockouts resume --url http://connect.example.com:8083`,
-		Args:    cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found rest.Lockouts
 			if err := r.get(c.Context(), "/culvert/lockouts", &found); err != nil {

@@ -8,12 +8,14 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -29,7 +31,7 @@ type Tool struct {
 	component wit.Component
 	plugins   *plugin.Manager
 	plugin    boundPlugin
-	providers *config.Providers
+	worker    *config.Worker
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
@@ -69,7 +71,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, plugins: m, plugin: a, providers: w.Providers,
+	return &Tool{connector: c, component: component, plugins: m, plugin: a, worker: w,
 		lockouts: lockouts, logger: logger}, nil
 }
 
@@ -129,7 +131,7 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
-	defer func() { err = secret.Error(err, t.providers.Strike) }()
+	defer func() { err = secret.Error(err, t.worker.Strike) }()
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
@@ -145,7 +147,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
 	}
 	if answer.Document != nil {
-		*answer.Document = secret.JSON(*answer.Document, t.providers.Strike)
+		*answer.Document = secret.JSON(*answer.Document, t.worker.Strike)
 	}
 	return answer, nil
 }
@@ -176,7 +178,7 @@ func (t *Tool) open(ctx context.Context) error {
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	s, err := service.New(t.component, t.connector, t.providers, t.lockouts, t.logger)
+	s, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
 	if err == nil && t.once {
 		s.Once()
 	}
@@ -201,6 +203,13 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 		return transport.Config{}, err
 	}
 	return s.Destination(ctx)
+}
+
+// CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
+func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
+	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
+		Lockouts: t.lockouts, Online: NewOnline(t.logger, wait), LogonBy: ByOwner}
+	return checker.CheckOnline(ctx, t.connector)
 }
 
 // Counters is what the tool's requests came to so far.

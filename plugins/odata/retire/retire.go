@@ -28,8 +28,8 @@ const Command = "retire"
 
 // Declare is the command for a plugin's list.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: the queues of changes " +
-		"of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
+	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: the queues of " +
+		"changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
 // Retiring is the end of what a connector has opened.
