@@ -271,21 +271,16 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
 				format))
 		}
-		var options []wit.Setting
+		given := map[string]string{}
 		for _, o := range command.Options {
 			long, _ := optionNames(&o)
-			f := c.Flags().Lookup(long)
-			switch {
-			case f.Changed:
-				if text := config.CheckValue(&o, f.Value.String(), true); text != "" {
-					return wrong(fmt.Errorf("--%s: %s", long, inLine(text)))
-				}
-				options = append(options, wit.Setting{Name: o.Name, Value: f.Value.String()})
-			case o.DefaultValue != nil:
-				options = append(options, wit.Setting{Name: o.Name, Value: *o.DefaultValue})
-			case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
-				return wrong(fmt.Errorf("--%s is required: %s", long, inLine(o.Documentation)))
+			if f := c.Flags().Lookup(long); f.Changed {
+				given[long] = f.Value.String()
 			}
+		}
+		options, err := check.Options(command, given)
+		if err != nil {
+			return wrong(errors.New(inLine(err.Error())))
 		}
 		return answerTool(c.Context(), tool, command.Name, options, asJSON, format, c.OutOrStdout())
 	}
