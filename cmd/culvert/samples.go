@@ -94,8 +94,8 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 				record(&step.Records[j])
 			}
 		}
-		if row.Differs != "" {
-			fmt.Fprintln(&b, " ", shown.Line(row.Differs))
+		if row.Problem != "" {
+			fmt.Fprintln(&b, " ", shown.Line(row.Problem))
 		}
 	}
 	if s.Problem != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"runtime"
 	"slices"
 	"time"
@@ -35,6 +36,7 @@ type Tool struct {
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
+	onlyReads bool
 	client    *transport.Client // nil before it is needed
 }
 
@@ -87,6 +89,12 @@ func (t *Tool) Close() {
 // Connector that is away is not waited for. It is called before the first of them.
 func (t *Tool) Once() { t.once = true }
 
+// OnlyRead has commands end with [ErrChanges] instead of sending a request that changes something at the service.
+func (t *Tool) OnlyRead() { t.onlyReads = true }
+
+// ErrChanges is the error of a command that changes something at the service where only reading is allowed.
+var ErrChanges = errors.New("the command changes something at the service, and only commands that read are run here")
+
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
 	err = t.plugin.do(ctx, func(i *plugin.Instance) error {
@@ -135,8 +143,11 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
-	err = t.plugin.ask(ctx, t.client, func(i *plugin.Instance, state []byte,
-		answers []wit.Response) (*wit.Need, error) {
+	var from transport.Fetcher = t.client
+	if t.onlyReads {
+		from = reader{from}
+	}
+	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
 		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
 		return answer.Ask, err
 	})
@@ -150,6 +161,19 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		*answer.Document = secret.JSON(*answer.Document, t.worker.Strike)
 	}
 	return answer, nil
+}
+
+// reader sends nothing that changes something.
+type reader struct{ transport.Fetcher }
+
+// Fetch implements [transport.Fetcher].
+func (r reader) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+	if slices.ContainsFunc(n.Requests, func(r wit.Request) bool {
+		return r.Method != http.MethodGet && r.Method != http.MethodHead
+	}) {
+		return nil, ErrChanges
+	}
+	return r.Fetcher.Fetch(ctx, n)
 }
 
 // Document runs a command that answers a document, and returns that.

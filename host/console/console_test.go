@@ -76,7 +76,7 @@ func newFake() *fake {
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Came: record, Differs: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
+		Rows: []rest.SampledRow{{Feed: odd, Came: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
 			{Records: []rest.SampledRecord{record}}}},
 			{Came: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
 			{Came: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}

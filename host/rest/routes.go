@@ -240,7 +240,7 @@ var routes = []route{
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, (*exchange).tool,
 		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
-			"most; {\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
+			"most, if it only reads (409 otherwise).",
 		operation{takes: ToolAsked{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",

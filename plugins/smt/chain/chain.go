@@ -121,7 +121,7 @@ func (r *route) add(s *transformationStage, last bool) bool {
 		return f == nil
 	case *stampRouter:
 		r.stamp = o
-		return o.wrong == "" && last && s.condition == nil
+		return o.wrong == nil && last && s.condition == nil
 	case fieldOperation:
 		return r.step(s.number, o)
 	}

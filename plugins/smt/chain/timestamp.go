@@ -114,9 +114,9 @@ func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 	}
 	pattern, _ := s.find("format")
 	if o.pattern = setting.Trim(pattern); o.pattern != "" {
-		var wrong string
-		if o.format, wrong = dateformat.Parse(o.pattern); wrong != "" {
-			return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
+		var wrong error
+		if o.format, wrong = dateformat.Parse(o.pattern); wrong != nil {
+			return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong.Error()+
 				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
 				"for string timestamps: "+o.pattern)
 		}

@@ -8,10 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // What workers of another program have left in the topics of a group is shown, and taken over by a worker: a connector
@@ -19,26 +19,26 @@ import (
 // that worker has ended.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	for _, topic := range []string{"configs", "states", "offsets"} {
 		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, topic)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 	}
 	put := func(key string, value any) {
 		t.Helper()
 		text, err := json.Marshal(value)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: text}
-		e2e.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
 	type object = map[string]any
 	source := func(name string, settings ...string) object {
-		return object{"properties": e2e.Configuration(append(e2e.Source(name, address, "Orders"), settings...))}
+		return object{"properties": e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), settings...))}
 	}
 	put("connector-runs", source("runs"))
 	put("connector-paused", source("paused"))
@@ -50,8 +50,8 @@ func TestTakeover(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=workers", "config.storage.topic=configs",
 		"status.storage.topic=states", "offset.storage.topic=offsets", "session.timeout.ms=6000",
 		"heartbeat.interval.ms=1000", "listeners=http://"+at)
-	plugins := []string{"--plugins", e2e.Plugins(t), "--data", p.Data + "-worker"}
-	cluster := func(code int, args ...string) e2e.Result {
+	plugins := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data + "-worker"}
+	cluster := func(code int, args ...string) e2etest.Result {
 		t.Helper()
 		return p.Run(append(append([]string{"cluster"}, args...), append(plugins, worker)...)...).Exits(code).Omits("c4n4ry")
 	}
@@ -72,19 +72,19 @@ func TestTakeover(t *testing.T) {
 			Warning bool
 		}
 	}
-	e2e.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
+	e2etest.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
 	if len(shown.Connectors) != 3 || shown.Connectors[1].Name != "paused" || shown.Connectors[1].State != "PAUSED" ||
 		shown.Connectors[1].Tasks != 1 || len(shown.Problems) != 2 || shown.Problems[1].Setting != "x.password" {
 		t.Errorf("found %+v", shown)
 	}
-	p.Run("cluster", "check", p.File("orders.properties", e2e.Source("orders", address, "Orders")...)).Exits(2).
+	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).Exits(2).
 		Tells("expected the file of a worker, found a connector's")
 	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).Exits(2).
 		Tells("expected a worker of a group")
 
 	w := p.Serves(at, append(plugins, worker)...)
-	w.Await("runs", "runs", e2e.Runs)
-	w.Await("paused", "is paused", e2e.Is(connect.Paused, 1))
+	w.Await("runs", "runs", e2etest.Runs)
+	w.Await("paused", "is paused", e2etest.Is(connect.Paused, 1))
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
 		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
 			`that the leader has), found none among 1"`)

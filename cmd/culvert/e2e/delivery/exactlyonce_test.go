@@ -4,43 +4,43 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Killed again and again, a worker with exactly-once delivers every row once; stopped, too.
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
-	p, rounds := e2e.NewPlace(t), e2e.ExactRounds(6)
-	e2e.NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL)
+	p, rounds := e2etest.NewPlace(t), e2etest.ExactRounds(6)
+	e2etest.NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL)
 }
 
 func TestExactlyOnceStopped(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	e2e.NewExactly(t, p.Broker(), p, "stopped", 3).Run(3, syscall.SIGTERM)
+	p := e2etest.NewPlace(t)
+	e2etest.NewExactly(t, p.Broker(), p, "stopped", 3).Run(3, syscall.SIGTERM)
 }
 
 func TestZombieWorkerCommitsNothing(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	e2e.NewExactly(t, p.Broker(), p, "zombie", 4).Zombie()
+	p := e2etest.NewPlace(t)
+	e2etest.NewExactly(t, p.Broker(), p, "zombie", 4).Zombie()
 }
 
 // A foreign producer that takes the transactional id of a running task over keeps it: the task fails and names the id,
 // and does not take it back by itself. A worker that is started then does, and every row comes once.
 func TestForeignProducerInMidRun(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	e := e2e.NewExactly(t, p.Broker(), p, "foreign", 4)
+	p := e2etest.NewPlace(t)
+	e := e2etest.NewExactly(t, p.Broker(), p, "foreign", 4)
 	w := e.Reads()
-	foreign := e2e.Client(t, e.Servers, kgo.TransactionalID("exact-foreign-0"))
+	foreign := e2etest.Client(t, e.Servers, kgo.TransactionalID("exact-foreign-0"))
 	begin := func() {
 		t.Helper()
-		e2e.NoError(t, foreign.BeginTransaction())
-		e2e.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
+		e2etest.NoError(t, foreign.BeginTransaction())
+		e2etest.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
 	}
-	e2e.MakeTopics(t, foreign, "theirs")
+	e2etest.MakeTopics(t, foreign, "theirs")
 	begin()
 	close(e.Held.GoOn)
 	w.Awaits(`msg="task FAILED" connector=foreign`)

@@ -11,10 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // swappedRows are so many orders that their details, at swappedRate rows a second, last for a hundred swaps. That is
@@ -65,16 +65,16 @@ func TestSoakSwaps(t *testing.T) {
 		}
 		odds[i] = guesttest.Bytes(t, "../../testdata/guests/odd", "main.version="+[]string{"1.0.0", "1.1.0"}[i])
 	}
-	p := e2e.NewPlace(t)
-	e := e2e.NewExactly(t, p.Broker(), p, "swaps", 1)
-	e.S = service.New(service.Options{Rows: swappedRows, PageSize: e2e.WholeRows})
-	e.Held.Inner = &paced{inner: e.S, set: "/Order_Details", every: e2e.WholeRows * time.Second / swappedRate}
+	p := e2etest.NewPlace(t)
+	e := e2etest.NewExactly(t, p.Broker(), p, "swaps", 1)
+	e.S = odatatest.New(odatatest.Options{Rows: swappedRows, PageSize: e2etest.WholeRows})
+	e.Held.Inner = &paced{inner: e.S, set: "/Order_Details", every: e2etest.WholeRows * time.Second / swappedRate}
 	clear(e.Rows)
 	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
-	e.Folder = e2e.Folder(t, "smt", "odata-sink")
-	e2e.Put(t, e.Folder, "odd.wasm", odds[0])
+	e.Folder = e2etest.Folder(t, "smt", "odata-sink")
+	e2etest.Put(t, e.Folder, "odd.wasm", odds[0])
 	rest := porttest.Address(t)
 	e.More = []string{"--set", "listeners=http://" + rest}
 	note := []string{"transforms=by,note", "transforms.by.type=org.apache.kafka.connect.transforms.InsertField$Value",
@@ -83,7 +83,7 @@ func TestSoakSwaps(t *testing.T) {
 	e.Lines = append(note, "sap.odata.headers.enable=1")
 	whole := e.Files()[0]
 	// The sink reads and transforms everything, and writes nothing.
-	sink := p.File("back.properties", e2e.Instead(append(e2e.SinkOf("back", e.Address, e.Name, "OrderCopies"), note...),
+	sink := p.File("back.properties", e2etest.Instead(append(e2etest.SinkOf("back", e.Address, e.Name, "OrderCopies"), note...),
 		"transforms=by,note,drop", "transforms.drop.type=org.apache.kafka.connect.transforms.Filter")...)
 	w := e.Start(false, whole, sink)
 	swapped := func(connector, plugin string) int {
@@ -99,11 +99,11 @@ func TestSoakSwaps(t *testing.T) {
 	began, read := time.Now(), e.S.Ledger().Rows
 	for n := 1; n <= times; n++ {
 		if n == times/2 {
-			e2e.Replace(t, e.Folder, "odata-source.wasm", sources[1][:100_000])
+			e2etest.Replace(t, e.Folder, "odata-source.wasm", sources[1][:100_000])
 			w.Awaits("odata-source.wasm: the file is cut off")
 		}
-		e2e.Replace(t, e.Folder, "odata-source.wasm", sources[n%2])
-		e2e.Replace(t, e.Folder, "odd.wasm", odds[n%2])
+		e2etest.Replace(t, e.Folder, "odata-source.wasm", sources[n%2])
+		e2etest.Replace(t, e.Folder, "odd.wasm", odds[n%2])
 		w.Eventually("a new source", loaded("odata-source", n+1))
 		w.Eventually("a new transform", loaded("odd", n+1))
 		w.Eventually("swaps of the source", func() bool {
@@ -119,7 +119,7 @@ func TestSoakSwaps(t *testing.T) {
 	// Offsets of the newer version are there: the one before goes on from them.
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
 		"http://"+rest+"/culvert/plugins/odata-source/rollback", nil)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	answer, err := http.DefaultClient.Do(q)
 	if err != nil || answer.StatusCode != http.StatusNoContent {
 		t.Fatalf("%v %v", answer, err)
@@ -128,7 +128,7 @@ func TestSoakSwaps(t *testing.T) {
 	w.Eventually("a rollback", func() bool { return swapped(e.Name, "odata-source") == times+1 })
 	took := time.Since(began)
 	read = e.S.Ledger().Rows - read
-	w.Eventually("all pages", func() bool { return e.S.Ledger().Pages >= len(e.Rows)/e2e.WholeRows })
+	w.Eventually("all pages", func() bool { return e.S.Ledger().Pages >= len(e.Rows)/e2etest.WholeRows })
 	w.Eventually("all rows", func() bool {
 		n := 0
 		e.Committed(e.Name, func(*kgo.Record) { n++ })
@@ -149,7 +149,7 @@ func TestSoakSwaps(t *testing.T) {
 		}
 		row := e.Row(string(r.Key))
 		found = append(found, row)
-		page, version := e.Rows[row]/e2e.WholeRows, ""
+		page, version := e.Rows[row]/e2etest.WholeRows, ""
 		for _, h := range r.Headers {
 			if h.Key == "culvert.plugin.version" {
 				version = string(h.Value)

@@ -4,7 +4,7 @@ package real
 
 import (
 	"encoding/json"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"net/url"
 	"testing"
 )
@@ -12,7 +12,7 @@ import (
 // testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with
 // what the service answers to a request that is written by hand.
 func (s *capService) testParts(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	lines := s.lines("parts", "ODataSource")
 	const none = "none"
 	filter := func(number, property, option, low, high string) []string {
@@ -70,7 +70,7 @@ func (s *capService) testParts(t *testing.T) {
 			}
 		}
 	}
-	e2e.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
+	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
 	items, later, schedules := 0, 0, 0
 	for _, o := range orders.D.Results {
 		for _, i := range o.Items.Results {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // TestRealChaosOfAGroup has workers of a group killed, stopped, cut off, drained and given other plugins, settings,
@@ -18,16 +18,16 @@ import (
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
-	b := e2e.Brokers{Servers: c.Servers, Restart: c.restart, Whole: c.whole}
-	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), e2e.ExactRounds(0)
+	b := e2etest.Brokers{Servers: c.Servers, Restart: c.restart, Whole: c.whole}
+	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), e2etest.ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		seed = n
 	} else if rounds > 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
 	for _, name := range []string{"once", "least"} {
-		t.Run(name, func(t *testing.T) { e2e.ChaosOfAGroup(t, b, name, name == "once", seed, rounds/2) })
+		t.Run(name, func(t *testing.T) { e2etest.ChaosOfAGroup(t, b, name, name == "once", seed, rounds/2) })
 	}
 }

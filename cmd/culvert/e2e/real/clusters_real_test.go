@@ -3,7 +3,7 @@
 package real
 
 import (
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"testing"
 )
 
@@ -16,7 +16,7 @@ func TestRealClusters(t *testing.T) {
 		startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
 		servers = append(servers, "127.0.0.1:"+port)
 	}
-	t.Run("Another", func(t *testing.T) { e2e.ClientsOfAnotherCluster(t, servers[0], servers[1]) })
-	t.Run("FromTheEnd", func(t *testing.T) { e2e.OnceFromTheEnd(t, servers[0]) })
-	t.Run("Reserved", func(t *testing.T) { e2e.RowsNeverGoToTopicsOfTheWorker(t, servers[0]) })
+	t.Run("Another", func(t *testing.T) { e2etest.ClientsOfAnotherCluster(t, servers[0], servers[1]) })
+	t.Run("FromTheEnd", func(t *testing.T) { e2etest.OnceFromTheEnd(t, servers[0]) })
+	t.Run("Reserved", func(t *testing.T) { e2etest.RowsNeverGoToTopicsOfTheWorker(t, servers[0]) })
 }

@@ -4,7 +4,7 @@ package real
 
 import (
 	"fmt"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,12 +14,12 @@ import (
 )
 
 // exactBroker starts a broker that soon ends transactions whose time is over.
-func exactBroker(t *testing.T) *e2e.ExactPeer {
+func exactBroker(t *testing.T) *e2etest.ExactPeer {
 	port, controller := freePort(t), freePort(t)
-	k := &e2e.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
+	k := &e2etest.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
 	more := filepath.Join(t.TempDir(), "broker.properties")
 	soon := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
-	e2e.NoError(t, os.WriteFile(more, soon, 0o600))
+	e2etest.NoError(t, os.WriteFile(more, soon, 0o600))
 	k.Start = func() {
 		startPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
 			port, k.Dir)
@@ -37,8 +37,8 @@ func TestRealExactlyOnce(t *testing.T) {
 	t.Parallel()
 	k := exactBroker(t)
 	t.Run("Killed", func(t *testing.T) {
-		rounds := e2e.ExactRounds(15)
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "killed", rounds)
+		rounds := e2etest.ExactRounds(15)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
 		e.Run(rounds, syscall.SIGKILL)
 		// Kafka's own consumer sees as many.
 		seen := kafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed", "--from-beginning",
@@ -48,7 +48,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		}
 	})
 	t.Run("BrokerStopped", func(t *testing.T) {
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "stopped", 4)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "stopped", 4)
 		w := e.Reads()
 		pid := k.Pid()
 		k.Signal(syscall.SIGTERM)
@@ -58,7 +58,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.Finish("broker stopped and started")
 	})
 	t.Run("BrokerPaused", func(t *testing.T) {
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "paused", 4)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "paused", 4)
 		w := e.Reads()
 		k.Signal(syscall.SIGSTOP)
 		<-time.After(30 * time.Second) // how long it is away is the fault
@@ -67,7 +67,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.Finish("broker paused for 30 s")
 	})
 	t.Run("BrokerAway", func(t *testing.T) {
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "away", 4)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "away", 4)
 		w := e.Opens(k, withinThird) // from the second one on transactions are of version 2 (KIP-890)
 		pid := k.Pid()
 		k.Signal(syscall.SIGTERM)
@@ -76,7 +76,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		<-time.After(12 * time.Second) // how long it is away is the fault: longer than the transaction may last
 		k.Start()
 		w.Eventually("rows behind those that were read then", func() bool {
-			return len(e.Records(e.Name)) > 6*e2e.WholeRows
+			return len(e.Records(e.Name)) > 6*e2etest.WholeRows
 		})
 		w.Signal(syscall.SIGTERM)
 		if r := w.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "task FAILED") ||
@@ -86,7 +86,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.Finish("broker away for longer than a transaction may last")
 	})
 	t.Run("PageTooLong", func(t *testing.T) {
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "long", 4)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "long", 4)
 		w := e.Opens(k, withinFirst)
 		k.Open(false)
 		close(e.Held.GoOn)
@@ -95,7 +95,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.Finish("page that outlasts its transaction")
 	})
 	t.Run("WorkerPaused", func(t *testing.T) {
-		e := e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "late", 4)
+		e := e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "late", 4)
 		w := e.Opens(k, withinFirst)
 		w.Signal(syscall.SIGSTOP)
 		k.Open(false)
@@ -106,6 +106,6 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.Finish("worker paused beyond its transaction")
 	})
 	t.Run("Zombie", func(t *testing.T) {
-		e2e.NewExactly(t, k.Servers, e2e.NewPlace(t), "zombie", 4).Zombie()
+		e2etest.NewExactly(t, k.Servers, e2etest.NewPlace(t), "zombie", 4).Zombie()
 	})
 }

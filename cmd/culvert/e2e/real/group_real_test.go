@@ -5,7 +5,7 @@ package real
 import (
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // TestRealWorkersOfAGroup has three workers share connectors out among themselves by Apache Kafka.
@@ -13,7 +13,7 @@ func TestRealWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-	e2e.WorkersOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+	e2etest.WorkersOfAGroup(t, e2etest.NewPlace(t), "127.0.0.1:"+port)
 }
 
 // TestRealStaticWorkersOfAGroup has workers with a group.instance.id come back, of which Apache Kafka says nothing to
@@ -22,7 +22,7 @@ func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-	e2e.StaticWorkersOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+	e2etest.StaticWorkersOfAGroup(t, e2etest.NewPlace(t), "127.0.0.1:"+port)
 }
 
 // TestRealPluginsOfAGroup has three workers roll a plugin by Apache Kafka.
@@ -30,19 +30,20 @@ func TestRealPluginsOfAGroup(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-	e2e.PluginsOfAGroup(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+	e2etest.PluginsOfAGroup(t, e2etest.NewPlace(t), "127.0.0.1:"+port)
 }
 
 // TestRealDeliveryOfAGroup kills workers of a group with exactly-once, has another one paused for longer than its
 // session, and a sink's workers drained and killed, by Apache Kafka.
 func TestRealDeliveryOfAGroup(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T, *e2e.Place, string){"exactly once": e2e.ExactlyOnceOfAGroup,
-		"paused owner": e2e.PausedOwnerOfAGroup, "sink": e2e.SinkOfAGroup} {
+	for name, test := range map[string]func(*testing.T, *e2etest.Place, string){
+		"exactly once": e2etest.ExactlyOnceOfAGroup, "paused owner": e2etest.PausedOwnerOfAGroup,
+		"sink": e2etest.SinkOfAGroup} {
 		t.Run(name, func(t *testing.T) {
 			port, controller, dir := freePort(t), freePort(t), t.TempDir()
 			startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-			test(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+			test(t, e2etest.NewPlace(t), "127.0.0.1:"+port)
 		})
 	}
 }
@@ -52,5 +53,5 @@ func TestRealTwoGroupsOnATopic(t *testing.T) {
 	t.Parallel()
 	port, controller, dir := freePort(t), freePort(t), t.TempDir()
 	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
-	e2e.TwoGroupsOnATopic(t, e2e.NewPlace(t), "127.0.0.1:"+port)
+	e2etest.TwoGroupsOnATopic(t, e2etest.NewPlace(t), "127.0.0.1:"+port)
 }

@@ -16,19 +16,19 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
 type trio struct {
-	e2e.ExactPeer
+	e2etest.ExactPeer
 	kill func() // all of them
 }
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
 	first := portsInARow(t, 6)
-	c := &trio{ExactPeer: e2e.ExactPeer{T: t, Dir: t.TempDir()}}
+	c := &trio{ExactPeer: e2etest.ExactPeer{T: t, Dir: t.TempDir()}}
 	c.kill = sync.OnceFunc(func() {
 		for node := range 3 {
 			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
@@ -55,9 +55,9 @@ func (c *trio) start(args ...string) {
 func (c *trio) pid(node int) int {
 	c.T.Helper()
 	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
-	e2e.NoError(c.T, err)
+	e2etest.NoError(c.T, err)
 	pid, err := strconv.Atoi(strings.Fields(string(text))[node])
-	e2e.NoError(c.T, err)
+	e2etest.NoError(c.T, err)
 	return pid
 }
 
@@ -133,10 +133,10 @@ func (c *trio) coordinator(id string) (node int) {
 }
 
 // restart ends a broker and starts it again, with what happens meanwhile in between.
-func (c *trio) restart(w *e2e.Command, node int, how syscall.Signal, meanwhile func()) {
+func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
 	c.T.Helper()
 	pid := c.pid(node)
-	e2e.NoError(c.T, syscall.Kill(pid, how))
+	e2etest.NoError(c.T, syscall.Kill(pid, how))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	meanwhile()
 	c.start("--node", strconv.Itoa(node+1))
@@ -160,7 +160,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
 	t.Run("Leaders", func(t *testing.T) {
-		e := e2e.NewExactly(t, c.Servers, e2e.NewPlace(t), "moved", 6)
+		e := e2etest.NewExactly(t, c.Servers, e2etest.NewPlace(t), "moved", 6)
 		w := e.Reads()
 		topics := []string{"moved", "movedc", "connect-offsets", "__transaction_state"}
 		c.move(topics...)
@@ -175,7 +175,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 	for name, how := range map[string]syscall.Signal{"Stopped": syscall.SIGTERM, "Killed": syscall.SIGKILL} {
 		t.Run("Coordinator"+name, func(t *testing.T) {
 			topic := strings.ToLower(name)
-			e := e2e.NewExactly(t, c.Servers, e2e.NewPlace(t), topic, 6)
+			e := e2etest.NewExactly(t, c.Servers, e2etest.NewPlace(t), topic, 6)
 			w := e.Reads()
 			c.restart(w, c.coordinator("exact-"+topic+"-0"), how, func() {
 				first := e.Held.GoOn

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // TestRealMirrorMaker has MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster. The
@@ -22,7 +22,7 @@ func TestRealMirrorMaker(t *testing.T) {
 		servers = append(servers, "127.0.0.1:"+port)
 	}
 	here, there := servers[0], servers[1]
-	m := e2e.NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
+	m := e2etest.NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
 	m.Fill(here, 0)
 	had := m.Killed(here)
 	// From here on only: MirrorMaker copies what stands with an offset when that offset, translated, has become another
@@ -30,16 +30,16 @@ func TestRealMirrorMaker(t *testing.T) {
 	dir := t.TempDir()
 	mirror := startPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
 		there, dir)
-	admin := kadm.NewClient(e2e.Client(t, there))
+	admin := kadm.NewClient(e2etest.Client(t, there))
 	var copied kadm.OffsetResponse
 	m.Eventually("a copy of the group and of all records", func() bool {
 		all, err := admin.FetchOffsets(t.Context(), "connect-back")
 		copied, _ = all.Lookup("orders", 0)
-		return err == nil && copied.Metadata == had.Metadata && e2e.EndsOn(t, there, "orders")[0] == rows
+		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, there, "orders")[0] == rows
 	})
 	mirror.stop()
 	t.Logf("the offset %d is copied as %d", had.At, copied.At)
 	m.Once(there).Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
-	e2e.CreatedOnce(t, m.Service.Ledger(), rows)
+	e2etest.CreatedOnce(t, m.Service.Ledger(), rows)
 	m.Once(there).Exits(0).SaysTimes(0, "is not about this log")
 }

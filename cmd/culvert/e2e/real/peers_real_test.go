@@ -19,8 +19,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Times that bound a peer: the first start fetches packages and may compile one.
@@ -34,7 +34,7 @@ const (
 // its input.
 type peer struct {
 	dir    string // where its logs are
-	stderr e2e.Buffer
+	stderr e2etest.Buffer
 	stop   func() // in good order, and waits
 }
 
@@ -45,9 +45,9 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
 	c.Stderr = &p.stderr
 	stdin, err := c.StdinPipe()
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	stdout, err := c.StdoutPipe()
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	if err := c.Start(); err != nil {
 		t.Fatalf("%s: %v", script, err)
 	}
@@ -87,7 +87,7 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(porttest.Address(t))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	return port
 }
 
@@ -118,11 +118,11 @@ func kafkaToolReading(t *testing.T, input string, args ...string) string {
 func produceTo(t *testing.T, servers string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.AllowAutoTopicCreation())
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
 	defer cancel()
-	e2e.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
 }
 
 // fetchFrom reads n records of a topic as they are in the broker.
@@ -130,9 +130,9 @@ func fetchFrom(t *testing.T, servers, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
 	defer cancel()
 	var all []*kgo.Record
 	for len(all) < n {

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the
@@ -33,7 +33,7 @@ type remoteCluster struct {
 	key    string // file of the service key
 }
 
-func startRemote(t *testing.T, p *e2e.Place) *remoteCluster {
+func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	t.Helper()
 	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
 	t.Cleanup(c.double.Close)
@@ -90,10 +90,10 @@ func free(port int) bool {
 }
 
 // openTunnel runs culvert tunnel and returns the address that stands for bootstrap.servers.
-func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (address string, tunnel *e2e.Command) {
+func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (string, *e2etest.Command) {
 	t.Helper()
 	name := fmt.Sprintf("worker-%v.properties", logon)
-	tunnel = p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
+	tunnel := p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
 		fmt.Sprintf("127.0.0.1:%d", portsInARow(t, 4)))
 	tunnel.Eventually("the bootstrap listener", func() bool {
 		return strings.Contains(tunnel.Stdout.String(),
@@ -110,7 +110,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (addr
 // TestRealTunnel lets kafkajs and Kafka's own tools use a remote cluster of three real brokers through culvert tunnel.
 func TestRealTunnel(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	c := startRemote(t, p)
 	node := nodeExample(t)
 	address, tunnel := c.openTunnel(t, p, true)
@@ -137,7 +137,7 @@ func TestRealTunnel(t *testing.T) {
 	tunnel.MustStop()
 }
 
-func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
+func (c *remoteCluster) testDoctor(t *testing.T, p *e2etest.Place) {
 	r := p.Run("doctor", "-p", filepath.Join(p.Dir, "worker-true.properties"), "--json")
 	want := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication"}
 	for i := range 3 {
@@ -147,7 +147,7 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
 			want = append(want, "sasl "+address, "metadata "+address)
 		}
 	}
-	if got := e2e.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
+	if got := e2etest.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
 		t.Errorf("exit %d, %q, expected %q\n%s%s", r.Code, got, want, r.Stdout, r.Stderr)
 	}
 	wrong := append(c.worker(true),
@@ -175,12 +175,12 @@ func nodeExample(t *testing.T) string {
 
 // nodeCommand is a program of the example.
 func nodeCommand(ctx context.Context, dir, address string, env []string, args ...string) (c *exec.Cmd, stdout,
-	stderr *e2e.Buffer) {
+	stderr *e2etest.Buffer) {
 	c = exec.CommandContext(ctx, "node", args...)
 	c.Dir, c.Cancel = dir, func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = peerEnds
 	c.Env = append(append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "KAFKA_BROKERS="+address), env...)
-	stdout, stderr = &e2e.Buffer{}, &e2e.Buffer{}
+	stdout, stderr = &e2etest.Buffer{}, &e2etest.Buffer{}
 	c.Stdout, c.Stderr = stdout, stderr
 	return c, stdout, stderr
 }
@@ -216,12 +216,12 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 	type member struct {
 		command *exec.Cmd
-		stdout  *e2e.Buffer
-		stderr  *e2e.Buffer
+		stdout  *e2etest.Buffer
+		stderr  *e2etest.Buffer
 	}
 	join := func() member {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
-		e2e.NoError(t, command.Start())
+		e2etest.NoError(t, command.Start())
 		return member{command, stdout, stderr}
 	}
 	until := func(what string, done func() bool) {
@@ -343,7 +343,7 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 		"--replication-factor", "3")
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
 	// in the midst of its ten seconds
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
@@ -410,7 +410,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 }
 
 // testOwnLogon: without sasl.* in the worker's file the client's own logon passes.
-func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2e.Place, node string) {
+func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string) {
 	address, _ := c.openTunnel(t, p, false)
 	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
 	defer cancel()
