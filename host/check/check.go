@@ -215,15 +215,14 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	for _, e := range c.Entries {
 		settings[e.Key] = e.Value.Reveal()
 	}
-	clients, warnings, err := k.Kafka.Override(ctx, settings)
+	_, warnings, err := k.Kafka.Override(ctx, settings)
 	for _, w := range warnings {
 		problems = append(problems, c.Place(w))
 	}
 	if err != nil {
 		problems = append(problems, c.Place(err))
-	} else {
-		problems = append(problems, k.boundary(c, clients.Producer.TransactionTimeout)...)
 	}
+	problems = append(problems, k.boundary(c)...)
 	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
 		k.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -149,37 +148,13 @@ func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Probl
 	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
 }
 
-// Boundary is after how long the transactions of a source end whose producers have this transaction.timeout.ms; 0: with
-// each page. Errors are a [wit.Fault] at the setting.
-func Boundary(c *config.Connector, w *config.Worker, limit time.Duration) (time.Duration, error) {
-	if !strings.EqualFold(c.Setting("transaction.boundary", w), "interval") {
-		return 0, nil
-	}
-	name := "transaction.boundary.interval.ms"
-	given := c.Text(name)
-	if given == "" {
-		return min(w.Duration("offset.flush.interval.ms"), limit/2), nil
-	}
-	every, ok := setting.Integer(wit.KindLong, given)
-	if !ok || every >= limit.Milliseconds() {
-		return 0, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: fmt.Sprintf("expected less than "+
-			"transaction.timeout.ms (%d), or brokers abort the transaction, found %s: set less, or a larger "+
-			"producer.override.transaction.timeout.ms", limit.Milliseconds(), given)}
-	}
-	return time.Duration(every) * time.Millisecond, nil
-}
-
-// boundary checks where the transactions of a source end; limit is 0 where the worker's settings of Kafka are wrong.
-func (k *Checker) boundary(c *config.Connector, limit time.Duration) config.Problems {
-	if limit == 0 || !k.Worker.ExactlyOnce() {
+// boundary warns of a setting for transactions of several pages, which sources do not have.
+func (k *Checker) boundary(c *config.Connector) config.Problems {
+	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
 		return nil
 	}
-	_, err := Boundary(c, k.Worker, limit)
-	var fault *wit.Fault
-	if !errors.As(err, &fault) {
-		return nil
-	}
-	return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
+	return config.Problems{warning(entry(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
+		"transaction of its own, and transaction.boundary.interval.ms has no effect")}
 }
 
 func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,

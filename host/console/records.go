@@ -51,7 +51,7 @@ func (v *visit) recordsOf(name string) (*recordsPage, error) {
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
 	var err error
-	p.Chain, err = edit("", settings)
+	p.Chain, err = config.Edit("", settings)
 	if !v.script { // no fragment has them
 		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
 	}
