@@ -53,7 +53,7 @@ program: native
 	$(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
-	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)
+	ANEW=$(ANEW) ./cmd/dist/make.sh $(TARGETS)
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
@@ -87,7 +87,7 @@ storm: bin/culvert
 
 soak: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic|SimulatedGroup" -count=1 -timeout 2h ./cmd/culvert/e2e/... ./host/kafka ./host/cluster
-	CULVERT_SOAK=1 $(GO) test -tags real -run ChaosOfAGroup -count=1 -timeout 3h ./cmd/culvert/e2e/real
+	CULVERT_SOAK=1 $(GO) test -tags real -run ChaosOfAGroup -count=1 -timeout 3h ./cmd/culvert/e2e/delivery
 	$(GO) run ./cmd/bench --culvert bin/culvert --strict feeds
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 

@@ -11,13 +11,12 @@
 //	service.go         key stores, rows of the demo service
 //	badservice.go      answers that are forged on the way
 //	notifications.go   a publisher of notifications
-//	exactlyonce.go     rounds of kill and stop under exactly-once; exactlyonce_real.go on a real broker
-//	clusters.go        clients of more than one cluster
-//	group.go           workers that form a group
+//	faults.go          brokers, answers that are held up, writes past them
+//	clusters.go        an embedded broker, clients, topics; peers_real.go has Apache Kafka and other peers
 //	metrics.go         a scrape
 //	doctor.go          the steps that `culvert doctor` prints
 //
 // Tests are in cmd/culvert/e2e: source (services and feeds), sink (records to a service, dead letters), delivery (what
-// is lost or repeated), operate (commands, REST, configuration), plugins (swap, fences, trust), cluster (workers that
-// form a group), real (software that is not ours).
+// is lost or repeated, workers that form a group), operate (commands, REST, configuration), plugins (swap, fences,
+// trust), console (its pages), real (software that is not ours). Tests against peers are files *_real_test.go.
 package e2etest

@@ -69,7 +69,7 @@ func prepare(m *testing.M) (code int, err error) {
 	if err := Build(Bench.Binary, "", nil); err != nil {
 		return 1, err
 	}
-	return m.Run(), guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
+	return m.Run(), nil
 }
 
 // Build builds a version of the program with other files in the place of some, one package of tests at a time. The
@@ -165,7 +165,16 @@ type Place struct {
 	Environ []string // of commands, next to the test's own
 }
 
+// depend has results of tests depend on the sources of the program and of plugins, which other commands read. The
+// command `go test` notes what a test opens, but not what is opened before or after all tests.
+var depend = sync.OnceValue(func() error {
+	return guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
+})
+
+// NewPlace returns a folder that ends with the test.
 func NewPlace(t *testing.T) *Place {
+	t.Helper()
+	NoError(t, depend())
 	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
 	p.Data = filepath.Join(p.Dir, "data")
 	guesttest.ShareCode(t, p.Data)

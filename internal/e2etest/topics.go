@@ -3,7 +3,6 @@ package e2etest
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -117,48 +116,6 @@ func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 			w.WriteHeader(http.StatusCreated)
 		}
 	}))
-}
-
-// RowsNeverGoToTopicsOfTheWorker has rows named for each topic of a worker; empty are topics that nobody else writes
-// to either.
-func RowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string) {
-	p := NewPlace(t)
-	s, address := Demo(t, odatatest.Options{Rows: 60, PageSize: 20})
-	_, port, _ := strings.Cut(broker, ":")
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "config.storage.topic=my-configs",
-		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
-	victim := p.File("victim.properties", Source("victim", address, "Order_Details")...)
-	files := []string{worker, victim}
-	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs",
-		"states": "my-states",
-		"groups": "__consumer_offsets", "transactions": "__transaction_state"}
-	for name, target := range targets {
-		files = append(files, p.File(name+".properties", append(Source(name, address, "Products"),
-			"errors.tolerance=all",
-			"producer.override.bootstrap.servers=localhost:"+port, "admin.override.bootstrap.servers=localhost:"+port,
-			"transforms=route", "transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter",
-			"transforms.route.regex=.*", "transforms.route.replacement="+target)...))
-	}
-	r := p.Run(append([]string{"run", "--once", "--plugins", Plugins(t, "smt"), "--data", p.Data}, files...)...)
-	r.Exits(1)
-	for name, target := range targets {
-		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" holds ")
-	}
-	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
-	for line := range strings.Lines(offsets.Stdout) {
-		var record struct{ Key []any }
-		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 ||
-			record.Key[0] != "victim" {
-			t.Errorf("expected offsets of the victim alone, found %s", line)
-		}
-	}
-	for _, topic := range append(empty, "my-configs", "my-states", "My-Offsets") {
-		p.Run("consume", topic, "--bootstrap-servers", broker).PrintsNothing()
-	}
-	rows := p.Run("consume", "Order_Details", "--bootstrap-servers", broker)
-	if got := strings.Count(rows.Stdout, "\n"); got != s.Count("Order_Details") {
-		t.Errorf("expected the honest connector's %d rows, found %d", s.Count("Order_Details"), got)
-	}
 }
 
 // ThroughAvro copies an entity set through a topic of Avro and returns the log. The converters ask the registry under

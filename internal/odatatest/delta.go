@@ -128,7 +128,7 @@ func (x *exchange) accepted() bool {
 	if x.sw.Accepted == 0 || !x.service.take(func(s *Switches) *int { return &s.Accepted }) {
 		return false
 	}
-	x.w.Header().Set("Retry-After", strconv.Itoa(max(1, x.sw.RetryAfter)))
+	x.w.Header().Set("Retry-After", "1")
 	x.w.WriteHeader(http.StatusAccepted)
 	return true
 }

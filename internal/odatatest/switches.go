@@ -68,7 +68,6 @@ type Switches struct {
 	Catalogue  int
 	Job        time.Duration // job: how long ODP's first extractions take before their first byte
 	Accepted   int           // accepted: so many next requests for tracked feeds are answered 202
-	RetryAfter int           // retry-after: seconds to wait, in the answers 202; 0: 1
 
 	Match         string // match: the faults below concern requests whose "METHOD path?query" contains this text
 	Break         string // break: reset, length or truncate: how the next feeds break off
@@ -194,7 +193,6 @@ var switchDefinitions = []switchDefinition{
 		return err
 	}},
 	number("accepted", func(s *Switches) *int { return &s.Accepted }),
-	number("retry-after", func(s *Switches) *int { return &s.RetryAfter }),
 	word("match", func(s *Switches) *string { return &s.Match }),
 	word("break", func(s *Switches) *string { return &s.Break }, "", "reset", "length", "truncate"),
 	number("break-after", func(s *Switches) *int { return &s.BreakAfter }),

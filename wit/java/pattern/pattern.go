@@ -8,6 +8,7 @@ package pattern
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +87,8 @@ type translator struct {
 	// .NET would number named ones last.
 	count int
 	names map[string]int
+	// referred is the highest number of a group that is referred to.
+	referred int
 }
 
 // openGroup is the state to restore at the end of a group.
@@ -102,6 +105,10 @@ func translate(java string) *translator {
 	}
 	if t.err == "" && len(t.open) > 0 {
 		t.fail("Unclosed group")
+	}
+	for group := t.count + 1; group <= t.referred; group++ {
+		// Java accepts a reference to a group that does not exist, which never matches: here it exists, never entered.
+		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
 }
@@ -272,46 +279,16 @@ func (t *translator) inLookBehind() bool {
 	return false
 }
 
-// counted reads {n}, {n,} and {n,m}.
-func (t *translator) counted() (text string, unbounded bool) {
-	t.i++
-	least := t.number()
-	if least < 0 {
-		t.fail("Illegal repetition")
-		return "", false
-	}
-	most := least
-	if t.peek(0) == ',' {
-		t.i++
-		most = t.number()
-	}
-	switch {
-	case t.peek(0) != '}':
-		t.fail("Unclosed counted closure")
-	case most >= 0 && most < least:
-		t.fail("Illegal repetition range")
-	}
-	t.i++
-	if most < 0 {
-		return "{" + strconv.Itoa(least) + ",}", true
-	}
-	return "{" + strconv.Itoa(least) + "," + strconv.Itoa(most) + "}", false
-}
+// quantifiers are {n}, {n,} and {n,m}.
+var quantifiers = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 
-// number reads a number of 31 bits, -1 if there is none.
-func (t *translator) number() int {
-	from := t.i
-	for isDigit(t.peek(0)) {
-		t.i++
+// counted reads one of the quantifiers.
+func (t *translator) counted() (text string, unbounded bool) {
+	if text = quantifiers.FindString(string(t.in[t.i:])); text == "" {
+		t.fail("Illegal repetition")
 	}
-	if t.i == from {
-		return -1
-	}
-	n, err := strconv.ParseInt(string(t.in[from:t.i]), 10, 32)
-	if err != nil {
-		t.fail("Illegal repetition range")
-	}
-	return int(n)
+	t.i += len(text)
+	return text, strings.HasSuffix(text, ",}")
 }
 
 // group opens a group, or sets flags.
@@ -451,9 +428,7 @@ func (t *translator) escape() {
 
 // refer writes a reference to a group.
 func (t *translator) refer(group int) {
-	if group > t.count {
-		t.unsupported("a reference to group " + strconv.Itoa(group) + " before it")
-	}
+	t.referred = max(t.referred, group)
 	if t.inLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")
 	}

@@ -36,7 +36,7 @@ func TestRealPagesInABrowser(t *testing.T) {
 	sample := e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples", `{"rows":3}`))
 	f.Must(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
 	f.Until(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
-	b := e2etest.NewBrowser(t)
+	b := NewBrowser(t)
 	tab := b.Open(nil)
 	for i, page := range append([]string{"records?name=orders&sample=" + sample.ID}, pages...) {
 		for _, theme := range []string{"light", "dark"} {
@@ -49,17 +49,17 @@ func TestRealPagesInABrowser(t *testing.T) {
 				tab.Go(f.Url + "/console/" + page)
 				what := fmt.Sprintf("%s, %s, %d", page, theme, wide)
 				tab.Accessible(what)
-				if over := e2etest.Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-					t.Errorf("%s: %d pixels stick out: %s", what, over, e2etest.Eval[string](tab, `[...document.querySelectorAll("main *")]
+				if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+					t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 						.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 						.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 				}
-				if small := e2etest.Eval[string](tab, `[...document.querySelectorAll("button, summary, input:not([type=hidden]), select, nav a")]
+				if small := Eval[string](tab, `[...document.querySelectorAll("button, summary, input:not([type=hidden]), select, nav a")]
 					.filter(e => e.checkVisibility() && (e.getBoundingClientRect().height < 23.5 || e.getBoundingClientRect().width < 23.5))
 					.map(e => e.outerHTML.slice(0, 120)).join("\n")`); small != "" {
 					t.Errorf("%s: smaller than 24 pixels: %s", what, small)
 				}
-				if over := e2etest.Eval[string](tab, overlapping); over != "" {
+				if over := Eval[string](tab, overlapping); over != "" {
 					t.Errorf("%s: lie over each other: %s", what, over)
 				}
 				name := fmt.Sprintf("%02d-%s-%s-%d", i, strings.NewReplacer("?", "-", "=", "-", "&", "-").Replace(page), theme, wide)
@@ -115,7 +115,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	f := p.Follows("conf")
 	f.Changes()
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Go(f.Url + "/console/")
 	tab.Has("There are no connectors yet")
 	tab.Reach(`a.button[href="form"]`)
@@ -146,7 +146,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	field("sap.odata.user.pwd", "s3cret-typed")
 	settled()
 	tab.Until("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
-	if text := e2etest.Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
+	if text := Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
 		t.Error("the password stands in the page")
 	}
 	tab.Reach(`button[value="check"]`)
@@ -158,7 +158,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 			.map(o => o.value)`, setting)
 	}
 	tab.Until("services of the catalogue", choices("sap.odata#00.service")+".length > 0")
-	path := e2etest.Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
+	path := Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
 	field("sap.odata#00.service", path)
 	settled()
 	tab.Until("entity sets of the service", choices("sap.odata#00.entityset")+".includes('Orders')")
@@ -188,7 +188,7 @@ func TestRealFailureMended(t *testing.T) {
 	f := world(t)
 	settled(f)
 	f.Changes()
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Go(f.Url + "/console/?search=orders")
 	tab.Has("idle")
 	// A failure that comes from outside: a file is another one.

@@ -17,12 +17,12 @@ import (
 const insert = "org.apache.kafka.connect.transforms.InsertField$Value"
 
 // write replaces the text of the chain editor.
-func write(tab *e2etest.Tab, lines ...string) {
-	e2etest.Eval[bool](tab, fmt.Sprintf(`Boolean(document.getElementById("chain-text").value = %q)`, strings.Join(lines, "\n")))
+func write(tab *Tab, lines ...string) {
+	Eval[bool](tab, fmt.Sprintf(`Boolean(document.getElementById("chain-text").value = %q)`, strings.Join(lines, "\n")))
 }
 
 // sampled presses the button for a sample, has the connector read anew, and waits for rows.
-func sampled(f *e2etest.Followed, tab *e2etest.Tab, name string, rows int) {
+func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
 	tab.Go(f.Url + "/console/records?name=" + name)
 	tab.Type("#rows-asked", fmt.Sprint(rows))
 	tab.Click(`form:has(#rows-asked) button`)
@@ -43,7 +43,7 @@ func TestRealChain(t *testing.T) {
 	f := p.FollowsWith(plugins, "conf")
 	f.Awaits("extraction finished: 5 rows")
 	f.Changes()
-	tab, folder := e2etest.NewBrowser(t).Open(nil), t.TempDir()
+	tab, folder := NewBrowser(t).Open(nil), t.TempDir()
 	tab.Downloads(folder)
 	sampled(f, tab, "orders", 3)
 	tab.Has(`"Origin": "here"`)
@@ -91,7 +91,7 @@ func TestRealChainThatTraps(t *testing.T) {
 	f := p.FollowsWith(dir, "conf", "plugin.odd.limits.call.ms=150")
 	f.Awaits("extraction finished: 5 rows")
 	f.Changes()
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	sampled(f, tab, "orders", 3)
 	// It never comes back from order 10249, the second one.
 	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
@@ -99,7 +99,7 @@ func TestRealChainThatTraps(t *testing.T) {
 	tab.Until("the fault beside the row",
 		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran for longer than")`)
 	for _, row := range []int{0, 2} {
-		if !e2etest.Eval[bool](tab, fmt.Sprintf(
+		if !Eval[bool](tab, fmt.Sprintf(
 			`document.querySelector("#row%d .step:nth-child(2)").innerText.includes("Left as it was")`, row)) {
 			t.Errorf("row %d: %s", row, tab.Text())
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // edited is a worker with a source that runs, and its form in so many tabs.
-func edited(t *testing.T, n int) (*e2etest.Followed, []*e2etest.Tab) {
+func edited(t *testing.T, n int) (*e2etest.Followed, []*Tab) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
@@ -24,8 +24,8 @@ func edited(t *testing.T, n int) (*e2etest.Followed, []*e2etest.Tab) {
 	f := p.Follows("conf")
 	f.Awaits("extraction finished: 5 rows")
 	f.Changes()
-	b := e2etest.NewBrowser(t)
-	var tabs []*e2etest.Tab
+	b := NewBrowser(t)
+	var tabs []*Tab
 	for range n {
 		tab := b.Open(nil)
 		tab.Go(f.Url + "/console/form?name=orders")
@@ -35,7 +35,7 @@ func edited(t *testing.T, n int) (*e2etest.Followed, []*e2etest.Tab) {
 }
 
 // reviewed presses Review and waits for the differences.
-func reviewed(tab *e2etest.Tab, texts ...string) {
+func reviewed(tab *Tab, texts ...string) {
 	tab.Click(`button[value="review"]`)
 	for _, text := range append(texts, "What it would do") {
 		tab.Until(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
@@ -124,7 +124,7 @@ func TestRealWithoutScript(t *testing.T) {
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
 	tab.Has("What it would do", "sold", "type it once more")
-	if strings.Contains(e2etest.Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
+	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
 		t.Error("the page has the password")
 	}
 	tab.Type(password, "typed-once")

@@ -76,7 +76,7 @@ func TestRealForgedRequests(t *testing.T) {
 	}))
 	_, evilPort, err := net.SplitHostPort(evil)
 	e2etest.NoError(t, err)
-	b := e2etest.NewBrowser(t)
+	b := NewBrowser(t)
 	changed := func(what string) {
 		t.Helper()
 		if n := strings.Count(f.Stderr.String(), "changed by REST"); n > 0 {
@@ -88,7 +88,7 @@ func TestRealForgedRequests(t *testing.T) {
 			what := from + " against " + target
 			tab := b.Open(nil)
 			tab.Go("http://" + from + ":" + evilPort + "/?target=" + target)
-			answers := e2etest.Eval[string](tab, "attempt()")
+			answers := Eval[string](tab, "attempt()")
 			if answers != "0 -1 -1 0 -1 -1 0 -1" {
 				t.Errorf("%s: fetch had the answers %s", what, answers)
 			}
@@ -115,7 +115,7 @@ func TestRealForgedRequests(t *testing.T) {
 	tab.Has("Host is none of this worker's names")
 	for _, request := range []string{
 		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`, `"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`, `"/console/form?name=orders"`} {
-		if status := e2etest.Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
+		if status := Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
 			t.Errorf("by another name %s has status %d", request, status)
 		}
 	}

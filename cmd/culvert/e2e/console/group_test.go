@@ -2,11 +2,13 @@ package console
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -16,8 +18,17 @@ func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 10})
-	g := e2etest.NewGroup(t, p, p.Broker(), 2)
-	first, second := g.Worker(0), g.Worker(1)
+	servers, workers := p.Broker(), []*e2etest.Followed{}
+	for n := range 2 {
+		at := porttest.Address(t)
+		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
+			"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
+			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
+			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms=1000", "listeners=http://"+at)
+		workers = append(workers, p.Serves(at, "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
+			p.Subfolder(fmt.Sprintf("data%d", n)), file))
+	}
+	first, second := workers[0], workers[1]
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))

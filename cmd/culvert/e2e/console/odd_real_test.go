@@ -61,7 +61,7 @@ func TestRealOddTexts(t *testing.T) {
 			t.Fatalf("%q: %d %s", one.name, status, answer)
 		}
 	}
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Size(320, 800)
 	query := url.Values{"name": {name}}.Encode()
 	failed := url.Values{"name": {wide}}.Encode()
@@ -74,18 +74,18 @@ func TestRealOddTexts(t *testing.T) {
 		what := page[:min(len(page), 40)]
 		tab.Until(what, `document.querySelector("main h1")?.innerText.length > 0`)
 		tab.Accessible(what)
-		if over := e2etest.Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-			t.Errorf("%s: %d pixels stick out: %s", what, over, e2etest.Eval[string](tab, `[...document.querySelectorAll("main *")]
+		if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+			t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 				.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 		}
-		if e2etest.Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main b"))`) {
+		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main b"))`) {
 			t.Errorf("%s: the page has elements of others", what)
 		}
 		if text := tab.Text(); strings.ContainsAny(text, "\u202e\u2066\x1b\u0007") {
 			t.Errorf("%s: the page has characters that do not show themselves", what)
 		}
-		if size := len(e2etest.Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
+		if size := len(Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
 			t.Errorf("%s: %d bytes", what, size)
 		}
 	}
@@ -117,7 +117,7 @@ func TestRealLargeRecords(t *testing.T) {
 	}
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Changes()
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	ids := map[string]string{}
 	for _, name := range []string{"json", "text"} {
 		f.Await(name, "runs", e2etest.Runs)

@@ -50,7 +50,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	f := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
 		"plugin.odata-source.limits.call.ms=1000")
 	f.Awaits("extraction finished: 5 rows")
-	tab := e2etest.NewBrowser(t).Open(logon)
+	tab := NewBrowser(t).Open(logon)
 	tab.Go(f.Url + "/console/plugins")
 	row := func(plugin, version string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&

@@ -70,7 +70,7 @@ const (
 )
 
 // asked is how often a page has asked for its fragments.
-func asked(tab *e2etest.Tab) (n int) {
+func asked(tab *Tab) (n int) {
 	for _, r := range tab.Requests() {
 		if strings.Contains(r, "fragments=") {
 			n++
@@ -98,7 +98,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	f.Steer("orders", "pause")
 	let := s.hold()
 	defer let()
-	tab := e2etest.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	began := time.Now()
 	tab.Go(f.Url + "/console/form?name=orders")
 	opened := time.Since(began)
@@ -119,7 +119,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	tab.Type(topic, "again-"+typed)
 	following := tab.Within(30*time.Second, "text in step with the fields",
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
-	e2etest.Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
+	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
 	tab.Until("fields in step with the text", calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
 	if text := tab.Value("#text"); !strings.HasPrefix(text, "# a note\nsap.odata.min.retry.backoff.ms=70\n") {
@@ -151,13 +151,13 @@ func TestRealEightTabs(t *testing.T) {
 	f := world(t)
 	settled(f)
 	f.Changes()
-	b := e2etest.NewBrowser(t)
+	b := NewBrowser(t)
 	// What each page has once it is loaded, and once the connector is paused.
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"}, {"origins", "127.0.0.1", "orders"}}
-	var tabs []*e2etest.Tab
+	var tabs []*Tab
 	for _, one := range shows {
 		tab := b.Open(nil)
 		tab.Go(f.Url + "/console/" + one.page)
@@ -165,7 +165,7 @@ func TestRealEightTabs(t *testing.T) {
 		tabs = append(tabs, tab)
 	}
 	hidden, seen := tabs[0], tabs[1]
-	goesOn := func(tab *e2etest.Tab, more int) {
+	goesOn := func(tab *Tab, more int) {
 		t.Helper()
 		from := asked(tab)
 		f.Eventually("more questions", func() bool { return asked(tab) >= from+more })
@@ -206,7 +206,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	f := p.Follows("conf")
 	f.Awaits("extraction finished: 5 rows")
 	f.Changes()
-	b := e2etest.NewBrowser(t)
+	b := NewBrowser(t)
 	list, form := b.Open(nil), b.Open(nil)
 	list.Go(f.Url + "/console/")
 	list.Has("orders")
@@ -215,7 +215,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	form.Type(password, "typed-before-the-end")
 	form.Until("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
 	f.Eventually("all of what was typed to be sent", func() bool {
-		return asked(form) >= 2 && e2etest.Eval[bool](form, calm)
+		return asked(form) >= 2 && Eval[bool](form, calm)
 	})
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
@@ -245,7 +245,7 @@ func TestRealWorkerKilled(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 	g.Await("orders", "has settings that were typed", func(s connect.Status) bool { return len(s.Tasks) == 1 })
-	for _, tab := range []*e2etest.Tab{list, form} {
+	for _, tab := range []*Tab{list, form} {
 		if tab.Forgive("Failed to load resource: net::ERR_CONNECTION_") == 0 {
 			t.Error("no question failed while there was no worker")
 		}

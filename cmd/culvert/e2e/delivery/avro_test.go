@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it

@@ -16,12 +16,12 @@ import (
 // have come to the ends there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	e2etest.ClientsOfAnotherCluster(t, e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr())
+	ClientsOfAnotherCluster(t, e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr())
 }
 
 // With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start:
 // --once has nothing to do then, and what comes later is the next run's.
-func TestOnceFromTheEnd(t *testing.T) { e2etest.OnceFromTheEnd(t, e2etest.Embedded(t).Addr()) }
+func TestOnceFromTheEnd(t *testing.T) { OnceFromTheEnd(t, e2etest.Embedded(t).Addr()) }
 
 // A sink whose records expired before it has read them fails and says which; with auto.offset.reset set, or its offset,
 // it goes on with those that are left.

@@ -196,7 +196,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	f := p.Follows("conf")
-	open := func() bool { return e2etest.QueueIsOpen(t, address) }
+	open := func() bool { return QueueIsOpen(t, address) }
 	connectors := e2etest.OneOf(50, 4)
 	for _, c := range []struct {
 		onDelete string

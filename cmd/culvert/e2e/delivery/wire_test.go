@@ -167,7 +167,7 @@ func TestSoakExactlyOnceOnBadWires(t *testing.T) {
 	e2etest.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	const soon = "request.timeout.ms=5000"
-	e := e2etest.NewExactly(t, toBroker.address(), p, "wires", 200, soon, "producer."+soon, "consumer."+soon, "admin."+soon)
+	e := NewExactly(t, toBroker.address(), p, "wires", 200, soon, "producer."+soon, "consumer."+soon, "admin."+soon)
 	toService.leads(e.Address)
 	e.Address = toService.address()
 	e.Lines = []string{"sap.odata.max.retries=1000", "sap.odata.min.retry.backoff.ms=10",

@@ -37,7 +37,7 @@ const capRows = 12001
 // ours.
 type capService struct {
 	address string
-	peer    *peer
+	peer    *e2etest.Peer
 	types   map[string]map[string]string // of each set, its properties' Edm types
 	keys    map[string][]string
 }
@@ -45,10 +45,10 @@ type capService struct {
 // TestRealCAP reads and writes a real OData v2 service. No other test runs at the same time: on a machine that is busy
 // enough, the service answers 504 for what it has written.
 func TestRealCAP(t *testing.T) {
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	dir := t.TempDir()
 	s := &capService{address: "127.0.0.1:" + port}
-	s.peer = startPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
+	s.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
 	s.metadata(t)
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
@@ -421,7 +421,7 @@ func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
 
 func (s *capService) log(t *testing.T) string {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(s.peer.dir, "server.log"))
+	log, err := os.ReadFile(filepath.Join(s.peer.Dir, "server.log"))
 	e2etest.NoError(t, err)
 	return string(log)
 }

@@ -4,9 +4,10 @@ package real
 
 import (
 	"encoding/json"
-	"github.com/culvert-project/culvert/internal/e2etest"
 	"net/url"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with

@@ -28,7 +28,7 @@ type restClients struct {
 // asked runs one of them and returns what it prints.
 func (c *restClients) asked(want int, program string, args ...string) string {
 	c.Place.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
 	defer cancel()
 	run := exec.CommandContext(ctx, filepath.Join(c.home, program), args...)
 	if strings.HasSuffix(program, ".js") {
@@ -167,7 +167,7 @@ func (c *restClients) testCLI(t *testing.T) {
 
 // kafka-connect-healthcheck 0.3.0: it is a server next to the worker.
 func (c *restClients) testHealthcheck(t *testing.T) {
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	check := exec.CommandContext(ctx, filepath.Join(c.home, "healthcheck/bin/kafka-connect-healthcheck"),
 		"--connect-url", c.Url, "--connect-worker-id", strings.TrimPrefix(c.Url, "http://"), "--port", port)
@@ -188,7 +188,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	}
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
 	// A service that is not there: the task fails.
-	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", freePort(t), "sap.odata.max.retries",
+	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t), "sap.odata.max.retries",
 		"0"))
 	c.Eventually("the check to say that it is not", func() bool { return says(503, false) })
 	c.Must(204, "DELETE", "/connectors/health", "")

@@ -5,12 +5,13 @@ package real
 import (
 	"bytes"
 	"encoding/json"
-	"github.com/culvert-project/culvert/internal/e2etest"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // dashboardQueries are the queries of a Grafana dashboard, for all connectors and a time of five minutes.

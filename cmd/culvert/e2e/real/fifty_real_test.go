@@ -50,10 +50,10 @@ func (f *fifty) java() (stop func()) {
 	f.T.Helper()
 	var stops []func()
 	for range fiftyWorkers {
-		port, dir := freePort(f.T), f.T.TempDir()
-		p := startPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port,
+		port, dir := e2etest.FreePort(f.T), f.T.TempDir()
+		p := e2etest.StartPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port,
 			f.servers, dir)
-		stops = append(stops, p.stop)
+		stops = append(stops, p.Stop)
 		f.followed = &e2etest.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
 	}
 	return func() {
@@ -254,10 +254,10 @@ func (f *fifty) breaks(half, compacted string) {
 func TestRealTakeoverOfFifty(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	dir, broker := t.TempDir(), freePort(t)
+	dir, broker := t.TempDir(), e2etest.FreePort(t)
 	more := filepath.Join(dir, "more.properties")
 	e2etest.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "BROKER_PROPS=" + more},
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more},
 		broker, dir)
 	p := e2etest.NewPlace(t)
 	f := &fifty{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),

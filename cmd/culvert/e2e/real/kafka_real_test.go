@@ -39,12 +39,12 @@ type kafkaPeer struct {
 // TestRealKafka runs the main job against Apache Kafka, and looks at what it left there with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
 	t.Parallel()
-	port, controller := freePort(t), freePort(t)
+	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
 	k := &kafkaPeer{Place: e2etest.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
 	// A broker that was killed is believed to be there for so long.
 	more := k.File("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	k.startBroker = func(t *testing.T) {
-		startPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
+		e2etest.StartPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
 			port, k.dir)
 	}
 	k.startBroker(t)
@@ -84,7 +84,7 @@ func (k *kafkaPeer) once(t *testing.T) {
 func (k *kafkaPeer) end(t *testing.T, topic string) int {
 	t.Helper()
 	sum := 0
-	for line := range strings.Lines(kafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic",
+	for line := range strings.Lines(e2etest.KafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic",
 		"^"+topic+"$")) {
 		var partition, end int
 		if n, _ := fmt.Sscanf(strings.TrimPrefix(line, topic+":"), "%d:%d", &partition, &end); n != 2 {
@@ -151,7 +151,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 		for _, what := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 			args = append(args, "--formatter-property", "print."+what+"=true")
 		}
-		theirs := slices.Collect(strings.Lines(kafkaTool(t, args...)))
+		theirs := slices.Collect(strings.Lines(e2etest.KafkaTool(t, args...)))
 		for i := range theirs {
 			theirs[i] = strings.TrimSuffix(theirs[i], "\n")
 		}
@@ -165,7 +165,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 
 // The offsets topic is made as a Connect worker makes it, and its records look like a Connect worker's.
 func (k *kafkaPeer) testOffsets(t *testing.T) {
-	described := kafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
+	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
 	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
 		if !strings.Contains(described, want) {
 			t.Errorf("expected %s in\n%s", want, described)
@@ -173,7 +173,7 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 	}
 	n := k.end(t, "connect-offsets")
 	found := map[string]bool{}
-	for text := range strings.Lines(kafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
+	for text := range strings.Lines(e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
 		"connect-offsets", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(text), "\t")
@@ -194,11 +194,11 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 
 // The sink's group has the name that Connect gives it, and stands at the end of every partition.
 func (k *kafkaPeer) testGroup(t *testing.T) {
-	if all := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all),
+	if all := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all),
 		"connect-back") {
 		t.Errorf("expected the group connect-back among\n%s", all)
 	}
-	described := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
+	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
 	for _, topic := range []string{"Orders", "Order_Details"} {
 		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic),
 			k.service.Count(topic))
@@ -211,7 +211,7 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 // Every batch in the broker's log carries a producer's id and sequence: a repeated request cannot double a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	for _, topic := range []string{"Orders", "Order_Details"} {
-		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0",
+		dump := e2etest.KafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0",
 			"00000000000000000000.log"))
 		batches := regexp.MustCompile(
 			`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
@@ -244,7 +244,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 			key := id.ReplaceAllString(string(orders[n].Key), fmt.Sprintf(`"OrderID":%d`, 900_000+i*100+n))
 			fmt.Fprintf(&input, "%s\t%s\n", key, value)
 		}
-		kafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic,
+		e2etest.KafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic,
 			"--compression-codec", codec,
 			"--reader-property", "parse.key=true")
 	}
@@ -258,9 +258,9 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 
 // A real Connect worker takes our offsets for its own: it shows them over REST, and when it resets them we load again.
 func (k *kafkaPeer) testWorker(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := e2etest.FreePort(t), t.TempDir()
 	more := k.File("connect-worker.properties", "offset.storage.topic=connect-offsets")
-	startPeer(t, "kafka/start-connect.sh", dir, []string{"WORKER_PROPS=" + more}, port, k.servers, dir)
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, []string{"WORKER_PROPS=" + more}, port, k.servers, dir)
 	base := "http://127.0.0.1:" + port + "/connectors"
 	ask := func(method, path, body string, status int) string {
 		t.Helper()

@@ -29,9 +29,9 @@ const (
 // one by one and in its $batch.
 func TestRealOlingo(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
-	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
+	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
@@ -124,9 +124,9 @@ func TestRealOlingo(t *testing.T) {
 func TestRealOlingoTracksManyRows(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
-	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
+	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
 	p := e2etest.NewPlace(t)
 	for _, format := range []string{"json", "atom"} {
 		file := p.File(format+".properties", append(append(s.lines(format), "connector.class=ODataSource"),

@@ -21,8 +21,8 @@ import (
 // settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
 func TestRealRegistry(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
+	port := e2etest.FreePort(t)
+	e2etest.StartPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
 	e2etest.ThroughAvro(t, url, url)
 	t.Run("converters", func(t *testing.T) { convertersOfARegistry(t, url) })

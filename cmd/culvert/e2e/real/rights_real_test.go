@@ -28,11 +28,11 @@ func TestRealRights(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	dir, port, secure, more := t.TempDir(), freePort(t), freePort(t), filepath.Join(t.TempDir(), "broker.properties")
+	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t), filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
 	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure,
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure,
 		"BROKER_PROPS=" + more}, port, dir)
 	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + port))
 	e2etest.NoError(t, err)

@@ -28,7 +28,7 @@ type javaWorker struct {
 func (w *javaWorker) starts() {
 	w.T.Helper()
 	w.dir = filepath.Join(w.T.TempDir(), "connect")
-	startPeer(w.T, "kafka/start-connect.sh", w.dir, []string{"GROUP=moves"}, w.port, w.servers, w.dir)
+	e2etest.StartPeer(w.T, "kafka/start-connect.sh", w.dir, []string{"GROUP=moves"}, w.port, w.servers, w.dir)
 }
 
 // stops has it end in good order.
@@ -51,10 +51,11 @@ func TestRealTakeover(t *testing.T) {
 	plugins := p.Subfolder("plugins") // no sink among them
 	e2etest.Put(t, plugins, "files-source.wasm", guesttest.Bytes(t, "../../../../testdata/guests/files-source",
 		"main.version=4.3.1"))
-	files, broker, dir := filesServer(t), freePort(t), t.TempDir()
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, broker, dir)
+	files, broker, dir := filesServer(t), e2etest.FreePort(t), t.TempDir()
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker, dir)
 	servers := "127.0.0.1:" + broker
-	java := &javaWorker{Followed: &e2etest.Followed{Place: p, Command: p.Start("version")}, port: freePort(t), servers: servers}
+	java := &javaWorker{Followed: &e2etest.Followed{Place: p, Command: p.Start("version")}, port: e2etest.FreePort(t),
+		servers: servers}
 	java.Url = "http://127.0.0.1:" + java.port
 	at := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=moves",

@@ -63,9 +63,9 @@ const (
 // TestRealWays leads to a real service, and to a real broker, by servers and proxies that are not ours.
 func TestRealWays(t *testing.T) {
 	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), e2etest.FreePort(t)
 	w.cap = &capService{address: "127.0.0.1:" + port}
-	w.cap.peer = startPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
+	w.cap.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
 	w.startNginx(t)
 	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy,
 		"microsocks": &w.microsocks} {
@@ -88,8 +88,8 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 	e2etest.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	e2etest.NoError(t, os.Chmod(dir, 0o755))
-	port := freePort(t)
-	startPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
+	port := e2etest.FreePort(t)
+	e2etest.StartPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
 	log := map[string]string{"squid": "access.log"}[name]
 	if log == "" {
 		log = "server.log"
@@ -103,7 +103,8 @@ func (w *ways) startNginx(t *testing.T) {
 	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems).CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
-	w.mutual, w.made, w.packed, w.namesakes = freePort(t), freePort(t), freePort(t), [2]string{freePort(t), freePort(t)}
+	w.mutual, w.made, w.packed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
+	w.namesakes = [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
 	servers := ""
 	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
 		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
@@ -130,7 +131,7 @@ http {
 }
 `
 	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
-	startPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
+	e2etest.StartPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
 }
 
 // requests counts the lines of nginx's log that fit: port, verification, fingerprint, name, status, encodings, request.
@@ -309,17 +310,17 @@ func (w *ways) testUnknown(t *testing.T) {
 	}
 	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells after it.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
-		port := freePort(t)
+		port := e2etest.FreePort(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
 			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
 			"-CAfile", filepath.Join(e2etest.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
 			version)
-		server.WaitDelay = peerEnds
+		server.WaitDelay = e2etest.PeerEnds
 		output := &e2etest.Buffer{}
 		server.Stdout, server.Stderr = output, output
 		e2etest.NoError(t, server.Start())
-		for deadline := time.Now().Add(peerEnds); !strings.Contains(output.String(), "ACCEPT"); {
+		for deadline := time.Now().Add(e2etest.PeerEnds); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {
 				t.Fatalf("openssl s_server did not start:\n%s", output)
 			}
@@ -428,7 +429,7 @@ func tlsName(t *testing.T, w *ways) (port string) {
 		at("corp.pem")).CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}
-	port = freePort(t)
+	port = e2etest.FreePort(t)
 	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+
 		`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
 	return port
@@ -462,10 +463,10 @@ func (w *ways) testSOCKS5(t *testing.T) {
 func (w *ways) testOAuth2(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	t.Setenv("NO_PROXY", "")
-	dir, port := t.TempDir(), freePort(t)
-	startPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
+	dir, port := t.TempDir(), e2etest.FreePort(t)
+	e2etest.StartPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
 	log := filepath.Join(dir, "server.log")
-	front, service := t.TempDir(), freePort(t)
+	front, service := t.TempDir(), e2etest.FreePort(t)
 	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
 		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
 	oauth := func(host, client, how, secret string) []string {
@@ -530,8 +531,8 @@ func (w *ways) testCloudConnector(t *testing.T) {
 // A real broker by SOCKS5 and by CONNECT, with TLS and a logon inside.
 func (w *ways) testKafka(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	dir, port, secure := t.TempDir(), freePort(t), freePort(t)
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure}, port,
+	dir, port, secure := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure}, port,
 		dir)
 	worker := func(name, kind, address, user, password string) string {
 		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,

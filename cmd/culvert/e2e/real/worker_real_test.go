@@ -182,10 +182,10 @@ func TestRealWorkerBeside(t *testing.T) {
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")
-	broker, connect, dir := freePort(t), freePort(t), t.TempDir()
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, broker,
+	broker, connect, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker,
 		filepath.Join(dir, "broker"))
-	startPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
 	real := beside(t, "127.0.0.1:"+connect)
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")

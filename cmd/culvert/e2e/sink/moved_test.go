@@ -32,7 +32,7 @@ func TestSinkGoesOnAtACopyOfItsTopic(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := e2etest.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+			m := NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
 			here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 			m.Fill(here, 0)
 			had := m.Killed(here)
@@ -65,7 +65,7 @@ func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := e2etest.NewMirrored(t, movedRows, movedFirst, append(c.settings, "sap.odata.operation.mode=upsert")...)
+			m := NewMirrored(t, movedRows, movedFirst, append(c.settings, "sap.odata.operation.mode=upsert")...)
 			m.Zero = c.zero
 			here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 			m.Fill(here, 0)
@@ -92,7 +92,7 @@ func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 // A service that numbers all by itself takes no upserts; what it was sent until it showed that is not sent again.
 func TestUpsertsOfNumberedOrdersAtACopy(t *testing.T) {
 	t.Parallel()
-	m := e2etest.NewMirrored(t, movedRows, movedFirst, "sap.odata.operation.mode=upsert", "sap.odata.max.in.flight=1")
+	m := NewMirrored(t, movedRows, movedFirst, "sap.odata.operation.mode=upsert", "sap.odata.max.in.flight=1")
 	m.Numbers = true
 	here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
@@ -117,7 +117,7 @@ func TestUpsertsOfNumberedOrdersAtACopy(t *testing.T) {
 // With insert.uncertain=fail nothing is sent before somebody has decided: neither what was written nor what was not.
 func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
 	t.Parallel()
-	m := e2etest.NewMirrored(t, movedRows, movedFirst)
+	m := NewMirrored(t, movedRows, movedFirst)
 	here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
 	had := m.Killed(here)
@@ -140,7 +140,7 @@ func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
 // A topic that was made again, or has become shorter, has records that no metadata speak of: they are written.
 func TestSinkGoesOnAtATopicThatWasMadeAgain(t *testing.T) {
 	t.Parallel()
-	m := e2etest.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+	m := NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
 	here := e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
 	had := m.Killed(here)

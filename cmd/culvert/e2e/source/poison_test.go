@@ -108,7 +108,7 @@ func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
-	if !e2etest.Send(s, "MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
+	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
 		t.Fatal("product 7 was not changed")
 	}
 	folder := trapping(t)
