@@ -293,8 +293,8 @@ func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems)
 	problems = examine(h, problems)
 	all.Problems = append(problems, h.in.Problems()...)
 	for _, c := range h.in.Connectors {
-		if would := h.checks.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
-			all.Good = append(all.Good, Good{c.Name, c.File, would})
+		if c.Problems.Err() == nil {
+			all.Good = append(all.Good, c)
 		}
 	}
 	return all, nil
@@ -325,7 +325,7 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 		return Checked{}, err
 	}
 	all, err := checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
-		checker := &h.checks.checker
+		checker := h.checks.checker.Among(h.in.Connectors)
 		checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
 		h.examine(false, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
@@ -347,11 +347,8 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 type Checked struct {
 	config.Problems
 	// Good are the connectors in which nothing is wrong.
-	Good []Good
+	Good []*config.Connector
 }
-
-// Good is a connector that could run, and what it would do: a source that would read into some topics, say.
-type Good struct{ Name, File, Would string }
 
 // examine adds what check finds to the problems that each connector has from its file.
 func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems) {
@@ -365,7 +362,8 @@ func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems
 
 // examineOffline is examine by what can be known without asking services.
 func (h *Host) examineOffline(ctx context.Context, toRun bool) {
-	h.examine(toRun, func(c *config.Connector) config.Problems { return h.checks.checker.Check(ctx, c) })
+	checker := h.checks.checker.Among(h.in.Connectors)
+	h.examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
 }
 
 // open reads the configuration and opens the plugins. The problems are the worker's, each connector has those of its
@@ -413,7 +411,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.opened(func(r *running) { r.plugins = plugins })
 	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
-		Connectors: in.Connectors, Plans: &check.Plans{}}
+		Connectors: in.Connectors}
 	return h, problems, nil
 }
 

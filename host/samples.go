@@ -178,6 +178,9 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	if err != nil {
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	}
+	if command == "retire" { // which ends queues of changes, some by GET
+		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert retire")
+	}
 	reply, err := tool.Run(asking, command, options)
 	var fault *wit.Fault
 	switch {

@@ -207,10 +207,10 @@ machine, because SAP locks users after a few failures: until it is changed, or u
 }
 
 func run(ctx context.Context, in *installation, hostConfig host.Config, progress bool, stderr io.Writer) (err error) {
-	var display *display
+	var live *display
 	if progress {
-		display = newDisplay(stderr)
-		if hostConfig.Logger, err = in.logger(display); err != nil {
+		live = &display{out: stderr}
+		if hostConfig.Logger, err = in.logger(live); err != nil {
 			return err
 		}
 	}
@@ -227,8 +227,8 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		return wrong(err)
 	}
 	defer h.Close()
-	if display != nil {
-		defer display.follow(h.Progress)()
+	if live != nil {
+		defer live.follow(h.Progress)()
 	}
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()

@@ -196,7 +196,7 @@ func (l *Listed) join(other Listed) {
 // advices say what is to be done about a failure, by its kind. NAME stands for the connector.
 var advices = map[string]string{
 	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
-	"unauthorized": "Change the secret of the connector; where it is right, run culvert lockouts resume.",
+	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",
 	"forbidden":    "Give the user its authorization at the service, then run culvert connectors restart NAME --failed.",
 	"not-found": "Look whether the service has what the settings name, then run culvert connectors restart NAME " +
 		"--failed.",
@@ -216,7 +216,7 @@ func advice(name string, p *connect.Part) string {
 	case !p.Next.IsZero():
 		return "It goes on by itself at " + p.Next.UTC().Format(time.RFC3339) + "."
 	case p.Word == "throttled":
-		return "Nothing, or allow more in the connector's limits: culvert origins shows who uses them."
+		return "Nothing, or allow more in the connector's limits: GET /culvert/origins shows who uses them."
 	case p.Word == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Word == "failed" || p.Kind != "":

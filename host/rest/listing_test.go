@@ -93,7 +93,8 @@ func TestListing(t *testing.T) {
 		Total: 6, Connectors: []Listed{{Name: "b", Type: "source", Class: "a.Class", State: "failed", Since: &since,
 			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
 			Failed: 1,
-			Advice: "Change the secret of the connector; where it is right, run culvert lockouts resume."}}}, page)
+			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
+				"resume."}}}, page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001", "?after=b": "after: expected STATE/NAME",
 		"?after=good/b": "good/b"} {

@@ -364,7 +364,7 @@ func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Va
 }
 
 // CheckedInTime is the answer to a check whose questions the service answered within [check.OnlineTime], which a
-// machine that is busy may miss: what came late is remembered, and asked for no more by the next check.
+// machine that is busy may miss.
 func (f *Followed) CheckedInTime(settings map[string]string,
 	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()

@@ -80,7 +80,6 @@ func TestTextsOfConnectors(t *testing.T) {
 	if tag != "" {
 		t.Errorf("expected no version of a file, found %s", tag)
 	}
-	p.Run("connectors", "config", "orders", "--url", x.Url).Exits(0).Prints(shown)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := x.ask(409, "PUT", at, late, "Content-Type", properties, "If-Match", `"1"`)
 	e2etest.Contains(t, "the answer", answer, "Connector orders is kept in ", "conf/orders.properties", "change it there")

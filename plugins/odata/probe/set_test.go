@@ -1,4 +1,4 @@
-package checkup
+package probe
 
 import (
 	"encoding/json"
@@ -46,11 +46,11 @@ func TestSets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + c.set}}
-			first, err := Run(c.services, "sap-client=1", options, nil)
+			first, err := Steps(c.services, "sap-client=1", options, nil, nil)
 			if err != nil || first.Ask == nil {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			reply, err := Run(c.services, "sap-client=1", options, []wit.Response{{Tag: first.Ask.Requests[0].Tag,
+			reply, err := Steps(c.services, "sap-client=1", options, nil, []wit.Response{{Tag: first.Ask.Requests[0].Tag,
 				Status: 200,
 				Body:   []byte(metadata)}})
 			if err != nil {
@@ -60,8 +60,9 @@ func TestSets(t *testing.T) {
 				if reply.Ask == nil || len(reply.Ask.Requests) != 1 || reply.Ask.Requests[0].Target != c.target {
 					t.Fatalf("expected %s to be asked, found %+v", c.target, reply.Ask)
 				}
-				if reply, err = Run(c.services, "sap-client=1", options,
-					[]wit.Response{{Tag: tagRows, Status: c.status, Body: []byte(c.body)}}); err != nil {
+				if reply, err = Steps(c.services, "sap-client=1", options,
+					reply.Ask.State, []wit.Response{{Tag: reply.Ask.Requests[0].Tag, Status: c.status,
+						Body: []byte(c.body)}}); err != nil {
 					t.Fatal(err)
 				}
 			}

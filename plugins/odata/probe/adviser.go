@@ -1,6 +1,4 @@
-// Package advice recommends values for the settings of OData connectors and checks them, online: from the catalogue of
-// services, service documents and metadata. It asks for documents and says what they mean, the host fetches them.
-package advice
+package probe
 
 import (
 	"errors"
@@ -38,33 +36,28 @@ const (
 	MaxAsked = 20
 )
 
-// Adviser is a validation online in the making. Each call of the plugin goes by all answers that there are and names
-// every document that it wanted; it is done when none is missing. So that nothing has to be kept between calls,
-// documents are asked for again with each round: the host answers what it has been asked already from memory.
+// Adviser is a validation online in the making. Each call of the plugin goes by all answers that there are and requests
+// every document that is missing; it is done when none is.
 type Adviser struct {
 	Values   setting.Values
 	Examined []wit.Examined
 	// Reachable: the settings say where the service is.
 	Reachable bool
 
-	table   *setting.Table
-	index   map[string]int // in Examined, by name
-	answers []wit.Response
-	// wanted are the documents that were asked for so far; missing: one of them is not there.
-	wanted  []wit.Request
-	missing bool
-	// offered are the services of the catalogue that came, which is that of this number.
+	*Prober
+	table *setting.Table
+	index map[string]int // in Examined, by name
+	// offered are the services of the catalogue that came.
 	offered []offer
 	paths   map[string]bool // of those
-	asked   int
 	models  map[string]*edm.Model
 	budget  int
 }
 
-// New is the adviser of settings that were examined offline.
-func New(table *setting.Table, given []wit.Setting, examined []wit.Examined, answers []wit.Response) *Adviser {
+// Advise is the adviser of settings that were examined offline.
+func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wit.Examined) *Adviser {
 	v := table.Values(given)
-	a := &Adviser{Values: v, table: table, index: map[string]int{}, answers: answers, budget: MaxAdvice}
+	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
 	for _, e := range examined {
 		a.add(e)
 	}
@@ -74,8 +67,8 @@ func New(table *setting.Table, given []wit.Setting, examined []wit.Examined, ans
 
 // Inquiry is what the validation comes to so far.
 func (a *Adviser) Inquiry() wit.Inquiry {
-	if a.missing {
-		return wit.Inquiry{Ask: &wit.Need{Requests: a.wanted}}
+	if need := a.Need(); need != nil {
+		return wit.Inquiry{Ask: need}
 	}
 	return wit.Inquiry{Done: &a.Examined}
 }
@@ -127,24 +120,8 @@ func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Word("sap.odata.auth.type") == "oauth2"
 }
 
-func succeeded(answer *wit.Response) bool { return answer.Status >= 200 && answer.Status <= 299 }
-
 // offer is a service of the catalogue: its path, and that and its name in lower case.
 type offer struct{ path, lower, name string }
-
-// Get is the answer to a request, nil while it is not there. Requests are distinguished by their tags.
-func (a *Adviser) Get(r wit.Request) *wit.Response {
-	if !slices.ContainsFunc(a.wanted, func(w wit.Request) bool { return w.Tag == r.Tag }) {
-		a.wanted = append(a.wanted, r)
-	}
-	for i := range a.answers {
-		if a.answers[i].Tag == r.Tag {
-			return &a.answers[i]
-		}
-	}
-	a.missing = true
-	return nil
-}
 
 // following is the next number of a group, with as many digits; "" after the last.
 func following(digits string) string {
@@ -224,10 +201,13 @@ func (a *Adviser) Services() {
 	if !a.Reachable || len(names) == 0 {
 		return
 	}
-	all, why := a.catalogue()
-	if why != "" {
+	all, at, _, err := a.Catalogue(config.Query(a.Values), allServices)
+	switch {
+	case errors.Is(err, ErrMissing):
+		return
+	case err != nil:
 		for _, name := range names {
-			a.Hint(name, "No services are suggested: "+why)
+			a.Hint(name, "No services are suggested: "+err.Error())
 		}
 		return
 	}
@@ -237,7 +217,7 @@ func (a *Adviser) Services() {
 		typed := strings.TrimSpace(a.Values.Text(name))
 		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxAsked {
 			searched++
-			a.search(typed)
+			a.search(typed, Catalogues[at])
 		}
 	}
 	for _, name := range names {
@@ -246,7 +226,7 @@ func (a *Adviser) Services() {
 }
 
 // offer takes services among those that are offered, each path once.
-func (a *Adviser) offer(services []Service) {
+func (a *Adviser) offer(services []Listed) {
 	if a.paths == nil {
 		a.paths = map[string]bool{}
 	}
@@ -258,58 +238,27 @@ func (a *Adviser) offer(services []Service) {
 	}
 }
 
-// catalogue is what the newest catalogue that there is answers, or why there is none.
-func (a *Adviser) catalogue() (all []Service, why string) {
-	for i, root := range Catalogues {
-		answer := a.Get(a.catalogueRequest(i, ""))
-		if answer == nil {
-			return nil, ""
-		}
-		rows, _, err := ReadCatalogue(answer)
-		if err == nil {
-			a.asked = i
-			return rows, ""
-		}
-		why = err.Error()
-		if !(answer.Status == 404 || answer.Status == 403 || answer.Status == 400) {
-			return nil, why
-		}
-		if i == len(Catalogues)-1 {
-			why += "; SAP systems have them where " + root + " is active (transaction /IWFND/MAINT_SERVICE)"
-		}
-	}
-	return nil, why
-}
-
-// catalogueRequest asks the i-th catalogue for as many services as are recommended, those that begin so.
-func (a *Adviser) catalogueRequest(i int, prefix string) wit.Request {
-	options := "$format=json&$top=" + strconv.Itoa(MaxRecommended)
-	if prefix != "" {
-		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
-		options += "&$filter=" + string(uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")"))
-	}
-	return CatalogueRequest("catalogue "+strconv.Itoa(i)+" "+prefix,
-		config.Query(a.Values).On(Catalogues[i]+"/ServiceCollection?"+options))
-}
+// allServices are the options of a request for as many services as are recommended.
+var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
 // search asks the catalogue for services whose name begins as what was typed, and as half of it, for where it is
 // misspelt. A catalogue may hold more than it was asked for, and may refuse to search.
-func (a *Adviser) search(typed string) {
+func (a *Adviser) search(typed, catalogue string) {
 	name := strings.ToUpper(typed[strings.LastIndexByte(strings.TrimRight(typed, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
 	if len(name) < 2 {
 		return
 	}
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
-		answer := a.Get(a.catalogueRequest(a.asked, prefix))
-		if answer == nil {
-			continue
-		}
-		rows, _, err := ReadCatalogue(answer)
+		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
+		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
+		answer, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue, allServices+"&$filter="+string(filter)))
 		if err != nil {
 			continue
 		}
-		a.offer(rows)
+		if rows, _, err := readCatalogue(answer); err == nil {
+			a.offer(rows)
+		}
 	}
 }
 
@@ -377,9 +326,13 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 			" services are asked at a time")
 		return nil
 	}
+	if a.models == nil {
+		a.models = map[string]*edm.Model{}
+	}
+	a.models[path] = nil // also while it is missing: it counts
 	name := config.InGroup(number, nameService)
-	answer := a.Get(service.MetadataRequest(path, query))
-	if answer == nil {
+	answer, err := a.Get(service.MetadataRequest(path, query))
+	if err != nil {
 		return nil
 	}
 	m, err := service.ReadMetadata(path, answer)
@@ -398,9 +351,6 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
 		m = nil
 	}
-	if a.models == nil {
-		a.models = map[string]*edm.Model{}
-	}
 	a.models[path] = m
 	return m
 }
@@ -409,7 +359,7 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 // document has them, too, and with functions the function imports that answer entities.
 func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 	var document []string
-	if answer := a.Get(service.DocumentRequest(root, config.Query(a.Values))); answer != nil && succeeded(answer) {
+	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
 		document, _ = service.Collections(answer.Body)
 	}
 	var names []string

@@ -1,4 +1,4 @@
-package checkup
+package probe
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ var services = []Service{
 }
 
 func TestSteps(t *testing.T) {
-	reply, err := Run(services, "", nil, nil)
+	reply, err := Steps(services, "", nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +42,9 @@ func TestQueryOfSteps(t *testing.T) {
 		"metadata /sap/opu/odata/sap/A":    "/sap/opu/odata/sap/A/$metadata?" + query,
 		"csrf /sap/opu/odata/sap/A":        "/sap/opu/odata/sap/A/?" + query,
 		"entityset /sap/opu/odata/sap/A/S": "/sap/opu/odata/sap/A/$metadata?" + query,
-		"catalogue":                        Catalogue + "/ServiceCollection?$top=1&$format=json&" + query,
+		"catalogue":                        Catalogues[0] + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
-		asked, err := Run(services, query, []wit.Setting{{Name: "step", Value: name}}, nil)
+		asked, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
 		if err != nil || asked.Ask == nil {
 			t.Fatalf("%s: %+v, %v", name, asked, err)
 		}
@@ -96,14 +96,15 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: c.step}}
-			asked, err := Run(services, "", options, nil)
+			asked, err := Steps(services, "", options, nil, nil)
 			if err != nil || asked.Ask == nil || len(asked.Ask.Requests) != 1 || asked.Ask.Requests[0].Method != "GET" {
 				t.Fatalf("%+v, %v", asked, err)
 			}
 			if tokened := asked.Ask.Requests[0].TokenFrom != nil; tokened != strings.HasPrefix(c.step, "csrf") {
 				t.Errorf("token asked for: %v", tokened)
 			}
-			reply, err := Run(services, "", options, []wit.Response{{Status: c.status, Body: []byte(c.body)}})
+			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Ask.Requests[0].Tag,
+				Status: c.status, Body: []byte(c.body)}})
 			if err != nil {
 				t.Fatal(err)
 			}
