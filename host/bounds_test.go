@@ -88,7 +88,6 @@ var outsideTheTable = map[string]string{
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
 	"pattern.maxNesting":         "a regular expression that the user wrote",
 	"values.maxLiteralDepth":     "a setting that the user wrote",
-	"dateformat.maxYear":         "the years of Java's own calendar",
 	"route.maxHead":              "answers of the user's own proxy",
 }
 

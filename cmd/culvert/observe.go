@@ -43,14 +43,14 @@ func (r *remote) list(c *cobra.Command, state, search string) error {
 		return err
 	}
 	return r.printed(c, all, all.Silent, func(w io.Writer) {
-		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tBY\tCAUSE")
+		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tCAUSE")
 		for _, l := range all.Connectors {
 			since := ""
 			if l.Since != nil {
 				since = l.Since.Format(time.RFC3339)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
-				l.Tasks, l.Rows, inLine(l.By), strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
+				l.Tasks, l.Rows, strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
 		}
 	})
 }

@@ -56,15 +56,14 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	options := &slog.HandlerOptions{Level: logging.Lowest}
 	var lines slog.Handler
 	switch in.logFormat {
 	case logText:
-		lines = slog.NewTextHandler(stderr, options)
+		lines = slog.NewTextHandler(stderr, logging.Options(false))
 	case logLocatedText:
-		lines = logging.Located(slog.NewTextHandler(stderr, options))
+		lines = slog.NewTextHandler(stderr, logging.Options(true))
 	case logJSON:
-		lines = logging.Located(slog.NewJSONHandler(shown.Writer{To: stderr}, options))
+		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.Options(true))
 	default:
 		return nil, wrong(fmt.Errorf("--log-format: expected text, text+location or json, found %q", in.logFormat))
 	}

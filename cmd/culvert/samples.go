@@ -95,8 +95,8 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 				record(&step.Records[j])
 			}
 		}
-		if row.Differs != "" {
-			fmt.Fprintln(&b, " ", shown.Line(row.Differs))
+		if row.Problem != "" {
+			fmt.Fprintln(&b, " ", shown.Line(row.Problem))
 		}
 	}
 	if s.Problem != "" {
@@ -115,10 +115,10 @@ func (r *remote) newTool() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tool NAME [COMMAND]",
 		Short: "Run a command of a connector's plugin by its worker, or list these commands",
-		Long: `Run a command of a connector's plugin, such as ping or peek, by the worker that has the connector, with its settings and its
-destination. Without COMMAND the commands are listed with their options.`,
+		Long: `Run a command of a connector's plugin that reads, such as ping or peek, by the worker that has the connector, with its settings and
+its destination. Without COMMAND the commands are listed with their options.`,
 		Example: `  culvert connectors tool orders
-  culvert connectors tool orders peek --option service=/srv --option entityset=Orders --chain`,
+  culvert connectors tool orders peek --option service=/srv --option entityset=Orders`,
 		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -140,8 +140,6 @@ destination. Without COMMAND the commands are listed with their options.`,
 			switch {
 			case r.json:
 				return failed(printJSON(c.OutOrStdout(), answer))
-			case answer.Sample != nil:
-				return r.printSample(c, answer.Sample)
 			case answer.Schemas != nil:
 				_, err := fmt.Fprintln(c.OutOrStdout(), string(shown.JSON(answer.Schemas)))
 				return failed(err)
@@ -150,7 +148,6 @@ destination. Without COMMAND the commands are listed with their options.`,
 		},
 	}
 	c.Flags().StringArrayVar(&options, "option", nil, "`NAME=VALUE` of an option of the command")
-	c.Flags().BoolVar(&asked.Chain, "chain", false, "send the rows of peek through the connector's transforms")
 	return c
 }
 

@@ -201,7 +201,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if err != nil {
 		return nil, nil, err
 	}
-	connector, problems, err := config.LoadConnector(file, w.Providers, nil)
+	connector, problems, err := config.LoadConnector(file, w.Providers)
 	if err != nil {
 		return nil, nil, wrong(err)
 	}

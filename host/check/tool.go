@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"runtime"
 	"slices"
 
@@ -34,6 +35,7 @@ type Tool struct {
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
+	onlyReads bool
 	client    *transport.Client // nil before it is needed
 }
 
@@ -85,6 +87,12 @@ func (t *Tool) Close() {
 // Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
 // Connector that is away is not waited for. It is called before the first of them.
 func (t *Tool) Once() { t.once = true }
+
+// OnlyRead has commands end with [ErrChanges] instead of sending a request that changes something at the service.
+func (t *Tool) OnlyRead() { t.onlyReads = true }
+
+// ErrChanges is the error of a command that changes something at the service where only reading is allowed.
+var ErrChanges = errors.New("the command changes something at the service, and only commands that read are run here")
 
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
@@ -142,6 +150,9 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 			need = answer.Ask
 			return err
 		})
+		if t.onlyReads && need != nil && slices.ContainsFunc(need.Requests, changes) {
+			return nil, ErrChanges
+		}
 		return need, err
 	})
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
@@ -155,6 +166,8 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	}
 	return answer, nil
 }
+
+func changes(r wit.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
 
 // Document runs a command that answers a document, and returns that.
 func (t *Tool) Document(ctx context.Context, command string, options []wit.Setting) (string, error) {

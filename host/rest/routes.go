@@ -240,7 +240,7 @@ var routes = []route{
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, (*exchange).tool,
 		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
-			"most; {\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
+			"most, if it only reads (409 otherwise).",
 		operation{takes: ToolAsked{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
@@ -294,22 +294,6 @@ func Target(call string, values ...string) (method, target string) {
 		target += "?" + query
 	}
 	return method, target
-}
-
-// resources are the routes by their paths.
-func resources() (all []resource) {
-	for i := range routes {
-		r := &routes[i]
-		if len(all) == 0 || all[len(all)-1].path != r.path {
-			all = append(all, resource{path: r.path})
-		}
-		last := &all[len(all)-1]
-		last.routes = append(last.routes, r)
-	}
-	for i := range all {
-		all[i].allow = all[i].methods()
-	}
-	return all
 }
 
 // isAdmin tells whether a path is for the worker's administrators.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/advice"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
@@ -51,7 +51,7 @@ func entity(number, name string, more ...string) []string {
 
 // Values are recommended from the catalogue and the metadata, step by step as a form is filled in.
 func TestRecommendations(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10_000}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name    string
 		given   []string
@@ -110,7 +110,7 @@ func TestRecommendations(t *testing.T) {
 
 // What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
 func TestVisibility(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, c := range []struct {
 		name    string
@@ -155,7 +155,7 @@ func TestVisibility(t *testing.T) {
 
 // Mistakes that only the service knows stand at their settings, all at once.
 func TestMistakesOnline(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10_000}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name  string
 		given []string
@@ -229,7 +229,7 @@ func TestNothingToRecommend(t *testing.T) {
 				http.Error(w, "no answer within 3s", status)
 				return
 			}
-			service.New(service.Options{}).ServeHTTP(w, r)
+			odatatest.New(odatatest.Options{}).ServeHTTP(w, r)
 		})
 		all, targets := validated(t, s, entity("00", "Orders")...)
 		e := all["sap.odata#00.service"]

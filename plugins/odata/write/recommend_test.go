@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,7 +13,7 @@ import (
 // without effect are not to be seen.
 func TestRecommendations(t *testing.T) {
 	const root = gateway
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
 	of := func(name string, more ...string) []string {
 		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // sapSource is a configuration for the demo's SAP service, which asks for a logon.
@@ -25,7 +25,7 @@ func sapSource(address, password string, more ...string) map[string]string {
 	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http",
 		"sap.odata.host.address": host,
 		"sap.odata.host.port":    port, "sap.odata.user.name": "me", "sap.odata.user.pwd": password}
-	maps.Copy(settings, e2e.Configuration(more))
+	maps.Copy(settings, e2etest.Configuration(more))
 	return settings
 }
 
@@ -33,16 +33,16 @@ func sapSource(address, password string, more ...string) map[string]string {
 // each question once in a minute, and shows a wrong password once. A connector has shown that the right one is right.
 func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim",
-		Switches: service.Switches{Catalogue: 10_000}})
-	p.File("conf/known.properties", e2e.Instead(e2e.Source("known", address, "Suppliers"), "sap.odata.user.name=me",
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim",
+		Switches: odatatest.Switches{Catalogue: 10_000}})
+	p.File("conf/known.properties", e2etest.Instead(e2etest.Source("known", address, "Suppliers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim", "sap.odata#00.exec-period=-1")...)
 	f := p.Follows("conf")
 	f.Ready()
 	f.Eventually("rows", func() bool { return f.Rows("known") == s.Count("Suppliers") })
 
-	root := strings.TrimSuffix(service.SAPPath, "/")
+	root := strings.TrimSuffix(odatatest.SAPPath, "/")
 	v, by := f.CheckedInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
 		return len(by["sap.odata#00.service"].Value.Recommended) > 0
 	})
@@ -98,15 +98,15 @@ func TestValidationAsksTheService(t *testing.T) {
 // setting itself says how to get what needs a logon, and the connector can be created all the same.
 func TestTypingAPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{User: "me", Password: "sesame", Switches: service.Switches{LockAfter: 3}})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "sesame", Switches: odatatest.Switches{LockAfter: 3}})
 	folder := p.Subfolder("secrets")
 	f := p.Follows("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+folder)
 	f.Ready()
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
-	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"), "sap.odata#00.entityset=Orders",
+	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"), "sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
 	offline := func(typed string, v check.Validation, by map[string]check.Validated) {
 		t.Helper()
@@ -195,12 +195,12 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
-	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", e2e.AsJSON(t, other("w")))
+	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", e2etest.AsJSON(t, other("w")))
 
 	// That the logon was not tried refuses no connector.
 	v, by := f.Checked(sapSource(address, "sesam", append(set, "sap.odata.user.name=third")...))
 	offline("sesam", v, by)
-	f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": "new",
+	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "new",
 		"config": sapSource(address, "sesame", append(set, "sap.odata#00.exec-period=-1")...)}))
 	f.Eventually("rows of the new connector", func() bool { return f.Rows("new") == s.Count("Orders") })
 	f.Stop()
@@ -209,7 +209,7 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 // A service that is silent, or that isn't there, costs a check 3 s at most, and is no mistake of the configuration.
 func TestValidationOfASilentService(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	f := p.Follows("conf")
 	f.Ready()
 	var asked atomic.Int64
