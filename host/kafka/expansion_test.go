@@ -101,7 +101,8 @@ func firstRead(t *testing.T, c Config, topic string, o ReadOptions) error {
 	require.NoError(t, err)
 	defer r.Close()
 	if o.Follow {
-		err := r.consume(kafkatest.Context(t), topic, Positions{0: 0}, nil, false, func(*kgo.Record) error { return ErrStop })
+		err := r.consume(kafkatest.Context(t), topic, Positions{0: 0}, nil, false,
+			func(*kgo.Record) error { return ErrStop })
 		if errors.Is(err, ErrStop) {
 			err = nil
 		}

@@ -217,8 +217,8 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 		b.acked.Add(1)
 	case errors.Is(err, kerr.MessageTooLarge): // which says nothing of the client
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
-			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise both "+
-			"where a record alone is larger: %w", r.Topic, b.producer.client.most, err))
+			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
+			"both where a record alone is larger: %w", r.Topic, b.producer.client.most, err))
 	default:
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, mistimed(r, Lacking(err, "WRITE", "Topic "+r.Topic))))
 		b.producer.client.retire()

@@ -57,7 +57,7 @@ type Limiter struct {
 
 	requests, connections semaphore
 
-	// The next request to begin holds pacing while it waits for rate; changed is closed when the rate changes meanwhile.
+	// The next request to begin holds pacing while it waits for rate. changed is closed when the rate changes.
 	pacing  guard.Turn
 	rate    *rate.Limiter
 	changed chan struct{}
