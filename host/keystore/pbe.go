@@ -181,7 +181,8 @@ func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []by
 		return nil, nil, err
 	}
 	if bytes.Equal(p.Salt[:4], p.Salt[4:]) {
-		p.Salt[0], p.Salt[1], p.Salt[2] = p.Salt[3], p.Salt[0], p.Salt[1] // as Sun's implementation reverses equal halves
+		// as Sun's implementation reverses equal halves
+		p.Salt[0], p.Salt[1], p.Salt[2] = p.Salt[3], p.Salt[0], p.Salt[1]
 	}
 	var derived []byte
 	for _, part := range [][]byte{p.Salt[:4], p.Salt[4:]} {

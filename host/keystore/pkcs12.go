@@ -17,9 +17,9 @@ import (
 	"unicode/utf16"
 )
 
-// PKCS12 (RFC 7292) is read here: go-pkcs12 returns no aliases and refuses what keytool and openssl write: more than one
-// key, secret keys, trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without a MAC,
-// SHA-384, and triple DES in PBES2. What it decrypts with is not exported. Tests compare this with it.
+// PKCS12 (RFC 7292) is read here: go-pkcs12 returns no aliases and refuses what keytool and openssl write: more than
+// one key, secret keys, trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without
+// a MAC, SHA-384, and triple DES in PBES2. What it decrypts with is not exported. Tests compare this with it.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}

@@ -119,13 +119,14 @@ const locationKey = "ohja.location"
 // Options are those of slog's handlers whose lines a logger of [New] writes. located: each line has the function and
 // the line's number where it is written, source.(*Task).Run:312.
 func Options(located bool) *slog.HandlerOptions {
-	return &slog.HandlerOptions{Level: Lowest, AddSource: located, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	replace := func(_ []string, a slog.Attr) slog.Attr {
 		if s, ok := a.Value.Any().(*slog.Source); ok && a.Key == slog.SourceKey {
 			return slog.String(locationKey, s.Function[strings.LastIndexByte(s.Function, '/')+1:]+":"+
 				strconv.Itoa(s.Line))
 		}
 		return a
-	}}
+	}
+	return &slog.HandlerOptions{Level: Lowest, AddSource: located, ReplaceAttr: replace}
 }
 
 // handler leaves out what a line's logger does not let through.

@@ -11,7 +11,8 @@ import (
 
 // File is a file for culvert test with the rows of a sample and what the chain makes of them; settings are the chain's
 // as they are to stand there. Rows that are too large are not in it.
-func (s *Sampler) File(ctx context.Context, connector, id string, c chaintest.Chain, settings map[string]string) ([]byte, error) {
+func (s *Sampler) File(ctx context.Context, connector, id string, c chaintest.Chain,
+	settings map[string]string) ([]byte, error) {
 	k, rows, err := s.find(connector, id)
 	if err != nil {
 		return nil, err
