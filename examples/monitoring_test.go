@@ -65,8 +65,8 @@ func TestConfluentsDashboardsFindTheirFigures(t *testing.T) {
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
 	ok(t, err)
 	all := []series{{name: "process_cpu_seconds_total"}}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:gauge|counter) \\| ([^|]*) \\|").FindAllStringSubmatch(
-		string(reference), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:gauge|counter) \\| ([^|]*) \\|")
+	for _, row := range rows.FindAllStringSubmatch(string(reference), -1) {
 		one := series{name: row[1]}
 		for label := range strings.SplitSeq(row[2], ", ") {
 			one.labels = append(one.labels, strings.Trim(label, "`"))

@@ -400,10 +400,10 @@ func comparisonText(found rest.Comparison) string {
 		fmt.Fprintf(&b, "  feed %s %s, by %s\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
 	}
 	for _, d := range found.Stored {
-		fmt.Fprintf(&b, "  its file has another %s, which would be overwritten\n", shown.Line(d.Setting))
+		fmt.Fprintf(&b, "  what is stored has another %s\n", shown.Line(d.Setting))
 	}
 	if found.StoredProblem != "" {
-		fmt.Fprintf(&b, "  its file is not taken: %s\n", shown.Line(found.StoredProblem))
+		fmt.Fprintf(&b, "  what is stored is not taken: %s\n", shown.Line(found.StoredProblem))
 	}
 	if found.Kept != "" {
 		fmt.Fprintf(&b, "  %s\n", shown.Line(found.Kept))

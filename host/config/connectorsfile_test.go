@@ -165,3 +165,14 @@ func TestVersionsOfATopic(t *testing.T) {
 	assert.Error(t, put("3", "0"), "was changed meanwhile")
 	assert.Equal(t, 2, len(l.all))
 }
+
+// A file that is too large is refused, with nothing of it in memory.
+func TestConnectorsFileIsBounded(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "connectors.json")
+	write(t, path, "{}")
+	require.NoError(t, os.Truncate(path, maxConnectorsFile+1))
+	if _, err := OpenConnectorsFile(path); err == nil {
+		t.Error("expected an error for a file that is too large")
+	}
+}

@@ -61,11 +61,11 @@ var routes = []route{
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/config", anyone, (*exchange).config,
 		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
-			"properties, comments and all, without clear passwords. ETag is its version.",
+			"properties, comments and all, without clear passwords. ETag is its version, unless it has a file.",
 		operation{gives: configuration{}, text: true, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/config", leader, (*exchange).putConfig,
 		"Makes the connector (201) or changes it (200), also by a text of properties (Content-Type: " +
-			"text/x-java-properties), which its file then holds. If-Match takes the ETag that was answered before, " +
+			"text/x-java-properties); 409 if it has a file. If-Match takes the ETag that was answered before, " +
 			"If-None-Match: * makes a new one alone; 412 where another version is stored.",
 		operation{takes: configuration{}, gives: connect.Info{}, text: true, refuses: []int{201, 400, 412, 413}}},
 	{"PATCH", "/connectors/{name}/config", leader, (*exchange).patchConfig,

@@ -78,8 +78,8 @@ func TestReferencesOfREST(t *testing.T) {
 	}
 }
 
-// A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST brings
-// has those of config.providers alone, also when the worker is started again with other lines.
+// A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST
+// brings has those of config.providers alone, also when the worker is started again with other lines.
 func TestReferencesThatRESTKeeps(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

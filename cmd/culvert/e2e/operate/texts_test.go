@@ -54,8 +54,8 @@ func (x texts) compared(body any, texts ...string) rest.Comparison {
 	return e2etest.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(x.t, body), texts...))
 }
 
-// The text of a connector is that of its file, where it is changed; of two who change one of REST's at once the second is
-// told so; and what a change means is told before.
+// The text of a connector is that of its file, where it is changed; of two who change one of REST's at once the second
+// is told so; and what a change means is told before.
 func TestTextsOfConnectors(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
