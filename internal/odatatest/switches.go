@@ -65,9 +65,9 @@ type Switches struct {
 	// alone
 	TokenIn string
 	// Switch catalogue: how many services the catalogue holds, those that are here first; 0: there is no catalogue
-	Catalogue  int
-	Job        time.Duration // job: how long ODP's first extractions take before their first byte
-	Accepted   int           // accepted: so many next requests for tracked feeds are answered 202
+	Catalogue int
+	Job       time.Duration // job: how long ODP's first extractions take before their first byte
+	Accepted  int           // accepted: so many next requests for tracked feeds are answered 202
 
 	Match         string // match: the faults below concern requests whose "METHOD path?query" contains this text
 	Break         string // break: reset, length or truncate: how the next feeds break off
