@@ -11,7 +11,7 @@
 //	service.go         key stores, rows of the demo service
 //	badservice.go      answers that are forged on the way
 //	notifications.go   a publisher of notifications
-//	faults.go          brokers, answers that are held up, writes past them
+//	faults.go          brokers of their own, writes past what holds up answers
 //	clusters.go        an embedded broker, clients, topics; peers_real.go has Apache Kafka and other peers
 //	metrics.go         a scrape
 //	doctor.go          the steps that `culvert doctor` prints

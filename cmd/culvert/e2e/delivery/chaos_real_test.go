@@ -19,7 +19,7 @@ func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
 	b := Brokers{Servers: c.Servers, Restart: c.restart, Whole: c.whole}
-	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), e2etest.ExactRounds(0)
+	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		e2etest.NoError(t, err)

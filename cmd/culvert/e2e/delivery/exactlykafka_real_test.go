@@ -38,7 +38,7 @@ func TestRealExactlyOnce(t *testing.T) {
 	t.Parallel()
 	k := exactBroker(t)
 	t.Run("Killed", func(t *testing.T) {
-		rounds := e2etest.ExactRounds(15)
+		rounds := ExactRounds(15)
 		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
 		e.Run(rounds, syscall.SIGKILL)
 		// Kafka's own consumer sees as many.

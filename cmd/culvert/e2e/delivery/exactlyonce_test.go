@@ -29,7 +29,7 @@ type Exactly struct {
 	t       *testing.T
 	p       *e2etest.Place
 	S       *odatatest.Service
-	Held    *e2etest.Holdup
+	Held    *Holdup
 	Address string
 	Servers string
 	worker  string
@@ -56,7 +56,7 @@ func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rou
 	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
-	e.Held = &e2etest.Holdup{Inner: e.S, After: -1}
+	e.Held = &Holdup{Inner: e.S, After: -1}
 	e.Address = e2etest.Serve(t, e.Held)
 	e.worker = p.File(name+"-worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=",
 		"group.id=exact", "exactly.once.source.support=enabled", "key.converter.schemas.enable=false",

@@ -12,7 +12,7 @@ import (
 // Killed again and again, a worker with exactly-once delivers every row once; stopped, too.
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
-	p, rounds := e2etest.NewPlace(t), e2etest.ExactRounds(6)
+	p, rounds := e2etest.NewPlace(t), ExactRounds(6)
 	NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL)
 }
 

@@ -323,7 +323,7 @@ func (c *chaos) stops(n int) {
 	stopped := time.Now()
 	by := c.gone(n)
 	still := chaosSession + time.Second // until the consumers of its sinks are members of their groups no more either
-	if e2etest.ExactRounds(0) > 0 {
+	if ExactRounds(0) > 0 {
 		still = 30 * time.Second
 	}
 	<-time.After(time.Until(stopped.Add(still)))

@@ -164,7 +164,7 @@ func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const rows = 400
 	s := odatatest.New(odatatest.Options{Rows: 10})
-	held := &e2etest.Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	held := &Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			<-time.After(10 * time.Millisecond) // a service takes its time
 		}

@@ -69,7 +69,7 @@ func (g *Group) owner(by int, name string) (n int) {
 func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
-	h := &e2etest.Holdup{Inner: s, After: -1}
+	h := &Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
 	address := e2etest.Serve(t, h)
 	balancer, ports := Balanced(t, 3)

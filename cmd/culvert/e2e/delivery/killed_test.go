@@ -27,18 +27,18 @@ type crash struct {
 
 type kill struct{ records, stored int }
 
-func newCrash(t *testing.T, o odatatest.Options) (*crash, *e2etest.Holdup) {
+func newCrash(t *testing.T, o odatatest.Options) (*crash, *Holdup) {
 	c := &crash{t: t, p: e2etest.NewPlace(t), s: odatatest.New(o), rows: map[string]int{}}
 	c.s.Each("Order_Details", func(_ string, fields map[string]string) {
 		c.rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(c.rows)
 	})
-	h := &e2etest.Holdup{Inner: c.s, After: -1}
+	h := &Holdup{Inner: c.s, After: -1}
 	c.address = e2etest.Serve(t, h)
 	c.broker = c.p.BrokerAt(c.p.Data, "127.0.0.1:0")
 	return c, h
 }
 
-func (c *crash) run(h *e2etest.Holdup, seed uint64) {
+func (c *crash) run(h *Holdup, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	worker := c.p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")

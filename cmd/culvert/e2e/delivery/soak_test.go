@@ -71,7 +71,7 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 	p, worker, port := e2etest.Subscribing(t)
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
-	h := &e2etest.Holdup{Inner: s, After: -1}
+	h := &Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
 	address := e2etest.Serve(t, h)
 	files := []string{worker, p.File("delta.properties", e2etest.Notified("delta", address, port, "sap.odata#00.track-changes=1",

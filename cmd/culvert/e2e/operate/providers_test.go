@@ -161,11 +161,11 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 			t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, at-150):])
 		}
 	}
-	all := f.SettingsOfPlugins(address)
+	all := SettingsOfPlugins(f, address)
 	if len(all) < 300 {
 		t.Errorf("expected more settings than %d", len(all))
 	}
-	var taken []e2etest.SettingOfPlugin // with the secret
+	var taken []SettingOfPlugin // with the secret
 	for _, one := range all {
 		what := one.Settings["connector.class"] + " " + one.Key
 		one.Settings[one.Key] = reference
@@ -203,7 +203,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
 		looked("the log", line)
 	}
-	letters := p.LettersOf(taken, address, reference)
+	letters := LettersOf(p, taken, address, reference)
 	connectors := map[string]bool{}
 	for _, l := range letters {
 		one := connect.ReadLetter(l)
