@@ -132,7 +132,6 @@ var boundsOfPlugins = map[string]string{
 	"decode.maxRow":         "conversion.MaxDecodedBytes",
 
 	"probe.MaxAdvice":         "of one result, which the call's limit bounds",
-	"chain.maxByKernel":       "which way rows go",
 	"chain.maxData":           "when a portion is passed on",
 	"chain.maxMisses":         "which way rows go",
 	"decode.maxEmpty":         "what is read",

@@ -145,7 +145,7 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 	switch o := s.operation.(type) {
 	case filter:
 		r.drops = true
-		return len(r.stages) == 0 // a stage before may fail the row
+		return len(r.stages)+len(r.relabelers) == 0 // a stage before may fail the row
 	case topicOperation:
 		topic, f := o.topicFor(r.topic, s.number)
 		r.topic = topic

@@ -10,7 +10,7 @@ import (
 type edit struct {
 	// make appends the value.
 	make func(dst, in []byte) ([]byte, *failure)
-	// The kernel does the same in one of these ways, if any. conversion is that of the common values, in maps by the tag.
+	// The kernel does the same in one of these ways, if any. conversion is for the common values, in maps by the tag.
 	conversion func(tag byte) conversion
 	// choice has the results by the first byte; nil fails.
 	choice [][]byte

@@ -62,9 +62,11 @@ type flatStruct struct {
 }
 
 // flatMember is a member of a structure: its schema, and that of the field that it becomes, or what a structure holds.
+// same: values keep their bytes.
 type flatMember struct {
 	from, to *wit.Node
 	inside   *flatStruct
+	same     bool
 }
 
 // flattener makes the schema.
@@ -128,6 +130,7 @@ func (f *flattener) structure(l *layout, prefix string, optional bool, byDefault
 			made := of.subtree()
 			made[0].Optional, made[0].DefaultValue = optional, inherited
 			member.to = &made[0]
+			member.same = n.Optional == optional && (!optional || n.DefaultValue == nil && inherited == nil)
 			to := field{name: name, nodes: made}
 			if name == "" || f.taken[name] {
 				return nil, f.result.addMember(to, f.stage)
@@ -145,12 +148,21 @@ func (s *flatStruct) write(dst, in []byte, null bool) []byte {
 	if !null {
 		s.layout.offsets(in, 0, s.ends) // the whole was checked
 	}
+	return s.writeMembers(dst, in, s.ends, null)
+}
+
+// writeMembers is write, where ends are those of the members.
+func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []byte {
 	for i := range s.members {
 		m := &s.members[i]
+		if m.same && !null {
+			dst = append(dst, in[ends[i]:ends[i+1]]...)
+			continue
+		}
 		var value []byte
 		isNull := null
 		if !null {
-			b := in[s.ends[i]:s.ends[i+1]]
+			b := in[ends[i]:ends[i+1]]
 			size := 0
 			isNull, size, _ = datum.IsNull(m.from, b)
 			value = b[size:]
@@ -174,7 +186,7 @@ func (o *flatten) rise(w *work, c *column, l *layout, x *flattening, stage int) 
 	done, f := w.opened(c, l, x.failure, stage)
 	if !done {
 		w.put(c, wit.Structured, x.out, func(dst []byte) []byte {
-			return x.top.write(dst, w.object.in[w.object.start:], false)
+			return x.top.writeMembers(dst, w.object.in, w.ends, false)
 		})
 	}
 	return f
@@ -185,7 +197,7 @@ type flatMap struct {
 	o     *flatten
 	stage int
 	out   object
-	// places are the indices of the names.
+	// places are the indices of the names where they are many.
 	places map[string]int
 	size   int
 	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
@@ -198,21 +210,19 @@ func (o *flatten) riseInMap(w *work, c *column, stage int) *failure {
 		return f
 	}
 	m := &o.flat
-	if m.o, m.stage, m.size, m.collided, m.out.isMap = o, stage, 0, false, true; m.places == nil {
-		m.places = map[string]int{}
-	}
-	clear(m.places)
-	m.out.fields = m.out.fields[:0]
+	m.o, m.stage, m.size, m.collided, m.places = o, stage, 0, false, nil
+	m.out = object{isMap: true, fields: m.out.fields[:0]}
 	if f := m.take(&w.object, ""); f != nil {
 		return f
 	}
 	if m.collided {
-		again := &flatMap{o: o, stage: stage, places: map[string]int{}, javaOrder: true}
+		again := &flatMap{o: o, stage: stage, javaOrder: true}
 		if f := again.take(&w.object, ""); f != nil {
 			return f
 		}
-		for name, at := range m.places {
-			m.out.fields[at].bytes = again.out.fields[again.places[name]].bytes
+		for i := range m.out.fields {
+			f := &m.out.fields[i]
+			f.bytes = again.out.fields[again.find(f.name)].bytes
 		}
 	}
 	w.put(c, wit.Dynamic, 0, m.out.write)
@@ -255,15 +265,42 @@ func (m *flatMap) add(f *field, prefix string) *failure {
 		return &failure{m.stage, dataException, "Flatten transformation does not support class " + class +
 			" for record without schemas (for field " + name + ")."}
 	}
-	if at, twice := m.places[name]; twice {
+	if at := m.find(name); at >= 0 {
 		m.out.fields[at].bytes, m.collided = value, true
 		return nil
 	}
-	m.places[name] = len(m.out.fields)
+	if m.places != nil {
+		m.places[name] = len(m.out.fields)
+	}
 	if prefix == "" {
 		m.out.fields = append(m.out.fields, *f)
 	} else {
 		m.out.add(name, field{bytes: value})
 	}
 	return nil
+}
+
+// manyFlat is the number of names from which on they are looked up in a map.
+const manyFlat = 32
+
+// find returns the index of a name, -1 if it is new.
+func (m *flatMap) find(name string) int {
+	if len(m.out.fields) < manyFlat {
+		for i := range m.out.fields {
+			if m.out.fields[i].name == name {
+				return i
+			}
+		}
+		return -1
+	}
+	if m.places == nil {
+		m.places = map[string]int{}
+		for i := range m.out.fields {
+			m.places[m.out.fields[i].name] = i
+		}
+	}
+	if at, ok := m.places[name]; ok {
+		return at
+	}
+	return -1
 }

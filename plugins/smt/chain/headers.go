@@ -71,7 +71,9 @@ func (o *headerFrom) apply(x *object, s step) *failure {
 		x.renew()
 	}
 	x.changed = x.changed || x.isMap
-	x.fields = slices.DeleteFunc(x.fields, func(f field) bool { return f.isText() && slices.Contains(o.fields, f.name) })
+	x.fields = slices.DeleteFunc(x.fields, func(f field) bool {
+		return f.isText() && slices.Contains(o.fields, f.name)
+	})
 	return nil
 }
 

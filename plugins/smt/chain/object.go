@@ -9,12 +9,12 @@ import (
 )
 
 // object is a structure or a map without schema, taken apart for transforms on fields. Values are bytes all the way: an
-// operation moves them, or has an [edit] make others. Beside its bytes each value has its origin, of which the kernel's
-// program is made.
+// operation moves them, or has an [edit] make others. Beside its bytes each value has its origin, which the kernel's
+// program is made of.
 type object struct {
 	w     *work
 	isMap bool
-	// layout is the schema of the input, root the result's without its members; stays: the result has that of the input.
+	// layout is the schema of the input, root the result's without its members; stays: the result has the input's.
 	layout *layout
 	root   wit.Node
 	stays  bool
@@ -216,13 +216,13 @@ func (x *object) find(name string) *field {
 	return nil
 }
 
-// at returns the schema of a field.
+// schema returns the schema of a field.
 func (f *field) schema() *wit.Node { return &f.nodes[f.node] }
 
 // subtree is a field's schema with its own numbering.
 func (f *field) subtree() []wit.Node { return graft(nil, f.nodes, f.node) }
 
-// value makes a field of the map out of a value's bytes, which are the same in all rows.
+// constantValue makes a field of a map of a value that is the same in all rows.
 func constantValue(b []byte) field { return field{bytes: b, origin: origin{from: constant}} }
 
 // nullValue is the value of an entry that is not there.

@@ -93,8 +93,8 @@ func (o *replace) apply(x *object, s step) *failure {
 	if x.isMap {
 		return o.applyToMap(x, s)
 	}
-	// As in Kafka, the schema of a field comes from the field that was renamed, its value from the field that the rename
-	// names: they differ where a field that is not renamed has the name of a rename's result.
+	// As in Kafka, the schema of a field comes from the field that was renamed, its value from the field that the
+	// rename names: they differ where a field that is not renamed has the name of a rename's result.
 	x.renew()
 	before := slices.Clone(x.fields)
 	x.fields = x.fields[:0]

@@ -84,7 +84,8 @@ var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "mi
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
-	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", listing: true, nulls: true},
+	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", listing: true,
+		nulls: true},
 		timeForms: timeForms{to: noForm, precision: milliseconds}}
 	field, _ := s.find("field")
 	o.field = setting.Trim(field)

@@ -1,7 +1,7 @@
 // Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names of
-// Locale.US: for the transforms in the guest, and for the converters in the host. It knows the pattern letters of dates,
-// times of day and time zones; eras, weeks, days of the year and hours up to 24 are refused by name. format.go has
-// patterns, writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
+// Locale.US: for the transforms in the guest, and for the converters in the host. It knows the pattern letters of
+// dates, times of day and time zones; eras, weeks, days of the year and hours up to 24 are refused by name. format.go
+// has patterns, writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
 package dateformat
 
 import (
@@ -11,8 +11,8 @@ import (
 	"unicode/utf16"
 )
 
-// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names of Locale.US: those of the image that Kafka is
-// published as, and of most workers.
+// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names of Locale.US: those of the image that Kafka
+// is published as, and of most workers.
 type Format struct {
 	items []item
 	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
