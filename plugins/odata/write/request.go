@@ -118,7 +118,7 @@ type nestedUpdate struct {
 	entityID
 }
 
-// entityID tells entities apart: by the path of their set, and the key as [keyMemory.laneOf] writes it.
+// entityID tells entities apart: by the path of their set, and the key as [laneOf] writes it.
 type entityID struct{ set, lane string }
 
 // A memo is the head of a delivery and its targets. Each target begins with a number, which says what of it stands in
