@@ -161,7 +161,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	guest.Prefix = prefix
 	settings := guest.Settings(part)
 	var inquiry wit.Inquiry
-	err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		inquiry, err = i.Validate(ctx, component.Name, settings, false, nil, nil)
 		return err
 	})

@@ -266,7 +266,7 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 	defer binding.Close()
 	guest := Guest(k.Plugins, binding.Current().Module(), component)
 	var layout wit.Layout
-	err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, component.Name, guest.Settings(c), uint32(most))
 		return err
 	})

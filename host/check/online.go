@@ -110,7 +110,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	v := k.visit(ctx, component, c)
 	defer v.close()
 	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			inquiry, err := i.Validate(ctx, component.Name, settings, true, state, answers)
 			if need = inquiry.Ask; err == nil && need == nil && inquiry.Done != nil {
 				examined = *inquiry.Done
@@ -149,7 +149,7 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	v := k.visit(ctx, component, c)
 	defer v.close()
 	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			opening, err := i.OpenSource(ctx, component.Name, guest.Settings(c), state, answers)
 			if need = opening.Ask; err == nil && opening.Ready != nil {
 				feeds = opening.Ready.Feeds

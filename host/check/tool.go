@@ -88,7 +88,7 @@ func (t *Tool) Once() { t.once = true }
 
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
-	err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+	err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		commands, err = i.Commands(ctx)
 		return err
 	})
@@ -137,7 +137,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	guest := Guest(t.plugins, t.binding.Current().Module(), t.component)
 	settings := guest.Settings(t.connector)
 	err = transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			answer, err = i.Run(ctx, command, options, settings, state, answers)
 			need = answer.Ask
 			return err

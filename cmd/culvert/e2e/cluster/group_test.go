@@ -98,13 +98,6 @@ func TestPluginsOfAGroup(t *testing.T) {
 	e2e.PluginsOfAGroup(t, p, p.Broker())
 }
 
-// With plugin.rollout=any a newer version runs where it is.
-func TestAnyPluginOfAGroup(t *testing.T) {
-	t.Parallel()
-	p := e2e.NewPlace(t)
-	e2e.AnyPluginOfAGroup(t, p, p.Broker())
-}
-
 // A worker that does not lead is asked for what others do.
 func TestCallsOfAGroup(t *testing.T) {
 	t.Parallel()
