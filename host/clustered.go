@@ -321,7 +321,7 @@ func (c *clustered) join(herder *connect.Herder) {
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
-		Plugins: h.now().plugins, Classes: c.classes, RollAny: w.Text("plugin.rollout") == "any",
+		Plugins: h.now().plugins, Classes: c.classes,
 		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
 		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.news.Ring() },
 		Ask: c.ask, Logger: h.log})

@@ -123,7 +123,6 @@ func (h *Host) opened(note func(*running)) {
 // checks are what configurations are checked with.
 type checks struct {
 	checker check.Checker
-	checked checked
 	online  *check.Online
 }
 
@@ -143,7 +142,7 @@ type running struct {
 // nothing. Errors are a [SetupError], of config.Problems where it is the configuration, or that of ctx; warnings are
 // logged.
 func New(ctx context.Context, c Config) (*Host, error) {
-	defer atWork()()
+	limitMemory()
 	c.complete()
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
@@ -185,13 +184,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.checks.checker.Destinations = h.clustered.destinations
 	}
 	h.targets, h.checks.checker.Running = targets, lockouts
-	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
-	for _, connector := range h.in.Connectors {
-		if connector.Problems.Err() != nil {
-			h.checks.checked.release(connector.Name)
-		}
-	}
 	if c.Once {
 		for _, k := range h.in.Connectors {
 			if k.Target() != config.TargetStarted {
@@ -536,18 +529,17 @@ func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 // alone.
 func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed,
 	only bool) (*plugin.Manager, error) {
-	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data),
-		Adopted: adoptedFile(c.Data), Settings: w.All(),
+		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
 		NeededOnly: only, MemoryBytes: guestMemory(w)})
 }
 
-// adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is
-// none.
-func adoptedFile(data string) string {
+// historyFile is where it is kept what versions of plugins have declared that ran: in the data folder, and nowhere
+// where there is none.
+func historyFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
 	}
@@ -577,14 +569,6 @@ func cacheFolder(data string) string {
 // is refused.
 func (h *Host) Run(ctx context.Context) (err error) {
 	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
-	tuning, stop := context.WithCancel(context.Background())
-	var tuner sync.WaitGroup
-	tuner.Go(func() {
-		defer guard.Recover(h.log, "following the memory", nil)
-		tune(tuning, h.moved)
-	})
-	defer tuner.Wait()
-	defer stop()
 	closing, err := h.start(ctx)
 	defer closing.close()
 	switch {
@@ -685,7 +669,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	o := connect.Options{Worker: h.in.Worker, Plugins: h.now().plugins, Registry: h.registry,
 		Kafka: h.kafka, Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(),
-		Target: h.target, Started: h.checks.checked.release, Tracer: h.running.tracer, Tap: h.samples.Tap,
+		Target: h.target, Tracer: h.running.tracer, Tap: h.samples.Tap,
 		Logger: h.log}
 	connectors := h.in.Connectors
 	if c := h.clustered; c != nil {
@@ -823,19 +807,10 @@ func (h *Host) Progress() []connect.Progress {
 	return nil
 }
 
-// moved is a sum that changes when anything does.
-func (h *Host) moved() (n int64) {
-	for _, p := range h.Progress() {
-		n += p.Rows + p.Bytes + p.Failed
-	}
-	return n
-}
-
 // Close ends the plugins and REST and lets go of the data folder. Run has returned before.
 func (h *Host) Close() error {
 	defer h.locked.Release()
 	h.hangUp()
-	h.checks.checked.releaseAll()
 	if plugins := h.now().plugins; plugins != nil {
 		return plugins.Close()
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -293,53 +292,5 @@ func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
 func TestVersionReadsAsKafkas(t *testing.T) {
 	if v := restVersion(); !strings.HasPrefix(v, "4.3.1-culvert-") {
 		t.Errorf("found %s", v)
-	}
-}
-
-func TestAtWorkLeavesThingsAsTheyWere(t *testing.T) {
-	t.Setenv("GOGC", "")
-	before := debug.SetGCPercent(70)
-	defer debug.SetGCPercent(before)
-	limit := debug.SetMemoryLimit(-1)
-	done := atWork()
-	if p := debug.SetGCPercent(workingPercent); p != workingPercent {
-		t.Errorf("at work the target is %d", p)
-	}
-	done()
-	if p, l := debug.SetGCPercent(70), debug.SetMemoryLimit(-1); p != 70 || l != limit {
-		t.Errorf("left a target of %d and a limit of %d, expected 70 and %d", p, l, limit)
-	}
-}
-
-func TestCollectorRests(t *testing.T) {
-	before := debug.SetGCPercent(100)
-	defer debug.SetGCPercent(before)
-	percent := func() int {
-		p := debug.SetGCPercent(100)
-		debug.SetGCPercent(p)
-		return p
-	}
-	c := collector{working: true}
-	c.set(workingPercent)
-	for range restAfter - 1 {
-		c.look(false)
-	}
-	if percent() != workingPercent {
-		t.Error("rested too early")
-	}
-	c.look(false)
-	if percent() != restingPercent {
-		t.Error("expected the resting target")
-	}
-	c.look(true)
-	if percent() != workingPercent {
-		t.Error("expected the working target")
-	}
-	fixed := collector{fixed: true, working: true}
-	for range restAfter {
-		fixed.look(false)
-	}
-	if percent() != workingPercent {
-		t.Error("expected GOGC to be left alone")
 	}
 }

@@ -45,13 +45,3 @@ func TestAvailableMemory(t *testing.T) {
 		}
 	}
 }
-
-// The heap has four times what is alive where that is little, and a quarter of it on top where it is much.
-func TestTargetsByWhatIsAlive(t *testing.T) {
-	for mib, want := range map[uint64]uint64{0: 0, 1: 5, 12: 60, 16: 64, 40: 64, 60: 75, 100: 125, 400: 500} {
-		alive := mib << 20
-		if got := (alive + alive*uint64(percentFor(alive))/100) >> 20; got != want && got+1 != want {
-			t.Errorf("%d MiB alive: expected a heap of %d, found %d", mib, want, got)
-		}
-	}
-}

@@ -7,7 +7,7 @@ import (
 )
 
 var memoryMetrics = newMetrics("culvert_plugins_", nil,
-	gauge("memory_bytes", "Memory that is counted for all instances of plugins.",
+	gauge("memory_bytes", "Memory of all instances of plugins.",
 		func(m plugin.Memory) float64 { return float64(m.Used) }),
 	gauge("memory_limit_bytes", "What it may come to.", func(m plugin.Memory) float64 { return float64(m.Bound) }),
 	gauge("memory_waiting", "Calls that wait until there is room for an instance.",

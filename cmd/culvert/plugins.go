@@ -29,8 +29,7 @@ func newPlugins() *cobra.Command {
 		RunE:             func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRun: func(c *cobra.Command, _ []string) { sayOthers(c) },
 	}
-	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsAccept(), newPluginsSwap(),
-		newPluginsRollback())
+	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsSwap(), newPluginsRollback())
 	return c
 }
 

@@ -236,7 +236,7 @@ func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	b, err := m.Bind("reference", wit.ComponentSource, "ODataSource", "")
 	e2etest.NoError(t, err)
 	defer b.Close()
-	if err := b.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
+	if err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
 		for _, c := range declared {
 			all = append(all, toolCommand(nil, c))

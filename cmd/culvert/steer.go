@@ -28,25 +28,6 @@ the SHA-256 of its file, as GET /culvert/plugins of the worker shows it. Tasks t
 	return c
 }
 
-func newPluginsAccept() *cobra.Command {
-	r := &remote{}
-	c := &cobra.Command{
-		Use:   "accept NAME HASH",
-		Short: "Have a worker take a version of a plugin that gives other roles to settings",
-		Long: `Have a running worker take a version of a plugin that gives other roles to settings than the version before, such as that of a password,
-and waits for that. HASH is the SHA-256 of its file, as GET /culvert/plugins of the worker shows it; look at its differences there first. It
-holds over restarts, for this worker of a group. The worker wants a user of rest.basic.auth.file or a client's certificate.`,
-		Example: "  culvert plugins accept odata-source 5fe2…c1 --user anna",
-		Args:    these("NAME", "HASH"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return r.did(c, args[0], "has the version "+args[1]+" accepted", r.call(c.Context(),
-				"PUT /culvert/plugins/{name}/accept", map[string]string{"hash": args[1]}, nil, args[0]))
-		},
-	}
-	r.flags(c)
-	return c
-}
-
 func newPluginsRollback() *cobra.Command {
 	r := &remote{}
 	c := &cobra.Command{

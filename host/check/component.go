@@ -155,8 +155,8 @@ func (r *reworded) Error() string { return r.text }
 func (r *reworded) Unwrap() error { return r.cause }
 
 // fullClass is the name under which a component with this class or short form is declared; the class itself if there is
-// none. As with whole classes, what the user accepted goes before what comes with the program, and that before other
-// plugins: by an alias or a short form none of these takes what the others have.
+// none. As with whole classes, what comes with the program goes before other plugins: by an alias or a short form these
+// do not take what it has.
 func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
 	modules := m.Modules()
 	builtIn := map[string]bool{}
@@ -171,11 +171,8 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 				continue
 			}
 			weight := nearness(&c, class)
-			switch {
-			case builtIn[info.Name]:
+			if builtIn[info.Name] {
 				weight += 10
-			case info.Accepted:
-				weight += 20
 			}
 			if weight > best {
 				best, found = weight, map[string]string{}

@@ -35,7 +35,7 @@ func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Inf
 
 // do calls the plugin.
 func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
-	return p.Current().DoOnce(ctx, call)
+	return p.Current().Do(ctx, call)
 }
 
 // ask calls the plugin until it needs no more documents, which f fetches.
@@ -51,13 +51,14 @@ func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *
 }
 
 // Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes
-// by its own declarations: a file in the folder can't take a setting away from it by calling that a password.
+// by its own declarations, and by those of its versions that ran: another file in the folder can't take a setting away
+// from it by calling that a password.
 func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
 	if c := component(&info, own.Kind, own.Name); c != nil {
 		own = *c
 	}
 	g := config.Guest{Own: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Reveal: m.Revealed(info.Name)}
-	g.Others = declarations(m, info)
+	g.Others = append(declarations(m, info), secrets(m, &info))
 	return g
 }
 
@@ -74,11 +75,20 @@ func declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations
 	return all
 }
 
+// secrets declares as passwords what was one in any version that ran.
+func secrets(m *plugin.Manager, of *plugin.Info) *config.Declarations {
+	var c wit.Component
+	for _, name := range m.Secrets(of) {
+		c.Settings = append(c.Settings, wit.SettingSpec{Name: name, Kind: wit.KindPassword})
+	}
+	return config.DeclareComponent(c)
+}
+
 // Passwords tells which settings are passwords, by whatever is loaded: the connector's class may be unknown.
 func Passwords(m *plugin.Manager) func(key string) bool {
 	var declared []*config.Declarations
 	if m != nil {
-		declared = declarations(m, plugin.Info{})
+		declared = append(declarations(m, plugin.Info{}), secrets(m, &plugin.Info{}))
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {

@@ -68,7 +68,7 @@ type leader struct {
 
 func newLeader(w *Worker) *leader {
 	return &leader{w: w, news: guard.NewBell(), still: map[string]int{},
-		ruling: ruling{guard.NewTurn(), map[string]int64{}, map[string]attempt{}}}
+		ruling: ruling{guard.NewTurn(), map[string]int64{}}}
 }
 
 // begins takes that the worker leads a generation, or none (0).

@@ -13,7 +13,6 @@ import (
 	"iter"
 	"math"
 	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -120,7 +119,6 @@ type Metadata struct {
 	Leaving    bool           `json:",omitempty"` // it is about to leave: nothing is to be given to it
 	Name       string         // which is the same after a restart: the instance, or the URL
 	Plugins    []plugin.Offer `json:",omitempty"` // with the first digits of hashes
-	Held       []plugin.Offer `json:",omitempty"` // versions of plugins that wait there for the user's word
 	Digest     string         `json:",omitempty"` // of its folder of connectors, "" without one
 	Classes    []Key          `json:",omitempty"` // names of the connectors and stages that its plugins offer
 	Topic      string         `json:",omitempty"` // config.storage.topic; "": it does not say, and means the leader's
@@ -164,7 +162,7 @@ func DecodeMetadata(b []byte) (m Metadata, err error) {
 
 func (m *Metadata) bounded() error {
 	texts := []string{m.URL, m.Name, m.Digest, m.Topic}
-	for _, p := range slices.Concat(m.Plugins, m.Held) {
+	for _, p := range m.Plugins {
 		texts = append(texts, p.Name, p.Version, p.Hash)
 	}
 	return bounded(m.Holds, texts...)

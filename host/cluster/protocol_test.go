@@ -36,7 +36,7 @@ var metadataExample = Metadata{
 	Generation: 7,
 	Leaving:    true,
 	Name:       "a-0",
-	Plugins:    []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081", Proven: true}},
+	Plugins:    []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"}},
 	Digest:     "e3b0",
 	Classes:    []Key{0x2122232425262728},
 	Topic:      "configs",
@@ -65,7 +65,7 @@ func TestBytesOfMembers(t *testing.T) {
 	assert.Equal(t, java+"ffffffff"+"c2", hex.EncodeToString(b[:len(java)/2+5]))
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
 		`"Shares":[{"o":1230066625199609624,"r":2,"p":500}],"Generation":7,"Leaving":true,"Name":"a-0",`+
-		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Proven":true,"Left":false}],`+
+		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Left":false}],`+
 		`"Digest":"e3b0","Classes":[2387509390608836392],"Topic":"configs","Lags":true}`+"\n", string(text))
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
@@ -104,7 +104,7 @@ func TestMembersBytesComeBack(t *testing.T) {
 			Topic: text(r), Lags: r.IntN(2) == 0}
 		for range r.IntN(3) {
 			m.Plugins = append(m.Plugins, plugin.Offer{Name: text(r), Version: text(r), Hash: text(r),
-				Proven: r.IntN(2) == 0, Left: r.IntN(2) == 0})
+				Left: r.IntN(2) == 0})
 		}
 		for range r.IntN(3) {
 			m.Classes = append(m.Classes, Key(r.Uint64()))

@@ -9,10 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
@@ -25,64 +23,26 @@ const pinNote = string(config.KindOurs) + "plugin-"
 // maxPassed is how many versions of a plugin a pin names that the group does not take by itself; the oldest go first.
 const maxPassed = 32
 
-// trialWithin is how long one worker alone tries a version: where no page or batch has gone through by then, as its
-// tasks have none or their service is away, the next worker with tasks does.
-const trialWithin = 2 * time.Minute
-
 // ruling is held while pins are read and written. ruled are the offsets at which operators have chosen versions of
-// plugins, by their names, and attempts the last trials.
+// plugins, by their names.
 type ruling struct {
 	guard.Turn
-	ruled    map[string]int64
-	attempts map[string]attempt
+	ruled map[string]int64
 }
 
-// attempt is a trial of a version by a worker. since is zero when it is over.
-type attempt struct {
-	hash, by string
-	since    time.Time
-}
-
-// attempt takes which trial of a plugin a pin says, and tells who tried last, and whether that takes too long.
-func (r *ruling) attempt(name string, p rest.GroupPin, now time.Time) (last string, late bool) {
-	a := r.attempts[name]
-	switch {
-	case p.Trial == "":
-		a.since = time.Time{}
-	case a.since.IsZero() || a.hash != p.Trial || a.by != p.By:
-		a = attempt{p.Trial, p.By, now}
-	}
-	r.attempts[name] = a
-	return a.by, p.Trial != "" && now.Sub(a.since) >= trialWithin
-}
-
-// rollout is what the leader looks at to roll one plugin.
+// rollout is what the leader looks at to choose the version of one plugin.
 type rollout struct {
 	pin     rest.GroupPin
 	members []rolling
-	// any: plugin.rollout=any.
-	any bool
-	// tasks are the names of members that run tasks with the plugin. known: what could run does, or has failed.
-	tasks func() (names []string, known bool)
-	// last is the member that has tried a version last, late: it does, and another one is to.
-	last string
-	late bool
 }
 
-// rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone; and
-// those that wait there for the user's word, which it does not have.
+// rolling is a member with its versions of a plugin, at least one: those first that it would run if it were alone.
 type rolling struct {
-	name         string
-	offers, held []plugin.Offer
+	name   string
+	offers []plugin.Offer
 }
 
-// wish is the version that a member would run, lacks: it does not have what is pinned.
-type wish struct {
-	offered
-	lacks bool
-}
-
-// offered is a version of a plugin as all members have it: by whom, and whether any has proven or left it.
+// offered is a version of a plugin as all members have it: by whom, and whether any has left it.
 type offered struct {
 	plugin.Offer
 	by []string
@@ -92,8 +52,8 @@ type offered struct {
 func (r *rollout) of(hash string) (all offered) {
 	for _, m := range r.members {
 		for _, o := range m.offers {
-			if o.Hash == hash {
-				o.Proven, o.Left = all.Proven || o.Proven, all.Left || o.Left
+			if o.Hash == hash && !slices.Contains(all.by, m.name) {
+				o.Left = o.Left || all.Left
 				all = offered{o, append(all.by, m.name)}
 			}
 		}
@@ -101,163 +61,102 @@ func (r *rollout) of(hash string) (all offered) {
 	return all
 }
 
-// next is the pin that follows, a function of the rollout alone; where nothing is to be done, the one that there is:
-//
-//   - Nobody has what is pinned, as at the start: the group runs what most have.
-//   - What is pinned has broken at a member: back to the version before.
-//   - The members want another version: all of them, or with any one of them a newer one, or more that lack what is
-//     pinned than have it. One task tries it, of a member that has both; where none of these runs any, all run it.
-//   - A page or batch went through: all run it. The version did not open, or broke: it is passed over from now on.
-//     Neither: a task of the next member tries it, or another one of the same member.
+// next is the pin that follows; where nothing is to be done, the one that there is. A pinned version that broke at a
+// member is passed over from now on, and the one before runs.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
-	back := r.of(p.Hash).Left && r.of(p.Before).by != nil
-	for _, hash := range []string{p.Trial, p.Hash} {
-		if hash == p.Hash && back || hash == p.Trial && r.of(hash).Left {
-			p.Passed = append(slices.Clone(p.Passed), hash)
-			p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
-		}
-	}
-	if back {
+	if r.of(p.Hash).Left && r.of(p.Before).by != nil {
+		p.Passed = append(slices.Clone(p.Passed), p.Hash)
+		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
 		p.Hash, p.Version, p.Before = p.Before, r.of(p.Before).Version, ""
 	}
-	target := r.of(r.target(&p))
-	if target.Hash == p.Hash || target.by == nil {
-		p.Trial, p.By = "", ""
-		return p
-	}
-	names, known := r.tasks()
-	names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(target.by, name) })
-	switch {
-	case r.of(p.Hash).by == nil, target.Proven, len(names) == 0 && known:
-		return r.moved(p, target)
-	case len(names) == 0, r.late && p.Trial == target.Hash:
-		p.Trial, p.By = "", ""
-	case p.Trial != target.Hash || !slices.Contains(names, p.By):
-		slices.Sort(names)
-		p.Trial, p.By = target.Hash, names[0]
-		if at := slices.IndexFunc(names, func(name string) bool { return name > r.last }); at > 0 {
-			p.By = names[at]
-		}
+	if target := r.target(&p); target.by != nil && target.Hash != p.Hash {
+		return moved(p, target)
 	}
 	return p
 }
 
-// wishes are of members; of some there may be none. What was left or passed over nobody wants, unless there is nothing
-// else, and nobody has what is pinned.
-func (r *rollout) wishes(p *rest.GroupPin) (all []wish) {
-	pinned := r.of(p.Hash).by
+// target is the version that is to run: the one that each member would run if it were alone, else the newest that all
+// have. Where they have none in common, as while images are rolled, it is the one that most have, and of several the
+// one that is pinned. What was left or passed over counts only where nobody has anything else.
+func (r *rollout) target(p *rest.GroupPin) offered {
 	for _, wanted := range []func(offered) bool{
 		func(o offered) bool { return !o.Left && !slices.Contains(p.Passed, o.Hash) },
 		func(o offered) bool { return !o.Left },
 		func(offered) bool { return true },
 	} {
+		var all []offered
+		first := map[string]int{} // how many members would run a version, by its hash
 		for _, m := range r.members {
+			alone := true
 			for _, o := range m.offers {
 				if one := r.of(o.Hash); wanted(one) {
-					all = append(all, wish{one, !slices.Contains(pinned, m.name)})
-					break
+					if alone {
+						first[o.Hash]++
+					}
+					all, alone = append(all, one), false
 				}
 			}
 		}
-		if len(all) > 0 || pinned != nil {
+		if len(all) > 0 {
+			return slices.MaxFunc(all, func(a, b offered) int {
+				return cmp.Or(cmp.Compare(first[a.Hash]/len(r.members), first[b.Hash]/len(r.members)),
+					cmp.Compare(len(a.by)/len(r.members), len(b.by)/len(r.members)), // all have it
+					r.compare(a, b, p))
+			})
+		}
+		if r.of(p.Hash).by != nil {
 			break
 		}
 	}
-	return all
+	return offered{}
 }
 
-func compareOffered(a, b offered) int {
-	return cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
-}
-
-// target is the version that is to run, "" where there is none.
-func (r *rollout) target(p *rest.GroupPin) string {
-	wishes := r.wishes(p)
-	if len(wishes) == 0 {
-		return ""
+// compare orders versions that both have all members, or neither.
+func (r *rollout) compare(a, b offered, p *rest.GroupPin) int {
+	newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+	if len(a.by) == len(r.members) {
+		return newer
 	}
-	compare := func(a, b wish) int { return compareOffered(a.offered, b.offered) }
-	highest, pinned := slices.MaxFunc(wishes, compare), len(r.of(p.Hash).by)
-	// lacking is how many would run a version of those who do not have what is pinned. In a roll of images each member
-	// has one version: the last ones with the old one would have all to do.
-	lacking := func(v wish) (n int) {
-		for _, w := range wishes {
-			if w.lacks && w.Hash == v.Hash {
-				n++
-			}
+	pinned := func(o offered) int {
+		if o.Hash == p.Hash {
+			return 1
 		}
-		return n
+		return 0
 	}
-	most := slices.MaxFunc(wishes, func(a, b wish) int {
-		return cmp.Or(cmp.Compare(lacking(a), lacking(b)), compare(a, b))
-	})
-	switch {
-	case pinned == 0:
-		return slices.MaxFunc(wishes, func(a, b wish) int {
-			return cmp.Or(cmp.Compare(len(a.by), len(b.by)), compare(a, b))
-		}).Hash
-	case len(wishes) == len(r.members) && slices.MinFunc(wishes, compare).Hash == highest.Hash,
-		r.any && plugin.CompareVersions(highest.Version, p.Version) > 0:
-		return highest.Hash
-	case !r.any && lacking(most) > pinned:
-		return most.Hash
-	}
-	return p.Hash
+	return cmp.Or(cmp.Compare(len(a.by), len(b.by)), cmp.Compare(pinned(a), pinned(b)), newer)
 }
 
-// waits says why the group does not run another version that members have; "" where none has any.
+// waits says which newer version the group does not run, and who lacks it; "" where there is none.
 func (r *rollout) waits() string {
-	p := r.pin
-	named := func(o plugin.Offer) string { return fmt.Sprintf("version %s with the hash %s", o.Version, o.Hash) }
-	if p.Trial != "" {
-		return fmt.Sprintf("%s: tried by %s, no page or batch has gone through yet", named(r.of(p.Trial).Offer), p.By)
-	}
-	var all []offered
-	for _, w := range r.wishes(&p) {
-		if w.Hash != p.Hash && (!w.lacks || plugin.CompareVersions(w.Version, p.Version) > 0) {
-			all = append(all, w.offered)
-		}
-	}
+	var newest plugin.Offer
 	for _, m := range r.members {
-		for _, o := range m.held {
-			if o.Hash != p.Hash && !slices.Contains(p.Passed, o.Hash) {
-				all = append(all, offered{Offer: o})
+		for _, o := range m.offers {
+			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 && !r.of(o.Hash).Left &&
+				!slices.Contains(r.pin.Passed, o.Hash) {
+				newest = o
 			}
 		}
 	}
-	if len(all) == 0 {
-		return ""
-	}
-	wanted := slices.MaxFunc(all, compareOffered).Offer
-	var why, lack, held []string
+	var lack []string
 	for _, m := range r.members {
-		is := func(o plugin.Offer) bool { return o.Hash == wanted.Hash }
-		switch {
-		case slices.ContainsFunc(m.held, is):
-			held = append(held, m.name)
-		case !slices.ContainsFunc(m.offers, is):
+		if newest.Hash != "" && !slices.Contains(r.of(newest.Hash).by, m.name) {
 			lack = append(lack, m.name)
 		}
 	}
-	if len(lack) > 0 && !r.any {
-		why = append(why, "lacking at "+strings.Join(lack, ", "))
+	if len(lack) == 0 {
+		return ""
 	}
-	if len(held) > 0 {
-		why = append(why, fmt.Sprintf("held for plugin.%s.accept at %s", wanted.Name, strings.Join(held, ", ")))
-	}
-	if len(why) == 0 {
-		why = []string{"tasks are on their way, or others would run another version"}
-	}
-	return named(wanted) + ": " + strings.Join(why, "; ")
+	return fmt.Sprintf("version %s with the hash %s: lacking at %s", newest.Version, newest.Hash,
+		strings.Join(lack, ", "))
 }
 
 // moved has all members run a version.
-func (r *rollout) moved(p rest.GroupPin, to offered) rest.GroupPin {
+func moved(p rest.GroupPin, to offered) rest.GroupPin {
 	if p.Hash != to.Hash {
 		p.Before = p.Hash
 	}
-	p.Hash, p.Version, p.Trial, p.By = to.Hash, to.Version, "", ""
+	p.Hash, p.Version = to.Hash, to.Version
 	if slices.Contains(p.Passed, to.Hash) {
 		p.Passed = slices.DeleteFunc(slices.Clone(p.Passed), func(hash string) bool { return hash == to.Hash })
 	}
@@ -266,7 +165,7 @@ func (r *rollout) moved(p rest.GroupPin, to offered) rest.GroupPin {
 
 // chosen is the pin by which an operator has all run a version; others are passed over until another file comes.
 func (r *rollout) chosen(to offered) rest.GroupPin {
-	p := r.moved(r.pin, to)
+	p := moved(r.pin, to)
 	p.Passed = nil
 	for _, m := range r.members {
 		for _, o := range m.offers {
@@ -289,58 +188,22 @@ func (l *leader) rollouts() map[string]*rollout {
 		if m.Leaving {
 			continue
 		}
-		of := map[string]*rolling{}
 		for _, o := range m.Plugins {
 			// Else an operator has chosen it since.
 			o.Left = o.Left && (m.Offset > l.ruling.ruled[o.Name] || o.Hash != pins[o.Name].Hash)
-			of[o.Name] = cmp.Or(of[o.Name], &rolling{name: m.Name})
-			of[o.Name].offers = append(of[o.Name].offers, o)
-		}
-		for _, o := range m.Held {
-			if one := of[o.Name]; one != nil {
-				one.held = append(one.held, o)
+			r := all[o.Name]
+			if r == nil {
+				r = &rollout{pin: pins[o.Name]}
+				all[o.Name] = r
 			}
-		}
-		for name, one := range of {
-			if all[name] == nil {
-				r := &rollout{pin: pins[name], any: l.w.o.RollAny,
-					tasks: func() ([]string, bool) { return l.tasksWith(name, members) }}
-				r.last, r.late = l.ruling.attempt(name, r.pin, time.Now())
-				all[name] = r
+			if n := len(r.members); n == 0 || r.members[n-1].name != m.Name {
+				r.members = append(r.members, rolling{name: m.Name})
 			}
-			all[name].members = append(all[name].members, *one)
+			one := &r.members[len(r.members)-1]
+			one.offers = append(one.offers, o)
 		}
 	}
 	return all
-}
-
-// tasksWith are the names of members that run tasks with a plugin. known is false while tasks are on their way.
-func (l *leader) tasksWith(name string, members []Member) (names []string, known bool) {
-	s, known := l.w.o.Store.Snapshot()
-	l.mu.Lock()
-	unplaced := l.unplaced
-	l.mu.Unlock()
-	at := map[string]bool{} // by worker id
-	for _, c := range s.Connectors {
-		set := s.Planned(c.Name)
-		if set == nil || unplaced[c.Name] != "" || !slices.ContainsFunc(l.needs(c), func(n need) bool {
-			return n.plugin == name && n.version == ""
-		}) {
-			continue
-		}
-		tasks := l.w.o.Status.Tasks(c.Name)
-		known = known && len(tasks) >= len(set.Settings)
-		for _, t := range tasks {
-			known = known && t.State != connect.Unassigned && t.State != connect.Restarting
-			at[t.WorkerID] = at[t.WorkerID] || t.State == connect.Running
-		}
-	}
-	for _, m := range members {
-		if at[workerID(m.URL)] {
-			names = append(names, m.Name)
-		}
-	}
-	return names, known
 }
 
 // roll writes the pins that follow from what members say.
@@ -394,7 +257,7 @@ func (l *leader) pin(ctx context.Context, pins map[string]rest.GroupPin) (last i
 	}
 	for name, p := range pins {
 		l.w.o.Logger.Info("the group runs a version of a plugin", "plugin", name, "version", p.Version, "hash", p.Hash,
-			"on_trial", p.Trial, "by", p.By, "passed_over", p.Passed)
+			"passed_over", p.Passed)
 	}
 	return last, nil
 }
@@ -442,11 +305,7 @@ func (w *Worker) pins() map[string]rest.GroupPin {
 func (w *Worker) pin() {
 	pins := map[string]plugin.Pin{}
 	for name, p := range w.pins() {
-		one := plugin.Pin{Hash: p.Hash, Before: p.Before}
-		if p.By == w.name() {
-			one.Trial = p.Trial
-		}
-		pins[name] = one
+		pins[name] = plugin.Pin{Hash: p.Hash, Before: p.Before}
 	}
 	w.o.Plugins.Pin(pins)
 }
@@ -457,13 +316,9 @@ func (w *Worker) offer(m *Metadata) (news bool) {
 		o.Hash = shortHash(o.Hash)
 		m.Plugins = append(m.Plugins, o)
 	}
-	for _, o := range w.o.Plugins.HeldOffers() {
-		o.Hash = shortHash(o.Hash)
-		m.Held = append(m.Held, o)
-	}
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Held, m.Classes)))
+	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes)))
 	return before == nil || *before != *w.offered.Load()
 }

@@ -46,8 +46,6 @@ type WorkerOptions struct {
 	// Plugins are those that the worker has, and Classes the connectors and transforms that they offer.
 	Plugins *plugin.Manager
 	Classes func() []string
-	// RollAny: plugin.rollout=any, so that one worker which has a newer version of a plugin is enough to run it.
-	RollAny bool
 	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
 	// plugin's name; the text itself where none does.
 	Declared func(class string) (name, plugin string)
@@ -274,7 +272,7 @@ func (w *Worker) metadata() []byte {
 	b, err := m.Encode()
 	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
 		w.o.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
-		m.Plugins, m.Held, m.Classes = nil, nil, nil
+		m.Plugins, m.Classes = nil, nil
 		b, _ = m.Encode()
 	}
 	return b

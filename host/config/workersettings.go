@@ -31,9 +31,10 @@ var generalSettings = []wit.SettingSpec{
 		"(`embedded:PORT`) for the broker that is built in, which is for trying out."),
 	declared("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a "+
 		"module in a folder goes before a built-in one of the same name."),
-	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of all plugins' instances together, in bytes; a "+
-		"quarter of what the machine or its control group gives unless given. Connectors that find none left take "+
-		"turns; one is always let in.", atLeast(1)),
+	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of the instances of all sources and sinks, and of those of "+
+		"all transforms, in bytes, each counted with its limit memory.bytes; a quarter of what the machine or its "+
+		"control group gives unless given. Connectors that find none left take turns; one is always let in.",
+		atLeast(1)),
 	declared("key.converter", wit.KindClassName, JSONConverter,
 		"Converter of record keys; its own settings follow as key.converter.…"),
 	declared("value.converter", wit.KindClassName, JSONConverter,
@@ -162,12 +163,7 @@ var groupSettings = []wit.SettingSpec{
 	declared("scheduled.rebalance.max.delay.ms", wit.KindInt, "300000", "How long tasks of a worker that has vanished "+
 		"wait for it before others get them, in milliseconds. Those of one that has left in good order do not.",
 		atLeast(0)),
-	declared("plugin.rollout", wit.KindText, "all", "When a group runs another version of a plugin: when `all` of "+
-		"its workers have it in their folders, or when `any` of them has a newer one, so that only those which have "+
-		"it run tasks with the plugin. With `all` it also does when more workers have it alone than have the one that "+
-		"runs, as while images are rolled. One task tries it first. Give all workers the same value: the leader's "+
-		"counts.",
-		allowed("all", "any")),
+	unused("plugin.rollout", wit.KindText, "a group runs the newest version of a plugin that all its workers have"),
 	declared("inter.worker.key.generation.algorithm", wit.KindText, "HmacSHA256", "Algorithm of the key by which workers "+
 		"of a group sign what they ask of each other."),
 	declared("inter.worker.signature.algorithm", wit.KindText, "HmacSHA256", "Algorithm of their signatures."),

@@ -91,7 +91,7 @@ func (c *connector) tap() *core.Tap {
 // notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
 func (k *chains) notes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
-		said := append(slices.Clone(s.Held), s.Others...)
+		said := slices.Clone(s.Others)
 		switch {
 		case s.Rejected != "":
 			said = append(said, s.Rejected)

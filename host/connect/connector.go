@@ -211,9 +211,6 @@ func (c *connector) failed(ctx context.Context, err error) {
 
 // start opens the destination, has the plugin plan, and makes the tasks.
 func (c *connector) start(ctx context.Context) (close func(), err error) {
-	if c.o.Started != nil {
-		defer c.o.Started(c.config.Name)
-	}
 	if c.refused != nil {
 		return nil, c.refused
 	}

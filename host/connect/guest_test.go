@@ -7,11 +7,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -44,5 +46,40 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 			}
 			assert.Equal(t, want, task.planned(info), version, reveal)
 		}
+	}
+}
+
+// What was a password in a version that ran stays hidden from a version that calls it text, also after a restart.
+func TestWhatWasAPasswordStaysHidden(t *testing.T) {
+	b := newBench(t, checktest.New(t, nil))
+	folder, history := t.TempDir(), filepath.Join(t.TempDir(), "history.json")
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=me",
+		"spy.password=hunter2")
+	spy := func(version string, kind wit.SettingKind) []byte {
+		return guesttest.Static(wit.Description{Name: "spy", Version: version, Components: []wit.Component{{
+			Name: "test.SpySource", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{{Name: "spy.address"},
+				{Name: "spy.user"}, {Name: "spy.password", Kind: kind}}}}}, "", wit.InterfaceSource)
+	}
+	want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
+		{Name: "spy.user", Value: "me"}, {Name: "spy.password", Value: config.Mask}}
+	for _, v := range []struct {
+		version string
+		kind    wit.SettingKind
+	}{{"1.0.0", wit.KindPassword}, {"2.0.0", wit.KindText}} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), spy(v.version, v.kind), 0o600))
+		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
+			Logger: slog.New(slog.DiscardHandler), History: history})
+		require.NoError(t, err)
+		bound, err := m.Bind("c", wit.ComponentSource, "test.SpySource", v.version)
+		require.NoError(t, err)
+		bound.Close()
+		b.options.Plugins = m
+		task := &task{connector: newConnector(&b.options, c), settings: append([]wit.Setting{}, want...)}
+		task.settings[3].Value = "hunter2"
+		info, err := m.Find(wit.ComponentSource, "test.SpySource", v.version)
+		require.NoError(t, err)
+		assert.Equal(t, want, task.planned(info), v.version)
+		assert.Equal(t, true, check.Passwords(m)("spy.password"), v.version)
+		m.Close()
 	}
 }

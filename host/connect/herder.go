@@ -67,8 +67,6 @@ type Options struct {
 	// Uses is called for each batch of a task, with each topic of it; it must not wait. nil: the herder notes them, see
 	// [Herder.Topics].
 	Uses func(connector, topic string, task int)
-	// Started is called when a connector has started, or could not; nil: it is not.
-	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
 	// Tap is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.

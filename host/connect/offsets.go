@@ -288,7 +288,7 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return fmt.Errorf("partition %s: expected an offset with fields, or null to delete it, found {}",
 				offset.AppendFields(nil, e.Partition))
 		}
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			return i.CheckOffset(ctx, e.Partition, fields)
 		})
 		if err != nil {

@@ -109,7 +109,7 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
 	err = transport.Ask(ctx, c.to.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
 			if need = a.Ask; a.Done != nil {
 				done = *a.Done

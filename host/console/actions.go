@@ -44,8 +44,6 @@ var actions = map[string]action{
 		body: hashBody},
 	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
 		did: "is to run in the version before"},
-	"accept": {route: "PUT /culvert/plugins/{name}/accept", label: "Accept", did: "is accepted in this version",
-		body: hashBody},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
 		did: "Refused logons are tried once more", sure: "The secrets are right now"},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},

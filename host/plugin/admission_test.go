@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,9 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // crowded is a manager of connectors that share the memory for guests.
@@ -25,15 +26,22 @@ type crowded struct {
 	log *logtest.Journal
 }
 
-// bounded starts a manager of the small plugins a, b and c whose guests have so much memory together.
-func bounded(t *testing.T, bytes int64) crowded {
+// limit is the memory that an instance of the small plugins may have.
+const limit = 2 << 20
+
+// bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
+// as many of transforms.
+func bounded(t *testing.T, n int64) crowded {
 	t.Helper()
 	folder, log := t.TempDir(), &logtest.Journal{}
-	for mark, name := range []string{"a", "b", "c"} {
-		put(t, folder, name+".wasm", named(name, "1.0.0", byte(mark)))
+	for _, name := range []string{"a", "b", "c"} {
+		put(t, folder, name+".wasm", guesttest.Static(wit.Description{Name: name, Version: "1.0.0",
+			Components: []wit.Component{{Name: name + "Source", Kind: wit.ComponentSource},
+				{Name: name + "Transform", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceSource,
+			wit.InterfaceTransform))
 	}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
-		Logger: log.Logger(plugin.LevelTrace), MemoryBytes: bytes})
+		Logger: log.Logger(plugin.LevelTrace), MemoryBytes: n * limit, Limits: plugin.Limits{MemoryBytes: limit}})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	for _, i := range m.Modules() {
@@ -63,78 +71,74 @@ func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
 	return b
 }
 
-// Fifty sources with transforms, and as many sinks, under a bound that lets in one connector at a time: every page and
-// batch is done, no two connectors have instances at the same time, and nobody has a second turn before all others who
-// want one had theirs. A page gets the instances of its transforms, and of a newer version that is judged meanwhile,
-// without waiting for others.
+// bindTransform is bind of the plugin's transform.
+func (c crowded) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+	t.Helper()
+	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
+	require.NoError(t, err)
+	return b
+}
+
+// Fifty connectors, sources with transforms and sinks, whose plugins have memory for three instances: every page and
+// batch is done, no more than three of either kind are there, and everybody comes to a turn before others have their
+// third.
 func TestConnectorsTakeTurnsForMemory(t *testing.T) {
-	c := bounded(t, 1)
+	c := bounded(t, 3)
 	synctest.Test(t, func(t *testing.T) {
-		const connectors, pages = 50, 8
-		var mu sync.Mutex
-		var turns []int
-		var done, inside atomic.Int64
-		within := func(n int, f func()) {
-			if n := inside.Add(1); n != 1 {
-				t.Errorf("%d connectors are in", n)
+		const connectors, pages, most = 50, 8, 3
+		var done, sources, transforms atomic.Int64
+		turns := make([]atomic.Int64, connectors)
+		within := func(what string, in *atomic.Int64, f func()) {
+			if n := in.Add(1); n > most {
+				t.Errorf("%d %s are in", n, what)
 			}
-			mu.Lock()
-			if len(turns) == 0 || turns[len(turns)-1] != n {
-				turns = append(turns, n)
-			}
-			mu.Unlock()
 			f()
-			done.Add(1)
-			inside.Add(-1)
+			in.Add(-1)
 		}
 		var all sync.WaitGroup
-		for n := range 2 * connectors {
+		for n := range connectors {
 			all.Go(func() {
 				name := fmt.Sprintf("c%02d", n)
-				source, transform, newer := c.bind(t, name, "a"), c.bind(t, name, "b"), c.bind(t, name, "c")
+				source, transform := c.bind(t, name, "a"), c.bindTransform(t, name, "b")
 				defer source.Close()
 				defer transform.Close()
-				defer newer.Close()
 				for range pages {
 					if n%2 == 1 { // a sink
 						err := source.Current().Do(t.Context(), func(*plugin.Instance) error {
-							within(n, func() { time.Sleep(400 * time.Millisecond) })
+							within("sinks and sources", &sources, func() { time.Sleep(400 * time.Millisecond) })
 							return nil
 						})
 						assert.NoError(t, err)
-						continue
-					}
-					r, err := source.Current().Reader(t.Context())
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					within(n, func() {
-						time.Sleep(200 * time.Millisecond)
-						err := transform.Current().Do(t.Context(), func(*plugin.Instance) error {
-							works(t, newer.Current(), "1.0.0")
+					} else {
+						r, err := source.Current().Reader(t.Context())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						within("sinks and sources", &sources, func() {
 							time.Sleep(200 * time.Millisecond)
-							return nil
+							err := transform.Current().Do(t.Context(), func(*plugin.Instance) error {
+								within("transforms", &transforms, func() { time.Sleep(200 * time.Millisecond) })
+								return nil
+							})
+							assert.NoError(t, err)
 						})
-						assert.NoError(t, err)
-					})
-					r.Close()
+						r.Close()
+					}
+					done.Add(1)
+					if turns[n].Add(1) == 7 { // a turn of a second is three pages
+						for other := range turns {
+							if turns[other].Load() == 0 {
+								t.Errorf("%d begins its third turn, and %d has had none", n, other)
+							}
+						}
+					}
 				}
 			})
 		}
 		all.Wait()
-		if done.Load() != 2*connectors*pages {
-			t.Errorf("expected %d pages and batches, found %d", 2*connectors*pages, done.Load())
-		}
-		// A turn of a second is three of them, so that everybody has three.
-		if want := 3 * 2 * connectors; len(turns) != want {
-			t.Fatalf("expected %d turns, found %d: %v", want, len(turns), turns)
-		}
-		for round := range slices.Chunk(turns, 2*connectors) {
-			slices.Sort(round)
-			if len(slices.Compact(round)) != 2*connectors {
-				t.Errorf("expected each once in a round, found %v", round)
-			}
+		if done.Load() != connectors*pages {
+			t.Errorf("expected %d pages and batches, found %d", connectors*pages, done.Load())
 		}
 		time.Sleep(10 * time.Second)
 		if n := c.instances(); n != 0 {
@@ -215,10 +219,9 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 	})
 }
 
-// Where there is room all are in side by side, and the room is what the instances of a plugin were seen to take.
+// Where there is room all are in side by side.
 func TestMemoryForSeveral(t *testing.T) {
-	size := bounded(t, 0).Modules()[0].Metrics.MemoryBytes
-	c := bounded(t, 10*size)
+	c := bounded(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		var inside, most atomic.Int64
 		var all sync.WaitGroup
@@ -245,175 +248,4 @@ func TestMemoryForSeveral(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 	})
-}
-
-// working has a connector call its plugin within one page, with pauses as for a service's answers, from now on until
-// ctx ends. in hears when it was let in.
-func (c crowded) working(ctx context.Context, t *testing.T, connector string, pause time.Duration, in func()) {
-	b := c.bind(t, connector, "a")
-	defer b.Close()
-	err := b.Current().Do(ctx, func(i *plugin.Instance) error {
-		in()
-		for ctx.Err() == nil {
-			if _, err := i.Describe(t.Context()); err != nil {
-				return err
-			}
-			time.Sleep(pause)
-		}
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		t.Error(err)
-	}
-}
-
-// Far below the bound of memory a few connectors begin, and each second one more while others wait and the processors
-// are busy, two where there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of
-// a lack of memory.
-func TestConnectorsComeOneAfterAnother(t *testing.T) {
-	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 3, false)
-	synctest.Test(t, func(t *testing.T) {
-		for round := range 2 {
-			ctx, stop := context.WithCancel(t.Context())
-			began := time.Now()
-			var mu sync.Mutex
-			var came []time.Duration
-			var all sync.WaitGroup
-			for n := range 8 {
-				all.Go(func() {
-					c.working(ctx, t, fmt.Sprint(n), 100*time.Millisecond, func() {
-						mu.Lock()
-						defer mu.Unlock()
-						came = append(came, time.Since(began).Truncate(time.Second))
-					})
-				})
-			}
-			time.Sleep(10 * time.Second)
-			stop()
-			all.Wait()
-			slices.Sort(came)
-			const s = time.Second
-			if want := []time.Duration{0, 0, 0, s, 2 * s, 3 * s, 4 * s, 4 * s}; !slices.Equal(came, want) {
-				t.Errorf("round %d: expected them to come at %v, found %v", round, want, came)
-			}
-			time.Sleep(10 * time.Second)
-		}
-	})
-	if strings.Contains(c.log.String(), plugin.MemorySetting) {
-		t.Errorf("expected nothing about memory, found %s", c.log.String())
-	}
-}
-
-// Connectors that have instances and wait for their services hold up nobody.
-func TestStalledConnectorsHoldUpNobody(t *testing.T) {
-	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 2, false)
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		for n := range 20 {
-			b := c.bind(t, fmt.Sprint(n), "a")
-			defer b.Close()
-			r, err := b.Current().Reader(t.Context())
-			require.NoError(t, err)
-			defer r.Close()
-		}
-		// Two come at once, and two more a second after that at the latest, when the first ones are stalled.
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("expected at most nine pauses of a second, found %v", took)
-		}
-	})
-}
-
-// Where the processors have nothing to do, since the services take their time, many begin soon.
-func TestManyWithSlowServicesBegin(t *testing.T) {
-	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 8, true) // two processors
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		var in atomic.Int64
-		var all sync.WaitGroup
-		for n := range 50 {
-			all.Go(func() {
-				c.working(ctx, t, fmt.Sprint(n), 500*time.Millisecond, func() { in.Add(1) })
-			})
-		}
-		time.Sleep(50 * time.Millisecond)
-		if n := in.Load(); n != 8 {
-			t.Errorf("expected 8 at first, found %d", n)
-		}
-		time.Sleep(5 * time.Second)
-		if n := in.Load(); n != 50 {
-			t.Errorf("expected all 50 within 5 seconds, found %d", n)
-		}
-		stop()
-		all.Wait()
-		time.Sleep(10 * time.Second)
-	})
-}
-
-// While connectors wait for their turn to begin, those that have begun keep what is idle, and come back at once when it
-// was closed; what is asked once is answered, of those that wait, too. Who gives up learns what it waited for, and
-// that one waits long is said once.
-func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
-	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 2, false)
-	synctest.Test(t, func(t *testing.T) {
-		first := c.bind(t, "first", "a")
-		defer first.Close()
-		works(t, first.Current(), "1.0.0")
-		time.Sleep(10 * time.Second) // it is idle, and has no instance any more
-		if n := c.instances(); n != 0 {
-			t.Fatalf("expected no instances, found %d", n)
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		var busy sync.WaitGroup
-		for n := range 20 { // more of them each second than may begin
-			busy.Go(func() { c.working(ctx, t, fmt.Sprint("busy", n), 100*time.Millisecond, func() {}) })
-		}
-		synctest.Wait()
-		at := func(what string, f func()) {
-			t.Helper()
-			began := time.Now()
-			if f(); time.Since(began) > 0 {
-				t.Errorf("%s: waited for %v", what, time.Since(began))
-			}
-		}
-		at("one that has begun", func() { works(t, first.Current(), "1.0.0") })
-		time.Sleep(950 * time.Millisecond) // the next one comes after a second
-		had := c.instances()
-		at("one that is idle", func() { works(t, first.Current(), "1.0.0") })
-		if n := c.instances(); n != had {
-			t.Errorf("expected the instance that was there, found %d of %d", n, had)
-		}
-		late := c.bind(t, "late", "a")
-		defer late.Close()
-		within, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		_, err := late.Current().Acquire(within)
-		if err == nil || strings.Contains(err.Error(), plugin.MemorySetting) ||
-			!strings.Contains(err.Error(), "turn to begin") {
-			t.Errorf("expected that it was not its turn, found %v", err)
-		}
-		var waiting sync.WaitGroup
-		waiting.Go(func() { works(t, late.Current(), "1.0.0") })
-		synctest.Wait()
-		at("a question", func() {
-			err := late.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
-				_, err := i.Describe(t.Context())
-				return err
-			})
-			assert.NoError(t, err)
-		})
-		time.Sleep(10 * time.Second)
-		stop()
-		busy.Wait()
-		waiting.Wait()
-		time.Sleep(10 * time.Second)
-	})
-	if n := strings.Count(c.log.String(), "a connector waits for others"); n == 0 || n > 20 ||
-		strings.Contains(c.log.String(), plugin.MemorySetting) {
-		t.Errorf("expected that it is said once of each that some wait for long, and nothing of memory, found %s",
-			c.log.String())
-	}
 }

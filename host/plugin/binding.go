@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,9 +24,6 @@ type Binding struct {
 	rejected map[string]string
 	reason   string
 	closed   bool
-	// trying is the trial that it has begun of what the workers of a group are to take, until that went well; nil:
-	// none.
-	trying atomic.Pointer[tried]
 	// settled is the manager's count of changes, plus one, up to which there was no candidate.
 	settled atomic.Uint64
 }
@@ -41,11 +39,11 @@ type Status struct {
 	Candidate string
 	// Rejected says why the newest other version was not taken, "" if none was.
 	Rejected string
-	// FileError says why the file that the module came from is refused now, "" if it is not.
+	// FileError says why the file that the module came from is refused now, or another file with a version of the
+	// plugin; "" if none is.
 	FileError string
-	// Held are versions that wait for the user's word, Others plugins of other names that have the class too; each says
-	// what to do.
-	Held, Others []string
+	// Others are plugins of other names that have the class too.
+	Others []string
 }
 
 // Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the
@@ -55,6 +53,14 @@ func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version 
 }
 
 func (m *Manager) bind(connector string, s selection) (*Binding, error) {
+	b, err := m.bound(connector, s)
+	if err == nil {
+		m.history.ran(&b.current.module.info)
+	}
+	return b, err
+}
+
+func (m *Manager) bound(connector string, s selection) (*Binding, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -64,8 +70,8 @@ func (m *Manager) bind(connector string, s selection) (*Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{manager: m, connector: connector, selection: s, current: m.shared.share(found, connector),
-		rejected: map[string]string{}}
+	b := &Binding{manager: m, connector: connector, selection: s, rejected: map[string]string{},
+		current: m.shared.share(found, connector, s.transforms())}
 	m.bindings[b] = struct{}{}
 	return b, nil
 }
@@ -86,7 +92,7 @@ func (b *Binding) Component() *wit.Component {
 // boundary, then [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file
 // counts as newer.
 func (b *Binding) Candidate() *Pool {
-	changes := b.manager.changes.Load() + 1
+	changes, s := b.manager.changes.Load()+1, b.selection
 	if b.settled.Load() == changes {
 		return nil
 	}
@@ -104,7 +110,7 @@ func (b *Binding) Candidate() *Pool {
 		b.candidate = nil
 	}
 	if b.candidate == nil {
-		b.candidate = b.manager.shared.share(best, b.connector)
+		b.candidate = b.manager.shared.share(best, b.connector, s.transforms())
 	}
 	return b.candidate
 }
@@ -114,8 +120,6 @@ func (b *Binding) Candidate() *Pool {
 func (b *Binding) best() *module {
 	s, current := b.selection, b.current.module
 	s.within = current.info.Name
-	t := b.manager.trials[s.within]
-	s.tries = t == nil || t == b // a trial is for all until one has begun it
 	found, err := b.manager.find(s)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
@@ -139,7 +143,10 @@ func (b *Binding) Promote(p *Pool) {
 	b.mu.Lock()
 	old := b.current
 	left := b.manager.rejected[old.module.info.Hash]
-	ok := !b.closed && p == b.candidate && b.manager.takes(b, p.module)
+	ok := !b.closed && p == b.candidate
+	if hash, pinned := b.manager.pinned(p.module.info.Name, b.selection); pinned {
+		ok = ok && strings.HasPrefix(p.module.info.Hash, hash)
+	}
 	b.manager.mu.Unlock()
 	if !ok {
 		b.mu.Unlock()
@@ -157,6 +164,7 @@ func (b *Binding) Promote(p *Pool) {
 	}
 	b.settled.Store(0)
 	b.mu.Unlock()
+	b.manager.history.ran(&p.module.info)
 	b.manager.shared.drop(old)
 	b.manager.trimLater()
 	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
@@ -175,7 +183,6 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.rejected[p.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
-	b.manager.refused(p.module, reason)
 	b.manager.shared.drop(p)
 	b.manager.trimLater()
 	b.manager.loader.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin",
@@ -192,12 +199,13 @@ func (b *Binding) Status() Status {
 	defer b.mu.Unlock()
 	current := b.current.module
 	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
-		File: current.info.Path, Rejected: b.reason,
-		Held: m.held(current.info.Name), Others: m.others(b.selection, current.info.Name)}
+		File: current.info.Path, Rejected: b.reason, Others: m.others(b.selection, current.info.Name)}
 	o := m.origins[current.info.Path]
 	s.Removed = o == nil || o.active != current
-	if o != nil && o.refused != nil && !isA[*Held](o.refused.Err) {
+	if o != nil && o.refused != nil {
 		s.FileError = o.refused.Err.Error()
+	} else if moved := m.moved(current.info.Name); len(moved) > 0 {
+		s.FileError = moved[0]
 	}
 	if best := b.best(); best != nil {
 		s.Candidate = best.info.Version
@@ -209,12 +217,6 @@ func (b *Binding) Status() Status {
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
 	delete(b.manager.bindings, b)
-	for name, by := range b.manager.trials {
-		if by == b { // another may
-			delete(b.manager.trials, name)
-			b.manager.changes.Add(1)
-		}
-	}
 	b.manager.mu.Unlock()
 	b.mu.Lock()
 	if b.closed {

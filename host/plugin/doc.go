@@ -14,7 +14,7 @@
 //
 // Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls
 // of all connectors share the processors (processors.go), and their instances a bound of memory, beyond which they take
-// turns (admission.go).
+// turns, with one more for transforms (admission.go).
 //
 // An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the
 // instance's own; outside there are only those of the registry. What a guest returns is checked before it is used, as
@@ -42,7 +42,7 @@
 //
 //   - open.go, manager.go: [Manager], from [New] to [Manager.Close]; metrics.go, version.go: figures, and the order of
 //     versions.
-//   - origin.go, watch.go: folders and what changes in them; adoption.go: which file may take the place of which;
+//   - origin.go, watch.go: folders and what changes in them; history.go: what versions that ran have declared;
 //     rollback.go: going back to the version before; pins.go: what the workers of a group run.
 //   - check.go: `plugins check`. loader.go, refusals.go, notice.go: from a file to a module, and what is kept of one
 //     that is refused. Package binary is what can be read off a file; package code makes compiled code of it, and keeps
@@ -67,6 +67,6 @@
 //   - A version that a connector runs with stays loaded until its binding is closed, whatever becomes of the file.
 //   - Another version takes over at the boundary of a page or batch only, and only because the task takes it.
 //
-// Locks, from the outside in: folders.scanning, Manager.mu, Binding.mu, sharedPools.mu, Pool.mu, module.mu;
-// admission.mu is within all of them.
+// Locks, from the outside in: folders.scanning, Manager.mu, Binding.mu, sharedPools.mu, Pool.mu, module.mu; history.mu
+// and bound.mu are within all of them.
 package plugin

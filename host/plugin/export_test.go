@@ -82,11 +82,3 @@ func Panic(ctx context.Context, i *Instance) error {
 
 // Running is how many calls have a processor.
 func Running(m *Manager) int { return len(m.loader.processors.slots) }
-
-// SideBySide sets how many connectors are at work before others that begin wait, and whether a processor is free.
-func SideBySide(m *Manager, n int, free bool) {
-	a := m.loader.admission
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.width.least, a.width.allowed, a.free = n, n, func() bool { return free }
-}

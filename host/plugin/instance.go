@@ -35,8 +35,11 @@ type Instance struct {
 	schemas schemas.Numbers
 	scratch scratch
 	use     usage
-	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
-	lease *lease
+	// made is when it was; admitted: it has a permit of its pool's bound; counted is its memory as the admission has
+	// it.
+	made     time.Time
+	admitted bool
+	counted  int64
 	// pool is nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether
 	// a file had to be asked for its description.
 	pool     *Pool
@@ -138,9 +141,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
 	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
-	if pool == nil {
-		i.lease = m.host.admission.own(int64(i.guest.MemoryBytes()))
-	}
+	i.count(int64(i.guest.MemoryBytes()))
 	made = true
 	return i, nil
 }
@@ -161,8 +162,17 @@ func (i *Instance) close() {
 	i.unwound()
 	_ = i.guest.Close(context.Background())
 	i.module.gone()
-	i.lease.release()
+	i.count(0)
+	if i.admitted {
+		i.pool.bound.release(i.module)
+	}
 	i.counters.instances.Add(-1)
+}
+
+// count notes how large its memory is.
+func (i *Instance) count(bytes int64) {
+	i.module.host.admission.used.Add(bytes - i.counted)
+	i.counted = bytes
 }
 
 // Module is what the instance is of.
@@ -188,7 +198,6 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		return nil, err
 	}
 	i.call.function, i.call.started = fn.Name, time.Now()
-	i.atWork(i.call.started)
 	if err := i.stopped(i.call.function, i.call.started); err != nil {
 		i.module.host.processors.give()
 		return nil, err
@@ -200,13 +209,6 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	return f, nil
 }
 
-// atWork notes that the instance's connector calls it, or did.
-func (i *Instance) atWork(now time.Time) {
-	if i.pool != nil {
-		i.pool.tenant.at(now)
-	}
-}
-
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.call.running = false
@@ -214,9 +216,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.schemas.Fill(nil)
 	c := i.counters
 	c.calls.Add(1)
-	ended := time.Now()
-	i.atWork(ended)
-	took := int64(ended.Sub(i.call.started))
+	took := int64(time.Since(i.call.started))
 	c.nanos.Add(took)
 	raise(&c.longest, took)
 	c.ticks.Add(i.clock.ticks)
@@ -226,9 +226,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.call.in, i.call.out = in, out
 	bytes := int64(i.guest.MemoryBytes())
 	c.sawMemory(bytes)
-	if i.lease != nil {
-		i.lease.settle(bytes, i.calls)
-	}
+	i.count(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
 			// Arguments of the host's that cannot be passed: the guest was not called.
@@ -376,7 +374,6 @@ type usage struct {
 	queue []chan struct{}
 	// parted: it is not among the pool's instances any more. gone: it was closed.
 	parted, gone bool
-	// busy: somebody uses it. idle is since when nobody does.
-	busy bool
+	// idle is since when nobody uses it.
 	idle time.Time
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
@@ -232,8 +231,6 @@ type arrival struct {
 	kept *code.Facts
 	// later: no connector that is configured uses it, as far as can be seen without compiling it.
 	later bool
-	// finished: it was loaded, or not, and what else is on its way need not wait for it.
-	finished atomic.Bool
 	// order is that among all that were loaded.
 	order int
 	// loaded or err is what became of it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,12 +25,12 @@ type Options struct {
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
-	// Adopted is the file that keeps what versions of plugins were taken from folders, "" to know it only while the
+	// History is the file that keeps what versions of plugins have declared that ran, "" to know it only while the
 	// manager lives.
-	Adopted string
+	History string
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
-	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.accept` and
-	// `.reveal`, which say what plugins of folders may do: see [Held] and [Manager.Revealed]. Other keys are ignored.
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
+	// [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
 	// Registry numbers the schemas of everything that comes out of plugins. Required.
@@ -57,8 +56,9 @@ type Options struct {
 	Rest time.Duration
 	// Idle is how long an instance is kept that nobody uses. Default 5 s.
 	Idle time.Duration
-	// MemoryBytes bounds the memory of all instances together: connectors that find none left take turns, and one is
-	// always let in. 0: no bound but those of instances.
+	// MemoryBytes bounds how many instances there are, by the memory that each may have ([Limits.MemoryBytes]):
+	// connectors that find none left take turns, and one is always let in. As many of transforms come in addition. Zero
+	// means no bound but those of connectors.
 	MemoryBytes int64
 }
 
@@ -89,7 +89,7 @@ func (o *Options) logger() *slog.Logger {
 func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provide, o.logger()), registry: o.Registry, logger: o.logger(),
 		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}
-	h.admission = newAdmission(o.MemoryBytes, h.processors.free, h.logger)
+	h.admission = newAdmission(o.MemoryBytes, h.logger)
 	return h
 }
 
@@ -100,8 +100,8 @@ type Manager struct {
 	// stop ends what goes on in the background: loading what nothing needed at the start, and watching folders.
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
-	trust             *trust
-	adoptions         *adoptions
+	reveal            map[string][]string
+	history           *history
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64
 	shared  sharedPools
@@ -150,8 +150,7 @@ func (m *Manager) trimLater() {
 	}
 }
 
-// trim frees what nobody uses. What loading has left is given back to the machine too: the collector would get round
-// to it only when as much again has been allocated.
+// trim frees what nobody uses.
 func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
 	m.mu.Lock()
@@ -165,12 +164,11 @@ func (m *Manager) trim() {
 			x.rest()
 		}
 	}
-	debug.FreeOSMemory()
 }
 
 // Memory is what all instances of plugins take together.
 type Memory struct {
-	// Used is what is counted for them, Bound what it may come to, in bytes.
+	// Used is what they have, in bytes, Bound what those of sources and sinks may come to.
 	Used, Bound int64
 	// Waiting is how many calls wait until there is room for an instance.
 	Waiting int64
@@ -179,9 +177,7 @@ type Memory struct {
 // Memory is how much memory instances take.
 func (m *Manager) Memory() Memory {
 	a := m.loader.admission
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return Memory{a.used, a.bound, int64(len(a.queue))}
+	return Memory{a.used.Load(), a.sources.size, a.sources.waiting.Load() + a.transforms.waiting.Load()}
 }
 
 // rolledBack is why a version is refused that was tried and left for the one before.
@@ -209,4 +205,4 @@ type Needed struct{ Class, Version string }
 
 // Revealed are the settings whose values a plugin of a folder may see although they come from a file:
 // `plugin.NAME.reveal`.
-func (m *Manager) Revealed(name string) []string { return m.trust.reveal[name] }
+func (m *Manager) Revealed(name string) []string { return m.reveal[name] }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -32,9 +31,8 @@ type Info struct {
 	// Interfaces of the contract that the module exports.
 	Interfaces []string
 	Loaded     time.Time
-	// BuiltIn: it comes with the program; others are from folders. Accepted: the user did so by `plugin.NAME.accept`,
-	// or by [Manager.Accept]; [Manager.Modules] says so.
-	BuiltIn, Accepted bool
+	// BuiltIn: it comes with the program; others are from folders.
+	BuiltIn bool
 	// Waits is what [Manager.Modules] says of a version that connectors do not run yet, and why; "" for nothing.
 	Waits string
 	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it
@@ -240,10 +238,7 @@ func (m *module) gone() {
 // doze frees the code while connectors use the module, but none has an instance.
 func (m *module) doze() {
 	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
-	if m.free() {
-		// The collector would get round to it only when as much again has been allocated.
-		debug.FreeOSMemory()
-	}
+	m.free()
 }
 
 // compile makes the code for all who wait for it.
@@ -300,10 +295,4 @@ func (m *module) free() bool {
 	m.code.Close()
 	m.code = nil
 	return true
-}
-
-// need is the memory that an instance is counted with before it has run: what other instances of its module have
-// grown to, at least its memory at the start.
-func (m *module) need() int64 {
-	return min(max(int64(m.binary.MemoryPages)*binary.PageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

@@ -21,24 +21,14 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := trustOf(o.Settings)
+	before, err := readHistory(o.History, o.logger())
 	if err != nil {
 		return nil, err
 	}
-	before, err := readAdoptions(o.Adopted)
-	if err != nil {
-		return nil, err
-	}
-	for name, p := range before.Plugins {
-		for _, hash := range p.Operators {
-			trusted.operators.Store(name+" "+hash, nil)
-		}
-	}
-	m := &Manager{trust: trusted, adoptions: before, folders: folders{paths: o.Folders},
+	m := &Manager{reveal: revealOf(o.Settings, o.logger()), history: before, folders: folders{paths: o.Folders},
 		trimming: trimming{after: o.Rest}, origins: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
-		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}, trials: map[string]*Binding{},
-			proven: map[string]bool{}},
+		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
 		loader: loader{host: newHost(&o), limits: o.Limits.filled(), named: named,
 			notice: &notice{tell: o.compiling()}}}
 	background, stop := context.WithCancel(context.Background())
@@ -194,7 +184,7 @@ func (m *Manager) Modules() []Info {
 		all = append(all, info)
 	}
 	for i := range all {
-		all[i].Accepted, all[i].Waits = m.trust.accepts(all[i].Name, all[i].Hash), m.waits(&all[i])
+		all[i].Waits = m.waits(&all[i])
 	}
 	slices.SortFunc(all, func(a, b Info) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),

@@ -235,21 +235,12 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 		}
 	}
 	m.loadSome(ctx, own)
-	// Of versions that are new together, and of which none was there before, the lowest is the first.
-	undecided := m.loadSome(ctx, others)
-	slices.SortStableFunc(undecided, func(a, b *arrival) int {
-		return CompareVersions(a.loaded.info.Version, b.loaded.info.Version)
-	})
-	for _, a := range undecided {
-		m.adopt(a)
-		m.settle(a)
-	}
+	m.loadSome(ctx, others)
 }
 
-// loadSome loads a part of what is on its way; it returns modules about which one cannot decide before all are loaded.
-func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*arrival) {
+// loadSome loads a part of what is on its way.
+func (m *Manager) loadSome(ctx context.Context, list []*arrival) {
 	var wait sync.WaitGroup
-	var mu sync.Mutex
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, a := range list {
 		places <- struct{}{}
@@ -262,21 +253,13 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*a
 			if a.err != nil && ctx.Err() != nil {
 				return // given up: the next look finds the file as new as it is
 			}
-			mu.Lock()
-			a.finished.Store(true)
-			waits := a.err == nil && m.waitsForOthers(a, list, undecided)
-			if waits {
-				undecided = append(undecided, a)
+			if a.err == nil {
+				a.err = m.history.judge(&a.loaded.info)
 			}
-			mu.Unlock()
-			if !waits {
-				m.adopt(a)
-				m.settle(a)
-			}
+			m.settle(a)
 		})
 	}
 	wait.Wait()
-	return undecided
 }
 
 func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
@@ -331,8 +314,7 @@ func (m *Manager) settle(a *arrival) {
 	}
 	if len(others) > 0 {
 		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
-			"are refused to connectors, unless the file is accepted",
-			"plugin", info.Name, "file", a.path, "accept", "plugin."+info.Name+".accept="+a.hash, "others", others)
+			"are refused to connectors", "plugin", info.Name, "file", a.path, "others", others)
 	}
 	if replaced != "" {
 		m.loader.logger.Warn("a file replaces a plugin that is built into the program: take it away unless it is meant",
@@ -440,82 +422,4 @@ func (m *Manager) remove(path string) {
 			active.info.Name,
 			"version", active.info.Version, "file", path)
 	}
-}
-
-// adopt decides whether a module that was loaded is taken; else it gets an error.
-func (m *Manager) adopt(a *arrival) {
-	if a.err != nil || a.builtIn {
-		return
-	}
-	info := &a.loaded.info
-	is := declaredBy(info)
-	m.adoptions.mu.Lock()
-	defer m.adoptions.mu.Unlock()
-	m.adoptions.join()
-	kept, bases, changed := m.adoptions.of(info.Name), m.bases(info.Name), false
-	switch {
-	case m.trust.accepts(info.Name, a.hash):
-		if changed = kept.Accepted[a.hash] == nil; changed {
-			kept.Accepted[a.hash] = &is
-		}
-		m.loader.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
-			a.hash, "file", a.path)
-	case len(bases) == 0:
-		kept.Base, changed = &is, true
-	case !slices.ContainsFunc(bases, func(was *declared) bool { return len(is.differences(was)) == 0 }):
-		a.err = &Held{info.Name, info.Version, a.hash, bases[0].Version, is.differences(bases[0])}
-	}
-	if !changed {
-		return
-	}
-	if err := m.adoptions.keep(); err != nil {
-		m.loader.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
-			"first that is found counts", "file", m.adoptions.path, "error", err)
-	}
-}
-
-// bases are the declarations that a new version's is compared with: those of the plugin built into the program, or
-// without one those of the version that was taken first, and those of versions that the user accepts. m.adopting is
-// held.
-func (m *Manager) bases(name string) (all []*declared) {
-	m.mu.Lock()
-	for _, o := range m.origins {
-		if o.active != nil && o.active.info.BuiltIn && o.active.info.Name == name {
-			d := declaredBy(&o.active.info)
-			all = append(all, &d)
-		}
-	}
-	m.mu.Unlock()
-	kept := m.adoptions.of(name)
-	if len(all) == 0 && kept.Base != nil {
-		all = append(all, kept.Base)
-	}
-	for hash, was := range kept.Accepted {
-		if m.trust.accepts(name, hash) {
-			all = append(all, was)
-		}
-	}
-	return all
-}
-
-// waitsForOthers reports whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may
-// be versions of it: their bytes hold its name. Those that hide their name are compared with it later.
-func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
-	name := a.loaded.info.Name
-	m.adoptions.mu.Lock()
-	known := len(m.bases(name)) > 0
-	m.adoptions.mu.Unlock()
-	if known || m.trust.accepts(name, a.hash) || a.builtIn {
-		return false
-	}
-	if slices.ContainsFunc(waiting, func(other *arrival) bool { return other.loaded.info.Name == name }) {
-		return true
-	}
-	return slices.ContainsFunc(list, func(other *arrival) bool {
-		if other == a || other.finished.Load() || other.again == nil {
-			return false
-		}
-		data, err := other.again()
-		return err == nil && bytes.Contains(data, []byte(name))
-	})
 }

@@ -1,8 +1,6 @@
 package plugin
 
 import (
-	"cmp"
-	"errors"
 	"slices"
 	"strings"
 )
@@ -12,15 +10,13 @@ import (
 type Pin struct {
 	// Hash is what runs, Before what runs in its place where this worker has left it because its calls broke.
 	Hash, Before string
-	// Trial is a version that one task of this worker takes before all others do.
-	Trial string
 }
 
 // Offer is a version of a plugin that connectors can get here, or that this worker has left.
 type Offer struct {
 	Name, Version, Hash string
-	// Proven: it was on trial, and a page or batch went through. Left: it did not open, or its calls broke.
-	Proven, Left bool
+	// Left: its calls broke.
+	Left bool
 }
 
 // pinning is what was decided about versions: by operators, by the workers of a group, and here. It is under
@@ -32,15 +28,7 @@ type pinning struct {
 	// plugin comes.
 	chosen map[string]string
 	pins   map[string]Pin
-	// trials are the bindings that try a version, by the names of plugins: at most one each. proven are the hashes of
-	// those that went well.
-	trials map[string]*Binding
-	proven map[string]bool
 }
-
-// tried is what was counted of a version's calls at the last boundary of the binding that tries it; it is under
-// Manager.mu.
-type tried struct{ calls, traps int64 }
 
 // Pin has connectors get the versions that are named, by the names of plugins, and leaves other plugins alone. A
 // version that becomes the one that runs is taken although this worker has left it before.
@@ -49,9 +37,6 @@ func (m *Manager) Pin(pins map[string]Pin) {
 	defer m.mu.Unlock()
 	for name, p := range pins {
 		before := m.pins[name]
-		if before.Trial != p.Trial {
-			delete(m.trials, name)
-		}
 		for hash, why := range m.rejected {
 			if before.Hash != p.Hash && why.plugin == name && strings.HasPrefix(hash, p.Hash) {
 				delete(m.rejected, hash)
@@ -69,8 +54,6 @@ func (m *Manager) pinned(name string, s selection) (hash string, ok bool) {
 	switch {
 	case !ok || s.version != "":
 		return "", false
-	case s.tries && p.Trial != "" && !m.left(p.Trial):
-		return p.Trial, true
 	case p.Before != "" && m.left(p.Hash):
 		return p.Before, true
 	}
@@ -112,62 +95,6 @@ func (m *Manager) keeps(x *module) bool {
 	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
 }
 
-// takes reports whether a binding may take a module, by which it begins the trial of one that nobody here tries; m.mu
-// is held.
-func (m *Manager) takes(b *Binding, x *module) bool {
-	name := x.info.Name
-	hash, ok := m.pinned(name, b.selection)
-	if !ok || strings.HasPrefix(x.info.Hash, hash) {
-		b.trying.Store(nil)
-		return true
-	}
-	if p := m.pins[name]; p.Trial == "" || !strings.HasPrefix(x.info.Hash, p.Trial) || m.trials[name] != nil {
-		return false
-	}
-	b.trying.Store(&tried{x.counters.calls.Load(), x.counters.traps.Load()})
-	m.trials[name] = b
-	return true
-}
-
-// Tries tells whether the binding begins a trial if it takes a candidate: who has no page or batch to try it with
-// leaves it to another one.
-func (b *Binding) Tries(p *Pool) bool {
-	m := b.manager
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	hash, ok := m.pinned(p.module.info.Name, b.selection)
-	return ok && !strings.HasPrefix(p.module.info.Hash, hash)
-}
-
-// Passed takes that a page or batch has gone through a version, which proves one on trial: also where its trial is
-// over meanwhile, as for a page that took long.
-func (b *Binding) Passed(p *Pool) {
-	t := b.trying.Load()
-	if t == nil || p != b.Current() {
-		return
-	}
-	m, x := b.manager, p.module
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	calls, traps := x.counters.calls.Load(), x.counters.traps.Load()
-	if calls > t.calls && traps == t.traps {
-		m.proven[x.info.Hash] = true
-		b.trying.Store(nil)
-	}
-	t.calls, t.traps = calls, traps
-}
-
-// refused takes that a binding cannot open a version, which is left where it was to be on trial.
-func (m *Manager) refused(x *module, reason string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.pins[x.info.Name]
-	if p.Trial != "" && strings.HasPrefix(x.info.Hash, p.Trial) {
-		m.rejected[x.info.Hash] = &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
-		m.changes.Add(1)
-	}
-}
-
 // Offers are the versions of plugins, of each plugin those first that connectors would get here if there were no pins.
 func (m *Manager) Offers() (all []Offer) {
 	m.mu.Lock()
@@ -186,23 +113,8 @@ func (m *Manager) Offers() (all []Offer) {
 		some = slices.DeleteFunc(some, func(x *module) bool { return x == nil })
 		slices.SortFunc(some, newest)
 		for _, x := range some {
-			all = append(all, Offer{x.info.Name, x.info.Version, x.info.Hash, m.proven[x.info.Hash],
-				m.rejected[x.info.Hash] != nil})
+			all = append(all, Offer{x.info.Name, x.info.Version, x.info.Hash, m.rejected[x.info.Hash] != nil})
 		}
 	}
-	return all
-}
-
-// HeldOffers are versions in folders here that wait for the user's word, see [Held].
-func (m *Manager) HeldOffers() (all []Offer) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, o := range m.origins {
-		var held *Held
-		if o.refused != nil && errors.As(o.refused.Err, &held) {
-			all = append(all, Offer{Name: held.Plugin, Version: held.Version, Hash: held.Hash})
-		}
-	}
-	slices.SortFunc(all, func(a, b Offer) int { return cmp.Compare(a.Hash, b.Hash) })
 	return all
 }

@@ -15,22 +15,22 @@ import (
 
 // pinnedTo is a manager whose folder has version 1.0.0 of a plugin, which is pinned, with two bindings; pin moves the
 // pin, to versions that were there, and says what the manager offers.
-func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, b *plugin.Binding, pin func(hash, trial string)) {
+func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, b *plugin.Binding, pin func(hash string)) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	m = manager(t, plugin.Options{}, folder)
 	hashes := map[string]string{}
 	before := ""
-	pin = func(version, trial string) {
+	pin = func(version string) {
 		t.Helper()
 		for _, o := range m.Offers() {
 			hashes[o.Version] = o.Hash[:12]
 		}
-		m.Pin(map[string]plugin.Pin{"all": {Hash: hashes[version], Before: hashes[before], Trial: hashes[trial]}})
+		m.Pin(map[string]plugin.Pin{"all": {Hash: hashes[version], Before: hashes[before]}})
 		before = version
 	}
-	pin("1.0.0", "")
+	pin("1.0.0")
 	return folder, m, boundTo(t, m, "orders", wit.ComponentSource, "AllSource"),
 		boundTo(t, m, "lines", wit.ComponentSource, "AllSource"), pin
 }
@@ -42,7 +42,7 @@ func offered(m *plugin.Manager) (all []string) {
 		active[i.Version] = i.State()
 	}
 	for _, o := range m.Offers() {
-		all = append(all, fmt.Sprintf("%s %s %t %t", o.Version, active[o.Version], o.Proven, o.Left))
+		all = append(all, fmt.Sprintf("%s %s %t", o.Version, active[o.Version], o.Left))
 	}
 	return all
 }
@@ -58,7 +58,7 @@ func TestPinnedVersionStays(t *testing.T) {
 			t.Fatal("a candidate that the group does not run")
 		}
 	}
-	assert.Equal(t, []string{"1.2.0 kept false false", "1.0.0 active false false"}, offered(m))
+	assert.Equal(t, []string{"1.2.0 kept false", "1.0.0 active false"}, offered(m))
 	c := boundTo(t, m, "late", wit.ComponentSource, "AllSource")
 	works(t, c.Current(), "1.0.0")
 	named, err := m.Bind("named", wit.ComponentSource, "AllSource", "1.2.0")
@@ -71,14 +71,14 @@ func TestPinnedVersionStays(t *testing.T) {
 	require.NoError(t, m.Reload(t.Context()))
 	works(t, boundTo(t, m, "later", wit.ComponentSource, "AllSource").Current(), "1.0.0")
 
-	pin("1.3.0", "")
+	pin("1.3.0")
 	for _, each := range []*plugin.Binding{a, b, c} {
 		p := each.Candidate()
 		each.Promote(p)
 		works(t, each.Current(), "1.3.0")
 	}
 	require.NoError(t, m.Reload(t.Context()))
-	assert.Equal(t, []string{"1.3.0 active false false"}, offered(m))
+	assert.Equal(t, []string{"1.3.0 active false"}, offered(m))
 
 	m.Pin(map[string]plugin.Pin{"all": {Hash: "0123456789ab"}})
 	_, err = m.Bind("none", wit.ComponentSource, "AllSource", "")
@@ -87,68 +87,6 @@ func TestPinnedVersionStays(t *testing.T) {
 	if a.Candidate() != nil {
 		t.Error("what runs goes on until the worker is given nothing to run")
 	}
-}
-
-// Of two that may try a version the one does that is first; it is proven when a page went through, and then all run it.
-func TestTrialOfOne(t *testing.T) {
-	folder, m, a, b, pin := pinnedTo(t)
-	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-	require.NoError(t, m.Reload(t.Context()))
-	pin("1.0.0", "1.1.0")
-	forA, forB := a.Candidate(), b.Candidate()
-	if forA == nil || forB == nil {
-		t.Fatal("expected the version on trial as a candidate of both")
-	}
-	b.Promote(forB)
-	if a.Promote(forA); a.Current() == forA || a.Candidate() != nil {
-		t.Error("expected one binding to try the version, found two")
-	}
-	if !a.Tries(forA) {
-		t.Error("expected a candidate on trial")
-	}
-	a.Passed(a.Current())
-	b.Passed(forB)
-	assert.Equal(t, []string{"1.1.0 kept false false", "1.0.0 active false false"}, offered(m))
-	works(t, b.Current(), "1.1.0")
-	b.Passed(a.Current())
-	assert.Equal(t, []string{"1.1.0 kept false false", "1.0.0 active false false"}, offered(m),
-		"a page of another version's")
-	pin("1.0.0", "") // it took too long
-	b.Passed(forB)
-	assert.Equal(t, []string{"1.1.0 kept true false", "1.0.0 active false false"}, offered(m))
-	pin("1.0.0", "1.1.0")
-
-	b.Close() // what it was is another's to try
-	if a.Candidate() != forA {
-		t.Error("expected the version on trial")
-	}
-	pin("1.1.0", "")
-	a.Promote(a.Candidate())
-	works(t, a.Current(), "1.1.0")
-	pin("1.0.0", "")
-	a.Promote(a.Candidate())
-	works(t, a.Current(), "1.0.0")
-}
-
-// A version on trial that cannot be opened is left, until it is what the group runs.
-func TestTrialThatIsRejected(t *testing.T) {
-	folder, m, a, b, pin := pinnedTo(t)
-	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-	require.NoError(t, m.Reload(t.Context()))
-	pin("1.0.0", "1.1.0")
-	if b.Candidate() == nil {
-		t.Fatal("expected the version on trial")
-	}
-	a.Reject(a.Candidate(), "feeds differ")
-	if a.Candidate() != nil || b.Candidate() != nil {
-		t.Error("a rejected version is tried again")
-	}
-	assert.Equal(t, []string{"1.1.0 refused false true", "1.0.0 active false false"}, offered(m))
-	pin("1.1.0", "")
-	if a.Candidate() != nil || b.Candidate() == nil {
-		t.Error("expected the chosen version for all but the one that has rejected it")
-	}
-	assert.Equal(t, []string{"1.1.0 active false false", "1.0.0 kept false false"}, offered(m))
 }
 
 // A version that breaks is left at once for the one before, without a word of the group.
@@ -164,7 +102,7 @@ func TestPinnedVersionBreaks(t *testing.T) {
 	if tries := untilWorks(t, b); tries != 3 {
 		t.Errorf("expected 3 broken calls, found %d", tries)
 	}
-	assert.Equal(t, []string{"1.1.0 refused false true", "1.0.0 active false false"}, offered(m))
+	assert.Equal(t, []string{"1.1.0 refused true", "1.0.0 active false"}, offered(m))
 	if s := b.Status(); s.Version != "1.0.0" || !strings.Contains(s.Rejected, "was rolled back") {
 		t.Errorf("found %+v", s)
 	}

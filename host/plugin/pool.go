@@ -36,9 +36,10 @@ type Pool struct {
 	connector string
 	lines     *bucket
 	breaker   *breaker
-	tenant    *tenant
-	// done is closed when the pool is.
-	done chan struct{}
+	bound     *bound
+	// life ends when the pool is closed, by end.
+	life context.Context
+	end  context.CancelFunc
 	mu   guard.Mutex
 	// instances are those that can be chosen; making is how many more are being made.
 	instances []*Instance
@@ -70,16 +71,22 @@ type waiter struct {
 	// reader: it wants to share one.
 	reader bool
 	ready  chan struct{}
-	// instance is the one that it gets; nil: it makes one itself, or err says why it cannot.
+	// instance is the one that it gets; nil: it makes one itself, or err says why it cannot. admitted: there is a
+	// permit for it.
 	instance *Instance
 	err      error
+	admitted bool
 }
 
-func newPool(m *module, connector string) *Pool {
+func newPool(m *module, connector string, transforms bool) *Pool {
 	m.hold()
 	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
-		breaker: m.breaker(connector), done: make(chan struct{})}
-	p.tenant = m.host.admission.join(connector, p)
+		breaker: m.breaker(connector), bound: &m.host.admission.sources}
+	if transforms {
+		p.bound = &m.host.admission.transforms
+	}
+	p.life, p.end = context.WithCancel(context.Background())
+	p.bound.join(p)
 	return p
 }
 
@@ -107,31 +114,26 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		return i, nil
 	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
 		return p.replace(ctx, i)
-	case p.count() == 0 || fresh && p.more(), len(p.instances) == 0 && isOnce(ctx) && p.count() < p.limit():
-		return p.make(ctx, false, nil)
+	case p.count() == 0:
+		return p.make(ctx, false, false)
+	case fresh && p.more():
+		return p.make(ctx, false, true)
 	}
 	i, err := p.wait(ctx, false)
-	if err != nil || !fresh || i.calls == 0 {
+	if err != nil || !fresh || i.calls == 0 || i.use.readers > 0 { // whose pages stay
 		return i, err
 	}
 	p.mu.Lock()
-	if i.use.readers > 0 { // its pages stay
-		p.mu.Unlock()
-		p.Release(i)
-		p.mu.Lock()
-		return p.make(ctx, false, nil)
-	}
 	return p.replace(ctx, i)
 }
 
 // replace makes an instance in the place of one that nobody else uses; p.mu is held, and free on return.
 func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
-	place := i.lease
-	i.lease = nil
+	i.admitted = false // its permit is for the other one
 	p.part(i)
 	i.use.held = false
 	p.shut(i)
-	return p.make(ctx, false, place)
+	return p.make(ctx, false, true)
 }
 
 // Do calls f with an instance.
@@ -144,19 +146,11 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 	return f(i)
 }
 
-// DoOnce is [Pool.Do] for a question that is asked once, as by a check or a command: it does not wait until its
-// connector may begin.
-func (p *Pool) DoOnce(ctx context.Context, f func(*Instance) error) error {
-	return p.Do(context.WithValue(ctx, once{}, true), f)
-}
-
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
 func (p *Pool) count() int { return len(p.instances) + p.making }
 
-// more reports whether there may be one more instance; p.mu is held.
-func (p *Pool) more() bool {
-	return p.count() < p.limit() && p.module.host.admission.more(p.module.need())
-}
+// more takes a permit for one more instance, if there may be one; p.mu is held.
+func (p *Pool) more() bool { return p.count() < p.limit() && p.bound.more(p.module) }
 
 func (p *Pool) errClosed() error {
 	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector,
@@ -173,24 +167,12 @@ func (p *Pool) free() (best *Instance) {
 	return best
 }
 
-func (p *Pool) hold(i *Instance) {
-	i.use.held = true
-	p.use(i)
-}
+func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
 
-// use notes that somebody uses an instance, unused that nobody does; p.mu is held.
-func (p *Pool) use(i *Instance) {
-	if !i.use.busy {
-		i.use.busy, i.use.idle = true, time.Time{}
-		p.tenant.inUse.Add(1)
-	}
-}
-
-func (p *Pool) unused(i *Instance) {
-	if i.use.busy {
-		i.use.busy = false
-		p.tenant.inUse.Add(-1)
-	}
+// share adds a reader of an instance; p.mu is held.
+func (p *Pool) share(i *Instance) {
+	i.use.readers++
+	i.use.idle = time.Time{}
 }
 
 // part takes an instance from those that can be chosen; p.mu is held.
@@ -209,24 +191,22 @@ func (p *Pool) shut(i *Instance) {
 	}
 	i.use.gone = true
 	p.parted--
-	p.unused(i)
 	p.mu.Unlock()
 	i.close()
 	p.mu.Lock()
 }
 
-// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. place is what is
-// counted for it, nil: nothing yet.
-func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance, err error) {
-	first := p.count() == 0 || len(p.instances) == 0 && isOnce(ctx) // the one that is being made may wait for its turn
+// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. admitted: there is
+// a permit for it.
+func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, err error) {
 	p.making++
 	p.mu.Unlock()
-	if place == nil {
-		place, err = p.tenant.admit(ctx, p, first)
+	if !admitted {
+		err = p.bound.acquire(ctx, p)
 	}
 	if err == nil {
 		if i, err = p.module.instanceFor(ctx, p.lines, p); err != nil {
-			place.release()
+			p.bound.release(p.module)
 		}
 	}
 	p.mu.Lock()
@@ -236,19 +216,19 @@ func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance
 		p.ended()
 		return nil, err
 	}
-	i.lease = place
+	i.admitted, i.made = true, time.Now()
 	p.instances = append(p.instances, i)
 	if p.closed {
 		p.part(i)
 	}
-	if p.use(i); reader {
-		i.use.readers++
+	if reader {
+		p.share(i)
 	} else {
-		i.use.held = true
+		p.hold(i)
 	}
 	for _, w := range slices.Clone(p.waiters) {
 		if w.reader {
-			i.use.readers++
+			p.share(i)
 			p.serve(w, i)
 		}
 	}
@@ -265,16 +245,13 @@ func (p *Pool) serve(w *waiter, i *Instance) {
 
 // next lets the waiter that came first make an instance, where there is room for one; p.mu is held.
 func (p *Pool) next() {
-	if len(p.waiters) > 0 && (p.count() == 0 || p.more()) {
-		p.another()
+	if len(p.waiters) == 0 {
+		return
 	}
-}
-
-// another lets the waiter that came first make an instance; p.mu is held.
-func (p *Pool) another() {
-	if len(p.waiters) > 0 && p.count() < p.limit() {
+	w := p.waiters[0]
+	if w.admitted = p.more(); w.admitted || p.count() == 0 {
 		p.making++
-		p.serve(p.waiters[0], nil)
+		p.serve(w, nil)
 	}
 }
 
@@ -294,11 +271,7 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 			// Who holds an instance without calling it takes no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
-			switch {
-			case reader:
-			case waited > stuckTime:
-				p.another()
-			case waited > time.Second || p.module.host.processors.free():
+			if !reader && (waited > time.Second || p.module.host.processors.free()) {
 				p.next()
 			}
 			p.mu.Unlock()
@@ -334,10 +307,13 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 	}
 	p.making-- // make counts it
 	if p.closed {
+		if w.admitted {
+			p.bound.release(p.module)
+		}
 		p.ended()
 		return nil, p.errClosed()
 	}
-	return p.make(ctx, w.reader, nil)
+	return p.make(ctx, w.reader, w.admitted)
 }
 
 // waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor
@@ -380,8 +356,17 @@ func (p *Pool) Release(i *Instance) {
 	p.rest(i)
 }
 
+// spent reports whether the turn of an instance is over while others wait for one.
+func (p *Pool) spent(i *Instance) bool {
+	return p.bound.waiting.Load() > 0 && time.Since(i.made) >= instanceTurn
+}
+
 // rest finds something to do for an instance that nobody holds; p.mu is held, and free on return.
 func (p *Pool) rest(i *Instance) {
+	if !i.use.parted && p.spent(i) {
+		p.part(i)
+		p.next()
+	}
 	switch {
 	case i.use.gone || i.use.held:
 	case len(i.use.queue) > 0:
@@ -396,41 +381,36 @@ func (p *Pool) rest(i *Instance) {
 	case len(p.waiters) > 0:
 		w := p.waiters[0]
 		if w.reader {
-			i.use.readers++
+			p.share(i)
 		} else {
 			p.hold(i)
 		}
 		p.serve(w, i)
 	case i.use.readers == 0:
 		i.use.idle = time.Now()
-		p.unused(i)
-		switch pressed := p.tenant.pressed(); {
-		case pressed && (len(p.instances) > 1 || p.tenant.finish()):
+		switch left := p.idleFor(i); {
+		case left <= 0:
 			p.part(i)
 			p.shut(i)
-			go p.tenant.trim() // its other pools'
-		case pressed && p.tenant.inUse.Load() == 0:
-			time.AfterFunc(briefly, p.tenant.trim)
 		case p.timer == nil:
-			p.timer = time.AfterFunc(p.module.host.idle, p.trim)
+			p.timer = time.AfterFunc(left, p.trim)
+		case left < p.module.host.idle:
+			p.timer.Reset(left)
 		}
 	}
 	p.ended()
 }
 
-// idleFor is how long an instance may be idle now: less while others wait for memory. Of a connector at work one is
-// kept of each plugin.
-func (p *Pool) idleFor() time.Duration {
-	usual := p.module.host.idle
-	switch {
-	case !p.tenant.pressed():
-	case p.tenant.inUse.Load() > 0 && len(p.instances) == 1:
-	case p.tenant.inUse.Load() > 0 || p.tenant.finish():
+// idleFor is how long an instance may be idle now: less while others wait for one.
+func (p *Pool) idleFor(i *Instance) time.Duration {
+	switch usual := p.module.host.idle; {
+	case p.spent(i):
 		return 0
-	default:
+	case p.bound.waiting.Load() > 0:
 		return min(usual, briefly)
+	default:
+		return usual
 	}
-	return usual
 }
 
 // ended lets go of p.mu, which is held, and of the module when nothing is left of a pool that was closed.
@@ -439,24 +419,20 @@ func (p *Pool) ended() {
 	p.let = p.let || last
 	p.mu.Unlock()
 	if last {
-		p.tenant.leave(p)
+		p.bound.leave(p)
 		p.module.release()
 	}
 }
 
 // Rest is called when the connector will call nothing of its plugins for longer than [Options.Idle]: instances that
 // nobody uses are closed at once.
-func (p *Pool) Rest() {
-	for _, q := range p.tenant.all() {
-		q.closeIdle(func() time.Duration { return 0 })
-	}
-}
+func (p *Pool) Rest() { p.module.host.admission.rest(p.connector) }
 
 // trim closes the instances that were idle for long enough.
 func (p *Pool) trim() { p.closeIdle(p.idleFor) }
 
 // closeIdle closes the instances that were idle for as long as idleFor says, which is called under p.mu.
-func (p *Pool) closeIdle(idleFor func() time.Duration) {
+func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.mu.Lock()
 	if p.timer != nil {
 		p.timer.Stop()
@@ -467,7 +443,7 @@ func (p *Pool) closeIdle(idleFor func() time.Duration) {
 		if i.use.idle.IsZero() {
 			continue
 		}
-		left := idleFor() - now.Sub(i.use.idle)
+		left := idleFor(i) - now.Sub(i.use.idle)
 		switch {
 		case left <= 0:
 			p.part(i)
@@ -487,7 +463,7 @@ func (p *Pool) close() {
 		return
 	}
 	p.closed = true
-	close(p.done)
+	p.end()
 	if p.timer != nil {
 		p.timer.Stop()
 	}

@@ -44,14 +44,9 @@ func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 }
 
 func (p *Pool) join(ctx context.Context) (*Instance, error) {
-	place, err := p.tenant.begin(ctx, p)
-	if err != nil {
-		return nil, err
-	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		place.release()
 		return nil, p.errClosed()
 	}
 	var best *Instance
@@ -62,18 +57,14 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 	}
 	switch {
 	case best == nil && p.making == 0:
-		return p.make(ctx, true, place)
+		return p.make(ctx, true, false)
 	case best == nil:
-		i, err := p.wait(ctx, true)
-		place.release()
-		return i, err
-	case best.use.readers > 0 && p.more() && p.separate():
-		return p.make(ctx, true, place)
+		return p.wait(ctx, true)
+	case best.use.readers > 0 && p.separate() && p.more():
+		return p.make(ctx, true, true)
 	}
-	best.use.readers++
-	p.use(best)
+	p.share(best)
 	p.mu.Unlock()
-	place.release()
 	return best, nil
 }
 

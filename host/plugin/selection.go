@@ -15,8 +15,11 @@ type selection struct {
 	class, version string
 	// within is the plugin that it must be of, "" for any.
 	within string
-	// tries: where a version is on trial, it is for this one.
-	tries bool
+}
+
+// transforms reports whether it is of a transformation or a predicate.
+func (s selection) transforms() bool {
+	return s.kind == wit.ComponentTransformation || s.kind == wit.ComponentPredicate
 }
 
 func (s selection) offered(m *module) bool {
@@ -73,7 +76,7 @@ func (m *Manager) find(s selection) (*module, error) {
 		return best, nil
 	}
 	slices.Sort(refused)
-	if held := m.held(""); len(versions) == 0 && len(held) > 0 {
+	if len(versions) == 0 && len(m.moved("")) > 0 {
 		return nil, &Unsettled{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
 	}
 	hint := ""
@@ -102,19 +105,19 @@ func (m *Manager) before(a, b *module) bool {
 	return a.newer(b)
 }
 
-// Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins
-// has it, or whether a version is taken. It concerns the connectors that name the class, and no others.
+// Unsettled is the error of a class that two plugins have, or one whose only version is refused because of an address
+// ([Moved]). It concerns the connectors that name the class, and no others.
 type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides between several plugins that have a class: the plugin that the user accepted, else the one built
-// into the program. Otherwise it is undecided, which is an error of the connectors that name the class. m.mu is held.
+// choosePlugin decides between several plugins that have a class: for the one built into the program. Otherwise it is
+// undecided, which is an error of the connectors that name the class. m.mu is held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.within != "" {
 		return nil
 	}
-	var names, accepted []string
+	var names []string
 	builtIn := map[string]bool{}
 	for _, o := range m.origins {
 		a := o.active
@@ -123,24 +126,16 @@ func (m *Manager) choosePlugin(s *selection) error {
 		}
 		builtIn[a.info.Name] = builtIn[a.info.Name] || a.info.BuiltIn
 		names = append(names, a.info.Name)
-		if m.trust.accepts(a.info.Name, a.info.Hash) {
-			accepted = append(accepted, a.info.Name)
-		}
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) < 2 {
 		return nil
 	}
-	chosen := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(accepted))),
-		func(name string) bool { return builtIn[name] })
-	if len(chosen) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
-	}
+	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
-		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): take one away, or set "+
-			"plugin.NAME.accept to the hash of one's file",
-			s, strings.Join(names, ", "), m.offers(*s))}
+		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): remove the files of "+
+			"the others", s, strings.Join(names, ", "), m.offers(*s))}
 	}
 	s.within = chosen[0]
 	return nil
@@ -163,9 +158,8 @@ func (m *Manager) others(s selection, name string) (list []string) {
 	s.within = ""
 	for path, o := range m.origins {
 		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
-			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too and does not take it; plugin.%s.accept=%s "+
-				"in the worker's settings lets it, from the next start",
-				a.info.Name, path, s, a.info.Name, a.info.Hash))
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, and connectors do not get it there",
+				a.info.Name, path, s))
 		}
 	}
 	slices.Sort(list)
@@ -187,24 +181,20 @@ func (m *Manager) waits(info *Info) string {
 		}
 		b.mu.Unlock()
 	}
-	trial := m.pins[info.Name].Trial
-	switch {
-	case isA[*Held](info.Err):
-		return "it waits for acceptance"
-	case info.Err != nil:
-	case trial != "" && strings.HasPrefix(info.Hash, trial) && m.trials[info.Name] != nil:
-		return fmt.Sprintf("it is on trial at 1 of %d tasks", tasks)
-	case unfit > 0:
-		return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
+	if info.Err != nil || unfit == 0 {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
 }
 
-// held are the versions of a plugin, of any where name is "", that wait for the user's word; m.mu is held.
-func (m *Manager) held(name string) (texts []string) {
+// moved lists why versions of a plugin are refused that move the role of an address, of any plugin where name is "";
+// m.mu is held.
+func (m *Manager) moved(name string) (texts []string) {
 	for _, o := range m.origins {
-		var held *Held
-		if o.refused != nil && errors.As(o.refused.Err, &held) && (name == "" || held.Plugin == name) {
+		if o.refused == nil {
+			continue
+		}
+		if moved, ok := errors.AsType[*Moved](o.refused.Err); ok && (name == "" || moved.Plugin == name) {
 			texts = append(texts, o.refused.Err.Error())
 		}
 	}

@@ -16,18 +16,19 @@ type sharedPool struct {
 
 // poolKey is what a pool is of.
 type poolKey struct {
-	module    *module
-	connector string
+	module     *module
+	connector  string
+	transforms bool
 }
 
-// share is the pool of a module for a connector: its tasks share one. Let go of it by drop.
-func (s *sharedPools) share(x *module, connector string) *Pool {
+// share is the pool of a module for a connector, or for its transforms: its tasks share one. Let go of it by drop.
+func (s *sharedPools) share(x *module, connector string, transforms bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := poolKey{x, connector}
+	key := poolKey{x, connector, transforms}
 	p := s.pools[key]
 	if p == nil {
-		p = &sharedPool{pool: newPool(x, connector)}
+		p = &sharedPool{pool: newPool(x, connector, transforms)}
 		s.pools[key] = p
 	}
 	p.users++
@@ -37,7 +38,7 @@ func (s *sharedPools) share(x *module, connector string) *Pool {
 // drop lets go of a pool; the last one closes it.
 func (s *sharedPools) drop(p *Pool) {
 	s.mu.Lock()
-	key := poolKey{p.module, p.connector}
+	key := poolKey{p.module, p.connector, p.bound == &p.module.host.admission.transforms}
 	s.pools[key].users--
 	last := s.pools[key].users == 0
 	if last {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/culvert-project/culvert/host/plugin"
 )
@@ -15,7 +14,7 @@ import (
 type Module struct {
 	Plugin  string `json:"plugin,omitempty"`
 	Version string `json:"version,omitempty"`
-	// Hash is the SHA-256 of its file, which `plugin.NAME.accept` takes.
+	// Hash is the SHA-256 of its file.
 	Hash string `json:"hash"`
 	File string `json:"file"`
 	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it, or
@@ -25,7 +24,7 @@ type Module struct {
 	// Error says why it is refused.
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
-	// Waits says why tasks do not run it yet: it waits for acceptance, does not fit, or is on trial.
+	// Waits says why tasks do not run it: it does not fit.
 	Waits string `json:"waits,omitempty"`
 }
 
@@ -85,30 +84,9 @@ func (x *exchange) chosen(err error) {
 	switch {
 	case errors.Is(err, plugin.ErrUnknownVersion):
 		x.fail(http.StatusNotFound, err.Error())
-	case errors.Is(err, plugin.ErrNotAcceptable):
-		x.fail(http.StatusConflict, err.Error())
 	default:
 		x.done(http.StatusNoContent, err)
 	}
-}
-
-// accept takes a version of a plugin that waits for the user's word. It may give a setting another role, so that the
-// service's credentials go elsewhere: whoever asks for it has to be known.
-func (x *exchange) accept() {
-	if !x.logons && !certified(x.r) {
-		x.fail(http.StatusForbidden, "Expected a logon, since the version may send credentials elsewhere: "+
-			"rest.basic.auth.file names users, or listeners.https.ssl.client.auth=required wants certificates")
-		return
-	}
-	var asked choice
-	if !x.body(&asked) {
-		return
-	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.chosen(x.steer(func(Herder) error {
-		return x.worker.Parts().Plugins.Accept(ctx, x.name(), strings.ToLower(asked.Hash))
-	}))
 }
 
 const noFolder = "The worker follows no folder of connectors: it runs named files"

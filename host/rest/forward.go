@@ -77,10 +77,7 @@ type GroupPin struct {
 	Hash    string `json:"hash"`
 	// Before ran before, and runs again where this one breaks.
 	Before string `json:"before,omitempty"`
-	// Trial is tried by one task of the worker By, which is its group.instance.id or URL, before all run it.
-	Trial string `json:"trial,omitempty"`
-	By    string `json:"by,omitempty"`
-	// Passed are not taken unless somebody asks for it: they did not open, they broke, or somebody chose another.
+	// Passed are not taken unless somebody asks for it: they broke, or somebody chose another.
 	Passed []string `json:"passed,omitempty"`
 }
 

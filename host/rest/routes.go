@@ -152,12 +152,6 @@ var routes = []route{
 			"before newer ones; until another file of it comes. In a group all workers run it that have it, and the " +
 			"others no tasks with the plugin. 204.",
 		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405}}},
-	{"PUT", "/culvert/plugins/{name}/accept", anyone, (*exchange).accept,
-		"Takes a version of a plugin that waits for the user's word, {\"hash\": …}, as plugin.NAME.accept of the " +
-			"worker's settings does, which counts instead where it is given (409); it holds over restarts. For users " +
-			"of rest.basic.auth.file and clients with a certificate alone (403). Each worker of a group takes the " +
-			"files of its own folder. 204.",
-		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{403, 404, 405, 409}}},
 	{"GET", "/culvert/lockouts", anyone, (*exchange).lockouts,
 		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",
 		operation{gives: Lockouts{}, refuses: []int{409}}},

@@ -341,3 +341,12 @@ var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or p
 	Flag: "boolean or text"}
 
 func (k Kind) String() string { return kindNames[k] }
+
+// IsAddress reports whether values of the role decide where requests or secrets go.
+func IsAddress(name string) bool {
+	switch name {
+	case Address, Destination, OAuthTokenEndpoint, LoginTarget, Origins, ProxyAddress, ProxyAddressMap, ProxyTokenURL:
+		return true
+	}
+	return false
+}

@@ -76,11 +76,6 @@ func TestPluginsOfAGroup(t *testing.T) {
 	onEmbedded(t, PluginsOfAGroup)
 }
 
-// With plugin.rollout=any a newer version runs where it is.
-func TestAnyPluginOfAGroup(t *testing.T) {
-	onEmbedded(t, AnyPluginOfAGroup)
-}
-
 // A worker that does not lead is asked for what others do.
 func TestCallsOfAGroup(t *testing.T) {
 	onEmbedded(t, CallsOfAGroup)

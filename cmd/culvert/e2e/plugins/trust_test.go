@@ -1,7 +1,6 @@
 package plugins
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -97,9 +96,9 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 	return s
 }
 
-// A version with the built-in's name and a higher number that gives roles to other settings is dropped into the folder,
-// in mid-run and while the worker is down: it is not taken. Log and status say what differs, and how it is taken.
-func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
+// A version with the built-in's name and a higher number that moves the role of an address is dropped into the folder,
+// in mid-run and while the worker is down: it is refused, and log and status name the setting.
+func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t)
@@ -119,6 +118,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 		case "sap.odata.host.address":
 			withoutRole(s)
 		case "sap.odata.link.hosts":
+			withoutRole(s)
 			s.Rules = append(s.Rules, wit.Rule{Role: wit.Ptr("http.address")})
 			s.Kind = wit.KindText
 			host, _, _ := net.SplitHostPort(thief.host)
@@ -138,15 +138,14 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 			e2etest.Put(t, dir, "better.wasm", evil)
 		}
 		why := c.Awaits("plugin refused")
-		e2etest.Contains(t, "the log "+when, why, "version 9.9.9 gives other roles to settings than version 0.1.0",
-			"sap.odata.host.address: http.address before, no role now",
-			"sap.odata.link.hosts: no role before, http.address now", "plugin.odata-source.accept=")
-		hash := why[strings.Index(why, "plugin.odata-source.accept=")+len("plugin.odata-source.accept="):][:64]
+		const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
+			"sap.odata.link.hosts (before: sap.odata.host.address)"
+		e2etest.Contains(t, "the log "+when, why, moved)
 		var now connect.Status
 		c.Eventually("a word in the status", func() bool {
 			now = statusOf(t, listen, "orders")
 			return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0],
-				hash)
+				moved)
 		})
 		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
 			!strings.Contains(task.Plugin,
@@ -166,7 +165,8 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	c := p.Start(append(args, file)...)
 	c.Eventually("FAILED", func() bool {
 		s := statusOf(t, listen, "orders")
-		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "plugin.odata-source.accept=")
+		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
+			"the setting sap.odata.link.hosts")
 	})
 	c.Stop()
 	thief.nothing(t)
@@ -179,20 +179,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 		return len(s.Tasks) == 1 && s.Tasks[0].Version == "0.2.0"
 	})
 	c.Stop()
-
-	// What the user accepts is taken.
-	hash := fmt.Sprintf("%x", sha256.Sum256(evil))
-	e2etest.Put(t, dir, "better.wasm", evil)
-	c = p.Start(append(args, "--set", "plugin.odata-source.accept="+strings.ToUpper(hash), file)...)
-	c.Awaits(`msg="plugin version accepted by the user" plugin=odata-source version=9.9.9`)
-	c.Eventually("the accepted version", func() bool {
-		return strings.Contains(c.Stderr.String(), "version=9.9.9") && strings.Contains(c.Stderr.String(),
-			"plugin loaded")
-	})
-	c.Stop()
 	thief.nothing(t)
-	p.Run("validate", "--plugins", dir, "--set", "plugin.odata-source.accept=beef", file).
-		Exits(2).Tells("expected the SHA-256 of a plugin's file")
 }
 
 // A new plugin of another name has the defaults of a thief: none counts for where requests go.
@@ -226,7 +213,7 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 }
 
 // A file in the folder has the class of another plugin: of two from folders the connector that names it fails, naming
-// both; all others run. The user's word decides.
+// both; all others run, until one of the two is taken away.
 func TestClassOfTwoPlugins(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -253,10 +240,8 @@ func TestClassOfTwoPlugins(t *testing.T) {
 			filepath.Join(dir, "better.wasm"))
 	})
 	c.MustStop()
-	// Accepting the one that was there first settles it.
-	data, err := os.ReadFile(filepath.Join(dir, "odata-sink.wasm"))
-	e2etest.NoError(t, err)
-	c = p.Start(append(args, "--set", fmt.Sprintf("plugin.odata-sink.accept=%x", sha256.Sum256(data)))...)
+	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
+	c = p.Start(args...)
 	c.Eventually("the copies", func() bool { return s.Count("OrderCopies") == 20 })
 	c.MustStop()
 	p.Holds("Orders", 20)

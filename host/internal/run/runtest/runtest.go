@@ -83,9 +83,6 @@ type Versions[C any] struct {
 	mu                 sync.Mutex
 	current, candidate task.Code[C]
 	rejected           string
-	passed             map[task.Code[C]]int
-	// Trial: the candidate is on trial.
-	Trial bool
 	// OnAgain is what Again does, nil: nothing is swapped in by a binding that could leave it.
 	OnAgain func() bool
 }
@@ -120,26 +117,6 @@ func (v *Versions[C]) Candidate() task.Code[C] {
 	defer v.mu.Unlock()
 	return v.candidate
 }
-
-// Passed counts pages and batches.
-func (v *Versions[C]) Passed(c task.Code[C]) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.passed == nil {
-		v.passed = map[task.Code[C]]int{}
-	}
-	v.passed[c]++
-}
-
-// PassedBy is how many pages or batches have gone through a version.
-func (v *Versions[C]) PassedBy(c task.Code[C]) int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.passed[c]
-}
-
-// Tries is what Trial says.
-func (v *Versions[C]) Tries(task.Code[C]) bool { return v.Trial }
 
 // Promote has the candidate be at work.
 func (v *Versions[C]) Promote(task.Code[C]) {

@@ -385,9 +385,6 @@ func (d *dispatch) finish(w *writing) {
 	tally.Hold(-len(w.batch.rows.Rows))
 	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
 	d.ended = true
-	if !d.task.account.some(w.batch.items, (*item).unsettled) {
-		d.task.plugin.Passed(d.task.plugin.Opened()) // another one is adopted when nothing is on its way
-	}
 	d.queue.forgetSettled(d.task.account.holds)
 }
 

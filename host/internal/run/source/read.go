@@ -208,10 +208,7 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	}
 	f.shown.caughtUp.Store(false)
 	standing := f.standing
-	if end, err = f.page(ctx, r, step.Fetch, tried, slot); err == nil {
-		f.task.plugin.Passed(f.opened)
-	}
-	if err != nil {
+	if end, err = f.page(ctx, r, step.Fetch, tried, slot); err != nil {
 		f.last = ""
 	}
 	end.moved = !sameFields(standing, f.standing)
@@ -285,7 +282,7 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 		if err := f.doze(ctx, next); err != nil {
 			return err
 		}
-		if err := f.adoptIdle(ctx); err != nil {
+		if err := f.adopt(ctx); err != nil {
 			return err
 		}
 		if f.called() {

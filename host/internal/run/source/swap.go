@@ -16,9 +16,6 @@ func (f *feed) adopt(ctx context.Context) error {
 	return f.adoptBy(ctx, f.task.plugin.AdoptOpened)
 }
 
-// adoptIdle is adopt of a feed that waits for its next poll.
-func (f *feed) adoptIdle(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.AdoptIdle) }
-
 // adoptWaiting is adopt that waits until another version is opened.
 func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Adopt) }
 

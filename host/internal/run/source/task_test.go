@@ -505,22 +505,6 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 		w.offer(&reader{version: "2", exact: true, feeds: 1})
 		runtest.Pass(2 * time.Second)
 		assert.Equal(t, "2", task.Progress().Version)
-		assert.Equal(t, 0, w.versions.PassedBy(w.versions.Current()))
-		require.NoError(t, stop())
-	})
-	runtest.Bubble(t, "on trial", func(t *testing.T) { // by who has a page to read
-		w := newWorld(&reader{version: "1", exact: true, pollMs: 60_000}, rows("a", 3))
-		w.o.Once = false
-		task := NewTask(w.o)
-		stop := runtest.Start(t, task.Run)
-		runtest.Pass(30 * time.Second)
-		w.versions.Trial = true
-		w.offer(&reader{version: "2", exact: true, feeds: 1, pollMs: 60_000})
-		runtest.Pass(29 * time.Second)
-		assert.Equal(t, "1", task.Progress().Version)
-		runtest.Pass(2 * time.Second)
-		assert.Equal(t, "2", task.Progress().Version)
-		assert.Equal(t, 1, w.versions.PassedBy(w.versions.Current()))
 		require.NoError(t, stop())
 	})
 }

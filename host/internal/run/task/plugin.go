@@ -32,16 +32,12 @@ type Code[C any] interface {
 // Versions is what a connector runs and what it could run: see [Of].
 type Versions[C any] interface {
 	Current() Code[C]
-	// Passed takes that a page or batch has gone through a version.
-	Passed(Code[C])
 	// Candidate is a newer version that nobody has judged yet, nil if there is none.
 	Candidate() Code[C]
-	// Tries tells whether a candidate is one that a task tries before all others run it.
-	Tries(Code[C]) bool
 	Promote(Code[C])
 	Reject(c Code[C], reason string)
-	// Again reports whether what failed is to be tried once more before it counts: the version is on trial, or was just
-	// rolled back, and then the one before is the candidate.
+	// Again reports whether what failed is to be tried once more before it counts: the version has just taken over, or
+	// was rolled back, and then the one before is the candidate.
 	Again(err error) bool
 }
 
@@ -180,20 +176,13 @@ const watchEvery = time.Second
 
 // Adopt takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task, or
 // another feed of this task, has taken already. It waits until that version is opened.
-func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1, false) }
+func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
 
 // AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
 // meanwhile, by a goroutine that ends with ctx, and that Close waits for.
 func (p *Plugin[C, O]) AdoptOpened(ctx context.Context) (O, error) {
-	return p.adopt(ctx, patience, false)
+	return p.adopt(ctx, patience)
 }
-
-// AdoptIdle is AdoptOpened while nothing is to be read or written: it tries no version for others, who would wait for
-// as long.
-func (p *Plugin[C, O]) AdoptIdle(ctx context.Context) (O, error) { return p.adopt(ctx, patience, true) }
-
-// Passed takes that a page or batch has gone through what was opened.
-func (p *Plugin[C, O]) Passed(o O) { p.versions.Passed(p.Of(o)) }
 
 // Watch opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be opened is
 // rejected at once.
@@ -225,10 +214,10 @@ func (p *Plugin[C, O]) Watch(ctx context.Context) {
 // Close waits for what was begun in the background; the contexts of whoever began it are to have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
-func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration, idle bool) (o O, err error) {
+func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
 	if c := p.candidate(); c != nil {
 		a := p.openBeside(ctx, c)
-		if a.await(ctx, atMost) && !(idle && a.err == nil && p.versions.Tries(c)) && p.judging.TryLock() {
+		if a.await(ctx, atMost) && p.judging.TryLock() {
 			err = p.judge(ctx, a)
 			p.judging.Unlock()
 		}

@@ -40,8 +40,6 @@ func (b *bound) Candidate() Code[string] {
 func (b *bound) Promote(Code[string])                 { b.current, b.candidate = b.candidate, nil }
 func (b *bound) Reject(_ Code[string], reason string) { b.candidate, b.rejected = nil, reason }
 func (b *bound) Again(error) bool                     { return false }
-func (b *bound) Passed(Code[string])                  {}
-func (b *bound) Tries(Code[string]) bool              { return false }
 
 type state struct{ code Code[string] }
 

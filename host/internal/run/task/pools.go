@@ -43,10 +43,6 @@ func (v versions[C]) Candidate() Code[C] {
 	return nil
 }
 
-func (v versions[C]) Passed(c Code[C]) { v.Binding.Passed(c.(code[C]).pool) }
-
-func (v versions[C]) Tries(c Code[C]) bool { return v.Binding.Tries(c.(code[C]).pool) }
-
 func (v versions[C]) Promote(c Code[C]) { v.Binding.Promote(c.(code[C]).pool) }
 
 func (v versions[C]) Reject(c Code[C], reason string) { v.Binding.Reject(c.(code[C]).pool, reason) }

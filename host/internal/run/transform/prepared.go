@@ -117,13 +117,5 @@ func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, f
 
 // do makes a call with rows on the current version.
 func (p *prepared) do(ctx context.Context, call func(*plugin.Instance) error) error {
-	pool := p.binding.Current()
-	if p.aside {
-		return pool.DoOnce(ctx, call)
-	}
-	err := pool.Do(ctx, call)
-	if err == nil {
-		p.binding.Passed(pool)
-	}
-	return err
+	return p.binding.Current().Do(ctx, call)
 }

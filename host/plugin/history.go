@@ -1,0 +1,369 @@
+package plugin
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A plugin decides by roles what the host does with the user's values: a version that gives the address's role to
+// another setting sends the user's credentials elsewhere. So a version from a folder is compared with all versions of
+// the plugin that ran before.
+
+const (
+	acceptEnd = ".accept"
+	revealEnd = ".reveal"
+)
+
+// isTrustSetting reports whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
+func isTrustSetting(key string) bool {
+	rest, ok := strings.CutPrefix(key, "plugin.")
+	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
+		strings.HasSuffix(rest, revealEnd))
+}
+
+// revealOf reads the settings `plugin.NAME.reveal`: names of settings, by the names of plugins.
+func revealOf(settings map[string]string, log *slog.Logger) map[string][]string {
+	reveal := map[string][]string{}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealEnd); {
+		case !isTrustSetting(key):
+		case !ok:
+			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
+				"address to another setting", "setting", key)
+		default:
+			for item := range strings.SplitSeq(settings[key], ",") {
+				if item = strings.TrimSpace(item); item != "" {
+					reveal[name] = append(reveal[name], item)
+				}
+			}
+		}
+	}
+	return reveal
+}
+
+// declared is what versions of a plugin declare of settings that matter to the host: by component, as
+// `source org.example.Shop`, once for each name that it answers to.
+type declared struct {
+	Version, Hash string
+	// Roles of all settings and their aliases, several joined by +, "" for none. Secrets are the passwords among them.
+	Roles   map[string]map[string]string
+	Secrets map[string][]string
+}
+
+// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short
+// forms, without the package and without Connector at the end.
+func Answers(c *wit.Component) []string {
+	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
+	names := append([]string{c.Name}, c.Aliases...)
+	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
+		if !slices.Contains(names, short) {
+			names = append(names, short)
+		}
+	}
+	return names
+}
+
+func declaredBy(info *Info) *declared {
+	d := &declared{Version: info.Version, Hash: info.Hash}
+	for i := range info.Components {
+		c := &info.Components[i]
+		for _, name := range Answers(c) {
+			for j := range c.Settings {
+				names, roles, secret := settingOf(&c.Settings[j])
+				d.add(c.Kind.String()+" "+name, names, roles, secret)
+			}
+		}
+	}
+	return d
+}
+
+// settingOf returns the names of a setting, its aliases included, its roles, and whether its value is a secret.
+func settingOf(s *wit.SettingSpec) (names, roles []string, secret bool) {
+	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
+	for _, r := range s.Rules {
+		switch {
+		case r.Alias != nil:
+			names = append(names, *r.Alias)
+		case r.Role != nil:
+			roles = append(roles, *r.Role)
+			secret = secret || role.IsSecret(*r.Role)
+		}
+	}
+	return names, roles, secret
+}
+
+// add declares names of a setting.
+func (d *declared) add(component string, names, roles []string, secret bool) {
+	if d.Roles == nil {
+		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
+	}
+	if d.Roles[component] == nil {
+		d.Roles[component] = map[string]string{}
+	}
+	for _, name := range names {
+		all := append(rolesIn(d.Roles[component][name]), roles...)
+		slices.Sort(all)
+		d.Roles[component][name] = strings.Join(slices.Compact(all), "+")
+		if secret && !slices.Contains(d.Secrets[component], name) {
+			d.Secrets[component] = append(d.Secrets[component], name)
+		}
+	}
+}
+
+// rolesIn splits roles that are joined by +.
+func rolesIn(joined string) []string {
+	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
+}
+
+// join adds what another version declares.
+func (d *declared) join(other *declared) *declared {
+	if other == nil {
+		return d
+	}
+	for component, roles := range other.Roles {
+		for name, joined := range roles {
+			d.add(component, []string{name}, rolesIn(joined), slices.Contains(other.Secrets[component], name))
+		}
+		for _, name := range other.Secrets[component] { // which an older file may have without its roles
+			d.add(component, []string{name}, nil, true)
+		}
+	}
+	return d
+}
+
+// differences lists settings of known components that have another role than before, or are a password no more.
+func (d *declared) differences(before *declared) []string {
+	var texts []string
+	say := func(setting, was, is string) {
+		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
+		was, is := before.Roles[component], d.Roles[component]
+		if was == nil {
+			continue
+		}
+		both := maps.Clone(was)
+		maps.Copy(both, is)
+		for _, setting := range slices.Sorted(maps.Keys(both)) {
+			if was[setting] != is[setting] {
+				say(setting, was[setting], is[setting])
+			}
+		}
+		for _, setting := range before.Secrets[component] {
+			if !slices.Contains(d.Secrets[component], setting) {
+				say(setting, "a password", "none")
+			}
+		}
+	}
+	return texts
+}
+
+// Moved is the error of a version that gives the role of an address to another setting than the versions that ran.
+type Moved struct {
+	Plugin, Version, Setting, Role string
+	// Before are the settings that had the role, none where no setting had it.
+	Before []string
+}
+
+func (m *Moved) Error() string {
+	return fmt.Sprintf("version %s of plugin %s gives the role %s to the setting %s (before: %s), so requests would "+
+		"go elsewhere: give the setting another name, and the one before as its alias", m.Version, m.Plugin, m.Role,
+		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
+}
+
+// moved returns the first setting with the role of an address that other settings had in the versions before, or that
+// answers to the name of a setting that did not have the role; nil if there is none.
+func (info *Info) moved(before *declared) *Moved {
+	for i := range info.Components {
+		c := &info.Components[i]
+		for _, answer := range Answers(c) {
+			was := before.Roles[c.Kind.String()+" "+answer]
+			if was == nil {
+				continue
+			}
+			for j := range c.Settings {
+				names, roles, _ := settingOf(&c.Settings[j])
+				for _, r := range roles {
+					if !role.IsAddress(r) {
+						continue
+					}
+					var had []string
+					for _, name := range slices.Sorted(maps.Keys(was)) {
+						if slices.Contains(rolesIn(was[name]), r) {
+							had = append(had, name)
+						}
+					}
+					keeps := func(name string) bool { return slices.Contains(had, name) }
+					takes := func(name string) bool {
+						_, known := was[name]
+						return known && !keeps(name)
+					}
+					if slices.ContainsFunc(names, takes) || len(had) > 0 && !slices.ContainsFunc(names, keeps) {
+						return &Moved{info.Name, info.Version, names[0], r, had}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// history remembers, over restarts, what the versions of plugins have declared that ran.
+type history struct {
+	// mu comes after Manager.mu.
+	mu      sync.Mutex
+	path    string // "" where nothing is kept
+	logger  *slog.Logger
+	builtIn map[string]*declared // by the names of plugins
+	noted   map[string]bool      // hashes of versions that are noted since the start
+	Plugins map[string]*past
+}
+
+type past struct {
+	// Base is the version that ran last.
+	Base *declared `json:",omitempty"`
+	// All joins the versions that ran.
+	All *declared `json:",omitempty"`
+	// Accepted stands in files of older versions of the program alone.
+	Accepted map[string]*declared `json:",omitempty"`
+}
+
+// historyBytes is how large the file of a history is at most that is read, in bytes.
+const historyBytes = 16 << 20
+
+// readHistory reads what was kept. What cannot be read is an error: without it any version would be the first.
+func readHistory(path string, log *slog.Logger) (*history, error) {
+	h := &history{path: path, logger: log, builtIn: map[string]*declared{}, noted: map[string]bool{},
+		Plugins: map[string]*past{}}
+	if path == "" {
+		return h, nil
+	}
+	text, err := wholefile.Read(path, historyBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which says what versions of plugins ran before: %w; look at the plugins "+
+			"in the folder, then delete it", path, err)
+	}
+	for name, p := range h.Plugins {
+		if p == nil {
+			delete(h.Plugins, name)
+			continue
+		}
+		p.All = (&declared{}).join(p.All).join(p.Base)
+		for _, d := range p.Accepted {
+			p.All.join(d)
+		}
+		p.Accepted = nil
+	}
+	return h, nil
+}
+
+func (h *history) of(name string) *past {
+	p := h.Plugins[name]
+	if p == nil {
+		p = &past{All: &declared{}}
+		h.Plugins[name] = p
+	}
+	return p
+}
+
+// judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
+// Versions that come with the program are what others are compared with.
+func (h *history) judge(info *Info) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if info.BuiltIn {
+		h.builtIn[info.Name] = declaredBy(info)
+		return nil
+	}
+	p := h.of(info.Name)
+	if moved := info.moved((&declared{}).join(p.All).join(h.builtIn[info.Name])); moved != nil {
+		return moved
+	}
+	before := cmp.Or(p.Base, h.builtIn[info.Name])
+	if before == nil {
+		return nil
+	}
+	if changes := declaredBy(info).differences(before); len(changes) > 0 {
+		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin", info.Name,
+			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
+			strings.Join(changes[:min(len(changes), shownDifferences)], "; "), "count", len(changes))
+	}
+	return nil
+}
+
+// shownDifferences is how many a message names.
+const shownDifferences = 10
+
+// ran notes that a connector runs a version, together with what other processes have noted in the file.
+func (h *history) ran(info *Info) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.noted[info.Hash] {
+		return
+	}
+	h.noted[info.Hash] = true
+	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
+		for name, theirs := range other.Plugins {
+			h.of(name).All.join(theirs.All)
+		}
+	}
+	p, is := h.of(info.Name), declaredBy(info)
+	p.Base = is
+	p.All.join(is)
+	if h.path == "" {
+		return
+	}
+	text, err := json.Marshal(h)
+	if err == nil {
+		err = wholefile.ReplaceSynced(h.path, text)
+	}
+	if err != nil {
+		h.logger.Warn("which versions of plugins ran can't be kept: after a restart the first that is found counts",
+			"file", h.path, "error", err)
+	}
+}
+
+// secrets are the settings that were passwords in versions of a plugin that ran, or of any plugin where name is "".
+func (h *history) secrets(name string) (names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for of, p := range h.Plugins {
+		if name == "" || name == of {
+			for _, some := range p.All.Secrets {
+				names = append(names, some...)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Secrets are the settings that were a password, or had the role of a secret, in any version that ran: of this plugin
+// where it comes with the program, else of any plugin.
+func (m *Manager) Secrets(info *Info) []string {
+	if info.BuiltIn {
+		return m.history.secrets(info.Name)
+	}
+	return m.history.secrets("")
+}

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package host
-
-// forgetProgram does nothing here.
-func forgetProgram() {}
