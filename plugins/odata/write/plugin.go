@@ -76,7 +76,8 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 			return wit.SinkOpening{}, err
 		}
 		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
-			return wit.SinkOpening{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+notInAtom(name))
+			return wit.SinkOpening{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
+				notInAtom(name))
 		}
 		if f := o.uncheckable(t); f != nil {
 			return wit.SinkOpening{}, f
