@@ -5,10 +5,10 @@
 # make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript, Chromium; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with, written to BENCHMARKS.md; BRIEF=1 runs each of them in seconds, for no figure
-# make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker; two of Connect's workers and two of ours (needs Java and Maven)
+# make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns, and both from topic to topic of a Kafka broker (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make storm      500 edits of connectors' files in a minute, under load
-# make soak       the long forms of the crash tests, of the chaos of a group (Apache Kafka) and of the storm of reloads, the memory of many feeds beside its aims, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
+# make soak       the long forms of the crash tests, of the chaos of a group (Apache Kafka) and of the storm of reloads, the memory of 50 connectors beside its aims, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
 # make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings, of texts by chance, of every option on every type, alone and in pairs, and of refusals through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
@@ -53,7 +53,7 @@ program: native
 	$(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
-	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)
+	ANEW=$(ANEW) ./cmd/dist/make.sh $(TARGETS)
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
@@ -78,7 +78,6 @@ bench: bin/culvert
 
 bench-peers: bin/culvert
 	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./host/internal/run/transform
-	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief) group-peers
 
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
@@ -88,7 +87,7 @@ storm: bin/culvert
 
 soak: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic|SimulatedGroup" -count=1 -timeout 2h ./cmd/culvert/e2e/... ./host/kafka ./host/cluster
-	CULVERT_SOAK=1 $(GO) test -tags real -run ChaosOfAGroup -count=1 -timeout 3h ./cmd/culvert/e2e/real
+	CULVERT_SOAK=1 $(GO) test -tags real -run ChaosOfAGroup -count=1 -timeout 3h ./cmd/culvert/e2e/delivery
 	$(GO) run ./cmd/bench --culvert bin/culvert --strict feeds
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 

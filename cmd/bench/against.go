@@ -33,6 +33,47 @@ func ratioOf(took [2][]float64) string {
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
+// measured is what the runs of one case took, by side, and how long the first side's stages were at work, by stage.
+type measured struct {
+	cpu, wall, peak [2][]float64
+	stages          [][]float64
+}
+
+// inTurns runs each case on each side, in turns. Before the first round, which is round 0, the first case is run once
+// more, in round -1: that fills the compile caches, and does not count.
+func (b *bench) inTurns(cases int, run func(round, i int, of side) (used, error)) ([]measured, error) {
+	sides, found := b.sides(), make([]measured, cases)
+	for round := -1; round < b.rounds; round++ {
+		for i := range found {
+			if round < 0 && i > 0 {
+				break
+			}
+			for n := range sides {
+				at := (n + round + 1) % len(sides)
+				u, err := run(round, i, sides[at])
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", sides[at].culvert, err)
+				}
+				if round < 0 {
+					continue
+				}
+				m := &found[i]
+				m.cpu[at], m.wall[at] = append(m.cpu[at], u.cpu.Seconds()), append(m.wall[at], u.wall.Seconds())
+				m.peak[at] = append(m.peak[at], u.peak)
+				if m.stages == nil {
+					m.stages = make([][]float64, len(u.stages))
+				}
+				for s, took := range u.stages {
+					if at == 0 {
+						m.stages[s] = append(m.stages[s], took)
+					}
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
 // compare runs a benchmark of this tree and of another one in turns.
 func (b benchmark) compare(ctx context.Context, in *bench) error {
 	trees := [2]string{".", in.tree}
@@ -57,7 +98,7 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 			if err != nil {
 				return fmt.Errorf("%s in %s: %w: %s", b.name, trees[at], err, out)
 			}
-			for _, f := range figures(out, b.unit) {
+			for _, f := range figures(out, b.units[0]) {
 				if took[f.name] == nil {
 					took[f.name], order = &[2][]float64{}, append(order, f.name)
 				}
@@ -66,7 +107,7 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 		}
 	}
 	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
-		"lowest and the highest\n", b.unit, in.rounds, in.tree)
+		"lowest and the highest\n", b.units[0], in.rounds, in.tree)
 	for _, name := range order {
 		of := *took[name]
 		if len(of[0]) != len(of[1]) {

@@ -27,30 +27,19 @@ import (
 )
 
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
-encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, "", "guest-ns/row"}
+encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`,
+	1, "", []string{"guest-ns/row", "ratio", "times-regular"}}
 
 var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +
 	"(build tag stock), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, of the time of " +
-	"their assembly. The assembler is to go once all are at most 1.5.", 1, "40x", ""}
+	"their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
+	[]string{"times-kernel"}}
 
 var transforming = benchmark{"./host/internal/run/transform", "BenchmarkChains",
 	"Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own classes " +
-		"beside them.", 3, "", "cpu-ns/record"}
+		"beside them.", 3, "", []string{"cpu-ns/record"}}
 
-// fences are what it costs that no plugin can hold up its host, and how well that is kept.
-var fences = []benchmark{
-	{"./plugins/odata/decode/bench", "BenchmarkMetered", `Processor time with the fence of time beside that without (times-metered), and with the engine's own switch, WithCloseOnContextDone
-(times-switched); 40 rounds in turns, medians. Aim: metered at most 1.05, bound 1.15. Decoding of pages:`, 1, "40x", ""},
-	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)",
-		"Three transforms on 500 records, and describe of the source:", 1, "40x", ""},
-	{"./host/meter", "BenchmarkShortestLoop", "The worst case, a loop of four instructions. Bound 2:", 1, "20x", ""},
-	{"./host/plugin", "BenchmarkFenceOfLoading", "Loading without a compile cache. Bound 1.10:", 1, "5x", ""},
-	{"./host/plugin", "BenchmarkHostile", `Plugins that try to hold up their host, with a deadline of 50 ms: how far past it the call ends (aim 20), the longest runtime.GC()
-meanwhile (aim 100), and what is left of another connector's rate (aim 80 % where a core is left for it):`, 1, "3x", ""},
-}
-
-// sections are what there is to measure, in the order in which it is printed. One with -peers, which needs Java, is run
-// where it is named.
+// sections are what there is to measure, in the order in which it is printed.
 var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
@@ -62,36 +51,15 @@ var sections = []struct {
 		return stock.run(ctx, b)
 	}},
 	{"transform", transforming.run},
-	{"fences", func(ctx context.Context, b *bench) error {
-		for _, f := range fences {
-			if err := f.run(ctx, b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}},
 	{"pipeline", pipeline},
-	{"delivery", func(ctx context.Context, b *bench) error { return b.exactly(ctx) }},
-	{"swaps", func(ctx context.Context, b *bench) error { return b.gaps(ctx) }},
-	{"offsets", func(ctx context.Context, b *bench) error { return b.entries(ctx) }},
 	{"sink", sink},
-	{"letters", letters},
 	{"start", start},
 	{"memory", memory},
-	{"long", long},
 	{"feeds", feeds},
-	{"connectors", connectors},
-	{"sets", sets},
-	{"console", console},
-	{"group", grouped},
-	{"group-peers", groupedPeers},
-	{"tunnel", tunnelled},
+	{"long", long},
 }
 
 func main() {
-	if carry() {
-		return
-	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.StringVar(&b.against, "against", "",
@@ -155,7 +123,7 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 		return err
 	}
 	for _, s := range sections {
-		if (len(wanted) > 0 || strings.HasSuffix(s.name, "-peers")) && !slices.Contains(wanted, s.name) {
+		if len(wanted) > 0 && !slices.Contains(wanted, s.name) {
 			continue
 		}
 		fmt.Printf("\n== %s\n", s.name)
@@ -166,17 +134,18 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it
-// is run, and for how long or how many rounds ("": Go's default). unit is that of the figure which two trees are
-// compared by, "": they are not.
+// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often
+// it is run, and for how long or how many rounds ("": Go's default). The figures in units are printed, as medians; two
+// trees are compared by the first one.
 type benchmark struct {
 	folder, name, about string
 	count               int
-	time, unit          string
+	time                string
+	units               []string
 }
 
 func (b benchmark) run(ctx context.Context, in *bench) error {
-	if in.tree != "" && b.unit != "" {
+	if in.tree != "" {
 		return b.compare(ctx, in)
 	}
 	fmt.Println(b.about)
@@ -184,8 +153,32 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	if in.brief {
 		count, time = 1, "1x"
 	}
-	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(count),
-		"-benchtime", time, "-short="+strconv.FormatBool(in.brief), b.folder)
+	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count",
+		strconv.Itoa(count), "-benchtime", time, "-short="+strconv.FormatBool(in.brief), b.folder).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s in %s: %w: %s", b.name, b.folder, err, out)
+	}
+	var names []string
+	found := map[string]map[string][]float64{} // by name and unit
+	for _, unit := range b.units {
+		for _, f := range figures(out, unit) {
+			if found[f.name] == nil {
+				found[f.name], names = map[string][]float64{}, append(names, f.name)
+			}
+			found[f.name][unit] = append(found[f.name][unit], f.value)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Printf("%-44s", name)
+		for _, unit := range b.units {
+			if of := found[name][unit]; of != nil {
+				fmt.Printf("  %9.5g %s", median(of), unit)
+			}
+		}
+		fmt.Println()
+	}
+	return nil
 }
 
 // some is how many of so many there are in this run.

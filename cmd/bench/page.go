@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"runtime"
 	"strings"
 )
 
 // What stands around the figures in the page.
 const pageBegin, pageEnd = "<!-- begin: make bench -->\n", "<!-- end: make bench -->"
-
-// logLine is a line that a plugin's host logs while a benchmark runs.
-var logLine = regexp.MustCompile(`(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d .*\n`)
 
 // copyOutput copies what is printed from now on. The returned function puts it between the marks of the page at path,
 // in place of the figures before, and prints to standard output alone again.
@@ -46,7 +42,7 @@ func copyOutput(path string) (finish func() error, err error) {
 		}
 		figures := fmt.Sprintf("%s, %s/%s, %d processors.\n\n```\n$ bench %s\n\n%s\n```\n\n", runtime.Version(),
 			runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), strings.Join(os.Args[1:], " "),
-			strings.TrimSpace(logLine.ReplaceAllString(printed.String(), "")))
+			strings.TrimSpace(printed.String()))
 		return os.WriteFile(path, []byte(head+pageBegin+figures+pageEnd+tail), 0o644)
 	}, nil
 }

@@ -105,13 +105,16 @@ func (p *program) used() used {
 
 func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
 
-// resident is a figure of the process's status in MiB: VmRSS now, VmHWM at most so far.
-func resident(pid int, field string) float64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// status is a figure of a file of a process's folder in /proc, in MiB, such as VmRSS of its status.
+func status(pid int, file, field string) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(status), field+":")
+	_, rest, found := strings.Cut(string(text), field+":")
+	if !found {
+		return 0
+	}
 	kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 	return kb / 1024
 }
@@ -189,29 +192,23 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-// once runs the worker until the set has arrived.
-func (b *bench) once(ctx context.Context, name, broker, servicePort string, s set) (used, error) {
-	return b.onceOf(ctx, b.culvert, "worker", name, broker, servicePort, s)
-}
-
-// onceOf is once of a binary, which has a data folder of its own.
-func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, servicePort string, s set) (u used,
-	err error) {
+// once runs the worker of a side until the set has arrived.
+func (b *bench) once(ctx context.Context, of side, name, broker, servicePort string, s set) (u used, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, culvert, data, worker, connector)
+	u, log, err := b.worker(ctx, of, worker, connector)
 	if err == nil {
 		u.stages, err = stagesOf(log, stageNames)
 	}
 	return u, err
 }
 
-// worker runs a worker of a binary until its connector has done all that there is.
-func (b *bench) worker(ctx context.Context, culvert, data, worker, connector string) (u used, log string, err error) {
+// worker runs a worker of a side until its connector has done all that there is.
+func (b *bench) worker(ctx context.Context, of side, worker, connector string) (u used, log string, err error) {
 	started := time.Now()
-	c, err := begin(ctx, culvert, "run", "--once", "--data", filepath.Join(b.dir, data), worker, connector)
+	c, err := begin(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
 	if err != nil {
 		return u, "", err
 	}
@@ -252,44 +249,8 @@ var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "
 // warming fills a compile cache with all plugins that the cases use.
 var warming = set{"Categories", "json", 3}
 
-// compare runs the pipeline of two binaries in turns, and prints how the processor time of b.culvert is to that of
-// b.against: the median of the ratios of neighbouring runs, since what else goes on at a machine meets both of a pair.
-func (b *bench) compare(ctx context.Context, service, broker *process) error {
-	sides := b.sides()
-	took := make([][2][]float64, len(cases))
-	for at, side := range sides {
-		if _, err := b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("warm-%d", at), broker.address, service.port(),
-			warming); err != nil {
-			return fmt.Errorf("%s: %w", side.culvert, err)
-		}
-	}
-	for round := range b.rounds {
-		for i, s := range cases {
-			for n := range sides {
-				at := (n + round) % 2
-				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at),
-					broker.address,
-					service.port(), s)
-				if err != nil {
-					return fmt.Errorf("%s: %w", sides[at].culvert, err)
-				}
-				took[i][at] = append(took[i][at], u.cpu.Seconds())
-			}
-		}
-	}
-	fmt.Printf("%d order rows in pages of 5,000; %d pairs of runs in turns; the workers' CPU, start and stop in it\n",
-		b.rows, b.rounds)
-	fmt.Printf("ratio is %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
-	fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
-	for i, s := range cases {
-		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(took[i][0]),
-			median(took[i][1]), ratioOf(took[i]))
-	}
-	return b.copied(ctx, broker)
-}
-
 // pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their
-// own. The empty run, one row, is what start and stop cost; it is taken off.
+// own. The empty run, one row, is what start and stop cost; it is taken off, but not of ratios.
 func pipeline(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, b.rows, 5000)
 	if err != nil {
@@ -297,48 +258,45 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	if b.against != "" {
-		return b.compare(ctx, service, broker)
-	}
-	if _, err := b.once(ctx, "warm", broker.address, service.port(), warming); err != nil {
+	found, err := b.inTurns(len(cases), func(round, i int, of side) (used, error) {
+		s := cases[i]
+		if round < 0 {
+			s = warming
+		}
+		return b.once(ctx, of, fmt.Sprintf("p%d-%d-%s", i, round+1, of.data), broker.address, service.port(), s)
+	})
+	if err != nil {
 		return err
 	}
-	cpu, wall, peak := make([][]float64, len(cases)), make([][]float64, len(cases)), make([][]float64, len(cases))
-	stages := make([][][]float64, len(cases)) // by case and stage
-	for i := range stages {
-		stages[i] = make([][]float64, len(stageNames))
-	}
-	for round := range b.rounds {
+	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only\n", b.rows,
+		b.rounds)
+	if b.against != "" {
+		fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
 		for i, s := range cases {
-			u, err := b.once(ctx, fmt.Sprintf("p%d-%d", i, round), broker.address, service.port(), s)
-			if err != nil {
-				return err
-			}
-			cpu[i], wall[i], peak[i] = append(cpu[i], u.cpu.Seconds()), append(wall[i], u.wall.Seconds()),
-				append(peak[i], u.peak)
-			for n, took := range u.stages {
-				stages[i][n] = append(stages[i][n], took)
-			}
+			cpu := found[i].cpu
+			fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(cpu[0]),
+				median(cpu[1]), ratioOf(cpu))
 		}
+		return nil
 	}
-	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only, start and "+
-		"stop (%.2f s CPU) taken off\n", b.rows, b.rounds, median(cpu[0]))
+	start := found[0]
+	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(start.cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range cases[1:] {
-		c, w := median(cpu[i+1])-median(cpu[0]), median(wall[i+1])-median(wall[0])
+		m := found[i+1]
+		c, w := median(m.cpu[0])-median(start.cpu[0]), median(m.wall[0])-median(start.wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
-			float64(b.rows)/c, float64(b.rows)/w,
-			median(peak[i+1]))
+			float64(b.rows)/c, float64(b.rows)/w, median(m.peak[0]))
 	}
 	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the " +
 		"slowest decides. fetch is the wait for the service's bytes.")
 	for i, s := range cases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
-		for _, took := range stages[i+1] {
+		for _, took := range found[i+1].stages {
 			total += median(took)
 		}
-		for n, took := range stages[i+1] {
+		for n, took := range found[i+1].stages {
 			fmt.Printf("  %s %.2f (%.0f %%)", stageNames[n], median(took)/float64(b.rows)*1e6, 100*median(took)/total)
 		}
 		fmt.Println()
@@ -355,61 +313,47 @@ func start(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	sides, folders := b.sides(), []string{"empty data folder (aim 500 ms)", "warm data folder (aim 120 ms)"}
-	var took, processor, peak [2][2][]float64 // by folder and side
-	for round := range b.rounds + 1 {
-		for folder := range folders {
-			for n := range sides {
-				at := (n + round) % len(sides)
-				data := filepath.Join(b.dir, "start-warm-"+sides[at].data)
-				if folder == 0 {
-					data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%d", round, at))
-				}
-				first, u, err := b.firstRecord(ctx, sides[at].culvert, fmt.Sprintf("s%d-%d-%d", round, folder, at),
-					broker.address, service.port(), data)
-				if err != nil {
-					return err
-				}
-				if round == 0 { // it fills the warm folder
-					continue
-				}
-				took[folder][at] = append(took[folder][at], float64(first.Milliseconds()))
-				processor[folder][at] = append(processor[folder][at], u.cpu.Seconds())
-				peak[folder][at] = append(peak[folder][at], u.peak)
-			}
+	folders := []string{"empty data folder", "warm data folder"}
+	found, err := b.inTurns(len(folders), func(round, i int, of side) (used, error) {
+		data := filepath.Join(b.dir, "start-warm-"+of.data)
+		if i == 0 && round >= 0 {
+			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, of.data))
+		}
+		return b.firstRecord(ctx, of.culvert, fmt.Sprintf("s%d-%d-%s", round+1, i, of.data), broker.address,
+			service.port(), data)
+	})
+	if err != nil {
+		return err
+	}
+	for i, m := range found {
+		fmt.Printf("%s: %.0f ms to the first record; the run took %.2f s of processor time, at most %.0f MiB (medians "+
+			"of %d)\n", folders[i], 1000*median(m.wall[0]), median(m.cpu[0]), median(m.peak[0]), b.rounds)
+		if b.against != "" {
+			fmt.Printf("  ratios to %s: to the first record %s, processor time %s, MiB %s\n", b.against,
+				ratioOf(m.wall), ratioOf(m.cpu), ratioOf(m.peak))
 		}
 	}
-	for folder, what := range folders {
-		fmt.Printf("%-31s %.0f ms to the first record; the run took %.2f s of processor time, at most "+
-			"%.0f MiB (medians of %d)\n",
-			what, median(took[folder][0]), median(processor[folder][0]), median(peak[folder][0]), b.rounds)
-		if len(sides) == 2 {
-			fmt.Printf("%-31s ratios to %s: to the first record %s, processor time %s, MiB %s\n", "", b.against,
-				ratioOf(took[folder]), ratioOf(processor[folder]), ratioOf(peak[folder]))
-		}
-	}
-	fmt.Println("Olingo's client on a JVM: 290–390 ms")
 	return nil
 }
 
-func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (took time.Duration,
-	u used, err error) {
+// firstRecord runs a worker to its end; the time that counts is that to the first record.
+func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u used, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
 	if err != nil {
-		return 0, u, err
+		return u, err
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(name),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.AllowAutoTopicCreation(), kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond),
 		kgo.UnknownTopicRetries(-1))
 	if err != nil {
-		return 0, u, err
+		return u, err
 	}
 	defer client.Close()
 	wait, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := client.Ping(wait); err != nil {
-		return 0, u, err
+		return u, err
 	}
 	// a first poll makes the topic, so that the consumer is waiting when the worker starts
 	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
@@ -418,20 +362,23 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	started := time.Now()
 	c, err := begin(ctx, culvert, "run", "--once", "--data", data, worker, connector)
 	if err != nil {
-		return 0, u, err
+		return u, err
 	}
+	var took time.Duration
 	for took == 0 && wait.Err() == nil {
 		if client.PollFetches(wait).NumRecords() > 0 {
 			took = time.Since(started)
 		}
 	}
 	if err := c.ended(); err != nil {
-		return 0, u, err
+		return u, err
 	}
 	if took == 0 {
-		return 0, u, errors.New("no record came in three minutes")
+		return u, errors.New("no record came in three minutes")
 	}
-	return took, c.used(), nil
+	u = c.used()
+	u.wall = took
+	return u, nil
 }
 
 // memory is what the worker holds at rest, and at most while pages of growing size stream through.
@@ -450,8 +397,8 @@ func memory(ctx context.Context, b *bench) error {
 		}
 		var found [2]used
 		for at, side := range sides {
-			if found[at], err = b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("m%d-%d", rows, at), broker.address,
-				service.port(), set{"Orders", "json", 3}); err != nil {
+			if found[at], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
+				set{"Orders", "json", 3}); err != nil {
 				break
 			}
 		}
@@ -492,11 +439,12 @@ func (b *bench) idle(ctx context.Context, of side) error {
 
 // atRest runs a worker until its REST API answers, and 5 s longer.
 func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64, plugins int, err error) {
-	ports, err := freePorts(1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, 0, err
 	}
-	rest := "127.0.0.1:" + ports[0]
+	rest := l.Addr().String()
+	l.Close()
 	worker := filepath.Join(b.dir, "idle.properties")
 	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"),
 		0o644); err != nil {
@@ -519,5 +467,5 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 		return 0, 0, errors.New("the worker's REST API did not answer in 60 s")
 	}
 	err = b.rest(ctx, 5*time.Second)
-	return resident(c.Process.Pid, "VmRSS"), len(found), err
+	return status(c.Process.Pid, "status", "VmRSS"), len(found), err
 }

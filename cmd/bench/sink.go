@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // The sink writes orders of a topic, of ten fields, to a service that has none of them: a new one for each run. What
@@ -92,8 +94,8 @@ func late(service string) (*http.Server, string, error) {
 	return server, listener.Addr().String(), nil
 }
 
-// copyOnce runs the worker of a binary until a topic has been written to a new service.
-func (b *bench) copyOnce(ctx context.Context, culvert, data, name, broker string, c copying) (u used, err error) {
+// copyOnce runs the worker of a side until a topic has been written to a new service.
+func (b *bench) copyOnce(ctx context.Context, of side, name, broker string, c copying) (u used, err error) {
 	service, err := b.demo(ctx, "--rows", "1")
 	if err != nil {
 		return u, err
@@ -133,7 +135,7 @@ sap.odata#00.topic=`+topicOf(c)+`
 `), 0o644); err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, culvert, data, worker, connector)
+	u, log, err := b.worker(ctx, of, worker, connector)
 	if err == nil {
 		u.stages, err = stagesOf(log, sinkStages)
 	}
@@ -158,7 +160,7 @@ func sink(ctx context.Context, b *bench) error {
 
 var encoding = benchmark{"./plugins/odata/write", "BenchmarkBatchInSandbox",
 	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
-	3, "", "ns/row"}
+	3, "", []string{"ns/row", "encode-ns/row", "settle-ns/row"}}
 
 // copied runs the sink of one binary, or of two in turns.
 func (b *bench) copied(ctx context.Context, broker *process) error {
@@ -173,53 +175,32 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			return err
 		}
 	}
-	sides := b.sides()
-	cpu, wall := make([][2][]float64, len(all)), make([][2][]float64, len(all))
-	stages := make([][][]float64, len(all)) // of the first side: by case, by stage, by round
-	for i := range stages {
-		stages[i] = make([][]float64, len(sinkStages))
-	}
-	for round := -1; round < b.rounds; round++ {
-		for i, c := range all {
-			if round < 0 && i > 0 {
-				continue // the first one fills the compile caches
-			}
-			for n := range sides {
-				at := (n + round + 1) % len(sides)
-				u, err := b.copyOnce(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("k%d-%d-%d", i, round+1, at),
-					broker.address, c)
-				if err != nil {
-					return fmt.Errorf("%s: %w", sides[at].culvert, err)
-				}
-				if round >= 0 {
-					cpu[i][at], wall[i][at] = append(cpu[i][at], u.cpu.Seconds()), append(wall[i][at], u.wall.Seconds())
-					for s, took := range u.stages {
-						if at == 0 {
-							stages[i][s] = append(stages[i][s], took)
-						}
-					}
-				}
-			}
-		}
+	found, err := b.inTurns(len(all), func(round, i int, of side) (used, error) {
+		return b.copyOnce(ctx, of, fmt.Sprintf("k%d-%d-%s", i, round+1, of.data), broker.address, all[i])
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order makes one request in %d, or of all where "+
 		"they are fewer, %v late where it says so; the workers' CPU and time, start and stop in it; medians of %d "+
 		"rounds\n", oneIn, slowBy, b.rounds)
-	if len(sides) == 1 {
+	if b.against == "" {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
 		for i, c := range all {
-			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(cpu[i][0]), median(wall[i][0]),
-				float64(c.rows)/median(wall[i][0]))
-			if beyond := median(cpu[i][0]) - median(cpu[0][0]); i > 0 && beyond > 0 {
+			wall := median(found[i].wall[0])
+			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(found[i].cpu[0]), wall,
+				float64(c.rows)/wall)
+			if beyond := median(found[i].cpu[0]) - median(found[0].cpu[0]); i > 0 && beyond > 0 {
 				fmt.Printf("  %14.0f\n ", float64(c.rows)/beyond)
 				for s, name := range sinkStages {
-					fmt.Printf("  %s %.2f s", name, median(stages[i][s]))
+					fmt.Printf("  %s %.2f s", name, median(found[i].stages[s]))
 				}
 			}
 			if plain, slow := strings.CutSuffix(c.name, slowKey); slow {
 				if at := slices.IndexFunc(all, func(o copying) bool { return o.name == plain }); at >= 0 {
-					fmt.Printf("\n  elapsed beside none slow: %s", ratioOf([2][]float64{wall[i][0], wall[at][0]}))
+					fmt.Printf("\n  elapsed beside none slow: %s",
+						ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
 				}
 			}
 			fmt.Println()
@@ -230,8 +211,23 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   " +
 		"against   ratio (lowest–highest)")
 	for i, c := range all {
-		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[i][0]), median(cpu[i][1]), ratioOf(cpu[i]))
-		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[i][0]), median(wall[i][1]), ratioOf(wall[i]))
+		cpu, wall := found[i].cpu, found[i].wall
+		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[0]), median(cpu[1]), ratioOf(cpu))
+		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[0]), median(wall[1]), ratioOf(wall))
 	}
 	return nil
+}
+
+// produceAll writes so many records to a topic.
+func produceAll(ctx context.Context, broker, topic string, rows int, value func(int) string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for n := range rows {
+		client.Produce(ctx, &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
+			Value: []byte(value(n))}, nil)
+	}
+	return client.Flush(ctx)
 }

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A worker that is starting is asked again: without an answer all of a folder would seem to be new.
@@ -51,18 +51,18 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 // nothing before the worker is started again.
 func TestDiffByTheWorkersOwnProviders(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	p.Subfolder("conf")
 	p.Environ = []string{"SIZE=30"}
-	p.File("conf/good.properties", e2e.Source("good", address, "Orders")...)
-	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata.colour=x",
+	p.File("conf/good.properties", e2etest.Source("good", address, "Orders")...)
+	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata.colour=x",
 		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, which each diff says
 	f := p.Follows("conf", "config.providers=vault",
 		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
 	own := filepath.Join(p.Dir, "conf", "worker.properties")
 	before, err := os.ReadFile(own)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	f.Eventually("a first look at the folder", func() bool {
 		status, _ := f.Call("GET", "/culvert/diff", "")
 		return status == 200

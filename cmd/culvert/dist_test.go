@@ -14,7 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // runLine checks that a command line is one that the program takes, and returns the folders that it names.
@@ -38,7 +38,7 @@ func runLine(t *testing.T, what string, line []string) (configuration, data stri
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	return string(text)
 }
 
@@ -221,7 +221,7 @@ func manifests(t *testing.T) map[string]manifest {
 		if errors.Is(err, io.EOF) {
 			return found
 		}
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		found[m.Kind] = m
 	}
 }
@@ -285,7 +285,7 @@ func TestKubernetes(t *testing.T) {
 // The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	for name, text := range manifests(t)["ConfigMap"].Data {
 		p.File(name, text)
 	}
@@ -300,7 +300,7 @@ func TestKubernetesReadme(t *testing.T) {
 			args[i] = filepath.Join(p.Dir, arg)
 		}
 	}
-	if r := p.Run(append(args, "--plugins", e2e.Plugins(t))...); r.Code != exitDone || r.Stdout != "" ||
+	if r := p.Run(append(args, "--plugins", e2etest.Plugins(t))...); r.Code != exitDone || r.Stdout != "" ||
 		!strings.Contains(r.Stderr, ": ok: orders, ") {
 		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.Code, r.Stdout, r.Stderr)
 	}
@@ -309,10 +309,10 @@ func TestKubernetesReadme(t *testing.T) {
 // The worker's file of the packages is a valid one.
 func TestPackagedSettings(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	worker := p.File("worker.properties", readFile(t, "../dist/worker.properties"))
 	connector := p.File("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t), worker, connector); r.Code != exitDone || r.Stdout != "" {
+	if r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector); r.Code != exitDone || r.Stdout != "" {
 		t.Errorf("exit code %d, expected no warning\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, named := range regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`).FindAllStringSubmatch(

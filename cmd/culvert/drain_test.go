@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Who drains a worker is told what no other one can run, and goes on.
@@ -21,7 +21,7 @@ func TestDrainSaysWhatRunsNowhere(t *testing.T) {
 		fmt.Fprint(w, unplaced)
 	}))
 	defer server.Close()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	p.Run("drain", "--url", server.URL).Exits(0).Prints("the worker is drained").Says("orders: no worker runs it, or " +
 		"tasks of it: expected a worker that has what class X needs, found none among 2")
 	unplaced = `{"unplaced":{}}`

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Every command that the README, the guides and the pages of examples name is there, with the options that they give
@@ -25,12 +25,12 @@ func TestCommandsOfGuides(t *testing.T) {
 		pages = append(pages, found...)
 	}
 	reference, err := os.ReadFile("reference/commands.md")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	root := newRoot(t.Context(), nil)
 	lines := 0
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		for _, line := range commandLines(string(text)) {
 			lines++
 			for _, wrong := range wrongIn(root, string(reference), line) {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 var (
@@ -44,7 +44,7 @@ func TestReferenceLinks(t *testing.T) {
 		pages[path] = codeBlock.ReplaceAllString(string(text), "")
 		return err
 	})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	links, reached := 0, map[string]bool{}
 	for _, page := range slices.Sorted(maps.Keys(pages)) {
 		for _, m := range markdownLink.FindAllStringSubmatch(pages[page], -1) {
@@ -115,7 +115,7 @@ func anchors(page string) (all []string) {
 func TestMessagesOfTheGuide(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("guides/messages.md")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	var program strings.Builder
 	walkSources(t, func(path, text string) {
 		if strings.HasSuffix(path, "_test.go") {
@@ -165,7 +165,7 @@ func joined(e ast.Expr) string {
 func TestRulesStandBesideTheirCode(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	rules := map[string]bool{} // whether the program names it
 	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
 		rules[m[1]] = false
@@ -195,7 +195,7 @@ func TestRulesStandBesideTheirCode(t *testing.T) {
 func TestServicesNameTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../plugins/odata/SERVICES.md")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	tests := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	walkSources(t, func(path, text string) {
@@ -237,6 +237,6 @@ func walkSources(t *testing.T, visit func(path, text string)) {
 			visit(path, string(text))
 			return err
 		})
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 	}
 }

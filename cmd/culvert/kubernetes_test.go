@@ -11,8 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // object is one of Kubernetes' with everything in it.
@@ -59,7 +59,7 @@ func TestKubernetesGroup(t *testing.T) {
 		if err := d.Decode(&o); errors.Is(err, io.EOF) {
 			break
 		} else {
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 		}
 		one := object(o)
 		all[one.at(t, "kind").(string)+" "+one.at(t, "metadata", "name").(string)] = one

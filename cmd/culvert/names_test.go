@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,10 +26,10 @@ var settingName = regexp.MustCompile(
 // Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	var specs []wit.SettingSpec
 	for _, name := range []string{"odata-source", "odata-sink"} {
-		r := p.Run("plugins", "show", name, "--plugins", e2e.Plugins(t, "odata-sink"), "--json")
+		r := p.Run("plugins", "show", name, "--plugins", e2etest.Plugins(t, "odata-sink"), "--json")
 		var shown []struct {
 			Components []struct {
 				Settings []struct {
@@ -105,7 +105,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			})
 			return nil
 		})
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 	}
 	if texts < 50 {
 		t.Errorf("expected texts with names of settings, found %d", texts)

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
@@ -26,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -44,7 +44,7 @@ func TestReference(t *testing.T) {
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
 		if *update {
-			e2e.NoError(t, os.WriteFile(file, []byte(want), 0o644))
+			e2etest.NoError(t, os.WriteFile(file, []byte(want), 0o644))
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it",
@@ -61,10 +61,10 @@ func TestReference(t *testing.T) {
 // The command prints what the files hold.
 func TestReferenceCommand(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	list := p.Run("reference")
 	want, err := os.ReadFile("reference/source.md")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	if got := p.Run("reference", "source"); got.Code != exitDone || got.Stdout != string(want) {
 		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
 	}
@@ -229,12 +229,12 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 // commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
 func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t)}, CacheDir: guesttest.Code(t),
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer m.Close()
 	b, err := m.Bind("reference", wit.ComponentSource, "ODataSource", "")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer b.Close()
 	if err := b.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
@@ -267,7 +267,7 @@ func routes(t *testing.T) string {
 func metrics(t *testing.T) string {
 	var b strings.Builder
 	var first time.Time
-	e2e.Scraped(t, func(body string) bool {
+	e2etest.Scraped(t, func(body string) bool {
 		b.Reset()
 		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
 			"beside those of the process " +
@@ -320,7 +320,7 @@ func clientsMetrics() string {
 // One that is neither there nor explained is missing.
 func kafkasMetrics(t *testing.T, ours string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	var b strings.Builder
 	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with " +
 		"JMX, and where it is here: " +
@@ -352,15 +352,15 @@ func kafkasMetrics(t *testing.T, ours string) string {
 	return b.String()
 }
 
-// askedByDashboards holds what a worker shows against what dashboards for Kafka Connect ask for: each figure is there,
-// with the labels that they select by.
+// askedByDashboards holds what a worker shows against what Strimzi's dashboards for Kafka Connect ask for: each figure
+// is there, with the labels that they select by. Those of Confluent's are tested in examples/monitoring_test.go.
 func askedByDashboards(t *testing.T, ours string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
 		line, why, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		words := strings.Fields(line)
-		if strings.HasPrefix(line, "#") {
+		if !strings.HasPrefix(line, "strimzi ") {
 			continue
 		}
 		there := false
@@ -439,10 +439,10 @@ func converters(t *testing.T) map[string]string {
 
 // components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
 func components(t *testing.T) map[string]string {
-	dir := e2e.Plugins(t, "odata-sink", "smt")
+	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	var transforms strings.Builder
 	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` " +

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -42,7 +42,7 @@ func obeyed(t *testing.T, what, said string) {
 }
 
 // talker is a plugin that says hostile text everywhere, and a long one.
-func talker(t *testing.T, p *e2e.Place) (folder, connector string) {
+func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	t.Helper()
 	folder = p.Subfolder("talker")
 	long := hostile + strings.Repeat("long ", 10_000)
@@ -61,18 +61,18 @@ func talker(t *testing.T, p *e2e.Place) (folder, connector string) {
 			Rules: []wit.Rule{{Required: wit.Chosen}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	// Marshal escapes what JSON has to; a plugin need not.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
-	e2e.Put(t, folder, "talker.wasm", m.Bytes())
+	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
 	return folder, p.File("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
 		"talk.port=1", "talk.scheme=http")
 }
 
 func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	folder, connector := talker(t, p)
 	file := filepath.Join(folder, "talker.wasm")
 	for _, args := range [][]string{
@@ -158,13 +158,13 @@ func TestReservedCommandsAreOurs(t *testing.T) {
 // A command whose option is one of ours is refused when the plugin is loaded.
 func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	folder := p.Subfolder("clash")
 	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash",
 		Kind: wit.ComponentSource}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "look", Options: []wit.SettingSpec{{Name: "data"}}}})
-	e2e.Put(t, folder, "clash.wasm", m.Bytes())
+	e2etest.Put(t, folder, "clash.wasm", m.Bytes())
 	const want = "command look, option --data: expected another name, since every command has its own option --data"
 	if r := p.Run("plugins", "list", "--plugins", folder); !strings.Contains(r.Stdout, "clash.wasm: "+want) {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)

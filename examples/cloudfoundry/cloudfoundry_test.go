@@ -32,10 +32,10 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // application is what this test knows of a manifest.
@@ -234,7 +234,7 @@ func droplet(t *testing.T, authority []byte) string {
 func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	t.Helper()
 	const orders = 60
-	demo, err := service.New(service.Options{Rows: orders, PageSize: 25, User: "reader",
+	demo, err := odatatest.New(odatatest.Options{Rows: orders, PageSize: 25, User: "reader",
 		Password: sapPassword}).Start("127.0.0.1:0")
 	ok(t, err)
 	t.Cleanup(func() { demo.Close() })

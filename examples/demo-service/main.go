@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 func main() {
@@ -22,7 +22,7 @@ func main() {
 }
 
 func run() error {
-	var o service.Options
+	var o odatatest.Options
 	listen := flag.String("listen", "127.0.0.1:8090", "address to listen on; port 0 takes a free one")
 	flag.IntVar(&o.Rows, "rows", 830, "number of orders; order lines are 2.5 times as many")
 	flag.IntVar(&o.PageSize, "page-size", 1000, "rows in a page; 0: no paging")
@@ -31,12 +31,12 @@ func run() error {
 	flag.BoolVar(&o.Subscriptions, "subscriptions", false,
 		"take subscriptions, and push changes to those who have subscribed")
 	var switches settings
-	flag.Var(&switches, "switch", "name=value, may be repeated; names: "+strings.Join(service.SwitchNames(), ", "))
+	flag.Var(&switches, "switch", "name=value, may be repeated; names: "+strings.Join(odatatest.SwitchNames(), ", "))
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("expected flags only, found %q", flag.Arg(0))
 	}
-	s := service.New(o)
+	s := odatatest.New(o)
 	for _, text := range switches {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {

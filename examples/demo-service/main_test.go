@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestMain lets the test binary be the command itself.
@@ -43,7 +43,7 @@ func TestCommandPrintsItsAddressAndEndsOnSignal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := http.NewRequest("GET", strings.TrimSpace(line)+service.NorthwindPath+
+		request, err := http.NewRequest("GET", strings.TrimSpace(line)+odatatest.NorthwindPath+
 			"Orders?$format=json&$select=OrderID", nil)
 		if err != nil {
 			t.Fatal(err)

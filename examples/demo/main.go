@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 func main() {
@@ -52,7 +52,7 @@ type demo struct {
 	once                  bool
 	rows                  int
 	data, config, culvert string
-	service               *service.Service
+	service               *odatatest.Service
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -62,8 +62,8 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	d.service = service.New(service.Options{Rows: d.rows, PageSize: 200, User: "demo", Password: "secret",
-		Switches: service.Switches{CSRF: true}})
+	d.service = odatatest.New(odatatest.Options{Rows: d.rows, PageSize: 200, User: "demo", Password: "secret",
+		Switches: odatatest.Switches{CSRF: true}})
 	listener, err := d.service.Start("127.0.0.1:0")
 	if err != nil {
 		return err

@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are
@@ -74,7 +74,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 // schema registry of the test's own and the embedded broker: apart from address, port and protocol nothing in the files
 // is changed.
 func TestSourcesRun(t *testing.T) {
-	demo := service.New(service.Options{Rows: 40, PageSize: 25, Subscriptions: true})
+	demo := odatatest.New(odatatest.Options{Rows: 40, PageSize: 25, Subscriptions: true})
 	server, err := demo.Start("127.0.0.1:0")
 	ok(t, err)
 	defer server.Close()
@@ -128,8 +128,8 @@ func TestSourcesRun(t *testing.T) {
 // TestOneAfterAnother runs every source that says so and then every sink as README.md has it: one demo service, one
 // data folder, the worker of this folder, one connector at a time. Each sink writes what is its own.
 func TestOneAfterAnother(t *testing.T) {
-	demo := service.New(service.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
-		Switches: service.Switches{CSRF: true}})
+	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
 	server, err := demo.Start("127.0.0.1:0")
 	ok(t, err)
 	defer server.Close()
@@ -206,7 +206,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	broker := kafka.ListenAddrs()[0]
 	subaccount.Map("kafka.cloud:9092", broker)
 	subaccount.Map(broker, broker) // as this one advertises itself
-	demo := service.New(service.Options{Rows: 40})
+	demo := odatatest.New(odatatest.Options{Rows: 40})
 	server, err := demo.Start("127.0.0.1:0")
 	ok(t, err)
 	defer server.Close()
@@ -265,7 +265,7 @@ func dataFolder(t *testing.T) string {
 }
 
 // questions is how many requests were for one row alone, which tell whether the service heeds conditions on keys.
-func questions(demo *service.Service) (asked int64) {
+func questions(demo *odatatest.Service) (asked int64) {
 	for _, r := range demo.Ledger().Requests {
 		if strings.Contains(r.Query, "$top=1&") {
 			asked++

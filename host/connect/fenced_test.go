@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -25,6 +24,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // member is a worker of a group with a connector c, which follows a queue of changes.
@@ -72,7 +72,7 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	m.connector = m.Connector(t, "name=c",
 		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", "tasks.max=1",
 		"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
-		"sap.odata#00.service="+strings.TrimSuffix(service.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
+		"sap.odata#00.service="+strings.TrimSuffix(odatatest.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
 		"sap.odata#00.topic=rows", "sap.odata#00.exec-period=1", fmt.Sprint("sap.odata#00.track-changes=", tracked),
 		"sap.odata.max.retries=0")
 	m.Herder = New(*o, []*config.Connector{m.connector})
@@ -106,8 +106,8 @@ func (m *member) planned() (p config.Layout, set *config.TaskSet) {
 
 // demo is a service whose products change with each page of them that somebody reads.
 func demo(t *testing.T) (url string) {
-	server := httptest.NewServer(service.New(service.Options{Rows: 77,
-		Switches: service.Switches{Churn: 2, PageSize: 10}}))
+	server := httptest.NewServer(odatatest.New(odatatest.Options{Rows: 77,
+		Switches: odatatest.Switches{Churn: 2, PageSize: 10}}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -141,7 +141,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	require.NoError(t, owner.Assign("c", Share{Planned: set, Tasks: []int{0}}))
 	owner.await(Running, "")
 	const fenced = "another worker has fenced the producer"
-	zombie.changes = url + service.NorthwindPath + "Products"
+	zombie.changes = url + odatatest.NorthwindPath + "Products"
 	zombie.await(Failed, "transactional id "+group+"-c-0: "+fenced)
 	zombie.lost.Store(true)
 	require.NoError(t, zombie.RestartTask("c", 0))

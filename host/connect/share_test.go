@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -21,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // stepped is a service whose feeds, told apart by the query option feed, read a page only when the test lets them.
@@ -38,7 +38,7 @@ func newStepped(t *testing.T) *stepped {
 	for n := range s.asked {
 		s.asked[n], s.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
 	}
-	northwind := service.New(service.Options{Rows: steppedRows, PageSize: 10})
+	northwind := odatatest.New(odatatest.Options{Rows: steppedRows, PageSize: 10})
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var feed int
 		if _, err := fmt.Sscan(r.URL.Query().Get("feed"), &feed); err == nil {
@@ -71,7 +71,7 @@ func (s *stepped) connector(b *bench) *config.Connector {
 		"sap.odata.paging=links"}
 	for n := range s.asked {
 		entry := fmt.Sprintf("sap.odata#%02d.", n)
-		lines = append(lines, entry+"service="+service.NorthwindPath, entry+"entityset=Orders",
+		lines = append(lines, entry+"service="+odatatest.NorthwindPath, entry+"entityset=Orders",
 			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
 			fmt.Sprintf("%squery=feed=%d", entry, n))
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,7 +18,7 @@ const clientQuery = "sap-client=100&sap-language=DE"
 // it.
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
-		s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: token}})
+		s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: token}})
 		header := whole(t, s, append(set("00", "Orders"), inQuery[:2]...)...)
 		query := whole(t, s, append(set("00", "Orders"), inQuery...)...)
 		if len(header.rows) < 90 || !slices.Equal(header.rows, query.rows) {
@@ -43,7 +43,7 @@ func TestClientInQuery(t *testing.T) {
 
 // A load that broke off goes on the other way.
 func TestClientInQueryFromNowOn(t *testing.T) {
-	s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: "offset"}})
+	s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: "offset"}})
 	all := whole(t, s, set("00", "Orders")...)
 	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
 		l := newLoad(t, s, append(set("00", "Orders"), way[0]...)...)

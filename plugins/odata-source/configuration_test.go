@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -17,7 +17,7 @@ import (
 // nowhere.
 func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	l := newLoad(t, s, set("00", "Orders")...)
 	asked, err := l.p.Open(entry.Component, with, nil, nil)
 	noError(t, err)
@@ -76,7 +76,7 @@ func TestPlan(t *testing.T) {
 
 // TestCauses: a load that broke off goes on; a complete one waits for its period, also over a restart.
 func TestCauses(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{PageSize: 500}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
 	l := newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
 	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
 		t.Errorf("expected a period of 60000 ms, found %v", p)
@@ -170,7 +170,7 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 }
 
 func TestTools(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	l := newLoad(t, s, set("00", "Orders")...)
 	run := func(command string, options ...string) (string, error) {
 		var list []wit.Setting
@@ -232,7 +232,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 }
 
 func TestUnknownSets(t *testing.T) {
-	err := unopened(t, service.New(service.Options{})).open(set("00", "orders")...)
+	err := unopened(t, odatatest.New(odatatest.Options{})).open(set("00", "orders")...)
 	if f := faultOf(err); f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00.entityset" ||
 		!says(err, "Orders") {
 		t.Errorf("expected a fault of the setting that names Orders, found %v", err)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,7 +35,7 @@ func TestCursor(t *testing.T) {
 		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"),
 			true},
 	} {
-		s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+		s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 		dated(t, s, 10250, "2024-05-05T12:00:00")
 		l := newLoad(t, s, join(byDate, c.settings)...)
 		offset := l.all(nil)
@@ -82,17 +82,17 @@ func TestCursor(t *testing.T) {
 func TestCursorWhileRowsChange(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		switches service.Switches
+		switches odatatest.Switches
 		again    int
 		gone     string // is deleted amid the first load
 	}{
-		{"the highest value is asked for", service.Switches{}, 2, ""},
-		{"$orderby is refused", service.Switches{RefuseOrderBy: true}, 40, ""},
-		{"a row is deleted too", service.Switches{}, 2, "10286"},
+		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
+		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
+		{"a row is deleted too", odatatest.Switches{}, 2, "10286"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 15
-			s := service.New(service.Options{Rows: 40, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 40, Switches: c.switches})
 			late := ""
 			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				s.ServeHTTP(w, r)
@@ -142,7 +142,7 @@ func TestCursorWhileRowsChange(t *testing.T) {
 // TestCursorWhereTheEndIsRefused: where the service gives no count and refuses what asks for rows behind its last one,
 // the load is complete, and the next one begins at the cursor.
 func TestCursorWhereTheEndIsRefused(t *testing.T) {
-	s := service.New(service.Options{Rows: 40, Switches: service.Switches{RefuseCount: true}})
+	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
 	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked := r.URL.Query(); asked.Has("$skip") || strings.Contains(asked.Get("$filter"), "OrderID gt") {
@@ -169,7 +169,7 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 			asked, changed := 0, false
 			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
@@ -205,7 +205,7 @@ func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 // load began, one of a later page may be above that of a row which has changed behind its page: the next load reads all
 // rows, and only the one behind it begins at the cursor.
 func TestCursorWhoseFirstPageHasNone(t *testing.T) {
-	s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
 		dated(t, s, order, nil)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
@@ -23,21 +23,21 @@ import (
 func TestDelta(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		switches service.Switches
+		switches odatatest.Switches
 		settings []string
 	}{
-		{"announced", service.Switches{}, nil},
-		{"pages", service.Switches{PageSize: 7}, nil},
-		{"relative links", service.Switches{PageSize: 7, Links: "relative"}, nil},
-		{"plain links", service.Switches{Delta: "links", PageSize: 20}, nil},
-		{"tokens without quotes", service.Switches{DeltaQuotes: "off"}, nil},
-		{"JSON", service.Switches{PageSize: 7}, []string{"sap.odata#00.format=json"}},
-		{"other prefixes", service.Switches{PageSize: 50, Prefixes: true}, nil},
-		{"202", service.Switches{PageSize: 30, Accepted: 3}, nil},
-		{"reordered", service.Switches{PageSize: 30, Differ: "reorder"}, nil},
+		{"announced", odatatest.Switches{}, nil},
+		{"pages", odatatest.Switches{PageSize: 7}, nil},
+		{"relative links", odatatest.Switches{PageSize: 7, Links: "relative"}, nil},
+		{"plain links", odatatest.Switches{Delta: "links", PageSize: 20}, nil},
+		{"tokens without quotes", odatatest.Switches{DeltaQuotes: "off"}, nil},
+		{"JSON", odatatest.Switches{PageSize: 7}, []string{"sap.odata#00.format=json"}},
+		{"other prefixes", odatatest.Switches{PageSize: 50, Prefixes: true}, nil},
+		{"202", odatatest.Switches{PageSize: 30, Accepted: 3}, nil},
+		{"reordered", odatatest.Switches{PageSize: 30, Differ: "reorder"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 60, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 60, Switches: c.switches})
 			f := loaded(t, s, tracked00("Customers", c.settings...)...)
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
 			var all []string
@@ -81,7 +81,7 @@ func TestDelta(t *testing.T) {
 func TestDeletes(t *testing.T) {
 	for _, form := range []string{"", "record", "tombstone", "both"} {
 		for _, format := range []string{"atom", "json"} {
-			s := service.New(service.Options{Rows: 20})
+			s := odatatest.New(odatatest.Options{Rows: 20})
 			settings := []string{"sap.odata#00.format=" + format}
 			if form != "" {
 				settings = append(settings, "sap.odata#00.deletes="+form)
@@ -132,7 +132,7 @@ func TestRowAndTombstone(t *testing.T) {
 		settings []string
 		// keeps is what of the load's options the delta link keeps.
 		keeps    string
-		switches service.Switches
+		switches odatatest.Switches
 	}{
 		{name: "deleted, said last", deleted: true},
 		{name: "deleted, said first", deleted: true, first: true},
@@ -142,13 +142,13 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
 			keeps: "&$expand=Category"},
 		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
-			keeps: "&$expand=Order_Details", switches: service.Switches{ExpandPageSize: 1}},
+			keeps: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
 		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
-			switches: service.Switches{Delta: "links"}},
-		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: service.Switches{Delta: "links"}},
+			switches: odatatest.Switches{Delta: "links"}},
+		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: odatatest.Switches{Delta: "links"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 20, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 20, Switches: c.switches})
 			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
 					r.URL.RawQuery += c.keeps
@@ -184,7 +184,7 @@ func TestRowAndTombstone(t *testing.T) {
 
 // An entity that is read again with a property that its page's rows did not have yet is passed on with it.
 func TestRowReadAgainWithANewProperty(t *testing.T) {
-	s := service.New(service.Options{Rows: 20, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Hide: "Products/UnitsOnOrder"}})
 	f := loaded(t, s, tracked00("Products")...)
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	f.answered = func(q *wit.Request, r *wit.Response) {
@@ -214,7 +214,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				if deleted && other == 1 {
 					continue
 				}
-				s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 2}})
+				s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 2}})
 				f := loaded(t, s, tracked00("Products")...)
 				for _, changed := range []int{3, 4, 5} {
 					write(t, s, "MERGE", fmt.Sprintf("Products(%d)", changed), map[string]any{"ProductName": "Changed"})
@@ -281,7 +281,7 @@ func TestRereadThatFails(t *testing.T) {
 		{"outside the filter", "", func(*wit.Response) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
 			f := loaded(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
 			rows := len(f.state)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -341,8 +341,8 @@ func TestDeltaResumes(t *testing.T) {
 	for round := range 60 {
 		differ := []string{"", "reorder"}[r.IntN(2)]
 		format := []string{"atom", "json"}[r.IntN(2)]
-		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), Differ: differ,
-			Delta: []string{"", "links"}[r.IntN(2)], SkipToken: []string{"", "offset"}[r.IntN(2)]}})
+		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
+			Differ: differ, Delta: []string{"", "links"}[r.IntN(2)], SkipToken: []string{"", "offset"}[r.IntN(2)]}})
 		f := newFollower(t, s, tracked00("Products", "sap.odata#00.format="+format)...)
 		fresh := 100_000
 		f.killedAnywhere(r, round, func(id int) {
@@ -372,18 +372,18 @@ func TestDeltaThatFails(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the set whole again"
 	for _, c := range []struct {
 		name     string
-		switches service.Switches
+		switches odatatest.Switches
 		settings []string
 		// expired is what a poll with an expired token is answered with, 0: there is none.
 		expired int
 		kind    wit.FaultKind
 		message string
 	}{
-		{name: "none", switches: service.Switches{Delta: "off"}, kind: wit.FaultUnsupported,
+		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.FaultUnsupported,
 			message: "the service doesn't track changes of this set"},
-		{name: "said and not given", switches: service.Switches{Delta: "silent"}, kind: wit.FaultUnsupported,
+		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.FaultUnsupported,
 			message: "found none, although the service says that it applies odata.track-changes"},
-		{name: "another host", switches: service.Switches{DeltaHost: "https://elsewhere.example"},
+		{name: "another host", switches: odatatest.Switches{DeltaHost: "https://elsewhere.example"},
 			kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
 		{name: "410", expired: 410, kind: wit.FaultGone, message: reload},
 		{name: "404", expired: 404, kind: wit.FaultGone, message: reload},
@@ -393,7 +393,7 @@ func TestDeltaThatFails(t *testing.T) {
 			kind: wit.FaultGone, message: "recover needs an ODP service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := newFollower(t, s, tracked00("Products", c.settings...)...)
 			err := f.catchUp(start)
 			if err == nil && c.expired > 0 {
@@ -447,7 +447,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30})
+			s := odatatest.New(odatatest.Options{Rows: 30})
 			f := loaded(t, s, tracked00("Products")...)
 			f.answered = func(q *wit.Request, r *wit.Response) {
 				if strings.Contains(q.Target, "deltatoken") {
@@ -487,7 +487,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 // that every record has.
 func TestDeltaReload(t *testing.T) {
 	for change, settings := range map[string][]string{"": nil, "read": {entry.HeadersEnable + "=true"}} {
-		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 		f := loaded(t, s, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		s.Set("expire-tokens", "")
@@ -521,7 +521,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 		ends       bool
 	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			f := newFollower(t, s, tracked00("Products")...)
 			ask := wit.Cause{Snapshot: wit.Ptr("4711")}
 			step, err := f.p.Next(f.opened.Context, 0, nil, ask, f.now)
@@ -568,7 +568,7 @@ func TestSnapshotBesideChanges(t *testing.T) {
 
 // TestRewrittenLink replaces the token in the stored link at the start, once.
 func TestRewrittenLink(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, tracked00("Products")...)
 	token := delta.TokenOf(text(f.stored, "url"))
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -586,7 +586,7 @@ func TestRewrittenLink(t *testing.T) {
 
 // The delta link of another connector, which stores nothing else, is gone on from.
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, tracked00("Products")...)
 	f.stored = []wit.Field{wit.TextField("url", text(f.stored, "url"))}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -606,7 +606,7 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 func TestPlainLoadsAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		switches service.Switches
+		switches odatatest.Switches
 		cut      bool
 		gone     string
 		born     bool
@@ -620,11 +620,11 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		{name: "a row is deleted meanwhile", gone: "Orders(10275)", rows: 29},
 		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true,
 			rows: 29 + 30},
-		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, rows: 30},
+		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 20
-			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := loaded(t, s, tracked00("Orders", c.settings...)...)
 			gone := c.gone
 			f.answered = func(q *wit.Request, r *wit.Response) {
@@ -669,7 +669,7 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30})
+			s := odatatest.New(odatatest.Options{Rows: 30})
 			f := loaded(t, s, tracked00("Products")...)
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link, prepared, left := "", []byte(nil), 2
@@ -713,7 +713,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 	for _, status := range []uint16{202, 404, 410} {
 		for _, mended := range []bool{true, false} {
 			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30})
+				s := odatatest.New(odatatest.Options{Rows: 30})
 				f := loaded(t, s, tracked00("Products")...)
 				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				down, asked := true, 0
@@ -754,7 +754,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 // A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
 // each poll ends.
 func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, tracked00("Products")...)
 	f.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {

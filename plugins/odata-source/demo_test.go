@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A service that gives a page twice, by two addresses: in full mode the load says so and fails, since it can't be told
@@ -13,7 +13,7 @@ import (
 func TestPagesThatComeTwice(t *testing.T) {
 	for _, paging := range []string{"auto", "keys", "links"} {
 		for _, token := range []string{"key", "offset"} {
-			s := service.New(service.Options{Rows: 60, Switches: service.Switches{PageSize: 10, RepeatPages: 1,
+			s := odatatest.New(odatatest.Options{Rows: 60, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 1,
 				SkipToken: token}})
 			l := newLoad(t, s, append(set("00", "Orders"), "sap.odata.paging="+paging)...)
 			_, err := l.run(0, nil)
@@ -25,7 +25,7 @@ func TestPagesThatComeTwice(t *testing.T) {
 			}
 		}
 	}
-	s := service.New(service.Options{Rows: 80, Switches: service.Switches{PageSize: 10, RepeatPages: 2}})
+	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
@@ -37,7 +37,7 @@ func TestPagesThatComeTwice(t *testing.T) {
 // A property that a service gains while it is followed is in the rows that have it, and one that it loses is null; no
 // row is missing or a fault.
 func TestPropertiesThatComeAndGo(t *testing.T) {
-	s := service.New(service.Options{Rows: 10, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	s := odatatest.New(odatatest.Options{Rows: 10, Switches: odatatest.Switches{Hide: "Products/UnitsOnOrder"}})
 	f := loaded(t, s, tracked00("Products")...)
 	for n, hidden := range []string{"", "Products/ReorderLevel", "Products/ReorderLevel,Products/UnitsOnOrder"} {
 		noError(t, s.Set("hide", hidden))
@@ -58,7 +58,7 @@ func TestPropertiesThatComeAndGo(t *testing.T) {
 // A function import with rows is read like a set, page by page, with its parameters on each request.
 func TestRowsOfAFunction(t *testing.T) {
 	for _, format := range []string{"json", "atom"} {
-		s := service.New(service.Options{Switches: service.Switches{Functions: true, PageSize: 4}})
+		s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Functions: true, PageSize: 4}})
 		l := whole(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3",
 			"sap.odata.format="+format)...)
 		want := map[string]bool{}

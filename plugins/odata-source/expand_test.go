@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestFollow reads orders with their lines expanded, whose feeds page inside: what is behind the links inside comes
@@ -14,7 +14,7 @@ import (
 func TestFollow(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
-			s := service.New(service.Options{Rows: 40, Switches: service.Switches{ExpandPageSize: 1, PageSize: 15,
+			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1, PageSize: 15,
 				Links: links}})
 			l := whole(t, s, append(set("00", "Orders"), "sap.odata.format="+format,
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)

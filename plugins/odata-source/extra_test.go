@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -14,7 +14,7 @@ import (
 // partition that is asked for.
 func TestFurtherFieldsOfKeys(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
-		s := service.New(service.Options{Rows: 20, PageSize: 7})
+		s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
 		f := loaded(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
 			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
@@ -39,7 +39,7 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 
 // The service knows nothing of the further fields: pages are asked for by its own key.
 func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.same(s, "Order_Details")
 	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") ||
@@ -97,7 +97,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 // asks once.
 func TestChangesSinceAStartInTheMiddle(t *testing.T) {
 	for _, changes := range []bool{false, true} {
-		s := service.New(service.Options{Rows: 60, PageSize: 7})
+		s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
 		f := newFollower(t, s, tracked00("Customers")...)
 		cause := start
 		if changes {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,8 +19,8 @@ func TestFormatThatIsRefused(t *testing.T) {
 			"sap.odata#00.cursor.property=OrderDate"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 35, Subscriptions: true, Switches: service.Switches{PageSize: 10,
-				RefuseFormat: true, SkipToken: "offset"}})
+			s := odatatest.New(odatatest.Options{Rows: 35, Subscriptions: true,
+				Switches: odatatest.Switches{PageSize: 10, RefuseFormat: true, SkipToken: "offset"}})
 			f := loaded(t, s, settings...)
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			f.start() // an instance that knows nothing

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 
 	host "github.com/culvert-project/culvert/host/plugin"
@@ -40,7 +40,7 @@ func TestGuest(t *testing.T) {
 	}
 	t.Cleanup(b.Close)
 
-	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	native := whole(t, s, set("00", "Orders")...)
 	batch := &record.Batch{Registry: registry}
 	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLoad(t, i, s, batch) })
@@ -58,7 +58,7 @@ func TestGuest(t *testing.T) {
 }
 
 // guestLoad reads the first feed to its end.
-func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
+func guestLoad(t *testing.T, i *host.Instance, s *odatatest.Service, batch *record.Batch) error {
 	ctx, l, given := context.Background(), unopened(t, s), configuration(set("00", "Orders")...)
 	opening, err := i.OpenSource(ctx, entry.Component, given, nil, nil)
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/google/go-cmp/cmp"
 )
@@ -33,7 +33,7 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			[]string{"before", "changed", "created", "deleted"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30})
+			s := odatatest.New(odatatest.Options{Rows: 30})
 			f := loaded(t, s, append(slices.Clone(c.settings), enabled)...)
 			loaded := len(f.log)
 			if loaded != s.Count("Products") {

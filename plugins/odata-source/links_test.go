@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,9 +19,9 @@ const (
 )
 
 // plusProducts is a service with 50 products of that name, each feed of which has links.
-func plusProducts(t *testing.T, switches service.Switches) *service.Service {
+func plusProducts(t *testing.T, switches odatatest.Switches) *odatatest.Service {
 	switches.Delta = "links"
-	s := service.New(service.Options{Rows: 10, Switches: switches})
+	s := odatatest.New(odatatest.Options{Rows: 10, Switches: switches})
 	for id := range 50 {
 		write(t, s, "POST", "Products", product(1000+id, plusName))
 	}
@@ -72,7 +72,7 @@ func wronglyStored(t *testing.T, offset []wit.Field) (wrong []wit.Field) {
 func TestStoredLinkInAnotherForm(t *testing.T) {
 	for _, wrong := range []bool{true, false} {
 		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {
-			s := plusProducts(t, service.Switches{PageSize: 20})
+			s := plusProducts(t, odatatest.Switches{PageSize: 20})
 			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
 				"sap.odata.paging=links", "sap.odata.count=none")...)
 			l := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
@@ -104,7 +104,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	} {
 		for _, phase := range []string{"loading", "resting", "changing", "second", "snapshot"} {
 			t.Run(name+" "+phase, func(t *testing.T) {
-				switches := service.Switches{PageSize: 20}
+				switches := odatatest.Switches{PageSize: 20}
 				if phase == "second" {
 					switches.SkipToken = "opaque"
 				}
@@ -198,7 +198,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	} {
 		for _, size := range []int{20, 1000} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
-				s := plusProducts(t, service.Switches{PageSize: size})
+				s := plusProducts(t, odatatest.Switches{PageSize: size})
 				f := newFollower(t, s, tracked00("Products", append(condition("00", "ProductName", "eq", plusName),
 					"sap.odata#00.select="+was)...)...)
 				f.answered = repeating(c.inNext, "$filter", "$select")
@@ -234,7 +234,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 // with our filter where only the form of it differs, and is refused with another one.
 func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
-		s := plusProducts(t, service.Switches{})
+		s := plusProducts(t, odatatest.Switches{})
 		f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
 		before, prepared := len(f.targets), false
 		f.answered = func(q *wit.Request, r *wit.Response) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/wit"
@@ -20,54 +20,54 @@ func TestGolden(t *testing.T) { plugintest.Source(t, &plugin{}, "../../testdata/
 func TestLoads(t *testing.T) {
 	for _, c := range []struct {
 		name, set string
-		switches  service.Switches
+		switches  odatatest.Switches
 		settings  []string
 		// asked are parts of the requests behind $metadata, in order; "" stands for any.
 		asked []string
 	}{
-		{name: "links", set: "Orders", switches: service.Switches{PageSize: 300},
+		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
 			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
 				"$skiptoken=10847"}},
-		{name: "relative links", set: "Orders", switches: service.Switches{PageSize: 300, Links: "relative"},
+		{name: "relative links", set: "Orders", switches: odatatest.Switches{PageSize: 300, Links: "relative"},
 			asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
-		{name: "Atom", set: "Order_Details", switches: service.Switches{PageSize: 1000},
+		{name: "Atom", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000},
 			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken"}},
-		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"},
+		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
 			asked: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
-		{name: "a key of two parts", set: "Order_Details", switches: service.Switches{PageSize: 1000,
+		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
 			SkipToken: "offset"}, asked: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
-		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"},
+		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500, SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
 			asked:    []string{"", "$skiptoken=500"}},
-		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500},
+		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
 			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
-		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"", "$top=1",
+		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300}, asked: []string{"", "$top=1",
 			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
-		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300,
+		{name: "ends early without order", set: "Orders", switches: odatatest.Switches{EndEarly: 300,
 			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
-		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300},
+		{name: "ends early, no keys", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
 			settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
 				"$skip=600"}},
-		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true},
+		{name: "refuses the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
 			asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
-		{name: "refuses the count", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true},
+		{name: "refuses the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
 			asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
 				"$filter=OrderID%20gt%2011077"}},
-		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true,
+		{name: "refuses both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
 			RefuseOrderBy: true},
 			asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
-		{name: "refuses the format", set: "Orders", switches: service.Switches{PageSize: 500, RefuseFormat: true},
+		{name: "refuses the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
 			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
 				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken"}},
-		{name: "refuses the format of pages of ours", set: "Orders", switches: service.Switches{RefuseFormat: true},
+		{name: "refuses the format of pages of ours", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			asked: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
-		{name: "version 1", set: "Orders", switches: service.Switches{V1: true},
+		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
 			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
 		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
 			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
@@ -79,22 +79,22 @@ func TestLoads(t *testing.T) {
 			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
 			"$filter=OrderID%20gt%2010647&", "$filter=OrderID%20le%2011047&$orderby=OrderID%20desc&$top=1",
 			"$filter=OrderID%20gt%2011047&", "$filter=OrderID%20gt%2011077&"}},
-		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true},
+		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
-		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true},
+		{name: "pages of one row", set: "Employees", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
 			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
 				"$skip=6&", "$skip=7&", "$skip=8&"}},
-		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500,
+		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
 			asked: []string{"", "$skiptoken"}},
-		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true,
+		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true, OmitType: true,
 			Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Switches: c.switches})
 			l := newLoad(t, s, append(set("00", c.set), c.settings...)...)
 			l.targets = nil
 			offset := l.all(nil)
@@ -123,23 +123,23 @@ func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, token := range []string{"key", "offset", "opaque"} {
 			for _, early := range []int{0, 100} {
-				if missing := moving(t, set, service.Switches{PageSize: 100, SkipToken: token, Churn: 7,
+				if missing := moving(t, set, odatatest.Switches{PageSize: 100, SkipToken: token, Churn: 7,
 					EndEarly: early}); missing != 0 {
 					t.Errorf("%s, %s, %d: %d rows were there throughout and are missing", set, token, early, missing)
 				}
 			}
 		}
 	}
-	if moving(t, "Orders", service.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
+	if moving(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
 		"sap.odata.count=none") == 0 {
 		t.Error("links that count rows lost none: the service doesn't move its rows")
 	}
 }
 
 // moving loads a set whose rows move and counts those that were there before and after and didn't come.
-func moving(t *testing.T, name string, switches service.Switches, settings ...string) (missing int) {
+func moving(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
 	t.Helper()
-	s := service.New(service.Options{Switches: switches})
+	s := odatatest.New(odatatest.Options{Switches: switches})
 	before := map[string]bool{}
 	s.Each(name, func(key string, _ map[string]string) { before[key] = true })
 	l := newLoad(t, s, append(set("00", name), settings...)...)
@@ -189,7 +189,7 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		tracked00("Products", "sap.odata#00.format=json"),
 		tracked00("Products", "sap.odata#00.format=atom"),
 	} {
-		s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+		s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
 		l := newLoad(t, s, settings...)
 		step, err := l.next(0, nil, start)
 		noError(t, err)
@@ -241,7 +241,7 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 // too: paging by key goes on, and nothing comes twice.
 func TestRowsThatGoAhead(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
-		s := service.New(service.Options{Switches: service.Switches{PageSize: 200, SkipToken: "offset"}})
+		s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
 		last := ""
 		s.Each(name, func(key string, _ map[string]string) { last = key })
 		pages := 0
@@ -275,7 +275,7 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 		{"Tue, 14 Nov 2023 22:13:50 GMT", 0, 30_000}, {"Tue, 14 Nov 2023 22:13:00 GMT", 0, 1000},
 		{"5", 7_200_000, 5000}, {"5", 7_200_001, 0},
 	} {
-		l := newLoad(t, service.New(service.Options{Rows: 20}), tracked00("Products")...)
+		l := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
 		step, err := l.next(0, nil, start)
 		noError(t, err)
 		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, At: readAt + c.late}
@@ -357,7 +357,7 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 // TestRefusalThatQuotesItsRequest: a service that refuses $orderby and quotes the request's address has said nothing of
 // the count and of $format, which are in it too: the next request still asks for both.
 func TestRefusalThatQuotesItsRequest(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, "$orderby") {
 			w.WriteHeader(http.StatusBadRequest)

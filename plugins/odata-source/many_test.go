@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 )
@@ -13,7 +13,7 @@ import (
 // TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
 // three digits.
 func TestManySets(t *testing.T) {
-	s := service.New(service.Options{Rows: 4})
+	s := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
 	for i := range 200 {
 		number := fmt.Sprintf("%03d", i)
@@ -45,7 +45,7 @@ func TestManySets(t *testing.T) {
 // TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for the next pages of a few, and
 // a set that is read again gets its own.
 func TestInstancesKeepFewDecoders(t *testing.T) {
-	s := service.New(service.Options{Rows: 4})
+	s := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
 	for i := range 3 * feed.MaxSpare {
 		number := fmt.Sprintf("%03d", i)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -50,7 +50,7 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 		rows   int
 	}{{"atom", 7_000}, {"json", 7_000}, {"json", 8_100}, {"json", 25_000}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := service.New(service.Options{Rows: c.rows, Switches: service.Switches{PageSize: 100, SkipToken: "offset",
+			s := odatatest.New(odatatest.Options{Rows: c.rows, Switches: odatatest.Switches{PageSize: 100, SkipToken: "offset",
 				Tombstones: "off"}})
 			f := newFollower(t, s, tracked00("Orders", "sap.odata#00.format="+c.format)...)
 			f.restarts = true
@@ -87,20 +87,20 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
 	for name, c := range map[string]struct {
-		switches service.Switches
+		switches odatatest.Switches
 		settings []string
 	}{
-		"whole by links": {service.Switches{RefuseOrderBy: true}, nil},
-		"by a cursor": {service.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.cursor.property=OrderDate",
+		"whole by links": {odatatest.Switches{RefuseOrderBy: true}, nil},
+		"by a cursor": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.cursor.property=OrderDate",
 			"sap.odata#00.cursor.lookback=2000000000"}},
-		"by a cursor and key": {service.Switches{}, []string{"sap.odata#00.cursor.property=OrderDate",
+		"by a cursor and key": {odatatest.Switches{}, []string{"sap.odata#00.cursor.property=OrderDate",
 			"sap.odata#00.cursor.lookback=2000000000"}},
-		"changes":          {service.Switches{}, []string{"sap.odata#00.track-changes=1"}},
-		"changes by links": {service.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
+		"changes":          {odatatest.Switches{}, []string{"sap.odata#00.track-changes=1"}},
+		"changes by links": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.switches.PageSize, c.switches.SkipToken = 100, "offset"
-			s := service.New(service.Options{Rows: 2_500, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 2_500, Switches: c.switches})
 			unpadded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
 				s.ServeHTTP(w, r)
@@ -138,7 +138,7 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 		}
 		found++
 		for _, keys := range []any{fields["came"], base64.RawStdEncoding.EncodeToString(make([]byte, 8*6_000)), "-"} {
-			s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 5, SkipToken: "offset"}})
+			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5, SkipToken: "offset"}})
 			f := loaded(t, s, tracked00("Orders")...)
 			fields["came"] = keys
 			f.stored = storedAs(fields, text(f.stored, "url"))
@@ -170,7 +170,7 @@ func TestFirstLoadOfManyRowsResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(41, 1))
 	for round, rows := range []int{6_200, 8_001, 9_000} {
 		format := []string{"atom", "json"}[round%2]
-		s := service.New(service.Options{Rows: rows, Switches: service.Switches{PageSize: 1_000, SkipToken: "offset"}})
+		s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 1_000, SkipToken: "offset"}})
 		f := newFollower(t, s, tracked00("Orders", "sap.odata#00.format="+format)...)
 		fresh := 100_000
 		f.killedAnywhere(r, round, func(id int) {

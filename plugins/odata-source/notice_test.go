@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -97,7 +97,7 @@ func notificationOf(headers, body string) wit.Notification {
 
 // TestNotified reads every form that notifications may have.
 func TestNotified(t *testing.T) {
-	l := newLoad(t, service.New(service.Options{Subscriptions: true}), subscribed00("Order_Details")...)
+	l := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, c := range noticed {
 		wakes, err := l.p.Notified(l.opened.Context, notificationOf(c.headers, c.body))
 		var found []string
@@ -120,7 +120,7 @@ func TestNotified(t *testing.T) {
 
 // TestSubscribe: what is missing is made, what is there serves again, and an answer 201 proves nothing.
 func TestSubscribe(t *testing.T) {
-	s := service.New(service.Options{Subscriptions: true})
+	s := odatatest.New(odatatest.Options{Subscriptions: true})
 	l := newLoad(t, s, subscribed00("Orders")...)
 	first, err := l.subscribe("/c/Orders")
 	if err != nil || s.SubscriptionCount() != 3 {
@@ -143,7 +143,7 @@ func TestSubscribe(t *testing.T) {
 	if done, err := l.subscribe("/third/Orders"); !says(err, "does not list them") {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
-	err = unopened(t, service.New(service.Options{})).open(subscribed00("Orders")...)
+	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
 	if !says(err, "takes no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", err)
 	}
@@ -152,7 +152,7 @@ func TestSubscribe(t *testing.T) {
 // TestChangesThatNobodyToldOf: a set in delta mode that goes by notifications alone is not deaf where the service takes
 // a subscription, lists it and never pushes.
 func TestChangesThatNobodyToldOf(t *testing.T) {
-	s := service.New(service.Options{Rows: 10, Subscriptions: true})
+	s := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
 	f := newFollower(t, s, of...)
 	if every := f.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
@@ -187,7 +187,7 @@ func FuzzNotified(f *testing.F) {
 	for _, c := range noticed {
 		f.Add(c.headers, c.body)
 	}
-	s := service.New(service.Options{Subscriptions: true})
+	s := odatatest.New(odatatest.Options{Subscriptions: true})
 	l := newLoad(&testing.T{}, s, subscribed00("Order_Details")...)
 	f.Fuzz(func(t *testing.T, headers, body string) {
 		wakes, err := l.p.Notified(l.opened.Context, notificationOf(headers, body))
@@ -230,7 +230,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 	} {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.name, again), func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30, Subscriptions: true})
+				s := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
 				settings, cause := subscribed00("Products"), wit.Cause{Wake: wit.Ptr("(7)")}
 				if again { // as a row and as deleted
 					settings, cause = tracked00("Products"), poll
@@ -284,7 +284,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30, Subscriptions: true})
+				s := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
 				settings := subscribed00("Products")
 				if c.confirm != "" {
 					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)

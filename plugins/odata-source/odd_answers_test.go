@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestAnswersNamedForWhatTheyAre: what comes in the place of a feed is named, so that nobody looks for the fault in a
@@ -36,7 +36,7 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 		"Latin-1 by the header": {200, "application/atom+xml; charset=windows-1252", `<feed xmlns="http://www.w3.org/2005/Atom"><title>` + "\xfc" + `</title></feed>`, "windows-1252"},
 	} {
 		for _, mode := range []string{"full", "delta"} {
-			s := service.New(service.Options{Rows: 20})
+			s := odatatest.New(odatatest.Options{Rows: 20})
 			answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if !strings.Contains(r.URL.Path, "/Orders") {
 					s.ServeHTTP(w, r)
@@ -67,7 +67,7 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 // TestASCIIUnderAnotherName: servlets that were told no encoding name ISO-8859-1; a body of ASCII is the same in it.
 func TestASCIIUnderAnotherName(t *testing.T) {
 	for _, charset := range []string{"ISO-8859-1", `"iso-8859-15"`, "windows-1252", "Latin1"} {
-		s := service.New(service.Options{Rows: 20})
+		s := odatatest.New(odatatest.Options{Rows: 20})
 		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(r.URL.Path, "/Orders") {
 				s.ServeHTTP(w, r)

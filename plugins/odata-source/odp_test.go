@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
@@ -22,25 +22,25 @@ import (
 func TestODP(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		switches service.Switches
+		switches odatatest.Switches
 		settings []string
 	}{
-		{"delta link", service.Switches{}, nil},
-		{"pages", service.Switches{PageSize: 10}, nil},
-		{"in the next link", service.Switches{PageSize: 10, TokenIn: "next"}, nil},
-		{"in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"}, nil},
-		{"without quotes", service.Switches{DeltaQuotes: "off"}, nil},
-		{"without quotes in the next link", service.Switches{DeltaQuotes: "off", TokenIn: "next"}, nil},
-		{"Atom", service.Switches{PageSize: 10}, []string{"sap.odata#00.format=atom"}},
-		{"Atom, in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"},
+		{"delta link", odatatest.Switches{}, nil},
+		{"pages", odatatest.Switches{PageSize: 10}, nil},
+		{"in the next link", odatatest.Switches{PageSize: 10, TokenIn: "next"}, nil},
+		{"in DeltaLinksOf", odatatest.Switches{PageSize: 10, TokenIn: "links"}, nil},
+		{"without quotes", odatatest.Switches{DeltaQuotes: "off"}, nil},
+		{"without quotes in the next link", odatatest.Switches{DeltaQuotes: "off", TokenIn: "next"}, nil},
+		{"Atom", odatatest.Switches{PageSize: 10}, []string{"sap.odata#00.format=atom"}},
+		{"Atom, in DeltaLinksOf", odatatest.Switches{PageSize: 10, TokenIn: "links"},
 			[]string{"sap.odata#00.format=atom"}},
-		{"202", service.Switches{Accepted: 2}, nil},
-		{"tombstones", service.Switches{}, []string{"sap.odata#00.deletes=tombstone"}},
-		{"without before images", service.Switches{}, []string{"sap.odata#00.before.images=drop"}},
-		{"a filter", service.Switches{}, []string{"sap.odata#00.select=ProductName"}},
+		{"202", odatatest.Switches{Accepted: 2}, nil},
+		{"tombstones", odatatest.Switches{}, []string{"sap.odata#00.deletes=tombstone"}},
+		{"without before images", odatatest.Switches{}, []string{"sap.odata#00.before.images=drop"}},
+		{"a filter", odatatest.Switches{}, []string{"sap.odata#00.select=ProductName"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := loaded(t, s, odpSet("Products", c.settings...)...)
 			f.equals(s, "Products", "ProductID", "ProductName")
 			for key := range f.state {
@@ -88,7 +88,7 @@ func TestODPAsksOnce(t *testing.T) {
 		"a later page": "skiptoken",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			f := newFollower(t, s, odpSet("Products")...)
 			lost := false
 			f.answered = func(q *wit.Request, r *wit.Response) {
@@ -131,7 +131,7 @@ func sayingItEnded(s http.Handler, ended *int) http.Handler {
 
 // TestODPOfSomebodyElse: a queue that is open already is another reader's.
 func TestODPOfSomebodyElse(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.FaultConfig || fault.Setting == nil ||
@@ -155,7 +155,7 @@ func TestODPOfSomebodyElse(t *testing.T) {
 // TestODPEndsASubscriptionOnce: a subscription that is still there, although the service said that it ended it, is not
 // ended again behind a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	ended := 0
 	f := newFollower(t, sayingItEnded(s, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
@@ -186,7 +186,7 @@ func TestODPRecovery(t *testing.T) {
 		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30})
+			s := odatatest.New(odatatest.Options{Rows: 30})
 			settings := odpSet("Products")
 			if c.setting != "" {
 				settings = append(settings, c.setting)
@@ -232,7 +232,7 @@ func TestODPRecovery(t *testing.T) {
 func TestODPResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	for round := range 40 {
-		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40),
+		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
 			TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
 		f := newFollower(t, s, odpSet("Products")...)
 		f.killedAnywhere(r, round, func(id int) {
@@ -253,7 +253,7 @@ func TestODPResumes(t *testing.T) {
 
 // TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
 func TestRetire(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, odpSet("Products")...)
 	said, err := f.tool(retire.Command, nil, f.settings...)
 	if err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
@@ -271,7 +271,7 @@ func TestRetire(t *testing.T) {
 // TestODPLoadThatEndsInSilence: the load that takes the place of one that was asked for and never came fails where the
 // service ends it with fewer rows than it counts.
 func TestODPLoadThatEndsInSilence(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20, TokenIn: "links"}})
+	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
 	f := newFollower(t, s, odpSet("Products")...)
 	f.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "/FactsOfProducts?") {
@@ -296,7 +296,7 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 // TestODPDeletesBesideFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
 // filter should have left out.
 func TestODPDeletesBesideFilter(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(f.state)
 	if _, there := f.state["[3]"]; !there {
@@ -318,7 +318,7 @@ func TestODPDeletesBesideFilter(t *testing.T) {
 // which changes are gone on with; killed anywhere in between it comes to the same.
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
-		s := service.New(service.Options{Rows: 30})
+		s := odatatest.New(odatatest.Options{Rows: 30})
 		f := loaded(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		refused, was := false, false
@@ -355,7 +355,7 @@ func TestODPReload(t *testing.T) {
 // TestODPFormatThatIsRefused: the first extraction is asked for again without $format, and still as one that must not
 // be repeated (P13).
 func TestODPFormatThatIsRefused(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{RefuseFormat: true}})
+	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	f := newFollower(t, s, odpSet("Products")...)
 	opened, cause := 0, start
 	for range 20 {

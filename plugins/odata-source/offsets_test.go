@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -28,7 +28,7 @@ func TestStoredOffsets(t *testing.T) {
 			if strings.Contains(fmt.Sprint(kinds[kind]["url"]), "/Orders?") {
 				set, key, field = "Orders", "OrderID", "ShipName"
 			}
-			switches, settings := service.Switches{PageSize: 5}, tracked00(set)
+			switches, settings := odatatest.Switches{PageSize: 5}, tracked00(set)
 			if set == "Orders" || kinds[kind]["phase"] == "second" {
 				switches.SkipToken = "offset"
 			}
@@ -38,7 +38,7 @@ func TestStoredOffsets(t *testing.T) {
 			if kinds[kind]["phase"] == "links" {
 				switches.TokenIn = "links"
 			}
-			s := service.New(service.Options{Rows: 20, Switches: switches})
+			s := odatatest.New(odatatest.Options{Rows: 20, Switches: switches})
 			f := loaded(t, s, settings...)
 			for n := 3; n < 9; n++ {
 				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,8 +34,8 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 		{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := service.New(service.Options{Rows: 35, Switches: service.Switches{PageSize: 10, SkipToken: c.token,
-				Tombstones: c.tombstones}})
+			s := odatatest.New(odatatest.Options{Rows: 35, Switches: odatatest.Switches{PageSize: 10,
+				SkipToken: c.token, Tombstones: c.tombstones}})
 			f := newFollower(t, s, tracked00(c.set, "sap.odata#00.format="+c.format)...)
 			cause := start
 			if c.snapshot {
@@ -92,7 +92,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 
 // An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
 func TestOffsetOfALoadByNumber(t *testing.T) {
-	s := service.New(service.Options{Rows: 35})
+	s := odatatest.New(odatatest.Options{Rows: 35})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.stored = []wit.Field{wit.TextField("phase", "changes"), wit.TextField("url", text(f.stored, "url")),
 		wit.BooleanField("counted", true), wit.IntegerField("owed", 4711)}
@@ -114,7 +114,7 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 // The end of a load that took the place of a lost token is said, also where its last page is empty: by the first row
 // behind it.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
-	s := service.New(service.Options{Rows: 30})
+	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 	s.Set("expire-tokens", "")
 	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
@@ -162,7 +162,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 
 // A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
 func TestCursorThatIsNotHeeded(t *testing.T) {
-	s := service.New(service.Options{Rows: 40})
+	s := odatatest.New(odatatest.Options{Rows: 40})
 	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 		s.ServeHTTP(w, r)
@@ -185,7 +185,7 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
-			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 			f := loaded(t, s, tracked00("Products")...)
 			for id := 1; id <= 45; id++ {
 				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
@@ -231,7 +231,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 // Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
 // cannot be had: neither is taken for the other.
 func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := loaded(t, s, tracked00("Products")...)
 	for id := 1; id <= 25; id++ {
 		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
@@ -269,8 +269,8 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 	} {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30,
-					Switches: service.Switches{PageSize: c.size, SkipToken: token}})
+				s := odatatest.New(odatatest.Options{Rows: 30,
+					Switches: odatatest.Switches{PageSize: c.size, SkipToken: token}})
 				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 				f.answered = func(q *wit.Request, r *wit.Response) {
 					if strings.Contains(q.Target, c.option) {
@@ -298,7 +298,7 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 
 // The first page of a load in delta mode whose next link leads to itself is asked for once.
 func TestDeltaPageThatLeadsToItself(t *testing.T) {
-	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := newFollower(t, s, tracked00("Products")...)
 	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
 	f.answered = func(q *wit.Request, r *wit.Response) {
@@ -316,7 +316,7 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 	const right = "$filter=ProductName%20eq%20'A%2BB'"
 	for _, size := range []int{20, 1000} { // with next links, and with the delta link alone
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
-			s := service.New(service.Options{Rows: 10, Switches: service.Switches{Delta: "links", PageSize: size}})
+			s := odatatest.New(odatatest.Options{Rows: 10, Switches: odatatest.Switches{Delta: "links", PageSize: size}})
 			for id := range 50 {
 				write(t, s, "POST", "Products", product(1000+id, "A+B"))
 			}

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/wit"
@@ -437,7 +437,7 @@ func (l *fullLoad) poll(offset []wit.Field) []wit.Field {
 }
 
 // same compares the keys that came with those of the service.
-func (l *fullLoad) same(s *service.Service, set string) {
+func (l *fullLoad) same(s *odatatest.Service, set string) {
 	l.t.Helper()
 	if expected := s.Count(set); len(l.rows) != expected {
 		l.t.Fatalf("expected %d rows, found %d", expected, len(l.rows))
@@ -609,7 +609,7 @@ func (f *follower) members(d wit.Datum, data []byte) map[string]any {
 }
 
 // equals compares the folded topic with the service.
-func (f *follower) equals(s *service.Service, set, key, field string) {
+func (f *follower) equals(s *odatatest.Service, set, key, field string) {
 	f.t.Helper()
 	want := map[string]string{}
 	s.Each(set, func(_ string, fields map[string]string) { want[fields[key]] = fields[field] })

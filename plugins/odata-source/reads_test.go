@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/checkup"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -107,7 +107,7 @@ func TestReads(t *testing.T) {
 	} {
 		for _, format := range []string{"json", "atom"} {
 			t.Run(c.name+" "+format, func(t *testing.T) {
-				s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
+				s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
 				l := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
 				l.targets = nil
 				l.all(nil)
@@ -160,9 +160,9 @@ func TestDeafServices(t *testing.T) {
 		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
 	} {
 		for _, format := range []string{"json", "atom"} {
-			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
+			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
 			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
-			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25,
+			l := newLoad(t, odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25,
 				Ignore: strings.Join(c.options, ",")}}), settings...)
 			_, err := l.run(0, nil)
 			if c.message == "" {
@@ -185,8 +185,8 @@ func TestDeafServices(t *testing.T) {
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			l := whole(t, service.New(service.Options{Rows: 40,
-				Switches: service.Switches{Ignore: "$expand,$select"}}),
+			l := whole(t, odatatest.New(odatatest.Options{Rows: 40,
+				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message,
 				"expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
@@ -373,7 +373,7 @@ func TestFunctionImports(t *testing.T) {
 	}
 	// The doctor asks for them by the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
-	found, err := l.tool(checkup.Command, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
+	found, err := l.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
 	if err != nil || !strings.Contains(found, "readable") {
 		t.Errorf("the doctor: %s, %v", found, err)
 	}

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/advice"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,9 +18,10 @@ import (
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Examined, []string) {
 	t.Helper()
 	l := unopened(t, s)
+	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)
+		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.Examined{}
@@ -32,8 +33,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 			}
 			return all, l.targets
 		}
-		l.targets = nil
-		answers = l.answers(inquiry.Ask)
+		state, answers = inquiry.Ask.State, l.answers(inquiry.Ask)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -51,7 +51,7 @@ func entity(number, name string, more ...string) []string {
 
 // Values are recommended from the catalogue and the metadata, step by step as a form is filled in.
 func TestRecommendations(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10_000}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name    string
 		given   []string
@@ -110,7 +110,7 @@ func TestRecommendations(t *testing.T) {
 
 // What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
 func TestVisibility(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, c := range []struct {
 		name    string
@@ -155,7 +155,7 @@ func TestVisibility(t *testing.T) {
 
 // Mistakes that only the service knows stand at their settings, all at once.
 func TestMistakesOnline(t *testing.T) {
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10_000}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name  string
 		given []string
@@ -229,7 +229,7 @@ func TestNothingToRecommend(t *testing.T) {
 				http.Error(w, "no answer within 3s", status)
 				return
 			}
-			service.New(service.Options{}).ServeHTTP(w, r)
+			odatatest.New(odatatest.Options{}).ServeHTTP(w, r)
 		})
 		all, targets := validated(t, s, entity("00", "Orders")...)
 		e := all["sap.odata#00.service"]
@@ -272,7 +272,7 @@ func TestLargeCatalogue(t *testing.T) {
 	all, targets := validated(t, s, given...)
 	size, n := 0, 0
 	for _, e := range all {
-		if len(e.Recommended) > advice.MaxRecommended {
+		if len(e.Recommended) > probe.MaxRecommended {
 			t.Errorf("%s: %d values", e.Spec.Name, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
@@ -280,7 +280,7 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > advice.MaxAdvice+advice.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*advice.MaxAsked+advice.MaxAsked {
+	if size > probe.MaxAdvice+probe.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*probe.MaxAsked+probe.MaxAsked {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

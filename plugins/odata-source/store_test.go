@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/notify"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -53,8 +53,8 @@ func TestNotificationStore(t *testing.T) {
 			message: "a feed of notifications"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 300, PageSize: 20, Subscriptions: true,
-				Switches: service.Switches{NotifyOff: true}})
+			s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
+				Switches: odatatest.Switches{NotifyOff: true}})
 			f := newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...)
 			_, err := f.subscribe("/c/Products")
 			noError(t, err)
@@ -112,7 +112,7 @@ func TestNotificationStore(t *testing.T) {
 		})
 	}
 	// One that keeps nothing doesn't serve again.
-	s := service.New(service.Options{Subscriptions: true})
+	s := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
 		_, err := newFollower(t, s, subscribed00("Products", settings...)...).subscribe("/c/Products")
 		noError(t, err)

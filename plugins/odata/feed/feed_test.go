@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
@@ -29,7 +29,7 @@ func made(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
 	for _, e := range all {
 		if len(metadata) == 0 {
 			w := httptest.NewRecorder()
-			service.New(service.Options{Rows: 4, Switches: service.Switches{Delta: "links"}}).ServeHTTP(w,
+			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(w,
 				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+e.Service+"/$metadata", nil))
 			metadata = w.Body.Bytes()
 		}

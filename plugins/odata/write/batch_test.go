@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,7 +18,7 @@ const oneLane = "sap.odata.max.in.flight=1"
 
 func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
 
-func set1(t *testing.T, s *service.Service, switches ...string) {
+func set1(t *testing.T, s *odatatest.Service, switches ...string) {
 	t.Helper()
 	for _, line := range switches {
 		name, value, _ := strings.Cut(line, "=")
@@ -46,7 +46,7 @@ func TestBatches(t *testing.T) {
 		{"in all lanes", []string{"sap.odata.max.in.flight=4"}, nil, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{})
+			s := odatatest.New(odatatest.Options{})
 			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic",
 				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
 			set1(t, s, c.switches...)
@@ -110,7 +110,7 @@ func TestLearnsFromAnswers(t *testing.T) {
 		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := service.New(service.Options{})
+			s := odatatest.New(odatatest.Options{})
 			address := northwind(oneLane)
 			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
 				h := open(t, s, address...).host("ProductCopies")
@@ -194,7 +194,7 @@ func TestKeysThatAreTheSameToTheService(t *testing.T) {
 // Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind:
 // they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, northwind(oneLane, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
 	set1(t, s, "batch-stop=true")
 	h := w.host("ProductCopies")
@@ -210,7 +210,7 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 func TestUpdatesBehindAFailure(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
-		s := service.New(service.Options{})
+		s := odatatest.New(odatatest.Options{})
 		settings := northwind(oneLane, "sap.odata.changesets=one")
 		h := open(t, s, settings...).host("ProductCopies")
 		h.fill(0, 20, "x")
@@ -240,7 +240,7 @@ func TestUpdatesBehindAFailure(t *testing.T) {
 // nothing is done twice.
 func TestBatchAnswerCutOff(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
-		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode,
+		opened := open(t, odatatest.New(odatatest.Options{}), products(oneLane, "sap.odata.operation.mode="+mode,
 			"sap.odata.upsert.first=insert")...)
 		for end, whole := 0, 1; end < whole; end++ {
 			whole = cutOff(t, opened, end, mode)
@@ -250,7 +250,7 @@ func TestBatchAnswerCutOff(t *testing.T) {
 
 func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 	t.Helper()
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := &writing{t: t, service: s, p: opened.p, context: opened.context}
 	h := w.host("ProductCopies")
 	h.fill(0, 3, "x")
@@ -317,7 +317,7 @@ func TestOddBatchAnswers(t *testing.T) {
 		{"no answer", "", "", 0, doubts},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := open(t, service.New(service.Options{}), products(oneLane)...)
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneLane)...)
 			h := w.host("ProductCopies")
 			h.fill(1, 3, "x")
 			sent := 0
@@ -347,7 +347,7 @@ func TestAnswersOfAChangesetByContentID(t *testing.T) {
 		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.changesets=all")...)
+			w := open(t, odatatest.New(odatatest.Options{}), products(oneLane, "sap.odata.changesets=all")...)
 			h := w.host("ProductCopies")
 			h.fill(1, 3, "x")
 			var parts []string
@@ -375,7 +375,7 @@ func TestAnswersOfAChangesetByContentID(t *testing.T) {
 func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 13))
-		s := service.New(service.Options{})
+		s := odatatest.New(odatatest.Options{})
 		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
 			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
@@ -466,7 +466,7 @@ func TestFold(t *testing.T) {
 // it are answered 201.
 func answered(t *testing.T, rows int, second string, settings ...string) (settled wit.Settled, h *hosting) {
 	t.Helper()
-	w := open(t, service.New(service.Options{}), products(append(settings, oneLane)...)...)
+	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneLane)...)...)
 	h = w.host("ProductCopies")
 	h.fill(1, rows, "x")
 	answer := batchAnswer(part("201 Created"), second)
@@ -513,7 +513,7 @@ func TestRetriableInserts(t *testing.T) {
 	for _, c := range []struct {
 		status, codes, want string
 	}{{"423", "423", wasWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", inDoubt}} {
-		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0",
+		w := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
 			"sap.odata.http.codes="+c.codes)...)
 		h := w.host("ProductCopies")
 		h.fill(1, 1, "x")
@@ -547,7 +547,7 @@ func TestRetryAfterInParts(t *testing.T) {
 
 // A 413 to a batch from before the limit was learned doesn't raise it again.
 func TestLateAnswerToALargerBatch(t *testing.T) {
-	w := open(t, service.New(service.Options{}), products(oneLane)...)
+	w := open(t, odatatest.New(odatatest.Options{}), products(oneLane)...)
 	encoded := func(rows int) *wit.Delivery {
 		h := w.host("ProductCopies")
 		h.fill(0, rows, "x")

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -59,7 +59,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 		b.Run(way.name, func(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
 				s := &sandboxed{ctx: b.Context(), i: i, batch: rows, silent: way.silent,
-					w: &writing{t: &testing.T{}, service: service.New(service.Options{})}}
+					w: &writing{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
 				if way.updates { // what is there
 					if err := errors.Join(s.open(), s.write(b)); err != nil {
 						return err

@@ -23,7 +23,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 			Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
 	case e.s.uncertain == "retry", known && e.s.filter == "" && !keyed:
 		// It may be sent again; that the service is there is seen first.
-		q := e.start(probe, "GET")
+		q := e.start(probing, "GET")
 		e.asRead(q)
 		return q, nil
 	case filter != "": // whatever key the service has given the entity

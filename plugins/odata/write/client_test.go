@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -23,7 +23,7 @@ func TestClientInQuery(t *testing.T) {
 		if found := asked.Ask.Requests[0].Target; found != want {
 			t.Errorf("expected %s, found %s", want, found)
 		}
-		w := open(t, service.New(service.Options{}), append(given, more)...)
+		w := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
 		rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
 			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})}}
@@ -49,7 +49,7 @@ func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
 	given := append(set("00", "Order_DetailCopies"), oneLane, "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")
-	w := open(t, service.New(service.Options{}), given...)
+	w := open(t, odatatest.New(odatatest.Options{}), given...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Value: w.structured(detail, detailOf(3, 5))}}
 	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
 	if q.Target != gateway+"/$batch"+query || q.TokenFrom == nil || *q.TokenFrom != gateway+"/"+query {

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -34,7 +34,7 @@ func TestGuest(t *testing.T) {
 	const rows = 100
 	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
 		func(i uint32) datum.Record { return detailOf(1, int32(i)) })
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
 	if n := s.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
@@ -85,7 +85,7 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	return nil
 }
 
-func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
+func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *record.Batch) error {
 	w := &writing{t: t, service: s}
 	context, err := openIn(t.Context(), i, w, set("00", "Order_DetailCopies")...)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
 	noError(t, err)
 	defer bound.Close()
-	w := &writing{t: t, service: service.New(service.Options{})}
+	w := &writing{t: t, service: odatatest.New(odatatest.Options{})}
 	const suppliers = "entity set Suppliers of " + gateway + ": values of these properties are left out of requests, " +
 		"because $metadata says that the service sets them: "
 	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,7 +17,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 	for _, mode := range []string{modeUpdate, modeMerge, modeUpsert, modeDelete} {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
 			"sap.odata.changesets=one"} {
-			s := service.New(service.Options{})
+			s := odatatest.New(odatatest.Options{})
 			settings := northwind(oneLane, batches)
 			h := open(t, s, settings...).host("ProductCopies")
 			h.fill(0, 6, "old")
@@ -85,7 +85,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 			[]string{merge(with), merge(without), merge(without), merge(with), merge(with)},
 			[]string{wasWritten, wasWritten, "data"}},
 	} {
-		s := service.New(service.Options{})
+		s := odatatest.New(odatatest.Options{})
 		w := open(t, s, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
 		answer := scripted(t, c.script...)
 		var requests, outcomes []string
@@ -109,7 +109,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 // of them alone; and what comes later goes with it at once.
 func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
-	w := open(t, service.New(service.Options{}), northwind("sap.odata.operation.mode=merge", "sap.odata.changesets=one",
+	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge", "sap.odata.changesets=one",
 		oneLane)...)
 	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
 		h := w.host("ProductCopies")

@@ -5,8 +5,8 @@ import (
 	"math/big"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -14,7 +14,7 @@ import (
 // BenchmarkBatchNative is BenchmarkBatchInSandbox without the sandbox, for profiles.
 func BenchmarkBatchNative(b *testing.B) {
 	const rows = 1000
-	w := open(&testing.T{}, service.New(service.Options{}),
+	w := open(&testing.T{}, odatatest.New(odatatest.Options{}),
 		append(set("00", "OrderCopies"), oneLane, "sap.odata.max.batch.size=1000")...)
 	all := ordersIn(b, record.NewRegistry(), rows)
 	w.schemas = []wit.Schema{{ID: all.Rows[0].Value.Schema, Nodes: order}}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -176,7 +176,7 @@ func TestNestedUpdatesThatCannotBe(t *testing.T) {
 
 // A service that takes changesets does all of a row's updates, or none.
 func TestNestedUpdatesAtAService(t *testing.T) {
-	s := service.New(service.Options{Rows: 3})
+	s := odatatest.New(odatatest.Options{Rows: 3})
 	var order, product string
 	s.Each("Order_Details", func(_ string, f map[string]string) { order, product = f["OrderID"], f["ProductID"] })
 	has := func(set, name string) (found string) {

@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // A service that says that it knows RequestIDs and does the work twice all the same: where entities have keys of the
 // record's own, the second request is refused and reported, and nothing is there twice.
 func TestRequestIDNotHeeded(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
 	posts, lost := 0, false
 	for round := range 2 {
@@ -48,7 +48,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 
 // A service that doesn't say that it knows RequestIDs is sent nothing twice: it is asked what is there.
 func TestRequestIDNotAnnounced(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
 	h := w.host("ProductCopies")
 	h.fill(1, 1, "x")

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -230,7 +230,7 @@ func TestOperations(t *testing.T) {
 // A service that says that it knows RequestIDs gets the same one again; one that numbers its documents has each of them
 // once.
 func TestRepeatability(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	set1(t, s, "repeatability=true")
 	w := open(t, s, append(set("00", "Inbox"), "sap.odata.insert.uncertain=repeatable", oneLane)...)
 	for round := range 3 {
@@ -305,7 +305,7 @@ func TestRequestIDs(t *testing.T) {
 // the service has all that was written to it.
 func TestRepeatabilityOfTwoSets(t *testing.T) {
 	t.Parallel()
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	set1(t, s, "repeatability=true")
 	put := func(set, topic string, timestamp int64, row datum.Map) {
 		t.Helper()
@@ -425,7 +425,7 @@ func TestAtom(t *testing.T) {
 		}
 	}
 	// Every type arrives as it does in JSON.
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
 	out, value := read(t, s)
 	w.schemas, w.data = []wit.Schema{{ID: 1, Nodes: value}}, out.Data

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -35,7 +35,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 	noRight := denial("/IWFND/CM_CONSUMER/101", "No authorization to access the service")
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	says, mute := []http.Handler{s}, []http.Handler{silent(s)}
 	both := []http.Handler{s, silent(s)}
 	for _, c := range []struct {
@@ -99,7 +99,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 // An HTML page with 4xx is of a server in front of the service, which takes no row: refusing each row for it would make
 // dead letters of all of them. A body that is too large is the row's.
 func TestPagesAreOfTheCall(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
 	for answer, want := range map[string]string{
@@ -126,7 +126,7 @@ func TestPagesAreOfTheCall(t *testing.T) {
 
 // A gateway that says 200 to what it could not pass on has written nothing, whatever is asked.
 func TestSuccessIsSaidByTheService(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
 		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"

@@ -38,7 +38,7 @@ func (p *Plugin) Validate(component string, given []wit.Setting, online bool, st
 		return wit.Inquiry{}, err
 	}
 	if online {
-		return validateOnline(given, answers)
+		return validateOnline(given, state, answers)
 	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil

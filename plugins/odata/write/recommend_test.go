@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,7 +13,7 @@ import (
 // without effect are not to be seen.
 func TestRecommendations(t *testing.T) {
 	const root = gateway
-	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10}})
+	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
 	of := func(name string, more ...string) []string {
 		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)
@@ -40,15 +40,16 @@ func TestRecommendations(t *testing.T) {
 		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
 			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
+		var state []byte
 		var answers []wit.Response
 		var done *[]wit.Examined
 		for range 20 {
-			inquiry, err := New("0.1.0").Validate(Component, configuration(c.given...), true, nil, answers)
+			inquiry, err := New("0.1.0").Validate(Component, configuration(c.given...), true, state, answers)
 			noError(t, err)
 			if done = inquiry.Done; done != nil {
 				break
 			}
-			answers = nil
+			state, answers = inquiry.Ask.State, nil
 			for _, q := range inquiry.Ask.Requests {
 				answers = append(answers, (&writing{t: t, service: s}).exchange(&q))
 			}

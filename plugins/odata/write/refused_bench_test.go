@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -36,7 +36,7 @@ func BenchmarkRefusedInSandbox(b *testing.B) {
 	batch, origins := refusedRows(b, registry, 1000)
 	err := boundTo(b, registry).Current().Do(b.Context(), func(i *host.Instance) error {
 		s := &sandboxed{ctx: b.Context(), i: i, w: &writing{t: &testing.T{},
-			service: service.New(service.Options{})}}
+			service: odatatest.New(odatatest.Options{})}}
 		if err := s.open(); err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
@@ -17,7 +17,7 @@ import (
 // TestEveryType reads a set with every type and its edge values as a source would, and writes it to a copy: both sets
 // hold the same afterwards, apart from what Kafka Connect's types can't hold.
 func TestEveryType(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, set("00", "AllTypesCopies")...)
 	out, value := read(t, s)
 	w.schemas = []wit.Schema{{ID: 1, Nodes: value}}
@@ -36,7 +36,7 @@ func TestEveryType(t *testing.T) {
 }
 
 // read decodes the set.
-func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
+func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.Node) {
 	t.Helper()
 	get := func(target string) []byte {
 		a := httptest.NewRecorder()
@@ -60,7 +60,7 @@ func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
 
 // dump is a set's entities by key. Points in time are cut to milliseconds and stand in UTC: Kafka Connect's Timestamp
 // has no more of them.
-func dump(s *service.Service, set string) map[string]map[string]string {
+func dump(s *odatatest.Service, set string) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) {
 		for name, text := range fields {
@@ -99,7 +99,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		{"json", "2024-01-31T00:00:00Z", 1706659200001000200, nil},
 		{"atom", "2024-01-31T00:00:00Z", 1706659200001000001, nil},
 	} {
-		w := open(t, service.New(service.Options{}), append(set("00", "AllTypesCopies"),
+		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+c.format)...)
 		v, sent := w.put("AllTypesCopies", wit.Datum{}, w.structured(nodes, datum.Record{int32(1), int64(60_000_000), c.nanos,
 			c.stamp, int32(19753)}))
@@ -122,7 +122,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 
 // A decimal without a schema is written with all its digits, and refused where the property has no room for them.
 func TestDecimalsWithoutASchema(t *testing.T) {
-	w := open(t, service.New(service.Options{}), set("00", "AllTypesCopies")...)
+	w := open(t, odatatest.New(odatatest.Options{}), set("00", "AllTypesCopies")...)
 	decimal := func(unscaled int64, scale int32) datum.Decimal {
 		return datum.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
 	}

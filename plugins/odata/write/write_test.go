@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/google/go-cmp/cmp"
@@ -56,7 +56,7 @@ func openOrders(t *testing.T, more ...string) *writing {
 
 // northwind are the settings of copies of products at a service of WCF.
 func northwind(more ...string) []string {
-	return append([]string{"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
+	return append([]string{"sap.odata#00.service=" + odatatest.NorthwindPath, "sap.odata#00.entityset=ProductCopies",
 		"sap.odata#00.topic=ProductCopies"}, more...)
 }
 
@@ -215,7 +215,7 @@ func schemalessDetail(order, product int64) datum.Map {
 var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
 
 func TestInsertAndDelete(t *testing.T) {
-	s := service.New(service.Options{})
+	s := odatatest.New(odatatest.Options{})
 	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=TRUE")...)
 	for i := range int32(3) {
 		if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, i))); v.Written == nil {
@@ -250,7 +250,7 @@ func TestInsertAndDelete(t *testing.T) {
 }
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
-	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
+	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
 	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
 		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
 		t.Errorf("expected the row to be ignored, found %+v", v)
@@ -258,7 +258,7 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 }
 
 func TestRefusedRows(t *testing.T) {
-	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"),
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	gone := detailOf(1, 1)
 	gone[5] = "x"
@@ -286,7 +286,7 @@ func TestRefusedRows(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	w := open(t, silent(service.New(service.Options{})), append(set("00", "Order_DetailCopies"),
+	w := open(t, silent(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	for _, c := range []struct {
 		op      operation
@@ -416,7 +416,7 @@ func silent(s http.Handler) http.Handler {
 
 // TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
 func TestLanes(t *testing.T) {
-	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
 		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
@@ -435,7 +435,7 @@ func TestLanes(t *testing.T) {
 
 // A row whose insert may have arrived is refused and not inserted once more: there is no check of it yet.
 func TestInsertsInDoubtAreRefused(t *testing.T) {
-	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
+	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
 	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(schemalessDetail(1, 1))}
 	for hint, refused := range map[string]int{"": 0, wit.HintUncertain: 1} {
 		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil,

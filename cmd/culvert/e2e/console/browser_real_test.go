@@ -16,12 +16,12 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // host is the Host of a worker.
-func host(f *e2e.Followed) string {
+func host(f *e2etest.Followed) string {
 	u, _ := url.Parse(f.Url)
 	return u.Host
 }
@@ -33,10 +33,10 @@ func TestRealPagesInABrowser(t *testing.T) {
 	f := world(t)
 	settled(f)
 	f.Changes()
-	sample := e2e.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples", `{"rows":3}`))
+	sample := e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples", `{"rows":3}`))
 	f.Must(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
 	f.Until(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
-	b := e2e.NewBrowser(t)
+	b := NewBrowser(t)
 	tab := b.Open(nil)
 	for i, page := range append([]string{"records?name=orders&sample=" + sample.ID}, pages...) {
 		for _, theme := range []string{"light", "dark"} {
@@ -49,17 +49,17 @@ func TestRealPagesInABrowser(t *testing.T) {
 				tab.Go(f.Url + "/console/" + page)
 				what := fmt.Sprintf("%s, %s, %d", page, theme, wide)
 				tab.Accessible(what)
-				if over := e2e.Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-					t.Errorf("%s: %d pixels stick out: %s", what, over, e2e.Eval[string](tab, `[...document.querySelectorAll("main *")]
+				if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+					t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 						.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 						.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 				}
-				if small := e2e.Eval[string](tab, `[...document.querySelectorAll("button, summary, input:not([type=hidden]), select, nav a")]
+				if small := Eval[string](tab, `[...document.querySelectorAll("button, summary, input:not([type=hidden]), select, nav a")]
 					.filter(e => e.checkVisibility() && (e.getBoundingClientRect().height < 23.5 || e.getBoundingClientRect().width < 23.5))
 					.map(e => e.outerHTML.slice(0, 120)).join("\n")`); small != "" {
 					t.Errorf("%s: smaller than 24 pixels: %s", what, small)
 				}
-				if over := e2e.Eval[string](tab, overlapping); over != "" {
+				if over := Eval[string](tab, overlapping); over != "" {
 					t.Errorf("%s: lie over each other: %s", what, over)
 				}
 				name := fmt.Sprintf("%02d-%s-%s-%d", i, strings.NewReplacer("?", "-", "=", "-", "&", "-").Replace(page), theme, wide)
@@ -109,13 +109,13 @@ const overlapping = `(() => {
 // chosen, fields are filled as they appear, what it would do is looked at, and it is applied.
 func TestRealFromNothingByKeyboard(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 40, User: "me", Password: "s3cret-typed",
-		Switches: service.Switches{Catalogue: 3}})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 40, User: "me", Password: "s3cret-typed",
+		Switches: odatatest.Switches{Catalogue: 3}})
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	f := p.Follows("conf")
 	f.Changes()
-	tab := e2e.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Go(f.Url + "/console/")
 	tab.Has("There are no connectors yet")
 	tab.Reach(`a.button[href="form"]`)
@@ -146,7 +146,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	field("sap.odata.user.pwd", "s3cret-typed")
 	settled()
 	tab.Until("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
-	if text := e2e.Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
+	if text := Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
 		t.Error("the password stands in the page")
 	}
 	tab.Reach(`button[value="check"]`)
@@ -158,7 +158,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 			.map(o => o.value)`, setting)
 	}
 	tab.Until("services of the catalogue", choices("sap.odata#00.service")+".length > 0")
-	path := e2e.Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
+	path := Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
 	field("sap.odata#00.service", path)
 	settled()
 	tab.Until("entity sets of the service", choices("sap.odata#00.entityset")+".includes('Orders')")
@@ -171,13 +171,13 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Reach(`button[value="apply"]`)
 	tab.Press(kb.Enter)
 	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
-	f.Await("orders", "runs", e2e.Runs)
+	f.Await("orders", "runs", e2etest.Runs)
 	f.Awaits("extraction finished: 40 rows")
 	tab.Until("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
 	if got := f.Shown("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" || got["sap.odata#00.topic"] != "sold" {
 		t.Errorf("found %v", got)
 	}
-	e2e.Lacks(t, "the log", f.Stderr.String(), "s3cret-typed")
+	e2etest.Lacks(t, "the log", f.Stderr.String(), "s3cret-typed")
 	tab.Quiet(host(f))
 }
 
@@ -188,13 +188,13 @@ func TestRealFailureMended(t *testing.T) {
 	f := world(t)
 	settled(f)
 	f.Changes()
-	tab := e2e.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Go(f.Url + "/console/?search=orders")
 	tab.Has("idle")
 	// A failure that comes from outside: a file is another one.
 	tab.Go(f.Url + "/console/?state=failed")
 	text, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "NoSuchSet"), "\n")...)
 	began := tab.Within(20*time.Second, "the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
@@ -210,10 +210,10 @@ func TestRealFailureMended(t *testing.T) {
 	tab.Press("Products")
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("The tasks are made again", "NoSuchSet", "Products")
-	tab.Reach(`button[value="apply"]`)
-	tab.Press(kb.Enter)
-	f.Await("bad", "runs", e2e.Runs)
+	tab.Has("The tasks are made again", "NoSuchSet", "Products", "You can download the edited text")
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
+	f.Await("bad", "runs", e2etest.Runs)
+	tab.Go(f.Url + "/console/connector?name=bad")
 	tab.Has("Where the time goes")
 	// Dead letters: by cause, tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")

@@ -4,28 +4,24 @@ package console
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // edited is a worker with a source that runs, and its form in so many tabs.
-func edited(t *testing.T, n int) (*e2e.Followed, []*e2e.Tab) {
+func edited(t *testing.T, n int) (*e2etest.Followed, []*Tab) {
 	t.Helper()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.File("conf/orders.properties", append([]string{"# what the company sells"},
-		e2e.Source("orders", address, "Orders")...)...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	f := p.Follows("conf")
+	f.Makes(e2etest.Source("orders", address, "Orders")...)
 	f.Awaits("extraction finished: 5 rows")
-	f.Changes()
-	b := e2e.NewBrowser(t)
-	var tabs []*e2e.Tab
+	b := NewBrowser(t)
+	var tabs []*Tab
 	for range n {
 		tab := b.Open(nil)
 		tab.Go(f.Url + "/console/form?name=orders")
@@ -35,7 +31,7 @@ func edited(t *testing.T, n int) (*e2e.Followed, []*e2e.Tab) {
 }
 
 // reviewed presses Review and waits for the differences.
-func reviewed(tab *e2e.Tab, texts ...string) {
+func reviewed(tab *Tab, texts ...string) {
 	tab.Click(`button[value="review"]`)
 	for _, text := range append(texts, "What it would do") {
 		tab.Until(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
@@ -74,36 +70,6 @@ func TestRealTwoPeopleEdit(t *testing.T) {
 	}
 }
 
-// The file of a connector is changed while its form is open: nothing is overwritten unseen.
-func TestRealFileChangedUnderForm(t *testing.T) {
-	t.Parallel()
-	f, tabs := edited(t, 1)
-	tab, name := tabs[0], filepath.Join("conf", "orders.properties")
-	tab.Type(set, "Products")
-	reviewed(tab, "Products")
-	text, err := os.ReadFile(filepath.Join(f.Dir, name))
-	e2e.NoError(t, err)
-	f.Replaced(name, strings.Split(strings.ReplaceAll(string(text), "topic=Orders", "topic=by-file"), "\n")...)
-	f.Await("orders", "has the file's settings", func(connect.Status) bool {
-		return f.Shown("orders")["sap.odata#00.topic"] == "by-file"
-	})
-	tab.Click(`button[value="apply"]`)
-	tab.Has("Nothing was stored")
-	reviewed(tab, "Products", "by-file")
-	tab.Type(topic, "by-file") // as the other one wants it
-	tab.Until("text in step", says("sap.odata#00.topic=by-file")+" && "+calm)
-	reviewed(tab, "Products")
-	tab.Until("only one difference", `!document.getElementById("compared").innerText.includes("by-file")`)
-	tab.Click(`button[value="apply"]`)
-	tab.Until("the connector's page", left)
-	text, err = os.ReadFile(filepath.Join(f.Dir, name))
-	e2e.NoError(t, err)
-	for _, line := range []string{"# what the company sells", "sap.odata#00.topic=by-file", "sap.odata#00.entityset=Products"} {
-		e2e.Contains(t, "the file", string(text), line)
-	}
-	tab.Quiet(host(f))
-}
-
 // Without the script the pages are read, a selection is steered, and a configuration is set up, looked at and applied.
 func TestRealWithoutScript(t *testing.T) {
 	t.Parallel()
@@ -115,7 +81,7 @@ func TestRealWithoutScript(t *testing.T) {
 	tab.Click(`.pick input[value="orders"]`)
 	tab.Click(`button[value="pause"]`)
 	tab.Has("is to be paused", "Back")
-	f.Await("orders", "is paused", e2e.Is(connect.Paused, 1))
+	f.Await("orders", "is paused", e2etest.Is(connect.Paused, 1))
 	tab.Click(`main > p a`)
 	tab.Has("paused")
 	tab.Go(f.Url + "/console/form?name=orders")
@@ -124,7 +90,7 @@ func TestRealWithoutScript(t *testing.T) {
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
 	tab.Has("What it would do", "sold", "type it once more")
-	if strings.Contains(e2e.Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
+	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
 		t.Error("the page has the password")
 	}
 	tab.Type(password, "typed-once")

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // attack is a page that has the browser send whatever a page of another origin can: forms into frames, from itself and
@@ -63,20 +63,20 @@ async function attempt() {
 // rebinding); and the console is shown in no frame. A click of somebody who sees the page works as before.
 func TestRealForgedRequests(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 	f := p.Follows("conf", "rest.allowed.hosts=console.test")
 	f.Awaits("extraction finished: 5 rows")
 	_, port, err := net.SplitHostPort(host(f))
-	e2e.NoError(t, err)
-	evil := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	e2etest.NoError(t, err)
+	evil := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(w, strings.ReplaceAll(attack, "TARGET", r.URL.Query().Get("target")))
 	}))
 	_, evilPort, err := net.SplitHostPort(evil)
-	e2e.NoError(t, err)
-	b := e2e.NewBrowser(t)
+	e2etest.NoError(t, err)
+	b := NewBrowser(t)
 	changed := func(what string) {
 		t.Helper()
 		if n := strings.Count(f.Stderr.String(), "changed by REST"); n > 0 {
@@ -88,7 +88,7 @@ func TestRealForgedRequests(t *testing.T) {
 			what := from + " against " + target
 			tab := b.Open(nil)
 			tab.Go("http://" + from + ":" + evilPort + "/?target=" + target)
-			answers := e2e.Eval[string](tab, "attempt()")
+			answers := Eval[string](tab, "attempt()")
 			if answers != "0 -1 -1 0 -1 -1 0 -1" {
 				t.Errorf("%s: fetch had the answers %s", what, answers)
 			}
@@ -115,7 +115,7 @@ func TestRealForgedRequests(t *testing.T) {
 	tab.Has("Host is none of this worker's names")
 	for _, request := range []string{
 		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`, `"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`, `"/console/form?name=orders"`} {
-		if status := e2e.Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
+		if status := Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
 			t.Errorf("by another name %s has status %d", request, status)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Forms of the console share REST's bound for bodies: hundreds that are half sent, and tens of whole ones at a time,
@@ -19,14 +19,14 @@ import (
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
 	const formBytes, most = 4 << 20, 700 << 20
-	f := e2e.NewPlace(t).Follows("conf")
+	f := e2etest.NewPlace(t).Follows("conf")
 	address := strings.TrimPrefix(f.Url, "http://")
 	const half, held = 500, 16
 	refused := make(chan string, half)
 	var open []net.Conn
 	for range half {
 		c, err := net.Dial("tcp", address)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		defer c.Close()
 		open = append(open, c)
 		go fmt.Fprintf(c, "POST /console/form HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+

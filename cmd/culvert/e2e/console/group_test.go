@@ -2,33 +2,44 @@ package console
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // The console of each worker of a group shows and changes what all of them run.
 func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 10})
-	g := e2e.NewGroup(t, p, p.Broker(), 2)
-	first, second := g.Worker(0), g.Worker(1)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 10})
+	servers, workers := p.Broker(), []*e2etest.Followed{}
+	for n := range 2 {
+		at := porttest.Address(t)
+		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
+			"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
+			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
+			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms=1000", "listeners=http://"+at)
+		workers = append(workers, p.Serves(at, "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
+			p.Subfolder(fmt.Sprintf("data%d", n)), file))
+	}
+	first, second := workers[0], workers[1]
 	for _, name := range []string{"one", "two"} {
-		config := e2e.Configuration(append(e2e.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
+		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
 		body, err := json.Marshal(map[string]any{"name": name, "config": config})
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		first.Changes()
 		first.Must(201, "POST", "/connectors", string(body))
 	}
-	for _, w := range []*e2e.Followed{first, second} {
-		w.Await("one", "runs", e2e.Runs)
-		w.Await("two", "runs", e2e.Runs)
+	for _, w := range []*e2etest.Followed{first, second} {
+		w.Await("one", "runs", e2etest.Runs)
+		w.Await("two", "runs", e2etest.Runs)
 		for page, texts := range map[string][]string{
 			"":                   {`href="connector?name=one"`, `href="connector?name=two"`},
 			"connector?name=one": {"fetch", "Orders", "Snapshot"},
@@ -55,7 +66,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 		}
 	}
 	// Rows are taken where the tasks run, whichever worker is asked.
-	for _, w := range []*e2e.Followed{first, second} {
+	for _, w := range []*e2etest.Followed{first, second} {
 		for _, name := range []string{"one", "two"} {
 			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}}, nil)
 			if a.StatusCode != 303 {
@@ -84,7 +95,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 	first.Eventually("the change everywhere", func() bool {
 		return first.Shown("one")["sap.odata#00.topic"] == "yours" && second.Shown("one")["sap.odata#00.topic"] == "yours"
 	})
-	for _, w := range []*e2e.Followed{first, second} {
+	for _, w := range []*e2etest.Followed{first, second} {
 		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}}, nil); a.StatusCode != 200 ||
 			strings.Contains(text, "✕") {
 			t.Errorf("%d %s", a.StatusCode, text)
@@ -93,7 +104,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 		}
 		post(t, w.Url+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
-		w.Await("one", "runs", e2e.Runs)
-		w.Await("two", "runs", e2e.Runs)
+		w.Await("one", "runs", e2etest.Runs)
+		w.Await("two", "runs", e2etest.Runs)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,9 +29,9 @@ const harm = `"><img src=x onerror="window.alerted=1"><script>window.alerted=1;a
 func TestRealOddTexts(t *testing.T) {
 	t.Parallel()
 	long := harm + strings.Repeat("wide", 2500)
-	p, dir := e2e.NewPlace(t), e2e.Folder(t)
-	s := service.New(service.Options{Rows: 3})
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p, dir := e2etest.NewPlace(t), e2etest.Folder(t)
+	s := odatatest.New(odatatest.Options{Rows: 3})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/Customers") {
 			s.ServeHTTP(w, r)
 			return
@@ -42,26 +42,26 @@ func TestRealOddTexts(t *testing.T) {
 			"message": map[string]string{"lang": "en", "value": long}}})
 	}))
 	given, group := harm, "Group "+harm
-	e2e.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
+	e2etest.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
 			Settings: []wit.SettingSpec{{Name: "odd.one", Documentation: long, DefaultValue: &given,
 				Rules: []wit.Rule{{Group: &group}}}}}}}, "",
 		wit.InterfaceSource))
-	e2e.Put(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
+	e2etest.Put(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
 		Components: []wit.Component{{Name: long, Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	f := p.FollowsWith(dir, "conf")
 	f.Changes()
 	// Control characters are in no name, and one with a slash has no page, as with Kafka Connect.
 	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<b>", strings.Repeat("wide", 2500)
 	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
-		body, err := json.Marshal(map[string]any{"name": one.name, "config": e2e.Configuration(e2e.Source(one.name,
+		body, err := json.Marshal(map[string]any{"name": one.name, "config": e2etest.Configuration(e2etest.Source(one.name,
 			address, one.set))})
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
 			t.Fatalf("%q: %d %s", one.name, status, answer)
 		}
 	}
-	tab := e2e.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	tab.Size(320, 800)
 	query := url.Values{"name": {name}}.Encode()
 	failed := url.Values{"name": {wide}}.Encode()
@@ -74,18 +74,18 @@ func TestRealOddTexts(t *testing.T) {
 		what := page[:min(len(page), 40)]
 		tab.Until(what, `document.querySelector("main h1")?.innerText.length > 0`)
 		tab.Accessible(what)
-		if over := e2e.Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-			t.Errorf("%s: %d pixels stick out: %s", what, over, e2e.Eval[string](tab, `[...document.querySelectorAll("main *")]
+		if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+			t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 				.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 		}
-		if e2e.Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main b"))`) {
+		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main b"))`) {
 			t.Errorf("%s: the page has elements of others", what)
 		}
 		if text := tab.Text(); strings.ContainsAny(text, "\u202e\u2066\x1b\u0007") {
 			t.Errorf("%s: the page has characters that do not show themselves", what)
 		}
-		if size := len(e2e.Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
+		if size := len(Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
 			t.Errorf("%s: %d bytes", what, size)
 		}
 	}
@@ -99,29 +99,29 @@ func TestRealOddTexts(t *testing.T) {
 // there. A hundred rows of a sample fit one page, too.
 func TestRealLargeRecords(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ProducerBatchMaxBytes(32<<20),
 		kgo.BrokerMaxWriteBytes(64<<20))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",
 		"text": "org.apache.kafka.connect.storage.StringConverter"} {
-		p.File("conf/"+name+".properties", append(e2e.SinkOf(name, address, "large", "OrderCopies"), "value.converter="+
+		p.File("conf/"+name+".properties", append(e2etest.SinkOf(name, address, "large", "OrderCopies"), "value.converter="+
 			converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
 			"consumer.override.max.partition.fetch.bytes=33554432", "consumer.override.fetch.max.bytes=67108864")...)
 	}
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Changes()
-	tab := e2e.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	ids := map[string]string{}
 	for _, name := range []string{"json", "text"} {
-		f.Await(name, "runs", e2e.Runs)
-		ids[name] = e2e.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/"+name+"/samples",
+		f.Await(name, "runs", e2etest.Runs)
+		ids[name] = e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/"+name+"/samples",
 			`{"rows":100}`)).ID
 	}
 	values := []string{`{"big":"` + strings.Repeat("B<&'", 5<<20) + `"}`,
@@ -131,7 +131,7 @@ func TestRealLargeRecords(t *testing.T) {
 		values = append(values, fmt.Sprintf(`{"n":%d,"many":[%s"<"]}`, n, line))
 	}
 	for _, value := range values {
-		e2e.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large", Value: []byte(value)}).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large", Value: []byte(value)}).FirstErr())
 	}
 	for name, rows := range map[string]int{"json": 98, "text": 100} {
 		f.Eventually("rows", func() bool {

@@ -16,11 +16,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/console/pagetest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Secrets that stand in settings, in files of config providers, and in what a service says.
@@ -30,12 +30,12 @@ const (
 )
 
 // world is a worker with a source that runs, one that has failed, one that is refused, and a sink with dead letters.
-func world(t *testing.T, lines ...string) *e2e.Followed {
+func world(t *testing.T, lines ...string) *e2etest.Followed {
 	t.Helper()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	s := service.New(service.Options{Rows: 30, PageSize: 10})
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := odatatest.New(odatatest.Options{Rows: 30, PageSize: 10})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/Customers") { // it repeats what it was sent, as some gateways do
 			user, password, _ := r.BasicAuth()
 			w.WriteHeader(http.StatusNotFound)
@@ -46,7 +46,7 @@ func world(t *testing.T, lines ...string) *e2e.Followed {
 	}))
 	secret := p.File("secrets.properties", "pw="+inFile)
 	with := func(name, set, password string) []string {
-		return e2e.Instead(e2e.Source(name, address, set), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)
+		return e2etest.Instead(e2etest.Source(name, address, set), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)
 	}
 	p.File("conf/orders.properties", append([]string{"# what the company sells"},
 		append(with("orders", "Orders", "${file:"+secret+":pw}"), "transforms=mask",
@@ -54,27 +54,27 @@ func world(t *testing.T, lines ...string) *e2e.Followed {
 			"transforms.mask.fields=CustomerID")...)...)
 	p.File("conf/bad.properties", with("bad", "Customers", inSetting)...)
 	p.File("conf/refused.properties", append(with("refused", "Orders", inSetting), "sap.odata.no.such=1")...)
-	p.File("conf/back.properties", append(e2e.SinkOf("back", address, "letters", "OrderCopies"),
+	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "letters", "OrderCopies"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", lines...)
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", lines...)
 	f.Awaits("extraction finished: 30 rows")
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "letters")
-	e2e.NoError(t, err)
-	e2e.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
+	e2etest.NoError(t, err)
+	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	return f
 }
 
 // settled waits until all of the world's connectors are what they come to.
-func settled(f *e2e.Followed) {
+func settled(f *e2etest.Followed) {
 	f.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	f.Await("back", "runs", e2e.Runs)
+	f.Await("back", "runs", e2etest.Runs)
 }
 
 // pages are all addresses of the console in that world.
@@ -98,17 +98,17 @@ func post(t *testing.T, at string, form url.Values, header http.Header) (*http.R
 func send(t *testing.T, method, at, form string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, at, strings.NewReader(form))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	maps.Copy(r.Header, header)
 	r.Host = header.Get("Host")
 	if method == "POST" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	a, err := http.DefaultTransport.RoundTrip(r)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	return a, string(text)
 }
 
@@ -167,7 +167,7 @@ func TestPagesOfAWorker(t *testing.T) {
 // A browser that asks for / is led to the console, and nobody else is.
 func TestWayToTheConsole(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	f := p.Follows("conf")
 	for accept, leads := range map[string]bool{"text/html,application/xhtml+xml,*/*;q=0.8": true, "*/*": false, "": false,
 		"application/json": false, "text/htmlx": false} {
@@ -183,7 +183,7 @@ func TestWayToTheConsole(t *testing.T) {
 	if _, text := get(t, f.Url+"/console/", nil); !strings.Contains(text, "There are no connectors yet") {
 		t.Errorf("found %s", text)
 	}
-	none := e2e.NewPlace(t)
+	none := e2etest.NewPlace(t)
 	off := none.Follows("conf", "console.enable=false")
 	if a, text := get(t, off.Url+"/console/", nil); a.StatusCode != 404 {
 		t.Errorf("without it: %d %s", a.StatusCode, text)
@@ -211,18 +211,24 @@ func TestButtonsAreRoutes(t *testing.T) {
 		t.Errorf("the log has the page:\n%s", f.Stderr.String())
 	}
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
-	f.Await("orders", "runs", e2e.Runs)
-	// A configuration: comments and order stay, and so does a password that was never sent.
-	typed, review := toApply(t, f, "bad", "elsewhere")
-	e2e.Contains(t, "the review", review, "The tasks are made again", "elsewhere")
+	f.Await("orders", "runs", e2etest.Runs)
+	// A configuration of a file is offered for download; one of REST's keeps a password that was never sent.
+	_, review := toApply(t, f, "bad", "elsewhere")
+	e2etest.Contains(t, "the review", review, "The tasks are made again", "conf/bad.properties",
+		"You can download the edited text")
+	settings := f.Shown("bad")
+	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
+	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
+	typed, review := toApply(t, f, "edited", "elsewhere")
+	e2etest.Contains(t, "the review", review, "The tasks are made again", "elsewhere")
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
 		t.Fatalf("apply: %d %s", a.StatusCode, text)
 	}
-	if got := f.Shown("bad"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
+	if got := f.Shown("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
 		t.Errorf("found %v", got)
 	}
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
-		!strings.Contains(text, "Nothing was stored") || f.Shown("bad")["sap.odata#00.topic"] != "elsewhere" {
+		!strings.Contains(text, "Nothing was stored") || f.Shown("edited")["sap.odata#00.topic"] != "elsewhere" {
 		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, text)
 	}
 }
@@ -231,15 +237,15 @@ func TestButtonsAreRoutes(t *testing.T) {
 // how to try it, and the button that asks for it does.
 func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim", Switches: service.Switches{LockAfter: 3}})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim", Switches: odatatest.Switches{LockAfter: 3}})
 	f := p.Follows("conf")
 	f.Ready()
 	host, port, _ := net.SplitHostPort(address)
 	text := "name=new\nconnector.class=ODataSource\nsap.odata.host.protocol=http\nsap.odata.host.address=" + host +
 		"\nsap.odata.host.port=" + port + "\nsap.odata.user.name=me\nsap.odata.user.pwd=[hidden]\n"
 	typed := url.Values{"new": {"yes"}, "base": {text}, "text": {text}, "s.sap.odata.user.pwd": {"yes"},
-		"f.sap.odata#00.service": {strings.TrimSuffix(service.SAPPath, "/")}}
+		"f.sap.odata#00.service": {strings.TrimSuffix(odatatest.SAPPath, "/")}}
 	step := func(name, password string) string {
 		t.Helper()
 		typed.Set("step", name)
@@ -268,7 +274,7 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 }
 
 // toApply is the form that gives a connector another topic, after the review.
-func toApply(t *testing.T, f *e2e.Followed, name, topic string) (typed url.Values, review string) {
+func toApply(t *testing.T, f *e2etest.Followed, name, topic string) (typed url.Values, review string) {
 	t.Helper()
 	_, form := get(t, f.Url+"/console/form?name="+name, nil)
 	base := between(form, `name="base" id="base" value="`, `"`)
@@ -292,7 +298,7 @@ func between(text, from, to string) string {
 func TestAccessToPages(t *testing.T) {
 	t.Parallel()
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for _, one := range []struct {
 		name         string
 		lines        []string
@@ -312,14 +318,14 @@ func TestAccessToPages(t *testing.T) {
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			for i, line := range one.lines {
 				if line == "users" {
 					one.lines[i] = "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash))
 				}
 			}
-			_, address := e2e.Demo(t, service.Options{Rows: 3})
-			p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+			p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 			f := p.Follows("conf", one.lines...)
 			f.Awaits("extraction finished: 3 rows")
 			for _, page := range append([]string{"act", "assets/console.js", "none"}, pages...) {
@@ -342,7 +348,7 @@ func TestAccessToPages(t *testing.T) {
 				if one.posts == 200 {
 					continue
 				}
-				e2e.Contains(t, "POST "+page, text, one.refusal)
+				e2etest.Contains(t, "POST "+page, text, one.refusal)
 				if strings.Contains(f.Stderr.String(), "changed by REST") {
 					t.Errorf("POST %s has changed something", page)
 				}
@@ -360,14 +366,14 @@ func basic(user, password string) http.Header {
 // Other machines that need no logon find pages that only read, and that say what to set.
 func TestPagesForOthers(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 3})
-	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 	at := porttest.Address(t)
 	_, port, err := net.SplitHostPort(at)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://:"+port)
-	f := p.Serves(at, "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "conf")
+	f := p.Serves(at, "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
 	f.Awaits("extraction finished: 3 rows")
 	a, text := get(t, f.Url+"/console/connector?name=orders", nil)
 	if a.StatusCode != 200 || !strings.Contains(text, "This console only reads: other machines reach this worker") ||

@@ -12,18 +12,18 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // users is the line of a worker's file by which anna is to log on, and her header.
-func users(t *testing.T, p *e2e.Place) (line string, logon map[string]string) {
+func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	return "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash)),
 		map[string]string{"Authorization": basic("anna", "right").Get("Authorization")}
 }
@@ -39,18 +39,18 @@ func shop(version, role string) []byte {
 // Files that are refused are named with the reason, and a version that waits for somebody's word is accepted there.
 func TestRealVersionsOfPlugins(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-period=1")...)
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.exec-period=1")...)
 	line, logon := users(t, p)
 	listen := porttest.Address(t)
 	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, line)
 	f := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
 		"plugin.odata-source.limits.call.ms=1000")
 	f.Awaits("extraction finished: 5 rows")
-	tab := e2e.NewBrowser(t).Open(logon)
+	tab := NewBrowser(t).Open(logon)
 	tab.Go(f.Url + "/console/plugins")
 	row := func(plugin, version string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&
@@ -66,7 +66,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 		tab.Click(fmt.Sprintf(`button[aria-label=%q]`, name))
 	}
 	is("odata-source", "0.1.0", "active")
-	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"))
 	is("odata-source", "0.2.0", "active")
 	f.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
@@ -81,17 +81,17 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	})
 	// A version that holds up its calls is left for the one before, and the page says why.
 	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
-	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken, wit.ExportName(wit.InterfaceSource, "decode")))
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken, wit.ExportName(wit.InterfaceSource, "decode")))
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
 	is("odata-source", "0.3.0", "3 calls broke soon after it took over")
 	is("odata-source", "0.2.0", "active")
 	// A file that is no plugin.
-	e2e.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
+	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
 	tab.Has("broken.wasm", "refused")
 	tab.Until("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
 		.querySelector(".problem")?.innerText.length > 10`)
 	// A version whose setting has another role waits for somebody's word.
-	e2e.Put(t, dir, "other.wasm", shop("2.0.0", "http.proxy.address"))
+	e2etest.Put(t, dir, "other.wasm", shop("2.0.0", "http.proxy.address"))
 	is("shop", "2.0.0", "it waits for acceptance")
 	press("Accept shop 2.0.0")
 	tab.Has("is accepted in this version")

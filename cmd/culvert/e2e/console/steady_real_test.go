@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // silent is a service that answers nothing while it is held.
@@ -70,7 +70,7 @@ const (
 )
 
 // asked is how often a page has asked for its fragments.
-func asked(tab *e2e.Tab) (n int) {
+func asked(tab *Tab) (n int) {
 	for _, r := range tab.Requests() {
 		if strings.Contains(r, "fragments=") {
 			n++
@@ -88,17 +88,16 @@ func says(line string) string {
 // differences are shown, and nothing of what was typed is lost.
 func TestRealServiceThatIsSilent(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := &silent{inner: service.New(service.Options{Rows: 5})}
-	address := e2e.Serve(t, s)
-	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	s := &silent{inner: odatatest.New(odatatest.Options{Rows: 5})}
+	address := e2etest.Serve(t, s)
 	f := p.Follows("conf")
+	f.Makes(e2etest.Source("orders", address, "Orders")...)
 	f.Awaits("extraction finished: 5 rows")
-	f.Changes()
 	f.Steer("orders", "pause")
 	let := s.hold()
 	defer let()
-	tab := e2e.NewBrowser(t).Open(nil)
+	tab := NewBrowser(t).Open(nil)
 	began := time.Now()
 	tab.Go(f.Url + "/console/form?name=orders")
 	opened := time.Since(began)
@@ -119,7 +118,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	tab.Type(topic, "again-"+typed)
 	following := tab.Within(30*time.Second, "text in step with the fields",
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
-	e2e.Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
+	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
 	tab.Until("fields in step with the text", calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
 	if text := tab.Value("#text"); !strings.HasPrefix(text, "# a note\nsap.odata.min.retry.backoff.ms=70\n") {
@@ -151,13 +150,13 @@ func TestRealEightTabs(t *testing.T) {
 	f := world(t)
 	settled(f)
 	f.Changes()
-	b := e2e.NewBrowser(t)
+	b := NewBrowser(t)
 	// What each page has once it is loaded, and once the connector is paused.
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"}, {"origins", "127.0.0.1", "orders"}}
-	var tabs []*e2e.Tab
+	var tabs []*Tab
 	for _, one := range shows {
 		tab := b.Open(nil)
 		tab.Go(f.Url + "/console/" + one.page)
@@ -165,7 +164,7 @@ func TestRealEightTabs(t *testing.T) {
 		tabs = append(tabs, tab)
 	}
 	hidden, seen := tabs[0], tabs[1]
-	goesOn := func(tab *e2e.Tab, more int) {
+	goesOn := func(tab *Tab, more int) {
 		t.Helper()
 		from := asked(tab)
 		f.Eventually("more questions", func() bool { return asked(tab) >= from+more })
@@ -199,14 +198,12 @@ func TestRealEightTabs(t *testing.T) {
 // the pages say that nobody answers for as long as that is so, and what was typed is applied afterwards.
 func TestRealWorkerKilled(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.File("conf/orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd=before")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	f := p.Follows("conf")
+	f.Makes(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=before")...)
 	f.Awaits("extraction finished: 5 rows")
-	f.Changes()
-	b := e2e.NewBrowser(t)
+	b := NewBrowser(t)
 	list, form := b.Open(nil), b.Open(nil)
 	list.Go(f.Url + "/console/")
 	list.Has("orders")
@@ -215,7 +212,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	form.Type(password, "typed-before-the-end")
 	form.Until("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
 	f.Eventually("all of what was typed to be sent", func() bool {
-		return asked(form) >= 2 && e2e.Eval[bool](form, calm)
+		return asked(form) >= 2 && Eval[bool](form, calm)
 	})
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
@@ -229,11 +226,11 @@ func TestRealWorkerKilled(t *testing.T) {
 		t.Errorf("the password is %q", got)
 	}
 	list.Has("orders") // what was known is still shown
-	g := p.Serves(host(f), "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "conf")
+	g := p.Serves(host(f), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
 	again := list.Within(20*time.Second, "the line to go", `!document.getElementById("link").checkVisibility()`)
 	form.Until("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
 	t.Logf("said after %v, gone %v after the start", said, again)
-	g.Await("orders", "runs", e2e.Runs)
+	g.Await("orders", "runs", e2etest.Runs)
 	g.Changes()
 	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
 	form.Click(`button[value="review"]`)
@@ -245,7 +242,7 @@ func TestRealWorkerKilled(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 	g.Await("orders", "has settings that were typed", func(s connect.Status) bool { return len(s.Tasks) == 1 })
-	for _, tab := range []*e2e.Tab{list, form} {
+	for _, tab := range []*Tab{list, form} {
 		if tab.Forgive("Failed to load resource: net::ERR_CONNECTION_") == 0 {
 			t.Error("no question failed while there was no worker")
 		}

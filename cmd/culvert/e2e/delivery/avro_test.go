@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it
@@ -24,6 +25,6 @@ func TestAvro(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	said := e2e.ThroughAvro(t, registry.URL(), registry.URL())
-	e2e.Contains(t, "the log", said, "the schema registry does not answer", "the schema registry answers again")
+	said := e2etest.ThroughAvro(t, registry.URL(), registry.URL())
+	e2etest.Contains(t, "the log", said, "the schema registry does not answer", "the schema registry answers again")
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A broker that is away is said, and its return, and not by each of the worker's clients for each of its tries: first
@@ -15,22 +15,22 @@ import (
 // host/kafka.TestOutages shows; here a machine that is slow may hold one client up so long that it adds its own.
 func TestBrokerAwayIsOneLine(t *testing.T) {
 	t.Parallel()
-	p, data := e2e.NewPlace(t), t.TempDir()
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	p, data := e2etest.NewPlace(t), t.TempDir()
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	at := porttest.Address(t)
-	startBroker := func() *e2e.Command { return p.BrokerAt(data, at) }
+	startBroker := func() *e2etest.Command { return p.BrokerAt(data, at) }
 	broker := startBroker()
 	worker := p.File("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1),
 		"listeners=",
 		"offset.flush.interval.ms=200")
 	var connectors []string
 	for _, set := range []string{"Orders", "Products"} {
-		lines := append(e2e.Source(set, address, set), "sap.odata#00.exec-period=1")
+		lines := append(e2etest.Source(set, address, set), "sap.odata#00.exec-period=1")
 		connectors = append(connectors, p.File(set+".properties", lines...))
 	}
-	connectors = append(connectors, p.File("details.properties", e2e.Source("details", address, "Order_Details")...),
-		p.File("back.properties", e2e.SinkOf("back", address, "Order_Details", "Order_DetailCopies")...))
-	c := p.Start(append([]string{"run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+	connectors = append(connectors, p.File("details.properties", e2etest.Source("details", address, "Order_Details")...),
+		p.File("back.properties", e2etest.SinkOf("back", address, "Order_Details", "Order_DetailCopies")...))
+	c := p.Start(append([]string{"run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 		connectors...)...)
 	c.Eventually("rows at the other end",
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
@@ -38,10 +38,10 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	broker.Kill()
 	c.Awaits("kafka: a broker is away")
 	l, err := net.Listen("tcp", at)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for range 30 { // tries of all clients
 		conn, err := l.Accept()
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		conn.Close()
 	}
 	l.Close()

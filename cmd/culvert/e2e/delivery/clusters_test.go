@@ -8,20 +8,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they
 // have come to the ends there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	e2e.ClientsOfAnotherCluster(t, e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr())
+	ClientsOfAnotherCluster(t, e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr())
 }
 
 // With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start:
 // --once has nothing to do then, and what comes later is the next run's.
-func TestOnceFromTheEnd(t *testing.T) { e2e.OnceFromTheEnd(t, e2e.Embedded(t).Addr()) }
+func TestOnceFromTheEnd(t *testing.T) { OnceFromTheEnd(t, e2etest.Embedded(t).Addr()) }
 
 // A sink whose records expired before it has read them fails and says which; with auto.offset.reset set, or its offset,
 // it goes on with those that are left.
@@ -30,23 +30,23 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 	for way, more := range map[string][]string{"reset": {"consumer.override.auto.offset.reset=earliest"}, "set": nil} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			s, address := e2e.Demo(t, service.Options{Rows: 20})
-			broker := e2e.Embedded(t).Addr()
+			p := e2etest.NewPlace(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+			broker := e2etest.Embedded(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-			once := func(file string) e2e.Result {
-				return p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
+			once := func(file string) e2etest.Result {
+				return p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
 			}
-			once(p.File("there.properties", e2e.Source("there", address, "Orders")...)).Exits(0)
-			client := e2e.Client(t, broker)
+			once(p.File("there.properties", e2etest.Source("there", address, "Orders")...)).Exits(0)
+			client := e2etest.Client(t, broker)
 			admin, committed, start := kadm.NewClient(client), kadm.Offsets{}, kadm.Offsets{}
 			committed.AddOffset("Orders", 0, 2, -1)
 			start.AddOffset("Orders", 0, 15, -1)
-			e2e.NoError(t, admin.CommitAllOffsets(t.Context(), "connect-back", committed))
+			e2etest.NoError(t, admin.CommitAllOffsets(t.Context(), "connect-back", committed))
 			if deleted, err := admin.DeleteRecords(t.Context(), start); err != nil || deleted.Error() != nil {
 				t.Fatal(err, deleted.Error())
 			}
-			lines := e2e.SinkOf("back", address, "Orders", "OrderCopies")
+			lines := e2etest.SinkOf("back", address, "Orders", "OrderCopies")
 			back := p.File("back.properties", lines...)
 			once(back).Exits(1).LastLineHas(
 				"topic Orders, partition 0: the records from offset 2 up to 14 are no longer there")
@@ -56,7 +56,7 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 			if way == "set" {
 				left := p.File("left.json",
 					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
-				p.MustRun("offsets", "set", "back", left, "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+				p.MustRun("offsets", "set", "back", left, "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
 					worker, back)
 			}
 			once(p.File("back.properties", append(lines, more...)...)).Exits(0)
@@ -70,21 +70,21 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 // A sink that has read all of a topic of transactions goes on when all of it has expired, the last marker as well.
 func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "group.id=expired",
 		"exactly.once.source.support=enabled")
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	back := p.File("back.properties", e2e.SinkOf("back", address, "Orders", "OrderCopies")...)
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+	back := p.File("back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
 	once := func(files ...string) {
 		t.Helper()
-		p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+		p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 			files...)...)
 	}
 	once(there)
 	once(back)
-	client := e2e.Client(t, broker)
+	client := e2etest.Client(t, broker)
 	all := kadm.Offsets{}
 	all.AddOffset("Orders", 0, -1, -1)
 	deleted, err := kadm.NewClient(client).DeleteRecords(t.Context(), all)
@@ -103,9 +103,9 @@ func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
 // With topic.creation.enable=false it is the broker that makes topics, or does not.
 func TestTopicsOfTheBrokersMaking(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
-	file := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	file := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
 	p.MustOnce("--set", "topic.creation.enable=false", file)
 	p.Holds("Orders", s.Count("Orders"))
 }
@@ -113,9 +113,9 @@ func TestTopicsOfTheBrokersMaking(t *testing.T) {
 // What a connector may change about its clients is the worker's to say, as in Kafka Connect.
 func TestOverridePolicy(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	lines := append(e2e.Source("orders", address, "Orders"), "producer.override.linger.ms=5",
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	lines := append(e2etest.Source("orders", address, "Orders"), "producer.override.linger.ms=5",
 		"admin.override.sasl.mechanism=PLAIN")
 	file := p.File("orders.properties", lines...)
 	linger := fmt.Sprintf("%s:%d: producer.override.linger.ms: ", file, len(lines)-1)
@@ -127,7 +127,7 @@ func TestOverridePolicy(t *testing.T) {
 	} {
 		worker := p.File("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy="+
 			policy)
-		r := p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file)
+		r := p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, file)
 		said := r.Stdout + r.Stderr
 		for _, problem := range []string{linger, mechanism} {
 			want := slices.Contains(refused, problem)
@@ -141,6 +141,6 @@ func TestOverridePolicy(t *testing.T) {
 	}
 	worker := p.File("worker.properties", "bootstrap.servers=embedded",
 		"connector.client.config.override.policy=com.example.Mine")
-	p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file).
+	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, file).
 		Fails().Tells(worker + ":2: connector.client.config.override.policy: Invalid value ")
 }

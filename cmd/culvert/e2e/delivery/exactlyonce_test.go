@@ -1,63 +1,461 @@
 package delivery
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Killed again and again, a worker with exactly-once delivers every row once; stopped, too.
-func TestSoakExactlyOnceKilled(t *testing.T) {
-	t.Parallel()
-	p, rounds := e2e.NewPlace(t), e2e.ExactRounds(6)
-	e2e.NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL)
+// Exactly is a worker with exactly-once that something happens to again and again while it reads a set page by page,
+// and the changes of another one from an ODP service that keeps one generation of them.
+type Exactly struct {
+	t       *testing.T
+	p       *e2etest.Place
+	S       *odatatest.Service
+	Held    *Holdup
+	Address string
+	Servers string
+	worker  string
+	Name    string // of the set's connector and topic; those of its changes have one more letter at the end
+	Rows    map[string]int
+	edits   *Edits
+	Random  *rand.Rand
+	old     int // tokens that are too old may be asked for so often: by a worker that others have overtaken
+
+	Folder string   // of the plugins; "": one that all tests share
+	More   []string // options of the workers
+	Lines  []string // settings of both connectors, in the place of those of the same name
 }
 
-func TestExactlyOnceStopped(t *testing.T) {
-	t.Parallel()
-	p := e2e.NewPlace(t)
-	e2e.NewExactly(t, p.Broker(), p, "stopped", 3).Run(3, syscall.SIGTERM)
-}
+const (
+	WholeRows = 1500 // of a page
+	exactSeed = 14
+)
 
-func TestZombieWorkerCommitsNothing(t *testing.T) {
-	t.Parallel()
-	p := e2e.NewPlace(t)
-	e2e.NewExactly(t, p.Broker(), p, "zombie", 4).Zombie()
-}
-
-// A foreign producer that takes the transactional id of a running task over keeps it: the task fails and names the id,
-// and does not take it back by itself. A worker that is started then does, and every row comes once.
-func TestForeignProducerInMidRun(t *testing.T) {
-	t.Parallel()
-	p := e2e.NewPlace(t)
-	e := e2e.NewExactly(t, p.Broker(), p, "foreign", 4)
-	w := e.Reads()
-	foreign := e2e.Client(t, e.Servers, kgo.TransactionalID("exact-foreign-0"))
-	begin := func() {
-		t.Helper()
-		e2e.NoError(t, foreign.BeginTransaction())
-		e2e.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
-	}
-	e2e.MakeTopics(t, foreign, "theirs")
-	begin()
-	close(e.Held.GoOn)
-	w.Awaits(`msg="task FAILED" connector=foreign`)
-	w.Awaits("transactional id exact-foreign-0: another producer uses it")
-	before := e.S.Ledger()
-	w.Eventually("changes, by the connector whose id nobody took", func() bool {
-		return e.S.Ledger().Deltas > before.Deltas+2
+func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rounds int, more ...string) *Exactly {
+	e := &Exactly{t: t, p: p, Servers: servers, Name: name, Rows: map[string]int{},
+		Random: rand.New(rand.NewPCG(exactSeed, 0))}
+	e.S = odatatest.New(odatatest.Options{Rows: min(WholeRows*(rounds+1), 200_000), PageSize: WholeRows})
+	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
+		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
-	for range 2 {
-		if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
-			t.Errorf("expected the foreign producer to keep the id, found %v", err)
+	e.Held = &Holdup{Inner: e.S, After: -1}
+	e.Address = e2etest.Serve(t, e.Held)
+	e.worker = p.File(name+"-worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=",
+		"group.id=exact", "exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
+		"value.converter.schemas.enable=false"}, more...)...)
+	return e
+}
+
+// Files are those of the two connectors, with further settings.
+func (e *Exactly) Files(more ...string) []string {
+	whole, changes := e.settings(more...)
+	return []string{e.p.File(e.Name+".properties", whole...), e.p.File(e.changes()+".properties", changes...)}
+}
+
+// settings are those of the set's connector and of that of its changes.
+func (e *Exactly) settings(more ...string) (whole, changes []string) {
+	whole = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
+		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required", e2etest.Silent)
+	changes = e2etest.Tracked(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts", "exactly.once.support=required",
+		e2etest.Silent)
+	return e2etest.Instead(append(whole, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
+}
+
+// changes is the connector of the changes, and its topic.
+func (e *Exactly) changes() string { return e.Name + "c" }
+
+func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
+	if e.Folder == "" {
+		e.Folder = e2etest.Plugins(e.t)
+	}
+	args := append([]string{"run", "--data", e.p.Data, "--plugins", e.Folder}, e.More...)
+	if once {
+		args = append(args, "--once")
+	}
+	c := e.p.Start(append(append(args, e.worker), files...)...)
+	e.t.Cleanup(func() {
+		if lines := strings.Split(c.Stderr.String(), "\n"); e.t.Failed() {
+			e.t.Logf("a worker:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
-		begin()
+	})
+	return c
+}
+
+// Records are those of a topic that a consumer sees with read_committed.
+func (e *Exactly) Records(topic string) (lines []string) {
+	r := e.p.Run("consume", topic, "--bootstrap-servers", e.Servers)
+	if r.Code != 0 {
+		return nil // no topic yet
 	}
-	w.Kill()
-	e.Finish("a foreign producer in the middle of a run")
-	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
-		t.Error("expected the foreign producer to be fenced by the worker that was started behind it")
+	for line := range strings.Lines(r.Stdout) {
+		lines = append(lines, line)
 	}
+	return lines
+}
+
+// Edits is one who changes Products all the time, and what an ODP service has to tell of it, in order.
+type Edits struct {
+	e2etest.Writer
+	random *rand.Rand
+	names  map[int]string
+	rows   []string
+	stop   chan struct{}
+	ended  chan struct{}
+}
+
+// Edit has the changes' connector read all products, and begins to change them.
+func (e *Exactly) Edit() {
+	e.t.Helper()
+	e.editAfter(func(products func() bool) {
+		c := e.Start(false, e.Files()[1])
+		c.Eventually("the products", products)
+		c.MustStop()
+	})
+}
+
+// editAfter begins to change all products when read has waited for them to be read.
+func (e *Exactly) editAfter(read func(products func() bool)) {
+	e.t.Helper()
+	d := &Edits{Writer: e2etest.Writer{S: e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
+		stop: make(chan struct{}), ended: make(chan struct{})}
+	e.S.Each("Products", func(_ string, fields map[string]string) {
+		var id int
+		fmt.Sscan(fields["ProductID"], &id)
+		d.names[id] = fields["ProductName"]
+		d.tell(id, "", 0)
+	})
+	read(func() bool { return len(e.Records(e.changes())) == len(d.rows) })
+	e.edits = d
+	go d.Run()
+}
+
+// counters are how JSON has ODP's counter of entities, a decimal.
+var counters = map[int]string{-1: "/w==", 0: "AA==", 1: "AQ=="}
+
+// tell notes a row of the ODP service.
+func (d *Edits) tell(id int, mode string, counter int) {
+	d.rows = append(d.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", d.names[id]))
+}
+
+func (d *Edits) Run() {
+	defer close(d.ended)
+	for n := 0; ; n++ {
+		select {
+		case <-d.stop:
+			return
+		case <-time.After(5 * time.Millisecond): // about 200 changes in a second
+		}
+		name := fmt.Sprint("Change ", n)
+		switch d.random.IntN(4) {
+		case 0:
+			id := 1_000_000 + n
+			if d.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}) {
+				d.names[id] = name
+				d.tell(id, "C", 1)
+			}
+		case 1:
+			if id := d.any(); d.Send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
+				delete(d.names, id)
+				d.rows = append(d.rows, fmt.Sprint(id, " D  ")) // the key alone
+			}
+		default:
+			if id := d.any(); d.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": name}) {
+				d.tell(id, "U", -1)
+				d.names[id] = name
+				d.tell(id, "U", 1)
+			}
+		}
+	}
+}
+
+// any is one of the products.
+func (d *Edits) any() int { return slices.Sorted(maps.Keys(d.names))[d.random.IntN(len(d.names))] }
+
+// rest ends the changes.
+func (d *Edits) rest() {
+	select {
+	case <-d.stop:
+	default:
+		close(d.stop)
+	}
+	<-d.ended
+}
+
+// counted is what was found of the rows that there are: in order, so that rows of a key are, too.
+type counted struct {
+	Rows, Missing, Repeated int
+	First                   int // place of the first that is missing
+}
+
+// lacks notes that rows are missing.
+func (c *counted) lacks(from, to int) {
+	if c.Missing == 0 {
+		c.First = from
+	}
+	c.Missing += to - from
+}
+
+func (c counted) String() string {
+	return fmt.Sprintf("%d rows, %d missing, %d repeated", c.Rows, c.Missing, c.Repeated)
+}
+
+// Count compares what a topic has with the rows by their place. What comes late is repeated, and missing where it was
+// due.
+func (e *Exactly) Count(rows map[string]int, found []string) counted {
+	e.t.Helper()
+	c, next := counted{Rows: len(rows)}, 0
+	for at, row := range found {
+		n, ok := rows[row]
+		switch {
+		case !ok:
+			e.t.Errorf("record %d is none of the rows: %s", at, row)
+		case n < next:
+			c.Repeated++
+		default:
+			c.lacks(next, n)
+			next = n + 1
+		}
+	}
+	c.lacks(next, len(rows))
+	return c
+}
+
+// Row is which row of the set a record's key is of.
+func (e *Exactly) Row(key string) string {
+	e.t.Helper()
+	rest, ok := strings.CutPrefix(key, `{"OrderID":`)
+	order, rest, some := strings.Cut(rest, `,"ProductID":`)
+	product, _, ends := strings.Cut(rest, "}")
+	_, err1 := strconv.Atoi(order)
+	_, err2 := strconv.Atoi(product)
+	if err := errors.Join(err1, err2); !ok || !some || !ends || err != nil {
+		e.t.Fatalf("expected a key of order details, found %s: %v", key, err)
+	}
+	return order + "/" + product
+}
+
+// inChanges is what the topic of the changes has of what the service had to tell.
+func (e *Exactly) inChanges() counted {
+	e.t.Helper()
+	var found []string
+	places := map[string]int{}
+	for _, row := range e.edits.rows {
+		places[row] = len(places)
+	}
+	for _, line := range e.Records(e.changes()) {
+		var r struct {
+			Key   struct{ ProductID int }
+			Value struct {
+				ProductName    string
+				ODQ_CHANGEMODE string
+				ODQ_ENTITYCNTR string
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			e.t.Fatalf("%v in %s", err, line)
+		}
+		found = append(found, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
+			r.Value.ProductName))
+	}
+	return e.Count(places, found)
+}
+
+// inWhole is what the topic of the set has of its rows.
+func (e *Exactly) inWhole() counted {
+	e.t.Helper()
+	var found []string
+	for _, line := range e.Records(e.Name) {
+		_, key, _ := strings.Cut(line, `"key":`)
+		found = append(found, e.Row(key))
+	}
+	return e.Count(e.Rows, found)
+}
+
+// counts looks at both topics.
+func (e *Exactly) counts() (whole, changes counted) {
+	e.t.Helper()
+	return e.inWhole(), e.inChanges()
+}
+
+// check looks at both topics, and says what it found as a line of a table.
+func (e *Exactly) check(what string) {
+	e.t.Helper()
+	whole, changes := e.counts()
+	ledger := e.S.Ledger()
+	for _, c := range []counted{whole, changes} {
+		if c.Missing > 0 || c.Repeated > 0 || c.Rows == 0 {
+			e.t.Errorf("%s: %v, the first one that is missing is row %d", what, c, c.First)
+		}
+	}
+	if ledger.Jobs != 1 || ledger.Refused536 > e.old {
+		e.t.Errorf("%s: %d first extractions, %d tokens that were too old", what, ledger.Jobs, ledger.Refused536)
+	}
+	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, whole, changes)
+}
+
+// Waits until the answer that is armed is held up.
+func (e *Exactly) Waits(w *e2etest.Command) {
+	e.t.Helper()
+	select {
+	case <-e.Held.Held:
+	case <-time.After(e2etest.ComesAbout):
+		e.t.Fatalf("nothing was read; stderr:\n%s", w.Stderr.String())
+	}
+}
+
+// Ends stops a worker at a random moment, by SIGKILL or by SIGTERM: within a page, or within what follows one.
+func (e *Exactly) Ends(w *e2etest.Command, how syscall.Signal) {
+	e.t.Helper()
+	e.Waits(w)
+	within := e.Random.IntN(2) == 0
+	if !within {
+		close(e.Held.GoOn)
+	}
+	<-time.After(time.Duration(e.Random.IntN(150)) * time.Millisecond)
+	w.Signal(how)
+	if how == syscall.SIGKILL {
+		w.Wait()
+	}
+	if within {
+		close(e.Held.GoOn)
+	}
+	if r := w.Wait(); how != syscall.SIGKILL && r.Code != 0 {
+		e.t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Arm has an answer held up, after some pages.
+func (e *Exactly) Arm() { e.Held.Arm(100_000 + e.Random.IntN(700_000)) }
+
+// Finish reads to the end what is left, and counts.
+func (e *Exactly) Finish(what string) {
+	e.t.Helper()
+	e.edits.rest()
+	e.Held.Arm(-1)
+	for range 2 { // the first one may end with pages of changes that another worker began to read
+		if r := e.Start(true, e.Files()...).Wait(); r.Code != 0 {
+			e.t.Fatalf("%s: exit %d\n%s", what, r.Code, r.Stderr)
+		}
+	}
+	e.check(what)
+}
+
+// Run kills or stops the worker so often, and then has it read to the end.
+func (e *Exactly) Run(rounds int, how syscall.Signal) {
+	e.t.Helper()
+	e.Edit()
+	for range rounds {
+		e.Arm()
+		e.Ends(e.Start(false, e.Files()...), how)
+	}
+	e.Finish(fmt.Sprintf("%d times %v", rounds, how))
+}
+
+// Reads starts a worker, and has a page of it held up.
+func (e *Exactly) Reads() *e2etest.Command {
+	e.t.Helper()
+	e.Edit()
+	e.Arm()
+	w := e.Start(false, e.Files()...)
+	e.Waits(w)
+	return w
+}
+
+// GoesOn lets the page that was held up go on, and has the worker read some more of both.
+func (e *Exactly) GoesOn(w *e2etest.Command) {
+	e.t.Helper()
+	before := e.S.Ledger()
+	close(e.Held.GoOn)
+	w.Eventually("further pages", func() bool {
+		now := e.S.Ledger()
+		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas
+	})
+	w.MustStop()
+}
+
+// Zombie pauses a worker within a page, has another one with the same group.id take its connectors over, and then goes
+// on with the first: that one commits nothing more, and its tasks say why.
+func (e *Exactly) Zombie() {
+	e.t.Helper()
+	e.old = 1
+	first := e.Reads()
+	first.Signal(syscall.SIGSTOP)
+	e.p = e2etest.NewPlace(e.t) // of another machine
+	second := e.Start(false, e.Files()...)
+	before := e.S.Ledger()
+	second.Eventually("pages of the second worker", func() bool {
+		now := e.S.Ledger()
+		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+1
+	})
+	first.Signal(syscall.SIGCONT)
+	e.GoesOn(second)
+	first.Awaits("another producer uses it")
+	first.Signal(syscall.SIGKILL)
+	first.Wait()
+	e.Finish("worker paused while another one took over")
+}
+
+// Committed goes through the records of a topic of one partition that a consumer sees with read_committed.
+func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
+	e.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.KeepControlRecords())
+	e2etest.NoError(e.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
+	e2etest.NoError(e.t, err)
+	end, _ := ends.Lookup(topic, 0)
+	for next := int64(0); next < end.Offset; {
+		fetched := client.PollFetches(ctx)
+		e2etest.NoError(e.t, fetched.Err0())
+		fetched.EachRecord(func(r *kgo.Record) {
+			next = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				each(r)
+			}
+		})
+	}
+}
+
+// Generation asks the coordinator which generation of a group its only member is in, by heartbeats in its name.
+func (e *Exactly) Generation(group string) (found int32, ok bool) {
+	e.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers))
+	e2etest.NoError(e.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
+	defer cancel()
+	groups, err := kadm.NewClient(client).DescribeGroups(ctx, group)
+	if err != nil || len(groups[group].Members) != 1 {
+		return 0, false
+	}
+	for generation := int32(1); generation < 1000; generation++ {
+		beat := kmsg.NewHeartbeatRequest()
+		beat.Group, beat.Generation, beat.MemberID = group, generation, groups[group].Members[0].MemberID
+		if answer, err := beat.RequestWith(ctx, client); err == nil && answer.ErrorCode == 0 {
+			return generation, true
+		}
+	}
+	return 0, false
 }

@@ -9,18 +9,18 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Offsets whose fields nobody has written down are shown, and taken over when it is said which field counts.
 func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	broker := e2e.Embedded(t).Addr()
-	e2e.MakeTopics(t, e2e.Client(t, broker), "theirs", "several", "damaged")
-	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	broker := e2etest.Embedded(t).Addr()
+	e2etest.MakeTopics(t, e2etest.Client(t, broker), "theirs", "several", "damaged")
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
 	record := func(topic, key, value string) {
@@ -28,7 +28,7 @@ func TestOffsetsAreImported(t *testing.T) {
 		if value != "" {
 			r.Value = []byte(value)
 		}
-		e2e.Produce(t, broker, r)
+		e2etest.Produce(t, broker, r)
 	}
 	record("theirs", "no key of Kafka Connect", "x")
 	record("theirs", `["others",{"path":"p"}]`, `{"next":"http://elsewhere.example/"}`)
@@ -39,14 +39,14 @@ func TestOffsetsAreImported(t *testing.T) {
 	record("several", key, `{"first":"/a","next":"`+url+`"}`)
 	record("damaged", key, `{"next":{"deep":1}}`)
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	reads := p.File("reads.properties", e2e.Source("reads", address, "Orders")...)
-	imports := func(topic string, more ...string) e2e.Result {
+	reads := p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)
+	imports := func(topic string, more ...string) e2etest.Result {
 		args := append([]string{"offsets", "import", "reads", "--from-topic", topic, "-p", worker, "--plugins",
-			e2e.Plugins(t), "--data", p.Data}, more...)
+			e2etest.Plugins(t), "--data", p.Data}, more...)
 		return p.Run(append(args, worker, reads)...)
 	}
 	shows := func() string {
-		r := p.Run("offsets", "show", "reads", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, reads)
+		r := p.Run("offsets", "show", "reads", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, reads)
 		return r.Stdout + r.Stderr
 	}
 	renamed := []string{"--partition", "path=service", "--partition", "set=entityset"}
@@ -76,28 +76,28 @@ func TestOffsetsAreImported(t *testing.T) {
 		t.Errorf("found %s", found)
 	}
 	p.MustOnce(worker, reads)
-	e2e.ReadTopic(t, broker, "Orders", 3)
+	e2etest.ReadTopic(t, broker, "Orders", 3)
 }
 
 // The file of a standalone worker of Kafka Connect is taken over like a topic; what is none is refused.
 func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	reads := p.File("reads.properties", e2e.Source("reads", address, "Orders")...)
+	reads := p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)
 	written, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets") // by Kafka's own class
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	whole, err := os.ReadFile(written)
-	e2e.NoError(t, err)
-	imports := func(name string, more ...string) e2e.Result {
-		args := append([]string{"offsets", "import", name, "--plugins", e2e.Plugins(t), "--data", p.Data}, more...)
+	e2etest.NoError(t, err)
+	imports := func(name string, more ...string) e2etest.Result {
+		args := append([]string{"offsets", "import", name, "--plugins", e2etest.Plugins(t), "--data", p.Data}, more...)
 		return p.Run(append(args, worker, reads)...)
 	}
 	file := func(name string, content []byte) string {
 		path := filepath.Join(p.Dir, name)
-		e2e.NoError(t, os.WriteFile(path, content, 0o600))
+		e2etest.NoError(t, os.WriteFile(path, content, 0o600))
 		return path
 	}
 	twice := bytes.Replace(whole, []byte(`"set":"Customers"`), []byte(`"set":"Orders"   `), 1)
@@ -114,7 +114,7 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 			"byte 0: expected Java's serialization"},
 		{"reads", []string{"--from-file", file("twice", twice), "--yes"}, 1, "expected one entry for a partition, found"},
 		{"reads", []string{"--from-file", file("damaged", bytes.Replace(whole, []byte(`{"next":`), []byte(`{"next",`),
-			1)), "--yes"}, 1, `: the offset of {"path":"` + service.NorthwindPath[:len(service.NorthwindPath)-1]},
+			1)), "--yes"}, 1, `: the offset of {"path":"` + odatatest.NorthwindPath[:len(odatatest.NorthwindPath)-1]},
 		{"writes", []string{"--from-file", written, "--yes"}, 1, "holds no offsets of connector writes"},
 		{"reads", []string{"--from-file", written, "--dry-run"}, 0, `/Orders?$skip=7`},
 	} {
@@ -122,5 +122,5 @@ func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
 	}
 	imports("reads", append(renamed, "--from-file", written)...).Exits(0)
 	p.MustOnce(worker, reads)
-	e2e.ReadTopic(t, broker, "Orders", 3)
+	e2etest.ReadTopic(t, broker, "Orders", 3)
 }

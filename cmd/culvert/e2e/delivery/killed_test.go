@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // crash reads Order_Details with a worker that is killed in the middle of pages, and returns the records of its topic,
@@ -17,38 +17,38 @@ import (
 // covered.
 type crash struct {
 	t       *testing.T
-	p       *e2e.Place
-	s       *service.Service
+	p       *e2etest.Place
+	s       *odatatest.Service
 	rows    map[string]int // by key
 	kills   []kill
 	address string
-	broker  *e2e.Command
+	broker  *e2etest.Command
 }
 
 type kill struct{ records, stored int }
 
-func newCrash(t *testing.T, o service.Options) (*crash, *e2e.Holdup) {
-	c := &crash{t: t, p: e2e.NewPlace(t), s: service.New(o), rows: map[string]int{}}
+func newCrash(t *testing.T, o odatatest.Options) (*crash, *Holdup) {
+	c := &crash{t: t, p: e2etest.NewPlace(t), s: odatatest.New(o), rows: map[string]int{}}
 	c.s.Each("Order_Details", func(_ string, fields map[string]string) {
 		c.rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(c.rows)
 	})
-	h := &e2e.Holdup{Inner: c.s, After: -1}
-	c.address = e2e.Serve(t, h)
+	h := &Holdup{Inner: c.s, After: -1}
+	c.address = e2etest.Serve(t, h)
 	c.broker = c.p.BrokerAt(c.p.Data, "127.0.0.1:0")
 	return c, h
 }
 
-func (c *crash) run(h *e2e.Holdup, seed uint64) {
+func (c *crash) run(h *Holdup, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	worker := c.p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
-	file := c.p.File("orders.properties", e2e.Source("orders", c.address, "Order_Details")...)
-	for range e2e.Rounds() {
+	file := c.p.File("orders.properties", e2etest.Source("orders", c.address, "Order_Details")...)
+	for range e2etest.Rounds() {
 		h.Arm(200_000 + random.IntN(1_800_000))
-		w := c.p.Start("run", "--plugins", e2e.Plugins(c.t), "--data", c.p.Data, worker, file)
+		w := c.p.Start("run", "--plugins", e2etest.Plugins(c.t), "--data", c.p.Data, worker, file)
 		select {
 		case <-h.Held:
-		case <-time.After(e2e.ComesAbout):
+		case <-time.After(e2etest.ComesAbout):
 			c.t.Fatalf("nothing was read; stderr:\n%s", w.Stderr.String())
 		}
 		// Sometimes before anything of the page is stored, sometimes after.
@@ -58,7 +58,7 @@ func (c *crash) run(h *e2e.Holdup, seed uint64) {
 		c.kills = append(c.kills, kill{len(c.numbers()), c.stored()})
 	}
 	h.Arm(-1)
-	c.p.MustRun("run", "--once", "--plugins", e2e.Plugins(c.t), "--data", c.p.Data, worker, file)
+	c.p.MustRun("run", "--once", "--plugins", e2etest.Plugins(c.t), "--data", c.p.Data, worker, file)
 }
 
 // numbers are the rows of the topic's records, -1 for one that was not there at the start.
@@ -101,7 +101,7 @@ func (c *crash) stored() int {
 // 0 rows missing, and repeated only what came after the last stored offset.
 func TestSoakKilledInMidPage(t *testing.T) {
 	t.Parallel()
-	c, h := newCrash(t, service.Options{Rows: 1500 * e2e.Rounds(), PageSize: 1500})
+	c, h := newCrash(t, odatatest.Options{Rows: 1500 * e2etest.Rounds(), PageSize: 1500})
 	c.run(h, 1)
 	numbers := c.numbers()
 	last, inside := -1, 0
@@ -134,8 +134,8 @@ func TestSoakKilledInMidPage(t *testing.T) {
 // A page that answers otherwise the second time hides no row that was there throughout (P2).
 func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 	t.Parallel()
-	c, h := newCrash(t, service.Options{Rows: 1500 * e2e.Rounds(), PageSize: 1500,
-		Switches: service.Switches{Differ: "all"}})
+	c, h := newCrash(t, odatatest.Options{Rows: 1500 * e2etest.Rounds(), PageSize: 1500,
+		Switches: odatatest.Switches{Differ: "all"}})
 	c.run(h, 2)
 	seen := map[int]bool{}
 	for _, n := range c.numbers() {
@@ -166,13 +166,13 @@ func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 // A stop that cannot end, since the broker is silent and offsets are still to be stored, is ended by a second signal.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
-	c, h := newCrash(t, service.Options{Rows: 2000, PageSize: 5000})
+	c, h := newCrash(t, odatatest.Options{Rows: 2000, PageSize: 5000})
 	h.Arm(500_000)
-	file := c.p.File("orders.properties", e2e.Source("orders", c.address, "Order_Details")...)
+	file := c.p.File("orders.properties", e2etest.Source("orders", c.address, "Order_Details")...)
 	worker := c.p.File("worker.properties", "bootstrap.servers=embedded", "listeners=",
 		"task.shutdown.graceful.timeout.ms=3600000",
 		"offset.flush.interval.ms=3600000", "key.converter.schemas.enable=false")
-	w := c.p.Start("run", "--plugins", e2e.Plugins(t), "--data", c.p.Data, worker, file)
+	w := c.p.Start("run", "--plugins", e2etest.Plugins(t), "--data", c.p.Data, worker, file)
 	<-h.Held
 	defer close(h.GoOn)
 	w.Eventually("records", func() bool { return len(c.numbers()) > 0 })

@@ -3,7 +3,15 @@ package delivery
 import (
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+func TestMain(m *testing.M) { e2etest.Main(m) }
+
+// onEmbedded runs a test on an embedded broker; tests of Apache Kafka run the same ones on e2etest.Kafka.
+func onEmbedded(t *testing.T, test func(t *testing.T, p *e2etest.Place, servers string)) {
+	t.Helper()
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	test(t, p, p.Broker())
+}

@@ -5,11 +5,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // refusals are what brokers answer to requests of one kind: each second one has the next of the errors, and nothing of
@@ -36,7 +37,7 @@ func (r *refusals) next() (*kerr.Error, bool) {
 func TestExactlyOnceWithBrokersThatRefuse(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(1))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	ends := &refusals{left: []*kerr.Error{kerr.ConcurrentTransactions, kerr.NotCoordinator, kerr.InvalidTxnState,
 		kerr.UnknownProducerID}}
@@ -76,7 +77,7 @@ func TestExactlyOnceWithBrokersThatRefuse(t *testing.T) {
 		return answer, nil, true
 	})
 	servers := strings.Join(cluster.ListenAddrs(), ",")
-	e := e2e.NewExactly(t, servers, e2e.NewPlace(t), "odd", 9)
+	e := NewExactly(t, servers, e2etest.NewPlace(t), "odd", 9)
 	const starts = 10 // more than there are refusals
 	failed := 0
 	for n := 0; ; n++ {

@@ -9,21 +9,21 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Offsets of a source and of a sink are shown, set and reset, by REST under a worker and by the command with and
 // without one; what is set is what is gone on from.
 func TestOffsets(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.File("conf/reads.properties", e2e.Source("reads", address, "Orders")...)
-	p.File("conf/writes.properties", e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
-	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))
-	f.Await("reads", "runs", e2e.Runs)
-	f.Await("writes", "runs", e2e.Runs)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders")...)
+	p.File("conf/writes.properties", e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
+	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"))
+	f.Await("reads", "runs", e2etest.Runs)
+	f.Await("writes", "runs", e2etest.Runs)
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Until(200, "GET", "/connectors/reads/offsets", "", "entityset")
 	for _, name := range []string{"reads", "writes"} {
@@ -34,7 +34,7 @@ func TestOffsets(t *testing.T) {
 		f.Must(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
 	}
 
-	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	partition := fmt.Sprintf(`{"service":%q,"entityset":"Orders"}`, base)
 	set := func(url string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":%s,"offset":{"url":%q}}]}`, partition, url)
@@ -69,11 +69,11 @@ func TestOffsets(t *testing.T) {
 		_ = json.Compact(&compact, []byte(r.Stdout))
 		return compact.String()
 	}
-	e2e.Contains(t, "offsets", shows("writes", "--url", f.Url), `"kafka_offset":4`)
-	offline := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
+	e2etest.Contains(t, "offsets", shows("writes", "--url", f.Url), `"kafka_offset":4`)
+	offline := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
 	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).Exits(2).Says("found another worker at work")
 	f.Stop()
-	e2e.Contains(t, "offsets, offline", shows("writes", offline...), `"kafka_offset":4`)
+	e2etest.Contains(t, "offsets, offline", shows("writes", offline...), `"kafka_offset":4`)
 	saved := p.File("saved.json", shows("reads", offline...))
 	for _, c := range []struct {
 		args []string
@@ -89,7 +89,7 @@ func TestOffsets(t *testing.T) {
 	} {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Tells(c.want)
 	}
-	e2e.Contains(t, "offsets", shows("reads", offline...), "skip=7")
+	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
 	// It goes on from there: three of ten rows come again, and all of them go to the service once more.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.Holds("Orders", 13)
@@ -99,7 +99,7 @@ func TestOffsets(t *testing.T) {
 // within a page does not commit its offset over them.
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
-	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	for change, want := range map[string]string{"reset": "[]", "set": "$skip=7"} {
 		t.Run(change, func(t *testing.T) {
 			t.Parallel()
@@ -111,21 +111,21 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 }
 
 func changedBehindAFence(t *testing.T, change, want, offsets string) {
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	servers := p.Broker()
-	files := []string{"--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties",
+	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers,
 		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
-		p.File("reads.properties", e2e.Source("reads", address, "Orders")...)}
+		p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}
 	p.MustRun(append([]string{"run", "--once"}, files...)...)
-	paused := e2e.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
-	e2e.NoError(t, paused.BeginTransaction())
+	paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
+	e2etest.NoError(t, paused.BeginTransaction())
 	late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
-	e2e.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
+	e2etest.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
 	args := []string{"offsets", change, "reads"}
 	if change == "set" {
-		args = append(args, e2e.Put(t, p.Dir, "offsets.json", []byte(offsets)))
+		args = append(args, e2etest.Put(t, p.Dir, "offsets.json", []byte(offsets)))
 	}
 	p.MustRun(append(args, files...)...)
 	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {

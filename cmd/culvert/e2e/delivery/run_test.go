@@ -10,17 +10,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
-	file := p.File("orders.properties", e2e.Source("orders", address, "Orders", "Order_Details")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100})
+	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders", "Order_Details")...)
 	for range 2 {
 		p.MustOnce(file).PrintsNothing()
 		p.Holds("Orders", s.Count("Orders"))
@@ -36,18 +36,18 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 
 func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 200, PageSize: 50})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 200, PageSize: 50})
 	listen := porttest.Address(t)
 	folder := filepath.Join(p.Dir, "etc")
-	e2e.NoError(t, os.Mkdir(folder, 0o700))
+	e2etest.NoError(t, os.Mkdir(folder, 0o700))
 	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
 		"offset.flush.interval.ms: 3600000")
-	p.File("etc/orders.properties", e2e.Source("orders", address, "Orders")[1:]...) // named by its file
-	c := p.Start("run", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data, "--progress")
+	p.File("etc/orders.properties", e2etest.Source("orders", address, "Orders")[1:]...) // named by its file
+	c := p.Start("run", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data, "--progress")
 	var status connect.Status
 	c.Eventually("RUNNING", func() bool {
-		return e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
+		return e2etest.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == connect.Running
 	})
 	c.Awaits(fmt.Sprintf("%10d rows", s.Count("Orders")))
@@ -57,7 +57,7 @@ func TestRunUntilStopped(t *testing.T) {
 		t.Error("expected offsets to be stored at the stop")
 	}
 	rows := s.Ledger().Rows
-	p.MustRun("run", "--once", "--config", folder, "--plugins", e2e.Plugins(t), "--data", p.Data)
+	p.MustRun("run", "--once", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data)
 	if again := s.Ledger().Rows - rows; again != 0 {
 		t.Errorf("expected nothing to be read again, the service gave %d rows", again)
 	}
@@ -65,18 +65,18 @@ func TestRunUntilStopped(t *testing.T) {
 
 func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 100})
-	good := p.File("good.properties", e2e.Source("good", address, "Orders")...)
-	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 100})
+	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
+	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
 	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
 	p.Holds("Orders", s.Count("Orders"))
 
 	listen := porttest.Address(t)
-	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2e.Plugins(t), "--data", p.Data, bad, good)
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2etest.Plugins(t), "--data", p.Data, bad, good)
 	var status connect.Status
 	c.Eventually("FAILED", func() bool {
-		return e2e.Get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 &&
+		return e2etest.Get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == connect.Failed
 	})
 	if status.Connector.State != connect.Running {
@@ -87,7 +87,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 		t.Errorf("expected a trace as Java's, found %q", trace)
 	}
 	c.Eventually("the other task RUNNING", func() bool {
-		return e2e.Get(t, "http://"+listen+"/connectors/good/status", &status) == 200 &&
+		return e2etest.Get(t, "http://"+listen+"/connectors/good/status", &status) == 200 &&
 			len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
 	})
 	c.MustStop()
@@ -96,9 +96,9 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 // T16: a misspelt filter key sends 0 requests.
 func TestMisspeltSettingSendsNothing(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
 	p.Once(file).Exits(2).Says(file +
 		":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period")
 	if got := s.Ledger().Total; got != 0 {
@@ -108,22 +108,22 @@ func TestMisspeltSettingSendsNothing(t *testing.T) {
 
 func TestListenersTaken(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
-	p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, file).
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, file).
 		Exits(2).LastLineBegins(worker + ":2: listeners: REST cannot listen on http://" + address)
 }
 
 // A worker that is killed loses nothing that the broker on its own has acknowledged.
 func TestBrokerOutlivesTheWorker(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 400, PageSize: 20})
-	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 20})
+	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	broker := p.BrokerAt(p.Data, "127.0.0.1:0")
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", file)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", file)
 	c.Awaits("connector started")
 	c.Kill()
 	p.MustOnce(file)
@@ -140,9 +140,9 @@ func TestBrokerOutlivesTheWorker(t *testing.T) {
 
 func TestTransforms(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 50})
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders", "Products"),
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 50})
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders", "Products"),
 		"transforms=system,route", "transforms.system.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.system.static.field=system", "transforms.system.static.value=PRD",
 		"transforms.system.predicate=orders", "transforms.system.negate=true",
@@ -150,7 +150,7 @@ func TestTransforms(t *testing.T) {
 		"transforms.route.replacement=sap.$1",
 		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
 		"predicates.orders.pattern=Ord.*")...)
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file)
+	p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, file)
 	for set, inserted := range map[string]bool{"Orders": false, "Products": true} {
 		records := p.Records("sap." + set)
 		if len(records) != s.Count(set) {
@@ -166,9 +166,9 @@ func TestTransforms(t *testing.T) {
 // Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets
 // them.
 func TestTransformsAcrossColumns(t *testing.T) {
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Products", "Categories"),
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Products", "Categories"),
 		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey",
 		"transforms.key.fields=ProductName,ProductID",
 		"transforms.key.predicate=products", "transforms.head.predicate=products",
@@ -182,7 +182,7 @@ func TestTransformsAcrossColumns(t *testing.T) {
 		"predicates.products.pattern=Prod.*",
 		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
 		"predicates.priced.name=price")...)
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file)
+	p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, file)
 	p.Run("consume", "Categories", "--data", p.Data).Fails().Says("unknown topic") // its records have no such header
 	records := p.Records("Products")
 	if len(records) != s.Count("Products") {
@@ -209,33 +209,33 @@ func TestTransformsAcrossColumns(t *testing.T) {
 // The main job: service → topics → transforms → service.
 func TestBothWays(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25, Switches: odatatest.Switches{CSRF: true,
 		RotateSession: "both"}})
-	there := p.File("there.properties", e2e.Source("there", address, "Orders", "Order_Details")...)
-	sink := e2e.SinkOf("back", address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies")
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders", "Order_Details")...)
+	sink := e2etest.SinkOf("back", address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies")
 	sink[len(sink)-1] = "topics.regex=(?!audit)Order.*+" // as Java has it, and Go does not
 	back := p.File("back.properties", sink...)
 	for round := range 2 {
-		p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, there, back)
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
-			if diff := cmp.Diff(e2e.Entities(s, from), e2e.Entities(s, to)); diff != "" {
+			if diff := cmp.Diff(e2etest.Entities(s, from), e2etest.Entities(s, to)); diff != "" {
 				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
 			}
 		}
 	}
-	e2e.NoneTwice(t, s.Ledger())
+	e2etest.NoneTwice(t, s.Ledger())
 }
 
 func TestFailedSinkIsTheLastLine(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	back := p.File("back.properties", e2e.SinkOf("back", address, "Orders", "OrderCopies")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+	back := p.File("back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000")
-	p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, back).
+	p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, there, back).
 		Exits(1).LastLineBegins("connector back, task 0: FAILED: ").LastLineHas("Orders")
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestSoakNotifiedUnderLoad: rows are created, changed and deleted by several writers, for a minute in the long form,
@@ -25,21 +25,21 @@ func TestSoakNotifiedUnderLoad(t *testing.T) {
 	for _, kills := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed %t", kills), func(t *testing.T) {
 			t.Parallel()
-			p, worker, port := e2e.Subscribing(t)
-			s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
-				Switches: service.Switches{CSRF: true}})
-			files := []string{worker, p.File("full.properties", e2e.Notified("full", address, port)...),
-				p.File("delta.properties", e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1")...)}
-			start := func() *e2e.Command {
-				return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+			p, worker, port := e2etest.Subscribing(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+				Switches: odatatest.Switches{CSRF: true}})
+			files := []string{worker, p.File("full.properties", e2etest.Notified("full", address, port)...),
+				p.File("delta.properties", e2etest.Notified("delta", address, port, "sap.odata#00.track-changes=1")...)}
+			start := func() *e2etest.Command {
+				return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 			}
 			c := start()
 			c.Equals(p, s, "full", "at first")
 			c.Equals(p, s, "delta", "at first")
-			until := time.Now().Add(e2e.OneOf(time.Minute, 0))
+			until := time.Now().Add(e2etest.OneOf(time.Minute, 0))
 			var writers sync.WaitGroup
 			for seed := range uint64(4) {
-				writers.Go(func() { e2e.NewAuthor(t, address).Edit(seed+1, 30, until) })
+				writers.Go(func() { e2etest.NewAuthor(t, address).Edit(seed+1, 30, until) })
 			}
 			for round := 0; kills && (round < 2 || time.Now().Before(until)); round++ {
 				before := s.Ledger().Notified
@@ -47,7 +47,7 @@ func TestSoakNotifiedUnderLoad(t *testing.T) {
 					return s.Ledger().Notified > before ||
 						s.Pushed()
 				})
-				<-time.After(e2e.OneOf(5*time.Second, 0))
+				<-time.After(e2etest.OneOf(5*time.Second, 0))
 				c.Kill()
 				c = start()
 			}
@@ -68,16 +68,16 @@ func TestSoakNotifiedUnderLoad(t *testing.T) {
 // few requests for changes; as many more come to nobody while the worker is down, and are notified again.
 func TestSoakNotificationsAmidALoad(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2e.Subscribing(t)
-	s := service.New(service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
-		Switches: service.Switches{CSRF: true}})
-	h := &e2e.Holdup{Inner: s, After: -1}
+	p, worker, port := e2etest.Subscribing(t)
+	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
+	h := &Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
-	address := e2e.Serve(t, h)
-	files := []string{worker, p.File("delta.properties", e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1",
-		e2e.Silent)...)}
-	start := func() *e2e.Command {
-		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+	address := e2etest.Serve(t, h)
+	files := []string{worker, p.File("delta.properties", e2etest.Notified("delta", address, port, "sap.odata#00.track-changes=1",
+		e2etest.Silent)...)}
+	start := func() *e2etest.Command {
+		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
 	c := start()
 	c.Eventually("a page that is being read", func() bool {
@@ -88,8 +88,8 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 			return false
 		}
 	})
-	changes := e2e.OneOf(10_000, 600)
-	e2e.NewAuthor(t, address).Edit(1, changes, time.Time{})
+	changes := e2etest.OneOf(10_000, 600)
+	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	c.Eventually("the end of the queue", s.Pushed)
 	if l := s.Ledger(); l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
 		t.Errorf("%d requests for changes during the load, %d notifications taken", l.Deltas, l.Notified)
@@ -106,7 +106,7 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 		t.Errorf("%d notifications led to %d requests for changes", changes, requests)
 	}
 	c.Kill()
-	e2e.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
+	e2etest.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
 	c = start()
 	c.Equals(p, s, "delta", "after a restart")
 	c.Eventually("the end of the queue", s.Pushed)
@@ -118,27 +118,27 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 // TestStoredNotifications: what the service tells nobody while the worker is down is found in its store.
 func TestStoredNotifications(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2e.Subscribing(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
-		Switches: service.Switches{CSRF: true}})
-	file := p.File("full.properties", e2e.Notified("full", address, port, "sap.odata.notification.catchup=store")...)
-	run := func() *e2e.Command {
-		return p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, file)
+	p, worker, port := e2etest.Subscribing(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
+	file := p.File("full.properties", e2etest.Notified("full", address, port, "sap.odata.notification.catchup=store")...)
+	run := func() *e2etest.Command {
+		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker, file)
 	}
 	c := run()
 	c.Equals(p, s, "full", "at first")
-	a := e2e.NewAuthor(t, address)
+	a := e2etest.NewAuthor(t, address)
 	a.Change(1)
 	c.Equals(p, s, "full", "when told")
 	c.Kill()
-	e2e.NoError(t, s.Set("notify-off", "true"))
+	e2etest.NoError(t, s.Set("notify-off", "true"))
 	for n := range 60 {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", 10+n), map[string]any{"ProductName": fmt.Sprint("In silence ", n)})
 	}
 	a.Change(2)
 	c = run()
 	c.Equals(p, s, "full", "after a restart")
-	e2e.NoError(t, s.Set("notify-off", "false"))
+	e2etest.NoError(t, s.Set("notify-off", "false"))
 	a.Change(3)
 	c.Equals(p, s, "full", "when told again")
 }
@@ -147,24 +147,24 @@ func TestStoredNotifications(t *testing.T) {
 // who show a certificate that it vouches for.
 func TestListenerTakesTLS(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2e.Subscribing(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10, Subscriptions: true})
+	p, worker, port := e2etest.Subscribing(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	of := func(kind, name string) []string {
 		prefix := "sap.odata.subscription." + kind + "."
-		return []string{prefix + "location=" + filepath.Join(e2e.Stores(t), name), prefix + "password=" + e2e.StorePassword,
+		return []string{prefix + "location=" + filepath.Join(e2etest.Stores(t), name), prefix + "password=" + e2etest.StorePassword,
 			prefix + "type=jks"}
 	}
-	lines := append(e2e.Notified("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
-	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, p.File("delta.properties", lines...))
+	lines := append(e2etest.Notified("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
+	c := p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker, p.File("delta.properties", lines...))
 	c.Awaits("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
 	c.Stop()
-	c = p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
+	c = p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker,
 		p.File("delta.properties", append(lines, of("keystore", "client.jks")...)...))
 	c.Equals(p, s, "delta", "at first")
 	post := func(url string, certificates ...tls.Certificate) (int, error) {
 		roots := x509.NewCertPool()
-		leaf, err := x509.ParseCertificate(e2e.Localhost(t).Certificate[0])
-		e2e.NoError(t, err)
+		leaf, err := x509.ParseCertificate(e2etest.Localhost(t).Certificate[0])
+		e2etest.NoError(t, err)
 		roots.AddCert(leaf)
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 			TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: certificates}}}
@@ -176,7 +176,7 @@ func TestListenerTakesTLS(t *testing.T) {
 		answer.Body.Close()
 		return answer.StatusCode, nil
 	}
-	if status, err := post("https://", e2e.Localhost(t)); status != 204 {
+	if status, err := post("https://", e2etest.Localhost(t)); status != 204 {
 		t.Errorf("a sender with the right certificate: %d, %v", status, err)
 	}
 	if status, err := post("https://"); err == nil || !strings.Contains(err.Error(), "certificate") {
@@ -192,12 +192,12 @@ func TestListenerTakesTLS(t *testing.T) {
 // `keep` all remain.
 func TestSoakDeletedConnectors(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10, Subscriptions: true})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	f := p.Follows("conf")
-	open := func() bool { return e2e.QueueIsOpen(t, address) }
-	connectors := e2e.OneOf(50, 4)
+	open := func() bool { return QueueIsOpen(t, address) }
+	connectors := e2etest.OneOf(50, 4)
 	for _, c := range []struct {
 		onDelete string
 		left     int
@@ -206,17 +206,17 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		create := func(name string, lines []string) {
 			lines = append(lines, "on.delete="+c.onDelete)
 			f.Must(201, "POST", "/connectors", fmt.Sprintf(`{"name": %q, "config": %s}`, name,
-				e2e.AsJSON(t, e2e.Configuration(lines))))
+				e2etest.AsJSON(t, e2etest.Configuration(lines))))
 			names = append(names, name)
 		}
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
-			create(name, e2e.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
+			create(name, e2etest.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
 		}
-		create(c.onDelete+"-queue", e2e.Tracked(c.onDelete+"-queue", address, service.ODPPath, "FactsOfProducts",
+		create(c.onDelete+"-queue", e2etest.Tracked(c.onDelete+"-queue", address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true"))
 		for _, name := range names {
-			f.Await(name, "runs", e2e.Runs)
+			f.Await(name, "runs", e2etest.Runs)
 		}
 		f.Eventually("all subscriptions and a queue", func() bool {
 			return s.SubscriptionCount() == 3*connectors &&
@@ -227,7 +227,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		}
 		f.Eventually("connectors that are gone", func() bool {
 			var list []string
-			e2e.Get(t, f.Url+"/connectors", &list)
+			e2etest.Get(t, f.Url+"/connectors", &list)
 			return len(list) == 0
 		})
 		f.Eventually(fmt.Sprintf("%d subscriptions", c.left), func() bool {
@@ -247,23 +247,23 @@ func TestSoakDeletedConnectors(t *testing.T) {
 // meanwhile: the one job goes on, and its end is waited for.
 func TestSoakFirstByteComesLate(t *testing.T) {
 	t.Parallel()
-	p, worker, _ := e2e.Subscribing(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 300,
-		Switches: service.Switches{Job: e2e.OneOf(90*time.Second, 3*time.Second)}})
-	lines := e2e.Tracked("late", address, service.ODPPath, "FactsOfProducts",
-		fmt.Sprint("sap.odata.connection.read.timeout.ms=", e2e.OneOf(30*time.Second, time.Second).Milliseconds()))
+	p, worker, _ := e2etest.Subscribing(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300,
+		Switches: odatatest.Switches{Job: e2etest.OneOf(90*time.Second, 3*time.Second)}})
+	lines := e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts",
+		fmt.Sprint("sap.odata.connection.read.timeout.ms=", e2etest.OneOf(30*time.Second, time.Second).Milliseconds()))
 	for i, line := range lines {
 		if strings.HasPrefix(line, "sap.odata.max.retries=") {
 			lines[i] = "sap.odata.max.retries=1000" // other requests may be slow on a busy machine
 		}
 	}
 	file := p.File("late.properties", lines...)
-	run := func() *e2e.Command {
-		return p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, file)
+	run := func() *e2etest.Command {
+		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker, file)
 	}
 	c := run()
 	c.Eventually("a job", func() bool { return s.Ledger().Jobs == 1 })
-	<-time.After(e2e.OneOf(60*time.Second, 0))
+	<-time.After(e2etest.OneOf(60*time.Second, 0))
 	c.Kill()
 	c = run()
 	c.Equals(p, s, "late", "in the end")

@@ -4,18 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A connector's topics are those that records went to or came from, until they are reset or it is deleted.
 func TestTopicsInUse(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	p.File("conf/reads.properties", e2e.Source("reads", address, "Orders", "Customers")...)
-	p.File("conf/writes.properties", e2e.SinkOf("writes", address, "Orders", "OrderCopies")...)
-	f := p.Follows("conf", "plugin.path="+e2e.Plugins(t, "odata-sink"))
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders", "Customers")...)
+	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"))
+	f.Makes(e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	topics := func(connector, want string) {
 		t.Helper()
 		f.Eventually("topics "+want+" of "+connector, func() bool {

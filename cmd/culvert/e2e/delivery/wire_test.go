@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // wire is a port of its own that leads to another address, and that faults happen to.
@@ -37,7 +37,7 @@ type link struct {
 func newWire(t *testing.T, name string) *wire {
 	t.Helper()
 	own, err := net.Listen("tcp", "127.0.0.1:0")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	w := &wire{name: name, own: own, links: map[*link]bool{}}
 	var group sync.WaitGroup
 	group.Go(func() { w.accept(&group) })
@@ -160,14 +160,14 @@ func TestSoakExactlyOnceOnBadWires(t *testing.T) {
 		t.Skip("takes minutes: make soak")
 	}
 	t.Parallel()
-	p, toBroker, toService := e2e.NewPlace(t), newWire(t, "broker"), newWire(t, "service")
+	p, toBroker, toService := e2etest.NewPlace(t), newWire(t, "broker"), newWire(t, "service")
 	toBroker.leads(porttest.Address(t))
 	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: *toBroker.to.Load(),
 		Advertised: toBroker.address()})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	const soon = "request.timeout.ms=5000"
-	e := e2e.NewExactly(t, toBroker.address(), p, "wires", 200, soon, "producer."+soon, "consumer."+soon, "admin."+soon)
+	e := NewExactly(t, toBroker.address(), p, "wires", 200, soon, "producer."+soon, "consumer."+soon, "admin."+soon)
 	toService.leads(e.Address)
 	e.Address = toService.address()
 	e.Lines = []string{"sap.odata.max.retries=1000", "sap.odata.min.retry.backoff.ms=10",

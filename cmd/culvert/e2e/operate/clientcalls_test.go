@@ -8,29 +8,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestCallsOfClients makes the calls that tools for Kafka Connect make, in their order, and expects what they go by.
 // These are replays of what their sources say: none of the programs runs here.
 func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
 	of := func(name string) (settings map[string]string) {
-		settings = e2e.Configuration(e2e.Source(name, address, "Customers"))
+		settings = e2etest.Configuration(e2etest.Source(name, address, "Customers"))
 		settings["sap.odata#00.topic"] = strings.ReplaceAll(name, "->", "-")
 		delete(settings, "name")
 		return settings
 	}
 	created := func(name string, with map[string]any) string {
 		with["name"], with["config"] = name, of(name)
-		return e2e.AsJSON(t, with)
+		return e2etest.AsJSON(t, with)
 	}
 	gone := func(name string) {
 		t.Helper()
@@ -48,13 +48,13 @@ func TestCallsOfClients(t *testing.T) {
 	f.Must(200, "GET", "/health", "")
 	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
 	f.Must(201, "POST", "/connectors", created("a->b", map[string]any{"initial_state": "running"}))
-	f.Await("a-%3Eb", "runs", e2e.Runs)
-	config := e2e.As[map[string]string](t, f.Must(200, "GET", "/connectors/a-%3Eb/config", ""))
+	f.Await("a-%3Eb", "runs", e2etest.Runs)
+	config := e2etest.As[map[string]string](t, f.Must(200, "GET", "/connectors/a-%3Eb/config", ""))
 	if want := of("a->b"); config["name"] != "a->b" || len(config) != len(want)+1 {
 		t.Errorf("expected what was sent and the name, found %v", config)
 	}
-	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2e.AsJSON(t, config))
-	f.Await("a-%3Eb", "runs", e2e.Runs)
+	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
+	f.Await("a-%3Eb", "runs", e2etest.Runs)
 	f.Steer("a-%3Eb", "pause")
 	f.Steer("a-%3Eb", "resume")
 	f.Must(202, "POST", "/connectors/a-%3Eb/restart?includeTasks=true&onlyFailed=true", "")
@@ -74,8 +74,8 @@ func TestCallsOfClients(t *testing.T) {
 		want := of("terraform")
 		want["name"] = "terraform"
 		maps.Copy(want, change)
-		f.Must(200, "PUT", "/connectors/terraform/config", e2e.AsJSON(t, want))
-		found := e2e.As[map[string]string](t, f.Must(200, "GET", "/connectors/terraform/config", ""))
+		f.Must(200, "PUT", "/connectors/terraform/config", e2etest.AsJSON(t, want))
+		found := e2etest.As[map[string]string](t, f.Must(200, "GET", "/connectors/terraform/config", ""))
 		if !maps.Equal(want, found) {
 			t.Errorf("expected %v, found %v", want, found)
 		}
@@ -83,14 +83,14 @@ func TestCallsOfClients(t *testing.T) {
 	gone("terraform")
 
 	// AKHQ: a check with little else than the class, for each plugin that is listed, and no definition that is null.
-	for _, plugin := range e2e.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
+	for _, plugin := range e2etest.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
 		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
 			t.Errorf("found %+v", plugin)
 		}
 		answer := f.Must(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
-			e2e.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
+			e2etest.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
 			`"order":1,`, `"order_in_group":1,`)
-		v := e2e.As[check.Validation](t, answer)
+		v := e2etest.As[check.Validation](t, answer)
 		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
 			t.Errorf("%s: found %s", plugin.Class, answer)
 		}
@@ -118,7 +118,7 @@ func TestCallsOfClients(t *testing.T) {
 			Tasks     []map[string]any
 		}
 	}
-	expanded := e2e.As[map[string]shown](t, f.Must(200, "GET", "/connectors?expand=info&expand=status", ""))
+	expanded := e2etest.As[map[string]shown](t, f.Must(200, "GET", "/connectors?expand=info&expand=status", ""))
 	if one := expanded["shown"]; one.Info == nil || one.Status == nil || one.Info.Config["connector.class"] == "" ||
 		one.Info.Type != "source" || one.Status.Connector["state"] != "RUNNING" || len(one.Status.Tasks) != 1 {
 		t.Errorf("found %+v", expanded)
@@ -133,11 +133,11 @@ func TestCallsOfClients(t *testing.T) {
 	broken := of("shown")
 	broken["sap.odata#00.entityset"] = "NotThere"
 	f.Steer("shown", "pause") // its service judges what would end tasks that run
-	f.Must(200, "PUT", "/connectors/shown/config", e2e.AsJSON(t, broken))
+	f.Must(200, "PUT", "/connectors/shown/config", e2etest.AsJSON(t, broken))
 	f.Must(202, "PUT", "/connectors/shown/resume", "")
 	f.Eventually("a trace", func() bool {
 		var s connect.Status
-		e2e.Get(t, f.Url+"/connectors/shown/status", &s)
+		e2etest.Get(t, f.Url+"/connectors/shown/status", &s)
 		trace := s.Connector.Trace
 		for _, task := range s.Tasks {
 			trace += task.Trace
@@ -147,7 +147,7 @@ func TestCallsOfClients(t *testing.T) {
 	gone("shown")
 
 	// kcctl: a version of Kafka's form, by which it knows what there is; then what its commands call.
-	root := e2e.As[rest.Root](t, f.Must(200, "GET", "/", ""))
+	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
 	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
 		t.Errorf("found %+v", root)
 	}
@@ -155,14 +155,14 @@ func TestCallsOfClients(t *testing.T) {
 	f.Must(200, "GET", "/connector-plugins/ODataSource/config", "")
 	full := of("kcctl")
 	full["name"] = "kcctl"
-	f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, full))
+	f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, full))
 	f.Must(201, "POST", "/connectors/", created("kcctl", map[string]any{}))
-	f.Await("kcctl", "runs", e2e.Runs)
+	f.Await("kcctl", "runs", e2etest.Runs)
 	f.Must(200, "GET", "/connectors/?expand=status", "")
 	for _, path := range []string{"", "/config", "/status", "/tasks", "/topics", "/offsets", "/tasks/0/status"} {
 		f.Must(200, "GET", "/connectors/kcctl"+path, "")
 	}
-	f.Must(200, "PUT", "/connectors/kcctl/config", e2e.AsJSON(t, full))
+	f.Must(200, "PUT", "/connectors/kcctl/config", e2etest.AsJSON(t, full))
 	f.Must(204, "POST", "/connectors/kcctl/restart", "")
 	f.Must(200, "GET", "/admin/loggers/root", "")
 	f.Must(200, "PUT", "/admin/loggers/some.logger", `{"level":"INFO"}`)

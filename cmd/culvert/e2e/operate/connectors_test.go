@@ -14,23 +14,23 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Connectors of a worker are made, changed, steered and looked at from the command line.
 func TestConnectorsCommand(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf")
 	culvert := func(code int, want string, args ...string) {
 		t.Helper()
 		p.Run(append(args, "--url", f.Url)...).Exits(code).Tells(want)
 	}
-	file := p.File("customers.properties", e2e.Source("customers", address, "Customers")...)
+	file := p.File("customers.properties", e2etest.Source("customers", address, "Customers")...)
 	culvert(0, "customers is made", "connectors", "apply", file)
 	// Rows are counted by Culvert's figures.
 	f.Eventually("its rows", func() bool {
@@ -44,17 +44,17 @@ func TestConnectorsCommand(t *testing.T) {
 	})
 	culvert(0, "customers is so already", "connectors", "apply", file)
 	culvert(1, "Connector customers already exists", "connectors", "create", file)
-	file = p.File("customers.properties", append(e2e.Source("customers", address, "Customers"), "tasks.max=2")...)
+	file = p.File("customers.properties", append(e2etest.Source("customers", address, "Customers"), "tasks.max=2")...)
 	culvert(0, "customers is changed", "connectors", "apply", file)
-	f.Await("customers", "runs", e2e.Runs)
+	f.Await("customers", "runs", e2etest.Runs)
 	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
 	other := p.File("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
 		`"sap.odata.host.adress": "x"}}`)
 	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
-	second := p.File("second.properties", e2e.Source("second", address, "Products")...)
+	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
 	culvert(0, "second is made", "connectors", "create", second, "--state", "STOPPED")
 	culvert(0, "second is to run", "connectors", "resume", "second")
-	f.Await("second", "runs", e2e.Runs)
+	f.Await("second", "runs", e2etest.Runs)
 	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
 	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
 	culvert(0, "second is restarted", "connectors", "restart", "second")
@@ -74,7 +74,7 @@ func TestConnectorsCommand(t *testing.T) {
 // Wrong use is told before anything is sent, with exit code 2; that no worker answers, in one line without the request.
 func TestConnectorsCommandsRefuse(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
 	t.Cleanup(server.Close)
@@ -159,7 +159,7 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	}))
 	defer server.Close()
 	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("FAILED: a ")
 	p.Run("status", "--url", server.URL, "--user", "bert").Exits(1).Says("401")
 }
@@ -183,7 +183,7 @@ func TestStatusWithoutStates(t *testing.T) {
 			}
 		}))
 		defer server.Close()
-		e2e.NewPlace(t).Run("status", "--url", server.URL).Exits(1).Prints("running").Says(want)
+		e2etest.NewPlace(t).Run("status", "--url", server.URL).Exits(1).Prints("running").Says(want)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestStatusIsWatched(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := e2e.NewPlace(t).Start("status", "--watch", "--url", server.URL)
+	c := e2etest.NewPlace(t).Start("status", "--watch", "--url", server.URL)
 	table := func() (rows []string) {
 		for line := range strings.Lines(c.Stdout.String()) {
 			if cells := strings.Fields(line); len(cells) > 2 && cells[0] == "a" {
@@ -248,7 +248,7 @@ func TestStatusIsWatched(t *testing.T) {
 // configuration; and they show it in no answer.
 func TestCommandsKeepPasswords(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	p.Environ = []string{"CULVERT_REST_PASSWORD=gehe/im+42"}
 	var mu sync.Mutex
 	var strayed []string

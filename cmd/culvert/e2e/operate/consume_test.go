@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Avro and JSON with a JSON Schema are shown as JSON, by the registry that the worker's file or the command names;
@@ -20,15 +20,15 @@ func TestConsumeRegistered(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()
 	t.Cleanup(registry.Close)
-	broker := e2e.Embedded(t)
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 3})
-	worker := p.File("worker.properties", e2e.AvroWorker(broker.Addr(), registry.URL())...)
-	files := []string{worker, p.File("avro.properties", e2e.Source("avro", address, "Orders")...),
-		p.File("schema.properties", append(e2e.Instead(e2e.Source("schema", address, "Orders"), "sap.odata#00.topic=Typed"),
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+	worker := p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), registry.URL())...)
+	files := []string{worker, p.File("avro.properties", e2etest.Source("avro", address, "Orders")...),
+		p.File("schema.properties", append(e2etest.Instead(e2etest.Source("schema", address, "Orders"), "sap.odata#00.topic=Typed"),
 			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
 			"value.converter.schema.registry.url="+registry.URL())...)}
-	run := append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)
+	run := append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)
 	p.MustRun(run...)
 	for _, topic := range []string{"Orders", "Typed"} {
 		for how, named := range map[string][]string{"file": {"-p", worker}, "command": {"--bootstrap-servers", broker.Addr(),
@@ -53,9 +53,9 @@ func TestConsumeRegistered(t *testing.T) {
 			t.Errorf("%s without a registry: exit %d\n%s", topic, r.Code, r.Stdout)
 		}
 	}
-	client := e2e.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation())
+	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation())
 	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
-		e2e.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
 	}
 	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
 		SaysTimes(1, "cannot be read by its schema")
@@ -64,16 +64,17 @@ func TestConsumeRegistered(t *testing.T) {
 // What is read may begin at a time or an offset, be one partition's, and end after some records.
 func TestConsumeSome(t *testing.T) {
 	t.Parallel()
-	broker := e2e.Embedded(t)
-	p := e2e.NewPlace(t)
-	client := e2e.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
+	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
 	for i := range 10 {
 		at := start.Add(time.Duration(i) * time.Hour)
 		record := &kgo.Record{Topic: "some", Value: fmt.Append(nil, i), Timestamp: at}
-		e2e.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
 	}
-	consume := func(args string) e2e.Result {
+	consume := func(args string) e2etest.Result {
 		return p.Run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(args)...)...)
 	}
 	for _, c := range []struct{ args, want string }{
@@ -85,7 +86,7 @@ func TestConsumeSome(t *testing.T) {
 		var found []string
 		for line := range strings.Lines(r.Stdout) {
 			var record struct{ Value json.Number }
-			e2e.NoError(t, json.Unmarshal([]byte(line), &record))
+			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 			found = append(found, record.Value.String())
 		}
 		if got := strings.Join(found, " "); r.Code != 0 || got != c.want {

@@ -4,21 +4,21 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A data folder is one worker's. What only reads goes on next to it, and a worker that is killed leaves nothing in the
 // next one's way.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	first := p.File("first.properties", e2e.Source("first", address, "Orders")...)
-	second := p.File("second.properties", e2e.Source("second", address, "Products")...)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, first)
+	first := p.File("first.properties", e2etest.Source("first", address, "Orders")...)
+	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, first)
 	c.Awaits("connector started")
 	sent := s.Ledger().Total
 	p.Once(worker, second).Exits(2).Omits("connector started").LastLineHas(
@@ -28,8 +28,8 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 		t.Error("expected nothing to be started")
 	}
 	for _, args := range [][]string{
-		{"validate", "--plugins", e2e.Plugins(t), "--data", p.Data, worker, second},
-		{"ping", "-p", second, "-s", service.NorthwindPath, "--plugins", e2e.Plugins(t), "--data", p.Data},
+		{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, second},
+		{"ping", "-p", second, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--data", p.Data},
 		{"consume", "connect-offsets", "--data", p.Data, "-p", worker},
 	} {
 		p.Run(args...).Exits(0)

@@ -11,19 +11,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-var northwind = strings.TrimSuffix(service.NorthwindPath, "/")
+var northwind = strings.TrimSuffix(odatatest.NorthwindPath, "/")
 
 // behind is a broker that is reachable through the double alone, and the lines of a worker's file for it.
-func behind(t *testing.T, p *e2e.Place) (double *connectivitytest.Server, worker []string) {
+func behind(t *testing.T, p *e2etest.Place) (double *connectivitytest.Server, worker []string) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
 	double = connectivitytest.NewServer()
 	t.Cleanup(double.Close)
@@ -37,39 +37,39 @@ func behind(t *testing.T, p *e2e.Place) (double *connectivitytest.Server, worker
 
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	folder := e2e.Plugins(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t, "odata-sink")
 	double, lines := behind(t, p)
 	worker := p.File("worker.properties", lines...)
-	_, address := e2e.Demo(t, service.Options{Switches: service.Switches{CSRF: true}})
-	connector := p.File("orders.properties", append(e2e.Source("orders", address, "Products"), "sap.odata.user.name=u",
+	_, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{CSRF: true}})
+	connector := p.File("orders.properties", append(e2etest.Source("orders", address, "Products"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=p")...)
 	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST",
 		"metadata HOST"}
 	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind,
-		"entityset " + northwind + "/Products", "catalogue", "topic Products"}
+		"entityset " + northwind + "/Products", "catalogue", "settings", "topic Products"}
 
 	r := p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
-	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2e.Steps(t, r)); r.Code != 0 || d != "" {
+	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2etest.Steps(t, r)); r.Code != 0 || d != "" {
 		t.Errorf("exit %d\n%s%s\n%s", r.Code, d, r.Stdout, r.Stderr)
 	}
 
 	host, port, _ := strings.Cut(address, ":")
 	writer := p.File("writer.properties", "name=w", "connector.class=ODataSink", "topics=T",
 		"sap.odata.host.protocol=http", "sap.odata.host.address="+host,
-		"sap.odata.host.port="+port, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products",
+		"sap.odata.host.port="+port, "sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products",
 		"sap.odata#00.topic=T")
 	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
 		Exits(0).Prints("csrf "+northwind, "the service gives tokens for writing")
 
 	double.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).Exits(1)
-	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), e2e.Steps(t, r)); d != "" {
+	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), e2etest.Steps(t, r)); d != "" {
 		t.Error(d)
 	}
 	r = p.Run("doctor", "-p", worker).Exits(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
-	e2e.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
+	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
 	if r.Stderr != "" {
 		t.Errorf("stderr %q", r.Stderr)
 	}
@@ -79,8 +79,8 @@ func TestDoctor(t *testing.T) {
 // have, and a schema registry that takes its user.
 func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	folder := e2e.Plugins(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t, "odata-sink")
 	may := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
 			Operation: operation, Allow: true}
@@ -90,16 +90,16 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 			may("written", kmsg.ACLOperationDescribe), may("new", kmsg.ACLOperationDescribe),
 			may("seen", kmsg.ACLOperationDescribe), may("read", kmsg.ACLOperationDescribe),
 			may("read", kmsg.ACLOperationRead)))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
 	worker := p.File("worker.properties", "bootstrap.servers="+c.ListenAddrs()[0], "security.protocol=SASL_PLAINTEXT",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
 			`username="u" password="p";`)
-	_, address := e2e.Demo(t, service.Options{})
-	registry := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("[]")) }))
+	_, address := e2etest.Demo(t, odatatest.Options{})
+	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("[]")) }))
 	gone := porttest.Address(t)
 	source := func(topic string, more ...string) []string {
-		return append(e2e.Instead(e2e.Source("orders", address, "Products"), "sap.odata#00.topic="+topic), more...)
+		return append(e2etest.Instead(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic), more...)
 	}
 	avro := []string{"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="}
 	for name, c := range map[string]struct {
@@ -111,9 +111,9 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		"not there yet": {source("new"), "topic new", "is not there"},
 		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic", "the right WRITE on the resource Topic"},
 		"may not see":   {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
-		"may read":      {e2e.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
-		"may not read":  {e2e.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
-		"no dead letters": {append(e2e.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
+		"may read":      {e2etest.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
+		"may not read":  {e2etest.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
+		"no dead letters": {append(e2etest.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
 			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
 		"registry": {source("written", avro[0], avro[1]+"http://"+registry), "schema registry http://HOST", ""},
 		"no registry": {source("written", avro[0], avro[1]+"http://"+gone),
@@ -121,8 +121,8 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := p.File("c.properties", c.lines...)
-			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data", e2e.NewPlace(t).Data)
-			got := e2e.Steps(t, r)
+			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data", e2etest.NewPlace(t).Data)
+			got := e2etest.Steps(t, r)
 			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.says) ||
 				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
 				t.Errorf("exit %d, expected %q with %q, found\n%s%s", r.Code, c.last, c.says, r.Stdout, r.Stderr)
@@ -133,32 +133,34 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 
 func TestDoctorOfAService(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	folder := e2e.Plugins(t)
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t)
 	for _, c := range []struct {
 		name    string
-		options service.Options
+		options odatatest.Options
 		lines   []string
 		want    string
 	}{
-		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"},
+		{"nobody listens", odatatest.Options{}, []string{"sap.odata.host.port=1"},
 			"connect HOST FAIL sap.odata.host.address"},
-		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"},
+		{"no such service", odatatest.Options{}, []string{"sap.odata#00.service=/nowhere"},
 			"service /nowhere FAIL sap.odata#00.service"},
-		{"no such set", service.Options{}, []string{"sap.odata#00.entityset=Product"},
+		{"no such set", odatatest.Options{}, []string{"sap.odata#00.entityset=Product"},
 			"entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
-		{"a set that is refused", service.Options{Switches: service.Switches{Match: "/Products?", Status: 403,
+		{"no such property", odatatest.Options{}, []string{"sap.odata#00.select=Nothing"},
+			"settings FAIL sap.odata#00.select"},
+		{"a set that is refused", odatatest.Options{Switches: odatatest.Switches{Match: "/Products?", Status: 403,
 			StatusCount: 1000}}, nil,
 			"entityset " + northwind + "/Products FAIL sap.odata#00.entityset"},
-		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u",
+		{"wrong password", odatatest.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u",
 			"sap.odata.user.pwd=wrong"},
 			"service " + northwind + " FAIL sap.odata.user.name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, address := e2e.Demo(t, c.options)
-			file := p.File("c.properties", append(e2e.Source("c", address, "Products"), c.lines...)...)
-			r := p.Run("doctor", "-p", file, "--json", "--plugins", folder, "--data", e2e.NewPlace(t).Data)
-			if got := e2e.Steps(t, r); r.Code != 1 || len(got) == 0 || got[len(got)-1] != c.want {
+			_, address := e2etest.Demo(t, c.options)
+			file := p.File("c.properties", append(e2etest.Source("c", address, "Products"), c.lines...)...)
+			r := p.Run("doctor", "-p", file, "--json", "--plugins", folder, "--data", e2etest.NewPlace(t).Data)
+			if got := e2etest.Steps(t, r); r.Code != 1 || len(got) == 0 || got[len(got)-1] != c.want {
 				t.Errorf("exit %d, %q, expected %q at the end\n%s%s", r.Code, got, c.want, r.Stdout, r.Stderr)
 			}
 		})
@@ -168,15 +170,15 @@ func TestDoctorOfAService(t *testing.T) {
 // A doctor who waits for the end of an outage, or asks again and again, shows nothing.
 func TestDoctorAsksOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	folder := e2e.Plugins(t)
-	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Status: 503, StatusCount: 1000}})
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Status: 503, StatusCount: 1000}})
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	key := "sap.odata.proxy.service.key=" + p.File("key.json", double.ServiceKey(0))
-	away := append(e2e.Source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http",
+	away := append(e2etest.Source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http",
 		"sap.odata.proxy.location.id=DE-Berlin", key)
-	for name, lines := range map[string][]string{"busy": e2e.Source("busy", address, "Products"), "away": away} {
+	for name, lines := range map[string][]string{"busy": e2etest.Source("busy", address, "Products"), "away": away} {
 		p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.Data).
 			Exits(1).Prints("HTTP 503")
 	}
@@ -190,7 +192,7 @@ func TestDoctorAsksOnce(t *testing.T) {
 
 func TestDoctorWronglyUsed(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	for _, c := range [][]string{
 		{"doctor"},
 		{"doctor", "-p", "missing.properties"},

@@ -9,8 +9,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // A batch of 30 kB that would grow to 950 MB ends whoever reads it, with its place and the setting, and little memory;
@@ -18,21 +18,21 @@ import (
 func TestBatchThatGrows(t *testing.T) {
 	t.Parallel()
 	const plain, most = 950 << 20, 700 << 20
-	broker := e2e.Embedded(t).Addr()
-	p := e2e.NewPlace(t)
-	e2e.MakeTopics(t, e2e.Client(t, broker), "bombs", "small")
+	broker := e2etest.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	e2etest.MakeTopics(t, e2etest.Client(t, broker), "bombs", "small")
 	kafkatest.PutBatch(t, broker, "bombs", 0, kgo.CodecZstd, grown(t, plain))
 	kafkatest.PutBatch(t, broker, "small", 0, kgo.CodecZstd, grown(t, 4<<20))
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"value.converter=org.apache.kafka.connect.converters.ByteArrayConverter")
 	narrow := p.File("narrow.properties", "bootstrap.servers="+broker, "consumer.fetch.max.decompressed.bytes=4194304")
 	var posts atomic.Int32
-	sink := p.File("sink.properties", e2e.SinkOf("sink", e2e.Texts(t, 1<<20, &posts), "bombs", "Texts")...)
+	sink := p.File("sink.properties", e2etest.SinkOf("sink", e2etest.Texts(t, 1<<20, &posts), "bombs", "Texts")...)
 	for name, args := range map[string][]string{
 		"consume": {"consume", "bombs", "-p", worker},
 		"letters": {"dlq", "list", "bombs", "-p", worker},
-		"replay":  {"dlq", "replay", "bombs", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, sink},
-		"sink":    {"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, sink},
+		"replay":  {"dlq", "replay", "bombs", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, sink},
+		"sink":    {"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, sink},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := p.Start(args...)
@@ -53,13 +53,13 @@ func grown(t *testing.T, size int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	head, tail := kafkatest.ZeroRecord(size)
 	w.Write(head)
 	for piece := make([]byte, 1<<20); size > 0; size -= len(piece) {
 		w.Write(piece[:min(size, len(piece))])
 	}
 	w.Write(tail)
-	e2e.NoError(t, w.Close())
+	e2etest.NoError(t, w.Close())
 	return out.Bytes()
 }

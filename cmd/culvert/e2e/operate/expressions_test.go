@@ -4,16 +4,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // An expression of 60,000 classes is an error of its setting, wherever an expression may stand, and costs nothing.
 func TestLongExpressionsAreRefused(t *testing.T) {
 	t.Parallel()
-	f := e2e.NewPlace(t).FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "rest.read.only=true")
+	f := e2etest.NewPlace(t).FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "rest.read.only=true")
 	long := strings.Repeat(`\pL`, 60_000)
-	source, sink := e2e.Configuration(e2e.Source("a", "127.0.0.1:1", "Orders")),
-		e2e.Configuration(e2e.SinkOf("a", "127.0.0.1:1", "orders", "Orders"))
+	source, sink := e2etest.Configuration(e2etest.Source("a", "127.0.0.1:1", "Orders")),
+		e2etest.Configuration(e2etest.SinkOf("a", "127.0.0.1:1", "orders", "Orders"))
 	for setting, c := range map[string]struct{ base, more map[string]string }{
 		"topics.regex": {sink, map[string]string{"topics": ""}},
 		"topic.creation.g.include": {source, map[string]string{"topic.creation.groups": "g",
@@ -36,7 +36,7 @@ func TestLongExpressionsAreRefused(t *testing.T) {
 			}
 			_, found := f.Checked(given)
 			errors := strings.Join(found[setting].Value.Errors, "\n")
-			e2e.Contains(t, "errors of "+setting, errors[max(0, len(errors)-300):],
+			e2etest.Contains(t, "errors of "+setting, errors[max(0, len(errors)-300):],
 				"at most 1000 characters, found 180000")
 		})
 	}

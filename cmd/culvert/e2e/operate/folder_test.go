@@ -10,40 +10,40 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A connector is the same in every form that Kafka's standalone worker takes, in what REST answers, and in YAML.
 func TestFormsOfConnectorFiles(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	folder := p.Subfolder("forms")
 	lines := func(name string) []string {
-		return e2e.Instead(e2e.Source(name, address, "Orders"), "sap.odata#00.topic="+name)
+		return e2etest.Instead(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name)
 	}
 	rest := porttest.Address(t)
 	p.File("forms/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
-	p.File("forms/plain.json", e2e.AsJSON(t, e2e.Configuration(lines("plain"))))
-	request := e2e.Configuration(lines("request"))
+	p.File("forms/plain.json", e2etest.AsJSON(t, e2etest.Configuration(lines("plain"))))
+	request := e2etest.Configuration(lines("request"))
 	delete(request, "name")
-	p.File("forms/request.json", e2e.AsJSON(t, map[string]any{"name": "request", "config": request,
+	p.File("forms/request.json", e2etest.AsJSON(t, map[string]any{"name": "request", "config": request,
 		"initial_state": "RUNNING"}))
 	// Kafka goes by the content, not by the name
-	p.File("forms/inside.properties", e2e.AsJSON(t, e2e.Configuration(lines("inside"))))
+	p.File("forms/inside.properties", e2etest.AsJSON(t, e2etest.Configuration(lines("inside"))))
 	var flat, nested []string
-	for key, value := range e2e.Configuration(lines("flat")) {
+	for key, value := range e2etest.Configuration(lines("flat")) {
 		flat = append(flat, `"`+key+`": "`+value+`"`)
 	}
-	for key, value := range e2e.Configuration(lines("nested")) {
+	for key, value := range e2etest.Configuration(lines("nested")) {
 		nested = append(nested, `  "`+key+`": "`+value+`"`)
 	}
 	p.File("forms/flat.yaml", flat...)
 	p.File("forms/nested.yml", append([]string{"name: nested", "type: source", "tasks: [{connector: nested, task: 0}]",
 		"config:"}, nested...)...)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", folder)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder)
 	names := []string{"flat", "inside", "nested", "plain", "request"}
 	answers := map[string][]byte{}
 	for _, name := range names {
@@ -64,7 +64,7 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	}
 	// What REST answers is a connector file, as it stands there.
 	again := p.File("again.json", string(answers["request"]))
-	p.Run("validate", "--plugins", e2e.Plugins(t), again).Exits(0).PrintsNothing()
+	p.Run("validate", "--plugins", e2etest.Plugins(t), again).Exits(0).PrintsNothing()
 	p.MustOnce(again)
 }
 
@@ -72,28 +72,28 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 // why.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	folder := p.Subfolder("half")
 	rest := porttest.Address(t)
 	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
-	p.File("half/good.properties", e2e.Source("good", address, "Orders")...)
-	p.File("half/misspelt.properties", append(e2e.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.File("half/good.properties", e2etest.Source("good", address, "Orders")...)
+	p.File("half/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
 	p.File("half/broken.json", `{"name": "broken", "config": {`)
 	p.File("half/without.yaml", `name: without`)
 	p.File("half/empty.properties")
 	p.File("half/empty.json", "")
-	p.File("half/state.json", e2e.AsJSON(t, map[string]any{"name": "state", "initial_state": "AWAY",
-		"config": e2e.Configuration(e2e.Source("state", address, "Products"))}))
-	p.File("half/one.properties", e2e.Source("twin", address, "Categories")...)
-	p.File("half/two.properties", e2e.Source("twin", address, "Customers")...)
-	p.File("half/secret.properties", append(e2e.Source("secret", address, "Products"), "sap.odata.user.name=me",
+	p.File("half/state.json", e2etest.AsJSON(t, map[string]any{"name": "state", "initial_state": "AWAY",
+		"config": e2etest.Configuration(e2etest.Source("state", address, "Products"))}))
+	p.File("half/one.properties", e2etest.Source("twin", address, "Categories")...)
+	p.File("half/two.properties", e2etest.Source("twin", address, "Customers")...)
+	p.File("half/secret.properties", append(e2etest.Source("secret", address, "Products"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
 	p.Subfolder("half/mounted.properties") // Docker makes a folder where a file to mount is not there
 	p.File("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
-	e2e.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")))
-	e2e.NoError(t, os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")))
-	e2e.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
+	e2etest.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")))
+	e2etest.NoError(t, os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")))
+	e2etest.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
 	// By the name of the connector: what its trace says. The name is the file's where the file says none.
 	bad := map[string][]string{
 		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
@@ -111,21 +111,21 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		"endless.properties":  {"half/endless.properties: expected a file, found a device"},
 		"pipe.json":           {"half/pipe.json: expected a file, found a pipe"},
 	}
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", "half")
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "half")
 	c.Eventually("the good one's rows", func() bool {
 		var status struct{ Tasks []struct{ State string } }
-		return e2e.Get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
+		return e2etest.Get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == "RUNNING"
 	})
 	var names []string
-	e2e.Get(t, "http://"+rest+"/connectors", &names)
+	e2etest.Get(t, "http://"+rest+"/connectors", &names)
 	want := []string{"good"}
 	for name, says := range bad {
 		want = append(want, name)
 		var status struct {
 			Connector struct{ State, Trace string }
 		}
-		if e2e.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 || status.Connector.State != "FAILED" {
+		if e2etest.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 || status.Connector.State != "FAILED" {
 			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
 		}
 		for _, text := range says {
@@ -151,14 +151,14 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 			}
 		}
 	}
-	check := p.Run("validate", "--plugins", e2e.Plugins(t), "half").Exits(1)
+	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").Exits(1)
 	for _, says := range bad {
 		check.Prints(says...)
 	}
 	// Files that are named are all run or none, as by Kafka's standalone worker.
 	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
 	// Where no file is good there is nothing to run.
-	p.File("bad/misspelt.properties", append(e2e.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
-	p.Run("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
+	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
 		Exits(2).Says("bad/misspelt.properties:10: ")
 }

@@ -10,20 +10,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // init writes a file that validate and run take, by flags or by answers, and no password into it.
 func TestInit(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
-	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "geheim",
-		Switches: service.Switches{Catalogue: 3}})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "geheim",
+		Switches: odatatest.Switches{Catalogue: 3}})
 	host, port, _ := net.SplitHostPort(address)
-	root := strings.TrimSuffix(service.SAPPath, "/")
-	where := slices.Clip([]string{"init", "--plugins", e2e.Plugins(t), "--data", p.Data, "--protocol", "http", "--host",
+	root := strings.TrimSuffix(odatatest.SAPPath, "/")
+	where := slices.Clip([]string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http", "--host",
 		host, "--port", port, "--user", "me"})
 	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
 		"CustomerID,City"))
@@ -36,13 +36,13 @@ func TestInit(t *testing.T) {
 		!strings.Contains(string(text), "# Name of the entity set.") {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	p.MustOnce(file)
 	p.Holds("Customers", s.Count("Customers"))
 	p.Holds("Products", s.Count("Products"))
 
 	// By answers: what is offered is chosen by its number, or written out.
-	c := exec.Command(e2e.Bench.Binary, append(where, "-o", "asked.properties")...)
+	c := exec.Command(e2etest.Bench.Binary, append(where, "-o", "asked.properties")...)
 	c.Dir = p.Dir
 	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache")), p.Environ...)
 	// password, client, service, set, topic, properties, name
@@ -52,7 +52,7 @@ func TestInit(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
-	e2e.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
+	e2etest.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
 		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
 
 	for _, c := range []struct {
@@ -63,7 +63,7 @@ func TestInit(t *testing.T) {
 		{1, "exists", append(flags, "-o", "made.properties")},
 		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
 		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
-		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2e.Plugins(t), "--data", p.Data}},
+		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
 		{2, "--service is needed", append(where, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
 		{1, "it is not sent as it stands", append(flags, "--password", "${vault:sap:pw}")},

@@ -5,21 +5,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // The worker's file sets levels of loggers, the nearest name counts; lines of text say where they are written when that
 // is asked for.
 func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	const sources = "org.init.ohja.kafka.connect.odatav2.source"
-	run := func(data string, levels ...string) e2e.Result {
+	run := func(data string, levels ...string) e2etest.Result {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="}, levels...)...)
-		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2e.Plugins(t), "--data", p.Data+data,
-			worker, p.File("orders.properties", e2e.Source("orders", address, "Orders")...))
+		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2etest.Plugins(t), "--data", p.Data+data,
+			worker, p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
 	}
 	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")
 	located := regexp.MustCompile(`^time=\S+ level=INFO msg="source .* ohja\.location=source\.\S+:\d+\n$`)

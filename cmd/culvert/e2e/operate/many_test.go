@@ -5,36 +5,36 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A connector of 600 sets can be checked, although each set has all settings.
 func TestManySetsAreValidated(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	lines := e2e.Source("many", "127.0.0.1:1")
+	p := e2etest.NewPlace(t)
+	lines := e2etest.Source("many", "127.0.0.1:1")
 	for i := range 600 {
 		prefix := fmt.Sprintf("sap.odata#%03d.", i)
 		lines = append(lines, prefix+"service=/s", fmt.Sprintf("%sentityset=X%d", prefix, i), prefix+"topic=t")
 	}
-	p.Run("validate", "--plugins", e2e.Plugins(t), p.File("many.properties", lines...)).Exits(0)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("many.properties", lines...)).Exits(0)
 }
 
 // What a connector costs that is made, changed or deleted by REST does not depend on how many others there are,
 // although each is held against the claims of all of them.
 func TestCostOfOneConnectorAmongMany(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	f := p.Follows("conf", "log.level=error")
 	f.Changes()
 	config := func(n int, retries string) string {
-		lines := append(e2e.Source("c", address, "FactsOfOrders"), // each has a queue, which one connector alone may have
+		lines := append(e2etest.Source("c", address, "FactsOfOrders"), // each has a queue, which one connector alone may have
 			fmt.Sprintf("sap.odata.user.name=user%d", n),
 			"sap.odata.user.pwd=x",
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata.max.retries="+retries)
-		return e2e.AsJSON(t, e2e.Configuration(lines[1:]))
+		return e2etest.AsJSON(t, e2etest.Configuration(lines[1:]))
 	}
 	took := func(what string, do func()) float64 {
 		before := f.Calls()

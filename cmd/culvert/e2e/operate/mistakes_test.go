@@ -7,18 +7,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // What run refuses, validate says, and run says it before anything else happens.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
-	dir := e2e.Plugins(t, "odata-sink")
-	good := e2e.Source("good", address, "Orders")
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	dir := e2etest.Plugins(t, "odata-sink")
+	good := e2etest.Source("good", address, "Orders")
 	misspelt := append([]string{"name=good", "conector.class=ODataSource"}, good[2:]...)
 	cases := []struct {
 		name   string
@@ -54,9 +54,9 @@ func TestMistakesAreSaid(t *testing.T) {
 			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
 			"Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
-		{"topics", nil, e2e.SinkOf("sink", address, "a b", "OrderCopies"),
+		{"topics", nil, e2etest.SinkOf("sink", address, "a b", "OrderCopies"),
 			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
-		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2e.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
+		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
 			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
 			"1 problem, 0 warnings"},
 		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"),
@@ -96,17 +96,17 @@ func TestMistakesAreSaid(t *testing.T) {
 		file := p.File("reference.properties", given...)
 		const text = ": looks like a reference to a config provider that there is not: it is not sent as it stands"
 		if line == "transforms.i.static.field" { // Kafka Connect puts it in, and so is done here
-			p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), file).Exits(0).Omits(text)
+			p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), file).Exits(0).Omits(text)
 			continue
 		}
-		p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), file).Exits(1).Prints(line + text)
-		p.Run("run", "--once", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, file).Exits(2).Says(line + text)
+		p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), file).Exits(1).Prints(line + text)
+		p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, file).Exits(2).Says(line + text)
 	}
 	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",
 		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
-	p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), elsewhere).Exits(0).Prints(
+	p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), elsewhere).Exits(0).Prints(
 		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.",
 		":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false")
 	if n := s.Ledger().Total; n != 0 {
@@ -116,18 +116,18 @@ func TestMistakesAreSaid(t *testing.T) {
 
 func TestFoldersWithoutConnectors(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	empty := filepath.Join(p.Dir, "empty")
-	e2e.NoError(t, os.Mkdir(empty, 0o700))
-	p.Run("validate", "--plugins", e2e.Plugins(t), empty).Exits(1).Prints(empty + ": no connector file found")
+	e2etest.NoError(t, os.Mkdir(empty, 0o700))
+	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(1).Prints(empty + ": no connector file found")
 	p.Once("--config", empty).Exits(0).Says("no connector file found")
-	e2e.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
-	p.Run("validate", "--plugins", e2e.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
+	e2etest.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
+	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
 }
 
 func TestVersionFlag(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	flag, command := p.Run("--version").Exits(0), p.Run("version").Exits(0)
 	if flag.Stdout == "" || flag.Stdout != command.Stdout || flag.Stderr != command.Stderr {
 		t.Errorf("expected the same, found %+v and %+v", flag, command)
@@ -137,11 +137,11 @@ func TestVersionFlag(t *testing.T) {
 // A run that is stopped has failed all the same if one of its tasks had.
 func TestOnceStoppedBehindAFailure(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	never := e2e.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	bad := p.File("bad.properties", e2e.Source("bad", porttest.Address(t), "Orders")...)
-	slow := p.File("slow.properties", e2e.Source("slow", never, "Orders")...)
-	c := p.Start("run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, bad, slow)
+	p := e2etest.NewPlace(t)
+	never := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
+	slow := p.File("slow.properties", e2etest.Source("slow", never, "Orders")...)
+	c := p.Start("run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, bad, slow)
 	c.Awaits("task FAILED")
 	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
 }
@@ -154,15 +154,15 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 		sink bool
 	}{"open": {"$metadata", false}, "page": {"/Orders", false}, "write": {"/OrderCopies", true}} {
 		t.Run(name, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			g, _, address := e2e.Gated(t, service.Options{Rows: 10}, what.set, 0)
+			p := e2etest.NewPlace(t)
+			g, _, address := e2etest.Gated(t, odatatest.Options{Rows: 10}, what.set, 0)
 			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
-			files := []string{p.File("orders.properties", e2e.Source("orders", address, "Orders")...)}
+			files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
 			if what.sink {
-				files = append(files, p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+				files = append(files, p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
 					"sap.odata.enable.batch=0")...))
 			}
-			c := p.Start(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data},
+			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data},
 				files...)...)
 			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
 			if r := c.Stop(); what.sink {

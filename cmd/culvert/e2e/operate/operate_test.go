@@ -6,55 +6,55 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // What operators do beyond Kafka Connect: they look at feeds and dead letters, have letters and refused logons tried
 // once more, choose versions of plugins, and end what a source has opened.
 func TestOperate(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 12})
-	dir := e2e.Folder(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 12})
+	dir := e2etest.Folder(t, "odata-sink")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	locking, guarded := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: e2e.Password,
-		Switches: service.Switches{LockAfter: 1}})
+	locking, guarded := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{LockAfter: 1}})
 	lock(t, guarded)
-	taker, refusing := e2e.Demo(t, service.Options{Rows: 1, Switches: service.Switches{Match: "POST", Status: 400,
+	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{Match: "POST", Status: 400,
 		StatusCount: 1_000_000}})
 	// A fault of the service: its words are shown, the transaction's id among them.
 	s.Set("match", "Customers")
 	s.Set("status", "500")
 	s.Set("status-count", "1")
-	orders := p.File("orders.properties", append(e2e.Instead(e2e.Source("orders", address, "Orders", "Customers"),
+	orders := p.File("orders.properties", append(e2etest.Instead(e2etest.Source("orders", address, "Orders", "Customers"),
 		"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
 		"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
-	back := p.File("back.properties", append(e2e.SinkOf("back", refusing, "Orders", "OrderCopies"), "errors.tolerance=all",
+	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
-	beside := p.File("beside.properties", e2e.Instead(e2e.Source("beside", guarded, "Suppliers"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2e.Password)...)
+	beside := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2etest.Password)...)
 	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, beside)
-	f := &e2e.Followed{Place: p, Command: c, Url: "http://" + listen}
+	f := &e2etest.Followed{Place: p, Command: c, Url: "http://" + listen}
 	c.Eventually("REST", func() bool {
 		var root rest.Root
-		return e2e.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
+		return e2etest.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
 	})
 
 	// Feeds: the last request, the last fault, when it is read again.
 	var m connect.Figures
 	f.Eventually("its feeds", func() bool {
-		return e2e.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
+		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
 			len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil && m.Tasks[0].Feeds[1].NextRun != nil
 	})
 	for i, name := range []string{"Orders", "Customers"} {
 		feed := m.Tasks[0].Feeds[i]
 		if r := feed.LastRequest; feed.Name != name || r == nil || r.Status != 200 ||
-			!strings.HasPrefix(r.Request, "GET "+service.NorthwindPath) || !strings.Contains(r.Request, name) {
+			!strings.HasPrefix(r.Request, "GET "+odatatest.NorthwindPath) || !strings.Contains(r.Request, name) {
 			t.Errorf("expected the last request of %s, found %+v", name, r)
 		}
 		if next := *feed.NextRun; feed.AgeSeconds == nil || *feed.AgeSeconds < 0 || !next.After(*feed.LastCaughtUp) {
@@ -67,15 +67,15 @@ func TestOperate(t *testing.T) {
 	}
 
 	p.Run("connectors", "show", "orders", "--url", f.Url).
-		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+service.NorthwindPath)
+		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
 
 	// A snapshot of a set that is read to its end: all its rows come again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
 	f.Must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
-	ident := e2e.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
+	ident := e2etest.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
 		""))["snapshot"]
 	f.Eventually("the snapshot", func() bool {
-		e2e.Get(t, f.Url+"/culvert/connectors/orders", &m)
+		e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m)
 		last := m.Tasks[0].Feeds[1].LastSnapshot
 		return last != nil && last.Begun && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
 	})
@@ -85,18 +85,18 @@ func TestOperate(t *testing.T) {
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	found := e2e.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
+	found := e2etest.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
 	if len(found.Logons) != 1 || found.Others != 0 {
 		t.Fatalf("expected one refused logon, found %+v", found)
 	}
 	if l := found.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
 		l.Since.IsZero() ||
-		!strings.Contains(l.Message, "was refused (401)") || strings.Contains(l.Message, e2e.Password) {
+		!strings.Contains(l.Message, "was refused (401)") || strings.Contains(l.Message, e2etest.Password) {
 		t.Errorf("found %+v", l)
 	}
 	locking.Set("unlock-users", "")
 	f.Answers(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
-	f.Await("beside", "runs", e2e.Runs)
+	f.Await("beside", "runs", e2etest.Runs)
 	f.Answers(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
 
 	// What a source has opened is ended while it is stopped.
@@ -121,8 +121,8 @@ func TestOperate(t *testing.T) {
 // lock has a user of a service locked by somebody's guess.
 func lock(t *testing.T, address string) {
 	t.Helper()
-	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
-	e2e.NoError(t, err)
+	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
+	e2etest.NoError(t, err)
 	request.SetBasicAuth("me", "somebody's guess")
 	r, err := http.DefaultClient.Do(request)
 	if err != nil || r.StatusCode != 401 {

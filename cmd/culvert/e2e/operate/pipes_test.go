@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // filesBelow are the regular files below folders, links to folders followed.
@@ -27,7 +27,7 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 			}
 			return err
 		})
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 	}
 	return files
 }
@@ -36,23 +36,23 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 // start: the worker does without the file, or says what is wrong and ends.
 func TestPipesInPlaceOfFiles(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "sap", Password: "geheim"})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "sap", Password: "geheim"})
 	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
-		e2e.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
+		e2etest.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}
 	own := filepath.Join(p.Data, "plugins.cache")
 	err := os.CopyFS(own, os.DirFS(guesttest.Code(t)))
 	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
-		e2e.NoError(t, os.RemoveAll(own))
+		e2etest.NoError(t, os.RemoveAll(own))
 		err = os.CopyFS(own, os.DirFS(guesttest.Code(t)))
 	}
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")
-	connector := p.File("c.properties", append(e2e.Source("c", address, "Products"), "sap.odata.user.name=sap",
+	connector := p.File("c.properties", append(e2etest.Source("c", address, "Products"), "sap.odata.user.name=sap",
 		"sap.odata.user.pwd=geheim")...)
-	run := func() e2e.Result {
-		return p.StartFor(2*time.Minute, "run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, worker,
+	run := func() e2etest.Result {
+		return p.StartFor(2*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker,
 			connector).Wait()
 	}
 	if r := run(); r.Code != 0 {
@@ -70,8 +70,8 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	}
 	for group, files := range groups {
 		for _, file := range files {
-			e2e.NoError(t, os.Rename(file, file+".kept"))
-			e2e.NoError(t, syscall.Mkfifo(file, 0o600))
+			e2etest.NoError(t, os.Rename(file, file+".kept"))
+			e2etest.NoError(t, syscall.Mkfifo(file, 0o600))
 		}
 		r := run()
 		if r.Code != 0 && r.Code != 1 && r.Code != 2 {
@@ -81,7 +81,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 			t.Errorf("%s: expected what is wrong, found %s", group, r.LastLine())
 		}
 		for _, file := range files {
-			e2e.NoError(t, os.Rename(file+".kept", file))
+			e2etest.NoError(t, os.Rename(file+".kept", file))
 		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/tracetest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // What comes by REST reads no file, folder or variable that the worker's file does not open to it: not in a check, nor
@@ -25,13 +25,18 @@ func TestReferencesOfREST(t *testing.T) {
 		"read only": {"rest.read.only=true"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			p.Environ = []string{"CANARY=" + e2e.Canary}
-			_, address := e2e.Demo(t, service.Options{Rows: 10})
+			p := e2etest.NewPlace(t)
+			p.Environ = []string{"CANARY=" + e2etest.Canary}
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 			secrets := p.SecretFile("secrets")
-			p.File("conf/calm.properties", e2e.Source("calm", address, "Products")...)
+			if name == "read only" {
+				p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
+			}
 			f := p.Follows("conf", lines...)
-			f.Await("calm", "runs", e2e.Runs)
+			if name != "read only" {
+				f.Makes(e2etest.Source("calm", address, "Products")...)
+			}
+			f.Await("calm", "runs", e2etest.Runs)
 			for _, reference := range []string{"${file:" + secrets + ":key}",
 				"${dir:" + filepath.Dir(secrets) + ":whole}", "${env:CANARY}"} {
 				for _, key := range []string{"sap.odata.proxy.address", "sap.odata.host.address", "sap.odata.user.pwd",
@@ -40,7 +45,7 @@ func TestReferencesOfREST(t *testing.T) {
 					"value.converter.schemas.enable", "key.converter.schema.registry.url", "topic.creation.groups",
 					"predicates", "errors.tolerance", "unknown.setting", "sap.odata#00.topic",
 					"sap.odata#00.entityset"} {
-					settings := e2e.Configuration(e2e.Source("probe", address, "Products"))
+					settings := e2etest.Configuration(e2etest.Source("probe", address, "Products"))
 					settings["transforms"], settings["transforms.a.type"] = "a",
 						"org.apache.kafka.connect.transforms.Cast$Value"
 					settings["transforms.a.spec"] = "ProductID:string"
@@ -54,7 +59,7 @@ func TestReferencesOfREST(t *testing.T) {
 						if way.method == "PATCH" {
 							sent = map[string]string{key: reference}
 						}
-						status, answer := f.Call(way.method, way.path, e2e.AsJSON(t, sent))
+						status, answer := f.Call(way.method, way.path, e2etest.AsJSON(t, sent))
 						provider, _, _ := strings.Cut(reference[2:], ":")
 						said := strings.Contains(answer, "config.providers="+provider) ||
 							key == "name" && strings.Contains(answer, "doesn't match connector name") ||
@@ -63,40 +68,36 @@ func TestReferencesOfREST(t *testing.T) {
 							t.Errorf("%s %s with %s=%s: found %d %s", way.method, way.path, key, reference, status,
 								answer)
 						}
-						e2e.Lacks(t, way.method+" "+way.path+" with "+key+"="+reference, answer, "c4n4ry", "s3cret", "x0x", "s3c0nd")
+						e2etest.Lacks(t, way.method+" "+way.path+" with "+key+"="+reference, answer, "c4n4ry", "s3cret", "x0x", "s3c0nd")
 					}
 				}
 			}
-			f.Await("calm", "runs", e2e.Runs)
+			f.Await("calm", "runs", e2etest.Runs)
 			f.Stop().Exits(0).Omits("c4n4ry")
 		})
 	}
 }
 
-// A reference of a file that somebody wrote goes on to hold when its connector is changed by REST, and no other one
-// does. What REST wrote stays REST's, also when the worker is started again with other lines; what somebody changes in
-// the file after that is theirs.
+// A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST
+// brings has those of config.providers alone, also when the worker is started again with other lines.
 func TestReferencesThatRESTKeeps(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10, User: "someone", Password: "geheim"})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "someone", Password: "geheim"})
 	secrets := p.SecretFile("secrets")
 	pwd := "${file:" + secrets + ":pwd}"
-	p.File("conf/calm.properties", append(e2e.Source("calm", address, "Products"), "sap.odata.user.name=someone",
+	p.File("conf/calm.properties", append(e2etest.Source("calm", address, "Products"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd)...)
 	f := p.Follows("conf")
-	f.Await("calm", "runs", e2e.Runs)
+	f.Await("calm", "runs", e2etest.Runs)
 	shown := f.Shown("calm")
 	if shown["sap.odata.user.pwd"] != pwd {
 		t.Fatalf("found %v", shown)
 	}
-	shown["tasks.max"] = "1"
-	f.Must(200, "PUT", "/connectors/calm/config", e2e.AsJSON(t, shown))
-	f.Must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.connection.read.timeout.ms": "50000"}`)
-	f.Await("calm", "runs", e2e.Runs)
-	f.Must(400, "PATCH", "/connectors/calm/config", e2e.AsJSON(t,
-		map[string]string{"sap.odata.user.name": "${file:" + secrets + ":user}"}), "config.providers=file")
-	f.Must(400, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{"sap.odata.proxy.user.pwd": pwd}))
+	const validate = "/connector-plugins/ODataSource/config/validate"
+	e2etest.Lacks(t, "a check", f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
+	shown["sap.odata.user.name"] = "${file:" + secrets + ":user}"
+	f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown), "config.providers=file")
 	f.MustStop()
 
 	// A provider that the worker's file names, for a folder, holds for what comes by REST.
@@ -104,22 +105,21 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 		"org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths=" + filepath.Dir(secrets)}
 	f = p.Follows("conf", opened...)
-	f.Await("calm", "runs", e2e.Runs)
-	made := e2e.Configuration(append(e2e.Source("made", address, "Customers"), "sap.odata.user.name=someone",
+	f.Await("calm", "runs", e2etest.Runs)
+	made := e2etest.Configuration(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd))
-	f.Must(200, "PATCH", "/connectors/calm/config", e2e.AsJSON(t, map[string]string{"tasks.max": "2"}))
-	f.Must(201, "PUT", "/connectors/made/config", e2e.AsJSON(t, made))
-	f.Await("made", "runs", e2e.Runs)
+	f.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
+	f.Await("made", "runs", e2etest.Runs)
 	made["sap.odata.user.pwd"] = "${file:" + p.File("other.properties", "pwd=geheim") + ":pwd}"
-	f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, made), "outside allowed.paths")
-	e2e.NoError(t, os.Symlink(filepath.Join(p.Dir, "other.properties"), filepath.Join(p.Dir, "secrets/link")))
+	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
+	e2etest.NoError(t, os.Symlink(filepath.Join(p.Dir, "other.properties"), filepath.Join(p.Dir, "secrets/link")))
 	made["sap.odata.user.pwd"] = "${file:" + filepath.Join(p.Dir, "secrets/link") + ":pwd}"
-	f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, made), "outside allowed.paths")
+	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
 	f.MustStop()
 
 	// Without these lines what REST wrote is refused, and what somebody wrote is not.
 	f = p.Follows("conf")
-	f.Await("calm", "runs", e2e.Runs)
+	f.Await("calm", "runs", e2etest.Runs)
 	f.Await("made", "is refused", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "config.providers=file")
 	})
@@ -127,13 +127,13 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	if shown["sap.odata.user.pwd"] != pwd || len(shown) != len(made) {
 		t.Errorf("found %v", shown)
 	}
-	f.Must(400, "PUT", "/connectors/made/config", e2e.AsJSON(t, shown))
+	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
 
-	// A file that somebody writes holds, whatever REST wrote into it before.
-	f.Replaced("conf/made.json", e2e.AsJSON(t, map[string]any{"name": "made",
-		"config": e2e.Configuration(append(e2e.Source("made", address, "Customers"), "sap.odata.user.name=someone",
+	// A file goes before what REST has made.
+	f.Replaced("conf/made.json", e2etest.AsJSON(t, map[string]any{"name": "made",
+		"config": e2etest.Configuration(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
 			"sap.odata.user.pwd= "+pwd))}))
-	f.Await("made", "runs", e2e.Runs)
+	f.Await("made", "runs", e2etest.Runs)
 	f.MustStop()
 }
 
@@ -142,8 +142,8 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 // in checks alone.
 func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000000")
@@ -151,25 +151,25 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	const secret = "c4n4ry.s3cret-x0x"
 	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file", "config.providers.file.class="+
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file", "config.providers.file.class="+
 		"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+
 		filepath.Join(p.Dir, "secrets"))
 	looked := func(what, text string) {
 		t.Helper()
-		if piece := e2e.Shows(text); piece != "" {
+		if piece := e2etest.Shows(text); piece != "" {
 			at := strings.Index(strings.ToLower(text), strings.ToLower(piece))
 			t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, at-150):])
 		}
 	}
-	all := f.SettingsOfPlugins(address)
+	all := SettingsOfPlugins(f, address)
 	if len(all) < 300 {
 		t.Errorf("expected more settings than %d", len(all))
 	}
-	var taken []e2e.SettingOfPlugin // with the secret
+	var taken []SettingOfPlugin // with the secret
 	for _, one := range all {
 		what := one.Settings["connector.class"] + " " + one.Key
 		one.Settings[one.Key] = reference
-		body := e2e.AsJSON(t, one.Settings)
+		body := e2etest.AsJSON(t, one.Settings)
 		_, answer := f.Call("PUT", "/connector-plugins/"+one.Settings["connector.class"]+"/config/validate", body)
 		looked("a check with "+what, answer)
 		if one.Published {
@@ -183,7 +183,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 		taken = append(taken, one)
 		f.Eventually("a state with "+what, func() bool {
 			var s connect.Status
-			return e2e.Get(t, f.Url+"/connectors/probe/status", &s) == 200 && s.Connector.State != connect.Unassigned
+			return e2etest.Get(t, f.Url+"/connectors/probe/status", &s) == 200 && s.Connector.State != connect.Unassigned
 		})
 		for _, path := range []string{"/connectors/probe", "/connectors/probe/config", "/connectors/probe/status",
 			"/connectors/probe/tasks", "/connectors/probe/tasks-config", "/connectors/probe/offsets",
@@ -203,7 +203,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
 		looked("the log", line)
 	}
-	letters := p.LettersOf(taken, address, reference)
+	letters := LettersOf(p, taken, address, reference)
 	connectors := map[string]bool{}
 	for _, l := range letters {
 		one := connect.ReadLetter(l)
@@ -230,21 +230,21 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 // A look at a service does not show where a config provider says that it is.
 func TestDoctorShowsNoValueOfProviders(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	secrets := p.File("some.properties", "key=c4n4ry.s3cret-x0x.invalid")
-	lines := e2e.Source("probe", "HOST:1", "Products")
+	lines := e2etest.Source("probe", "HOST:1", "Products")
 	for i := range lines {
 		lines[i] = strings.Replace(lines[i], "HOST", "${file:"+secrets+":key}", 1)
 	}
-	r := p.Run("doctor", "--plugins", e2e.Plugins(t), "--data", p.Data, "-p", p.File("probe.properties", lines...))
-	if said := r.Stdout + r.Stderr; r.Code == 0 || e2e.Shows(said) != "" || !strings.Contains(said, "[hidden]") {
+	r := p.Run("doctor", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-p", p.File("probe.properties", lines...))
+	if said := r.Stdout + r.Stderr; r.Code == 0 || e2etest.Shows(said) != "" || !strings.Contains(said, "[hidden]") {
 		t.Errorf("exit %d: %s", r.Code, said)
 	}
 }
 
 // canaried is a place with a file of secrets, whose commands are looked at for them.
 type canaried struct {
-	*e2e.Place
+	*e2etest.Place
 	plugins string
 	struck  int // texts with something hidden
 }
@@ -252,7 +252,7 @@ type canaried struct {
 const providedCanary = "c4n4ry.s3cret-x0x"
 
 func newCanaried(t *testing.T) *canaried {
-	p := &canaried{Place: e2e.NewPlace(t), plugins: e2e.Plugins(t, "odata-sink", "smt")}
+	p := &canaried{Place: e2etest.NewPlace(t), plugins: e2etest.Plugins(t, "odata-sink", "smt")}
 	p.File("some.properties", "key="+providedCanary, "host=localhost", "line=org.apache.kafka.common.security.plain."+
 		"PlainLoginModule required username=\"c4n4ry.user-x\" password=\"c4n4ry.s3cret-x0x\";")
 	return p
@@ -273,7 +273,7 @@ func (p *canaried) shows(what, secret string, args ...string) {
 	}
 	r := p.Run(args...)
 	text := r.Stdout + r.Stderr
-	if e2e.Shows(text) != "" || secret != "" && strings.Contains(text, secret) || r.Code < 0 ||
+	if e2etest.Shows(text) != "" || secret != "" && strings.Contains(text, secret) || r.Code < 0 ||
 		strings.Contains(text, "unknown flag") || strings.Contains(text, "unknown shorthand") {
 		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, text)
 	}
@@ -286,9 +286,9 @@ func (p *canaried) shows(what, secret string, args ...string) {
 func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10, User: providedCanary, Password: providedCanary})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: providedCanary, Password: providedCanary})
 	_, port, _ := net.SplitHostPort(address)
-	sound := append(e2e.Source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
+	sound := append(e2etest.Source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
 	for _, key := range []string{"sap.odata.host.address", "sap.odata.host.port", "connector.class",
 		"sap.odata.user.name", "sap.odata#00.service", "sap.odata#00.entityset", "sap.odata.sap.client",
 		"sap.odata.proxy.address", "sap.odata.ssl.truststore.location"} {
@@ -297,8 +297,8 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 			lines = lines[:len(lines)-1]
 		}
 		file := p.with("probe.properties", key, "key", lines...)
-		p.shows(key, "", "ping", "-p", file, "-s", service.NorthwindPath)
-		p.shows(key, "", "peek", "-p", file, "-s", service.NorthwindPath, "-e", "Products")
+		p.shows(key, "", "ping", "-p", file, "-s", odatatest.NorthwindPath)
+		p.shows(key, "", "peek", "-p", file, "-s", odatatest.NorthwindPath, "-e", "Products")
 	}
 	wrong := p.with("wrong.properties", "sap.odata.host.address", "host", append(sound, "sap.odata.user.name=x")...)
 	good := p.with("good.properties", "sap.odata.user.name", "key", append(sound, "sap.odata.host.address=127.0.0.1")...)
@@ -306,7 +306,7 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 		{"list-entitysets"}, {"list-services"}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
 		{"retire"}} {
 		if !slices.Contains([]string{"delete-subscription", "list-services", "retire", "active-subscriptions"}, c[0]) {
-			c = append(c, "-s", service.NorthwindPath)
+			c = append(c, "-s", odatatest.NorthwindPath)
 		}
 		p.shows("host", "localhost", append(c, "-p", wrong)...)
 		p.shows("user", "", append(c, "-p", good, "--json")...)
@@ -322,7 +322,7 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
-	connector := p.File("probe.properties", e2e.Source("probe", "127.0.0.1:1", "Products")...)
+	connector := p.File("probe.properties", e2etest.Source("probe", "127.0.0.1:1", "Products")...)
 	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
 	for _, one := range []struct {
 		key, secret string
@@ -350,7 +350,7 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 			p.shows(one.key, "", "dlq", "replay", "T", w, connector)
 			p.shows(one.key, "", "run", "--once", w, connector)
 			r := p.Run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
-			if text := r.Stdout + r.Stderr; e2e.Shows(text) != "" {
+			if text := r.Stdout + r.Stderr; e2etest.Shows(text) != "" {
 				t.Errorf("with %s: culvert tunnel: exit %d: %s", one.key, r.Code, text)
 			}
 		}
@@ -376,7 +376,7 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 			"- name: two", "  refused: something else", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}")
 		report := filepath.Join(p.Dir, "report.xml")
 		p.shows(class, "", "test", file, "--log-level", "debug", "--junit", report)
-		if written, err := os.ReadFile(report); err != nil || e2e.Shows(string(written)) != "" {
+		if written, err := os.ReadFile(report); err != nil || e2etest.Shows(string(written)) != "" {
 			t.Errorf("with %s: the report: %v\n%s", class, err, written)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // randomCaller calls REST at random.
@@ -166,11 +166,11 @@ func (c *randomCaller) call() {
 }
 
 // figureOf reads a figure of the worker.
-func figureOf(f *e2e.Followed, name string) float64 {
+func figureOf(f *e2etest.Followed, name string) float64 {
 	for line := range strings.Lines(f.Metrics()) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
 			n, err := strconv.ParseFloat(value, 64)
-			e2e.NoError(f.Place.T, err)
+			e2etest.NoError(f.Place.T, err)
 			return n
 		}
 	}
@@ -191,12 +191,12 @@ func TestSoakRandomCalls(t *testing.T) {
 		seed = given
 	}
 	t.Logf("CULVERT_SEED=%d", seed)
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
 	f.Changes()
 	const secret = "geheim-4711"
-	config := e2e.Configuration(append(e2e.Source("x", address, "Customers"), "sap.odata.user.name=me",
+	config := e2etest.Configuration(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd="+secret))
 	goroutines, heap := figureOf(f, "go_goroutines"), figureOf(f, "go_memstats_heap_inuse_bytes")
 	var callers sync.WaitGroup

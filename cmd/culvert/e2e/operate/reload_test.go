@@ -12,30 +12,30 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say
 // why.
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	p.File("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p.File("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
-	f.Await("calm", "runs", e2e.Runs)
+	f.Await("calm", "runs", e2etest.Runs)
 
 	// A new one, and another topic for it.
-	lines := e2e.Source("orders", address, "Orders")
+	lines := e2etest.Source("orders", address, "Orders")
 	f.Replaced("conf/orders.properties", lines...)
-	f.Await("orders", "runs", e2e.Runs)
+	f.Await("orders", "runs", e2etest.Runs)
 	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
 	f.Awaits(`msg="reload: settings have changed, and its tasks are made anew" connector=orders`)
 	f.Lives("orders", 2)
-	f.Await("orders", "runs", e2e.Runs)
+	f.Await("orders", "runs", e2etest.Runs)
 
 	// What its client takes while it works.
 	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
@@ -69,12 +69,12 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
 		}
 		f.Replaced("conf/orders.properties", good...)
-		f.Await("orders", "runs", e2e.Runs)
+		f.Await("orders", "runs", e2etest.Runs)
 	}
 	f.Eventually("no metric", func() bool {
 		return !strings.Contains(f.Metrics(), "culvert_connector_config_refused{")
 	})
-	f.Replaced("conf/new.properties", append(e2e.Source("new", address, "Products"), "sap.odata.host.adress=x")...)
+	f.Replaced("conf/new.properties", append(e2etest.Source("new", address, "Products"), "sap.odata.host.adress=x")...)
 	f.Await("new", "is FAILED", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
 			"conf/new.properties:10: sap.odata.host.adress: unknown setting")
@@ -82,7 +82,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 	// Renamed: one goes, and another one comes.
 	f.Replaced("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
-	f.Await("renamed", "runs", e2e.Runs)
+	f.Await("renamed", "runs", e2etest.Runs)
 	f.Gone("conf/new.properties")
 	f.Eventually("two connectors", func() bool { return slices.Equal(f.Names(), []string{"calm", "renamed"}) })
 	if n := f.Started("orders"); n != 2 {
@@ -94,12 +94,12 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 	// The folder vanishes and comes back; SIGHUP asks for a look.
 	dir := filepath.Join(p.Dir, "conf")
-	e2e.NoError(t, os.Rename(dir, dir+".away"))
+	e2etest.NoError(t, os.Rename(dir, dir+".away"))
 	f.Awaits("the folder of connectors can't be read, and all run on as they are")
 	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
 		t.Errorf("without the folder: expected both to run on, found %q", names)
 	}
-	e2e.NoError(t, os.Rename(dir+".away", dir))
+	e2etest.NoError(t, os.Rename(dir+".away", dir))
 	f.Awaits("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
 	f.Awaits("the folder of connectors was read again, as was asked for")
@@ -108,8 +108,8 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Gone("conf/orders.properties")
 	f.Gone("conf/calm.properties")
 	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
-	f.Replaced("conf/calm.properties", e2e.Source("calm", address, "Customers")...)
-	f.Await("calm", "runs", e2e.Runs)
+	f.Replaced("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
+	f.Await("calm", "runs", e2etest.Runs)
 	f.MustStop()
 	p.Holds("Customers", 91)
 	if strings.Contains(f.Stderr.String(), "a mistake in culvert") {
@@ -121,16 +121,19 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 // it or REST. A service that does not answer keeps no change.
 func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim"})
-	lines := e2e.Instead(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=geheim")
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	lines := e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=geheim")
 	p.File("conf/orders.properties", lines...)
 	f := p.Follows("conf")
-	f.Await("orders", "runs", e2e.Runs)
+	f.Await("orders", "runs", e2etest.Runs)
 	f.Eventually("rows", func() bool { return f.Rows("orders") == s.Count("Orders") })
+	made := e2etest.Instead(lines, "name=made", "sap.odata#00.topic=made")
+	f.Makes(made...)
+	f.Eventually("rows", func() bool { return f.Rows("made") == s.Count("Orders") })
 
 	const wrong = "the nearest name is Orders"
-	f.Replaced("conf/orders.properties", e2e.Instead(lines, "sap.odata#00.entityset=Ordres")...)
+	f.Replaced("conf/orders.properties", e2etest.Instead(lines, "sap.odata#00.entityset=Ordres")...)
 	f.Await("orders", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "sap.odata#00.entityset") &&
 			strings.Contains(s.Connector.ConfigError, wrong) && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
@@ -139,30 +142,30 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Lives("orders", 1)
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs without a word", func(s connect.Status) bool {
-		return s.Connector.ConfigError == "" && e2e.Runs(s)
+		return s.Connector.ConfigError == "" && e2etest.Runs(s)
 	})
-	settings := e2e.Configuration(e2e.Instead(lines, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+	settings := e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
 		t.Errorf("found %s", said)
 	}
-	f.Lives("orders", 1)
+	f.Lives("made", 1)
 
 	// One task that has failed leaves others that a wrong set would stop.
-	half := append(e2e.Instead(lines, "name=half", "tasks.max=2"), "sap.odata#01.service="+service.NorthwindPath,
+	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"), "sap.odata#01.service="+odatatest.NorthwindPath,
 		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
-	p.File("conf/half.properties", half...)
+	f.Makes(half...)
 	f.Await("half", "runs by half", func(s connect.Status) bool {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
-	settings = e2e.Configuration(e2e.Instead(half, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/half/config", e2e.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+	settings = e2etest.Configuration(e2etest.Instead(half, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
 		t.Errorf("found %s", said)
 	}
 
 	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
 	before := s.Ledger()
-	if said := f.Must(200, "POST", "/culvert/diff", e2e.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
-		e2e.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said, "logon not tried") {
+	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
+		e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said, "logon not tried") {
 		t.Errorf("found %s", said)
 	}
 	if n := s.Ledger().FailedLogons; n != before.FailedLogons {
@@ -170,10 +173,10 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 
 	// Nobody answers: what is not known is wrong nowhere.
-	settings = e2e.Configuration(append(lines, "transforms="))
+	settings = e2etest.Configuration(append(made, "transforms="))
 	s.Set("status", "503")
-	f.Must(200, "PUT", "/connectors/orders/config", e2e.AsJSON(t, settings))
-	f.Lives("orders", 2)
+	f.Must(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
+	f.Lives("made", 2)
 	f.Stop()
 }
 
@@ -181,26 +184,26 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 // is not applied, and is checked again.
 func TestReloadTakesNoChangeUnjudged(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{})
-	lines := map[string][]string{"z": e2e.Source("z", address, "Orders")}
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{})
+	lines := map[string][]string{"z": e2etest.Source("z", address, "Orders")}
 	for i := range 14 {
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		defer silent.Close()
 		name := fmt.Sprintf("c%02d", i)
-		lines[name] = append(e2e.Source(name, silent.Addr().String(), "Orders"), e2e.Silent)
+		lines[name] = append(e2etest.Source(name, silent.Addr().String(), "Orders"), e2etest.Silent)
 	}
 	for name, l := range lines {
 		p.File("conf/"+name+".properties", l...)
 	}
 	f := p.Follows("conf")
 	for name := range lines {
-		f.Await(name, "runs", e2e.Runs)
+		f.Await(name, "runs", e2etest.Runs)
 	}
 	f.Eventually("rows", func() bool { return f.Rows("z") == s.Count("Orders") })
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		p.File("conf/"+name+".properties", e2e.Instead(lines[name], "sap.odata#00.entityset=Ordres")...)
+		p.File("conf/"+name+".properties", e2etest.Instead(lines[name], "sap.odata#00.entityset=Ordres")...)
 	}
 	f.Awaits("was not asked")
 	f.Await("z", "runs on", func(s connect.Status) bool {
@@ -213,19 +216,19 @@ func TestReloadTakesNoChangeUnjudged(t *testing.T) {
 
 // What a reload would do is shown before it is done: of a folder that is a copy of the worker's, with edits.
 func TestDiff(t *testing.T) {
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	p.Subfolder("conf")
 	p.Subfolder("copy")
 	edits := map[string][2][]string{ // before and after, empty: there is none
-		"calm": {e2e.Source("calm", address, "Customers"), e2e.Source("calm", address, "Customers")},
-		"client": {append(e2e.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"),
-			append(e2e.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
-		"topic": {e2e.Source("topic", address, "Products"), e2e.Instead(e2e.Source("topic", address, "Products"),
+		"calm": {e2etest.Source("calm", address, "Customers"), e2etest.Source("calm", address, "Customers")},
+		"client": {append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"),
+			append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
+		"topic": {e2etest.Source("topic", address, "Products"), e2etest.Instead(e2etest.Source("topic", address, "Products"),
 			"sap.odata#00.topic=Other")},
-		"deleted": {e2e.Source("deleted", address, "Customers"), nil},
-		"added":   {nil, e2e.Source("added", address, "Customers")},
-		"bad":     {e2e.Source("bad", address, "Customers"), append(e2e.Source("bad", address, "Customers"), "tasks.max=many")},
+		"deleted": {e2etest.Source("deleted", address, "Customers"), nil},
+		"added":   {nil, e2etest.Source("added", address, "Customers")},
+		"bad":     {e2etest.Source("bad", address, "Customers"), append(e2etest.Source("bad", address, "Customers"), "tasks.max=many")},
 	}
 	for name, lines := range edits {
 		for i, folder := range []string{"conf", "copy"} {
@@ -237,16 +240,15 @@ func TestDiff(t *testing.T) {
 	f := p.Follows("conf")
 	for name, lines := range edits {
 		if lines[0] != nil {
-			f.Await(name, "runs", e2e.Runs)
+			f.Await(name, "runs", e2etest.Runs)
 		}
 	}
-	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
-	e2e.NoError(t, os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755))
-	p.File("data/connectors/own.json", e2e.AsJSON(t, e2e.Configuration(e2e.Source("own", address, "Suppliers"))))
-	f.Await("own", "runs", e2e.Runs)
-	diff := func(folder string, more ...string) e2e.Result {
+	// What was made by REST is kept in the data folder, and no folder misses it.
+	f.Makes(e2etest.Source("own", address, "Suppliers")...)
+	f.Await("own", "runs", e2etest.Runs)
+	diff := func(folder string, more ...string) e2etest.Result {
 		t.Helper()
-		return p.Run(append([]string{"diff", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config", folder, "--url",
+		return p.Run(append([]string{"diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder, "--url",
 			f.Url}, more...)...)
 	}
 	if r := diff("conf"); r.Code != 0 || r.Stdout != "nothing would change\n" {
@@ -269,7 +271,7 @@ topic: its tasks are made anew (copy/topic.properties)
 	diff("copy", "--json").Omits("n3w", "0ld").Prints(
 		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",` +
 			`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`)
-	p.Run("diff", "--plugins", e2e.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
+	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
 		Exits(2).Says("expected a running worker")
 	if lives := strings.Count(f.Stderr.String(), `msg="connector started"`); lives != 6 {
 		t.Errorf("expected nothing to have been touched, found %d starts", lives)

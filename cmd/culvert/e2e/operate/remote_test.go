@@ -10,16 +10,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A worker whose cluster is behind a Cloud Connector, with TLS and a logon inside the tunnel: a source, and the same
 // rows back.
 func TestRunThroughCloudConnector(t *testing.T) {
 	t.Parallel()
-	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
+	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	// Go's own test server has a certificate for example.com, which the broker calls itself.
@@ -27,14 +27,14 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	issuer.Close()
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice",
 		"hush-hush"),
 		kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			return e2e.Named{Listener: l, Name: "example.com:9092"}, nil
+			return e2etest.Named{Listener: l, Name: "example.com:9092"}, nil
 		}))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	double.Map("kafka.virtual:9092", l.Addr().String())
 	p.File("secrets.properties",
@@ -45,11 +45,11 @@ func TestRunThroughCloudConnector(t *testing.T) {
 		"sasl.mechanism=SCRAM-SHA-512",
 		"sasl.jaas.config=${file:" + p.Dir + "/secrets.properties:logon}",
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + p.File("roots.pem", roots)}
-	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100, Switches: service.Switches{CSRF: true}})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100, Switches: odatatest.Switches{CSRF: true}})
 	worker := p.File("worker.properties", lines...)
 	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", folder, "--data", p.Data, worker,
-		p.File("there.properties", e2e.Source("there", address, "Products")...),
-		p.File("back.properties", e2e.SinkOf("back", address, "Products", "ProductCopies")...))
+		p.File("there.properties", e2etest.Source("there", address, "Products")...),
+		p.File("back.properties", e2etest.SinkOf("back", address, "Products", "ProductCopies")...))
 	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want || want == 0 {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}
@@ -57,7 +57,7 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	if got, want := strings.Count(consumed.Stdout, "\n"), s.Count("Products"); got != want || consumed.Code != 0 {
 		t.Errorf("consume: expected %d records, found %d, exit %d\n%s", want, got, consumed.Code, consumed.Stderr)
 	}
-	e2e.Lacks(t, "what is shown", r.Stderr+r.Stdout+consumed.Stderr, "hush-hush", double.Connectivity.Secret, "eyJ")
+	e2etest.Lacks(t, "what is shown", r.Stderr+r.Stdout+consumed.Stderr, "hush-hush", double.Connectivity.Secret, "eyJ")
 	through := func(e connectivitytest.Entry) bool { return e.Target == "kafka.virtual:9092" && e.Code == 0 }
 	if double.Count(through) == 0 {
 		t.Error("nothing went through the tunnel")

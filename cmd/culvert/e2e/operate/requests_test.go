@@ -7,19 +7,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // --log-level debug shows each request with its answer, and never a secret.
 func TestRequestsAtDebug(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
-	lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
 		"sap.odata.header.APIKey=k3y-of-a-gateway")
-	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data,
 		p.File("orders.properties", lines...))
 	line := regexp.MustCompile(
 		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
@@ -38,16 +38,16 @@ func TestRequestsAtDebug(t *testing.T) {
 	}
 	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
-	closed := p.File("closed.properties", e2e.Source("closed", porttest.Address(t), "Orders")...)
-	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", e2e.Plugins(t))
+	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
+	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--plugins", e2etest.Plugins(t))
 	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=",
 		northwind); !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "connection refused") {
 		t.Errorf("expected %q and the reason in\n%s", want, r.Stderr)
 	}
 
 	// As JSON each line is an object, which says where it was written.
-	r = p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--log-format", "json",
-		"--plugins", e2e.Plugins(t))
+	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--log-format", "json",
+		"--plugins", e2etest.Plugins(t))
 	requests := 0
 	for line := range strings.Lines(r.Stderr) {
 		var l map[string]any
@@ -60,6 +60,6 @@ func TestRequestsAtDebug(t *testing.T) {
 	if requests == 0 {
 		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
 	}
-	p.Run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", e2e.Plugins(t)).
+	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-format", "xml", "--plugins", e2etest.Plugins(t)).
 		Exits(2).Says(`--log-format: expected text, text+location or json, found "xml"`)
 }

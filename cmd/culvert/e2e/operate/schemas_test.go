@@ -4,15 +4,15 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // A command of a plugin may answer schemas, which are shown as the user asks.
 func TestSchemasOfACommand(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	folder := t.TempDir()
 	d := wit.Description{Name: "shapes", Version: "1", Documentation: "Shapes.",
 		Components: []wit.Component{{Name: "Shapes", Kind: wit.ComponentSource,
@@ -25,7 +25,7 @@ func TestSchemasOfACommand(t *testing.T) {
 		{Kind: wit.Int32},
 		{Kind: wit.Bytes, Optional: true, Name: wit.Ptr(wit.NameDecimal), Version: wit.Ptr(int32(1)),
 			Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "2"}}}}}}})
-	e2e.Put(t, folder, "shapes.wasm", m.Bytes())
+	e2etest.Put(t, folder, "shapes.wasm", m.Bytes())
 	connector := p.File("shapes.properties", "name=shapes", "connector.class=Shapes", "shapes.host=127.0.0.1")
 	for format, want := range map[string]string{
 		"": `{"type":"struct","fields":[{"type":"int32","optional":false,"field":"Id"},{"type":"bytes","optional":true,` +
@@ -43,7 +43,7 @@ func TestSchemasOfACommand(t *testing.T) {
 		}
 		r := p.Run(args...)
 		var found, expected any
-		e2e.NoError(t, json.Unmarshal([]byte(want), &expected))
+		e2etest.NoError(t, json.Unmarshal([]byte(want), &expected))
 		if err := json.Unmarshal([]byte(r.Stdout), &found); err != nil || r.Code != 0 {
 			t.Fatalf("%s: exit %d, %v\n%s%s", format, r.Code, err, r.Stdout, r.Stderr)
 		}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // eavesdropper is a service of somebody else, who notes who comes with a logon.
@@ -50,26 +50,26 @@ func (e *eavesdropper) took() []string {
 // check, by PUT with what stands for it, by PATCH of what is next to it. The answer names the secret that is missing.
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	other := newEavesdropper(t)
 	host, port, err := net.SplitHostPort(other.address)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
 	p.Subfolder("conf")
 	stored := map[string][]string{
-		"plain": e2e.Instead(e2e.Source("plain", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=in-place"),
-		"behind": e2e.Instead(e2e.Source("behind", address, "Products"), "sap.odata.user.name=me",
+		"plain": e2etest.Instead(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=in-place"),
+		"behind": e2etest.Instead(e2etest.Source("behind", address, "Products"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}"),
-		"header": e2e.Instead(e2e.Source("header", address, "Products"), "sap.odata.auth.type=header",
+		"header": e2etest.Instead(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
 			"sap.odata.header.X-Key=in-place"),
 	}
-	for name, lines := range stored {
-		p.File("conf/"+name+".properties", lines...)
-	}
+	p.File("conf/behind.properties", stored["behind"]...)
 	f := p.Follows("conf")
+	f.Makes(stored["plain"]...)
+	f.Makes(stored["header"]...)
 	for name := range stored {
-		f.Await(name, "runs", e2e.Runs)
+		f.Await(name, "runs", e2etest.Runs)
 	}
 	const password, key = "sap.odata.user.pwd", "sap.odata.header.X-Key"
 	for name, c := range map[string]struct {
@@ -91,20 +91,24 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := "/connectors/" + c.connector + "/config"
 			before := f.Must(200, "GET", path, "")
-			shown := e2e.Configuration(stored[c.connector])
+			shown := e2etest.Configuration(stored[c.connector])
 			maps.Copy(shown, c.set)
 			if !strings.HasPrefix(shown[c.secret], "${") {
 				shown[c.secret] = "[hidden]"
 			}
 			for range 2 {
-				answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, shown))
+				answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
 				if !strings.Contains(answer, "expected the secret itself") {
 					t.Errorf("the check finds nothing wrong: %.500s", answer)
 				}
 			}
-			for _, answer := range []string{f.Must(400, "PUT", path, e2e.AsJSON(t, shown)),
-				f.Must(400, "PATCH", path, e2e.AsJSON(t, c.set))} {
-				if !strings.Contains(answer, c.secret+": expected the secret itself") {
+			status, said := 400, c.secret+": expected the secret itself"
+			if c.connector == "behind" {
+				status, said = 409, "is kept in conf/"
+			}
+			for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
+				f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
+				if !strings.Contains(answer, said) {
 					t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
 				}
 				if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
@@ -120,7 +124,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 
 	// What has nothing to do with where it goes needs no secret; and a secret that is shown goes where its owner says.
 	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
-	f.Must(200, "PATCH", "/connectors/plain/config", e2e.AsJSON(t, map[string]string{"sap.odata.host.port": port,
+	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
 		password: "shown"}))
 	f.Eventually("the logon that was shown", func() bool { return len(other.took()) > 0 })
 	for _, logon := range other.took() {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // storm is how many edits there are, and how far apart: 500 in 60 s with CULVERT_SOAK=1.
@@ -25,7 +25,7 @@ func storm() (edits int, apart time.Duration) {
 
 // edited is a connector whose file is edited at random.
 type edited struct {
-	f        *e2e.Followed
+	f        *e2etest.Followed
 	name     string
 	lines    []string // that are sound
 	file     string   // below the place; "" where there is none
@@ -48,7 +48,7 @@ func (e *edited) sound() {
 		lines = append(lines, fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1")
 	}
 	e.write(lines)
-	e.settings = e2e.Configuration(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
+	e.settings = e2etest.Configuration(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
 // write writes the file: by a rename, over what is there, or in two pieces.
@@ -97,7 +97,7 @@ func (e *edited) moved() {
 	}
 	e.edits++
 	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
-	e2e.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
+	e2etest.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
 	e.file = to
 }
 
@@ -107,11 +107,11 @@ func (e *edited) moved() {
 func TestSoakReloadStorm(t *testing.T) {
 	edits, apart := storm()
 	const connectors, rows, page = 5, 600, 10
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	// Pages are let through as the storm goes on, so that all read until it ends.
-	g, _, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", 100*connectors*rows)
+	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*connectors*rows)
 	seed := uint64(1)
-	if e2e.Soaking() {
+	if e2etest.Soaking() {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
@@ -125,12 +125,12 @@ func TestSoakReloadStorm(t *testing.T) {
 	var all []*edited
 	for n := range connectors {
 		name := fmt.Sprintf("c%d", n)
-		e := &edited{f: f, name: name, lines: e2e.Instead(e2e.Source(name, address, "Orders"), "sap.odata#00.topic="+name),
+		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name),
 			rng: rng}
 		e.lines = slices.DeleteFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
 		e.sound()
 		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
-			f.Await(e.name, "runs", e2e.Runs)
+			f.Await(e.name, "runs", e2etest.Runs)
 		}
 		all = append(all, e)
 	}
@@ -161,8 +161,8 @@ func TestSoakReloadStorm(t *testing.T) {
 	for _, e := range all[2:] {
 		f.Await(e.name, "runs as its file says", func(s connect.Status) bool {
 			var info connect.Info
-			e2e.Get(t, f.Url+"/connectors/"+e.name, &info)
-			return e2e.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
+			e2etest.Get(t, f.Url+"/connectors/"+e.name, &info)
+			return e2etest.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
 		})
 	}
 	bad.write(append(slices.Clone(bad.lines), "sap.odata.max.retries=often"))
@@ -186,7 +186,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		e.sound()
 	}
 	close(g.Turns)
-	once := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, "--config",
+	once := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		"conf").Wait()
 	if once.Code != 0 {
 		t.Fatalf("exit %d\n%s", once.Code, once.Stderr)

@@ -7,29 +7,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/tracetest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Spans of both ways, and how they hang together: a page with its parts, its records, the batch that goes back to it.
 func TestTracesOfBothWays(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 120, PageSize: 50, User: "me", Password: "geheim-4711"})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 120, PageSize: 50, User: "me", Password: "geheim-4711"})
 	r := tracetest.Start(t)
 	logon := []string{"sap.odata.user.name=me", "sap.odata.user.pwd=geheim-4711"}
 	transform := []string{"transforms=t", "transforms.t.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.t.static.field=Region2", "transforms.t.static.value=x"}
-	in := p.File("in.properties", slices.Concat(e2e.Source("in", address, "Orders"), logon, transform,
+	in := p.File("in.properties", slices.Concat(e2etest.Source("in", address, "Orders"), logon, transform,
 		[]string{"tracing.headers.enable=true"})...)
-	out := p.File("out.properties", slices.Concat(e2e.SinkOf("out", address, "Orders", "OrderCopies"), logon,
+	out := p.File("out.properties", slices.Concat(e2etest.SinkOf("out", address, "Orders", "OrderCopies"), logon,
 		[]string{"transforms=t", "transforms.t.type=org.apache.kafka.connect.transforms.ReplaceField$Value",
 			"transforms.t.exclude=Region2"})...)
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-token=geheim-4712",
 		"OTEL_SERVICE_NAME=feeds"}
-	p.MustRun("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data, in, out)
+	p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data, in, out)
 	p.Environ = nil
 
 	paths, headers := r.Requests()
@@ -111,9 +111,9 @@ func TestCollectorAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			s, address := e2e.Demo(t, service.Options{Rows: 500, PageSize: 10})
-			p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
+			p := e2etest.NewPlace(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 500, PageSize: 10})
+			p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
 			f := p.Follows("conf", "tracing.otlp.endpoint="+endpoint(t), "tracing.otlp.timeout.ms=1000")
 			f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })
 			f.Eventually("lost spans", func() bool {
@@ -131,9 +131,9 @@ func TestCollectorAway(t *testing.T) {
 // for others do no harm.
 func TestTracingSettings(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	in := p.File("in.properties", e2e.Source("in", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	in := p.File("in.properties", e2etest.Source("in", address, "Orders")...)
 	const here = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
 	for _, c := range []struct {
 		environ, lines []string
@@ -168,7 +168,7 @@ func TestTracingSettings(t *testing.T) {
 	} {
 		p.Environ = c.environ
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded"}, c.lines...)...)
-		r := p.Run("validate", "--plugins", e2e.Plugins(t), worker, in)
+		r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, in)
 		told := r.Stdout + r.Stderr
 		warned := strings.Contains(strings.ToLower(told), "warn")
 		if (r.Code == 0) != c.warns || !strings.Contains(told, c.want) || c.warns && warned != (c.want != "") ||

@@ -10,13 +10,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 func TestTunnel(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	double, lines := behind(t, p)
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
@@ -25,7 +25,7 @@ func TestTunnel(t *testing.T) {
 	if announced == nil {
 		t.Fatalf("stdout:\n%s", c.Stdout.String())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), e2e.ComesAbout)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"),
 		kgo.ConsumeTopics("rows"),
@@ -36,13 +36,13 @@ func TestTunnel(t *testing.T) {
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	const count = 1000
 	for i := range count {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
 	}
-	e2e.NoError(t, client.Flush(ctx))
+	e2etest.NoError(t, client.Flush(ctx))
 	seen := map[string]bool{}
 	for len(seen) < count {
 		fetches := client.PollFetches(ctx)
@@ -60,7 +60,7 @@ func TestTunnel(t *testing.T) {
 // A tunnel to itself would connect to itself again and again.
 func TestTunnelToItself(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	_, port, _ := strings.Cut(porttest.Address(t), ":")
 	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"},
 		{"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
@@ -72,13 +72,13 @@ func TestTunnelToItself(t *testing.T) {
 
 func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	double, lines := behind(t, p)
 	double.Unmap("kafka.virtual:9092")
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
 	conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer conn.Close()
 	c.Awaits("kafka.virtual:9092")
 	c.MustStop()

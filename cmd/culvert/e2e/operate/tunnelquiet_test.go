@@ -7,21 +7,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Clients that try again and again fill no log with one and the same reason.
 func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	double, lines := behind(t, p)
 	double.Unmap("kafka.virtual:9092")
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
 	for range 40 {
 		conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-		e2e.NoError(t, err)
-		conn.SetDeadline(time.Now().Add(e2e.ComesAbout))
+		e2etest.NoError(t, err)
+		conn.SetDeadline(time.Now().Add(e2etest.ComesAbout))
 		if _, err := io.Copy(io.Discard, conn); err != nil {
 			t.Errorf("expected the connection to be closed, found %v", err)
 		}

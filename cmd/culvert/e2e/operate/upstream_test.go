@@ -12,23 +12,23 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestUpstreamValidation has the cases of Kafka's ConnectorValidationIntegrationTest by their names: how many errors a
 // check finds, with one worker for all of them.
 func TestUpstreamValidation(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
 	f.Changes()
 	// The topic of a sink's own settings has to be among those that it reads, which is not what these are about.
-	reads := e2e.Configuration(e2e.Source("source", address, "Customers"))
-	writes := e2e.Configuration(e2e.SinkOf("sink", address, "t1", "OrderCopies"))
+	reads := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
+	writes := e2etest.Configuration(e2etest.SinkOf("sink", address, "t1", "OrderCopies"))
 	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
 		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
 	sink, source := writes, reads
@@ -90,8 +90,8 @@ func TestUpstreamValidation(t *testing.T) {
 				}
 			}
 			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
-				e2e.AsJSON(t, settings))
-			v := e2e.As[check.Validation](t, answer)
+				e2etest.AsJSON(t, settings))
+			v := e2etest.As[check.Validation](t, answer)
 			var at, said []string
 			for _, one := range v.Configs {
 				if len(one.Value.Errors) > 0 {
@@ -109,13 +109,13 @@ func TestUpstreamValidation(t *testing.T) {
 // behind a reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
 func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	f := p.Follows("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+p.Dir)
 	f.Ready()
-	at := e2e.Put(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	at := e2etest.Put(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
 	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
 	for name, c := range map[string]struct {
 		set    map[string]string // "": not there
@@ -136,14 +136,14 @@ func TestUpstreamReferences(t *testing.T) {
 			"name": to("file", "text")}, "", 500, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			settings := e2e.Configuration(e2e.Source("source", address, "Customers"))
+			settings := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
 			for key, value := range c.set {
 				if settings[key] = value; value == "" {
 					delete(settings, key)
 				}
 			}
-			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", e2e.AsJSON(t, settings))
-			_, made := f.Call("PUT", "/connectors/source/config", e2e.AsJSON(t, settings))
+			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
 			for _, told := range []string{answer, made} {
 				if strings.Contains(told, "behind-the-reference") || strings.Contains(told, "-9999") {
 					t.Errorf("found what stands behind the reference: %s", told)
@@ -152,7 +152,7 @@ func TestUpstreamReferences(t *testing.T) {
 			if c.at == "" {
 				return
 			}
-			v := e2e.As[check.Validation](t, answer)
+			v := e2etest.As[check.Validation](t, answer)
 			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
 			if i < 0 {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
@@ -168,7 +168,7 @@ func TestUpstreamReferences(t *testing.T) {
 // What is not there cannot be restarted, whatever is asked for with it.
 func TestUpstreamRestartUnknown(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	f := p.Follows("conf", "log.level=error")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
 		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
@@ -180,18 +180,18 @@ func TestUpstreamRestartUnknown(t *testing.T) {
 // STOPPED that keeps its offsets in a topic of its own, and a sink in a group of its own, which has another member.
 func TestUpstreamOffsets(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Changes()
 	made := func(name, state string, settings map[string]string) {
-		f.Must(201, "POST", "/connectors", e2e.AsJSON(t, map[string]any{"name": name, "config": settings,
+		f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
 			"initial_state": state}))
 	}
-	reads := e2e.Configuration(append(e2e.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
+	reads := e2etest.Configuration(append(e2etest.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
 	made("reads", "STOPPED", reads)
-	f.Await("reads", "is stopped", e2e.Is(connect.Stopped, 0))
-	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
 		`/Customers?$skip=81"}}]}`
 	f.Must(200, "PATCH", "/connectors/reads/offsets", from)
@@ -205,9 +205,9 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Answers(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
 
 	// A sink that never ran begins where it is told.
-	made("early", "STOPPED", e2e.Configuration(append(e2e.SinkOf("early", address, "Customers", "OrderCopies"),
+	made("early", "STOPPED", e2etest.Configuration(append(e2etest.SinkOf("early", address, "Customers", "OrderCopies"),
 		"errors.tolerance=all")))
-	f.Await("early", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Await("early", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Answers(200, "GET", "/connectors/early/offsets", "", `{"offsets":[]}`)
 	f.Must(200, "PATCH", "/connectors/early/offsets",
 		`{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":8}}]}`)
@@ -221,14 +221,14 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Must(200, "DELETE", "/connectors/early/offsets", "")
 	f.Must(204, "DELETE", "/connectors/early", "")
 
-	made("writes", "RUNNING", e2e.Configuration(append(e2e.SinkOf("writes", address, "Customers", "OrderCopies"),
+	made("writes", "RUNNING", e2etest.Configuration(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Steer("writes", "stop")
 	broker := strings.Fields(f.Awaits(`use Apache Kafka in production" address=`))[0]
 	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer other.Close()
 	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
 	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
@@ -248,25 +248,25 @@ func TestUpstreamOffsets(t *testing.T) {
 // their offsets are shown, altered and reset there.
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
-	there := e2e.Embedded(t).Addr()
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	there := e2etest.Embedded(t).Addr()
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
 	f.Ready()
 	elsewhere := func(lines []string, clients ...string) string {
 		for _, client := range clients {
 			lines = append(lines, client+".override.bootstrap.servers="+there)
 		}
-		return e2e.AsJSON(t, e2e.Configuration(lines))
+		return e2etest.AsJSON(t, e2etest.Configuration(lines))
 	}
-	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	for _, c := range []struct{ name, config, ran, altered, body string }{
-		{"reads", elsewhere(append(e2e.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
+		{"reads", elsewhere(append(e2etest.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
 			"producer", "consumer",
 			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
 			`","entityset":"Customers"},"offset":{"url":"` +
 			base + `/Customers?$skip=4"}}`},
-		{"writes", elsewhere(append(e2e.SinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"),
+		{"writes", elsewhere(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"),
 			"consumer", "admin"),
 			`"kafka_offset":91`, `"kafka_offset":4`,
 			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
@@ -280,16 +280,16 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 				return strings.Contains(answer, want)
 			})
 		}
-		f.Await(c.name, "runs", e2e.Runs)
+		f.Await(c.name, "runs", e2etest.Runs)
 		shows(c.ran)
 		f.Must(204, "PUT", at+"/stop", "")
-		f.Await(c.name, "is stopped", e2e.Is(connect.Stopped, 0))
+		f.Await(c.name, "is stopped", e2etest.Is(connect.Stopped, 0))
 		f.Must(200, "PATCH", at+"/offsets", `{"offsets":[`+c.body+`]}`)
 		shows(c.altered)
 		f.Must(200, "DELETE", at+"/offsets", "")
 		shows(`{"offsets":[]}`)
 	}
-	if ends := e2e.EndsOn(t, there, "own-offsets"); len(ends) == 0 {
+	if ends := e2etest.EndsOn(t, there, "own-offsets"); len(ends) == 0 {
 		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
 	}
 }
@@ -298,8 +298,8 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 // stops (Kafka Connect's BlockingConnectorTest).
 func TestBlockedSinks(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	asked := make(chan struct{}, 1)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
@@ -309,14 +309,14 @@ func TestBlockedSinks(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(silent.Close)
-	f := p.FollowsWith(e2e.Plugins(t, "odata-sink"), "conf")
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Ready()
 	others := func(name string) {
 		t.Helper()
-		settings := e2e.Configuration(e2e.Source(name, address, "Customers"))
+		settings := e2etest.Configuration(e2etest.Source(name, address, "Customers"))
 		settings["sap.odata#00.topic"] = name
-		f.Must(201, "PUT", "/connectors/"+name+"/config", e2e.AsJSON(t, settings))
-		f.Await(name, "runs", e2e.Runs)
+		f.Must(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
+		f.Await(name, "runs", e2etest.Runs)
 		f.Must(200, "GET", "/health", "")
 	}
 	others("first")
@@ -325,13 +325,13 @@ func TestBlockedSinks(t *testing.T) {
 		return answer == `{"first":{"topics":["first"]}}`
 	})
 	f.Arrives(p, "first", 91)
-	f.Must(201, "PUT", "/connectors/blocked/config", e2e.AsJSON(t, e2e.Configuration(e2e.SinkOf("blocked",
+	f.Must(201, "PUT", "/connectors/blocked/config", e2etest.AsJSON(t, e2etest.Configuration(e2etest.SinkOf("blocked",
 		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
 	<-asked
 	others("started")
 	f.Must(204, "PUT", "/connectors/blocked/stop", "")
 	others("stopping")
-	f.Await("blocked", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Await("blocked", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Must(202, "PUT", "/connectors/blocked/resume", "")
 	<-asked
 	f.Must(204, "DELETE", "/connectors/blocked", "")
@@ -341,7 +341,7 @@ func TestBlockedSinks(t *testing.T) {
 // Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
 func TestUpstreamWorker(t *testing.T) {
 	all, err := os.ReadFile("../../../../testdata/upstream-cases.txt")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	_, text, found := strings.Cut(string(all), "# area: worker and REST")
 	if !found {
 		t.Fatal("expected the section of worker and REST")
@@ -352,7 +352,7 @@ func TestUpstreamWorker(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(folder, "*_test.go"))
 		for _, file := range files {
 			b, err := os.ReadFile(file)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			tests.Write(b)
 		}
 	}

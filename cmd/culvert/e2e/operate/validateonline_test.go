@@ -5,30 +5,30 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // validate --online tells what only the services know, of sources and of sinks, each at its file, line and setting; a
 // wrong password is shown once. Without --online nothing is sent.
 func TestValidateOnline(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{User: "me", Password: "geheim"})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
 	as := func(lines []string, more ...string) []string {
-		return e2e.Instead(e2e.Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"), more...)
+		return e2etest.Instead(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"), more...)
 	}
 	files := []string{
-		p.File("good.properties", as(e2e.Source("good", address, "Orders"))...),
-		p.File("set.properties", as(e2e.Source("set", address, "Ordres"))...),
-		p.File("select.properties", as(e2e.Source("select", address, "Customers"), "sap.odata#00.select=CompanyNam")...),
-		p.File("sink.properties", as(e2e.SinkOf("sink", address, "Orders", "OrderCopys"))...),
-		p.File("written.properties", as(e2e.SinkOf("written", address, "Orders2", "OrderCopies"))...),
-		p.File("password.properties", as(e2e.Source("password", address, "Products"), "sap.odata.user.pwd=falsch")...),
-		p.File("offline.properties", as(e2e.Source("offline", address, "Nowhere"), "sap.odata#00.exec-period=0")...),
+		p.File("good.properties", as(e2etest.Source("good", address, "Orders"))...),
+		p.File("set.properties", as(e2etest.Source("set", address, "Ordres"))...),
+		p.File("select.properties", as(e2etest.Source("select", address, "Customers"), "sap.odata#00.select=CompanyNam")...),
+		p.File("sink.properties", as(e2etest.SinkOf("sink", address, "Orders", "OrderCopys"))...),
+		p.File("written.properties", as(e2etest.SinkOf("written", address, "Orders2", "OrderCopies"))...),
+		p.File("password.properties", as(e2etest.Source("password", address, "Products"), "sap.odata.user.pwd=falsch")...),
+		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"), "sap.odata#00.exec-period=0")...),
 	}
-	args := append([]string{"validate", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data}, files...)
+	args := append([]string{"validate", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}, files...)
 	if r := p.Run(args...); r.Code != 1 || strings.Count(r.Stdout, "\n") != 1 || s.Ledger().Total != 0 {
 		t.Errorf("offline: exit %d, %d requests\n%s%s", r.Code, s.Ledger().Total, r.Stdout, r.Stderr)
 	}
@@ -67,16 +67,16 @@ func TestValidateOnline(t *testing.T) {
 // line with the setting that names it.
 func TestValidateOnlineWithoutTheService(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	p := e2etest.NewPlace(t)
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
-	p.Run("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, "--online", "--wait", "2m",
-		p.File("down.properties", e2e.Source("down", address, "Orders")...)).Exits(1).Prints("sap.odata.host.address: ",
-		"not checked with the service: GET "+service.NorthwindPath+"$metadata: ", "503")
-	_, demo := e2e.Demo(t, service.Options{})
+	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--online", "--wait", "2m",
+		p.File("down.properties", e2etest.Source("down", address, "Orders")...)).Exits(1).Prints("sap.odata.host.address: ",
+		"not checked with the service: GET "+odatatest.NorthwindPath+"$metadata: ", "503")
+	_, demo := e2etest.Demo(t, odatatest.Options{})
 	nobody := "http://" + porttest.Address(t)
-	registry := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, _, _ := r.BasicAuth(); user != "anna" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -84,11 +84,11 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		w.Write([]byte("[]"))
 	}))
 	avro := func(name string, more ...string) string {
-		return p.File(name+".properties", append(e2e.Source(name, demo, "Orders"), append([]string{
+		return p.File(name+".properties", append(e2etest.Source(name, demo, "Orders"), append([]string{
 			"value.converter=io.confluent.connect.avro.AvroConverter"}, more...)...)...)
 	}
-	validate := func(files ...string) e2e.Result {
-		return p.Run(append([]string{"validate", "--plugins", e2e.Plugins(t), "--data", p.Data, "--online", "--wait",
+	validate := func(files ...string) e2etest.Result {
+		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--online", "--wait",
 			"2m"}, files...)...)
 	}
 	validate(avro("away", "value.converter.schema.registry.url="+nobody)).Exits(1).Prints("away.properties:",
@@ -98,10 +98,10 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(": ok: good")
 	worker := p.File("worker.properties", "bootstrap.servers=embedded",
 		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+nobody)
-	validate(worker, p.File("by-worker.properties", e2e.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
+	validate(worker, p.File("by-worker.properties", e2etest.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
 		"not checked with the schema registry: ")
 	gone := porttest.Address(t)
-	validate(p.File("gone.properties", e2e.Source("gone", gone, "Orders")...)).Exits(1).Prints(
+	validate(p.File("gone.properties", e2etest.Source("gone", gone, "Orders")...)).Exits(1).Prints(
 		"sap.odata.host.address: not checked with the service: GET ", "connection refused")
 }
 
@@ -109,9 +109,9 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 // changes only one connector can have them. That a connector has no set is said at the setting that is missing.
 func TestValidateConnectorsOfOneSet(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	source := func(name string, more ...string) string {
-		return p.File(name+".properties", e2e.Instead(e2e.Source(name, "sap.example:44300", "Orders"), more...)...)
+		return p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "sap.example:44300", "Orders"), more...)...)
 	}
 	none := p.File("none.properties", "name=none", "connector.class=ODataSource", "sap.odata.host.address=sap.example",
 		"sap.odata.host.port=44300")
@@ -137,7 +137,7 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 			[]string{"connectors delta and delta2 both claim"}},
 		"no set": {1, []string{none}, []string{"sap.odata#00.service: No entity set is configured: expected "}},
 	} {
-		r := p.Run(append([]string{"validate", "--plugins", e2e.Plugins(t, "smt"), first}, c.files...)...).Exits(c.code)
+		r := p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t, "smt"), first}, c.files...)...).Exits(c.code)
 		for _, text := range c.says {
 			if !strings.Contains(r.Stdout, text) {
 				t.Errorf("%s: expected %q, found %s", name, text, r.Stdout)

@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // With --without-secrets references are taken as present, whole values and parts of them, of every kind of setting, of
 // connectors and of the worker: all else is checked as ever. Nothing is sent in their place.
 func TestValidateWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	secrets := []string{"sap.odata.host.port=${env:CULVERT_TEST_NO_SUCH_PORT}",
 		"sap.odata.user.name=${dir:/run/secrets/none:user}", "sap.odata.user.pwd=${dir:/run/secrets/none:password}",
 		"sap.odata.header.x-key=Bearer ${file:/run/secrets/none.properties:key}",
@@ -23,10 +23,10 @@ func TestValidateWithoutSecrets(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=kafka:9092", "security.protocol=SASL_SSL",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=${dir:/run/secrets/none:jaas}",
 		"ssl.truststore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "offset.flush.interval.ms=${env:CULVERT_NONE}")
-	good := p.File("good.properties", e2e.Instead(e2e.Source("good", "sap.example.com:443", "Orders"), secrets...)...)
-	bad := p.File("bad.properties", append(e2e.Instead(e2e.Source("bad", "sap.example.com:443", "Customers"), secrets...),
+	good := p.File("good.properties", e2etest.Instead(e2etest.Source("good", "sap.example.com:443", "Orders"), secrets...)...)
+	bad := p.File("bad.properties", append(e2etest.Instead(e2etest.Source("bad", "sap.example.com:443", "Customers"), secrets...),
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
-	args := []string{"validate", "--plugins", e2e.Plugins(t), "--data", p.Data}
+	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
 	if r := p.Run(append(args, worker, good)...); r.Code != 1 ||
 		strings.Count(r.Stdout, "nothing there by that name") < 5 {
 		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
@@ -45,7 +45,7 @@ func TestValidateWithoutSecrets(t *testing.T) {
 // reference: of a converter without its password, of what belongs to the broker's proxy, or to a chain.
 func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	worker := []string{"bootstrap.servers=kafka:9092", "group.id=g", "exactly.once.source.support=enabled",
 		"kafka.proxy.type=http", "kafka.proxy.address=proxy.example.com:3128", "kafka.proxy.user=x",
 		"kafka.proxy.password=x", "value.converter=AvroConverter",
@@ -53,17 +53,16 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		"value.converter.basic.auth.credentials.source=USER_INFO", "value.converter.basic.auth.user.info=a:b"}
 	chain := []string{"transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.a.spec=OrderID:string", "transforms.a.predicate=p", "predicates=p",
-		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
-		"transaction.boundary=interval", "transaction.boundary.interval.ms=1000"}
-	one := append(e2e.Source("one", "sap.example.com:443", "Orders"), chain...)
-	two := append(e2e.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
+	one := append(e2etest.Source("one", "sap.example.com:443", "Orders"), chain...)
+	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
 		"key.converter.schema.registry.url=http://registry.example.com:8081",
 		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
 	absent := func(lines []string, key string) []string {
 		if key == "" {
 			return lines
 		}
-		return e2e.Instead(lines, key+"=${env:CULVERT_TEST_NONE}")
+		return e2etest.Instead(lines, key+"=${env:CULVERT_TEST_NONE}")
 	}
 	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
 		{"", "", ""}, {"bootstrap.servers", "", ""}, {"group.id", "", ""},
@@ -72,7 +71,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		{"", "predicates", "key.converter.basic.auth.user.info"},
 		{"", "transforms.a.type", "key.converter.basic.auth.credentials.source"},
 	} {
-		r := p.Run("validate", "--without-secrets", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
+		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			p.File("worker.properties", absent(worker, c.ofWorker)...), p.File("one.properties", absent(one, c.ofOne)...),
 			p.File("two.properties", absent(two, c.ofTwo)...))
 		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {

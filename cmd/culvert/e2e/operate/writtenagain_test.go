@@ -12,30 +12,30 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A connector that has failed is started again by whoever writes the configuration that it has, by PUT or by PATCH, as
 // by Kafka Connect: there is nothing else that it would be written for.
 func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf")
 	f.Ready()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
 		name := strings.ToLower(method)
 		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
-		store, err := os.ReadFile(filepath.Join(e2e.Stores(t), "trust.jks"))
-		e2e.NoError(t, err)
-		file := e2e.Put(t, p.Dir, name+".jks", store)
-		settings := e2e.Configuration(e2e.Instead(e2e.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
-			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2e.StorePassword))
+		store, err := os.ReadFile(filepath.Join(e2etest.Stores(t), "trust.jks"))
+		e2etest.NoError(t, err)
+		file := e2etest.Put(t, p.Dir, name+".jks", store)
+		settings := e2etest.Configuration(e2etest.Instead(e2etest.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
+			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2etest.StorePassword))
 		settings["sap.odata#00.topic"] = name
-		whole := e2e.AsJSON(t, settings)
+		whole := e2etest.AsJSON(t, settings)
 		if same == "" {
 			same = whole
 		}
@@ -44,10 +44,10 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		}
 		f.Must(201, "PUT", "/connectors/"+name+"/config", whole)
 		f.Await(name, "runs", in(connect.Running))
-		e2e.NoError(t, os.Remove(file))
+		e2etest.NoError(t, os.Remove(file))
 		f.Must(204, "POST", "/connectors/"+name+"/restart", "")
 		f.Await(name, "has failed", in(connect.Failed))
-		e2e.Put(t, p.Dir, name+".jks", store)
+		e2etest.Put(t, p.Dir, name+".jks", store)
 		f.Must(200, method, "/connectors/"+name+"/config", same)
 		f.Await(name, "runs", in(connect.Running))
 	}
@@ -57,18 +57,18 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 // asked for last, and no answer is a mistake of the worker.
 func TestSteeredInAnyOrder(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf")
 	f.Ready()
-	settings := e2e.Configuration(e2e.Source("odd", address, "Customers"))
+	settings := e2etest.Configuration(e2etest.Source("odd", address, "Customers"))
 	with := func(most string) string {
 		settings["tasks.max"] = most
-		return e2e.AsJSON(t, settings)
+		return e2etest.AsJSON(t, settings)
 	}
 	const at = "/connectors/odd"
 	f.Must(201, "PUT", at+"/config", with("1"))
-	f.Await("odd", "runs", e2e.Runs)
+	f.Await("odd", "runs", e2etest.Runs)
 
 	// Paused: it stays so with another configuration, and takes it when it is resumed.
 	f.Steer("odd", "pause")
@@ -79,11 +79,11 @@ func TestSteeredInAnyOrder(t *testing.T) {
 	// Stopped: a restart with its tasks leaves it so, and there is none to restart.
 	f.Steer("odd", "stop")
 	answer := f.Must(202, "POST", at+"/restart?includeTasks=true", "")
-	if s := e2e.As[connect.Status](t, answer); len(s.Tasks) > 0 {
+	if s := e2etest.As[connect.Status](t, answer); len(s.Tasks) > 0 {
 		t.Errorf("found %s", answer)
 	}
 	f.Must(404, "POST", at+"/tasks/0/restart", "")
-	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Await("odd", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Steer("odd", "resume")
 
 	// Offsets are reset while it stops: not before it has.
@@ -95,7 +95,7 @@ func TestSteeredInAnyOrder(t *testing.T) {
 		}
 		return status == 200
 	})
-	f.Await("odd", "is stopped", e2e.Is(connect.Stopped, 0))
+	f.Await("odd", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Answers(200, "GET", at+"/offsets", "", `{"offsets":[]}`)
 	f.Steer("odd", "resume")
 
@@ -110,7 +110,7 @@ func TestSteeredInAnyOrder(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	f.Await("odd", "runs", e2e.Runs)
+	f.Await("odd", "runs", e2etest.Runs)
 	if found := f.Shown("odd")["tasks.max"]; found != "3" && found != "4" {
 		t.Errorf("found %s", found)
 	}
@@ -121,18 +121,18 @@ func TestSteeredInAnyOrder(t *testing.T) {
 	f.Must(404, "GET", at+"/status", "")
 	f.Must(404, "POST", at+"/restart?includeTasks=true", "")
 	f.Must(201, "PUT", at+"/config", with("1"))
-	f.Await("odd", "runs", e2e.Runs)
+	f.Await("odd", "runs", e2etest.Runs)
 }
 
 // A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that
 // Java does not trim stays, and what a file cannot hold is refused.
 func TestOddNamesAndSizes(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 1})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	f := p.Follows("conf")
 	f.Ready()
-	plain := e2e.Configuration(e2e.Source("", address, "Customers"))
+	plain := e2etest.Configuration(e2etest.Source("", address, "Customers"))
 	delete(plain, "name")
 	body := func(name string, more int) string {
 		settings := maps.Clone(plain)
@@ -142,11 +142,11 @@ func TestOddNamesAndSizes(t *testing.T) {
 		if more > 0 {
 			settings["unknown.settings"] = "warn"
 		}
-		return e2e.AsJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
+		return e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
 	}
 	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
 		answer := f.Must(201, "POST", "/connectors", body(name, 0))
-		if made := e2e.As[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
+		if made := e2etest.As[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
 			t.Errorf("%q: found %s", name, answer)
 		}

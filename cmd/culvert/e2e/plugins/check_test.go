@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,7 +23,7 @@ var (
 // TestPluginsCheck compares what is printed with files; CULVERT_GOLDEN=1 writes them.
 func TestPluginsCheck(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	component := wit.Component{Name: "org.example.Trap", Kind: wit.ComponentTransformation, Documentation: "Traps."}
 	files := map[string]struct {
 		module []byte
@@ -38,7 +38,7 @@ func TestPluginsCheck(t *testing.T) {
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name+".wasm")
-			e2e.NoError(t, os.WriteFile(path, file.module, 0o600))
+			e2etest.NoError(t, os.WriteFile(path, file.module, 0o600))
 			r := p.Run("plugins", "check", path)
 			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || file.says == "" && r.Stderr != "" {
 				t.Errorf("exit %d: %s", r.Code, r.Stderr)
@@ -49,10 +49,10 @@ func TestPluginsCheck(t *testing.T) {
 				})
 			golden := filepath.Join("testdata", "check-"+name+".golden")
 			if os.Getenv("CULVERT_GOLDEN") != "" {
-				e2e.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+				e2etest.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
 			}
 			want, err := os.ReadFile(golden)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -60,7 +60,7 @@ func TestPluginsCheck(t *testing.T) {
 	}
 	// Limits are those of the worker's settings, and wrong ones are named.
 	all := filepath.Join(t.TempDir(), "all.wasm")
-	e2e.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
+	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {
 		set, says string
 		code      int
@@ -78,7 +78,7 @@ func TestPluginsCheck(t *testing.T) {
 	// What a plugin says cannot steer the terminal.
 	escape := filepath.Join(t.TempDir(), "escape.wasm")
 	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
-	e2e.NoError(t, os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
+	e2etest.NoError(t, os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
 		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600))
 	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
 		p.Run(append([]string{"plugins"}, args...)...).Tells("n\uFFFD]0;t\uFFFD").Omits("\x1b", "\x07", "\r", "\u202e")
@@ -87,7 +87,7 @@ func TestPluginsCheck(t *testing.T) {
 	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
 	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
 	path := filepath.Join(t.TempDir(), "vectors.wasm")
-	e2e.NoError(t, os.WriteFile(path, vectors.Bytes(), 0o600))
+	e2etest.NoError(t, os.WriteFile(path, vectors.Bytes(), 0o600))
 	p.Run("plugins", "check", path).
 		Exits(1).PrintsNothing().Says(path+": refused: the module is refused: uses SIMD at byte ", "(in function 1)")
 }

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,20 +17,20 @@ import (
 // load: the running connector tries them, goes back to the versions before, and no record is lost or repeated.
 func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t, "smt")
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t, "smt")
 	const rows, page = 60, 10
-	g, s, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
+	g, s, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
 	listen := porttest.Address(t)
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
-		e2e.Silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
+		e2etest.Silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set",
 		"plugin.smt.limits.call.ms=400",
 		"--plugins", dir, "--data", p.Data, file)
 	g.Let(1)
 	c.Eventually("the second page", g.Held)
-	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-source",
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
@@ -38,13 +38,13 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	// the page that waits, three times one that breaks the new version, and again by the old one
 	g.Let(6)
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
-	e2e.Contains(t, "the reason",
+	e2etest.Contains(t, "the reason",
 		c.Awaits(`msg="plugin version rolled back, the one before takes over" plugin=odata-source version=0.2.0`),
 		"3 calls broke soon after it took over for connector orders, at last decode by call.ms")
 	c.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
 	c.Eventually("the next page", g.Held)
 
-	e2e.Replace(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
+	e2etest.Replace(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceTransform, "apply")))
 	c.Awaits(`msg="plugin loaded" plugin=smt version=0.2.0`)
 	g.Let(rows)
@@ -55,7 +55,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	c.Arrives(p, "Orders", rows)
 
 	var status connect.Status
-	e2e.Get(t, "http://"+listen+"/connectors/orders/status", &status)
+	e2etest.Get(t, "http://"+listen+"/connectors/orders/status", &status)
 	task := status.Tasks[0]
 	if task.State != connect.Running || task.Version != "0.1.0" || len(task.Plugins) != 2 {
 		t.Fatalf("expected 0.1.0 RUNNING and a word about two plugins, found %+v", task)
@@ -67,7 +67,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 		}
 	}
 	broken := 0.0
-	for series, value := range e2e.Scrape(t, listen) {
+	for series, value := range e2etest.Scrape(t, listen) {
 		if strings.HasPrefix(series, "culvert_plugin_aborted_calls_total{") && strings.Contains(series,
 			`limit="call.ms"`) && strings.Contains(series, `version="0.2.0"`) {
 			broken += value
@@ -83,23 +83,23 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 // The same of a sink that loops in encode: each record is written once.
 func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t, "odata-sink")
 	const rows, page = 40, 10
-	g, s, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", rows)
+	g, s, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", rows)
 	c := p.Start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir,
 		"--data", p.Data,
-		p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), e2e.Silent)...), p.File("copies.properties",
-			e2e.SinkOf("copies", address, "Orders", "OrderCopies")...))
+		p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), e2etest.Silent)...), p.File("copies.properties",
+			e2etest.SinkOf("copies", address, "Orders", "OrderCopies")...))
 	g.Let(1)
 	c.Eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
-	e2e.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
+	e2etest.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
 		wit.ExportName(wit.InterfaceSink, "encode")))
 	c.Eventually("the new file", func() bool {
 		return strings.Count(c.Stderr.String(), `msg="plugin loaded" plugin=odata-sink`) == 2+embeddedSinks(c)
 	})
 	g.Let(rows)
-	e2e.Contains(t, "the reason",
+	e2etest.Contains(t, "the reason",
 		c.Awaits(`msg="plugin version rolled back, the one before takes over" plugin=odata-sink`),
 		"3 calls broke soon after it took over for connector copies, at last encode by call.ms")
 	c.Eventually("all copies", func() bool { return s.Count("OrderCopies") == rows })
@@ -112,7 +112,7 @@ func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 }
 
 // embeddedSinks are those that the program brings along: none where it was built without.
-func embeddedSinks(c *e2e.Command) int {
+func embeddedSinks(c *e2etest.Command) int {
 	return strings.Count(c.Stderr.String(), "file=embedded:odata-sink")
 }
 
@@ -124,12 +124,12 @@ func TestRowThatLoops(t *testing.T) {
 	poisonous := func(id int) bool { return id%37 == 0 }
 	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
 		t.Run(tolerance, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			dir := e2e.Folder(t)
-			e2e.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+			p := e2etest.NewPlace(t)
+			dir := e2etest.Folder(t)
+			e2etest.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
 			r := p.Run("run", "--once", "--set", "plugin.odd.limits.call.ms=150", "--plugins", dir, "--data", p.Data,
-				p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
+				p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
 					"transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")...))
 			r.Exits(code).Says(
 				"plugin odd 1.0.0 (connector orders): apply: ran for longer than the 150ms that are allowed",
@@ -150,13 +150,13 @@ func TestRowThatPanics(t *testing.T) {
 		"main.missing(", "odd/main.go:"}
 	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
 		t.Run(tolerance, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			dir := e2e.Folder(t)
-			e2e.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+			p := e2etest.NewPlace(t)
+			dir := e2etest.Folder(t)
+			e2etest.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
 			servers := p.Broker()
 			r := p.Run("run", "--once", "--plugins", dir, p.Plain(servers),
-				p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
+				p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
 					"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 					"transforms=panics", "transforms.panics.type=example.Panics", "transforms.panics.field=OrderID")...))
 			r.Exits(code).Says(stack...)
@@ -180,12 +180,12 @@ func TestRowThatPanics(t *testing.T) {
 // The figures of plugins move while they work.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	g, _, address := e2e.Gated(t, service.Options{Rows: 40, PageSize: 10}, "/Orders", 100)
+	p := e2etest.NewPlace(t)
+	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: 40, PageSize: 10}, "/Orders", 100)
 	listen := porttest.Address(t)
-	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2e.Plugins(t), "--data", p.Data,
-		p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
-			e2e.Silent)...))
+	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", e2etest.Plugins(t), "--data", p.Data,
+		p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
+			e2etest.Silent)...))
 	// of is a figure of the source, whatever the hash of its file.
 	of := func(figures map[string]float64, name, labels string) (value float64) {
 		found := false
@@ -202,10 +202,10 @@ func TestMetrics(t *testing.T) {
 	}
 	g.Let(1)
 	c.Eventually("the second page", g.Held)
-	before := e2e.Scrape(t, listen)
+	before := e2etest.Scrape(t, listen)
 	g.Let(2)
 	c.Eventually("the fourth page", g.Held)
-	after := e2e.Scrape(t, listen)
+	after := e2etest.Scrape(t, listen)
 	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
 		if a, b := of(before, name, ""), of(after, name, ""); a <= 0 || b <= a {
 			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
@@ -232,15 +232,15 @@ func TestMetrics(t *testing.T) {
 // another connector goes on.
 func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceTransform, "apply")))
 	const rows = 100
-	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
 	r := p.Run("run", "--once", "--set", "plugin.smt.limits.call.ms=200", "--plugins", dir, "--data", p.Data,
-		p.File("good.properties", e2e.Source("good", address, "Orders")...),
-		p.File("stuck.properties", append(e2e.Source("stuck", address, "Products"), "errors.tolerance=all",
+		p.File("good.properties", e2etest.Source("good", address, "Orders")...),
+		p.File("stuck.properties", append(e2etest.Source("stuck", address, "Products"), "errors.tolerance=all",
 			"transforms=note",
 			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
 			"transforms.note.static.field=Note", "transforms.note.static.value=x")...))

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -128,18 +128,18 @@ var hostileFiles = map[string]struct {
 func TestHostilePlugins(t *testing.T) {
 	t.Parallel()
 	const rows = 300
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for name, f := range hostileFiles {
-		e2e.NoError(t, f.put(filepath.Join(dir, name+".wasm")))
+		e2etest.NoError(t, f.put(filepath.Join(dir, name+".wasm")))
 	}
-	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 20})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 20})
 	host, port, _ := net.SplitHostPort(address)
 	listen := porttest.Address(t)
 	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=3600000",
 		"--plugins", dir, "--data", p.Data,
-		p.File("honest.properties", e2e.Source("honest", address, "Orders")...)}
+		p.File("honest.properties", e2etest.Source("honest", address, "Orders")...)}
 	p.File("secrets", "note="+secret)
 	mad := func(name, class, mode string, settings ...string) {
 		args = append(args, p.File(name+".properties", append(settings, "name="+name, "connector.class="+class,
@@ -155,7 +155,7 @@ func TestHostilePlugins(t *testing.T) {
 	}
 	mad("twin", "example.Twin", "sane")
 	c := p.Start(args...)
-	late := time.After(e2e.ComesAbout) // for all of them together, on a machine that has other things to do
+	late := time.After(e2etest.ComesAbout) // for all of them together, on a machine that has other things to do
 	says := func(about, want string) {
 		t.Helper()
 		for {
@@ -194,17 +194,17 @@ func TestStopWhileCompiling(t *testing.T) {
 		t.Log("there is no SIGTERM")
 		return
 	}
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	dir := t.TempDir()
-	e2e.Put(t, dir, "slow.wasm", slow())
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	e2etest.Put(t, dir, "slow.wasm", slow())
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	listen := porttest.Address(t)
 	// Its class is looked for in all files, since there is no plugin that has it: nothing else has been started yet.
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, p.File("x.properties",
-		e2e.Source("x", address, "Orders")...))
+		e2etest.Source("x", address, "Orders")...))
 	c.Awaits("REST listens")
 	var health struct{ Status, Message string }
-	c.Eventually("REST", func() bool { return e2e.Get(t, "http://"+listen+"/health", &health) == 503 })
+	c.Eventually("REST", func() bool { return e2etest.Get(t, "http://"+listen+"/health", &health) == 503 })
 	if health.Message != "Plugins are being loaded." && !strings.Contains(health.Message, "loaded") {
 		t.Errorf("expected it to be loading, found %+v", health)
 	}

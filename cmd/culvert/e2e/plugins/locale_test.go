@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // T11: what is stored, and what is written back, does not depend on the process's zone or locale.
@@ -48,14 +48,14 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 // moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into
 // the service. It returns all records but their timestamps and what the service has then, and the log.
 func moved(t *testing.T, environ ...string) (results, log string) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	p.Environ = environ
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	var args []string
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
 		for _, schemas := range []string{"TRUE", "FALSE"} {
 			name := format + "-" + schemas
-			args = append(args, p.File(name+".properties", e2e.Instead(e2e.Source(name, address, "AllTypes", "Orders"),
+			args = append(args, p.File(name+".properties", e2etest.Instead(e2etest.Source(name, address, "AllTypes", "Orders"),
 				"sap.odata.format="+format,
 				"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
 				"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
@@ -64,12 +64,12 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		}
 	}
 	// The way back without the transform: the set has no such property.
-	args = append(args, p.File("plain.properties", e2e.Instead(e2e.Source("plain", address, "AllTypes"),
+	args = append(args, p.File("plain.properties", e2etest.Instead(e2etest.Source("plain", address, "AllTypes"),
 		"sap.odata#00.topic=plain")...),
-		p.File("back.properties", e2e.SinkOf("back", address, "plain", "AllTypesCopies")...))
-	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
+		p.File("back.properties", e2etest.SinkOf("back", address, "plain", "AllTypesCopies")...))
+	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
 		args...)...)
-	if diff := cmp.Diff(instants(t, e2e.Entities(s, "AllTypes")), instants(t, e2e.Entities(s, "AllTypesCopies"))); diff != "" {
+	if diff := cmp.Diff(instants(t, e2etest.Entities(s, "AllTypes")), instants(t, e2etest.Entities(s, "AllTypesCopies"))); diff != "" {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}
 	timestamp := regexp.MustCompile(`"timestamp":\d+,`)
@@ -91,7 +91,7 @@ func instants(t *testing.T, all map[string]map[string]string) map[string]map[str
 	for _, fields := range all {
 		if text, ok := fields["Stamp"]; ok {
 			at, err := time.Parse(time.RFC3339Nano, text)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			fields["Stamp"] = at.UTC().Format(time.RFC3339Nano)
 		}
 	}
@@ -105,14 +105,14 @@ func zone(t *testing.T, name string) string {
 		return name
 	}
 	root, err := exec.Command("go", "env", "GOROOT").Output()
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	zones, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer zones.Close()
 	file, err := zones.Open(name)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer file.Close()
 	data, err := io.ReadAll(file)
-	e2e.NoError(t, err)
-	return e2e.Put(t, t.TempDir(), "zone", data)
+	e2etest.NoError(t, err)
+	return e2etest.Put(t, t.TempDir(), "zone", data)
 }

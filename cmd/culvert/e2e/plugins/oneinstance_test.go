@@ -4,17 +4,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A connector is checked, planned and run by one instance of its plugin: making one for each takes
 // longer than all that a start has them do.
 func TestStartsWithOneInstance(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20, PageSize: 10})
-	p.File("conf/in.properties", e2e.Source("in", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, PageSize: 10})
+	p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
 	f := p.Follows("conf")
 	f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })
 	made := ""

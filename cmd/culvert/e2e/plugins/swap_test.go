@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,20 +18,20 @@ import (
 // before at work.
 func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t, "smt")
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t, "smt")
 	// Built before the load is held, since that takes its time.
 	newSource, newTransforms := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0")
 	odd := func(version string) []byte {
 		return guesttest.Bytes(t, "../../testdata/guests/odd", "main.version="+version)
 	}
-	e2e.Put(t, dir, "odd.wasm", odd("1.0.0"))
+	e2etest.Put(t, dir, "odd.wasm", odd("1.0.0"))
 	const rows, page = 120, 10
-	g, s, address := e2e.Gated(t, service.Options{Rows: rows, PageSize: page}, "/Orders", rows)
+	g, s, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", rows)
 	listen := porttest.Address(t)
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
-		e2e.Silent, "transforms=parity,note",
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
+		e2etest.Silent, "transforms=parity,note",
 		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
 		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd",
@@ -42,9 +42,9 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 
 	g.Let(2)
 	c.Eventually("the third page", g.Held)
-	e2e.Replace(t, dir, "odata-source.wasm", newSource)
-	e2e.Replace(t, dir, "smt.wasm", newTransforms)
-	e2e.Replace(t, dir, "odd.wasm", odd("1.1.0"))
+	e2etest.Replace(t, dir, "odata-source.wasm", newSource)
+	e2etest.Replace(t, dir, "smt.wasm", newTransforms)
+	e2etest.Replace(t, dir, "odd.wasm", odd("1.1.0"))
 	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0",
 		"plugin=odd version=1.1.0"} {
 		c.Awaits(`msg="plugin loaded" ` + loaded)
@@ -66,13 +66,13 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	}
 
 	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
-	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: componentsOf(t, p, "odata-source")}, "", wit.InterfaceSource))
-	e2e.Replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0",
+	e2etest.Replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0",
 		Components: []wit.Component{
 			{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "",
 		wit.InterfaceTransform))
-	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
+	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
 	c.Awaits(`msg="plugin loaded" plugin=smt version=0.3.0`)
 	c.Awaits("odd.wasm: the file is cut off")
@@ -80,14 +80,14 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	c.Eventually("the ninth page", g.Held)
 	for _, refused := range []string{"plugin=odata-source version=0.3.0 reason=", "plugin=smt version=0.3.0 reason="} {
 		why := c.Awaits(`msg="plugin version not taken, the one before goes on" connector=orders ` + refused)
-		e2e.Contains(t, refused, why, "unreachable")
+		e2etest.Contains(t, refused, why, "unreachable")
 	}
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 still RUNNING, found %+v", got)
 	}
 
 	// A good one comes after the bad ones.
-	e2e.Replace(t, dir, "odd.wasm", odd("1.2.0"))
+	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0"))
 	c.Awaits(`msg="plugin loaded" plugin=odd version=1.2.0`)
 	g.Let(rows)
 	c.Arrives(p, "Orders", rows)

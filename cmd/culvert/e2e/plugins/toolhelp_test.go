@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Commands of the built-in plugins are listed with the others and say what they take, without a connector's file; to
 // run they need one.
 func TestCommandsOfPluginsAreListed(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	list := p.Run("--help")
 	for _, name := range []string{"ping", "peek", "retire", "list-services", "list-entitysets", "extract-schema",
 		"active-subscriptions", "delete-subscription"} {

@@ -6,32 +6,32 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // The example's tests run with the plugins that are built in the binary, and a wrong one tells by exit code, output and
 // report.
 func TestTestsOfTransforms(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	folder, err := filepath.Abs("../../../../examples/transforms")
-	e2e.NoError(t, err)
-	p.MustRun("test", folder, "--plugins", e2e.Plugins(t, "smt")).Prints("orders_test.yaml: 6 tests")
+	e2etest.NoError(t, err)
+	p.MustRun("test", folder, "--plugins", e2etest.Plugins(t, "smt")).Prints("orders_test.yaml: 6 tests")
 	text, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder,
 		"orders.properties"), 1)
 	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"",
 		"value: {OrderID: 8, OrderDate: \"1970-01-01\"", 1)
 	file, report := p.File("wrong_test.yaml", wrong), filepath.Join(t.TempDir(), "report.xml")
-	r := p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", report)
+	r := p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	r.Exits(1).Prints(`-   "OrderID": 8,`, `+   "OrderID": 7,`, "a row without schema").Says("1 test failed")
-	e2e.Contains(t, "the report", string(xml), `<testsuites tests="6" failures="1"`)
+	e2etest.Contains(t, "the report", string(xml), `<testsuites tests="6" failures="1"`)
 	// What the tests said is told also where the report cannot be written.
 	nowhere := filepath.Join(t.TempDir(), "none", "report.xml")
-	p.Run("test", file, "--plugins", e2e.Plugins(t, "smt"), "--junit", nowhere).
+	p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", nowhere).
 		Exits(1).Prints(`-   "OrderID": 8,`).Says("--junit: ", "1 test failed")
 	p.Run("test", t.TempDir()).Exits(2).Says("found none")
 }

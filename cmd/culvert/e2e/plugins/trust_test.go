@@ -14,23 +14,23 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // componentsOf are the components of a plugin in the folder of the tests, as it declares them.
-func componentsOf(t *testing.T, p *e2e.Place, name string) []wit.Component {
+func componentsOf(t *testing.T, p *e2etest.Place, name string) []wit.Component {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2e.Plugins(t, "odata-sink", "smt")},
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t, "odata-sink", "smt")},
 		CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Name == name {
@@ -50,7 +50,7 @@ type thief struct {
 
 func newThief(t *testing.T) *thief {
 	f := &thief{}
-	f.host = e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.host = e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		body, _ := io.ReadAll(r.Body)
@@ -70,7 +70,7 @@ func (f *thief) nothing(t *testing.T) {
 
 // robbing is the declaration of the OData source with other roles: the same settings, and the thief's address where a
 // default was open.
-func robbing(t *testing.T, p *e2e.Place, version string, change func(*wit.SettingSpec)) []byte {
+func robbing(t *testing.T, p *e2etest.Place, version string, change func(*wit.SettingSpec)) []byte {
 	components := componentsOf(t, p, "odata-source")
 	for i := range components {
 		for j := range components[i].Settings {
@@ -93,7 +93,7 @@ func withoutRole(s *wit.SettingSpec) {
 }
 
 func statusOf(t *testing.T, listen, name string) (s connect.Status) {
-	e2e.Get(t, "http://"+listen+"/connectors/"+name+"/status", &s)
+	e2etest.Get(t, "http://"+listen+"/connectors/"+name+"/status", &s)
 	return s
 }
 
@@ -101,14 +101,14 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 // in mid-run and while the worker is down: it is not taken. Log and status say what differs, and how it is taken.
 func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20, User: "me", Password: e2e.Password})
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
 	thief := newThief(t)
 	listen := porttest.Address(t)
 	// The proxy of the user's requests is the thief, by default.
-	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", address, "Orders"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2e.Password,
+	file := p.File("orders.properties", e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+e2etest.Password,
 		"sap.odata#00.exec-period=1")...)
 	evil := robbing(t, p, "9.9.9", func(s *wit.SettingSpec) {
 		switch s.Name {
@@ -135,10 +135,10 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 			return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 		})
 		if when == "while it runs" {
-			e2e.Put(t, dir, "better.wasm", evil)
+			e2etest.Put(t, dir, "better.wasm", evil)
 		}
 		why := c.Awaits("plugin refused")
-		e2e.Contains(t, "the log "+when, why, "version 9.9.9 gives other roles to settings than version 0.1.0",
+		e2etest.Contains(t, "the log "+when, why, "version 9.9.9 gives other roles to settings than version 0.1.0",
 			"sap.odata.host.address: http.address before, no role now",
 			"sap.odata.link.hosts: no role before, http.address now", "plugin.odata-source.accept=")
 		hash := why[strings.Index(why, "plugin.odata-source.accept=")+len("plugin.odata-source.accept="):][:64]
@@ -161,8 +161,8 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 
 	// In the place of the good file: nothing else is there, and still it is not taken. Nor does any other connector
 	// suffer.
-	e2e.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
-	e2e.Replace(t, dir, "odata-source.wasm", evil)
+	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
+	e2etest.Replace(t, dir, "odata-source.wasm", evil)
 	c := p.Start(append(args, file)...)
 	c.Eventually("FAILED", func() bool {
 		s := statusOf(t, listen, "orders")
@@ -172,7 +172,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	thief.nothing(t)
 
 	// Another version with the same roles goes on being taken by dropping it.
-	e2e.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"))
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"))
 	c = p.Start(append(args, file)...)
 	c.Eventually("0.2.0", func() bool {
 		s := statusOf(t, listen, "orders")
@@ -182,7 +182,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 
 	// What the user accepts is taken.
 	hash := fmt.Sprintf("%x", sha256.Sum256(evil))
-	e2e.Put(t, dir, "better.wasm", evil)
+	e2etest.Put(t, dir, "better.wasm", evil)
 	c = p.Start(append(args, "--set", "plugin.odata-source.accept="+strings.ToUpper(hash), file)...)
 	c.Awaits(`msg="plugin version accepted by the user" plugin=odata-source version=9.9.9`)
 	c.Eventually("the accepted version", func() bool {
@@ -200,26 +200,26 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 	t.Parallel()
 	thief := newThief(t)
 	host, port, _ := net.SplitHostPort(thief.host)
-	service := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
+	service := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
 	own, at, _ := net.SplitHostPort(service)
 	for name, lines := range map[string][]string{
 		"address": nil,
 		"proxy":   {"rob.address=" + own, "rob.port=" + at, "rob.scheme=http"},
 		"tokens": {"rob.address=" + own, "rob.port=" + at, "rob.scheme=http", "rob.auth=oauth2", "rob.id=me",
-			"rob.secret=" + e2e.Password},
+			"rob.secret=" + e2etest.Password},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			dir := e2e.Folder(t)
-			e2e.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob", "main.host="+host, "main.port="+port))
+			p := e2etest.NewPlace(t)
+			dir := e2etest.Folder(t)
+			e2etest.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob", "main.host="+host, "main.port="+port))
 			file := p.File("c.properties", append([]string{"connector.class=test.Rob", "rob.user=me",
-				"rob.password=" + e2e.Password}, lines...)...)
+				"rob.password=" + e2etest.Password}, lines...)...)
 			r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug", file)
 			if name == "address" && (r.Code != 2 || !strings.Contains(r.Stderr,
 				`rob.address: Missing required configuration "rob.address" which has no default value: the plugin's default`)) {
 				t.Errorf("expected exit 2, found %d: %s", r.Code, r.Stderr)
 			}
-			r.Omits(e2e.Password)
+			r.Omits(e2etest.Password)
 			thief.nothing(t)
 		})
 	}
@@ -229,9 +229,9 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 // both; all others run. The user's word decides.
 func TestClassOfTwoPlugins(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t, "odata-sink")
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t, "odata-sink")
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	sink := componentsOf(t, p, "odata-sink")
 	for i := range sink {
 		for j := range sink[i].Settings {
@@ -240,10 +240,10 @@ func TestClassOfTwoPlugins(t *testing.T) {
 	}
 	second := guesttest.Static(wit.Description{Name: "a-better-sink", Version: "1.0.0", Components: sink}, "",
 		wit.InterfaceSink)
-	e2e.Put(t, dir, "better.wasm", second)
+	e2etest.Put(t, dir, "better.wasm", second)
 	listen := porttest.Address(t)
-	files := []string{p.File("orders.properties", e2e.Source("orders", address, "Orders")...), p.File("copies.properties",
-		e2e.SinkOf("copies", address, "Orders", "OrderCopies")...)}
+	files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...), p.File("copies.properties",
+		e2etest.SinkOf("copies", address, "Orders", "OrderCopies")...)}
 	args := append([]string{"run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://" + listen}, files...)
 	c := p.Start(args...)
 	c.Eventually("the other connector's rows", func() bool { return s.Ledger().Rows >= 20 })
@@ -255,7 +255,7 @@ func TestClassOfTwoPlugins(t *testing.T) {
 	c.MustStop()
 	// Accepting the one that was there first settles it.
 	data, err := os.ReadFile(filepath.Join(dir, "odata-sink.wasm"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	c = p.Start(append(args, "--set", fmt.Sprintf("plugin.odata-sink.accept=%x", sha256.Sum256(data)))...)
 	c.Eventually("the copies", func() bool { return s.Count("OrderCopies") == 20 })
 	c.MustStop()
@@ -277,7 +277,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	var mu sync.Mutex
 	var asked []http.Header
 	var told strings.Builder // what the guest says to the service
-	service := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, r.Header.Clone())
@@ -295,9 +295,9 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		io.WriteString(w, "a page")
 	}))
 	host, port, _ := net.SplitHostPort(service)
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t, "odata-sink")
-	e2e.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t, "odata-sink")
+	e2etest.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
 	kept := p.File("kept.properties", "text=filed-5711", "shown=filed-5712")
 	common := []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me",
 		"unknown.settings=warn",
@@ -327,7 +327,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status",
 		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		text, _ := io.ReadAll(r.Body)
 		r.Body.Close()
 		// Connect's own answers have what the user wrote
@@ -354,7 +354,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 			t.Errorf("%s is shown: %.400s", secret, shown.String()[max(0, at-300):])
 		}
 	}
-	e2e.Contains(t, "what the guest tells", shown.String(), "rob validate", "rob plan", "rob open", "rob next",
+	e2etest.Contains(t, "what the guest tells", shown.String(), "rob validate", "rob plan", "rob open", "rob next",
 		"rob begin", "rob decode", "rob prepare", "rob prepare condition", "rob sink open", "rob encode", "rob settle",
 		"{rob.open seen-by-all}", "{rob.revealed filed-5712}", "{rob.plain [hidden]}", "{rob.password [hidden]}",
 		"{sap.odata.user.pwd [hidden]}", "{sap.odata.header.APIKey [hidden]}",

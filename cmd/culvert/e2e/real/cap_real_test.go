@@ -26,8 +26,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // capRows is the number of products: twelve pages and one row, so that no page ends where the rows do.
@@ -37,7 +37,7 @@ const capRows = 12001
 // ours.
 type capService struct {
 	address string
-	peer    *peer
+	peer    *e2etest.Peer
 	types   map[string]map[string]string // of each set, its properties' Edm types
 	keys    map[string][]string
 }
@@ -45,10 +45,10 @@ type capService struct {
 // TestRealCAP reads and writes a real OData v2 service. No other test runs at the same time: on a machine that is busy
 // enough, the service answers 504 for what it has written.
 func TestRealCAP(t *testing.T) {
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	dir := t.TempDir()
 	s := &capService{address: "127.0.0.1:" + port}
-	s.peer = startPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
+	s.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
 	s.metadata(t)
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
@@ -85,7 +85,7 @@ const capPath = "/odata/v2/peer"
 func (s *capService) get(t *testing.T, path string) []byte {
 	t.Helper()
 	r, err := http.Get("http://" + s.address + path)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
@@ -114,7 +114,7 @@ func (s *capService) metadata(t *testing.T) {
 			} `xml:"EntityType"`
 		} `xml:"DataServices>Schema"`
 	}
-	e2e.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
+	e2etest.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
 	s.types, s.keys = map[string]map[string]string{}, map[string][]string{}
 	for _, one := range document.Schema.Sets {
 		for _, typ := range document.Schema.Types {
@@ -146,7 +146,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
 			set, strings.Join(s.keys[set], ","), len(all)))))
 		d.UseNumber()
-		e2e.NoError(t, d.Decode(&page))
+		e2etest.NoError(t, d.Decode(&page))
 		if len(page.D.Results) == 0 {
 			return all
 		}
@@ -169,7 +169,7 @@ func (s *capService) key(set string, r capRow) string {
 }
 
 // topic reads a topic by `culvert consume` and returns its records' values by their keys.
-func (s *capService) topic(t *testing.T, p *e2e.Place, set, topic string) map[string]capRow {
+func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) map[string]capRow {
 	t.Helper()
 	all := map[string]capRow{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
@@ -273,7 +273,7 @@ func ofRecord(t *testing.T, edm string, v any) *string {
 		return doubleText(t, text)
 	case "Edm.Binary":
 		b, err := base64.StdEncoding.DecodeString(text)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		text = hex.EncodeToString(b)
 	}
 	return &text
@@ -292,7 +292,7 @@ func decimalText(t *testing.T, text string) *string {
 func doubleText(t *testing.T, text string) *string {
 	t.Helper()
 	f, err := strconv.ParseFloat(text, 64)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	return &s
 }
@@ -301,7 +301,7 @@ func doubleText(t *testing.T, text string) *string {
 func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	all := map[string]func(string) string{}
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
@@ -327,7 +327,7 @@ func plainNewlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n")
 
 // Every set in both formats, and Products by every way of paging, holds what the service has.
 func (s *capService) testRead(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	for i := range 3 { // media link entries; the service comes without any
 		body := fmt.Sprintf(`{"title":"Größe <&> %d","mediaType":"text/plain"}`, i)
 		r, err := http.Post("http://"+s.address+capPath+"/Documents", "application/json", strings.NewReader(body))
@@ -421,14 +421,14 @@ func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
 
 func (s *capService) log(t *testing.T) string {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(s.peer.dir, "server.log"))
-	e2e.NoError(t, err)
+	log, err := os.ReadFile(filepath.Join(s.peer.Dir, "server.log"))
+	e2etest.NoError(t, err)
 	return string(log)
 }
 
 // The ends of every Edm type's range, to the letter, with the schema that goes with them.
 func (s *capService) testExtremes(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	lines := append(s.lines("types", "ODataSource"), setLines(0, capPath, "AllTypes", "types")...)
 	p.MustOnce(p.File("types.properties", lines...))
 	got := p.Run("consume", "types", "--data", p.Data).Stdout
@@ -452,7 +452,7 @@ func (s *capService) testExtremes(t *testing.T) {
 
 // A second run of a full load that was read once asks for no row again.
 func (s *capService) testAgain(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	lines := append(s.lines("again", "ODataSource"), setLines(0, capPath, "Customers", "again")...)
 	file := p.File("again.properties", lines...)
 	for round := range 2 {
@@ -470,7 +470,7 @@ func (s *capService) testAgain(t *testing.T) {
 // What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives
 // none.
 func (s *capService) testChanges(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
 	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
@@ -517,11 +517,11 @@ func (s *capService) someCustomer(t *testing.T) string {
 func (s *capService) send(t *testing.T, method, path, body string) {
 	t.Helper()
 	q, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(body))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("If-Match", "*")
 	r, err := http.DefaultClient.Do(q)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer r.Body.Close()
 	if text, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
 		t.Fatalf("%s %s: %s %s", method, path, r.Status, text)
@@ -530,7 +530,7 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 
 // Basic authentication: the right password reads; a wrong one is tried once, and the task says so.
 func (s *capService) testPassword(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	refused := func() int { return len(regexp.MustCompile(`(?m)^\[peer\] .* 401$`).FindAllString(s.log(t), -1)) }
 	for _, c := range []struct {
 		name, password string
@@ -566,14 +566,14 @@ func (s *capService) testPassword(t *testing.T) {
 }
 
 func (s *capService) testPing(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	file := p.File("ping.properties", append(s.lines("ping", "ODataSource"), setLines(0, capPath, "Customers",
 		"x")...)...)
-	r := p.Run("ping", "-p", file, "-s", capPath, "--plugins", e2e.Plugins(t))
+	r := p.Run("ping", "-p", file, "-s", capPath, "--plugins", e2etest.Plugins(t))
 	if r.Code != 0 || !regexp.MustCompile(fmt.Sprintf(`(?m)^entitySets +%d$`, len(s.types))).MatchString(r.Stdout) {
 		t.Errorf("expected exit 0 and %d entity sets, found %d\n%s%s", len(s.types), r.Code, r.Stdout, r.Stderr)
 	}
-	if r := p.Run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", e2e.Plugins(t)); r.Code != 1 ||
+	if r := p.Run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", e2etest.Plugins(t)); r.Code != 1 ||
 		!strings.Contains(r.Stderr, "404") {
 		t.Errorf("a path that is not there: expected exit 1 and 404, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
@@ -588,9 +588,9 @@ func (s *capService) sinkLines(name, entitySet, topic string) []string {
 // Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three
 // properties with odd characters, rows with everything.
 func (s *capService) testWrite(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer broker.Close()
 	for _, c := range []struct {
 		set  string
@@ -602,10 +602,10 @@ func (s *capService) testWrite(t *testing.T) {
 	t.Run("Refused", func(t *testing.T) { s.testRefused(t, p, broker.Addr()) })
 }
 
-func (s *capService) testRoundTrip(t *testing.T, p *e2e.Place, servers, set string, n, most int) {
+func (s *capService) testRoundTrip(t *testing.T, p *e2etest.Place, servers, set string, n, most int) {
 	run := func(name string, lines []string) {
 		t.Helper()
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, p.File(name+".properties",
+		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File(name+".properties",
 			lines...))
 		if r.Code != 0 {
 			t.Fatalf("%s: exit %d\n%s", name, r.Code, r.Stderr)
@@ -657,7 +657,7 @@ func (s *capService) testRoundTrip(t *testing.T, p *e2e.Place, servers, set stri
 
 // A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent
 // twice.
-func (s *capService) testRefused(t *testing.T, p *e2e.Place, servers string) {
+func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string) {
 	schema := func(field string) string {
 		return `{"schema":{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"code"},` +
 			`{"type":"string","optional":true,"field":"title"}]},"payload":` + field + `}`
@@ -670,7 +670,7 @@ func (s *capService) testRefused(t *testing.T, p *e2e.Place, servers string) {
 		"sap.odata.enable.batch=0")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
-	r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, p.File("refused.properties",
+	r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File("refused.properties",
 		lines...))
 	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
 		"FAILED") {
@@ -698,9 +698,9 @@ const modeRows = 10_000
 // bad ones alone are left out. Bad are inserts of what is there, which the service refuses among the others of their
 // batch, texts that are too long, and keys that are none.
 func (s *capService) testModes(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer broker.Close()
 	titles := func() map[string]string {
 		all := map[string]string{}
@@ -728,7 +728,7 @@ func (s *capService) testModes(t *testing.T) {
 				value["op"] = op
 			}
 			text, err := json.Marshal(value)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code), Value: text})
 			switch {
 			case title == long || code == there:
@@ -790,7 +790,7 @@ func (s *capService) testModes(t *testing.T) {
 			lines = append(lines, "sap.odata.operation.mode="+mode)
 		}
 		began := time.Now()
-		r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, p.File(mode+".properties",
+		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File(mode+".properties",
 			lines...))
 		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
 			time.Since(began).Round(100*time.Millisecond))

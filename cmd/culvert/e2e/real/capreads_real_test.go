@@ -4,15 +4,16 @@ package real
 
 import (
 	"encoding/json"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"net/url"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with
 // what the service answers to a request that is written by hand.
 func (s *capService) testParts(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	lines := s.lines("parts", "ODataSource")
 	const none = "none"
 	filter := func(number, property, option, low, high string) []string {
@@ -70,7 +71,7 @@ func (s *capService) testParts(t *testing.T) {
 			}
 		}
 	}
-	e2e.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
+	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
 	items, later, schedules := 0, 0, 0
 	for _, o := range orders.D.Results {
 		for _, i := range o.Items.Results {

@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // restClients are programs that others wrote for Kafka Connect's REST API, and a worker for them.
 type restClients struct {
-	*e2e.Followed
+	*e2etest.Followed
 	home   string
 	config map[string]string
 }
@@ -28,7 +28,7 @@ type restClients struct {
 // asked runs one of them and returns what it prints.
 func (c *restClients) asked(want int, program string, args ...string) string {
 	c.Place.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
 	defer cancel()
 	run := exec.CommandContext(ctx, filepath.Join(c.home, program), args...)
 	if strings.HasSuffix(program, ".js") {
@@ -55,7 +55,7 @@ func (c *restClients) in(more ...string) string {
 		config[more[i]] = more[i+1]
 	}
 	data, err := json.Marshal(config)
-	e2e.NoError(c.Place.T, err)
+	e2etest.NoError(c.Place.T, err)
 	return string(data)
 }
 
@@ -79,11 +79,11 @@ func TestRealClients(t *testing.T) {
 	fetch := exec.Command("../../../../testdata/peers/clients/fetch.sh")
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
-	e2e.NoError(t, err)
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 20})
+	e2etest.NoError(t, err)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	c := &restClients{p.Follows("conf"), strings.TrimSpace(string(home)), map[string]string{}}
-	for _, line := range e2e.Source("x", address, "Orders") {
+	for _, line := range e2etest.Source("x", address, "Orders") {
 		name, value, _ := strings.Cut(line, "=")
 		if name != "name" {
 			c.config[name] = value
@@ -113,11 +113,11 @@ func (c *restClients) testPy(t *testing.T) {
 	lines(t, kc("info"), `"version"`, `"kafka_cluster_id"`)
 	lines(t, kc("list-plugins"), "OData2SourceConnector")
 	lines(t, kc("create", "-d", `{"name": "py", "config": `+c.in()+`}`), `"name": "py"`)
-	c.Await("py", "runs", e2e.Runs)
+	c.Await("py", "runs", e2etest.Runs)
 	lines(t, kc("list", "--expand", "status"), `"py"`, "RUNNING")
 	lines(t, kc("list", "--state", "running"), `py`)
 	lines(t, kc("update", "py", "-d", c.in("tasks.max", "2")), `"tasks.max": "2"`)
-	c.Await("py", "runs", e2e.Runs)
+	c.Await("py", "runs", e2etest.Runs)
 	lines(t, kc("get", "py"), `"name": "py"`, `"type": "source"`)
 	lines(t, kc("config", "py"), `"tasks.max": "2"`)
 	lines(t, kc("status", "py"), "RUNNING", c.Url[len("http://"):])
@@ -126,14 +126,14 @@ func (c *restClients) testPy(t *testing.T) {
 	c.Eventually("a topic", func() bool { return strings.Contains(kc("list-topics", "py"), "Orders") })
 	kc("reset-topics", "py")
 	kc("pause", "py")
-	c.Await("py", "is paused", e2e.Is(connect.Paused, 1))
+	c.Await("py", "is paused", e2etest.Is(connect.Paused, 1))
 	kc("resume", "--all", "--state", "paused")
-	c.Await("py", "runs", e2e.Runs)
+	c.Await("py", "runs", e2etest.Runs)
 	kc("restart-task", "py", "0")
 	// It asks for the status after the answer, when the tasks may run again.
 	lines(t, kc("restart", "py", "--include-tasks"), `"name": "py"`, `"tasks": [`)
 	c.Awaits("POST /connectors/py/restart?includeTasks=True")
-	c.Await("py", "runs", e2e.Runs)
+	c.Await("py", "runs", e2etest.Runs)
 	// It sends the settings as a member of an object, to which Kafka Connect says 500, too.
 	lines(t, kc("validate-config", "ODataSource", "-d", c.in("name", "py")), "500 Server Error")
 	kc("delete", "py")
@@ -146,20 +146,20 @@ func (c *restClients) testCLI(t *testing.T) {
 		return c.asked(0, "cli/bin/kafka_connect", append(args, "--url", c.Url)...)
 	}
 	cli("connector", "create", "--name", "cli", "--configuration", c.in())
-	c.Await("cli", "runs", e2e.Runs)
+	c.Await("cli", "runs", e2etest.Runs)
 	lines(t, cli("connector", "list"), "cli")
 	lines(t, cli("connector", "get", "--name", "cli"), `"connector": "cli"`, "RUNNING")
 	lines(t, cli("connector", "configuration", "--name", "cli"), "ODataSource")
 	cli("connector", "update", "--name", "cli", "--configuration", c.in("tasks.max", "2"))
-	c.Await("cli", "runs", e2e.Runs)
+	c.Await("cli", "runs", e2etest.Runs)
 	lines(t, cli("task", "list", "--connector", "cli"), "0")
 	cli("task", "restart", "--connector", "cli", "--task", "0")
 	cli("connector", "pause", "--name", "cli")
-	c.Await("cli", "is paused", e2e.Is(connect.Paused, 1))
+	c.Await("cli", "is paused", e2etest.Is(connect.Paused, 1))
 	cli("connector", "resume", "--name", "cli")
-	c.Await("cli", "runs", e2e.Runs)
+	c.Await("cli", "runs", e2etest.Runs)
 	cli("connector", "restart", "--name", "cli")
-	c.Await("cli", "runs", e2e.Runs)
+	c.Await("cli", "runs", e2etest.Runs)
 	cli("health-check")
 	cli("connector", "delete", "--name", "cli")
 	c.Eventually("it to be gone", func() bool { return len(c.Names()) == 0 })
@@ -167,11 +167,11 @@ func (c *restClients) testCLI(t *testing.T) {
 
 // kafka-connect-healthcheck 0.3.0: it is a server next to the worker.
 func (c *restClients) testHealthcheck(t *testing.T) {
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	check := exec.CommandContext(ctx, filepath.Join(c.home, "healthcheck/bin/kafka-connect-healthcheck"),
 		"--connect-url", c.Url, "--connect-worker-id", strings.TrimPrefix(c.Url, "http://"), "--port", port)
-	e2e.NoError(t, check.Start())
+	e2etest.NoError(t, check.Start())
 	defer func() {
 		cancel()
 		check.Wait()
@@ -188,7 +188,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	}
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
 	// A service that is not there: the task fails.
-	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", freePort(t), "sap.odata.max.retries",
+	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t), "sap.odata.max.retries",
 		"0"))
 	c.Eventually("the check to say that it is not", func() bool { return says(503, false) })
 	c.Must(204, "DELETE", "/connectors/health", "")

@@ -20,12 +20,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // personOf is a document of JsonConverter: a record with an optional field that has the given type.
@@ -51,12 +51,12 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 	make := func(class string, given map[string]string) convert.Converter {
 		t.Helper()
 		c, err := convert.New(class, given, use)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		return c
 	}
 	json := make(convert.ClassJSON, nil)
 	d, err := json.Decode(t.Context(), topic, []byte(document), b)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	out, _, err := make(class, given).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
 	if err != nil {
 		return 0, "", err
@@ -71,7 +71,7 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 // convertersOfARegistry has both converters register, look up and take schemas as each setting says.
 func convertersOfARegistry(t *testing.T, at string) {
 	client, err := sr.NewClient(sr.URLs(at))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
 		t.Run(class[strings.LastIndexByte(class, '.')+1:], func(t *testing.T) {
 			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
@@ -86,7 +86,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			must := func(document string, settings ...string) int {
 				t.Helper()
 				id, err := write(document, settings...)
-				e2e.NoError(t, err)
+				e2etest.NoError(t, err)
 				return id
 			}
 			stops := func(what string, err error, want string) {
@@ -131,7 +131,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			must(old, strategy+"RecordNameStrategy")
 			must(old, strategy+"TopicRecordNameStrategy")
 			subjects, err := client.Subjects(t.Context())
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			for _, want := range []string{topic + "-value", name, topic + "-" + name} {
 				if !slices.Contains(subjects, want) {
 					t.Errorf("expected the subject %s, found %q", want, subjects)
@@ -145,7 +145,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 // a token; without either the source stops before its first row and says so.
 func guardedRegistry(t *testing.T, at string) {
 	behind, err := url.Parse(at)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
 		r.Out.Header.Del("Authorization")
@@ -171,12 +171,12 @@ func guardedRegistry(t *testing.T, at string) {
 		{"basic.auth.credentials.source=USER_INFO", "schema.registry.basic.auth.user.info=user:pa:ss"},
 		{"bearer.auth.credentials.source=STATIC_TOKEN", "bearer.auth.token=the-token"},
 	} {
-		e2e.ThroughAvro(t, at, guarded, append(settings, trust...)...)
+		e2etest.ThroughAvro(t, at, guarded, append(settings, trust...)...)
 	}
-	e2e.ThroughAvro(t, at, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
+	e2etest.ThroughAvro(t, at, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
 
-	b, p := e2e.Embedded(t), e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{})
+	b, p := e2etest.Embedded(t), e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{})
 	for _, x := range []struct {
 		settings []string
 		want     string
@@ -184,17 +184,17 @@ func guardedRegistry(t *testing.T, at string) {
 		{trust, "status 401"},
 		{append([]string{"bearer.auth.token=another"}, trust...), "status 401"},
 	} {
-		worker := e2e.AvroWorker(b.Addr(), guarded)
+		worker := e2etest.AvroWorker(b.Addr(), guarded)
 		for _, s := range x.settings {
 			worker = append(worker, "key.converter."+s, "value.converter."+s)
 		}
 		r := p.Once(p.File("worker.properties", worker...),
-			p.File("from.properties", append(e2e.Source("from", address, "Products"), "errors.tolerance=all")...))
+			p.File("from.properties", append(e2etest.Source("from", address, "Products"), "errors.tolerance=all")...))
 		if r.Code != 1 || !strings.Contains(r.Stderr, x.want) || strings.Contains(r.Stderr, "another") {
 			t.Errorf("%v: expected exit 1 with %q, found %d\n%s", x.settings, x.want, r.Code, r.Stderr)
 		}
 	}
-	for _, end := range e2e.EndsOn(t, b.Addr(), "Products") {
+	for _, end := range e2etest.EndsOn(t, b.Addr(), "Products") {
 		if end != 0 {
 			t.Errorf("expected no record, found %d", end)
 		}

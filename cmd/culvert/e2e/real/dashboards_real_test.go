@@ -5,25 +5,26 @@ package real
 import (
 	"bytes"
 	"encoding/json"
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // dashboardQueries are the queries of a Grafana dashboard, for all connectors and a time of five minutes.
 func dashboardQueries(t *testing.T, file string) (queries []string) {
 	text, err := os.ReadFile(file)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	var dashboard struct {
 		Panels []struct {
 			Title   string
 			Targets []struct{ Expr string }
 		}
 	}
-	e2e.NoError(t, json.Unmarshal(text, &dashboard))
+	e2etest.NoError(t, json.Unmarshal(text, &dashboard))
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval", "5m").Replace(target.Expr))
@@ -53,14 +54,14 @@ func TestRealDashboards(t *testing.T) {
 		`sum by (connector) (kafka_connect_connect_worker_metrics_connector_running_task_count{connector=~".*"})`,
 		`kafka_connect_connect_worker_rebalance_metrics_completed_rebalances >= 0`,
 		`kafka_connect_source_task_metrics_source_record_poll_rate{connector=~".*",task!=""}`)
-	scrape := e2e.Scraped(t, func(string) bool { return true })
+	scrape := e2etest.Scraped(t, func(string) bool { return true })
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	c := exec.CommandContext(t.Context(), "go", "run", ".")
 	c.Dir, c.Stdin = "../../../../testdata/peers/promql", bytes.NewReader(in)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	found := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(found) != len(queries) {
 		t.Fatalf("%d queries, %d answers: %q", len(queries), len(found), found)

@@ -18,10 +18,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // fiftyGroup is the group whose topics are taken over, fiftyWorkers how many workers it has on either side.
@@ -39,10 +39,10 @@ type kept struct {
 
 // fifty is a group of Kafka Connect's with 50 connectors, and what stands for it later.
 type fifty struct {
-	*e2e.Place
+	*e2etest.Place
 	servers, filesPort string
-	followed           *e2e.Followed // any worker that runs now
-	lines              int           // that were written
+	followed           *e2etest.Followed // any worker that runs now
+	lines              int               // that were written
 }
 
 // java starts workers of Kafka Connect's; stop stops them in good order.
@@ -50,11 +50,11 @@ func (f *fifty) java() (stop func()) {
 	f.T.Helper()
 	var stops []func()
 	for range fiftyWorkers {
-		port, dir := freePort(f.T), f.T.TempDir()
-		p := startPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port,
+		port, dir := e2etest.FreePort(f.T), f.T.TempDir()
+		p := e2etest.StartPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + fiftyGroup, "HEAP=192m"}, port,
 			f.servers, dir)
-		stops = append(stops, p.stop)
-		f.followed = &e2e.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
+		stops = append(stops, p.Stop)
+		f.followed = &e2etest.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
 	}
 	return func() {
 		for _, stop := range stops {
@@ -67,9 +67,9 @@ func (f *fifty) java() (stop func()) {
 func (f *fifty) ours() (stop func()) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them
-	e2e.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
+	e2etest.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
 		"main.version=4.3.1"))
-	var all []*e2e.Followed
+	var all []*e2etest.Followed
 	for n := range fiftyWorkers {
 		at := porttest.Address(f.T)
 		file := f.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+f.servers, "group.id="+fiftyGroup,
@@ -116,11 +116,11 @@ func (f *fifty) writes(names ...string) {
 	f.T.Helper()
 	for _, name := range names {
 		file, err := os.OpenFile(filepath.Join(f.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		e2e.NoError(f.T, err)
+		e2etest.NoError(f.T, err)
 		f.lines++
 		_, err = fmt.Fprintln(file, "line", f.lines)
-		e2e.NoError(f.T, err)
-		e2e.NoError(f.T, file.Close())
+		e2etest.NoError(f.T, err)
+		e2etest.NoError(f.T, file.Close())
 	}
 }
 
@@ -200,7 +200,7 @@ func (f *fifty) reaches(names ...string) {
 	f.T.Helper()
 	for _, name := range names {
 		info, err := os.Stat(filepath.Join(f.Dir, name))
-		e2e.NoError(f.T, err)
+		e2etest.NoError(f.T, err)
 		f.followed.Until(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
 	}
 	if found := len(fetchFrom(f.T, f.servers, "lines", f.lines)); found != f.lines {
@@ -213,17 +213,17 @@ func (f *fifty) reaches(names ...string) {
 func (f *fifty) breaks(half, compacted string) {
 	f.T.Helper()
 	topic := fiftyGroup + "-configs"
-	client := e2e.Client(f.T, f.servers)
+	client := e2etest.Client(f.T, f.servers)
 	set := func(name, value string) kadm.AlterConfig {
 		return kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
 	}
 	_, err := kadm.NewClient(client).AlterTopicConfigs(f.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
 		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
-	e2e.NoError(f.T, err)
+	e2etest.NoError(f.T, err)
 	write := func(records ...config.TopicRecord) {
 		f.T.Helper()
 		for _, r := range records {
-			e2e.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
+			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
 				Value: r.Value}).FirstErr())
 		}
 	}
@@ -232,8 +232,8 @@ func (f *fifty) breaks(half, compacted string) {
 		config.TaskRecord(compacted, 0, other))
 	f.followed.Eventually("compaction", func() bool {
 		write(config.TargetRecord(half, config.TargetStarted)) // which ends a segment
-		ends := e2e.EndsOn(f.T, f.servers, topic)
-		reader := e2e.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		ends := e2etest.EndsOn(f.T, f.servers, topic)
+		reader := e2etest.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 			topic: {0: kgo.NewOffset().AtStart()}}))
 		defer reader.Close()
 		tasks := 0
@@ -254,14 +254,14 @@ func (f *fifty) breaks(half, compacted string) {
 func TestRealTakeoverOfFifty(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	dir, broker := t.TempDir(), freePort(t)
+	dir, broker := t.TempDir(), e2etest.FreePort(t)
 	more := filepath.Join(dir, "more.properties")
-	e2e.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "BROKER_PROPS=" + more},
+	e2etest.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more},
 		broker, dir)
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	f := &fifty{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
-		followed: &e2e.Followed{Place: p, Command: p.Start("version")}}
+		followed: &e2etest.Followed{Place: p, Command: p.Start("version")}}
 	const half, compacted = "half", "compacted-1"
 	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED",
 		"stopped": "STOPPED"}
@@ -274,7 +274,7 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	kind := func(name string) string { return strings.TrimRight(name, "0123456789") }
 	reads := func(name string) bool { return kind(name) != "sink" }
 	var running []string
-	e2e.Put(t, p.Dir, failed, []byte("a line\n"))
+	e2etest.Put(t, p.Dir, failed, []byte("a line\n"))
 
 	stop := f.java()
 	produceTo(t, f.servers, &kgo.Record{Topic: "quiet", Value: []byte(`{"schema":null,"payload":"a line"}`)})
@@ -283,7 +283,7 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 			f.writes(name)
 		}
 		settings := f.settings(name)
-		f.followed.Until(201, "PUT", "/connectors/"+name+"/config", e2e.AsJSON(t, settings))
+		f.followed.Until(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
 	}
 	f.awaits("Kafka Connect runs all", want)
 	f.reaches(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool {
@@ -330,7 +330,7 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 		if name == half {
 			k.Offsets = was.Offsets // it had none
 		}
-		e2e.Equal(t, name, k, was)
+		e2etest.Equal(t, name, k, was)
 	}
 	f.writes(append(running, compacted)...)
 	f.reaches(append(running, half, compacted)...)
@@ -343,9 +343,9 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 		if !reads(name) {
 			k.State, k.Offsets = want[name], before[name].Offsets
 		}
-		e2e.Equal(t, name+", given back", k, again[name])
+		e2etest.Equal(t, name+", given back", k, again[name])
 	}
-	e2e.Equal(t, "names", len(last), len(again))
+	e2etest.Equal(t, "names", len(last), len(again))
 	f.writes(append(running, half, compacted)...)
 	f.reaches(append(running, half, compacted)...)
 	stop()

@@ -20,18 +20,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // kafkaPeer is a real Apache Kafka broker, and the demo service that connectors carry to it and back.
 type kafkaPeer struct {
-	*e2e.Place
+	*e2etest.Place
 	servers string
 	dir     string // the broker's
 	// startBroker starts it, again if it was killed.
 	startBroker func(t *testing.T)
-	service     *service.Service
+	service     *odatatest.Service
 	address     string
 	files       []string // worker, source, sink
 }
@@ -39,24 +39,24 @@ type kafkaPeer struct {
 // TestRealKafka runs the main job against Apache Kafka, and looks at what it left there with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
 	t.Parallel()
-	port, controller := freePort(t), freePort(t)
-	k := &kafkaPeer{Place: e2e.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
+	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
+	k := &kafkaPeer{Place: e2etest.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
 	// A broker that was killed is believed to be there for so long.
 	more := k.File("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	k.startBroker = func(t *testing.T) {
-		startPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
+		e2etest.StartPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
 			port, k.dir)
 	}
 	k.startBroker(t)
-	k.service, k.address = e2e.Demo(t, service.Options{Rows: 400, PageSize: 150,
-		Switches: service.Switches{CSRF: true}})
+	k.service, k.address = e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 150,
+		Switches: odatatest.Switches{CSRF: true}})
 	k.files = []string{
 		k.File("worker.properties", "bootstrap.servers="+k.servers, "offset.flush.interval.ms=500",
 			"key.converter=org.apache.kafka.connect.json.JsonConverter",
 			"value.converter=org.apache.kafka.connect.json.JsonConverter"),
-		k.File("there.properties", append(e2e.Source("there", k.address, "Orders", "Order_Details", "Products"),
+		k.File("there.properties", append(e2etest.Source("there", k.address, "Orders", "Order_Details", "Products"),
 			"tasks.max=2")...),
-		k.File("back.properties", append(e2e.SinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details",
+		k.File("back.properties", append(e2etest.SinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details",
 			"Order_DetailCopies"), "tasks.max=2")...),
 	}
 	k.once(t)
@@ -67,7 +67,7 @@ func TestRealKafka(t *testing.T) {
 		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker},
 		{"Killed", k.testKilled}, {"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
-			k.Place = e2e.NewPlace(t)
+			k.Place = e2etest.NewPlace(t)
 			part.test(t)
 		})
 	}
@@ -76,7 +76,7 @@ func TestRealKafka(t *testing.T) {
 // once runs all connectors until everything has arrived.
 func (k *kafkaPeer) once(t *testing.T) {
 	t.Helper()
-	k.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", k.Data},
+	k.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", k.Data},
 		k.files...)...)
 }
 
@@ -84,7 +84,7 @@ func (k *kafkaPeer) once(t *testing.T) {
 func (k *kafkaPeer) end(t *testing.T, topic string) int {
 	t.Helper()
 	sum := 0
-	for line := range strings.Lines(kafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic",
+	for line := range strings.Lines(e2etest.KafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic",
 		"^"+topic+"$")) {
 		var partition, end int
 		if n, _ := fmt.Sscanf(strings.TrimPrefix(line, topic+":"), "%d:%d", &partition, &end); n != 2 {
@@ -99,7 +99,7 @@ func (k *kafkaPeer) end(t *testing.T, topic string) int {
 func (k *kafkaPeer) testBothWays(t *testing.T) {
 	for round := range 2 {
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
-			if diff := cmp.Diff(e2e.Entities(k.service, from), e2e.Entities(k.service, to)); diff != "" {
+			if diff := cmp.Diff(e2etest.Entities(k.service, from), e2etest.Entities(k.service, to)); diff != "" {
 				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
 			}
 		}
@@ -112,7 +112,7 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 			k.once(t)
 		}
 	}
-	e2e.NoneTwice(t, k.service.Ledger())
+	e2etest.NoneTwice(t, k.service.Ledger())
 }
 
 // said is a record as both consumers say it.
@@ -151,7 +151,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 		for _, what := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 			args = append(args, "--formatter-property", "print."+what+"=true")
 		}
-		theirs := slices.Collect(strings.Lines(kafkaTool(t, args...)))
+		theirs := slices.Collect(strings.Lines(e2etest.KafkaTool(t, args...)))
 		for i := range theirs {
 			theirs[i] = strings.TrimSuffix(theirs[i], "\n")
 		}
@@ -165,7 +165,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 
 // The offsets topic is made as a Connect worker makes it, and its records look like a Connect worker's.
 func (k *kafkaPeer) testOffsets(t *testing.T) {
-	described := kafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
+	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
 	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
 		if !strings.Contains(described, want) {
 			t.Errorf("expected %s in\n%s", want, described)
@@ -173,7 +173,7 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 	}
 	n := k.end(t, "connect-offsets")
 	found := map[string]bool{}
-	for text := range strings.Lines(kafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
+	for text := range strings.Lines(e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
 		"connect-offsets", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(text), "\t")
@@ -194,11 +194,11 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 
 // The sink's group has the name that Connect gives it, and stands at the end of every partition.
 func (k *kafkaPeer) testGroup(t *testing.T) {
-	if all := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all),
+	if all := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all),
 		"connect-back") {
 		t.Errorf("expected the group connect-back among\n%s", all)
 	}
-	described := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
+	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
 	for _, topic := range []string{"Orders", "Order_Details"} {
 		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic),
 			k.service.Count(topic))
@@ -211,7 +211,7 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 // Every batch in the broker's log carries a producer's id and sequence: a repeated request cannot double a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	for _, topic := range []string{"Orders", "Order_Details"} {
-		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0",
+		dump := e2etest.KafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0",
 			"00000000000000000000.log"))
 		batches := regexp.MustCompile(
 			`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
@@ -232,7 +232,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	var orders []said
 	for text := range strings.Lines(k.Run("consume", "Orders", "--bootstrap-servers", k.servers).Stdout) {
 		var l said
-		e2e.NoError(t, json.Unmarshal([]byte(text), &l))
+		e2etest.NoError(t, json.Unmarshal([]byte(text), &l))
 		orders = append(orders, l)
 	}
 	codecs := []string{"none", "gzip", "snappy", "lz4", "zstd"}
@@ -244,13 +244,13 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 			key := id.ReplaceAllString(string(orders[n].Key), fmt.Sprintf(`"OrderID":%d`, 900_000+i*100+n))
 			fmt.Fprintf(&input, "%s\t%s\n", key, value)
 		}
-		kafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic,
+		e2etest.KafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic,
 			"--compression-codec", codec,
 			"--reader-property", "parse.key=true")
 	}
-	sink := k.File("compressed.properties", e2e.SinkOf("compressed", k.address, topic, "OrderCopies")...)
+	sink := k.File("compressed.properties", e2etest.SinkOf("compressed", k.address, topic, "OrderCopies")...)
 	before := k.service.Count("OrderCopies")
-	r := k.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", k.Data, k.files[0], sink)
+	r := k.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", k.Data, k.files[0], sink)
 	if got := k.service.Count("OrderCopies") - before; r.Code != 0 || got != 20*len(codecs) {
 		t.Errorf("expected exit 0 and %d entities, found %d and %d\n%s", 20*len(codecs), r.Code, got, r.Stderr)
 	}
@@ -258,17 +258,17 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 
 // A real Connect worker takes our offsets for its own: it shows them over REST, and when it resets them we load again.
 func (k *kafkaPeer) testWorker(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := e2etest.FreePort(t), t.TempDir()
 	more := k.File("connect-worker.properties", "offset.storage.topic=connect-offsets")
-	startPeer(t, "kafka/start-connect.sh", dir, []string{"WORKER_PROPS=" + more}, port, k.servers, dir)
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, []string{"WORKER_PROPS=" + more}, port, k.servers, dir)
 	base := "http://127.0.0.1:" + port + "/connectors"
 	ask := func(method, path, body string, status int) string {
 		t.Helper()
 		request, err := http.NewRequest(method, base+path, strings.NewReader(body))
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
 		answer, err := http.DefaultClient.Do(request)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode != status {
@@ -285,10 +285,10 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 		}
 	}
 	answer := ask("GET", "/there/offsets", "", http.StatusOK)
-	e2e.NoError(t, json.Unmarshal([]byte(answer), &shown))
+	e2etest.NoError(t, json.Unmarshal([]byte(answer), &shown))
 	var sets []string
 	for _, o := range shown.Offsets {
-		if o.Partition["service"] != strings.TrimSuffix(service.NorthwindPath, "/") || len(o.Offset) == 0 {
+		if o.Partition["service"] != strings.TrimSuffix(odatatest.NorthwindPath, "/") || len(o.Offset) == 0 {
 			t.Errorf("expected a service and an offset, found %v in\n%s", o, answer)
 		}
 		sets = append(sets, o.Partition["entityset"])
@@ -300,7 +300,7 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 
 	ask("DELETE", "/there/offsets", "", http.StatusOK)
 	before := k.end(t, "Products")
-	r := k.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", k.Data, k.files[0], k.files[1])
+	r := k.Run("run", "--once", "--plugins", e2etest.Plugins(t), "--data", k.Data, k.files[0], k.files[1])
 	if got := k.end(t, "Products") - before; r.Code != 0 || got != k.service.Count("Products") {
 		t.Errorf("expected exit 0 and all %d rows again after the reset, found %d and %d\n%s",
 			k.service.Count("Products"), r.Code, got, r.Stderr)
@@ -309,7 +309,7 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 
 // ordersTo is the file of a connector that reads orders into the topic of its name.
 func (k *kafkaPeer) ordersTo(name, address string) string {
-	lines := e2e.Source(name, address, "Orders")
+	lines := e2etest.Source(name, address, "Orders")
 	for i, l := range lines {
 		lines[i] = strings.Replace(l, "topic=Orders", "topic="+name, 1)
 	}
@@ -322,7 +322,7 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	seen := map[string]bool{}
 	for text := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 		var l said
-		e2e.NoError(t, json.Unmarshal([]byte(text), &l))
+		e2etest.NoError(t, json.Unmarshal([]byte(text), &l))
 		seen[string(l.Key)] = true
 		records++
 	}
@@ -332,19 +332,19 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 // A worker that is killed in the middle of its pages loses nothing, and repeats what lies after the last stored offset
 // only.
 func (k *kafkaPeer) testKilled(t *testing.T) {
-	s, address := e2e.Demo(t, service.Options{Rows: 3000, PageSize: 50,
-		Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 50,
+		Switches: odatatest.Switches{SlowFirstByte: 10 * time.Millisecond}})
 	worker := k.File("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
 		"offset.flush.interval.ms=100")
 	file := k.ordersTo("killed", address)
 	const kills = 3
 	for range kills {
 		before := s.Ledger().Rows
-		c := k.Start("run", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
+		c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 		c.Eventually("some pages", func() bool { return s.Ledger().Rows > before+700 })
 		c.Kill()
 	}
-	k.MustRun("run", "--once", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
+	k.MustRun("run", "--once", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 	keys, records := k.keys(t, "killed")
 	t.Logf("%d rows, %d records after %d kills", s.Count("Orders"), records, kills)
 	if keys != s.Count("Orders") || records > 2*keys {
@@ -355,25 +355,25 @@ func (k *kafkaPeer) testKilled(t *testing.T) {
 // A broker that is killed under a running worker and comes back has every record, and has it once: that is what the
 // idempotent producer is for.
 func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
-	s, address := e2e.Demo(t, service.Options{Rows: 4000, PageSize: 50,
-		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 4000, PageSize: 50,
+		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	worker := k.File("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
 		"offset.flush.interval.ms=200")
 	file := k.ordersTo("survivor", address)
-	c := k.Start("run", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file)
+	c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 	c.Eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
 	text, err := os.ReadFile(filepath.Join(k.dir, "pids"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	broker, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	e2e.NoError(t, err)
-	e2e.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
+	e2etest.NoError(t, err)
+	e2etest.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
 	k.startBroker(t)
 	c.Eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
 	c.Signal(syscall.SIGTERM)
 	if r := c.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "FAILED") {
 		t.Errorf("expected a worker that goes on, found exit %d\n%s", r.Code, r.Stderr)
 	}
-	if r := k.Run("run", "--once", "--plugins", e2e.Plugins(t), "--data", k.Data, worker, file); r.Code != 0 {
+	if r := k.Run("run", "--once", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file); r.Code != 0 {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr) // what the stop may have cut off
 	}
 	keys, records := k.keys(t, "survivor")

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestRealCommitMetadata has sinks commit to Apache Kafka brokers whose offset.metadata.max.bytes is smaller than by
@@ -25,22 +25,22 @@ func TestRealCommitMetadata(t *testing.T) {
 	}{{"64", true}, {"500", false}} {
 		t.Run(c.limit, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			more := filepath.Join(t.TempDir(), "broker.properties")
-			e2e.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
-			port, controller, dir := freePort(t), freePort(t), t.TempDir()
-			startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
+			e2etest.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
+			port, controller, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
+			e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
 				"BROKER_PROPS=" + more}, port, dir)
-			s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 100})
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100})
 			worker := p.File("worker.properties", "bootstrap.servers=127.0.0.1:"+port, "listeners=")
-			run := func(lines ...string) e2e.Result {
-				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
-					worker, p.File("connector.properties", append(lines, e2e.Silent)...)).Wait()
+			run := func(lines ...string) e2etest.Result {
+				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
+					worker, p.File("connector.properties", append(lines, e2etest.Silent)...)).Wait()
 			}
-			if r := run(e2e.Source("there", address, "Orders")...); r.Code != 0 {
+			if r := run(e2etest.Source("there", address, "Orders")...); r.Code != 0 {
 				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 			}
-			sink := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
+			sink := append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
 				"sap.odata.flush.trigger.size=50")
 			for range 2 { // the second run finds what the first one has stored, and says the same
 				r := run(sink...)
@@ -56,10 +56,10 @@ func TestRealCommitMetadata(t *testing.T) {
 			if c.fails {
 				return
 			}
-			if diff := cmp.Diff(e2e.Entities(s, "Orders"), e2e.Entities(s, "OrderCopies")); diff != "" {
+			if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
 				t.Errorf("Orders and OrderCopies differ\n%s", diff)
 			}
-			e2e.NoneTwice(t, s.Ledger())
+			e2etest.NoneTwice(t, s.Ledger())
 		})
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 const (
@@ -29,17 +29,17 @@ const (
 // one by one and in its $batch.
 func TestRealOlingo(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
-	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
-	p := e2e.NewPlace(t)
+	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
+	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer broker.Close()
 	run := func(name string, lines ...string) {
 		t.Helper()
 		file := p.File(name+".properties", append(s.lines(name), lines...)...)
-		if r := p.Run("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+		if r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
 			file); r.Code != 0 {
 			t.Fatalf("%s: exit %d\n%s", name, r.Code, r.Stderr)
 		}
@@ -124,19 +124,19 @@ func TestRealOlingo(t *testing.T) {
 func TestRealOlingoTracksManyRows(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	port := freePort(t)
+	port := e2etest.FreePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
-	startPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
-	p := e2e.NewPlace(t)
+	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
+	p := e2etest.NewPlace(t)
 	for _, format := range []string{"json", "atom"} {
 		file := p.File(format+".properties", append(append(s.lines(format), "connector.class=ODataSource"),
 			setLines(0, olingoPath, "Rows", format, "format="+format, "track-changes=1", "exec-period=60")...)...)
-		args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file}
+		args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
 		p.MustRun(args...)
 		readings := map[bool]map[string]int{false: {}, true: {}}
 		for line := range strings.Lines(p.MustRun("consume", format, "--data", p.Data).Stdout) {
 			var record struct{ Key, Headers json.RawMessage }
-			e2e.NoError(t, json.Unmarshal([]byte(line), &record))
+			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 			readings[strings.Contains(string(record.Headers), "culvert.snapshot")][string(record.Key)]++
 		}
 		for again, came := range readings {
@@ -177,7 +177,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 			at = link + "$skiptoken=" + url.QueryEscape(token)
 		}
 		r, err := http.Get("http://" + s.address + olingoPath + "/" + at)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		var page struct {
 			D struct {
 				Results []struct{ OrderId, Customer string }
@@ -200,7 +200,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 }
 
 // orders are a topic's records by the numbers of the orders, each value as text.
-func (s *olingo) orders(t *testing.T, p *e2e.Place, topic string) map[string]map[string]string {
+func (s *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {

@@ -13,23 +13,23 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Rows go through a topic of Avro with a real registry, Apicurio's; converters ask it in all the ways that their
 // settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
 func TestRealRegistry(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
+	port := e2etest.FreePort(t)
+	e2etest.StartPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
-	e2e.ThroughAvro(t, url, url)
+	e2etest.ThroughAvro(t, url, url)
 	t.Run("converters", func(t *testing.T) { convertersOfARegistry(t, url) })
 	t.Run("guarded", func(t *testing.T) { guardedRegistry(t, url) })
 
 	client, err := sr.NewClient(sr.URLs(url))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	const subject = "Products-value"
 	if _, err := client.RegisterSchema(t.Context(), subject,
 		sr.Schema{Schema: `{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`}, -1,
@@ -45,18 +45,18 @@ func TestRealRegistry(t *testing.T) {
 		}
 	}
 	level(sr.CompatBackward)
-	broker := e2e.Embedded(t)
-	p := e2e.NewPlace(t)
-	demo, address := e2e.Demo(t, service.Options{})
-	run := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties",
-		e2e.AvroWorker(broker.Addr(), url)...),
-		p.File("from.properties", append(e2e.Source("from", address, "Products"), "errors.tolerance=all")...)}
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
+	demo, address := e2etest.Demo(t, odatatest.Options{})
+	run := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
+		e2etest.AvroWorker(broker.Addr(), url)...),
+		p.File("from.properties", append(e2etest.Source("from", address, "Products"), "errors.tolerance=all")...)}
 	r := p.Run(run...)
 	if r.Code != 1 || !strings.Contains(r.Stderr, "register the schema of "+subject+": status 409") {
 		t.Fatalf("expected exit 1 for a schema that the registry refuses, found %d\n%s", r.Code, r.Stderr)
 	}
 	records := func() (n int64) {
-		for _, end := range e2e.EndsOn(t, broker.Addr(), "Products") {
+		for _, end := range e2etest.EndsOn(t, broker.Addr(), "Products") {
 			n += end
 		}
 		return n
@@ -127,8 +127,8 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 	s := &changing{}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	broker := e2e.Embedded(t)
-	p := e2e.NewPlace(t)
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
 	level := func(c sr.CompatibilityLevel) {
 		t.Helper()
@@ -138,7 +138,7 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 			}
 		}
 	}
-	args := []string{"--plugins", e2e.Plugins(t), "--data", p.Data, p.File("worker.properties", e2e.AvroWorker(broker.Addr(),
+	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties", e2etest.AvroWorker(broker.Addr(),
 		url)...),
 		p.File("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
 			"sap.odata.host.address="+host,
@@ -147,7 +147,7 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1", "sap.odata#00.format=json",
 			"errors.tolerance=all")}
 	records := func() (n int64) {
-		for _, end := range e2e.EndsOn(t, broker.Addr(), "moving") {
+		for _, end := range e2etest.EndsOn(t, broker.Addr(), "moving") {
 			n += end
 		}
 		return n

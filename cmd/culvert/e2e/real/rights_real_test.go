@@ -13,10 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // rightsWithin bounds a worker that lacks a right: one that waits for what does not come says nothing to anyone.
@@ -26,16 +26,16 @@ const rightsWithin = 2 * time.Minute
 // it ends, and what it says names the right and the resource. With all of them it works.
 func TestRealRights(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 5})
-	dir, port, secure, more := t.TempDir(), freePort(t), freePort(t), filepath.Join(t.TempDir(), "broker.properties")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t), filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
-	e2e.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure,
+	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure,
 		"BROKER_PROPS=" + more}, port, dir)
 	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + port))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	const user = "User:user"
@@ -50,7 +50,7 @@ func TestRealRights(t *testing.T) {
 	// Brokers hear of rights from their controllers.
 	holds := func(some bool) {
 		t.Helper()
-		(&e2e.ExactPeer{T: t, Servers: "127.0.0.1:" + port}).Asked("rights", func(ctx context.Context,
+		(&e2etest.ExactPeer{T: t, Servers: "127.0.0.1:" + port}).Asked("rights", func(ctx context.Context,
 			admin *kadm.Client) (bool, error) {
 			found, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
 				ResourcePatternType(kadm.ACLPatternAny))
@@ -62,32 +62,32 @@ func TestRealRights(t *testing.T) {
 		})
 	}
 	worker := func(name string, lines ...string) string {
-		return p.File(name+"-worker.properties", e2e.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
+		return p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
 			"security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 			`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 				`username="user" password="user-secret";`,
 			"ssl.truststore.location=" + filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},
 			lines...)...)
 	}
-	run := func(worker string, connector ...string) e2e.Result {
-		c := p.StartFor(rightsWithin, "run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data",
-			e2e.NewPlace(t).Data,
-			worker, p.File("connector.properties", append(connector, e2e.Silent)...))
+	run := func(worker string, connector ...string) e2etest.Result {
+		c := p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
+			e2etest.NewPlace(t).Data,
+			worker, p.File("connector.properties", append(connector, e2etest.Silent)...))
 		return c.Wait()
 	}
-	source := func(name string) []string { return e2e.Source(name, address, "Orders") }
+	source := func(name string) []string { return e2etest.Source(name, address, "Orders") }
 	sink := func(name string) []string {
-		return append(e2e.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
+		return append(e2etest.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
 	}
 	atLeast, exactly := worker("atleast"), worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
-	for _, r := range []e2e.Result{run(atLeast, source("plain")...), run(exactly, source("exact")...),
+	for _, r := range []e2etest.Result{run(atLeast, source("plain")...), run(exactly, source("exact")...),
 		run(atLeast, sink("back")...)} {
 		if r.Code != 0 {
 			t.Fatalf("with all rights: exit %d\n%s", r.Code, r.Stderr)
 		}
 	}
 	to := func(name, topic string) []string {
-		return e2e.Instead(source(name), "sap.odata#00.topic="+topic)
+		return e2etest.Instead(source(name), "sap.odata#00.topic="+topic)
 	}
 	topic := func(name string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
 		return kadm.NewACLs().Topics(name).Operations(operations...)
@@ -152,7 +152,7 @@ func TestRealRights(t *testing.T) {
 		})
 	}
 	at := porttest.Address(t)
-	grouped := []string{"--plugins", e2e.Plugins(t), "--data", e2e.NewPlace(t).Data, worker("group", "group.id=g",
+	grouped := []string{"--plugins", e2etest.Plugins(t), "--data", e2etest.NewPlace(t).Data, worker("group", "group.id=g",
 		"config.storage.topic=g-configs", "status.storage.topic=g-states", "offset.storage.topic=g-offsets",
 		"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
 		"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+at)}
@@ -180,12 +180,12 @@ func TestRealRights(t *testing.T) {
 		w := p.Serves(at, grouped...)
 		w.Changes()
 		put := func(lines []string) {
-			settings := e2e.Configuration(lines)
-			w.Must(201, "PUT", "/connectors/"+settings["name"]+"/config", e2e.AsJSON(t, settings))
+			settings := e2etest.Configuration(lines)
+			w.Must(201, "PUT", "/connectors/"+settings["name"]+"/config", e2etest.AsJSON(t, settings))
 		}
-		put(e2e.Tracked("claims", address, service.ODPPath, "FactsOfProducts"))
+		put(e2etest.Tracked("claims", address, odatatest.ODPPath, "FactsOfProducts"))
 		put(source("claimless"))
-		w.Await("claimless", "runs", e2e.Runs)
+		w.Await("claimless", "runs", e2etest.Runs)
 		w.Await("claims", "is refused", func(s connect.Status) bool {
 			return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace,
 				"transactional id g-claims-0: the brokers do not let this user work with it: expected the rights "+
@@ -193,7 +193,7 @@ func TestRealRights(t *testing.T) {
 		})
 		again(id)
 		w.Until(204, "POST", "/connectors/claims/tasks/0/restart", "")
-		w.Await("claims", "runs", e2e.Runs)
+		w.Await("claims", "runs", e2etest.Runs)
 		w.MustStop()
 	})
 }

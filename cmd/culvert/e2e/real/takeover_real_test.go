@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // javaWorker is a worker of Kafka Connect's, by its REST.
 type javaWorker struct {
-	*e2e.Followed
+	*e2etest.Followed
 	dir, port, servers string
 }
 
@@ -28,18 +28,18 @@ type javaWorker struct {
 func (w *javaWorker) starts() {
 	w.T.Helper()
 	w.dir = filepath.Join(w.T.TempDir(), "connect")
-	startPeer(w.T, "kafka/start-connect.sh", w.dir, []string{"GROUP=moves"}, w.port, w.servers, w.dir)
+	e2etest.StartPeer(w.T, "kafka/start-connect.sh", w.dir, []string{"GROUP=moves"}, w.port, w.servers, w.dir)
 }
 
 // stops has it end in good order.
 func (w *javaWorker) stops() {
 	w.T.Helper()
 	text, err := os.ReadFile(filepath.Join(w.dir, "pids"))
-	e2e.NoError(w.T, err)
+	e2etest.NoError(w.T, err)
 	var pid int
 	_, err = fmt.Sscan(string(text), &pid)
-	e2e.NoError(w.T, err)
-	e2e.NoError(w.T, syscall.Kill(pid, syscall.SIGTERM))
+	e2etest.NoError(w.T, err)
+	e2etest.NoError(w.T, syscall.Kill(pid, syscall.SIGTERM))
 	w.Eventually("the end of Kafka Connect's worker", func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
@@ -47,14 +47,15 @@ func (w *javaWorker) stops() {
 // given back, and taken over again: states and offsets are what they were, and every line arrives once.
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	plugins := p.Subfolder("plugins") // no sink among them
-	e2e.Put(t, plugins, "files-source.wasm", guesttest.Bytes(t, "../../../../testdata/guests/files-source",
+	e2etest.Put(t, plugins, "files-source.wasm", guesttest.Bytes(t, "../../../../testdata/guests/files-source",
 		"main.version=4.3.1"))
-	files, broker, dir := filesServer(t), freePort(t), t.TempDir()
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, broker, dir)
+	files, broker, dir := filesServer(t), e2etest.FreePort(t), t.TempDir()
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker, dir)
 	servers := "127.0.0.1:" + broker
-	java := &javaWorker{Followed: &e2e.Followed{Place: p, Command: p.Start("version")}, port: freePort(t), servers: servers}
+	java := &javaWorker{Followed: &e2etest.Followed{Place: p, Command: p.Start("version")}, port: e2etest.FreePort(t),
+		servers: servers}
 	java.Url = "http://127.0.0.1:" + java.port
 	at := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=moves",
@@ -63,7 +64,7 @@ func TestRealTakeover(t *testing.T) {
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "session.timeout.ms=6000",
 		"heartbeat.interval.ms=1000", "offset.flush.interval.ms=500", "scheduled.rebalance.max.delay.ms=1000",
 		"listeners=http://"+at)
-	cluster := func(command string, code int) e2e.Result {
+	cluster := func(command string, code int) e2etest.Result {
 		t.Helper()
 		began := time.Now()
 		r := p.Run("cluster", command, "--plugins", plugins, "--data", p.Data, worker)
@@ -76,12 +77,12 @@ func TestRealTakeover(t *testing.T) {
 	writes := func(lines int) {
 		t.Helper()
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		defer f.Close()
 		for range lines {
 			written++
 			_, err = fmt.Fprintln(f, "line", written)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 		}
 	}
 	arrived := func() bool {
@@ -103,26 +104,26 @@ func TestRealTakeover(t *testing.T) {
 			settings[key] = value
 		}
 		body, err := json.Marshal(settings)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		java.Until(201, "PUT", "/connectors/"+name+"/config", string(body))
 	}
-	states := func(w *e2e.Followed, paused int) {
+	states := func(w *e2etest.Followed, paused int) {
 		t.Helper()
-		w.Await("lines", "runs", e2e.Is(connect.Running, 1))
-		w.Await("paused", "is paused", e2e.Is(connect.Paused, paused))
-		w.Await("stopped", "is stopped", e2e.Is(connect.Stopped, 0))
+		w.Await("lines", "runs", e2etest.Is(connect.Running, 1))
+		w.Await("paused", "is paused", e2etest.Is(connect.Paused, paused))
+		w.Await("stopped", "is stopped", e2etest.Is(connect.Stopped, 0))
 		if status, _ := w.Call("GET", "/connectors/deleted", ""); status != 404 {
 			t.Errorf("expected no deleted connector, found %d", status)
 		}
 	}
 	for _, name := range []string{"paused", "stopped", "deleted"} {
-		e2e.Put(t, p.Dir, name, nil)
+		e2etest.Put(t, p.Dir, name, nil)
 		source(name)
 	}
 	source("lines", "files.password=c4n4ry")
 	source("sink", "connector.class=org.apache.kafka.connect.file.FileStreamSinkConnector", "topics=lines", "file="+out)
 	for _, name := range []string{"lines", "paused", "stopped", "deleted", "sink"} {
-		java.Await(name, "runs", e2e.Runs)
+		java.Await(name, "runs", e2etest.Runs)
 	}
 	java.Until(202, "PUT", "/connectors/paused/pause", "")
 	java.Until(204, "PUT", "/connectors/stopped/stop", "")
@@ -156,18 +157,18 @@ func TestRealTakeover(t *testing.T) {
 
 	java.starts()
 	states(java.Followed, 0) // its tasks are planned when it goes on
-	java.Await("sink", "runs", e2e.Runs)
+	java.Await("sink", "runs", e2etest.Runs)
 	writes(10)
 	java.Eventually("all lines", arrived)
 	text, err := os.ReadFile(out)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	want := ""
 	for n := range written {
 		want += fmt.Sprintln("line", n+1)
 	}
-	e2e.Equal(t, "what the sink has written", want, string(text))
+	e2etest.Equal(t, "what the sink has written", want, string(text))
 	log, err := os.ReadFile(filepath.Join(java.dir, "worker.log"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for line := range strings.Lines(string(log)) {
 		if strings.Contains(line, "ERROR") {
 			t.Logf("Kafka Connect: %.200s", line)

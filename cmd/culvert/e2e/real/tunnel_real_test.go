@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the
@@ -33,13 +32,13 @@ type remoteCluster struct {
 	key    string // file of the service key
 }
 
-func startRemote(t *testing.T, p *e2e.Place) *remoteCluster {
+func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	t.Helper()
 	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
 	t.Cleanup(c.double.Close)
-	first := portsInARow(t, 9)
+	first := e2etest.PortsInARow(t, 9)
 	c.ports, c.tls = strconv.Itoa(first), filepath.Join(c.dir, "tls")
-	startPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports, c.dir)
+	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports, c.dir)
 	var direct []string
 	for i := range 3 {
 		c.double.Map(fmt.Sprintf("kafka-%d.virtual:9092", i+1), fmt.Sprintf("127.0.0.1:%d", first+6+i))
@@ -63,38 +62,12 @@ func (c *remoteCluster) worker(logon bool) []string {
 	return lines
 }
 
-// portsInARow is the first of n ports in a row that nobody listens on.
-func portsInARow(t *testing.T, n int) int {
-	t.Helper()
-	for range 50 {
-		port, _ := strconv.Atoi(freePort(t))
-		taken := false
-		for i := range n {
-			taken = taken || port+i > 65535 || !free(port+i)
-		}
-		if !taken {
-			return port
-		}
-	}
-	t.Fatalf("no %d free ports in a row", n)
-	return 0
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
-}
-
 // openTunnel runs culvert tunnel and returns the address that stands for bootstrap.servers.
-func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (address string, tunnel *e2e.Command) {
+func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (string, *e2etest.Command) {
 	t.Helper()
 	name := fmt.Sprintf("worker-%v.properties", logon)
-	tunnel = p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
-		fmt.Sprintf("127.0.0.1:%d", portsInARow(t, 4)))
+	tunnel := p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
+		fmt.Sprintf("127.0.0.1:%d", e2etest.PortsInARow(t, 4)))
 	tunnel.Eventually("the bootstrap listener", func() bool {
 		return strings.Contains(tunnel.Stdout.String(),
 			" bootstrap ")
@@ -110,7 +83,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2e.Place, logon bool) (addr
 // TestRealTunnel lets kafkajs and Kafka's own tools use a remote cluster of three real brokers through culvert tunnel.
 func TestRealTunnel(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	c := startRemote(t, p)
 	node := nodeExample(t)
 	address, tunnel := c.openTunnel(t, p, true)
@@ -122,7 +95,7 @@ func TestRealTunnel(t *testing.T) {
 		}
 	}
 	t.Run("Doctor", func(t *testing.T) { c.testDoctor(t, p) })
-	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "nodejs-trial", "--partitions", "6")
+	e2etest.KafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "nodejs-trial", "--partitions", "6")
 	t.Run("NodeJS", func(t *testing.T) { c.testNodeJS(t, node, address) })
 	t.Run("Tools", func(t *testing.T) { c.testTools(t, address) })
 	t.Run("BrokerKilled", func(t *testing.T) { c.testBrokerKilled(t, address) })
@@ -137,7 +110,7 @@ func TestRealTunnel(t *testing.T) {
 	tunnel.MustStop()
 }
 
-func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
+func (c *remoteCluster) testDoctor(t *testing.T, p *e2etest.Place) {
 	r := p.Run("doctor", "-p", filepath.Join(p.Dir, "worker-true.properties"), "--json")
 	want := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication"}
 	for i := range 3 {
@@ -147,7 +120,7 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *e2e.Place) {
 			want = append(want, "sasl "+address, "metadata "+address)
 		}
 	}
-	if got := e2e.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
+	if got := e2etest.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
 		t.Errorf("exit %d, %q, expected %q\n%s%s", r.Code, got, want, r.Stdout, r.Stderr)
 	}
 	wrong := append(c.worker(true),
@@ -175,12 +148,12 @@ func nodeExample(t *testing.T) string {
 
 // nodeCommand is a program of the example.
 func nodeCommand(ctx context.Context, dir, address string, env []string, args ...string) (c *exec.Cmd, stdout,
-	stderr *e2e.Buffer) {
+	stderr *e2etest.Buffer) {
 	c = exec.CommandContext(ctx, "node", args...)
 	c.Dir, c.Cancel = dir, func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.WaitDelay = peerEnds
+	c.WaitDelay = e2etest.PeerEnds
 	c.Env = append(append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "KAFKA_BROKERS="+address), env...)
-	stdout, stderr = &e2e.Buffer{}, &e2e.Buffer{}
+	stdout, stderr = &e2etest.Buffer{}, &e2etest.Buffer{}
 	c.Stdout, c.Stderr = stdout, stderr
 	return c, stdout, stderr
 }
@@ -201,7 +174,7 @@ func valuesOf(t *testing.T, out string) map[string]int {
 
 // testNodeJS: two members of one group share what is produced; one leaves, the other takes over, and nothing is lost.
 func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
-	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
 	defer cancel()
 	produce := func(prefix string) {
 		t.Helper()
@@ -216,12 +189,12 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 	type member struct {
 		command *exec.Cmd
-		stdout  *e2e.Buffer
-		stderr  *e2e.Buffer
+		stdout  *e2etest.Buffer
+		stderr  *e2etest.Buffer
 	}
 	join := func() member {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
-		e2e.NoError(t, command.Start())
+		e2etest.NoError(t, command.Start())
 		return member{command, stdout, stderr}
 	}
 	until := func(what string, done func() bool) {
@@ -263,7 +236,7 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 			}
 		}
 	}
-	described := kafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
+	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
 	if committed := columnSum(described, "nodejs-trial", 3); committed != 1200 {
 		t.Errorf("the group has committed %d of 1200\n%s", committed, described)
 	}
@@ -283,45 +256,45 @@ func columnSum(table, word string, column int) (sum int) {
 // testTools: console, performance and group tools, transactions, and the verifiable clients.
 func (c *remoteCluster) testTools(t *testing.T, address string) {
 	at := []string{"--bootstrap-server", address}
-	kafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
-	kafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at, []string{"--topic", "tools"})...)
-	read := kafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
+	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
+	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at, []string{"--topic", "tools"})...)
+	read := e2etest.KafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
 		"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
 	lines := strings.Fields(read)
 	slices.Sort(lines)
 	if !slices.Equal(lines, []string{"one", "three", "two"}) {
 		t.Errorf("console consumer read %q", read)
 	}
-	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+	if described := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
 		"tools"})...); columnSum(described, "tools", 3) != 3 {
 		t.Errorf("group tools:\n%s", described)
 	}
-	kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools",
+	e2etest.KafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools",
 		"--reset-offsets", "--to-earliest", "--execute"})...)
-	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+	if described := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
 		"tools"})...); columnSum(described, "tools", 3) != 0 {
 		t.Errorf("group tools after its reset:\n%s", described)
 	}
-	performance := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+	performance := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
 		"50000", "--record-size", "1000", "--throughput", "-1",
 		"--command-property", "enable.idempotence=true")
 	if !strings.Contains(performance, "50000 records sent") {
 		t.Errorf("perf-produce:\n%s", performance)
 	}
-	performance = kafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+	performance = e2etest.KafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records",
 		"50000", "--timeout", "300000")
 	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
 		atLeast(fields[4], 50000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
 	}
 	// A transaction has coordinators of its own to be found.
-	performance = kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+	performance = e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
 		"1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
 	if !strings.Contains(performance, "1000 records sent") {
 		t.Errorf("perf-produce with transactions:\n%s", performance)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(kafkaTool(t, "api-versions", "--bootstrap-server", address)),
+	for _, line := range strings.Split(strings.TrimSpace(e2etest.KafkaTool(t, "api-versions", "--bootstrap-server", address)),
 		"\n") {
 		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
 			t.Errorf("a tool was told of %s", line)
@@ -339,22 +312,22 @@ func atLeast(text string, least int) error {
 // testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles
 // nothing.
 func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
-	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3",
+	e2etest.KafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3",
 		"--replication-factor", "3")
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
 	// in the midst of its ten seconds
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
-	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
+	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
 		strconv.Itoa(count), "--record-size", "100",
 		"--throughput", "800", "--command-property", "enable.idempotence=true")
 	if syscall.Kill(pid, 0) == nil {
 		t.Error("the broker was not killed: this shows nothing")
 	}
-	startPeer(t, "kafka/start-3-brokers.sh", c.dir, nil, "--node", "2", c.dir)
+	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, nil, "--node", "2", c.dir)
 	if !strings.Contains(out, "8000 records sent") {
 		t.Errorf("perf-produce:\n%s", out)
 	}
@@ -371,7 +344,7 @@ func (c *remoteCluster) end(t *testing.T, topic string) int {
 
 // testDropped: every tunnel is cut again and again while an idempotent producer writes: each record is there once.
 func (c *remoteCluster) testDropped(t *testing.T, address string) {
-	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "dropped", "--partitions", "3")
+	e2etest.KafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "dropped", "--partitions", "3")
 	stop := make(chan struct{})
 	ended := make(chan int)
 	go func() {
@@ -394,7 +367,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 			}
 		}
 	}()
-	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000",
+	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000",
 		"--record-size", "500", "--throughput", "4000",
 		"--command-property", "enable.idempotence=true")
 	close(stop)
@@ -410,9 +383,9 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 }
 
 // testOwnLogon: without sasl.* in the worker's file the client's own logon passes.
-func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2e.Place, node string) {
+func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string) {
 	address, _ := c.openTunnel(t, p, false)
-	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
 	defer cancel()
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin",
@@ -423,7 +396,7 @@ func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2e.Place, node string) {
 	}
 	client := p.File("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin-secret";`)
-	read := kafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
+	read := e2etest.KafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
 		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
 	if strings.Count(read, "x\n") != 3 {
 		t.Errorf("read %q", read)

@@ -18,9 +18,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // ways is SAP CAP behind nginx, and behind proxies that are in use elsewhere.
@@ -49,7 +49,7 @@ func (i *intermediary) saw(t *testing.T, expression string) int {
 func countLines(t *testing.T, file, expression string) int {
 	t.Helper()
 	log, err := os.ReadFile(file)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	return len(regexp.MustCompile("(?m)"+expression).FindAllString(string(log), -1))
 }
 
@@ -63,9 +63,9 @@ const (
 // TestRealWays leads to a real service, and to a real broker, by servers and proxies that are not ours.
 func TestRealWays(t *testing.T) {
 	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), e2etest.FreePort(t)
 	w.cap = &capService{address: "127.0.0.1:" + port}
-	w.cap.peer = startPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
+	w.cap.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
 	w.startNginx(t)
 	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy,
 		"microsocks": &w.microsocks} {
@@ -85,11 +85,11 @@ func TestRealWays(t *testing.T) {
 func startIntermediary(t *testing.T, name string) *intermediary {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "culvert-"+name+"-")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	e2e.NoError(t, os.Chmod(dir, 0o755))
-	port := freePort(t)
-	startPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
+	e2etest.NoError(t, os.Chmod(dir, 0o755))
+	port := e2etest.FreePort(t)
+	e2etest.StartPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
 	log := map[string]string{"squid": "access.log"}[name]
 	if log == "" {
 		log = "server.log"
@@ -100,10 +100,11 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 // startNginx starts nginx in front of the service.
 func (w *ways) startNginx(t *testing.T) {
 	t.Helper()
-	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2e.Stores(t), w.pems).CombinedOutput(); err != nil {
+	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems).CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
-	w.mutual, w.made, w.packed, w.namesakes = freePort(t), freePort(t), freePort(t), [2]string{freePort(t), freePort(t)}
+	w.mutual, w.made, w.packed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
+	w.namesakes = [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
 	servers := ""
 	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
 		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
@@ -129,8 +130,8 @@ http {
 	upstream cap { server ` + w.cap.address + `; keepalive 8; }` + servers + `
 }
 `
-	e2e.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
-	startPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
+	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
+	e2etest.StartPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
 }
 
 // requests counts the lines of nginx's log that fit: port, verification, fingerprint, name, status, encodings, request.
@@ -140,31 +141,31 @@ func (w *ways) requests(t *testing.T, expression string) int {
 }
 
 // reader is the file of a connector that reads a set of the service, at another address, into a topic of its name.
-func (w *ways) reader(p *e2e.Place, name, set, url string, more ...string) string {
+func (w *ways) reader(p *e2etest.Place, name, set, url string, more ...string) string {
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, set, name)...)
 	// The adapter answers 500 where its own request to the v4 service failed: its kept connection was just closed.
-	lines = e2e.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
+	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
 		"tasks.max=1"}, more...)...)
 	return p.File(name+".properties", lines...)
 }
 
 // run runs connectors to their end.
-func (w *ways) run(t *testing.T, p *e2e.Place, files ...string) e2e.Result {
+func (w *ways) run(t *testing.T, p *e2etest.Place, files ...string) e2etest.Result {
 	t.Helper()
-	return p.Run(append([]string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data}, files...)...)
+	return p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)...)
 }
 
 // arrive runs connectors to their end and looks whether topics hold so many records.
-func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[string]int) {
+func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[string]int) {
 	t.Helper()
 	if r := w.run(t, p, files...); r.Code != 0 {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer broker.Close()
 	wantEnds(t, broker.Addr(), want)
 }
@@ -173,12 +174,12 @@ func (w *ways) arrive(t *testing.T, p *e2e.Place, files []string, want map[strin
 func wantEnds(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), e2e.Limit)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	for topic, n := range want {
 		sum := 0
 		for _, o := range ends[topic] {
@@ -191,7 +192,7 @@ func wantEnds(t *testing.T, servers string, want map[string]int) {
 }
 
 // refused runs one connector that is to fail, and checks what its last line says and that no secret shows.
-func (w *ways) refused(t *testing.T, p *e2e.Place, file string, secret string, says ...string) {
+func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret string, says ...string) {
 	t.Helper()
 	r := w.run(t, p, file)
 	if r.Code != 1 || !strings.Contains(r.LastLine(), "FAILED") {
@@ -209,12 +210,12 @@ func (w *ways) refused(t *testing.T, p *e2e.Place, file string, secret string, s
 
 // Every sample store with a key is taken by nginx, and every sample trust store knows it.
 func (w *ways) testStores(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	// the domain has its stores in the working folder
 	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} {
-		b, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
-		e2e.NoError(t, err)
-		e2e.NoError(t, os.WriteFile(filepath.Join(p.Dir, name), b, 0o600))
+		b, err := os.ReadFile(filepath.Join(e2etest.Stores(t), name))
+		e2etest.NoError(t, err)
+		e2etest.NoError(t, os.WriteFile(filepath.Join(p.Dir, name), b, 0o600))
 	}
 	const greek, latin = `\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2`, `p\u00e4ssw\u00f6rd`
 	type store struct{ file, password, key, alias, at string }
@@ -247,10 +248,10 @@ func (w *ways) testStores(t *testing.T) {
 	lines := func(side string, s store) []string {
 		path, password := s.file, s.password
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(e2e.Stores(t), path)
+			path = filepath.Join(e2etest.Stores(t), path)
 		}
 		if password == "" && !(strings.HasSuffix(path, ".pem") && !strings.Contains(path, "sealed")) {
-			password = e2e.StorePassword
+			password = e2etest.StorePassword
 		}
 		made := []string{"sap.odata." + side + ".location=" + path}
 		for name, value := range map[string]string{"password": password, "key.password": s.key, "alias": s.alias} {
@@ -297,9 +298,9 @@ func (w *ways) testStores(t *testing.T) {
 
 // Who shows no certificate, one that nobody knows, or does not know the server, learns so, and which setting mends it.
 func (w *ways) testUnknown(t *testing.T) {
-	p := e2e.NewPlace(t)
-	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2e.Stores(t), "trust.jks"),
-		"sap.odata.truststore.password=" + e2e.StorePassword}
+	p := e2etest.NewPlace(t)
+	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + e2etest.StorePassword}
 	w.refused(t, p, w.reader(p, "none", "Categories", "https://localhost:"+w.mutual, trust...), "",
 		"No required SSL certificate was sent")
 	w.refused(t, p, w.reader(p, "untrusted", "Categories", "https://localhost:"+w.made, trust...), "",
@@ -309,17 +310,17 @@ func (w *ways) testUnknown(t *testing.T) {
 	}
 	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells after it.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
-		port := freePort(t)
+		port := e2etest.FreePort(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
 			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
-			"-CAfile", filepath.Join(e2e.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
+			"-CAfile", filepath.Join(e2etest.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
 			version)
-		server.WaitDelay = peerEnds
-		output := &e2e.Buffer{}
+		server.WaitDelay = e2etest.PeerEnds
+		output := &e2etest.Buffer{}
 		server.Stdout, server.Stderr = output, output
-		e2e.NoError(t, server.Start())
-		for deadline := time.Now().Add(peerEnds); !strings.Contains(output.String(), "ACCEPT"); {
+		e2etest.NoError(t, server.Start())
+		for deadline := time.Now().Add(e2etest.PeerEnds); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {
 				t.Fatalf("openssl s_server did not start:\n%s", output)
 			}
@@ -328,8 +329,8 @@ func (w *ways) testUnknown(t *testing.T) {
 		w.refused(t, p, w.reader(p, "bare"+version, "Categories", "https://localhost:"+port, trust...), "",
 			"sap.odata.keystore.location")
 		w.refused(t, p, w.reader(p, "stranger"+version, "Categories", "https://localhost:"+port, append(trust,
-			"sap.odata.keystore.location="+filepath.Join(e2e.Stores(t), "client-ec.p12"),
-			"sap.odata.keystore.password="+e2e.StorePassword)...), "", "sap.odata.keystore.location")
+			"sap.odata.keystore.location="+filepath.Join(e2etest.Stores(t), "client-ec.p12"),
+			"sap.odata.keystore.password="+e2etest.StorePassword)...), "", "sap.odata.keystore.location")
 		cancel()
 		server.Wait()
 	}
@@ -337,7 +338,7 @@ func (w *ways) testUnknown(t *testing.T) {
 
 // Answers that nginx compresses as they come are read as they were.
 func (w *ways) testPacked(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	w.cap.metadata(t)
 	w.arrive(t, p, []string{w.reader(p, "packed", "Customers", "http://127.0.0.1:"+w.packed), w.reader(p, "packed-atom",
 		"Customers", "http://127.0.0.1:"+w.packed, "sap.odata#00.format=atom")},
@@ -357,10 +358,10 @@ func (w *ways) viaSquid(password string) []string {
 
 // mutualLines are those of a client that nginx knows.
 func mutualLines(t *testing.T) []string {
-	return []string{"sap.odata.keystore.location=" + filepath.Join(e2e.Stores(t), "client.jks"),
-		"sap.odata.keystore.password=" + e2e.StorePassword,
-		"sap.odata.truststore.location=" + filepath.Join(e2e.Stores(t), "trust.jks"),
-		"sap.odata.truststore.password=" + e2e.StorePassword}
+	return []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.Stores(t), "client.jks"),
+		"sap.odata.keystore.password=" + e2etest.StorePassword,
+		"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + e2etest.StorePassword}
 }
 
 // capAt is the service's address under another name.
@@ -371,7 +372,7 @@ func (w *ways) capAt(host string) string {
 
 // An ordinary proxy with logon: http in absolute form, https by CONNECT; a wrong password is tried once.
 func (w *ways) testHTTPProxy(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	t.Setenv("NO_PROXY", "")
 	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("cap.corp"),
 		w.viaSquid(squidPassword)...)}, map[string]int{"plain": waysRows})
@@ -428,7 +429,7 @@ func tlsName(t *testing.T, w *ways) (port string) {
 		at("corp.pem")).CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}
-	port = freePort(t)
+	port = e2etest.FreePort(t)
 	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+
 		`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
 	return port
@@ -436,7 +437,7 @@ func tlsName(t *testing.T, w *ways) (port string) {
 
 // SOCKS5 with user and password: names are resolved by the proxy; a wrong password is tried once.
 func (w *ways) testSOCKS5(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	socks := func(password string) []string {
 		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address,
 			"sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
@@ -460,12 +461,12 @@ func (w *ways) testSOCKS5(t *testing.T) {
 // A token service that is not ours: the client's secret in a header and in the body; through a proxy; a wrong one is
 // tried once.
 func (w *ways) testOAuth2(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	t.Setenv("NO_PROXY", "")
-	dir, port := t.TempDir(), freePort(t)
-	startPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
+	dir, port := t.TempDir(), e2etest.FreePort(t)
+	e2etest.StartPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
 	log := filepath.Join(dir, "server.log")
-	front, service := t.TempDir(), freePort(t)
+	front, service := t.TempDir(), e2etest.FreePort(t)
 	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
 		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
 	oauth := func(host, client, how, secret string) []string {
@@ -502,7 +503,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 
 // The real service through the double of the Connectivity proxy, in both modes.
 func (w *ways) testCloudConnector(t *testing.T) {
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	account := connectivitytest.NewServer()
 	t.Cleanup(account.Close)
 	account.Map("cap.virtual:8000", w.cap.address)
@@ -529,9 +530,9 @@ func (w *ways) testCloudConnector(t *testing.T) {
 
 // A real broker by SOCKS5 and by CONNECT, with TLS and a logon inside.
 func (w *ways) testKafka(t *testing.T) {
-	p := e2e.NewPlace(t)
-	dir, port, secure := t.TempDir(), freePort(t), freePort(t)
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure}, port,
+	p := e2etest.NewPlace(t)
+	dir, port, secure := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure}, port,
 		dir)
 	worker := func(name, kind, address, user, password string) string {
 		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,

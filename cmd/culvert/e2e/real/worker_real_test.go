@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/rest/replaytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // besideWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.
@@ -128,10 +128,10 @@ func isMomentary(a replaytest.Answer) bool {
 func beside(t *testing.T, address string) replaytest.Worker {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer r.Body.Close()
 	var root rest.Root
-	e2e.NoError(t, json.NewDecoder(r.Body).Decode(&root))
+	e2etest.NoError(t, json.NewDecoder(r.Body).Decode(&root))
 	return replaytest.Worker{Address: address, Folder: t.TempDir(), Versions: []string{root.Version},
 		Masks: map[string]string{root.Commit: "${commit}", root.Cluster: "${cluster}"}}
 }
@@ -171,21 +171,21 @@ func TestRealWorkerBeside(t *testing.T) {
 	t.Parallel()
 	const folder = "../../../../testdata/connect-rest"
 	// It compiles the plugins while the others start.
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	port := filesServer(t)
 	p.Subfolder("plugins")
 	for _, name := range []string{"files-source", "files-sink"} {
-		e2e.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm", guesttest.Bytes(t, "../../../../testdata/guests/"+name,
+		e2etest.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm", guesttest.Bytes(t, "../../../../testdata/guests/"+name,
 			"main.version=4.3.1"))
 	}
-	e2e.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
+	e2etest.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")
-	broker, connect, dir := freePort(t), freePort(t), t.TempDir()
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, broker,
+	broker, connect, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker,
 		filepath.Join(dir, "broker"))
-	startPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
 	real := beside(t, "127.0.0.1:"+connect)
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")
@@ -198,16 +198,16 @@ func TestRealWorkerBeside(t *testing.T) {
 	ours.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
 
 	files, err := replaytest.Sequences(folder)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	wanted, err := replaytest.Differences(folder)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	both, began := besideWorkers{real: real, own: ours, wanted: wanted}, time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		for _, s := range steps {
 			difference, err := both.do(s)
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			if difference != "" {
 				t.Error(difference)
 			}

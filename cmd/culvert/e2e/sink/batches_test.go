@@ -11,25 +11,25 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // In batches, and in every operation, each record is written once, whatever becomes of requests and answers; or the
 // task fails and names what is uncertain.
 func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: written})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
 	on := func(settings ...string) []string { return append([]string{"sap.odata.enable.batch=1"}, settings...) }
-	batches := func(most int) func(*testing.T, service.Ledger) {
-		return func(t *testing.T, l service.Ledger) {
+	batches := func(most int) func(*testing.T, odatatest.Ledger) {
+		return func(t *testing.T, l odatatest.Ledger) {
 			if l.Batches == 0 || l.Batches > most {
 				t.Errorf("expected at most %d batches, found %d", most, l.Batches)
 			}
 		}
 	}
-	none := func(t *testing.T, l service.Ledger) {
+	none := func(t *testing.T, l odatatest.Ledger) {
 		if l.Batches != 0 {
 			t.Errorf("expected no batch, found %d", l.Batches)
 		}
@@ -41,14 +41,11 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 		}
 		return m
 	}
-	const match, inside, batch = "match", "POST " + service.SAPPath + "OrderCopies", "$batch"
+	const match, inside, batch = "match", "POST " + odatatest.SAPPath + "OrderCopies", "$batch"
 	uncertain := []string{"it may have been written or not, and is not sent again",
 		"topic Orders, partition 0, offset "}
 	all := []*writing{
 		{name: "default", switches: switches("rotate-session", "both"), settings: on(), check: batches(8)},
-		{name: "together", switches: switches(), settings: on("sap.odata.changesets=all"), check: batches(8)},
-		{name: "refused-together", switches: switches("changesets", "one"), settings: on("sap.odata.changesets=all"),
-			check: batches(16)},
 		{name: "taken-apart", switches: switches(match, inside, "status", "400", "status-count", "1"),
 			settings: on("sap.odata.changesets=all"), check: batches(12)},
 		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"),
@@ -58,11 +55,6 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
 		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(),
 			check: batches(16)},
-		{name: "no-parts-behind", switches: switches(match, inside, "batch-stop", "true", "status", "400",
-			"status-count", "1"), settings: on("sap.odata.insert.uncertain=check", "errors.tolerance=all"),
-			partly: true},
-		{name: "too-large", switches: switches("batch-limit", "4000"), settings: on(), check: batches(60)},
-		{name: "not-there", switches: switches("no-batch", "true"), settings: on(), check: none},
 		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"),
 			settings: on(), check: batches(8)},
 		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
@@ -77,10 +69,6 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			"after"), settings: on(), fails: uncertain},
 		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2",
 			"status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
-		{name: "answered-408", switches: switches(match, batch, "status", "408", "status-count", "1", "status-when",
-			"after", "status-body", "empty"), settings: on(), fails: uncertain},
-		{name: "answered-408-checked", switches: switches(match, batch, "status", "408", "status-count", "2",
-			"status-when", "after", "status-body", "html"), settings: on("sap.odata.insert.uncertain=check")},
 		{name: "part-408", switches: switches(match, inside, "status", "408", "status-count", "1", "status-body",
 			"empty"), settings: on(), fails: append(slices.Clone(uncertain), "HTTP 408"), partly: true},
 		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"),
@@ -94,7 +82,6 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			"sap.odata.upsert.first=insert")},
 		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert",
 			"sap.odata.method.tunnel=1"}, check: none},
-		{name: "atom", switches: switches(), settings: on("sap.odata.request.format=atom"), check: batches(8)},
 		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic",
 			"sap.odata.operation.mode.property=MODE", "transforms=m",
 			"transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",
@@ -102,16 +89,16 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 		{name: "update-of-nothing", switches: switches(), settings: on("sap.odata.operation.mode=update"), partly: true,
 			fails: []string{"topic Orders, partition 0, offset ", "HTTP 404"}},
 	}
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")}
 	// All rows are there before they are written: how many batches they make depends on nobody's pace.
-	p.MustRun(append(args, p.File("there.properties", e2e.Source("there", address, "Orders")...))...)
+	p.MustRun(append(args, p.File("there.properties", e2etest.Source("there", address, "Orders")...))...)
 	for _, w := range all {
 		args = append(args, w.start(p))
 	}
 	run := p.Run(args...)
 	run.Exits(1)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, w := range all {
 		t.Run(w.name, func(t *testing.T) {
 			w.judge(t, run)
@@ -132,18 +119,18 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			s := service.New(service.Options{Rows: written})
+			p := e2etest.NewPlace(t)
+			s := odatatest.New(odatatest.Options{Rows: written})
 			address, done, _ := holdsFirst(t, s, posted)
-			args := []string{p.File("there.properties", e2e.Source("there", address, "Orders")...),
-				p.File("back.properties", append(append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+			args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
+				p.File("back.properties", append(append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
 					"sap.odata.insert.uncertain=check"), settings...)...)}
-			c := p.StartOnce(e2e.Plugins(t, "odata-sink"), args...)
+			c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
 			c.Eventually("a request", done)
 			c.Kill()
-			p.MustOnceWith(e2e.Plugins(t, "odata-sink"), args...)
-			e2e.NoneTwice(t, s.Ledger())
-			e2e.Copied(t, s)
+			p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
+			e2etest.NoneTwice(t, s.Ledger())
+			e2etest.Copied(t, s)
 		})
 	}
 }
@@ -152,8 +139,8 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 // with the first insert on its way: the settings' filter finds what arrived.
 func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: written})
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: written})
 	var posts atomic.Int32
 	orderID := regexp.MustCompile(`"OrderID":\d+`)
 	address, done, _ := holdsFirst(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,16 +154,16 @@ func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}), posted)
-	lines := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
+	lines := append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
 		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.check.filter=Freight eq {Freight} and OrderDate eq {OrderDate}")
-	args := []string{p.File("there.properties", e2e.Source("there", address, "Orders")...),
+	args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
 		p.File("back.properties", lines...)}
-	c := p.StartOnce(e2e.Plugins(t, "odata-sink"), args...)
+	c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
 	c.Eventually("a request", done)
 	c.Kill()
-	p.OnceWith(e2e.Plugins(t, "odata-sink"), args...).Exits(0)
-	if found := e2e.Entities(s, "OrderCopies"); len(found) != written || int(posts.Load()) != written {
+	p.OnceWith(e2etest.Plugins(t, "odata-sink"), args...).Exits(0)
+	if found := e2etest.Entities(s, "OrderCopies"); len(found) != written || int(posts.Load()) != written {
 		t.Errorf("expected %d entities of as many inserts, found %d of %d", written, len(found), posts.Load())
 	}
 }

@@ -9,34 +9,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's
 // headers and ours; the others are written.
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 5})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false")
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
-	first := e2e.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
+	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
-	e2e.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
+	e2etest.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
 		Headers: []kgo.RecordHeader{header}},
 		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`),
 			Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
 		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
-	lines := append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	lines := append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true",
 		"value.converter=Json") // an alias, of which dead letters tell the whole class
-	r := p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
-	e2e.Copied(t, s)
-	letters := e2e.ReadTopic(t, broker, "orders-not-written", 3)
+	r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	e2etest.Copied(t, s)
+	letters := e2etest.ReadTopic(t, broker, "orders-not-written", 3)
 	for n, want := range []struct {
 		key, value, stage, class, exception, message string
 		headers                                      []string
@@ -77,7 +77,7 @@ func TestDeadLetterTopic(t *testing.T) {
 				t.Errorf("expected the service's own code and message, found %q and %q", code, message)
 			}
 		}
-		e2e.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
+		e2etest.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
 		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0",
 			connect + "offset":         fmt.Sprint(5 + n),
 			connect + "connector.name": "back",
@@ -96,7 +96,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
 	}
 	// What was settled does not come again.
-	if r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
+	if r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
 		strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
@@ -106,37 +106,37 @@ func TestDeadLetterTopic(t *testing.T) {
 // stack; all others are written.
 func TestRecordsOnWhichASinkPanics(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 90})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 90})
+	broker := e2etest.Embedded(t).Addr()
 	folder := t.TempDir()
-	e2e.Put(t, folder, "odata-sink.wasm", guesttest.With(t, "../../../../plugins/odata-sink",
+	e2etest.Put(t, folder, "odata-sink.wasm", guesttest.With(t, "../../../../plugins/odata-sink",
 		"../../testdata/guests/panicking/panicking.go"))
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustOnceWith(e2e.Plugins(t), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
-	records := e2e.ReadTopic(t, broker, "Orders", 90)
+	p.MustOnceWith(e2etest.Plugins(t), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
+	records := e2etest.ReadTopic(t, broker, "Orders", 90)
 	for _, at := range []int{3, 4, 89} {
 		records[at].Value = bytes.ReplaceAll(records[at].Value, []byte(`"ShipCity":"`), []byte(`"ShipCity":"Poison`))
 	}
 	for _, r := range records {
 		r.Topic = "Mended"
 	}
-	_, err := kadm.NewClient(e2e.Client(t, broker)).CreateTopic(t.Context(), 1, 1, nil, "Mended")
-	e2e.NoError(t, err)
-	e2e.Produce(t, broker, records...)
-	r := p.MustOnceWith(folder, worker, p.File("back.properties", append(e2e.SinkOf("back", address, "Mended",
+	_, err := kadm.NewClient(e2etest.Client(t, broker)).CreateTopic(t.Context(), 1, 1, nil, "Mended")
+	e2etest.NoError(t, err)
+	e2etest.Produce(t, broker, records...)
+	r := p.MustOnceWith(folder, worker, p.File("back.properties", append(e2etest.SinkOf("back", address, "Mended",
 		"OrderCopies"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true")...))
 	if n := s.Count("OrderCopies"); n != 87 {
 		t.Errorf("expected 87 copies, found %d", n)
 	}
-	for n, l := range e2e.ReadTopic(t, broker, "refused", 3) {
+	for n, l := range e2etest.ReadTopic(t, broker, "refused", 3) {
 		found := headersOf(l)
-		e2e.Equal(t, "offset", []string{"3", "4", "89"}[n], found["__connect.errors.offset"])
+		e2etest.Equal(t, "offset", []string{"3", "4", "89"}[n], found["__connect.errors.offset"])
 		for _, want := range []string{"plugin odata-sink 0.1.0 (connector back): encode: ",
 			"panic: a record that holds Poison", "panicking.go:"} {
-			e2e.Contains(t, "the stack", found["__connect.errors.exception.stacktrace"], want)
-			e2e.Contains(t, "the log", r.Stderr, want)
+			e2etest.Contains(t, "the stack", found["__connect.errors.exception.stacktrace"], want)
+			e2etest.Contains(t, "the log", r.Stderr, want)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // folds is how many streams TestSinkFoldsTheTopic writes in each manner, and how often each worker is killed: 20 and 10
@@ -93,7 +93,7 @@ func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
 }
 
 // references are what stands in an entity set, by key.
-func references(s *service.Service, set string) map[string]string {
+func references(s *odatatest.Service, set string) map[string]string {
 	all := map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) { all[key] = fields["ShipName"] })
 	return all
@@ -133,11 +133,11 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 
 // folding is one such stream on its way.
 type folding struct {
-	*e2e.Place
+	*e2etest.Place
 	random   *rand.Rand
 	numbered bool
 	set      string
-	service  *service.Service
+	service  *odatatest.Service
 	writes   atomic.Int64 // that the service was asked for
 	runs     int          // of the worker
 	changes  []*orderChange
@@ -149,20 +149,20 @@ type folding struct {
 }
 
 func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []string) *folding {
-	f := &folding{Place: e2e.NewPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120,
+	f := &folding{Place: e2etest.NewPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120,
 		numbered, upserts)}
 	if numbered {
 		f.set = "Orders"
 	}
-	f.service = service.New(service.Options{Rows: 1, Switches: service.Switches{CSRF: true, Repeatability: true,
+	f.service = odatatest.New(odatatest.Options{Rows: 1, Switches: odatatest.Switches{CSRF: true, Repeatability: true,
 		EnqueueLocks: 5, FailBefore: 4, FailAfter: 4}})
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			f.writes.Add(1)
 		}
 		f.service.ServeHTTP(w, r)
 	}))
-	f.lines = append(e2e.Instead(e2e.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
+	f.lines = append(e2etest.Instead(e2etest.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
 		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
 		"sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
@@ -182,11 +182,11 @@ func (f *folding) run(kills int) {
 	byPlace := map[string]*orderChange{}
 	f.broker(func(address string) {
 		client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation())
-		e2e.NoError(f.T, err)
+		e2etest.NoError(f.T, err)
 		defer client.Close()
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
-			e2e.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
+			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
 			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
@@ -203,8 +203,8 @@ func (f *folding) run(kills int) {
 		if len(f.skipped) > 0 {
 			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.skip="+strings.Join(f.skipped, ","))
 		}
-		c := f.StartOnce(e2e.Plugins(f.T, "odata-sink"), worker, f.File("fold.properties", lines...))
-		ended := make(chan e2e.Result, 1)
+		c := f.StartOnce(e2etest.Plugins(f.T, "odata-sink"), worker, f.File("fold.properties", lines...))
+		ended := make(chan e2etest.Result, 1)
 		go func() { ended <- c.Wait() }()
 		if killed < kills {
 			until := f.writes.Load() + 1 + f.random.Int64N(8)
@@ -224,7 +224,7 @@ func (f *folding) run(kills int) {
 }
 
 // decide is what an operator does: whatever is there is left out, all else sent.
-func (f *folding) decide(r e2e.Result, byPlace map[string]*orderChange) (n int) {
+func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n int) {
 	all := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
 	if len(all) == 0 {
 		if r.Code == 1 {
@@ -270,7 +270,7 @@ func (f *folding) judge() {
 				want[c.reference] = 1
 			}
 		}
-		e2e.Equal(f.T, "documents by their reference", want, counted)
+		e2etest.Equal(f.T, "documents by their reference", want, counted)
 	} else if diff := cmp.Diff(has, found); diff != "" {
 		f.T.Errorf("what the service has (-expected +found)\n%s", diff)
 	}
@@ -278,10 +278,10 @@ func (f *folding) judge() {
 	again := 0
 	f.broker(func(address string) {
 		n := 0
-		for _, end := range e2e.EndsOn(f.T, address, "letters") {
+		for _, end := range e2etest.EndsOn(f.T, address, "letters") {
 			n += int(end)
 		}
-		for _, l := range e2e.ReadTopic(f.T, address, "letters", n) {
+		for _, l := range e2etest.ReadTopic(f.T, address, "letters", n) {
 			var value struct{ ShipName string }
 			if err := json.Unmarshal(l.Value, &value); err != nil {
 				f.T.Errorf("%v in the letter %s", err, l.Value)
@@ -296,5 +296,5 @@ func (f *folding) judge() {
 	if again > 0 && f.runs == 1 {
 		f.T.Errorf("%d dead letters came twice in a single run", again)
 	}
-	e2e.Equal(f.T, "dead letters", refused, letters)
+	e2etest.Equal(f.T, "dead letters", refused, letters)
 }

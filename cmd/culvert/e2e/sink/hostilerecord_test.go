@@ -7,8 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // hostileRecords are values of some hundred bytes to a megabyte that would hold up a reader for good which is not
@@ -46,26 +46,26 @@ func hostileRecords() []string {
 // everything else arrives, otherwise the task fails and names the first.
 func TestHostileRecordsInASinksTopic(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: written})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: written})
 	servers := p.Broker()
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, there)
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, there)
 	var records []*kgo.Record
 	for i, value := range hostileRecords() {
 		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),
 			Value: []byte(value)})
 	}
-	e2e.Produce(t, servers, records...)
-	back := e2e.SinkOf("back", address, "Orders", "OrderCopies")
-	strict := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", back...))
+	e2etest.Produce(t, servers, records...)
+	back := e2etest.SinkOf("back", address, "Orders", "OrderCopies")
+	strict := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", back...))
 	if strict.Code != 1 || !strings.Contains(strict.LastLine(), "topic Orders, partition 0, offset ") {
 		t.Errorf("expected exit 1 and a record, found %d: %.500s", strict.Code, strict.LastLine())
 	}
-	r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("back.properties", append(back, "errors.tolerance=all")...))
+	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", append(back, "errors.tolerance=all")...))
 	r.Exits(0)
-	e2e.Copied(t, s)
+	e2etest.Copied(t, s)
 	if n := strings.Count(r.Stderr, "record skipped"); n != len(records) {
 		t.Errorf("expected %d records to be skipped, found %d\n%.3000s", len(records), n, r.Stderr)
 	}

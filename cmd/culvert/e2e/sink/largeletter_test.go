@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // A record of 20 MB goes through Kafka to a service that takes it, and to the topic of dead letters from one that does
@@ -17,11 +17,11 @@ import (
 // stops; nothing is skipped, and the record waits for the next start.
 func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	broker := e2etest.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(30<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	large := "31457280"
 	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
@@ -31,7 +31,7 @@ func TestRecordOf20MB(t *testing.T) {
 	content := strings.Repeat("0123456789abcdef", 20<<20/16)
 	value := fmt.Sprintf(`{"ID":1,"Content":"%s"}`, content)
 	record := &kgo.Record{Topic: "texts", Key: []byte("1"), Value: []byte(value)}
-	e2e.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter.schemas.enable=false", "connector.client.config.override.policy=All")
@@ -50,9 +50,9 @@ func TestRecordOf20MB(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var posts atomic.Int32
-			lines := append(e2e.SinkOf(c.name, e2e.Texts(t, c.most, &posts), "texts", "Texts"), "errors.tolerance=all",
+			lines := append(e2etest.SinkOf(c.name, e2etest.Texts(t, c.most, &posts), "texts", "Texts"), "errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=letters-"+c.name)
-			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+			args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 				p.File(c.name+".properties", append(lines, c.settings...)...)}
 			r := p.Run(args...)
 			if c.fails == "" {
@@ -73,7 +73,7 @@ func TestRecordOf20MB(t *testing.T) {
 				}
 			}
 			if c.letters > 0 {
-				if l := e2e.ReadTopic(t, broker, "letters-"+c.name, c.letters)[0]; string(l.Value) != value {
+				if l := e2etest.ReadTopic(t, broker, "letters-"+c.name, c.letters)[0]; string(l.Value) != value {
 					t.Errorf("expected the record as it was, found %d bytes", len(l.Value))
 				}
 			}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // late is a service that does what it is asked for at once, and whose answers go out when hold returns.
@@ -30,7 +30,7 @@ func holdsFirst(t *testing.T, inner http.Handler, which func(r *http.Request, st
 	t.Helper()
 	var held atomic.Bool
 	goOn := make(chan struct{})
-	address = e2e.Serve(t, late(inner, func(r *http.Request, status int) {
+	address = e2etest.Serve(t, late(inner, func(r *http.Request, status int) {
 		if which(r, status) && held.CompareAndSwap(false, true) {
 			<-goOn
 		}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // T12: of a service that answers 30 % of writes with 400 "locked by …", and is asked for half the deletes twice, no
@@ -22,9 +22,9 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			s, address := e2e.Demo(t, service.Options{Rows: 1, Switches: service.Switches{EnqueueLocks: 30}})
-			broker := e2e.Embedded(t).Addr()
+			p := e2etest.NewPlace(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{EnqueueLocks: 30}})
+			broker := e2etest.Embedded(t).Addr()
 			var records []*kgo.Record
 			const orders = 60
 			add := func(order int, value string) {
@@ -46,20 +46,20 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(),
 				kgo.UnknownTopicRetries(-1))
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			defer client.Close()
-			e2e.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+			e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 			worker := p.Plain(broker)
-			lines := append(e2e.Instead(e2e.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
+			lines := append(e2etest.Instead(e2etest.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
 				"sap.odata.min.retry.backoff.ms=1",
 				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1",
 				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=letters"), settings...)
-			r := p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("locks.properties", lines...))
+			r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("locks.properties", lines...))
 			if strings.Contains(r.Stderr, "record skipped") {
 				t.Errorf("expected no skipped record\n%s", r.Stderr)
 			}
-			for partition, end := range e2e.EndsOn(t, broker, "letters") {
+			for partition, end := range e2etest.EndsOn(t, broker, "letters") {
 				if end != 0 {
 					t.Errorf("expected no dead letters, found %d in partition %v\n%s", end, partition, r.Stderr)
 				}

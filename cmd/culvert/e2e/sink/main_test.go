@@ -3,7 +3,7 @@ package sink
 import (
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-func TestMain(m *testing.M) { e2e.Main(m) }
+func TestMain(m *testing.M) { e2etest.Main(m) }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 const (
@@ -32,14 +32,14 @@ func TestSinkGoesOnAtACopyOfItsTopic(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
-			here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+			m := NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+			here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 			m.Fill(here, 0)
 			had := m.Killed(here)
 			m.Fill(there, c.skipped)
 			m.Moves(there, c.offset, had)
 			m.Once(there).Exits(0).SaysTimes(1, movedWarning)
-			e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+			e2etest.CreatedOnce(t, m.Service.Ledger(), movedRows)
 			m.Once(there).Exits(0).SaysTimes(0, movedWarning)
 		})
 	}
@@ -65,9 +65,9 @@ func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := e2e.NewMirrored(t, movedRows, movedFirst, append(c.settings, "sap.odata.operation.mode=upsert")...)
+			m := NewMirrored(t, movedRows, movedFirst, append(c.settings, "sap.odata.operation.mode=upsert")...)
 			m.Zero = c.zero
-			here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+			here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 			m.Fill(here, 0)
 			had := m.Killed(here)
 			if known := strings.Contains(had.Metadata, "known=f"); known != (c.zero < movedFirst) {
@@ -84,7 +84,7 @@ func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 			}
 			m.Decides(fmt.Sprintf("errors.uncertain.skip=orders-0@%d", c.zero))
 			m.Once(there).Exits(0)
-			e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+			e2etest.CreatedOnce(t, m.Service.Ledger(), movedRows)
 		})
 	}
 }
@@ -92,12 +92,12 @@ func TestSinkUpsertsAtACopyOfItsTopic(t *testing.T) {
 // A service that numbers all by itself takes no upserts; what it was sent until it showed that is not sent again.
 func TestUpsertsOfNumberedOrdersAtACopy(t *testing.T) {
 	t.Parallel()
-	m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.operation.mode=upsert", "sap.odata.max.in.flight=1")
+	m := NewMirrored(t, movedRows, movedFirst, "sap.odata.operation.mode=upsert", "sap.odata.max.in.flight=1")
 	m.Numbers = true
-	here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+	here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
 	m.Once(here).Exits(1)
-	had := m.Stored(kadm.NewClient(e2e.Client(t, here)))
+	had := m.Stored(kadm.NewClient(e2etest.Client(t, here)))
 	if !strings.Contains(had.Metadata, "known=n") || had.At == 0 {
 		t.Fatalf("expected some records to be written and what they have shown, found %+v", had)
 	}
@@ -111,14 +111,14 @@ func TestUpsertsOfNumberedOrdersAtACopy(t *testing.T) {
 			t.Errorf("expected no insert and all records, found %d inserts and %s", m.Posts.Load()-before, line)
 		}
 	}
-	e2e.CreatedOnce(t, m.Service.Ledger(), int(before))
+	e2etest.CreatedOnce(t, m.Service.Ledger(), int(before))
 }
 
 // With insert.uncertain=fail nothing is sent before somebody has decided: neither what was written nor what was not.
 func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
 	t.Parallel()
-	m := e2e.NewMirrored(t, movedRows, movedFirst)
-	here, there := e2e.Embedded(t).Addr(), e2e.Embedded(t).Addr()
+	m := NewMirrored(t, movedRows, movedFirst)
+	here, there := e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
 	had := m.Killed(here)
 	m.Fill(there, 0)
@@ -134,25 +134,25 @@ func TestSinkStopsAtACopyOfItsTopic(t *testing.T) {
 	}
 	m.Decides("errors.uncertain.send=orders-0@1005-1006", "errors.uncertain.skip=orders-0@1001-1004,orders-0@1007-1999")
 	m.Once(there).Exits(0)
-	e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+	e2etest.CreatedOnce(t, m.Service.Ledger(), movedRows)
 }
 
 // A topic that was made again, or has become shorter, has records that no metadata speak of: they are written.
 func TestSinkGoesOnAtATopicThatWasMadeAgain(t *testing.T) {
 	t.Parallel()
-	m := e2e.NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
-	here := e2e.Embedded(t).Addr()
+	m := NewMirrored(t, movedRows, movedFirst, "sap.odata.insert.uncertain=check")
+	here := e2etest.Embedded(t).Addr()
 	m.Fill(here, 0)
 	had := m.Killed(here)
-	deleted, err := kadm.NewClient(e2e.Client(t, here)).DeleteTopics(t.Context(), "orders")
-	e2e.NoError(t, err)
-	e2e.NoError(t, deleted.Error())
+	deleted, err := kadm.NewClient(e2etest.Client(t, here)).DeleteTopics(t.Context(), "orders")
+	e2etest.NoError(t, err)
+	e2etest.NoError(t, deleted.Error())
 	m.Rows = 1500
 	m.Fill(here, 0)
 	m.Moves(here, had.At, had) // the broker has forgotten it with the topic
 	m.Once(here).Exits(0).SaysTimes(1, movedWarning)
-	e2e.CreatedOnce(t, m.Service.Ledger(), movedRows)
+	e2etest.CreatedOnce(t, m.Service.Ledger(), movedRows)
 	m.Put(here, movedRows, movedRows+100)
 	m.Once(here).Exits(0)
-	e2e.CreatedOnce(t, m.Service.Ledger(), movedRows+100)
+	e2etest.CreatedOnce(t, m.Service.Ledger(), movedRows+100)
 }

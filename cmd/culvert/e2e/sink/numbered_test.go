@@ -12,14 +12,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // numbering is a service that gives each entity a number of its own, and says so by its address. The answer to one
 // insert, or batch of inserts, does not come.
 type numbering struct {
-	inner *service.Service
+	inner *odatatest.Service
 	// lose is what becomes of the answer to the third request: "lost", "408", or "held", until the client is gone.
 	lose string
 
@@ -93,20 +93,20 @@ func TestWhatIsKnownOfADoubtSurvives(t *testing.T) {
 	} {
 		t.Run(c.lose+" "+c.settings[0], func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			n := &numbering{inner: service.New(service.Options{Rows: 1}), lose: c.lose, held: make(chan struct{})}
-			address, servers := e2e.Serve(t, n), e2e.Embedded(t).Addr()
-			e2e.MakeTopics(t, e2e.Client(t, servers), "orders")
+			p := e2etest.NewPlace(t)
+			n := &numbering{inner: odatatest.New(odatatest.Options{Rows: 1}), lose: c.lose, held: make(chan struct{})}
+			address, servers := e2etest.Serve(t, n), e2etest.Embedded(t).Addr()
+			e2etest.MakeTopics(t, e2etest.Client(t, servers), "orders")
 			var records []*kgo.Record
 			for i := range rows {
 				records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, 10_000+i),
 					Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, 10_000+i, i)})
 			}
-			e2e.Produce(t, servers, records...)
-			lines := append(e2e.SinkOf("back", address, "orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
-				"sap.odata.max.in.flight=1", e2e.Silent)
-			run := func(more ...string) *e2e.Command {
-				return p.Start("run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, p.Plain(servers),
+			e2etest.Produce(t, servers, records...)
+			lines := append(e2etest.SinkOf("back", address, "orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
+				"sap.odata.max.in.flight=1", e2etest.Silent)
+			run := func(more ...string) *e2etest.Command {
+				return p.Start("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.Plain(servers),
 					p.File("back.properties", append(append(lines, c.settings...), more...)...))
 			}
 			first := run()
@@ -135,7 +135,7 @@ func TestWhatIsKnownOfADoubtSurvives(t *testing.T) {
 			}
 			run("errors.uncertain.skip=" + named).Wait().Exits(0)
 			found := map[string]int{}
-			for _, one := range e2e.Entities(n.inner, "OrderCopies") {
+			for _, one := range e2etest.Entities(n.inner, "OrderCopies") {
 				found[one["ShipName"]]++
 			}
 			for i := range rows {

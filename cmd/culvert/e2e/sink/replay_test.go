@@ -12,12 +12,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // ids are how often each order is in a topic; payload: as a dead letter has it.
-func ids(t *testing.T, p *e2e.Place, servers, topic string) map[string]int {
+func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
 	r := p.Run("consume", topic, "--bootstrap-servers", servers)
@@ -46,25 +46,25 @@ func ids(t *testing.T, p *e2e.Place, servers, topic string) map[string]int {
 // mended, by several replays and never twice.
 func TestPoison(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	const rows = 1000
-	s, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 170})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 170})
 	servers := p.Broker()
 	atLeast := p.Plain(servers)
-	exactly := p.File("exactly.properties", e2e.PlainWorker(servers, "group.id=poison",
+	exactly := p.File("exactly.properties", e2etest.PlainWorker(servers, "group.id=poison",
 		"exactly.once.source.support=enabled")...)
 	const bad, mended = "ShipPostalCode:int16", "ShipPostalCode:string"
 	connector := func(name, spec string, more ...string) string {
-		lines := append(e2e.Source(name, address, "Orders"), "transforms=number", "sap.odata#00.topic="+name,
+		lines := append(e2etest.Source(name, address, "Orders"), "transforms=number", "sap.odata#00.topic="+name,
 			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec="+spec)
 		lines = slices.DeleteFunc(lines, func(l string) bool { return l == "sap.odata#00.topic=Orders" })
 		return p.File(name+".properties", append(lines, more...)...)
 	}
-	run := func(worker, file string) e2e.Result {
-		return p.OnceWith(e2e.Plugins(t, "smt"), worker, file)
+	run := func(worker, file string) e2etest.Result {
+		return p.OnceWith(e2etest.Plugins(t, "smt"), worker, file)
 	}
-	replay := func(worker, file string, more ...string) e2e.Result {
-		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
+	replay := func(worker, file string, more ...string) e2etest.Result {
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			worker, file},
 			more...)...)
 	}
@@ -92,13 +92,13 @@ func TestPoison(t *testing.T) {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", before, n)
 	}
 	run(atLeast, connector("strict", mended)).Exits(0)
-	e2e.Equal(t, "mended, from the offset", all, ids(t, p, servers, "strict"))
+	e2etest.Equal(t, "mended, from the offset", all, ids(t, p, servers, "strict"))
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true"}
 	run(exactly, connector("tolerant", bad, tolerant...)).Exits(0)
-	e2e.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
-	e2e.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
+	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
 	// Listed and shown.
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
 		"NUMBER: value")
@@ -127,7 +127,7 @@ func TestPoison(t *testing.T) {
 	if found := strings.Count(again.Stdout, `"replays":1`); found != len(poison) {
 		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), found)
 	}
-	e2e.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	// Mended: some by a filter, then the others, then none.
 	file := connector("tolerant", mended, tolerant...)
 	some := replay(exactly, file, "--error", "(9")
@@ -138,7 +138,7 @@ func TestPoison(t *testing.T) {
 	}
 	replay(exactly, file).Exits(0)
 	replayed(t, 0, replay(exactly, file))
-	e2e.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
 }
 
 // What the plugin of a source has refused is read by it once more, as the document that the service sent.
@@ -147,41 +147,41 @@ func TestReplayOfDocuments(t *testing.T) {
 	for _, format := range []string{"json", "atom"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			old, forgery := `"Freight":"237.5700"`, `"Freight":"237.57009"`
 			if format == "atom" {
 				old, forgery = `>237.5700<`, `>237.57009<`
 			}
-			s := service.New(service.Options{Rows: 20})
-			address := e2e.Serve(t, e2e.Forged(old, forgery)(s))
-			broker := e2e.Embedded(t).Addr()
+			s := odatatest.New(odatatest.Options{Rows: 20})
+			address := e2etest.Serve(t, e2etest.Forged(old, forgery)(s))
+			broker := e2etest.Embedded(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {
-				return p.File("orders.properties", append(append(e2e.Source("orders", address, "Orders"),
+				return p.File("orders.properties", append(append(e2etest.Source("orders", address, "Orders"),
 					"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
 					"value.converter.schemas.enable=false"), more...)...)
 			}
 			p.MustOnce(worker, connector())
-			letter := e2e.ReadTopic(t, broker, "refused", 1)[0]
+			letter := e2etest.ReadTopic(t, broker, "refused", 1)[0]
 			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
 				t.Fatalf("expected the document, found %s", letter.Value)
 			}
-			replay := func(file string, more ...string) e2e.Result {
-				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t), "--data", p.Data,
+			replay := func(file string, more ...string) e2etest.Result {
+				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data", p.Data,
 					worker, file}, more...)...)
 			}
 			replay(connector(), "--dry").Exits(1).Prints("1 would be replayed, 1 of them would be refused\n0@0: ")
 			replay(connector("sap.odata.decimal.overflow=round"), "--dry").Exits(0).Prints(
 				"1 would be replayed, 0 of them would be refused\n")
 			replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
-			again := e2e.ReadTopic(t, broker, "refused", 2)[1]
+			again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
 			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
 				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
 				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
 			}
 			replayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
-			found := e2e.ReadTopic(t, broker, "Orders", 20)
+			found := e2etest.ReadTopic(t, broker, "Orders", 20)
 			seen := map[string]int{}
 			for _, r := range found {
 				seen[string(r.Key)]++
@@ -194,7 +194,7 @@ func TestReplayOfDocuments(t *testing.T) {
 }
 
 // replayed checks that a replay delivered so many letters, and left none.
-func replayed(t *testing.T, letters int, r e2e.Result) {
+func replayed(t *testing.T, letters int, r e2etest.Result) {
 	t.Helper()
 	if want := fmt.Sprintf("%d replayed, 0 of them refused again\n", letters); r.Code != 0 || r.Stdout != want {
 		t.Errorf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
@@ -213,18 +213,18 @@ func headersOf(r *kgo.Record) map[string]string {
 // once; what may have been written is asked about, and not sent again by itself.
 func TestReplayIntoAService(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 12})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 12})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2e.Source("there", address, "Orders")...))
-	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
-	e2e.RefuseWrites(t, s, 1000)
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, back)
-	e2e.ReadTopic(t, broker, "refused", 12)
-	replay := func() e2e.Result {
-		return p.Run("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+	e2etest.RefuseWrites(t, s, 1000)
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+	e2etest.ReadTopic(t, broker, "refused", 12)
+	replay := func() e2etest.Result {
+		return p.Run("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
 	}
 	s.Set("status-count", "5")
 	refused := 0 // a batch that is refused is taken apart
@@ -233,7 +233,7 @@ func TestReplayIntoAService(t *testing.T) {
 		refused == 0 {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	for _, l := range e2e.ReadTopic(t, broker, "refused", 12+refused)[12:] {
+	for _, l := range e2etest.ReadTopic(t, broker, "refused", 12+refused)[12:] {
 		if h := headersOf(l); h["__culvert.errors.replays"] != "1" || h["__connect.errors.topic"] != "Orders" {
 			t.Errorf("expected a letter of Orders that was replayed once, found %v", h)
 		}
@@ -246,10 +246,10 @@ func TestReplayIntoAService(t *testing.T) {
 	replay().Exits(1).Says("errors.uncertain.send")
 	_, rest, _ := strings.Cut(r.Stderr, "Orders-0@")
 	digits := strings.TrimRight(rest[:min(len(rest), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
-	back = p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	back = p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)
 	replay().Exits(0)
-	e2e.Copied(t, s)
-	e2e.CreatedOnce(t, s.Ledger(), 12)
+	e2etest.Copied(t, s)
+	e2etest.CreatedOnce(t, s.Ledger(), 12)
 	replayed(t, 0, replay())
 }

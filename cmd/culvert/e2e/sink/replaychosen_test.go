@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // leftOf is what is said of letters that are named and nothing comes of.
@@ -20,30 +20,30 @@ const leftOf = "that are not in the topic, are another connector's, or were repl
 // was replayed is known of each, also when one is replayed again.
 func TestReplayOfChosenLetters(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 60})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60})
 	n := 0 // rows that are refused
 	s.Each("Orders", func(_ string, fields map[string]string) {
 		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
 			n++
 		}
 	})
-	broker := e2e.Embedded(t).Addr()
-	lines := append(e2e.Source("orders", address, "Orders"), "errors.tolerance=all",
+	broker := e2etest.Embedded(t).Addr()
+	lines := append(e2etest.Source("orders", address, "Orders"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.number.spec=ShipPostalCode:int16")
-	p.File("conf/orders.properties", lines...)
-	f := p.FollowsWith(e2e.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
-	f.Await("orders", "runs", e2e.Runs)
+	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Makes(lines...)
+	f.Await("orders", "runs", e2etest.Runs)
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"
-	letters := func() rest.Letters { return e2e.As[rest.Letters](t, f.Must(200, "GET", path, "")) }
+	letters := func() rest.Letters { return e2etest.As[rest.Letters](t, f.Must(200, "GET", path, "")) }
 	replay := func(asked rest.ReplayAsked) rest.Replayed {
 		t.Helper()
 		body, err := json.Marshal(asked)
-		e2e.NoError(t, err)
-		return e2e.As[rest.Replayed](t, f.Must(200, "POST", path+"/replay", string(body)))
+		e2etest.NoError(t, err)
+		return e2etest.As[rest.Replayed](t, f.Must(200, "POST", path+"/replay", string(body)))
 	}
 	done := func() (offsets []int64) {
 		for _, l := range letters().Letters {
@@ -84,7 +84,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			done())
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
-	f.Await("orders", "runs", e2e.Runs)
+	f.Await("orders", "runs", e2etest.Runs)
 	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
 		r.Refused != 0 || r.Left[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
@@ -99,7 +99,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			t.Errorf("%s: found %+v", one, r)
 		}
 	}
-	e2e.Equal(t, "replayed", []int64{2, 5}, done())
+	e2etest.Equal(t, "replayed", []int64{2, 5}, done())
 	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
 		r.Left[leftOf+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
@@ -107,12 +107,12 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	if r := replay(rest.ReplayAsked{Letters: []string{"0@5"}, Again: true}); r.Replayed != 1 || len(r.Left) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
-	e2e.Equal(t, "replayed", []int64{2, 5, 7}, done())
+	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, done())
 	if r := replay(rest.ReplayAsked{}); r.Replayed != n-3 {
 		t.Errorf("expected the others, %d, found %+v", n-3, r)
 	}
 	times := map[string]int{}
-	for _, record := range e2e.ReadTopic(t, broker, "Orders", 60+1) {
+	for _, record := range e2etest.ReadTopic(t, broker, "Orders", 60+1) {
 		times[string(record.Key)]++
 	}
 	twice := slices.DeleteFunc(slices.Collect(func(yield func(int) bool) {
@@ -127,8 +127,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	f.MustStop()
 	// The command chooses and tries as well, in the files of the worker.
-	dlq := func(more ...string) e2e.Result {
-		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data,
+	dlq := func(more ...string) e2etest.Result {
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			"--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
@@ -147,7 +147,7 @@ func TestDryReplayOfASink(t *testing.T) {
 	said[4].Value = []byte("no JSON")
 	d := newDocuments(t, 1, nil, said)
 	d.written(t, 100_000)
-	e2e.ReadTopic(t, d.broker, "refused", rows)
+	e2etest.ReadTopic(t, d.broker, "refused", rows)
 	r := d.replays(t, 1, 0, fmt.Sprintf("%d would be replayed, 2 of them would be refused\n", rows), "--dry")
 	for _, want := range []string{"\n0@", "Topic", "JSON"} {
 		if !strings.Contains(r.Stdout, want) {
@@ -173,8 +173,8 @@ func TestReplayOfAChosenTwin(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, nil, saidTimes(2))
 	d.written(t, 100_000)
-	d.again(t, e2e.ReadTopic(t, d.broker, "refused", 2))
-	e2e.ReadTopic(t, d.broker, "refused", 4)
+	d.again(t, e2etest.ReadTopic(t, d.broker, "refused", 2))
+	e2etest.ReadTopic(t, d.broker, "refused", 4)
 	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n")
 	d.replays(t, 0, 2, "1 would be replayed", "--letters", "0@0", "--again", "--dry")
 	d.replays(t, 0, 3, "1 replayed, 0 of them refused again\n", "--letters", "0@0", "--again")

@@ -8,35 +8,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A replay that is killed goes on where it was: each letter arrives, and what is remembered of it is true. Inserts
 // whose answer the killed one did not get are looked up.
 func TestReplayThatIsKilled(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: 12})
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 12})
 	var armed atomic.Bool
 	address, done, _ := holdsFirst(t, s, func(r *http.Request, _ int) bool {
 		return armed.Load() && r.Method == http.MethodPost
 	})
-	broker := e2e.Embedded(t).Addr()
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
-		e2e.Silent,
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		e2etest.Silent,
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
-	for _, args := range [][]string{{p.File("there.properties", e2e.Source("there", address, "Orders")...)}, {back}} {
-		p.MustRun(append([]string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker},
+	for _, args := range [][]string{{p.File("there.properties", e2etest.Source("there", address, "Orders")...)}, {back}} {
+		p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 			args...)...)
-		e2e.RefuseWrites(t, s, 1000)
+		e2etest.RefuseWrites(t, s, 1000)
 	}
-	e2e.ReadTopic(t, broker, "refused", 12)
+	e2etest.ReadTopic(t, broker, "refused", 12)
 	s.Set("status-count", "0")
-	replay := func() *e2e.Command {
-		return p.Start("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker,
+	replay := func() *e2etest.Command {
+		return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker,
 			back)
 	}
 	armed.Store(true)
@@ -44,8 +44,8 @@ func TestReplayThatIsKilled(t *testing.T) {
 	killed.Eventually("a letter on its way", done)
 	killed.Kill()
 	replay().Wait().Exits(0)
-	e2e.Copied(t, s)
-	e2e.CreatedOnce(t, s.Ledger(), 12)
+	e2etest.Copied(t, s)
+	e2etest.CreatedOnce(t, s.Ledger(), 12)
 	replayed(t, 0, replay().Wait())
 }
 
@@ -63,19 +63,19 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
-			_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 1000})
+			p := e2etest.NewPlace(t)
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 1000})
 			servers := p.Broker()
 			worker := p.Plain(servers, c.worker...)
 			connector := func(spec string) string {
-				return p.File("orders.properties", append(e2e.Source("orders", address, "Orders"), "transforms=number",
+				return p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "transforms=number",
 					"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 					"transforms.number.spec="+spec, "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true")...)
 			}
-			p.MustOnceWith(e2e.Plugins(t, "smt"), worker, connector("ShipName:int16"))
+			p.MustOnceWith(e2etest.Plugins(t, "smt"), worker, connector("ShipName:int16"))
 			client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			defer client.Close()
 			admin := kadm.NewClient(client)
 			if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Orders"); err != nil {
@@ -83,13 +83,13 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			written := func() int64 {
 				ends, err := admin.ListEndOffsets(t.Context(), "Orders")
-				e2e.NoError(t, err)
+				e2etest.NoError(t, err)
 				end, _ := ends.Lookup("Orders", 0)
 				return end.Offset
 			}
 			mended := connector("ShipName:string")
-			replay := func() *e2e.Command {
-				return p.Start("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "smt"), "--data", p.Data, worker,
+			replay := func() *e2etest.Command {
+				return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, worker,
 					mended)
 			}
 			killed := 0
@@ -97,7 +97,7 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 				before := written()
 				one := replay()
 				one.Eventually("rows", func() bool { return written() > before })
-				e2e.NoError(t, one.Process.Process.Kill())
+				e2etest.NoError(t, one.Process.Process.Kill())
 				if one.Wait().Code != 0 {
 					killed++
 				}

@@ -10,15 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // documents is a service that numbers what it gets, whose topic of dead letters is refused; a sink writes records of
 // text there.
 type documents struct {
-	*e2e.Place
-	service              *service.Service
+	*e2etest.Place
+	service              *odatatest.Service
 	broker, worker, sink string
 	letters              string   // the topic that is replayed
 	lines                []string // of the sink
@@ -29,11 +29,11 @@ type documents struct {
 func newDocuments(t *testing.T, partitions int32, letters map[string]*string, said []*kgo.Record,
 	more ...string) *documents {
 	t.Helper()
-	d := &documents{Place: e2e.NewPlace(t), letters: "refused"}
-	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
-	d.service, d.broker = s, e2e.Embedded(t).Addr()
+	d := &documents{Place: e2etest.NewPlace(t), letters: "refused"}
+	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
+	d.service, d.broker = s, e2etest.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(client.Close)
 	d.admin = kadm.NewClient(client)
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
@@ -42,11 +42,11 @@ func newDocuments(t *testing.T, partitions int32, letters map[string]*string, sa
 	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, letters, "refused"); err != nil {
 		t.Fatal(err)
 	}
-	e2e.Produce(t, d.broker, said...)
+	e2etest.Produce(t, d.broker, said...)
 	d.worker = d.File("worker.properties", "bootstrap.servers="+d.broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
-	d.lines = append(append(e2e.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
+	d.lines = append(append(e2etest.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
 		"sap.odata.unknown.fields=ignore", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true"), more...)
 	d.set()
@@ -55,24 +55,24 @@ func newDocuments(t *testing.T, partitions int32, letters map[string]*string, sa
 
 // set gives the sink other settings.
 func (d *documents) set(settings ...string) {
-	d.sink = d.File("inbox.properties", e2e.Instead(d.lines, settings...)...)
+	d.sink = d.File("inbox.properties", e2etest.Instead(d.lines, settings...)...)
 }
 
 // written has the sink write what the topic holds; the service refuses so many requests.
 func (d *documents) written(t *testing.T, refusing int) {
 	t.Helper()
-	e2e.RefuseWrites(t, d.service, refusing)
-	d.MustOnceWith(e2e.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
-	e2e.RefuseWrites(t, d.service, 0)
+	e2etest.RefuseWrites(t, d.service, refusing)
+	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
+	e2etest.RefuseWrites(t, d.service, 0)
 }
 
-func (d *documents) replay(t *testing.T, more ...string) e2e.Result {
-	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data",
+func (d *documents) replay(t *testing.T, more ...string) e2etest.Result {
+	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Data, d.worker, d.sink}, more...)...)
 }
 
 // replays is replay that ends with an exit code, documents in the service and a beginning of what is printed.
-func (d *documents) replays(t *testing.T, code, documents int, begins string, more ...string) e2e.Result {
+func (d *documents) replays(t *testing.T, code, documents int, begins string, more ...string) e2etest.Result {
 	t.Helper()
 	r := d.replay(t, more...)
 	if n := d.service.Count("Inbox"); r.Code != code || n != documents || !strings.HasPrefix(r.Stdout, begins) {
@@ -99,7 +99,7 @@ func (d *documents) again(t *testing.T, letters []*kgo.Record) {
 		copies = append(copies, &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers,
 			Timestamp: l.Timestamp})
 	}
-	e2e.Produce(t, d.broker, copies...)
+	e2etest.Produce(t, d.broker, copies...)
 }
 
 // A record whose letter stands there twice is delivered once: in other pieces of the topic, in other partitions, and in
@@ -112,7 +112,7 @@ func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 			t.Parallel()
 			d := newDocuments(t, partitions, nil, saidTimes(rows), "sap.odata.enable.batch=1")
 			d.written(t, 100_000)
-			letters := e2e.ReadTopic(t, d.broker, "refused", rows)
+			letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
 			d.again(t, letters)
 			d.replay(t, "--until", "2020-01-01T00:00:00Z").Exits(0)
 			d.replays(t, 0, rows, "")
@@ -148,11 +148,11 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 			if n := d.service.Count("Inbox"); n != c.first {
 				t.Fatalf("expected %d documents, found %d", c.first, n)
 			}
-			e2e.ReadTopic(t, d.broker, "refused", 1)
+			e2etest.ReadTopic(t, d.broker, "refused", 1)
 			// Refused once more: the letter that goes back names the same.
-			e2e.RefuseWrites(t, d.service, 100)
+			e2etest.RefuseWrites(t, d.service, 100)
 			d.replay(t).Exits(1)
-			e2e.RefuseWrites(t, d.service, 0)
+			e2etest.RefuseWrites(t, d.service, 0)
 			if c.more != nil {
 				d.set("transforms=lines")
 			}
@@ -170,9 +170,9 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	d := newDocuments(t, 1, nil, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
 	d.written(t, 3)
 	later := &kgo.Record{Topic: "said", Key: []byte("1"), Value: []byte(`{"Topic":"later"}`)}
-	e2e.Produce(t, d.broker, later)
+	e2etest.Produce(t, d.broker, later)
 	d.written(t, 0)
-	e2e.ReadTopic(t, d.broker, "refused", 3)
+	e2etest.ReadTopic(t, d.broker, "refused", 3)
 	want := "2 replayed, 0 of them refused again\n1 left: letters of records that are older"
 	d.replays(t, 1, 3, want).Exits(1).Prints("--older")
 	list := func() string {
@@ -203,16 +203,16 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"new"}`)}}, "sap.odata.enable.batch=0",
 		"sap.odata.max.in.flight=1")
 	d.written(t, 2)
-	letters := e2e.ReadTopic(t, d.broker, "refused", 2)
+	letters := e2etest.ReadTopic(t, d.broker, "refused", 2)
 	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	for i, l := range letters {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
-		e2e.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
+		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
 	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that are older")
@@ -235,16 +235,16 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.written(t, 3)
-			e2e.ReadTopic(t, d.broker, "refused", 3)
+			e2etest.ReadTopic(t, d.broker, "refused", 3)
 			if partition < 0 {
 				d.replays(t, 0, 3, "")
 				return
 			}
 			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-			e2e.NoError(t, err)
+			e2etest.NoError(t, err)
 			defer client.Close()
 			later := &kgo.Record{Topic: "said", Partition: partition, Value: []byte(`{"Topic":"later"}`)}
-			e2e.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
+			e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 			d.written(t, 0)
 			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
 			d.replays(t, 1, 1, want).Exits(1).Prints("--older")
@@ -257,10 +257,10 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 func TestReplayHeedsTopicsRegex(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, nil, saidTimes(1), "sap.odata.enable.batch=0")
-	d.lines = e2e.Instead(d.lines, "topics=")
+	d.lines = e2etest.Instead(d.lines, "topics=")
 	d.set("topics.regex=sa.*")
 	d.written(t, 1)
-	letter := e2e.ReadTopic(t, d.broker, "refused", 1)[0]
+	letter := e2etest.ReadTopic(t, d.broker, "refused", 1)[0]
 	forged := &kgo.Record{Topic: "refused", Key: letter.Key, Value: letter.Value, Timestamp: letter.Timestamp}
 	for _, h := range letter.Headers {
 		if h.Key == "__connect.errors.topic" {
@@ -268,7 +268,7 @@ func TestReplayHeedsTopicsRegex(t *testing.T) {
 		}
 		forged.Headers = append(forged.Headers, h)
 	}
-	e2e.Produce(t, d.broker, forged)
+	e2etest.Produce(t, d.broker, forged)
 	want := "1 replayed, 0 of them refused again\n1 left: letters of topic \"Xsaid\", which topics.regex"
 	d.replays(t, 1, 1, want)
 }
@@ -279,7 +279,7 @@ func TestRequestIDsOfLettersWithAnotherTime(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, nil, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable")
 	d.written(t, 100)
-	letters := e2e.ReadTopic(t, d.broker, "refused", 3)
+	letters := e2etest.ReadTopic(t, d.broker, "refused", 3)
 	d.replays(t, 0, 3, "")
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "later"); err != nil {
 		t.Fatal(err)

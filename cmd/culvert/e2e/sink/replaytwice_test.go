@@ -6,21 +6,21 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // heldReplay starts a replay in a folder of its own. The answer about its first document is held until free.
-func heldReplay(t *testing.T, rows int) (d *documents, first *e2e.Command, free func()) {
+func heldReplay(t *testing.T, rows int) (d *documents, first *e2etest.Command, free func()) {
 	d = newDocuments(t, 1, nil, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic")
 	d.written(t, 100_000)
-	e2e.ReadTopic(t, d.broker, "refused", rows)
+	e2etest.ReadTopic(t, d.broker, "refused", rows)
 	address, done, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
 		return status == http.StatusCreated
 	})
 	_, port, _ := strings.Cut(address, ":")
-	slow := d.File("slow.properties", e2e.Instead(d.lines, "sap.odata.host.port="+port)...)
-	first = d.Start("dlq", "replay", "refused", "--plugins", e2e.Plugins(t, "odata-sink", "smt"), "--data",
+	slow := d.File("slow.properties", e2etest.Instead(d.lines, "sap.odata.host.port="+port)...)
+	first = d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Subfolder("elsewhere"), d.worker, slow)
 	first.Eventually("a document", done)
 	return d, first, free

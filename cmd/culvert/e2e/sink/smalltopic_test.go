@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A topic whose max.message.bytes is far below what is written to it at once takes all of it, once and in order: the
@@ -19,51 +19,51 @@ import (
 // refuse none of it, since the limit is asked for before the first record.
 func TestTopicsOfSmallBatches(t *testing.T) {
 	t.Parallel()
-	p, broker := e2e.NewPlace(t), e2e.Embedded(t).Addr()
+	p, broker := e2etest.NewPlace(t), e2etest.Embedded(t).Addr()
 	const rows = 2000
 	topicsOf(t, broker, "4000", "plain", "exactly", "letters")
 	worker := func(name string, more ...string) string {
 		return p.File(name, append([]string{"bootstrap.servers=" + broker, "listeners=", "group.id=small",
 			"key.converter.schemas.enable=false", "value.converter.schemas.enable=false"}, more...)...)
 	}
-	_, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: rows})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
 	for _, c := range []struct{ topic, worker, support string }{
 		{"plain", worker("worker.properties"), "requested"},
 		{"exactly", worker("exactly.properties", "exactly.once.source.support=enabled"), "required"},
 	} {
-		lines := append(e2e.Source("of-"+c.topic, address, "Orders"), "exactly.once.support="+c.support)
-		r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t, "odata-source"), "--data", p.Data, c.worker,
-			p.File(c.topic+"-connector.properties", e2e.Instead(lines, "sap.odata#00.topic="+c.topic)...))
+		lines := append(e2etest.Source("of-"+c.topic, address, "Orders"), "exactly.once.support="+c.support)
+		r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t, "odata-source"), "--data", p.Data, c.worker,
+			p.File(c.topic+"-connector.properties", e2etest.Instead(lines, "sap.odata#00.topic="+c.topic)...))
 		if r.Code != 0 || strings.Contains(r.Stderr, "MESSAGE_TOO_LARGE") {
 			t.Fatalf("%s: exit %d\n%s", c.topic, r.Code, r.Stderr)
 		}
-		ascend(t, c.topic, e2e.ReadTopic(t, broker, c.topic, rows))
+		ascend(t, c.topic, e2etest.ReadTopic(t, broker, c.topic, rows))
 	}
 
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	for i := 1; i <= rows; i++ {
 		client.Produce(t.Context(), &kgo.Record{Topic: "texts", Key: []byte(strconv.Itoa(i)), Partition: 0,
 			Value: fmt.Appendf(nil, `{"ID":%d,"Content":"%s"`, i, strings.Repeat("x", 300))}, nil)
 	}
-	e2e.NoError(t, client.Flush(t.Context()))
-	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+	e2etest.NoError(t, client.Flush(t.Context()))
+	r := p.Run("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
 		worker("sink.properties", "key.converter=org.apache.kafka.connect.storage.StringConverter"),
-		p.File("refused.properties", append(e2e.SinkOf("refused", e2e.Texts(t, 0, &atomic.Int32{}), "texts",
+		p.File("refused.properties", append(e2etest.SinkOf("refused", e2etest.Texts(t, 0, &atomic.Int32{}), "texts",
 			"Texts"),
 			"errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")...))
 	if r.Code != 0 || strings.Contains(r.Stderr, "MESSAGE_TOO_LARGE") {
 		t.Fatalf("letters: exit %d\n%s", r.Code, r.Stderr)
 	}
-	ascend(t, "letters", e2e.ReadTopic(t, broker, "letters", rows))
+	ascend(t, "letters", e2etest.ReadTopic(t, broker, "letters", rows))
 }
 
 // topicsOf makes topics of one partition that take batches of so many bytes.
 func topicsOf(t *testing.T, broker, bytes string, names ...string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &bytes},

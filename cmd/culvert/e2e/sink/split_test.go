@@ -11,20 +11,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Orders with their lines inside come from a service, and a sink splits them: each line is written once, under a
 // RequestID of its own, although all lines of an order are of one record.
 func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: 20})
-	e2e.NoError(t, s.Set("repeatability", "true"))
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 20})
+	e2etest.NoError(t, s.Set("repeatability", "true"))
 	var mu sync.Mutex
 	ids := map[string]int{}
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id := r.Header.Get("RequestID"); r.Method == http.MethodPost && id != "" {
 			mu.Lock()
 			ids[id]++
@@ -32,13 +32,13 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink", "smt"),
-		p.File("there.properties", append(e2e.Source("there", address, "Orders"), "sap.odata#00.expand=Order_Details")...),
-		p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "Order_DetailCopies"),
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"),
+		p.File("there.properties", append(e2etest.Source("there", address, "Orders"), "sap.odata#00.expand=Order_Details")...),
+		p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "Order_DetailCopies"),
 			"sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable", "transforms=lines",
 			"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Order_Details",
 			"transforms.lines.extract=true")...))
-	e2e.NoneTwice(t, s.Ledger())
+	e2etest.NoneTwice(t, s.Ledger())
 	written := len(s.Ledger().Writes)
 	mu.Lock()
 	defer mu.Unlock()
@@ -51,11 +51,11 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 // and made again: the service has each record in each set.
 func TestRequestIDsOfSetsAndTopicsMadeAgain(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
+	broker := e2etest.Embedded(t).Addr()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
@@ -67,15 +67,15 @@ func TestRequestIDsOfSetsAndTopicsMadeAgain(t *testing.T) {
 		}
 		for i := range 3 {
 			at := time.UnixMilli(int64(1_700_000_000_000 + 1000*round + i))
-			e2e.Produce(t, broker, &kgo.Record{Topic: "said", Timestamp: at,
+			e2etest.Produce(t, broker, &kgo.Record{Topic: "said", Timestamp: at,
 				Value: fmt.Appendf(nil, `{"Topic":"%d-%d","ProductID":%d,"ProductName":"x","Discontinued":false}`, round, i,
 					10*round+i)})
 		}
 		for set, name := range map[string]string{"Inbox": "inbox", "ProductCopies": "products"} {
 			name += strconv.Itoa(round)
-			lines := append(e2e.SinkOf(name, address, "said", set), "sap.odata.insert.uncertain=repeatable",
+			lines := append(e2etest.SinkOf(name, address, "said", set), "sap.odata.insert.uncertain=repeatable",
 				"sap.odata.unknown.fields=ignore")
-			p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, p.File(name+".properties", lines...))
+			p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File(name+".properties", lines...))
 		}
 		if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 3*round+3 || products != 3*round+3 {
 			t.Errorf("round %d: expected %d documents and as many products, found %d and %d", round, 3*round+3, inbox,

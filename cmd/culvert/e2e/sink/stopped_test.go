@@ -10,25 +10,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // copying is a sink into a service of its own, each of whose POSTs takes a while, and waits for its turn where there
 // are turns.
 type copying struct {
-	service *service.Service
+	service *odatatest.Service
 	posts   atomic.Int32
 	turns   chan struct{}
 	lines   []string
 }
 
-func newCopying(p *e2e.Place, rows int, settings ...string) *copying {
+func newCopying(p *e2etest.Place, rows int, settings ...string) *copying {
 	p.T.Helper()
-	c := &copying{service: service.New(service.Options{Rows: rows, Switches: service.Switches{CSRF: true}})}
-	address := e2e.Serve(p.T, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := &copying{service: odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{CSRF: true}})}
+	address := e2etest.Serve(p.T, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			n := c.posts.Add(1)
 			timer := time.NewTimer(time.Millisecond * time.Duration(1+n%7*3))
@@ -43,24 +43,24 @@ func newCopying(p *e2e.Place, rows int, settings ...string) *copying {
 		}
 		c.service.ServeHTTP(w, r)
 	}))
-	c.lines = e2e.CopiesOf(address, append([]string{"tasks.max=1", e2e.Silent}, settings...)...)
+	c.lines = e2etest.CopiesOf(address, append([]string{"tasks.max=1", e2etest.Silent}, settings...)...)
 	return c
 }
 
 // once checks that each of the rows was created one time.
 func (c *copying) once(t *testing.T, rows int) {
 	t.Helper()
-	e2e.CreatedOnce(t, c.service.Ledger(), rows)
-	if found := len(e2e.Entities(c.service, "OrderCopies")); found != rows {
+	e2etest.CreatedOnce(t, c.service.Ledger(), rows)
+	if found := len(e2etest.Entities(c.service, "OrderCopies")); found != rows {
 		t.Errorf("expected %d entities, found %d", rows, found)
 	}
 }
 
 // skips has an operator leave records out, after which each of the rows was created one time.
-func (c *copying) skips(p *e2e.Place, names []string, worker string, rows int) {
+func (c *copying) skips(p *e2etest.Place, names []string, worker string, rows int) {
 	p.T.Helper()
 	lines := append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))
-	p.MustOnceWith(e2e.Plugins(p.T, "odata-sink"), worker, p.File("back.properties", lines...))
+	p.MustOnceWith(e2etest.Plugins(p.T, "odata-sink"), worker, p.File("back.properties", lines...))
 	c.once(p.T, rows)
 }
 
@@ -68,11 +68,11 @@ func (c *copying) skips(p *e2e.Place, names []string, worker string, rows int) {
 func TestSinkIsStoppedInALargeBatch(t *testing.T) {
 	t.Parallel()
 	const rows = 800
-	p, _, worker := e2e.Filled(t, rows)
+	p, _, worker := e2etest.Filled(t, rows)
 	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64",
 		"sap.odata.max.concurrent.requests=64")
 	back := p.File("back.properties", c.lines...)
-	args := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, back}
+	args := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back}
 	for range 3 {
 		run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
 		before := c.posts.Load()
@@ -89,7 +89,7 @@ func TestSinkIsStoppedInALargeBatch(t *testing.T) {
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
 
 // named are the records that a run calls uncertain, each once.
-func named(r e2e.Result) (names []string) {
+func named(r e2etest.Result) (names []string) {
 	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
 		for _, name := range strings.Split(advice[1], ",") {
 			if !slices.Contains(names, name) {
@@ -105,11 +105,11 @@ func named(r e2e.Result) (names []string) {
 func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	t.Parallel()
 	const rows = 200
-	p, _, _ := e2e.Filled(t, rows)
+	p, _, _ := e2etest.Filled(t, rows)
 	worker := p.File("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
 		"consumer.session.timeout.ms=12000", "consumer.heartbeat.interval.ms=500")
 	c := newCopying(p, rows)
-	args := []string{"--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, p.File("back.properties",
+	args := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, p.File("back.properties",
 		c.lines...)}
 	run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
 	run.Eventually("POSTs", func() bool { return c.posts.Load() > 40 })
@@ -120,7 +120,7 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	if r.Code != 1 || len(names) == 0 {
 		t.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
 	}
-	there := e2e.Entities(c.service, "OrderCopies")
+	there := e2etest.Entities(c.service, "OrderCopies")
 	for _, record := range p.Records("Orders") {
 		if name := fmt.Sprintf("Orders-%v@%v", record["partition"], record["offset"]); slices.Contains(names, name) {
 			if _, written := there[fmt.Sprintf("(%v)", record["key"].(map[string]any)["OrderID"])]; written {
@@ -144,10 +144,10 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 func TestSinkThatHangsInSettle(t *testing.T) {
 	t.Parallel()
 	const rows = 60
-	p, _, worker := e2e.Filled(t, rows)
+	p, _, worker := e2etest.Filled(t, rows)
 	c := newCopying(p, rows)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
 		wit.ExportName(wit.InterfaceSink, "settle")))
 	back := p.File("back.properties", c.lines...)
 	first := p.Run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
@@ -168,13 +168,13 @@ func TestSinkThatHangsInSettle(t *testing.T) {
 func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10
-	p, _, worker := e2e.Filled(t, rows)
+	p, _, worker := e2etest.Filled(t, rows)
 	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
 		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),
 		fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
 	c.turns = make(chan struct{}, 2*rows)
 	t.Cleanup(func() { close(c.turns) }) // before the server ends, which waits for its answers
-	dir := e2e.Folder(t, "odata-sink")
+	dir := e2etest.Folder(t, "odata-sink")
 	back := p.File("back.properties", c.lines...)
 	run := p.Start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
 		worker, back)
@@ -182,7 +182,7 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 		c.turns <- struct{}{}
 	}
 	run.Eventually("requests on their way", func() bool { return c.posts.Load() == first+atATime })
-	e2e.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
+	e2etest.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
 		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSink, "settle")))
 	run.Awaits(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)

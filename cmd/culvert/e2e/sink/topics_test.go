@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 const kafkaTransforms = "org.apache.kafka.connect.transforms."
@@ -14,9 +14,9 @@ const kafkaTransforms = "org.apache.kafka.connect.transforms."
 // gives records another topic.
 func TestTopicsThatNoRecordReaches(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{})
-	dir := e2e.Plugins(t, "odata-sink", "smt")
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{})
+	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	inserts := []string{"transforms=a", "transforms.a.type=" + kafkaTransforms + "InsertField$Value",
 		"transforms.a.static.field=x", "transforms.a.static.value=1"}
 	routes := []string{"transforms=r", "transforms.r.type=" + kafkaTransforms + "RegexRouter",
@@ -47,8 +47,8 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 		"of the plugin":   {[]string{"transforms="}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lines := e2e.SinkOf("sink", address, "a", "OrderCopies")
-			file := p.File("sink.properties", e2e.Instead(lines[:len(lines)-1], c.lines...)...)
+			lines := e2etest.SinkOf("sink", address, "a", "OrderCopies")
+			file := p.File("sink.properties", e2etest.Instead(lines[:len(lines)-1], c.lines...)...)
 			r := p.Run("validate", "--plugins", dir, file)
 			said := r.Stdout + r.Stderr
 			if (r.Code == 0) != (c.want == nil) {
@@ -66,7 +66,7 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 // Where a transform may give records another topic, the first record tells.
 func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 	t.Parallel()
-	dir := e2e.Plugins(t, "odata-sink", "smt")
+	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	for name, c := range map[string]struct {
 		to    string // what the transform makes of the topic Orders
 		pairs []string
@@ -87,10 +87,10 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 		"wholly": {to: "sap.$1", pairs: []string{"sap.Orders", "OrderCopies"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			_, address := e2e.Demo(t, service.Options{Rows: 20})
-			there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-			back := p.File("back.properties", append(e2e.Instead(e2e.SinkOf("back", address, c.pairs...), "topics=Orders",
+			p := e2etest.NewPlace(t)
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+			there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+			back := p.File("back.properties", append(e2etest.Instead(e2etest.SinkOf("back", address, c.pairs...), "topics=Orders",
 				"tasks.max=3", "transforms=r",
 				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
 				"transforms.r.replacement="+c.to), c.more...)...)

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // writing is one connector that writes the topic Orders into OrderCopies of a service of its own, and what becomes of
@@ -21,29 +21,29 @@ type writing struct {
 	name     string
 	switches map[string]string
 	// front sees each request before the service does; n counts the POSTs to the set, from 1.
-	front    func(s *service.Service, r *http.Request, n int)
+	front    func(s *odatatest.Service, r *http.Request, n int)
 	settings []string
 	fails    []string
 	// partly: not everything arrives.
 	partly bool
-	check  func(t *testing.T, l service.Ledger)
+	check  func(t *testing.T, l odatatest.Ledger)
 
-	service *service.Service
+	service *odatatest.Service
 	lines   []string
 }
 
 const copies = "/OrderCopies"
 
-func (w *writing) start(p *e2e.Place) string {
+func (w *writing) start(p *e2etest.Place) string {
 	p.T.Helper()
-	w.service = service.New(service.Options{Rows: written, User: "me", Password: e2e.Password})
+	w.service = odatatest.New(odatatest.Options{Rows: written, User: "me", Password: e2etest.Password})
 	for name, value := range w.switches {
 		if err := w.service.Set(name, value); err != nil {
 			p.T.Fatal(w.name, err)
 		}
 	}
 	var posts atomic.Int32
-	address := e2e.Serve(p.T, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(p.T, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.front != nil {
 			n := int32(0)
 			if r.Method == http.MethodPost && strings.Contains(r.URL.Path, copies) {
@@ -53,18 +53,18 @@ func (w *writing) start(p *e2e.Place) string {
 		}
 		w.service.ServeHTTP(rw, r)
 	}))
-	lines := e2e.AsMe(e2e.SinkOf(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
+	lines := e2etest.AsMe(e2etest.SinkOf(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
 		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
-	w.lines = e2e.Instead(lines, w.settings...)
+	w.lines = e2etest.Instead(lines, w.settings...)
 	return p.File(w.name+".properties", w.lines...)
 }
 
 // judge holds the run, and what the service has, against what is expected. Nothing was created twice.
-func (w *writing) judge(t *testing.T, run e2e.Result) {
-	(&e2e.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
-	e2e.NoneTwice(t, w.service.Ledger())
-	found := e2e.Entities(w.service, "OrderCopies")
-	if all := cmp.Equal(e2e.Entities(w.service, "Orders"), found); all == w.partly {
+func (w *writing) judge(t *testing.T, run e2etest.Result) {
+	(&e2etest.Reading{Name: w.name, Fails: w.fails, Service: w.service, Check: w.check}).Judge(t, run)
+	e2etest.NoneTwice(t, w.service.Ledger())
+	found := e2etest.Entities(w.service, "OrderCopies")
+	if all := cmp.Equal(e2etest.Entities(w.service, "Orders"), found); all == w.partly {
 		t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
 	}
 }
@@ -73,7 +73,7 @@ func (w *writing) judge(t *testing.T, run e2e.Result) {
 const written = 40
 
 // posts are the POSTs that a service saw, by status.
-func posts(l service.Ledger) map[int]int {
+func posts(l odatatest.Ledger) map[int]int {
 	all := map[int]int{}
 	for _, r := range l.Requests {
 		if r.Method == http.MethodPost {
@@ -86,28 +86,28 @@ func posts(l service.Ledger) map[int]int {
 // Every record is written once, whatever sessions, tokens and answers do; or the task fails and names the record.
 func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: written})
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
 	csrf := func(mode string) map[string]string { return map[string]string{"csrf": "true", "rotate-session": mode} }
 	post := func(status, count string) map[string]string {
 		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count,
 			"status-body": "json", "status-message": "Not now", "status-code": "X/1"}
 	}
-	expire := func(times ...int) func(*service.Service, *http.Request, int) {
-		return func(s *service.Service, _ *http.Request, n int) {
+	expire := func(times ...int) func(*odatatest.Service, *http.Request, int) {
+		return func(s *odatatest.Service, _ *http.Request, n int) {
 			if slices.Contains(times, n) {
 				s.Set("expire-sessions", "")
 			}
 		}
 	}
-	of := func(want map[int]int) func(*testing.T, service.Ledger) {
-		return func(t *testing.T, l service.Ledger) {
-			e2e.Equal(t, "POSTs by status", want, posts(l))
+	of := func(want map[int]int) func(*testing.T, odatatest.Ledger) {
+		return func(t *testing.T, l odatatest.Ledger) {
+			e2etest.Equal(t, "POSTs by status", want, posts(l))
 		}
 	}
 	// once: the status was answered one time, to a request that was not sent again.
-	once := func(status int) func(*testing.T, service.Ledger) {
-		return func(t *testing.T, l service.Ledger) {
+	once := func(status int) func(*testing.T, odatatest.Ledger) {
+		return func(t *testing.T, l odatatest.Ledger) {
 			if n := posts(l)[status]; n != 1 {
 				t.Errorf("expected one answer %d, found %d", status, n)
 			}
@@ -154,7 +154,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		// them all
 		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true,
 			settings: []string{"errors.tolerance=all"},
-			check: func(t *testing.T, l service.Ledger) {
+			check: func(t *testing.T, l odatatest.Ledger) {
 				if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
 					t.Errorf("expected the first refusal to be the last, found %d", n)
 				}
@@ -184,14 +184,14 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"},
 			settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
 	}
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
-		p.File("there.properties", e2e.Source("there", address, "Orders")...)}
+		p.File("there.properties", e2etest.Source("there", address, "Orders")...)}
 	for _, w := range all {
 		args = append(args, w.start(p))
 	}
 	run := p.Run(args...)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	run.Exits(1)
 	for _, w := range all {
 		t.Run(w.name, func(t *testing.T) {
@@ -203,12 +203,12 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 // A tombstone deletes, in the order of its key's records; what is gone already counts as deleted.
 func TestTombstonesDelete(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: written, Switches: service.Switches{CSRF: true}})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: written, Switches: odatatest.Switches{CSRF: true}})
 	servers := p.Broker()
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, there)
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, there)
 	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
 	gone := []int{0, 7, 8, 39}
 	var records []*kgo.Record
@@ -216,15 +216,15 @@ func TestTombstonesDelete(t *testing.T) {
 		// The second one finds nothing.
 		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
 	}
-	e2e.Produce(t, servers, records...)
-	back := p.File("back.properties", append(e2e.SinkOf("back", address, "Orders", "OrderCopies"),
+	e2etest.Produce(t, servers, records...)
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
 		"sap.odata.enable.delete=1")...)
-	p.MustOnceWith(e2e.Plugins(t, "odata-sink"), worker, back)
-	want := e2e.Entities(s, "Orders")
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+	want := e2etest.Entities(s, "Orders")
 	for _, n := range gone {
 		delete(want, fmt.Sprintf("(%d)", 10248+n))
 	}
-	e2e.Equal(t, "what is left", want, e2e.Entities(s, "OrderCopies"))
+	e2etest.Equal(t, "what is left", want, e2etest.Entities(s, "OrderCopies"))
 	for entity, n := range s.Ledger().Writes {
 		if n.Created != 1 || n.Deleted > 1 {
 			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
@@ -236,20 +236,20 @@ func TestTombstonesDelete(t *testing.T) {
 // that failed is not written twice.
 func TestFailedSinkGoesOn(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: written})
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
 	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"},
-		front: func(s *service.Service, _ *http.Request, n int) {
+		front: func(s *odatatest.Service, _ *http.Request, n int) {
 			if n == 5 { // the fifth is refused, those that are on their way are not
-				e2e.RefuseWrites(t, s, 1)
+				e2etest.RefuseWrites(t, s, 1)
 			}
 		}}
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, there, w.start(p)}
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, there, w.start(p)}
 	p.Run(args...).Exits(1)
 	p.Run(args...).Exits(0)
-	e2e.NoneTwice(t, w.service.Ledger())
-	e2e.Copied(t, w.service)
+	e2etest.NoneTwice(t, w.service.Ledger())
+	e2etest.Copied(t, w.service)
 }
 
 // A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the
@@ -258,20 +258,20 @@ func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []string{"errors.uncertain.send", "errors.uncertain.skip"} {
 		t.Run(decision, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			_, address := e2e.Demo(t, service.Options{Rows: written})
+			p := e2etest.NewPlace(t)
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
 			worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
-			there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+			there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
 			// The gateway says 502: to send it again, the entity must not be there.
 			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST",
-				"status-body": "html"}, front: func(s *service.Service,
+				"status-body": "html"}, front: func(s *odatatest.Service,
 				_ *http.Request, n int) {
 				if n == 5 {
 					s.Set("status", "502")
 					s.Set("status-count", "1")
 				}
 			}}
-			args := []string{"run", "--once", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, worker, there,
+			args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, there,
 				w.start(p)}
 			first := p.Run(args...)
 			var offset, id int
@@ -293,17 +293,17 @@ func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 					}
 				}
 				// Others may go on meanwhile; no entity is asked for twice.
-				e2e.Equal(t, "answers 502", seen[502], posts(w.service.Ledger())[502])
+				e2etest.Equal(t, "answers 502", seen[502], posts(w.service.Ledger())[502])
 			}
 			p.File("back.properties", append(w.lines, decision+"="+at)...)
 			p.Run(args...).Exits(0)
 			p.Run(args...).Exits(0)
-			want := e2e.Entities(w.service, "Orders")
+			want := e2etest.Entities(w.service, "Orders")
 			if decision == "errors.uncertain.skip" {
 				delete(want, fmt.Sprintf("(%d)", id))
 			}
-			e2e.Equal(t, "what arrived", want, e2e.Entities(w.service, "OrderCopies"))
-			e2e.NoneTwice(t, w.service.Ledger())
+			e2etest.Equal(t, "what arrived", want, e2etest.Entities(w.service, "OrderCopies"))
+			e2etest.NoneTwice(t, w.service.Ledger())
 			if all := posts(w.service.Ledger()); all[400] != 0 || all[502] != 1 {
 				t.Errorf("expected one answer 502 and no other refusal, found %v", all)
 			}

@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // unanswered is in front of a service that does what it is asked for, and has writes wait for their answers.
@@ -23,10 +23,10 @@ type unanswered struct {
 }
 
 // start returns the address.
-func (u *unanswered) start(t *testing.T, s *service.Service) string {
+func (u *unanswered) start(t *testing.T, s *odatatest.Service) string {
 	t.Helper()
 	u.answers = make(chan struct{})
-	return e2e.Serve(t, late(s, func(r *http.Request, _ int) {
+	return e2etest.Serve(t, late(s, func(r *http.Request, _ int) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return
 		}
@@ -50,12 +50,12 @@ func taken(connector string) string {
 // the worker has the answers to its requests before it hears from its group.
 func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
-	s, direct := e2e.Demo(t, service.Options{Rows: 5})
-	b := e2e.NewPlace(t)
+	s, direct := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	b := e2etest.NewPlace(t)
 	cluster, broker := b.StartBroker()
 	rest := porttest.Address(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
@@ -63,24 +63,24 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	}
 	const rows = 3
 	for n := range rows {
-		e2e.Produce(t, broker,
+		e2etest.Produce(t, broker,
 			&kgo.Record{Topic: "Names", Key: []byte(`{"ProductID":1}`),
 				Value: fmt.Appendf(nil, `{"ProductID":1,"ProductName":"name %d"}`, n)},
 			&kgo.Record{Topic: "New", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)})
 	}
-	starts := func(listeners, merges, creates string) *e2e.Command {
-		p := e2e.NewPlace(t) // each on a machine of its own
+	starts := func(listeners, merges, creates string) *e2etest.Command {
+		p := e2etest.NewPlace(t) // each on a machine of its own
 		sink := func(name string, lines []string, more ...string) string {
-			lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2e.Silent)
+			lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2etest.Silent)
 			return p.File(name, append(lines, more...)...)
 		}
-		return p.Start("run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data,
+		return p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
 			p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
 				"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
-			sink("merges.properties", e2e.SinkOf("merges", merges, "Names", "Products"), "sap.odata.operation.mode=merge"),
-			sink("creates.properties", e2e.SinkOf("creates", creates, "New", "OrderCopies"),
+			sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"), "sap.odata.operation.mode=merge"),
+			sink("creates.properties", e2etest.SinkOf("creates", creates, "New", "OrderCopies"),
 				"sap.odata.insert.uncertain=check"))
 	}
 	groups := map[string]string{"connect-merges": "Names", "connect-creates": "New"}
@@ -102,14 +102,14 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 		}
 		return true
 	}
-	name := func() string { return e2e.Entities(s, "Products")["(1)"]["ProductName"] }
+	name := func() string { return e2etest.Entities(s, "Products")["(1)"]["ProductName"] }
 
 	var merges, creates unanswered
 	paused := starts("http://"+rest, merges.start(t, s), creates.start(t, s))
 	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
 	paused.Signal(syscall.SIGSTOP)
-	if name() != "name 0" || len(e2e.Entities(s, "OrderCopies")) != 1 {
-		t.Fatalf("expected the first row of each to be written, found %s and %v", name(), e2e.Entities(s, "OrderCopies"))
+	if name() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
+		t.Fatalf("expected the first row of each to be written, found %s and %v", name(), e2etest.Entities(s, "OrderCopies"))
 	}
 	other := starts("", direct, direct)
 	other.Eventually("all that was to be written", committed)
@@ -119,12 +119,12 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	close(creates.answers)
 	paused.Signal(syscall.SIGCONT)
 	paused.Eventually("an answer for each", func() bool {
-		figures := e2e.Scrape(t, rest)
+		figures := e2etest.Scrape(t, rest)
 		return figures[taken("merges")] > 0 && figures[taken("creates")] > 0
 	})
 	cluster.Signal(syscall.SIGCONT)
 	paused.Eventually("memberships that begin anew", both)
-	for _, c := range []*e2e.Command{paused, other} {
+	for _, c := range []*e2etest.Command{paused, other} {
 		c.MustStop()
 	}
 	if m, c := merges.writes.Load()-merged, creates.writes.Load()-created; m != 0 || c != 0 {
@@ -139,5 +139,5 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 			statuses[r.Status]++
 		}
 	}
-	e2e.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, statuses)
+	e2etest.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, statuses)
 }

@@ -13,15 +13,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // read runs one worker with all connectors to its end, and looks at what became of each.
-func read(t *testing.T, p *e2e.Place, folder string, readings []*e2e.Reading) e2e.Result {
+func read(t *testing.T, p *e2etest.Place, folder string, readings []*e2etest.Reading) e2etest.Result {
 	t.Helper()
 	args := []string{p.Plain("embedded")}
 	expected := 0
@@ -40,7 +40,7 @@ func read(t *testing.T, p *e2e.Place, folder string, readings []*e2e.Reading) e2
 
 // stored holds a topic against what an undisturbed service gives: no row may be stored otherwise than there. A
 // connector that ended well has them all but those left out, in order; one that failed has those before the bad place.
-func stored(t *testing.T, p *e2e.Place, reference string, r *e2e.Reading, leftOut ...int) {
+func stored(t *testing.T, p *e2etest.Place, reference string, r *e2etest.Reading, leftOut ...int) {
 	t.Helper()
 	want, order := p.Topic(reference)
 	found, keys := p.Topic(r.Name)
@@ -67,8 +67,8 @@ func stored(t *testing.T, p *e2e.Place, reference string, r *e2e.Reading, leftOu
 // short page taken for a whole one.
 func TestPagesThatBreakOff(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	readings := []*e2e.Reading{{Name: "whole"}}
+	p := e2etest.NewPlace(t)
+	readings := []*e2etest.Reading{{Name: "whole"}}
 	for _, format := range []string{"json", "atom"} {
 		settings := []string{"sap.odata.format=" + format}
 		for _, how := range []string{"reset", "length", "truncate"} {
@@ -81,8 +81,8 @@ func TestPagesThatBreakOff(t *testing.T) {
 				at = ", row "
 			}
 			readings = append(readings,
-				&e2e.Reading{Name: format + "-" + how + "-once", Switches: breaks("1"), Settings: settings},
-				&e2e.Reading{Name: format + "-" + how + "-always", Switches: breaks("1000"), Settings: settings,
+				&e2etest.Reading{Name: format + "-" + how + "-once", Switches: breaks("1"), Settings: settings},
+				&e2etest.Reading{Name: format + "-" + how + "-always", Switches: breaks("1000"), Settings: settings,
 					Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", "skiptoken=", at}})
 		}
 		// Nothing but the first bytes comes, and the connection ends before any row.
@@ -90,24 +90,24 @@ func TestPagesThatBreakOff(t *testing.T) {
 			return map[string]string{"match": "/Orders", "break": "truncate", "break-after": after, "break-count": "1000"}
 		}
 		readings = append(readings,
-			&e2e.Reading{Name: format + "-no-row", Switches: ends("30"), Settings: settings,
+			&e2etest.Reading{Name: format + "-no-row", Switches: ends("30"), Settings: settings,
 				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found its end"}},
-			&e2e.Reading{Name: format + "-empty", Switches: ends("0"), Settings: settings,
+			&e2etest.Reading{Name: format + "-empty", Switches: ends("0"), Settings: settings,
 				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
 	}
 	// What comes after the bad place is there, but the page is no JSON, or no XML.
 	readings = append(readings,
-		&e2e.Reading{Name: "json-invalid", Front: e2e.Forged(`"OrderID":10251,`, `"OrderID":10251,,`),
+		&e2etest.Reading{Name: "json-invalid", Front: e2etest.Forged(`"OrderID":10251,`, `"OrderID":10251,,`),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", `found `, "row 3"}},
-		&e2e.Reading{Name: "atom-invalid", Settings: []string{"sap.odata.format=atom"}, Front: e2e.Forged(`>10251</d:OrderID>`,
+		&e2etest.Reading{Name: "atom-invalid", Settings: []string{"sap.odata.format=atom"}, Front: e2etest.Forged(`>10251</d:OrderID>`,
 			`>10251</d:Order>`),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found ", "row 3"}})
-	run := read(t, p, e2e.Plugins(t), readings)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	run := read(t, p, e2etest.Plugins(t), readings)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
 		stored(t, p, "whole", r)
 		_, keys := p.Topic(r.Name)
-		if r.Switches["break-count"] == "1000" && r.Switches["break"] != "truncate" && len(keys) <= e2e.ReadPage {
+		if r.Switches["break-count"] == "1000" && r.Switches["break"] != "truncate" && len(keys) <= e2etest.ReadPage {
 			t.Errorf("%s: expected the first page and the rows before the break, found %d rows", r.Name, len(keys))
 		}
 	}
@@ -117,8 +117,8 @@ func TestPagesThatBreakOff(t *testing.T) {
 // tolerated the other rows go on, and the row's document is a dead letter.
 func TestValuesThatDoNotFit(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	readings := []*e2e.Reading{{Name: "whole"}}
+	p := e2etest.NewPlace(t)
+	readings := []*e2etest.Reading{{Name: "whole"}}
 	for name, c := range map[string]struct{ old, new, property string }{
 		"json-decimal": {`"Freight":"237.5700"`, `"Freight":"a lot"`, "property Freight: expected "},
 		"json-digits":  {`"Freight":"237.5700"`, `"Freight":"237.57001"`, "property Freight: expected "},
@@ -135,17 +135,17 @@ func TestValuesThatDoNotFit(t *testing.T) {
 		format, _, _ := strings.Cut(name, "-")
 		settings := []string{"sap.odata.format=" + format}
 		readings = append(readings,
-			&e2e.Reading{Name: name + "-none", Front: e2e.Forged(c.old, c.new), Settings: settings,
+			&e2etest.Reading{Name: name + "-none", Front: e2etest.Forged(c.old, c.new), Settings: settings,
 				Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", "row 3: ", c.property, "found "}},
-			&e2e.Reading{Name: name + "-all", Front: e2e.Forged(c.old, c.new), Settings: append(settings,
+			&e2etest.Reading{Name: name + "-all", Front: e2etest.Forged(c.old, c.new), Settings: append(settings,
 				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name="+name+"-letters"), Says: []string{"row skipped", "row=3",
 				c.property}})
 	}
-	readings = append(readings, &e2e.Reading{Name: "json-rounded", Front: e2e.Forged(`"Freight":"237.5700"`,
+	readings = append(readings, &e2etest.Reading{Name: "json-rounded", Front: e2etest.Forged(`"Freight":"237.5700"`,
 		`"Freight":"237.570000"`)})
-	run := read(t, p, e2e.Plugins(t), readings)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	run := read(t, p, e2etest.Plugins(t), readings)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	if strings.Contains(run.Stderr, "is delivered again") { // nothing is: the tasks fail
 		t.Errorf("expected no page to be announced, found\n%s", run.Stderr)
 	}
@@ -169,11 +169,11 @@ func TestValuesThatDoNotFit(t *testing.T) {
 // What a service answers instead of rows.
 func TestAnswersThatAreNoRows(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	readings := []*e2e.Reading{{Name: "whole"}}
+	p := e2etest.NewPlace(t)
+	readings := []*e2etest.Reading{{Name: "whole"}}
 	const feed = "/Orders"
-	last := func(status, times int) func(*testing.T, service.Ledger) {
-		return func(t *testing.T, l service.Ledger) {
+	last := func(status, times int) func(*testing.T, odatatest.Ledger) {
+		return func(t *testing.T, l odatatest.Ledger) {
 			if l.Statuses[status] != times || l.Requests[len(l.Requests)-1].Status != status {
 				t.Errorf("expected %d of %d and nothing behind them, found %v", times, status, l.Statuses)
 			}
@@ -181,7 +181,7 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	}
 	for _, status := range []int{401, 403, 404, 500} {
 		for _, body := range []string{"json", "xml", "html", "empty"} {
-			r := &e2e.Reading{Name: fmt.Sprintf("%d-%s", status, body),
+			r := &e2etest.Reading{Name: fmt.Sprintf("%d-%s", status, body),
 				Switches: map[string]string{"match": feed, "status": fmt.Sprint(status), "status-count": "1000",
 					"status-body": body,
 					"status-code": "SY/530", "status-message": "Nothing for you"},
@@ -210,44 +210,44 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	}
 	logon := []string{"an HTML page", "logon page", "user"}
 	readings = append(readings,
-		&e2e.Reading{Name: "logon-feed", Switches: map[string]string{"match": feed, "logon-page": "1000"}, Fails: logon,
-			Check: func(t *testing.T, l service.Ledger) {
+		&e2etest.Reading{Name: "logon-feed", Switches: map[string]string{"match": feed, "logon-page": "1000"}, Fails: logon,
+			Check: func(t *testing.T, l odatatest.Ledger) {
 				if n := requests(l, feed); n != 1 {
 					t.Errorf("expected one request for rows, found %d", n)
 				}
 			}},
-		&e2e.Reading{Name: "logon-later", Switches: map[string]string{"match": "skiptoken", "logon-page": "1000"},
+		&e2etest.Reading{Name: "logon-later", Switches: map[string]string{"match": "skiptoken", "logon-page": "1000"},
 			Fails: logon},
-		&e2e.Reading{Name: "logon-atom", Settings: []string{"sap.odata.format=atom"},
+		&e2etest.Reading{Name: "logon-atom", Settings: []string{"sap.odata.format=atom"},
 			Switches: map[string]string{"match": feed, "logon-page": "1000"}, Fails: logon},
-		&e2e.Reading{Name: "logon-start", Switches: map[string]string{"match": "$metadata", "logon-page": "1000"},
+		&e2etest.Reading{Name: "logon-start", Switches: map[string]string{"match": "$metadata", "logon-page": "1000"},
 			Fails: append(logon, "$metadata")},
 		// A page that is not the first one says the same.
-		&e2e.Reading{Name: "later", Switches: map[string]string{"match": "skiptoken", "status": "404",
+		&e2etest.Reading{Name: "later", Switches: map[string]string{"match": "skiptoken", "status": "404",
 			"status-count": "1000", "status-body": "json", "status-message": "Gone away"},
 			Fails: []string{"HTTP 404", "Gone away", "skiptoken="}},
 		// What passes costs nothing but time.
-		&e2e.Reading{Name: "passes", Switches: map[string]string{"match": "skiptoken", "status": "503",
+		&e2etest.Reading{Name: "passes", Switches: map[string]string{"match": "skiptoken", "status": "503",
 			"status-count": "1"}},
-		&e2e.Reading{Name: "empty-success", Front: answered(200, "application/json", ""),
+		&e2etest.Reading{Name: "empty-success", Front: answered(200, "application/json", ""),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
-		&e2e.Reading{Name: "other-success", Front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`),
+		&e2etest.Reading{Name: "other-success", Front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "an answer of OData v3"}},
-		&e2e.Reading{Name: "gateway-success", Front: answered(200, "application/json", `{"status":"UP"}`),
+		&e2etest.Reading{Name: "gateway-success", Front: answered(200, "application/json", `{"status":"UP"}`),
 			Settings: []string{"errors.tolerance=all"}, Fails: []string{"JSON with none of the set's properties", "UP"}},
-		&e2e.Reading{Name: "latin-success", Front: answered(200, "application/json;charset=ISO-8859-1", "{\"d\":[\"\xfc\"]}"),
+		&e2etest.Reading{Name: "latin-success", Front: answered(200, "application/json;charset=ISO-8859-1", "{\"d\":[\"\xfc\"]}"),
 			Fails: []string{"expected text in UTF-8", "iso-8859-1"}},
-		&e2e.Reading{Name: "no-content", Front: answered(204, "", ""),
+		&e2etest.Reading{Name: "no-content", Front: answered(204, "", ""),
 			Fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "HTTP 204 (No Content)"}})
-	run := read(t, p, e2e.Plugins(t), readings)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	run := read(t, p, e2etest.Plugins(t), readings)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
 		stored(t, p, "whole", r)
 	}
 }
 
 // requests counts those whose path and query contain a text.
-func requests(l service.Ledger, text string) (n int) {
+func requests(l odatatest.Ledger, text string) (n int) {
 	for _, r := range l.Requests {
 		if strings.Contains(r.Path+"?"+r.Query, text) {
 			n++
@@ -258,7 +258,7 @@ func requests(l service.Ledger, text string) (n int) {
 
 // answered gives one answer to all requests for Orders.
 func answered(status int, kind, body string) func(http.Handler) http.Handler {
-	return e2e.Front("/Orders", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	return e2etest.Front("/Orders", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		if kind != "" {
 			w.Header().Set("Content-Type", kind)
 		}
@@ -270,16 +270,16 @@ func answered(status int, kind, body string) func(http.Handler) http.Handler {
 // A wrong password is sent once, whatever the connectors, their tasks and their feeds (P10).
 func TestWrongPasswordIsSentOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "right"})
 	var args []string
 	for _, name := range []string{"one", "other"} {
-		lines := e2e.AsMe(e2e.Source(name, address, "Orders", "Products", "Customers"), "tasks.max=3",
+		lines := e2etest.AsMe(e2etest.Source(name, address, "Orders", "Products", "Customers"), "tasks.max=3",
 			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 		args = append(args, p.File(name+".properties", lines...))
 	}
 	r := p.Once(args...)
-	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+	e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 	if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 		t.Errorf("expected one request with the password, found %d of %d requests", l.FailedLogons, l.Total)
 	}
@@ -290,10 +290,10 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 // A next link to another host is followed only by leave of sap.odata.link.hosts, and then on the configured origin.
 func TestLinksToAnotherHost(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	foreign := map[string]string{"next-host": "http://gateway.example:8000"}
 	refused := []string{"leads to http://gateway.example:8000", "sap.odata.link.hosts"}
-	readings := []*e2e.Reading{
+	readings := []*e2etest.Reading{
 		{Name: "whole"},
 		{Name: "refused", Switches: foreign, Fails: refused},
 		{Name: "refused-atom", Switches: foreign, Settings: []string{"sap.odata.format=atom"}, Fails: refused},
@@ -309,10 +309,10 @@ func TestLinksToAnotherHost(t *testing.T) {
 			Settings: []string{"sap.odata.format=atom"}},
 		{Name: "itself", Switches: map[string]string{"self-host": "https://public.example/"},
 			Settings: []string{"sap.odata.link.hosts=public.example", "sap.odata.format=atom"}},
-		{Name: "loopback", Front: e2e.Forged(`"__next":"http://127.0.0.1:`, `"__next":"http://localhost:`)},
+		{Name: "loopback", Front: e2etest.Forged(`"__next":"http://127.0.0.1:`, `"__next":"http://localhost:`)},
 	}
-	run := read(t, p, e2e.Plugins(t), readings)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	run := read(t, p, e2etest.Plugins(t), readings)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
 		stored(t, p, "whole", r)
 		if n := requests(r.Service.Ledger(), "skiptoken"); (n == 0) != (len(r.Fails) > 0) {
@@ -324,10 +324,10 @@ func TestLinksToAnotherHost(t *testing.T) {
 // Files that are no plugins are refused with what is wrong with them, and cost nobody else anything.
 func TestFilesThatAreNoPlugins(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
 	good, err := os.ReadFile(filepath.Join(dir, "odata-source.wasm"))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	component, _ := hex.DecodeString("0061736d0d000100")
 	d := wit.Description{Name: "x", Version: "1", Components: []wit.Component{{Name: "x", Kind: wit.ComponentSource}}}
 	whole := guesttest.Static(d, "", wit.InterfaceSource)
@@ -349,7 +349,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		"text": {[]byte("not found\n"), []string{"no WebAssembly"}},
 	}
 	for name, file := range files {
-		path := e2e.Put(t, dir, name+".wasm", file.data)
+		path := e2etest.Put(t, dir, name+".wasm", file.data)
 		r := p.Run("plugins", "check", path)
 		for _, want := range append(file.want, path) {
 			if r.Code != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, want) {
@@ -357,16 +357,16 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 			}
 		}
 	}
-	readings := []*e2e.Reading{{Name: "whole"}}
+	readings := []*e2etest.Reading{{Name: "whole"}}
 	read(t, p, dir, readings)
-	if _, keys := p.Topic("whole"); len(keys) != e2e.ReadRows {
+	if _, keys := p.Topic("whole"); len(keys) != e2etest.ReadRows {
 		t.Errorf("expected the connector to finish, found %d rows", len(keys))
 	}
 	// A worker looks at what its connectors do not need, too, and says why it refuses a file; a run that ends by itself
 	// leaves it alone.
-	_, address := e2e.Demo(t, service.Options{Rows: 10})
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	worker := p.Start("run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
-		p.File("orders.properties", e2e.Source("orders", address, "Orders")...))
+		p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
 	for name, file := range files {
 		if why := worker.Awaits(filepath.Join(dir, name+".wasm")); !strings.Contains(why, file.want[0]) {
 			t.Errorf("%s: expected %q, found %s", name, file.want[0], why)
@@ -382,10 +382,10 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 // finish.
 func TestPluginsThatGoWrong(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "rogue.wasm", guesttest.Bytes(t, "../../../../host/plugin/testdata/guests/rogue"))
-	readings := []*e2e.Reading{{Name: "whole"}}
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "rogue.wasm", guesttest.Bytes(t, "../../../../host/plugin/testdata/guests/rogue"))
+	readings := []*e2etest.Reading{{Name: "whole"}}
 	for mode, want := range map[string]string{
 		"panic":          "boom",
 		"exit":           "the guest ended itself with exit code 3",
@@ -399,7 +399,7 @@ func TestPluginsThatGoWrong(t *testing.T) {
 		"recurse":        "out of memory",
 		"flood":          "log lines beyond the allowed",
 	} {
-		r := &e2e.Reading{Name: mode, Options: service.Options{Rows: 3},
+		r := &e2etest.Reading{Name: mode, Options: odatatest.Options{Rows: 3},
 			Settings: []string{"transforms=bad", "transforms.bad.type=rogue", "transforms.bad.mode=" + mode},
 			Fails:    []string{"row 0: transforms: bad: ", "plugin rogue 1.0.0", "apply: ", want}}
 		if mode == "grow" {
@@ -407,10 +407,10 @@ func TestPluginsThatGoWrong(t *testing.T) {
 		}
 		readings = append(readings, r)
 	}
-	readings = append(readings, &e2e.Reading{Name: "well", Settings: []string{"transforms=bad", "transforms.bad.type=rogue",
+	readings = append(readings, &e2etest.Reading{Name: "well", Settings: []string{"transforms=bad", "transforms.bad.type=rogue",
 		"transforms.bad.mode=nothing"}})
 	run := read(t, p, dir, readings)
-	e2e.WithoutPassword(t, run.Stdout, run.Stderr)
+	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
 	for _, r := range readings {
 		stored(t, p, "whole", r)
 	}
@@ -419,12 +419,12 @@ func TestPluginsThatGoWrong(t *testing.T) {
 // The same of a source: nothing of its page is stored.
 func TestSourcesThatGoWrong(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	dir := e2e.Folder(t)
-	e2e.Put(t, dir, "reckless.wasm", guesttest.Bytes(t, "../../testdata/guests/reckless"))
-	s, address := e2e.Demo(t, service.Options{Rows: e2e.ReadRows, PageSize: e2e.ReadPage})
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "reckless.wasm", guesttest.Bytes(t, "../../testdata/guests/reckless"))
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: e2etest.ReadRows, PageSize: e2etest.ReadPage})
 	host, port, _ := strings.Cut(address, ":")
-	args := []string{p.File("good.properties", e2e.Source("good", address, "Orders")...)}
+	args := []string{p.File("good.properties", e2etest.Source("good", address, "Orders")...)}
 	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable",
 		"row": "row 0, value: ", "schema": "row 0, value: ", "again": "came twice in succession"}
 	for mode := range modes {
@@ -436,7 +436,7 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	run.Exits(1)
 	for mode, want := range modes {
 		fails := []string{"feed feed: GET /V2/Northwind/Northwind.svc/", "7.8.9", want}
-		(&e2e.Reading{Name: mode, Fails: fails, Service: s}).Judge(t, run)
+		(&e2etest.Reading{Name: mode, Fails: fails, Service: s}).Judge(t, run)
 		if mode == "again" {
 			if n := len(p.Records("reckless-again")); n != 137 && n != 2*137 {
 				t.Errorf("expected that the page is not read a third time, found %d records", n)
@@ -445,7 +445,7 @@ func TestSourcesThatGoWrong(t *testing.T) {
 			t.Errorf("%s: expected nothing to be stored, found %v", mode, keys)
 		}
 	}
-	if _, keys := p.Topic("Orders"); len(keys) != e2e.ReadRows {
+	if _, keys := p.Topic("Orders"); len(keys) != e2etest.ReadRows {
 		t.Errorf("expected the other connector to finish, found %d rows", len(keys))
 	}
 }
@@ -454,12 +454,12 @@ func TestSourcesThatGoWrong(t *testing.T) {
 // P6).
 func TestWrongSettingsSendNothing(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
-	dir := e2e.Plugins(t, "smt", "odata-sink")
-	good := e2e.AsMe(e2e.Source("good", address, "Orders"))
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	dir := e2etest.Plugins(t, "smt", "odata-sink")
+	good := e2etest.AsMe(e2etest.Source("good", address, "Orders"))
 	without := func(name string) []string {
-		lines := e2e.Instead(good, name+"=")
+		lines := e2etest.Instead(good, name+"=")
 		return lines[:len(lines)-1]
 	}
 	type wrong struct {
@@ -471,46 +471,46 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	cases := []wrong{
 		{"host", without("sap.odata.host.address"), 1,
 			`sap.odata.host.address: Missing required configuration "sap.odata.host.address"`},
-		{"host-port", e2e.Instead(good, "sap.odata.host.address="+address), 0, "sap.odata.host.address: expected a host " +
+		{"host-port", e2etest.Instead(good, "sap.odata.host.address="+address), 0, "sap.odata.host.address: expected a host " +
 			`name or IP address, found "` + address + `": the port has a setting of its own, sap.odata.host.port`},
-		{"sink-host-port", e2e.Instead(e2e.SinkOf("sink", address, "a", "OrderCopies"), "sap.odata.host.address=[::1]:80"),
+		{"sink-host-port", e2etest.Instead(e2etest.SinkOf("sink", address, "a", "OrderCopies"), "sap.odata.host.address=[::1]:80"),
 			0, `sap.odata.host.address: expected a host name or IP address, found "[::1]:80": the port has `},
 		{"topic", without("sap.odata#00.topic"), 7,
 			`sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
 		{"class", without("connector.class"), 1, `connector.class: Missing required configuration "connector.class"`},
-		{"filter", e2e.Instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: " +
+		{"filter", e2etest.Instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: " +
 			"unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
-		{"unknown", e2e.Instead(good, "sap.odata.quite.another=x"), 0, "sap.odata.quite.another: unknown setting"},
-		{"group", e2e.Instead(good, "sap.odata#0.format=atom"), 0,
+		{"unknown", e2etest.Instead(good, "sap.odata.quite.another=x"), 0, "sap.odata.quite.another: unknown setting"},
+		{"group", e2etest.Instead(good, "sap.odata#0.format=atom"), 0,
 			`sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
-		{"password", e2e.Instead(good, "sap.odata.user.pasword="+e2e.Password), 0, "sap.odata.user.pasword: unknown setting"},
-		{"word", e2e.Instead(good, "sap.odata#00.format=yaml"), 0, "sap.odata#00.format: "},
-		{"number", e2e.Instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for " +
+		{"password", e2etest.Instead(good, "sap.odata.user.pasword="+e2etest.Password), 0, "sap.odata.user.pasword: unknown setting"},
+		{"word", e2etest.Instead(good, "sap.odata#00.format=yaml"), 0, "sap.odata#00.format: "},
+		{"number", e2etest.Instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for " +
 			"configuration sap.odata#00.page.size: Not a number of type INT"},
-		{"range", e2e.Instead(good, "sap.odata#00.page.size=0"), 0, "sap.odata#00.page.size: "},
-		{"port", e2e.Instead(good, "sap.odata.host.port=70000"), 0, "sap.odata.host.port: "},
-		{"delta", e2e.Instead(good, "sap.odata#00.track-changes=1"), 7,
+		{"range", e2etest.Instead(good, "sap.odata#00.page.size=0"), 0, "sap.odata#00.page.size: "},
+		{"port", e2etest.Instead(good, "sap.odata.host.port=70000"), 0, "sap.odata.host.port: "},
+		{"delta", e2etest.Instead(good, "sap.odata#00.track-changes=1"), 7,
 			"sap.odata#00.exec-period: Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
-		{"tolerance", e2e.Instead(good, "errors.tolerance=some"), 0, "errors.tolerance: "},
-		{"transform-class", e2e.Instead(good, "transforms=a", "transforms.a.type=org.example.None"), 0,
+		{"tolerance", e2etest.Instead(good, "errors.tolerance=some"), 0, "errors.tolerance: "},
+		{"transform-class", e2etest.Instead(good, "transforms=a", "transforms.a.type=org.example.None"), 0,
 			"transforms.a.type: no plugin has the transformation org.example.None"},
-		{"predicate", e2e.Instead(good, "transforms=a",
+		{"predicate", e2etest.Instead(good, "transforms=a",
 			"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 			"transforms.a.static.field=x", "transforms.a.static.value=1", "transforms.a.predicate=none"), 0,
 			"transforms.a.predicate: "},
-		{"converter", e2e.Instead(good, "value.converter=org.example.Converter"), 0, "value.converter: "},
-		{"sink-topic", e2e.Instead(e2e.SinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 10,
+		{"converter", e2etest.Instead(good, "value.converter=org.example.Converter"), 0, "value.converter: "},
+		{"sink-topic", e2etest.Instead(e2etest.SinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 10,
 			`topics: expected topics that one of sap.odata#00.topic (a) names, found "b"`},
-		{"twice", e2e.Instead(good, "sap.odata#01.service="+service.NorthwindPath, "sap.odata#01.entityset=Orders",
+		{"twice", e2etest.Instead(good, "sap.odata#01.service="+odatatest.NorthwindPath, "sap.odata#01.entityset=Orders",
 			"sap.odata#01.topic=x"), len(good) + 2, "sap.odata#01.entityset: "},
 	}
 	var args []string
 	for _, c := range cases {
 		args = append(args, p.File(c.name+".properties", append([]string{"name=" + c.name},
-			e2e.Instead(c.lines, "name=")[:len(c.lines)-1]...)...))
+			e2etest.Instead(c.lines, "name=")[:len(c.lines)-1]...)...))
 	}
 	r := p.OnceWith(dir, args...)
-	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+	e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 	for _, c := range cases {
 		line := c.line
 		if line == 0 {
@@ -531,11 +531,11 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	}
 	// The same offline; a setting of a transform that is not known is no error for Kafka Connect, which never looks at
 	// it.
-	args = append(args, p.File("transform.properties", e2e.Instead(good, "transforms=a",
+	args = append(args, p.File("transform.properties", e2etest.Instead(good, "transforms=a",
 		"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.a.static.feild=x", "transforms.a.static.value=1")...))
 	r = p.Run(append([]string{"validate", "--plugins", dir}, args...)...)
-	e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+	e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 	if got := s.Ledger().Total; r.Code != 1 || got != 0 || strings.Count(r.Stdout, ".properties:") < len(cases) ||
 		!strings.Contains(r.Stdout, "transforms.a.static.feild: warning: unknown setting; the nearest "+
 			"known one is static.field\n") {

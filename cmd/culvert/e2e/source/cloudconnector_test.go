@@ -12,33 +12,33 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
 // ways, all tunnels with it, and comes back. No task fails, nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
-	outage, rows := e2e.OneOf(time.Minute, 4*time.Second), e2e.OneOf(4000, 2000)
-	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
+	outage, rows := e2etest.OneOf(time.Minute, 4*time.Second), e2etest.OneOf(4000, 2000)
+	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	p.Environ = []string{"VCAP_SERVICES=" + double.VCAP(0), "NO_PROXY="}
 	issuer := httptest.NewTLSServer(nil)
 	issuer.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			return e2e.Named{Listener: l, Name: "example.com:9092"}, nil
+			return e2etest.Named{Listener: l, Name: "example.com:9092"}, nil
 		}))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	s, address := e2e.Demo(t, service.Options{Rows: rows, PageSize: 40,
-		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 40,
+		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
 	rest := porttest.Address(t)
@@ -48,9 +48,9 @@ func TestCloudConnectorAway(t *testing.T) {
 		"listeners=http://"+rest, "offset.flush.interval.ms=500")
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
-	there := p.File("there.properties", e2e.Instead(e2e.Source("there", "s4.virtual:8000", "Orders"), way...)...)
-	back := p.File("back.properties", e2e.Instead(e2e.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
-	c := p.StartFor(e2e.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
+	there := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"), way...)...)
+	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
+	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
@@ -85,13 +85,13 @@ func TestCloudConnectorAway(t *testing.T) {
 }
 
 // running fails the test where a task is in any other state than RUNNING, or not placed yet.
-func running(t *testing.T, c *e2e.Command, rest string) {
+func running(t *testing.T, c *e2etest.Command, rest string) {
 	t.Helper()
 	for _, name := range []string{"there", "back"} {
 		var status struct {
 			Tasks []struct{ State, Trace string }
 		}
-		if code := e2e.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", rest, name), &status); code != 200 {
+		if code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", rest, name), &status); code != 200 {
 			t.Fatalf("status of %s: %d", name, code)
 		}
 		for _, task := range status.Tasks {

@@ -16,31 +16,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // mutual starts the demo service behind TLS with the certificate that the sample trust stores know; clients must show
 // one of theirs.
-func mutual(t *testing.T, o service.Options) (s *service.Service, port string, shown func() int) {
+func mutual(t *testing.T, o odatatest.Options) (s *odatatest.Service, port string, shown func() int) {
 	t.Helper()
-	s = service.New(o)
+	s = odatatest.New(o)
 	clients := x509.NewCertPool()
 	own := tls.Certificate{}
 	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12",
 		"keypass.jks"} {
-		l := keystore.Location{Path: filepath.Join(e2e.Stores(t), name), Password: e2e.StorePassword}
+		l := keystore.Location{Path: filepath.Join(e2etest.Stores(t), name), Password: e2etest.StorePassword}
 		if name == "keypass.jks" {
 			l.KeyPassword = "changeit2"
 		}
 		c := keystoretest.Certificate(t, l)
 		leaf, err := x509.ParseCertificate(c.Certificate[0])
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		clients.AddCert(leaf)
 		if name == "client.jks" {
 			own = c
@@ -76,11 +76,11 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 // Every client store is taken by a service that asks for a certificate, and every trust store knows the service.
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, port, shown := mutual(t, service.Options{Rows: 20})
+	p := e2etest.NewPlace(t)
+	s, port, shown := mutual(t, odatatest.Options{Rows: 20})
 	of := func(side, name, kind string) []string {
-		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(e2e.Stores(t), name),
-			"sap.odata." + side + ".password=" + e2e.StorePassword}
+		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(e2etest.Stores(t), name),
+			"sap.odata." + side + ".password=" + e2etest.StorePassword}
 		if kind != "" {
 			lines = append(lines, "sap.odata."+side+".type="+kind)
 		}
@@ -97,19 +97,19 @@ func TestStoresEndToEnd(t *testing.T) {
 		append(key("client-ec.p12", "pkcs12"), trust("trust.p12", "jks")...), // as Java reads them
 		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2",
 			"sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
-		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(e2e.Stores(t),
+		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t),
 			"client.crt.pem"), "sap.odata.truststore.type=pem"),
 			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
 	}
 	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
-		data, err := os.ReadFile(filepath.Join(e2e.Stores(t), name))
-		e2e.NoError(t, err)
-		e2e.Put(t, p.Dir, name, data)
+		data, err := os.ReadFile(filepath.Join(e2etest.Stores(t), name))
+		e2etest.NoError(t, err)
+		e2etest.Put(t, p.Dir, name, data)
 	}
 	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
 	for i, c := range cases {
 		name := fmt.Sprintf("c%d", i)
-		lines := e2e.Instead(e2e.Source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https",
+		lines := e2etest.Instead(e2etest.Source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https",
 			"sap.odata#00.topic="+name)...)
 		args = append(args, p.File(name+".properties", lines...))
 	}
@@ -127,10 +127,10 @@ func TestStoresEndToEnd(t *testing.T) {
 // What is wrong with connections is said by validate, at its place.
 func TestConnectionsAreChecked(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	at := func(name string) string { return filepath.Join(e2e.Stores(t), name) }
+	p := e2etest.NewPlace(t)
+	at := func(name string) string { return filepath.Join(e2etest.Stores(t), name) }
 	p.Environ = []string{"VCAP_SERVICES="}
-	good := e2e.Source("x", "sap.example:443", "Orders")
+	good := e2etest.Source("x", "sap.example:443", "Orders")
 	for name, c := range map[string]struct {
 		lines []string
 		want  string
@@ -180,7 +180,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 			"unknown setting; the nearest known one is sap.odata.header.X"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := p.Run("validate", "--plugins", e2e.Plugins(t), p.File("x.properties", e2e.Instead(good, c.lines...)...))
+			r := p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("x.properties", e2etest.Instead(good, c.lines...)...))
 			if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, c.want) {
 				t.Errorf("expected exit 1 and %q, found %d\n%s%s", c.want, r.Code, r.Stdout, r.Stderr)
 			}
@@ -191,7 +191,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 			}
 		})
 	}
-	p.MustRun("validate", "--plugins", e2e.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
 		"sap.odata.auth.type=header")...))
 }
 
@@ -199,20 +199,20 @@ func TestConnectionsAreChecked(t *testing.T) {
 // once, and the tasks that it stopped go on with the next one (P25, P10).
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	g := e2e.NewGuarded(service.New(service.Options{Rows: 20}), "first-secret")
+	p := e2etest.NewPlace(t)
+	g := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "first-secret")
 	p.File("secrets/odata.properties", "password=first-secret")
 	secrets := filepath.Join(p.Dir, "secrets")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	lines := append(e2e.Source("rotating", e2e.Serve(t, g), "Orders"),
+	lines := append(e2etest.Source("rotating", e2etest.Serve(t, g), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.File("rotating.properties", lines...)
 	// which compiles, and may take its time
-	p.MustRun("validate", "--plugins", e2e.Plugins(t), "--data", p.Data, file)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
-	state := func() connect.State { return e2e.TaskOf(t, listen, "rotating").State }
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
+	state := func() connect.State { return e2etest.TaskOf(t, listen, "rotating").State }
 	c.Eventually("the first password", func() bool { return g.Used("first-secret") && state() == connect.Running })
 
 	g.Take("first-secret", "second-secret")
@@ -228,7 +228,7 @@ func TestSecretsRotate(t *testing.T) {
 	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
 	p.File("secrets/new", "password=third-secret")
 	g.Take("third-secret")
-	e2e.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
+	e2etest.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
 	c.Eventually("the third password", func() bool { return g.Used("third-secret") && state() == connect.Running })
 	if n := g.Refusals("wrong-secret"); n != 1 {
 		t.Errorf("the wrong password was sent %d times, expected once", n)
@@ -245,12 +245,12 @@ func TestSecretsRotate(t *testing.T) {
 // SOCKS5. Nobody on the way sees the password where there is TLS, and no log holds a secret or a token.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	account := connectivitytest.NewServer()
 	t.Cleanup(account.Close)
 	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0), "NO_PROXY="}
 	const password = "s3cret-of-the-service"
-	s, address := e2e.Demo(t, service.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
 	// Tunnels that break while pages are read cost nothing but another try: each fourth request finds its own broken.
 	var asked, dropped atomic.Int64
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -259,7 +259,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2e.Localhost(t)}}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.Localhost(t)}}
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	account.Attach("DE-Berlin")
@@ -274,22 +274,22 @@ func TestThroughCloudConnector(t *testing.T) {
 	account.Lifetime(10 * time.Second)
 	without := func(name, destination string, more ...string) string {
 		var lines []string
-		for _, line := range e2e.Source(name, "x:1", "Orders") {
+		for _, line := range e2etest.Source(name, "x:1", "Orders") {
 			if !strings.HasPrefix(line, "sap.odata.host.") {
 				lines = append(lines, line)
 			}
 		}
-		return p.File(name+".properties", e2e.Instead(lines, append(more, "sap.odata#00.topic="+name,
+		return p.File(name+".properties", e2etest.Instead(lines, append(more, "sap.odata#00.topic="+name,
 			"sap.odata.destination="+destination)...)...)
 	}
 	plain := without("plain", "S4")
-	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2e.Stores(t), "trust.jks"),
-		"sap.odata.truststore.password="+e2e.StorePassword,
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.truststore.password="+e2etest.StorePassword,
 		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
-	p.MustRun("validate", "--plugins", e2e.Plugins(t), plain, tunnelled)
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), plain, tunnelled)
 	account.Record(true)
 	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
-	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data, plain, tunnelled)
+	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data, plain, tunnelled)
 	c.Eventually("attempts without a Cloud Connector", func() bool {
 		away := func(port string, code int) bool {
 			return account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && e.Code == code }) > 1
@@ -332,7 +332,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		}
 	}
 	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
-		account.Destination.Secret, e2e.StorePassword} {
+		account.Destination.Secret, e2etest.StorePassword} {
 		if strings.Contains(r.Stderr+r.Stdout, secret) {
 			t.Errorf("the log shows %q:\n%s", secret, r.Stderr)
 		}
@@ -342,10 +342,10 @@ func TestThroughCloudConnector(t *testing.T) {
 // OAuth 2.0 and headers, by the names that a file has for them.
 func TestTokensAndHeadersEndToEnd(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	var mu sync.Mutex
 	forms := []string{}
-	s := service.New(service.Options{Rows: 20})
+	s := odatatest.New(odatatest.Options{Rows: 20})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -364,12 +364,12 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	lines := append(e2e.Source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2",
+	lines := append(e2etest.Source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2",
 		"sap.odata.oauth.token.endpoint="+server.URL+"/as/token",
 		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
 		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
 		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")
-	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2e.Plugins(t), "--data", p.Data,
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data,
 		p.File("tokens.properties", lines...))
 	if got, want := len(p.Records("Orders")), s.Count("Orders"); got != want {
 		t.Errorf("%d records, expected %d", got, want)

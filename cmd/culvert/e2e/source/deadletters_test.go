@@ -8,23 +8,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Rows of a source that a transform refuses fail the task, or go as they came to the topic of dead letters, each once
 // and in the transaction of their page; the others are delivered.
 func TestDeadLettersOfASource(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 300, PageSize: 70})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 70})
 	servers := p.Broker()
 	worker := p.Plain(servers, "group.id=letters", "exactly.once.source.support=enabled")
-	run := func(more ...string) e2e.Result {
-		lines := append(e2e.Source("orders", address, "Orders"), "sap.odata.headers.enable=1", "transforms=number",
+	run := func(more ...string) e2etest.Result {
+		lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.headers.enable=1", "transforms=number",
 			"transforms.number.type=Cast$Value",           // letters tell the whole class
 			"transforms.number.spec=ShipPostalCode:int16") // some are larger
-		return p.OnceWith(e2e.Plugins(t, "smt"), worker, p.File("orders.properties", append(lines, more...)...))
+		return p.OnceWith(e2etest.Plugins(t, "smt"), worker, p.File("orders.properties", append(lines, more...)...))
 	}
 	good, bad := map[string]bool{}, map[string]bool{}
 	s.Each("Orders", func(_ string, fields map[string]string) {
@@ -38,9 +38,9 @@ func TestDeadLettersOfASource(t *testing.T) {
 		t.Fatalf("%d rows are good and %d bad: this shows nothing", len(good), len(bad))
 	}
 	run().Exits(1).Says("task FAILED")
-	own := p.File("own.properties", append(e2e.Source("own", address, "Orders"), "errors.tolerance=all",
+	own := p.File("own.properties", append(e2etest.Source("own", address, "Orders"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=Orders")...)
-	if r := p.Run("validate", "--plugins", e2e.Plugins(t, "smt"), own); r.Code == 0 ||
+	if r := p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), own); r.Code == 0 ||
 		!strings.Contains(r.Stdout+r.Stderr, "expected a topic that no rows go to, found that of sap.odata#00.topic") {
 		t.Errorf("expected a topic of rows to be refused for dead letters, found exit %d\n%s%s", r.Code, r.Stdout,
 			r.Stderr)

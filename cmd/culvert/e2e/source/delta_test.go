@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // writer changes Products until it is asked to stop.
-func writer(s *service.Service, seed uint64, stop <-chan struct{}) {
-	r, edits := rand.New(rand.NewPCG(seed, 1)), &e2e.Edits{E: &e2e.Exactly{S: s}}
+func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
+	r, edits := rand.New(rand.NewPCG(seed, 1)), e2etest.Writer{S: s}
 	for n := 0; ; n++ {
 		select {
 		case <-stop:
@@ -38,21 +38,21 @@ func writer(s *service.Service, seed uint64, stop <-chan struct{}) {
 // which comes once, and the task goes on.
 func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 60, PageSize: 20,
-		Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 20,
+		Switches: odatatest.Switches{Hide: "Products/UnitsOnOrder"}})
 	p.Broker()
 	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
-	c := p.Start("run", "--data", p.Data, "--plugins", e2e.Plugins(t), worker,
-		p.File("late.properties", e2e.Tracked("late", address, service.SAPPath, "Products")...))
+	c := p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker,
+		p.File("late.properties", e2etest.Tracked("late", address, odatatest.SAPPath, "Products")...))
 	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
-	e2e.NoError(t, s.Set("hide", ""))
-	write := e2e.Edits{E: &e2e.Exactly{S: s}}
+	e2etest.NoError(t, s.Set("hide", ""))
+	write := e2etest.Writer{S: s}
 	for _, name := range []string{"First", "Second"} {
 		if !write.Send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
 			t.Fatal("the service refused a change")
 		}
-		c.Eventually(name, func() bool { return e2e.Folded(p, "late")["3"] == name })
+		c.Eventually(name, func() bool { return e2etest.Folded(p, "late")["3"] == name })
 	}
 	with, without := 0, 0
 	for _, r := range p.Records("late") {
@@ -75,18 +75,18 @@ func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
 // Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 3000, PageSize: 70})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 70})
 	p.Broker()
 	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
 	topics := []string{"atom", "json", "odp"}
 	files := []string{worker,
-		p.File("atom.properties", e2e.Tracked("atom", address, service.SAPPath, "Products")...),
-		p.File("json.properties", e2e.Tracked("json", address, service.SAPPath, "Products", "sap.odata#00.format=json",
+		p.File("atom.properties", e2etest.Tracked("atom", address, odatatest.SAPPath, "Products")...),
+		p.File("json.properties", e2etest.Tracked("json", address, odatatest.SAPPath, "Products", "sap.odata#00.format=json",
 			"sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
-		p.File("odp.properties", e2e.Tracked("odp", address, service.ODPPath, "FactsOfProducts")...)}
-	start := func() *e2e.Command {
-		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+		p.File("odp.properties", e2etest.Tracked("odp", address, odatatest.ODPPath, "FactsOfProducts")...)}
+	start := func() *e2etest.Command {
+		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
 	c := start()
 	c.Eventually("changes that were asked for by all", func() bool { return s.Ledger().Deltas >= 2*len(topics) })
@@ -95,7 +95,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	for seed := range uint64(4) {
 		writers.Go(func() { writer(s, seed+1, stop) })
 	}
-	for range e2e.Rounds() / 2 {
+	for range e2etest.Rounds() / 2 {
 		before := s.Ledger().Deltas
 		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > before+len(topics) })
 		c.Kill()
@@ -106,7 +106,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	want := map[string]string{}
 	s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
 	differ := func(topic string) string {
-		found := e2e.Folded(p, topic)
+		found := e2etest.Folded(p, topic)
 		for key, name := range want {
 			if found[key] != name {
 				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, found[key], name)

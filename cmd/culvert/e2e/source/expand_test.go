@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 const expandMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">` +
@@ -58,8 +58,8 @@ func TestInnerLinksOfManyRowsAndPages(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ rows, pages int }{{301, 2}, {1, 31}, {20, 40}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			lines := oddRows("rows", e2e.Serve(t, expanding(c.rows, c.pages)), "sap.odata#00.expand=Items")
+			p := e2etest.NewPlace(t)
+			lines := oddRows("rows", e2etest.Serve(t, expanding(c.rows, c.pages)), "sap.odata#00.expand=Items")
 			r := p.Once(p.File("rows.properties", lines...))
 			items := 0
 			for _, record := range p.Records("rows") {

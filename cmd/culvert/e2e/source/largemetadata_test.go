@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // largeMetadata is the demo service's document with as many types more, as SuccessFactors describes its own, as it
@@ -41,9 +41,9 @@ func largeMetadata(s http.Handler, path string, size int) string {
 // reading and for what a set's row is made of. Where one is not, the message names its setting.
 func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
-	s := service.New(service.Options{Rows: 20, PageSize: 10})
+	s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 10})
 	document := sync.OnceValue(func() string { return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata", 40<<20) })
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/$metadata") {
 			s.ServeHTTP(w, r)
 			return
@@ -54,14 +54,14 @@ func TestLargeMetadata(t *testing.T) {
 	if n := len(document()); n < 40<<20 || !strings.HasPrefix(document(), "<?xml") {
 		t.Fatalf("expected a document of 40 MB, found %d bytes, %.100s", n, document())
 	}
-	p := e2e.NewPlace(t)
-	file := p.File("orders.properties", e2e.Source("orders", address, "Orders")...)
+	p := e2etest.NewPlace(t)
+	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	p.MustOnce(file)
 	if n := len(p.Records("Orders")); n != 20 {
 		t.Errorf("expected 20 rows, found %d", n)
 	}
-	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2e.Plugins(t), file).Exits(0)
-	small := e2e.NewPlace(t)
+	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2etest.Plugins(t), file).Exits(0)
+	small := e2etest.NewPlace(t)
 	r := small.Once("--set", "plugin.odata-source.limits.memory.bytes=50331648", file).Exits(1)
 	r.LastLineHas("plugin.odata-source.limits.memory.bytes")
 	if strings.Contains(r.LastLine(), "goroutine") {

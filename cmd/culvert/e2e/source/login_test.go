@@ -14,15 +14,15 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // ticketPlugins is a folder with the example's source, which reads services that are not OData.
 func ticketPlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	e2e.Put(t, dir, "tickets.wasm", guesttest.Bytes(t, "../../../../examples/plugin-source"))
+	e2etest.Put(t, dir, "tickets.wasm", guesttest.Bytes(t, "../../../../examples/plugin-source"))
 	return dir
 }
 
@@ -138,7 +138,7 @@ func TestLoginExchange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			s := &strict{uses: 2, lifetime: `,"seconds":3600`}
 			s.login = func(r *http.Request, body string) bool {
 				u, p := k.read(r, body)
@@ -182,7 +182,7 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	for name, lifetime := range map[string]string{"refused": "", "yes without a token": "yes"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			s := &strict{allowed: func(*http.Request) string { return "a page without a login" }}
 			s.login = func(r *http.Request, body string) bool { return strings.Contains(body, "right-one") }
 			newStrict(t, s)
@@ -223,7 +223,7 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 // offsets nor any log has it.
 func TestSecretInTheQuery(t *testing.T) {
 	const secret = "k/e y&+1=ü"
-	dir, p := ticketPlugins(t), e2e.NewPlace(t)
+	dir, p := ticketPlugins(t), e2etest.NewPlace(t)
 	s := &strict{}
 	s.allowed = func(r *http.Request) string {
 		if values := r.URL.Query()["api_key"]; len(values) != 1 || values[0] != secret {
@@ -242,7 +242,7 @@ func TestSecretInTheQuery(t *testing.T) {
 	}
 	p.Nowhere(secret, r.Stdout+r.Stderr)
 	// A wrong one is sent once, by two commands, and the service's word about it shows nothing of it.
-	q := e2e.NewPlace(t)
+	q := e2etest.NewPlace(t)
 	const wrong = "wrong-key-and-long"
 	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)
 	for i := range 2 {
@@ -278,7 +278,7 @@ func TestFurtherOrigins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2e.NewPlace(t)
+			p := e2etest.NewPlace(t)
 			own := func(r *http.Request) bool {
 				return r.Header.Get("X-Api-Key") == key && r.URL.Query().Get("api_key") == parameter
 			}

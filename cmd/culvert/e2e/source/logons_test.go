@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A refusal is known to every command of the user, whatever its data folder; where no home can be written, to those
@@ -23,10 +23,10 @@ func TestRefusalsAreAUsers(t *testing.T) {
 	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"},
 		"none named": {"XDG_CACHE_HOME=", "HOME="}} {
 		t.Run(name, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right",
-				Switches: service.Switches{LockAfter: 3}})
-			file := p.File("c.properties", e2e.AsMe(e2e.Source("c", address, "Suppliers"))...)
+			p := e2etest.NewPlace(t)
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "right",
+				Switches: odatatest.Switches{LockAfter: 3}})
+			file := p.File("c.properties", e2etest.AsMe(e2etest.Source("c", address, "Suppliers"))...)
 			folder := func(name string) string {
 				if environ != nil {
 					return p.Data
@@ -34,7 +34,7 @@ func TestRefusalsAreAUsers(t *testing.T) {
 				return filepath.Join(p.Dir, name)
 			}
 			p.Environ = environ
-			path := strings.TrimSuffix(service.SAPPath, "/")
+			path := strings.TrimSuffix(odatatest.SAPPath, "/")
 			for i, args := range [][]string{
 				{"ping", "-p", file, "--data", folder("a"), "-s", path},
 				{"run", "--once", "--data", folder("b"), file},
@@ -42,11 +42,11 @@ func TestRefusalsAreAUsers(t *testing.T) {
 				{"ping", "-p", file, "--data", folder("d"), "-s", path},
 				{"run", "--once", "--data", folder("b"), file},
 			} {
-				r := p.Run(append(args, "--plugins", e2e.Plugins(t))...)
+				r := p.Run(append(args, "--plugins", e2etest.Plugins(t))...)
 				if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, "401") {
 					t.Errorf("%v: expected exit 1 and the refusal, found %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 				}
-				e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 				if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args,
 						l.FailedLogons, l.Total)
@@ -77,15 +77,15 @@ func TestRefusalsAreAUsers(t *testing.T) {
 // Commands that begin at once send a wrong password once.
 func TestCommandsAtOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
-	file := p.File("c.properties", e2e.AsMe(e2e.Source("c", address, "Suppliers"))...)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "right"})
+	file := p.File("c.properties", e2etest.AsMe(e2etest.Source("c", address, "Suppliers"))...)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			data := t.TempDir()
-			p.Run("ping", "-p", file, "--data", data, "--plugins", e2e.Plugins(t), "-s",
-				strings.TrimSuffix(service.SAPPath, "/")).Exits(1)
+			p.Run("ping", "-p", file, "--data", data, "--plugins", e2etest.Plugins(t), "-s",
+				strings.TrimSuffix(odatatest.SAPPath, "/")).Exits(1)
 		})
 	}
 	wg.Wait()
@@ -98,13 +98,13 @@ func TestCommandsAtOnce(t *testing.T) {
 // on is sent once more, by 20 connectors, a command next to them and a restart together.
 func TestOneRefusalStopsNobody(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: 40, User: "me", Password: e2e.Password, Switches: service.Switches{Status: 401,
-		StatusCount: 0}})
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 40, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{Status: 401, StatusCount: 0}})
 	// From a poll of the first connector on the password is wrong: all others have just polled and rest for a while, so
 	// that nothing is under way next to it.
 	var armed atomic.Bool
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Suppliers") && armed.CompareAndSwap(true, false) {
 			s.Set("status-count", "1000000")
 		}
@@ -118,14 +118,14 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		if i == 0 {
 			set, period = "Suppliers", 1
 		}
-		files = append(files, p.File(name+".properties", e2e.AsMe(e2e.Source(name, address, set),
+		files = append(files, p.File(name+".properties", e2etest.AsMe(e2etest.Source(name, address, set),
 			"sap.odata#00.topic="+name, fmt.Sprint("sap.odata#00.exec-period=", period))...))
 	}
-	args := append([]string{"run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker}, files...)
+	args := append([]string{"run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker}, files...)
 	all := func(want connect.State) func() bool {
 		return func() bool {
 			for i := range files {
-				if e2e.TaskOf(t, listen, "c"+string(rune('a'+i))).State != want {
+				if e2etest.TaskOf(t, listen, "c"+string(rune('a'+i))).State != want {
 					return false
 				}
 			}
@@ -157,10 +157,10 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 	c.Eventually("FAILED", all(connect.Failed))
 	c.MustStop()
 	for _, args := range [][]string{
-		{"ping", "-p", files[3], "--data", p.Data, "-s", strings.TrimSuffix(service.SAPPath, "/")},
+		{"ping", "-p", files[3], "--data", p.Data, "-s", strings.TrimSuffix(odatatest.SAPPath, "/")},
 		{"run", "--once", "--data", p.Data, worker, files[4]},
 	} {
-		p.Run(append(args, "--plugins", e2e.Plugins(t))...).Exits(1)
+		p.Run(append(args, "--plugins", e2etest.Plugins(t))...).Exits(1)
 	}
 	if n := s.Ledger().Statuses[401]; n != 3 { // one of a server that restarts, two of the password
 		t.Errorf("expected 3 refusals in all, the service counts %d", n)

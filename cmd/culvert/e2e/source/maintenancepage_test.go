@@ -8,21 +8,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A gateway that leads to a page of its own while the service is maintained, and took the same user before: the task
 // goes on by itself, and all rows arrive.
 func TestServiceBehindASorryPage(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s := service.New(service.Options{Rows: 60, PageSize: 10, User: "me", Password: e2e.Password})
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 10, User: "me", Password: e2etest.Password})
 	var pages atomic.Int64
 	var maintained atomic.Bool
-	gateway := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	gateway := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 3 {
 			maintained.Store(true)
 		}
@@ -32,7 +32,7 @@ func TestServiceBehindASorryPage(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	p.File("conf/in.properties", e2e.AsMe(e2e.Source("in", gateway, "Orders"), "sap.odata.max.retries=1",
+	p.File("conf/in.properties", e2etest.AsMe(e2etest.Source("in", gateway, "Orders"), "sap.odata.max.retries=1",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
 	f := p.Follows("conf")
 	f.Await("in", "to go on later", func(s connect.Status) bool {
@@ -47,13 +47,13 @@ func TestServiceBehindASorryPage(t *testing.T) {
 // both are FAILED and say when they go on, and they do. The outage is one warning, and one line when it is over.
 func TestServiceAway(t *testing.T) {
 	t.Parallel()
-	p, folder := e2e.NewPlace(t), e2e.Plugins(t, "odata-sink")
-	s := service.New(service.Options{Rows: 2000, PageSize: 40,
-		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
+	s := odatatest.New(odatatest.Options{Rows: 2000, PageSize: 40,
+		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	at := porttest.Address(t)
 	serve := func() *http.Server {
 		l, err := net.Listen("tcp", at)
-		e2e.NoError(t, err)
+		e2etest.NoError(t, err)
 		server := &http.Server{Handler: s}
 		go server.Serve(l)
 		t.Cleanup(func() { server.Close() })
@@ -61,8 +61,8 @@ func TestServiceAway(t *testing.T) {
 	}
 	server := serve()
 	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=20"}
-	p.File("conf/there.properties", e2e.Instead(e2e.Source("there", at, "Orders"), tries...)...)
-	p.File("conf/back.properties", e2e.Instead(e2e.SinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
+	p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", at, "Orders"), tries...)...)
+	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
 	f := p.FollowsWith(folder, "conf")
 	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
@@ -70,7 +70,7 @@ func TestServiceAway(t *testing.T) {
 	}
 	// Paused, the sink has no insert under way: one that the outage cuts off would be a doubt, which ends the task.
 	f.Must(202, "PUT", "/connectors/back/pause", "")
-	f.Await("back", "is paused", e2e.Is(connect.Paused, 1))
+	f.Await("back", "is paused", e2etest.Is(connect.Paused, 1))
 	before := len(f.Stderr.String())
 	server.Close()
 	f.Must(202, "PUT", "/connectors/back/resume", "")
@@ -85,8 +85,8 @@ func TestServiceAway(t *testing.T) {
 	}
 	serve()
 	f.Eventually("all rows back", func() bool { return s.Count("OrderCopies") == s.Count("Orders") })
-	f.Await("there", "runs", e2e.Runs)
-	f.Await("back", "runs", e2e.Runs)
+	f.Await("there", "runs", e2etest.Runs)
+	f.Await("back", "runs", e2etest.Runs)
 	r := f.MustStop()
 	if s.Count("OrderCopies") != s.Count("Orders") {
 		t.Errorf("%d of %d rows", s.Count("OrderCopies"), s.Count("Orders"))
@@ -103,5 +103,5 @@ func TestServiceAway(t *testing.T) {
 	}
 	want := map[string]int{"WARN the service does not answer, and is asked again until it does": 1,
 		"INFO the service answers again": 1, "ERROR task FAILED": 2}
-	e2e.Equal(t, r.Stderr[before:], want, said)
+	e2etest.Equal(t, r.Stderr[before:], want, said)
 }

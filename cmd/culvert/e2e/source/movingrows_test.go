@@ -6,20 +6,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // moving is a load of a set whose rows move meanwhile.
 type moving struct {
-	e2e.Reading
+	e2etest.Reading
 	// before are the entities as they were at the start, by key as in a URL.
 	before map[string]map[string]string
 }
 
 // throughout looks whether every row that was there all the time has arrived, as it was; rows that went or came
 // meanwhile may have.
-func (m *moving) throughout(t *testing.T, p *e2e.Place) {
+func (m *moving) throughout(t *testing.T, p *e2etest.Place) {
 	t.Helper()
 	l := m.Service.Ledger()
 	moved := map[string]bool{}
@@ -70,18 +70,18 @@ func address(set string, key map[string]any) string {
 }
 
 // load reads all of them in one worker.
-func load(t *testing.T, all []*moving) (*e2e.Place, e2e.Result) {
+func load(t *testing.T, all []*moving) (*e2etest.Place, e2etest.Result) {
 	t.Helper()
-	p := e2e.NewPlace(t)
-	var readings []*e2e.Reading
+	p := e2etest.NewPlace(t)
+	var readings []*e2etest.Reading
 	for _, m := range all {
 		if m.Options.Rows == 0 {
-			m.Options = service.Options{Rows: 200, PageSize: 20}
+			m.Options = odatatest.Options{Rows: 200, PageSize: 20}
 		}
 		readings = append(readings, &m.Reading)
-		m.before = e2e.Entities(service.New(m.Options), m.Set)
+		m.before = e2etest.Entities(odatatest.New(m.Options), m.Set)
 	}
-	run := read(t, p, e2e.Plugins(t), readings)
+	run := read(t, p, e2etest.Plugins(t), readings)
 	return p, run
 }
 
@@ -96,7 +96,8 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 					if (token == "key") == (links == "relative") {
 						continue // one of each will do
 					}
-					all = append(all, &moving{Reading: e2e.Reading{Name: strings.Join([]string{format, token, set}, "-"),
+					all = append(all, &moving{Reading: e2etest.Reading{
+						Name:     strings.Join([]string{format, token, set}, "-"),
 						Set:      set,
 						Switches: map[string]string{"churn": "6", "skiptoken": token, "links": links},
 						Settings: []string{"sap.odata.format=" + format}}})
@@ -126,9 +127,9 @@ func TestPagesThatDifferTheSecondTime(t *testing.T) {
 				if (format == "json") != (how == "reset") && differ != "all" {
 					continue // one of each will do
 				}
-				all = append(all, &moving{Reading: e2e.Reading{Name: strings.Join([]string{format, differ, how}, "-"),
+				all = append(all, &moving{Reading: e2etest.Reading{Name: strings.Join([]string{format, differ, how}, "-"),
 					Set:     "Order_Details",
-					Options: service.Options{Rows: 400, PageSize: 400},
+					Options: odatatest.Options{Rows: 400, PageSize: 400},
 					Switches: map[string]string{"differ": differ, "match": "Order_Details", "break": how,
 						"break-after": "150000", "break-count": "1"},
 					Settings: []string{"sap.odata.format=" + format}}})
@@ -150,7 +151,7 @@ func TestPagesThatDifferTheSecondTime(t *testing.T) {
 // does not know are left out, and then too nothing is missing.
 func TestFeedsThatEndEarly(t *testing.T) {
 	t.Parallel()
-	pages := service.Options{Rows: 60} // the service pages by itself where page-size says so
+	pages := odatatest.Options{Rows: 60} // the service pages by itself where page-size says so
 	var all []*moving
 	for _, format := range []string{"json", "atom"} {
 		for _, set := range []string{"Orders", "Order_Details"} {
@@ -176,7 +177,7 @@ func TestFeedsThatEndEarly(t *testing.T) {
 				"offset": {switches: map[string]string{"page-size": "8", "skiptoken": "offset",
 					"refuse-orderby": "true"}},
 			} {
-				all = append(all, &moving{Reading: e2e.Reading{Name: strings.Join([]string{format, set, name}, "-"),
+				all = append(all, &moving{Reading: e2etest.Reading{Name: strings.Join([]string{format, set, name}, "-"),
 					Set:      set,
 					Options:  pages,
 					Switches: c.switches, Settings: append(c.settings, "sap.odata.format="+format), Says: c.says}})

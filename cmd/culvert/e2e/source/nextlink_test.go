@@ -6,8 +6,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // relinked is a service whose next links have a text in the place of another.
@@ -31,8 +31,8 @@ func relinked(s http.Handler, old, text string) http.Handler {
 // another filter the load fails, and never are the rows of the first page taken for all.
 func TestNextLinkRepeatsTheFilterWrongly(t *testing.T) {
 	t.Parallel()
-	s := service.New(service.Options{Rows: 10, PageSize: 20})
-	write := e2e.Edits{E: &e2e.Exactly{S: s}}
+	s := odatatest.New(odatatest.Options{Rows: 10, PageSize: 20})
+	write := e2etest.Writer{S: s}
 	for id := range 50 {
 		if !write.Send("POST", "Products", map[string]any{"ProductID": 1000 + id, "ProductName": "A+B", "Discontinued": false}) {
 			t.Fatal("the service refused a row")
@@ -46,9 +46,9 @@ func TestNextLinkRepeatsTheFilterWrongly(t *testing.T) {
 		"another selection": {",UnitPrice", "", "$select"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			address := e2e.Serve(t, relinked(s, c.old, c.text))
-			r := p.Once(p.File("products.properties", append(e2e.Source("products", address, "Products"),
+			p := e2etest.NewPlace(t)
+			address := e2etest.Serve(t, relinked(s, c.old, c.text))
+			r := p.Once(p.File("products.properties", append(e2etest.Source("products", address, "Products"),
 				"sap.odata.paging=links", "sap.odata.count=none", "sap.odata#00.select=ProductName,UnitPrice",
 				"sap.odata#00.filter#00.property=ProductName", "sap.odata#00.filter#00.option=eq",
 				"sap.odata#00.filter#00.low=A+B")...))

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestSubscriptions: rows that are created, changed and deleted arrive because the service says so, in full mode and in
@@ -15,15 +15,15 @@ import (
 // meanwhile. The subscriptions that there are serve again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2e.Subscribing(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 400, PageSize: 60, Subscriptions: true,
-		Switches: service.Switches{CSRF: true}})
+	p, worker, port := e2etest.Subscribing(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 60, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
-		e2e.NoError(t, s.Set(name, value))
+		e2etest.NoError(t, s.Set(name, value))
 	}
 	lines := func(name string, more ...string) []string {
-		return append(append(e2e.Source(name, address), "sap.odata#00.service="+service.SAPPath,
+		return append(append(e2etest.Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
 			"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
 			"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
 			"sap.odata.subscription.address=127.0.0.1",
@@ -32,8 +32,8 @@ func TestSubscriptions(t *testing.T) {
 	files := []string{worker, p.File("full.properties", lines("full", "sap.odata.subscription.dest=CULVERT")...),
 		p.File("delta.properties", lines("delta", "sap.odata#00.track-changes=1",
 			"sap.odata.subscription.url="+listener)...)}
-	start := func() *e2e.Command {
-		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+	start := func() *e2etest.Command {
+		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
 	c := start()
 	c.Equals(p, s, "full", "at first")
@@ -42,7 +42,7 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("expected a subscription for each of three types of changes, twice, found %d made, %d there",
 			l.Subscribed, s.SubscriptionCount())
 	}
-	a := e2e.NewAuthor(t, address)
+	a := e2etest.NewAuthor(t, address)
 	n := 0
 	change := func(when string) {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 	pages := func() (n int) {
 		for _, r := range s.Ledger().Requests {
-			if r.Path == service.SAPPath+"Products" && r.Method == "GET" && !strings.Contains(r.Query, "deltatoken") {
+			if r.Path == odatatest.SAPPath+"Products" && r.Method == "GET" && !strings.Contains(r.Query, "deltatoken") {
 				n++
 			}
 		}
@@ -61,15 +61,15 @@ func TestSubscriptions(t *testing.T) {
 	}
 	before := pages()
 	for _, form := range []string{"via", "inline", "entry", "feed", "json", "json-entry", "poke"} {
-		e2e.NoError(t, s.Set("notify-form", form))
+		e2etest.NoError(t, s.Set("notify-form", form))
 		n++
 		a.Change(n)
 		c.Eventually("the end of the queue in the form "+form, s.Pushed)
 	}
 	change("in all forms")
-	e2e.NoError(t, s.Set("notify-form", "via"))
+	e2etest.NoError(t, s.Set("notify-form", "via"))
 	for name, value := range map[string]string{"notify-twice": "true", "notify-garbage": "2"} {
-		e2e.NoError(t, s.Set(name, value))
+		e2etest.NoError(t, s.Set(name, value))
 	}
 	change("twice and behind garbage")
 	if l := s.Ledger(); l.NotifyStatuses[http.StatusBadRequest] != 2 {
@@ -81,7 +81,7 @@ func TestSubscriptions(t *testing.T) {
 	badNotifications(t, listener)
 
 	// One notification of two entities, of which the service tells in no other way.
-	e2e.NoError(t, s.Set("notify-off", "true"))
+	e2etest.NoError(t, s.Set("notify-off", "true"))
 	two := ""
 	for id := 71; id <= 72; id++ {
 		a.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Told together"})
@@ -95,7 +95,7 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("expected that a notification of two entities is taken, found %d", answer)
 	}
 	c.Equals(p, s, "full", "told of two entities at once")
-	e2e.NoError(t, s.Set("notify-off", "false"))
+	e2etest.NoError(t, s.Set("notify-off", "false"))
 
 	c.Kill()
 	n++
@@ -115,22 +115,22 @@ func TestSubscriptions(t *testing.T) {
 	if s.SubscriptionCount() != 6 {
 		t.Errorf("a stop ends no subscription, found %d", s.SubscriptionCount())
 	}
-	active := p.MustRun("active-subscriptions", "-p", files[1], "-s", service.SAPPath, "--json", "--plugins",
-		e2e.Plugins(t))
+	active := p.MustRun("active-subscriptions", "-p", files[1], "-s", odatatest.SAPPath, "--json", "--plugins",
+		e2etest.Plugins(t))
 	if strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
 		t.Errorf("expected three subscriptions of full, found\n%s", active.Stdout)
 	}
-	for _, one := range e2e.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
+	for _, one := range e2etest.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
 		if strings.Contains(one.DeliveryAddress, "/delta/") {
-			p.MustRun("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2e.Plugins(t))
+			p.MustRun("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2etest.Plugins(t))
 			break
 		}
 	}
-	if r := p.Run("delete-subscription", "-p", files[1], "-u", service.SAPPath+"Products(1)", "--plugins",
-		e2e.Plugins(t)); r.Code == 0 {
+	if r := p.Run("delete-subscription", "-p", files[1], "-u", odatatest.SAPPath+"Products(1)", "--plugins",
+		e2etest.Plugins(t)); r.Code == 0 {
 		t.Error("a product was deleted as a subscription")
 	}
-	if r := p.Run("retire", "-p", files[1], "--plugins", e2e.Plugins(t)); r.Code != 0 || s.SubscriptionCount() != 2 {
+	if r := p.Run("retire", "-p", files[1], "--plugins", e2etest.Plugins(t)); r.Code != 0 || s.SubscriptionCount() != 2 {
 		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.Code,
 			s.SubscriptionCount(), r.Stdout, r.Stderr)
 	}
@@ -140,12 +140,12 @@ func TestSubscriptions(t *testing.T) {
 func notify(t *testing.T, method, url, password, body string) (status int) {
 	t.Helper()
 	q, err := http.NewRequest(method, url, strings.NewReader(body))
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	if password != "" {
 		q.SetBasicAuth("sap", password)
 	}
 	answer, err := http.DefaultClient.Do(q)
-	e2e.NoError(t, err)
+	e2etest.NoError(t, err)
 	answer.Body.Close()
 	return answer.StatusCode
 }
@@ -183,14 +183,15 @@ func badNotifications(t *testing.T, listener string) {
 // once at its start, however many feeds it has, and names the settings.
 func TestListenersThatTakeAnybody(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2e.Subscribing(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 10, Subscriptions: true, Switches: service.Switches{CSRF: true}})
-	second := []string{"sap.odata#01.service=" + service.SAPPath, "sap.odata#01.entityset=Orders",
+	p, worker, port := e2etest.Subscribing(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
+	second := []string{"sap.odata#01.service=" + odatatest.SAPPath, "sap.odata#01.entityset=Orders",
 		"sap.odata#01.topic=orders", "sap.odata#01.exec-period=-1", "sap.odata#01.subscription.enable=1"}
-	files := []string{worker, p.File("anybody.properties", e2e.Notified("anybody", address, port, second...)...),
-		p.File("known.properties", e2e.Notified("known", address, port, "sap.odata.subscription.user=sap",
+	files := []string{worker, p.File("anybody.properties", e2etest.Notified("anybody", address, port, second...)...),
+		p.File("known.properties", e2etest.Notified("known", address, port, "sap.odata.subscription.user=sap",
 			"sap.odata.subscription.password=secret")...)}
-	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2e.Plugins(t)}, files...)...)
+	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })
 	var warned []string
 	for line := range strings.Lines(c.Stderr.String()) {

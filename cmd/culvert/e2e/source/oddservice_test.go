@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // oddService has one set, Rows, whose rows are numbered. It takes every option and does as it likes.
@@ -107,15 +107,15 @@ func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // oddRows is the settings of a connector that reads Rows, of a service that is not the demo service, into a topic.
 func oddRows(name, address string, settings ...string) []string {
-	return append(append(e2e.Source(name, address), "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
+	return append(append(e2etest.Source(name, address), "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows",
 		"sap.odata#00.topic=rows"), settings...)
 }
 
 // loadOdd reads the set once, and counts how often each row came.
-func loadOdd(t *testing.T, s *oddService, settings ...string) (r e2e.Result, came map[int]int) {
+func loadOdd(t *testing.T, s *oddService, settings ...string) (r e2etest.Result, came map[int]int) {
 	t.Helper()
-	p := e2e.NewPlace(t)
-	r = p.Once(p.File("odd.properties", oddRows("odd", e2e.Serve(t, s), settings...)...))
+	p := e2etest.NewPlace(t)
+	r = p.Once(p.File("odd.properties", oddRows("odd", e2etest.Serve(t, s), settings...)...))
 	came = map[int]int{}
 	for _, record := range p.Records("rows") {
 		key := record["key"].(map[string]any)["payload"].(map[string]any)

@@ -6,22 +6,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestPeek shows rows as the connector's file has them read, with pages inside followed, and writes nothing.
 func TestPeek(t *testing.T) {
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 40, Switches: service.Switches{ExpandPageSize: 1}})
-	file := p.File("peek.properties", append(e2e.Source("peek", address, "Orders"),
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1}})
+	file := p.File("peek.properties", append(e2etest.Source("peek", address, "Orders"),
 		"sap.odata#00.select=OrderDate,Freight,Order_Details/Quantity", "sap.odata#00.expand=Order_Details",
 		"sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=ge",
 		"sap.odata#00.filter#00.low=10250")...)
-	common := []string{"-p", file, "-s", service.NorthwindPath, "-e", "Orders", "--plugins", e2e.Plugins(t), "--data",
+	common := []string{"-p", file, "-s", odatatest.NorthwindPath, "-e", "Orders", "--plugins", e2etest.Plugins(t), "--data",
 		p.Data}
 	r := p.MustRun(append([]string{"peek", "-n", "2", "--json"}, common...)...)
-	shown := e2e.As[struct {
+	shown := e2etest.As[struct {
 		Fields []struct{ Name, Type string }
 		Rows   []struct {
 			OrderID      int
@@ -49,7 +49,7 @@ func TestPeek(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	p.Run(append([]string{"peek", "-n", "0"}, common...)...).Exits(2)
-	p.Run("peek", "-p", file, "-s", service.NorthwindPath, "-e", "Order", "--plugins", e2e.Plugins(t), "--data",
+	p.Run("peek", "-p", file, "-s", odatatest.NorthwindPath, "-e", "Order", "--plugins", e2etest.Plugins(t), "--data",
 		p.Data).Exits(1).Says("the nearest name is Orders")
 	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
 		t.Errorf("%d rows were read", rows)
@@ -83,22 +83,22 @@ func TestListServices(t *testing.T) {
 			w.Write([]byte(
 				`{"d":{"results":[{"TechnicalServiceName":"YB_SRV","TechnicalServiceVersion":"0002","Title":"The second","ServiceUrl":"/sap/opu/odata/sap/YB_SRV;v=2/"}]}}`))
 		})
-		p := e2e.NewPlace(t)
-		file := p.File("x.properties", e2e.Source("x", e2e.Serve(t, mux), "Orders")...)
-		r := p.Run("list-services", "--json", "-p", file, "--plugins", e2e.Plugins(t), "--data", p.Data)
+		p := e2etest.NewPlace(t)
+		file := p.File("x.properties", e2etest.Source("x", e2etest.Serve(t, mux), "Orders")...)
+		r := p.Run("list-services", "--json", "-p", file, "--plugins", e2etest.Plugins(t), "--data", p.Data)
 		want := `[{"service":"/sap/opu/odata/sap/ZA_SRV","name":"ZA_SRV","version":"1","title":"The first"},{"service":"/sap/opu/odata/sap/YB_SRV;v=2","name":"YB_SRV","version":"0002","title":"The second"}]`
 		if r.Code != 0 || strings.TrimSpace(r.Stdout) != want {
 			t.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 		}
-		r = p.Run("list-services", "--prefix", "yb", "-p", file, "--plugins", e2e.Plugins(t), "--data", p.Data)
+		r = p.Run("list-services", "--prefix", "yb", "-p", file, "--plugins", e2etest.Plugins(t), "--data", p.Data)
 		if r.Code != 0 || !strings.HasPrefix(r.Stdout, "SERVICE ") || !strings.Contains(r.Stdout, "The second") ||
 			strings.Contains(r.Stdout, "ZA_SRV") {
 			t.Errorf("exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	}
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 4})
-	r := p.Run("list-services", "-p", p.File("x.properties", e2e.Source("x", address, "Orders")...), "--plugins",
-		e2e.Plugins(t), "--data", p.Data)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 4})
+	r := p.Run("list-services", "-p", p.File("x.properties", e2etest.Source("x", address, "Orders")...), "--plugins",
+		e2etest.Plugins(t), "--data", p.Data)
 	r.Exits(1).Says("/IWFND/MAINT_SERVICE")
 }

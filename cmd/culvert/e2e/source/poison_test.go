@@ -8,16 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // trapping is a folder with a source that panics on rows with the word Poison.
 func trapping(t *testing.T) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	e2e.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
+	e2etest.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
 		"../../testdata/guests/trapping/trapping.go"))
 	return folder
 }
@@ -26,11 +26,12 @@ func trapping(t *testing.T) (folder string) {
 // delivered (P32): also where it breaks on a further page of a feed expanded in the row.
 func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 200, Switches: service.Switches{PageSize: 30, ExpandPageSize: 3}})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 200,
+		Switches: odatatest.Switches{PageSize: 30, ExpandPageSize: 3}})
 	// The first product stands on the first page of its category's products, the last one on a further page of its.
 	poisoned := map[string][]string{}
-	count, d := s.Count("Products"), &e2e.Edits{E: &e2e.Exactly{S: s}}
+	count, d := s.Count("Products"), e2etest.Writer{S: s}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		if id := fields["ProductID"]; id == "1" || id == fmt.Sprint(count) {
 			poisoned["Products"] = append(poisoned["Products"], id)
@@ -50,7 +51,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	worker := p.Plain(servers)
 	for _, format := range []string{"json", "atom"} {
 		t.Run(format, func(t *testing.T) {
-			lines := append(e2e.Source(format, address, "Products", "Categories"), "sap.odata.format="+format,
+			lines := append(e2etest.Source(format, address, "Products", "Categories"), "sap.odata.format="+format,
 				"sap.odata#01.expand=Products",
 				"sap.odata#00.topic="+format+"-Products", "sap.odata#01.topic="+format+"-Categories",
 				"errors.tolerance=all",
@@ -105,16 +106,16 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 // goes back. Letters of a feed that the connector has no more are left, and told.
 func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 30})
-	if !(&e2e.Edits{E: &e2e.Exactly{S: s}}).Send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
+	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
 		t.Fatal("product 7 was not changed")
 	}
 	folder := trapping(t)
-	e2e.Put(t, folder, "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
+	e2etest.Put(t, folder, "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
 	servers := p.Broker()
 	worker := p.Plain(servers)
-	lines := append(e2e.Source("products", address, "Products"), "errors.tolerance=all",
+	lines := append(e2etest.Source("products", address, "Products"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")
 	mended := p.File("mended.properties", lines...)
 	p.MustOnceWith(folder, worker, p.File("products.properties", append(lines, "transforms=number",
@@ -125,7 +126,7 @@ func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
 		"1 replayed, 1 of them refused again\n", "0 replayed, 0 of them refused again\n1 left: letters of feed "} {
 		file := mended
 		if at == 2 {
-			file = p.File("mended.properties", e2e.Instead(lines, "sap.odata#00.entityset=Suppliers")...)
+			file = p.File("mended.properties", e2etest.Instead(lines, "sap.odata#00.entityset=Suppliers")...)
 		}
 		r := p.Run("dlq", "replay", "refused", "--plugins", folder, "--data", p.Data, worker, file)
 		if r.Code != 1 || !strings.HasPrefix(r.Stdout, want) {

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // namesOf says whether what differs is one part, of this name, now.
@@ -24,12 +24,12 @@ func namesOf(said, name string) bool {
 // names which; query.change = reload reads the set again, and the topic equals the service again (T10).
 func TestChangedQuery(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
-	run := func(changed ...string) e2e.Result {
-		lines := append(e2e.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
+	run := func(changed ...string) e2etest.Result {
+		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
 			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
-		return p.Once(p.File("changes.properties", e2e.Instead(lines, changed...)...))
+		return p.Once(p.File("changes.properties", e2etest.Instead(lines, changed...)...))
 	}
 	run().Exits(0)
 	rows := len(p.Records("Products"))
@@ -49,7 +49,7 @@ func TestChangedQuery(t *testing.T) {
 	if n := len(p.Records("Products")); n != rows {
 		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
 	}
-	e2e.NewAuthor(t, address).Change(1)
+	e2etest.NewAuthor(t, address).Change(1)
 	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").Exits(0)
 	if n := len(p.Records("Products")); n != 2*rows {
 		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
@@ -70,21 +70,21 @@ func TestChangedQuery(t *testing.T) {
 // set. query.change = reload has the whole set in the new one; behind a complete load the topic may be changed.
 func TestChangedTopic(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	inner, answered := service.New(service.Options{PageSize: 20}), atomic.Int64{}
+	p := e2etest.NewPlace(t)
+	inner, answered := odatatest.New(odatatest.Options{PageSize: 20}), atomic.Int64{}
 	products := inner.Count("Products")
 	breaks := atomic.Bool{}
 	breaks.Store(true)
-	address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/Products") && answered.Add(1) > 2 && breaks.Load() {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		inner.ServeHTTP(w, r)
 	}))
-	run := func(topic string, more ...string) e2e.Result {
-		lines := append(e2e.Source("load", address),
-			"sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
+	run := func(topic string, more ...string) e2etest.Result {
+		lines := append(e2etest.Source("load", address),
+			"sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
 		return p.Once(p.File("load.properties", append(lines, more...)...))
 	}
 	r := run("Products")
@@ -110,23 +110,26 @@ func TestChangedTopic(t *testing.T) {
 // file.
 func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20})
-	moved := e2e.Serve(t, s)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	moved := e2etest.Serve(t, s)
 	settings := func(address string, more ...string) []string {
-		return append(append(e2e.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
+		return append(append(e2etest.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
 	}
-	p.File("conf/moves.properties", settings(address)...)
+	filed := func(address string) []string {
+		return e2etest.Instead(settings(address), "name=filed", "sap.odata#00.topic=filed")
+	}
+	p.File("conf/filed.properties", filed(address)...)
 	f := p.Follows("conf")
-	f.Awaits("extraction finished")
-	f.Await("moves", "runs", e2e.Runs)
+	f.Makes(settings(address)...)
+	f.Await("moves", "runs", e2etest.Runs)
+	f.Await("filed", "runs", e2etest.Runs)
 	put := func(want int, lines ...string) string {
-		return f.Must(want, "PUT", "/connectors/moves/config", e2e.AsJSON(t, e2e.Configuration(lines)))
+		return f.Must(want, "PUT", "/connectors/moves/config", e2etest.AsJSON(t, e2etest.Configuration(lines)))
 	}
-	f.Eventually("that the offset is stored", func() bool {
-		status, answer := f.Call("GET", "/connectors/moves/offsets", "")
-		return status == 200 && strings.Contains(answer, "fingerprint")
-	})
+	for _, name := range []string{"moves", "filed"} {
+		f.Until(200, "GET", "/connectors/"+name+"/offsets", "", "fingerprint")
+	}
 	refused := func(lines []string, wanted ...string) {
 		t.Helper()
 		answer := put(400, lines...)
@@ -138,8 +141,8 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	}
 	refused(settings(moved), address, moved)
 	refused(settings(address, "sap.odata.sap.client=200"), "client 200") // is another set of data
-	f.Replaced("conf/moves.properties", settings(moved)...)
-	f.Await("moves", "runs on with a refused file", func(s connect.Status) bool {
+	f.Replaced("conf/filed.properties", filed(moved)...)
+	f.Await("filed", "runs on with a refused file", func(s connect.Status) bool {
 		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
 			strings.Contains(s.Connector.ConfigError, "sap.odata#00.query.change=keep")
 	})
@@ -149,7 +152,7 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	f.Must(200, "GET", "/culvert/diff", "", `"effect":"refuse"`, "sap.odata#00.query.change=keep")
 	put(200, settings(moved, "sap.odata#00.query.change=keep")...)
 	f.Awaits("the stored offset belongs to something else, and is gone on from")
-	f.Await("moves", "runs", e2e.Runs)
+	f.Await("moves", "runs", e2etest.Runs)
 	if r := f.MustStop(); strings.Contains(r.Stderr, "FAILED") {
 		t.Errorf("expected no failure, found\n%s", r.Stderr)
 	}

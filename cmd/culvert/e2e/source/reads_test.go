@@ -5,17 +5,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestReads reads part of the orders with their lines, by settings under the names that other files have for them, and
 // the same with a service that takes $filter and does not heed it.
 func TestReads(t *testing.T) {
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 40, Switches: service.Switches{PageSize: 15, ExpandPageSize: 2}})
-	lines := append(e2e.Source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity",
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 40,
+		Switches: odatatest.Switches{PageSize: 15, ExpandPageSize: 2}})
+	lines := append(e2etest.Source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity",
 		"sap.odata#00.expands=Order_Details/Product",
 		"sap.odata#00.select#00.property=OrderID", "sap.odata#00.select#00.option=BT",
 		"sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
@@ -50,9 +51,9 @@ func TestReads(t *testing.T) {
 		t.Errorf("expected 20 orders with %d lines, found %d with %d", expected, len(records), found)
 	}
 
-	e2e.NoError(t, s.Set("ignore", "$filter"))
-	p = e2e.NewPlace(t)
-	lines = append(e2e.Source("deaf", address, "Orders"), "sap.odata.max.retries=0",
+	e2etest.NoError(t, s.Set("ignore", "$filter"))
+	p = e2etest.NewPlace(t)
+	lines = append(e2etest.Source("deaf", address, "Orders"), "sap.odata.max.retries=0",
 		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in",
 		"sap.odata#00.filter#07.low=10250,10251")
 	r := p.Once(p.File("deaf.properties", lines...))
@@ -67,7 +68,7 @@ func TestReads(t *testing.T) {
 
 // TestReadsThatCannotBe: the metadata decide, before a row is asked for.
 func TestReadsThatCannotBe(t *testing.T) {
-	s, address := e2e.Demo(t, service.Options{Rows: 40})
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 40})
 	for _, c := range []struct{ line, says string }{
 		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the " +
 			"nearest name is Orders; expected one of "},
@@ -76,8 +77,8 @@ func TestReadsThatCannotBe(t *testing.T) {
 		{"sap.odata#00.select=Frieght",
 			"Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
 	} {
-		p := e2e.NewPlace(t)
-		r := p.Once(p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"), c.line)...))
+		p := e2etest.NewPlace(t)
+		r := p.Once(p.File("wrong.properties", append(e2etest.Source("wrong", address, "Orders"), c.line)...))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), c.says) {
 			t.Errorf("%s: exit code %d: %s", c.line, r.Code, r.LastLine())
 		}
@@ -89,10 +90,10 @@ func TestReadsThatCannotBe(t *testing.T) {
 
 // TestCron reads a set again at the times of an expression, and refuses one that is none.
 func TestCron(t *testing.T) {
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 40})
-	lines := e2e.Source("nightly", address, "Orders")
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 40})
+	lines := e2etest.Source("nightly", address, "Orders")
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
 		p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
 	c.Eventually("three extractions", func() bool {
 		return strings.Count(c.Stderr.String(), "the next one begins at its time") >= 3
@@ -108,9 +109,9 @@ func TestCron(t *testing.T) {
 // once, and not with every page, nor with the next load.
 func TestLookbackIsSaidOnce(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	_, address := e2e.Demo(t, service.Options{Rows: 3000})
-	in := p.File("in.properties", append(e2e.Source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3000})
+	in := p.File("in.properties", append(e2etest.Source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
 		"sap.odata#00.cursor.lookback=1000000", "sap.odata#00.page.size=200", "sap.odata#00.exec-period=1")...)
 	for load, want := range []int{1, 0} {
 		r := p.Once(in)

@@ -6,23 +6,23 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Behind a gateway that takes headers off, every request of a source, a sink and the tools names client and language in
 // its query, those of the host included, and has them as headers all the same.
 func TestClientInQuery(t *testing.T) {
 	t.Parallel()
-	folder := e2e.Plugins(t, "odata-sink")
+	folder := e2etest.Plugins(t, "odata-sink")
 	for in, query := range map[string]string{"header": "", "query": "sap-client=100&sap-language=DE"} {
 		t.Run(in, func(t *testing.T) {
-			p := e2e.NewPlace(t)
-			s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: e2e.Password,
-				Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+			p := e2etest.NewPlace(t)
+			s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 25, User: "me", Password: e2etest.Password,
+				Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
 			var mu sync.Mutex
 			kinds := map[string]bool{}
-			address := e2e.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				mu.Lock()
 				kinds[kindOf(r)] = true
 				mu.Unlock()
@@ -38,16 +38,16 @@ func TestClientInQuery(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}))
 			common := []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", "sap.odata.sap.client.in=" + in}
-			there := p.File("there.properties", e2e.AsMe(e2e.Source("there", address, "Orders"), common...)...)
-			back := p.File("back.properties", e2e.AsMe(e2e.SinkOf("back", address, "Orders", "OrderCopies"), common...)...)
+			there := p.File("there.properties", e2etest.AsMe(e2etest.Source("there", address, "Orders"), common...)...)
+			back := p.File("back.properties", e2etest.AsMe(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), common...)...)
 			for _, args := range [][]string{{"run", "--once", there, back}, {"ping", "-p", there, "-s",
-				service.NorthwindPath}, {"doctor", "-p", back}} {
+				odatatest.NorthwindPath}, {"doctor", "-p", back}} {
 				p.Run(append(args, "--plugins", folder, "--data", p.Data)...).Exits(0)
 			}
-			e2e.Copied(t, s)
+			e2etest.Copied(t, s)
 			want := map[string]bool{"metadata": true, "document": true, "page": true, "next page": true, "token": true,
 				"POST": true, "logoff": true, "catalogue": true}
-			e2e.Equal(t, "kinds of requests", want, kinds)
+			e2etest.Equal(t, "kinds of requests", want, kinds)
 		})
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
@@ -24,14 +24,14 @@ const visits = 10_000
 // T4: 10,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
-	p, _, worker := e2e.Filled(t, visits)
-	s, address := e2e.Demo(t, service.Options{Rows: visits, User: "me", Password: e2e.Password,
-		Switches: service.Switches{CSRF: true}})
-	back := p.File("back.properties", e2e.CopiesOf(address)...)
+	p, _, worker := e2etest.Filled(t, visits)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{CSRF: true}})
+	back := p.File("back.properties", e2etest.CopiesOf(address)...)
 	// Where it came from asks for no logon; a source with one has sessions as well.
-	away := p.File("away.properties", e2e.AsMe(e2e.Source("away", address, "Products", "Customers", "Suppliers"),
+	away := p.File("away.properties", e2etest.AsMe(e2etest.Source("away", address, "Products", "Customers", "Suppliers"),
 		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
-	c := p.Start("run", "--plugins", e2e.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker, back,
+	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker, back,
 		away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
 	if l := s.Ledger(); l.SessionsOpen == 0 {
@@ -39,7 +39,7 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	}
 	c.MustStop()
 	l := s.Ledger()
-	e2e.CreatedOnce(t, l, visits)
+	e2etest.CreatedOnce(t, l, visits)
 	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
 		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
 		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
@@ -53,13 +53,13 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
-	rows := e2e.OneOf(20_000, 8_000) // servers are killed as often with fewer
-	p, _, worker := e2e.Filled(t, rows)
-	s, address := e2e.Demo(t, service.Options{Rows: rows, User: "me", Password: e2e.Password,
-		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
-	r, reported := decided(p, "errors.uncertain.send", worker, e2e.CopiesOf(address))
+	rows := e2etest.OneOf(20_000, 8_000) // servers are killed as often with fewer
+	p, _, worker := e2etest.Filled(t, rows)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
+	r, reported := decided(p, "errors.uncertain.send", worker, e2etest.CopiesOf(address))
 	l := s.Ledger()
-	e2e.CreatedOnce(t, l, rows)
+	e2etest.CreatedOnce(t, l, rows)
 	if r.Code != 0 || reported == 0 {
 		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.Code, reported,
 			r.LastLine())
@@ -74,9 +74,9 @@ func TestKilledApplicationServers(t *testing.T) {
 
 // decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written,
 // an operator decides.
-func decided(p *e2e.Place, decision, worker string, lines []string) (r e2e.Result, reported int) {
+func decided(p *e2etest.Place, decision, worker string, lines []string) (r e2etest.Result, reported int) {
 	p.T.Helper()
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(p.T, "odata-sink"), "--data", p.Data, worker,
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data", p.Data, worker,
 		p.File("back.properties", lines...)}
 	var all []string
 	for range 40 {
@@ -107,15 +107,15 @@ func decided(p *e2e.Place, decision, worker string, lines []string) (r e2e.Resul
 func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 	t.Parallel()
 	const rows = 600
-	p, _, worker := e2e.Filled(t, rows)
-	s, address := e2e.Demo(t, service.Options{Rows: rows, User: "me", Password: e2e.Password,
-		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20,
+	p, _, worker := e2etest.Filled(t, rows)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20,
 			KillMode: "applied"}})
-	r, reported := decided(p, "errors.uncertain.skip", worker, e2e.CopiesOf(address)) // the operator finds the row there
+	r, reported := decided(p, "errors.uncertain.skip", worker, e2etest.CopiesOf(address)) // the operator finds the row there
 	l := s.Ledger()
 	// A request that came while the server was away is reported like those that it had worked on: only of these the row
 	// is there.
-	e2e.CreatedOnce(t, l, len(l.Writes))
+	e2etest.CreatedOnce(t, l, len(l.Writes))
 	if lost := rows - len(l.Writes); lost > min(reported, l.Unreached) {
 		t.Errorf("%d rows are lost: %d were reported, the server did not see %d requests", lost, reported, l.Unreached)
 	}
@@ -130,19 +130,19 @@ func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 // of them, by commands next to them and after a restart; another one in its file has all of them go on.
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 100, User: "me", Password: "right",
-		Switches: service.Switches{LockAfter: 3}})
-	secrets := p.File("secrets.properties", "pwd="+e2e.Password)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 100, User: "me", Password: "right",
+		Switches: odatatest.Switches{LockAfter: 3}})
+	secrets := p.File("secrets.properties", "pwd="+e2etest.Password)
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen,
 		"config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
-	args := []string{"run", "--plugins", e2e.Plugins(t), "--data", p.Data, worker}
+	args := []string{"run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker}
 	var files []string
 	for i := range 20 {
 		name := fmt.Sprintf("c%02d", i)
-		lines := e2e.Instead(e2e.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
+		lines := e2etest.Instead(e2etest.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
 			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 		files = append(files, p.File(name+".properties", lines...))
@@ -150,7 +150,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	states := func(want connect.State) func() bool {
 		return func() bool {
 			for i := range files {
-				if e2e.TaskOf(t, listen, fmt.Sprintf("c%02d", i)).State != want {
+				if e2etest.TaskOf(t, listen, fmt.Sprintf("c%02d", i)).State != want {
 					return false
 				}
 			}
@@ -162,12 +162,12 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		var beside sync.WaitGroup
 		for i := range 4 {
 			beside.Go(func() {
-				r := p.Run("validate", "--data", p.Data, "--plugins", e2e.Plugins(t), worker, files[i])
+				r := p.Run("validate", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker, files[i])
 				r.Exits(0)
-				r = p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
-					strings.TrimSuffix(service.SAPPath, "/"))
+				r = p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
+					strings.TrimSuffix(odatatest.SAPPath, "/"))
 				r.Exits(1).Says(`the password of user "me" was refused (401) at`)
-				e2e.WithoutPassword(t, r.Stdout, r.Stderr)
+				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 			})
 		}
 		beside.Wait()
@@ -176,7 +176,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
 				l.FailedLogons, l.Total)
 		}
-		trace := e2e.TaskOf(t, listen, "c07").Trace
+		trace := e2etest.TaskOf(t, listen, "c07").Trace
 		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
 			"change user or password", "culvert run --resume-logons"} {
 			if !strings.Contains(trace, want) {
@@ -184,7 +184,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 			}
 		}
 		if round == 1 {
-			e2e.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
+			e2etest.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", states(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
 				c.Arrives(p, name, s.Count("Suppliers"))
@@ -207,33 +207,33 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 // A user that was locked and unlocked again is tried once more when an operator says so, and not before.
 func TestResumeLogons(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10, User: "me", Password: e2e.Password,
-		Switches: service.Switches{LockAfter: 1}})
-	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
-	e2e.NoError(t, err)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{LockAfter: 1}})
+	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
+	e2etest.NoError(t, err)
 	request.SetBasicAuth("me", "somebody's guess")
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
 		t.Fatal(r, err)
 	}
-	file := p.File("orders.properties", e2e.AsMe(e2e.Source("orders", address, "Orders"))...)
-	args := []string{"run", "--once", "--plugins", e2e.Plugins(t), "--data", p.Data, file}
+	file := p.File("orders.properties", e2etest.AsMe(e2etest.Source("orders", address, "Orders"))...)
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
 	for range 2 {
 		if r := p.Run(args...); r.Code != 1 || !strings.Contains(r.LastLine(), "--resume-logons") {
 			t.Errorf("expected exit 1, found %d: %s", r.Code, r.LastLine())
 		}
 	}
-	e2e.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2}, s.Ledger().FailedLogonsOf)
+	e2etest.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2}, s.Ledger().FailedLogonsOf)
 	listen := porttest.Address(t)
-	beside := p.File("beside.properties", e2e.AsMe(e2e.Source("beside", address, "Suppliers"))...)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, beside)
+	beside := p.File("beside.properties", e2etest.AsMe(e2etest.Source("beside", address, "Suppliers"))...)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, beside)
 	state := func(want connect.State) func() bool {
-		return func() bool { return e2e.TaskOf(t, listen, "beside").State == want }
+		return func() bool { return e2etest.TaskOf(t, listen, "beside").State == want }
 	}
 	c.Eventually("FAILED", state(connect.Failed))
 	s.Set("unlock-users", "")
-	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2e.Plugins(t), "-s",
-		strings.TrimSuffix(service.SAPPath, "/")).Exits(1)
+	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
+		strings.TrimSuffix(odatatest.SAPPath, "/")).Exits(1)
 	// The data folder is the worker's that runs, whose logons are resumed all the same.
 	p.Run(append(args, "--resume-logons")...).Exits(2).Says("refused logons are tried once more")
 	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
@@ -248,48 +248,48 @@ func TestResumeLogons(t *testing.T) {
 // In a maintenance window nothing is sent; the task runs, and says why.
 func TestMaintenanceWindow(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 10})
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	listen := porttest.Address(t)
-	file := p.File("orders.properties", append(e2e.Source("orders", address, "Orders"),
+	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	why := "maintenance window: nothing is sent to http://" + address + " until "
 	c.Awaits(why)
 	var task connect.TaskStatus
 	c.Eventually("the reason", func() bool {
-		task = e2e.TaskOf(t, listen, "orders")
+		task = e2etest.TaskOf(t, listen, "orders")
 		return strings.Contains(task.Trace, why)
 	})
 	if n := s.Ledger().Total; task.State != connect.Running || n != 0 {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", task.State, n)
 	}
 	c.MustStop()
-	wrong := p.File("wrong.properties", append(e2e.Source("wrong", address, "Orders"),
+	wrong := p.File("wrong.properties", append(e2etest.Source("wrong", address, "Orders"),
 		"sap.odata.maintenance.windows=Sundays")...)
-	p.Run("validate", "--plugins", e2e.Plugins(t), wrong).Exits(1).Prints("sap.odata.maintenance.windows: expected START/DURATION ZONE")
+	p.Run("validate", "--plugins", e2etest.Plugins(t), wrong).Exits(1).Prints("sap.odata.maintenance.windows: expected START/DURATION ZONE")
 }
 
 // T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing
 // is lost.
 func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	account := connectivitytest.NewServer()
 	t.Cleanup(account.Close)
 	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0)}
 	const rows = 2000
-	s := service.New(service.Options{Rows: rows, PageSize: 20})
-	g := &e2e.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 3*rows)} // so that the load lasts
+	s := odatatest.New(odatatest.Options{Rows: rows, PageSize: 20})
+	g := &e2etest.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 3*rows)} // so that the load lasts
 	account.Attach("DE-Berlin")
-	account.MapAt("DE-Berlin", "s4.virtual:8000", e2e.Serve(t, g))
-	file := p.File("orders.properties", e2e.Instead(e2e.Source("orders", "s4.virtual:8000", "Orders"),
+	account.MapAt("DE-Berlin", "s4.virtual:8000", e2etest.Serve(t, g))
+	file := p.File("orders.properties", e2etest.Instead(e2etest.Source("orders", "s4.virtual:8000", "Orders"),
 		"sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
-		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", e2e.Silent)...)
+		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", e2etest.Silent)...)
 	listen := porttest.Address(t)
-	c := p.Start("run", "--plugins", e2e.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	running := func() {
-		if task := e2e.TaskOf(t, listen, "orders"); task.State != connect.Running {
+		if task := e2etest.TaskOf(t, listen, "orders"); task.State != connect.Running {
 			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", task, c.Stderr.String())
 		}
 	}

@@ -4,20 +4,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // What is skipped is always said; errors.log.enable and errors.log.include.messages say how.
 func TestSkippedRecordsAreLogged(t *testing.T) {
 	t.Parallel()
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 3})
-	broker := e2e.Embedded(t).Addr()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "errors.log.include.messages=true")
-	there := p.File("there.properties", e2e.Source("there", address, "Orders")...)
+	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
 	p.MustOnce(worker, there)
-	e2e.RefuseWrites(t, s, 1000)
+	e2etest.RefuseWrites(t, s, 1000)
 	for name, c := range map[string]struct {
 		lines    []string
 		level    string
@@ -26,9 +26,9 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 		"plain":  {[]string{"errors.log.include.messages=false"}, "WARN", false},
 		"logged": {[]string{"errors.log.enable=true"}, "ERROR", true},
 	} {
-		file := p.File(name+".properties", append(append(e2e.SinkOf(name, address, "Orders", "OrderCopies"),
+		file := p.File(name+".properties", append(append(e2etest.SinkOf(name, address, "Orders", "OrderCopies"),
 			"errors.tolerance=all"), c.lines...)...)
-		r := p.OnceWith(e2e.Plugins(t, "odata-sink"), worker, file)
+		r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, file)
 		if r.Code != 0 || strings.Contains(r.Stderr, "errors.log.enable: warning") {
 			t.Errorf("%s: exit %d\n%s", name, r.Code, r.Stderr)
 		}
@@ -50,7 +50,7 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 		}
 	}
 	// Rows that a source skips, too: here all of them, whose records are too large for the producer with their schemas.
-	large := p.File("large.properties", append(e2e.Source("large", address, "Orders"), "errors.tolerance=all",
+	large := p.File("large.properties", append(e2etest.Source("large", address, "Orders"), "errors.tolerance=all",
 		"errors.log.enable=true", "producer.override.max.request.size=1024")...)
 	r := p.Once(worker, large)
 	lines := 0

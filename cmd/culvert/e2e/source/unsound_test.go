@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // unsound is a service that takes $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its
@@ -22,14 +22,14 @@ const restart = 6
 
 // reader is a worker with settings that reads the service, and is killed at a request.
 type reader struct {
-	p                        *e2e.Place
+	p                        *e2etest.Place
 	servers, worker, address string
 	held, goOn               chan struct{}
 }
 
 func newReader(t *testing.T, killAt int, settings ...string) *reader {
-	r := &reader{p: e2e.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{})}
-	r.address = e2e.Serve(t, unsound(func(number int) {
+	r := &reader{p: e2etest.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{})}
+	r.address = e2etest.Serve(t, unsound(func(number int) {
 		if number == killAt {
 			close(r.held)
 			<-r.goOn
@@ -40,9 +40,9 @@ func newReader(t *testing.T, killAt int, settings ...string) *reader {
 	return r
 }
 
-func (r *reader) start(more ...string) *e2e.Command {
+func (r *reader) start(more ...string) *e2etest.Command {
 	file := r.p.File("odd.properties", oddRows("odd", r.address, more...)...)
-	return r.p.StartOnce(e2e.Plugins(r.p.T), r.worker, file)
+	return r.p.StartOnce(e2etest.Plugins(r.p.T), r.worker, file)
 }
 
 // killed has the worker killed at its request.
@@ -51,7 +51,7 @@ func (r *reader) killed(more ...string) {
 	w := r.start(more...)
 	select {
 	case <-r.held:
-	case <-time.After(e2e.ComesAbout):
+	case <-time.After(e2etest.ComesAbout):
 		r.p.T.Fatalf("the request was not made; stderr:\n%s", w.Stderr.String())
 	}
 	w.Kill()

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Each way of reading brings each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that a
@@ -16,15 +16,15 @@ func TestEachModeAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
 	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json"}
-	numbered := service.Switches{SkipToken: "offset", Tombstones: "off"}
+	numbered := odatatest.Switches{SkipToken: "offset", Tombstones: "off"}
 	exactly := []string{"group.id=exact", "exactly.once.source.support=enabled"}
-	p := e2e.NewPlace(t)
+	p := e2etest.NewPlace(t)
 	servers := p.Broker()
 	for _, c := range []struct {
 		name             string
 		path, set        string // Orders of the Northwind unless they are given
 		rows             int    // if not 25,000
-		switches         service.Switches
+		switches         odatatest.Switches
 		settings, worker []string
 		// runs is how often the worker reads the set, if not once. killed: the first of them, twice, in mid-load.
 		runs   int
@@ -37,26 +37,26 @@ func TestEachModeAtUsersSize(t *testing.T) {
 		{name: "full by key", switches: numbered, asked: "$filter=OrderID%20gt%20"},
 		{name: "full by key, 70,500 rows", rows: 70_500, switches: numbered, asked: "$filter=OrderID%20gt%20"},
 		{name: "full by links", asked: "$skiptoken="},
-		{name: "full by links that count rows", switches: service.Switches{SkipToken: "opaque", RefuseOrderBy: true},
+		{name: "full by links that count rows", switches: odatatest.Switches{SkipToken: "opaque", RefuseOrderBy: true},
 			asked: "$skiptoken="},
-		{name: "full by $skip", switches: service.Switches{RefuseOrderBy: true}, settings: []string{
+		{name: "full by $skip", switches: odatatest.Switches{RefuseOrderBy: true}, settings: []string{
 			"sap.odata#00.paging=top"}, asked: "$skip="},
-		{name: "changes", path: service.SAPPath, settings: tracked, asked: "$skiptoken="},
-		{name: "changes after links that count rows, killed", path: service.SAPPath, switches: numbered,
+		{name: "changes", path: odatatest.SAPPath, settings: tracked, asked: "$skiptoken="},
+		{name: "changes after links that count rows, killed", path: odatatest.SAPPath, switches: numbered,
 			settings: tracked, killed: true, again: true, repeats: true},
-		{name: "ODP", path: service.ODPPath, set: "FactsOfOrders", settings: tracked},
-		{name: "cursor", switches: service.Switches{RefuseOrderBy: true}, runs: 2, settings: []string{
+		{name: "ODP", path: odatatest.ODPPath, set: "FactsOfOrders", settings: tracked},
+		{name: "cursor", switches: odatatest.Switches{RefuseOrderBy: true}, runs: 2, settings: []string{
 			"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.cursor.lookback=86400",
 			"sap.odata#00.exec-period=60"}},
-		{name: "expand", switches: service.Switches{ExpandPageSize: 3}, settings: []string{
+		{name: "expand", switches: odatatest.Switches{ExpandPageSize: 3}, settings: []string{
 			"sap.odata#00.expand=Order_Details"}},
 		{name: "exactly once", worker: exactly, switches: numbered},
-		{name: "exactly once, changes after links that count rows, killed", path: service.SAPPath, switches: numbered,
+		{name: "exactly once, changes after links that count rows, killed", path: odatatest.SAPPath, switches: numbered,
 			worker: exactly, settings: tracked, killed: true, again: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.path == "" {
-				c.path = service.NorthwindPath
+				c.path = odatatest.NorthwindPath
 			}
 			if c.set == "" {
 				c.set = "Orders"
@@ -65,14 +65,14 @@ func TestEachModeAtUsersSize(t *testing.T) {
 				c.rows = rows
 			}
 			c.switches.PageSize = 100
-			s, address := e2e.Demo(t, service.Options{Rows: c.rows, Switches: c.switches})
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: c.rows, Switches: c.switches})
 			topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(c.name)
-			q := e2e.NewPlace(t)
-			args := []string{"run", "--once", "--data", q.Data, "--plugins", e2e.Plugins(t),
+			q := e2etest.NewPlace(t)
+			args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
 				q.Plain(servers, append(c.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
-					append(e2e.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
+					append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
 						"sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
-						e2e.Silent}, c.settings...)...)...)}
+						e2etest.Silent}, c.settings...)...)...)}
 			for n := range 2 {
 				if !c.killed {
 					break
@@ -90,7 +90,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 					Key     json.RawMessage
 					Headers json.RawMessage
 				}
-				e2e.NoError(t, json.Unmarshal([]byte(line), &record))
+				e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 				if strings.Contains(string(record.Headers), "culvert.snapshot") {
 					again[string(record.Key)]++
 				} else {
@@ -114,10 +114,10 @@ func TestEachModeAtUsersSize(t *testing.T) {
 				t.Errorf("%d rows came again", len(again))
 			}
 			l := s.Ledger()
-			if c.path == service.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
+			if c.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
 				t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
 			}
-			asked := func(r service.Request) bool { return strings.Contains(r.Query, c.asked) }
+			asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, c.asked) }
 			if !slices.ContainsFunc(l.Requests, asked) {
 				t.Errorf("expected requests with %s, found none of %d", c.asked, len(l.Requests))
 			}

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/cmd/culvert/e2e"
-	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // T3: a service locks a user after three failures. Connectors whose tasks go on by themselves, and validations by REST
@@ -16,13 +16,13 @@ import (
 // connectors and 100 validations.
 func TestSoakWrongPassword(t *testing.T) {
 	t.Parallel()
-	connectors, validations := e2e.OneOf(20, 4), e2e.OneOf(100, 12)
-	p := e2e.NewPlace(t)
-	s, address := e2e.Demo(t, service.Options{Rows: 20, User: "me", Password: "right",
-		Switches: service.Switches{LockAfter: 3}})
-	secrets := p.File("secrets.properties", "pwd="+e2e.Password)
+	connectors, validations := e2etest.OneOf(20, 4), e2etest.OneOf(100, 12)
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: "right",
+		Switches: odatatest.Switches{LockAfter: 3}})
+	secrets := p.File("secrets.properties", "pwd="+e2etest.Password)
 	settings := func(name string) []string {
-		return e2e.AsMe(e2e.Source(name, address, "Suppliers"), "sap.odata.user.pwd=${file:"+secrets+":pwd}",
+		return e2etest.AsMe(e2etest.Source(name, address, "Suppliers"), "sap.odata.user.pwd=${file:"+secrets+":pwd}",
 			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
 			"sap.odata.max.retry.backoff.ms=2")
 	}
@@ -37,7 +37,7 @@ func TestSoakWrongPassword(t *testing.T) {
 		beside.Go(func() {
 			for i := n; i < validations; i += together {
 				f.Call("PUT", "/connector-plugins/ODataSource/config/validate",
-					e2e.AsJSON(t, e2e.Configuration(settings(fmt.Sprintf("new%d", i)))))
+					e2etest.AsJSON(t, e2etest.Configuration(settings(fmt.Sprintf("new%d", i)))))
 			}
 		})
 	}
@@ -54,7 +54,7 @@ func TestSoakWrongPassword(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 1 {
 		t.Fatalf("expected one logon with the wrong password, the service counts %d", l.FailedLogons)
 	}
-	e2e.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
+	e2etest.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 	all(connect.Running)
 	for i := range connectors {
 		name := fmt.Sprintf("c%02d", i)

@@ -1,0 +1,331 @@
+//go:build real
+
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	webpage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// Browser is a real one. It reaches nothing but this machine.
+type Browser struct {
+	t   *testing.T
+	ctx context.Context
+	axe string
+}
+
+// NewBrowser starts a browser, which ends with the test. names are hosts below .test that lead to this machine.
+func NewBrowser(t *testing.T) *Browser {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
+	if err != nil {
+		if failed, ok := err.(*exec.ExitError); ok {
+			t.Fatalf("%v: %s", err, failed.Stderr)
+		}
+		t.Fatal(err)
+	}
+	program, file, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	axe, err := os.ReadFile(file)
+	e2etest.NoError(t, err)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
+		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("font-render-hinting", "none"))
+	if os.Geteuid() == 0 { // it refuses to start with its sandbox
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(end)
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
+	t.Cleanup(cancel)
+	e2etest.NoError(t, chromedp.Do(ctx))
+	return &Browser{t, ctx, string(axe)}
+}
+
+// Tab is a page in the browser.
+type Tab struct {
+	b   *Browser
+	ctx context.Context
+
+	mu                sync.Mutex
+	console, requests []string
+}
+
+// Open opens a tab. headers go with each of its requests, a logon for example.
+func (b *Browser) Open(headers map[string]string) *Tab {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(cancel)
+	tab := &Tab{b: b, ctx: ctx}
+	e2etest.NoError(b.t, chromedp.Do(ctx))
+	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
+	e2etest.NoError(b.t, err)
+	if headers != nil {
+		text, err := json.Marshal(headers)
+		e2etest.NoError(b.t, err)
+		var h network.Headers
+		e2etest.NoError(b.t, json.Unmarshal(text, &h))
+		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: h})
+		e2etest.NoError(b.t, err)
+	}
+	messages, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			tab.mu.Lock()
+			tab.console = append(tab.console, string(m.Type)+": "+m.Text)
+			tab.mu.Unlock()
+		}
+	}()
+	go func() {
+		for r, err := range requests {
+			if err != nil {
+				return
+			}
+			tab.mu.Lock()
+			tab.requests = append(tab.requests, r.Request.Method+" "+r.Request.URL)
+			tab.mu.Unlock()
+		}
+	}()
+	dialogs := chromedp.Events(ctx, webpage.JavascriptDialogOpening)
+	go func() { // a page waits for somebody to close it
+		for d, err := range dialogs {
+			if err != nil {
+				return
+			}
+			tab.mu.Lock()
+			tab.console = append(tab.console, "dialog: "+d.Message)
+			tab.mu.Unlock()
+			_, _ = chromedp.Call(ctx, webpage.HandleJavaScriptDialog, webpage.HandleJavaScriptDialogParams{})
+		}
+	}()
+	return tab
+}
+
+// Do performs actions, for half a minute at most.
+func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
+	tab.b.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		tab.b.t.Fatalf("%v\n%s", err, tab.Text())
+	}
+}
+
+// Go loads a page.
+func (tab *Tab) Go(at string) {
+	tab.b.t.Helper()
+	tab.Do(chromedp.Navigate(at))
+}
+
+// Eval is what an expression comes to in the page.
+func Eval[T any](tab *Tab, expression string) T {
+	tab.b.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		tab.b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// Until waits until an expression is true in the page, 20 seconds at most.
+func (tab *Tab) Until(what, expression string) {
+	tab.b.t.Helper()
+	tab.Within(20*time.Second, what, expression)
+}
+
+// Within waits until an expression is true in the page, and returns how long that took.
+func (tab *Tab) Within(most time.Duration, what, expression string) time.Duration {
+	tab.b.t.Helper()
+	began := time.Now()
+	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
+	for {
+		// A page that is being left or loaded answers nothing.
+		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
+			break
+		}
+		if time.Since(began) > most {
+			tab.Shot("failed")
+			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, most, tab.Text(), tab.Console())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// Text is what can be read of the page.
+func (tab *Tab) Text() string {
+	text, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.body ? document.body.innerText : ''"))
+	return text
+}
+
+// Has waits for texts on the page.
+func (tab *Tab) Has(texts ...string) {
+	tab.b.t.Helper()
+	for _, text := range texts {
+		tab.Until(fmt.Sprintf("the text %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+	}
+}
+
+// Press types keys, as a person does.
+func (tab *Tab) Press(keys string) {
+	tab.b.t.Helper()
+	tab.Do(chromedp.KeyEvent(keys))
+}
+
+// Reach moves the focus to an element by the key Tab alone.
+func (tab *Tab) Reach(selector string) {
+	tab.b.t.Helper()
+	for range 400 {
+		if Eval[bool](tab, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+			return
+		}
+		tab.Press(kb.Tab)
+	}
+	tab.b.t.Fatalf("the key Tab does not lead to %s\n%s", selector, tab.Text())
+}
+
+// Click clicks an element with the mouse.
+func (tab *Tab) Click(selector string) {
+	tab.b.t.Helper()
+	tab.Do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Type types a text into a field in the place of what it has.
+func (tab *Tab) Type(selector, text string) {
+	tab.b.t.Helper()
+	tab.Until("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+	Eval[bool](tab, fmt.Sprintf("(e => { e.focus(); e.select(); return true })(document.querySelector(%q))", selector))
+	tab.Press(text)
+}
+
+// Value is what a field has.
+func (tab *Tab) Value(selector string) string {
+	tab.b.t.Helper()
+	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).value", selector))
+}
+
+// Hide has the page take itself for hidden, or for seen again. In a browser without a window each tab is seen, so that
+// the property is stubbed.
+func (tab *Tab) Hide(hidden bool) {
+	tab.b.t.Helper()
+	Eval[bool](tab, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
+		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
+}
+
+// NoScript has pages run no script from the next one on.
+func (tab *Tab) NoScript() {
+	tab.b.t.Helper()
+	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true})
+	e2etest.NoError(tab.b.t, err)
+}
+
+// Downloads has files that pages offer be kept in a folder.
+func (tab *Tab) Downloads(folder string) {
+	tab.b.t.Helper()
+	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
+	e2etest.NoError(tab.b.t, err)
+}
+
+// Size sets the width of the window.
+func (tab *Tab) Size(wide, high int64) {
+	tab.b.t.Helper()
+	tab.Do(chromedp.EmulateViewport(wide, high))
+}
+
+// Media has pages see a preference, such as prefers-color-scheme dark.
+func (tab *Tab) Media(feature, value string) {
+	tab.b.t.Helper()
+	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+	e2etest.NoError(tab.b.t, err)
+}
+
+// Accessible fails on what axe-core finds wrong with the page.
+func (tab *Tab) Accessible(what string) {
+	tab.b.t.Helper()
+	if !Eval[bool](tab, "Boolean(window.axe)") {
+		Eval[bool](tab, tab.b.axe+"\n;true")
+	}
+	found := Eval[string](tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+		"best-practice"]}).then(r => r.violations.map(v => v.id + ": " + v.help + "\n" +
+		v.nodes.slice(0, 3).map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")).join("\n"))`)
+	if found != "" {
+		tab.b.t.Errorf("%s: axe-core finds\n%s", what, found)
+	}
+}
+
+// Shot is the page as a picture. It is kept as NAME.png in the folder CULVERT_SHOTS, where that is set.
+func (tab *Tab) Shot(name string) []byte {
+	tab.b.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	e2etest.NoError(tab.b.t, err)
+	if folder := os.Getenv("CULVERT_SHOTS"); folder != "" {
+		e2etest.NoError(tab.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+	}
+	return picture
+}
+
+// Console is what the page has said there.
+func (tab *Tab) Console() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return append([]string(nil), tab.console...)
+}
+
+// Forgive takes the lines of the console that have a text for what they are, and tells how many there were.
+func (tab *Tab) Forgive(text string) (n int) {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	before := len(tab.console)
+	tab.console = slices.DeleteFunc(tab.console, func(line string) bool { return strings.Contains(line, text) })
+	return before - len(tab.console)
+}
+
+// Requests are all that the page has sent, METHOD URL.
+func (tab *Tab) Requests() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return append([]string(nil), tab.requests...)
+}
+
+// Quiet fails where the page has said something in the console, or has asked anybody but the workers at some hosts.
+func (tab *Tab) Quiet(hosts ...string) {
+	tab.b.t.Helper()
+	for _, line := range tab.Console() {
+		tab.b.t.Errorf("the browser's console has %q", line)
+	}
+	for _, r := range tab.Requests() {
+		_, at, _ := strings.Cut(r, " ")
+		u, err := url.Parse(at)
+		if err != nil || u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host) {
+			tab.b.t.Errorf("the page asked %s", r)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// ClientsOfAnotherCluster has connectors whose records are on another cluster than the worker's.
+func ClientsOfAnotherCluster(t *testing.T, here, there string) {
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25, Switches: odatatest.Switches{CSRF: true,
+		RotateSession: "both"}})
+	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
+	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
+		"producer.override.bootstrap.servers="+there,
+		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
+	to := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		"consumer.override.bootstrap.servers="+there)...)
+	for round := range 2 {
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
+		if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
+			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
+		}
+	}
+	if got := e2etest.EndsOn(t, there, "Orders"); len(got) != 3 {
+		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
+	}
+	if got := e2etest.EndsOn(t, here, "Orders"); got != nil {
+		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
+	}
+}
+
+// OnceFromTheEnd has a sink that begins at the end of its topic.
+func OnceFromTheEnd(t *testing.T, broker string) {
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	there := p.File("first.properties", e2etest.Source("first", address, "Products")...)
+	back := p.File("latest.properties", append(e2etest.SinkOf("latest", address, "Products", "ProductCopies"),
+		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
+	once := func(file string) {
+		t.Helper()
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
+	}
+	once(there)
+	once(back)
+	if got := s.Count("ProductCopies"); got != 0 {
+		t.Errorf("expected nothing to be written of what lay there before, found %d", got)
+	}
+	once(p.File("again.properties", append(e2etest.Source("again", address, "Products"), "sap.odata#00.id=again")...))
+	once(back)
+	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
+		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
+	}
+}
+
+// RowsNeverGoToTopicsOfTheWorker has rows named for each topic of a worker; empty are topics that nobody else writes
+// to either.
+func RowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string) {
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 20})
+	_, port, _ := strings.Cut(broker, ":")
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "config.storage.topic=my-configs",
+		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
+	victim := p.File("victim.properties", e2etest.Source("victim", address, "Order_Details")...)
+	files := []string{worker, victim}
+	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs",
+		"states": "my-states",
+		"groups": "__consumer_offsets", "transactions": "__transaction_state"}
+	for name, target := range targets {
+		files = append(files, p.File(name+".properties", append(e2etest.Source(name, address, "Products"),
+			"errors.tolerance=all",
+			"producer.override.bootstrap.servers=localhost:"+port, "admin.override.bootstrap.servers=localhost:"+port,
+			"transforms=route", "transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter",
+			"transforms.route.regex=.*", "transforms.route.replacement="+target)...))
+	}
+	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data}, files...)...)
+	r.Exits(1)
+	for name, target := range targets {
+		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" holds ")
+	}
+	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
+	for line := range strings.Lines(offsets.Stdout) {
+		var record struct{ Key []any }
+		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 ||
+			record.Key[0] != "victim" {
+			t.Errorf("expected offsets of the victim alone, found %s", line)
+		}
+	}
+	for _, topic := range append(empty, "my-configs", "my-states", "My-Offsets") {
+		p.Run("consume", topic, "--bootstrap-servers", broker).PrintsNothing()
+	}
+	rows := p.Run("consume", "Order_Details", "--bootstrap-servers", broker)
+	if got := strings.Count(rows.Stdout, "\n"); got != s.Count("Order_Details") {
+		t.Errorf("expected the honest connector's %d rows, found %d", s.Count("Order_Details"), got)
+	}
+}

@@ -1,0 +1,175 @@
+package delivery
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// drain runs culvert drain for a worker.
+func (g *Group) drain(n int) e2etest.Result {
+	g.T.Helper()
+	began := time.Now()
+	defer func() { g.T.Logf("worker %d: culvert drain took %v", n, time.Since(began)) }()
+	return g.Run("drain", "--url", "http://"+g.ids[n])
+}
+
+// DrainOfAWorker has workers hand over what they run, one after the other, until the last, to which nobody is left.
+func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
+	const connectors, tasks = 4, 8
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 3)
+	g.posted(address, connectors)
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	var figures string
+	g.workers[0].Eventually("no rebalance", func() bool {
+		figures = g.workers[0].Metrics()
+		return strings.Contains(figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n")
+	})
+	e2etest.Contains(t, "metrics", figures,
+		`kafka_connect_worker_rebalance_leader_name{connect_protocol="culvert-1",leader_name="http://127.0.0.1:`,
+		"\nkafka_connect_worker_rebalance_epoch ")
+	e2etest.Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",
+		"\nkafka_connect_worker_rebalance_rebalance_max_time_ms NaN\n",
+		"\nkafka_connect_worker_rebalance_time_since_last_rebalance_ms +Inf\n",
+		fmt.Sprintf("\nkafka_connect_worker_connector_count %d\n", connectors))
+
+	g.drain(0).Exits(0).Prints("the worker is drained")
+	for _, by := range []int{0, 1, 2} { // it answers, and has nothing
+		leaving := func(m rest.GroupMember) bool {
+			return m.WorkerID == g.ids[0] && m.Leaving && m.Connectors+m.Tasks == 0
+		}
+		if o := g.overview(by); len(o.Members) != 3 || !slices.ContainsFunc(o.Members, leaving) {
+			t.Errorf("worker %d: expected the first of three to be drained, found %+v", by, o)
+		}
+	}
+	g.Spreads(connectors, tasks, 1, 2)
+	g.drain(0).Exits(0) // once more
+	began := time.Now()
+	g.workers[0].MustStop()
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("expected a drained worker to end at once, found %v", took)
+	}
+	g.Spreads(connectors, tasks, 1, 2)
+	g.drain(1).Exits(0)
+	g.Spreads(connectors, tasks, 2)
+	g.drain(2).Exits(1).Says("expected another worker of the group that takes over what this one runs, found none")
+	g.Spreads(connectors, tasks, 2)
+	g.Join(0)
+	g.Spreads(connectors, tasks, 0, 2)
+	g.workers[1].MustStop()
+	statuses := make(chan int, 2)
+	for _, n := range []int{0, 2} { // of two that are drained at once, at least one goes on
+		go func() {
+			status := 0
+			r, err := http.NewRequest("PUT", g.workers[n].Url+"/culvert/drain", nil)
+			if err == nil {
+				if a, err := http.DefaultClient.Do(r); err == nil {
+					a.Body.Close()
+					status = a.StatusCode
+				}
+			}
+			statuses <- status
+		}()
+	}
+	found := []int{<-statuses, <-statuses}
+	t.Logf("two workers drained at once: %v", found)
+	if slices.Sort(found); found[1] != 409 || found[0] != 204 && found[0] != 409 {
+		t.Errorf("expected 204 or 409, and 409, found %v", found)
+	}
+	g.workers[0].Eventually("all runs", func() bool {
+		_, whole := g.owners(0, connectors+tasks)
+		return whole
+	})
+	for n := range connectors {
+		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
+			topic := fmt.Sprintf("c%d%s", n, set)
+			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
+		}
+	}
+}
+
+// owners are the workers that connectors and their tasks run on, as a worker says; whole: all of them run.
+func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
+	g.T.Helper()
+	var shown map[string]struct{ Status connect.Status }
+	e2etest.Get(g.T, g.workers[by].Url+"/connectors?expand=status", &shown)
+	owners, whole = map[string]string{}, true
+	for name, c := range shown {
+		owners[name] = c.Status.Connector.WorkerID
+		whole = whole && c.Status.Connector.State == connect.Running
+		for _, task := range c.Status.Tasks {
+			owners[fmt.Sprintf("%s-%d", name, task.ID)] = task.WorkerID
+			whole = whole && task.State == connect.Running
+		}
+	}
+	return owners, whole && len(owners) == units
+}
+
+// StaticWorkersOfAGroup restarts workers that have a group.instance.id: nothing moves, unless a worker was drained
+// before, or does not come back within its session.
+func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	const connectors, tasks = 4, 8
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=15000")
+	g.posted(address, connectors)
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	before, _ := g.owners(0, connectors+tasks)
+	starts := func(n int) int { return strings.Count(g.workers[n].Stderr.String(), "connector started") }
+	for n := range g.workers { // the leader among them
+		began := time.Now()
+		by, other := (n+1)%3, (n+2)%3
+		started := starts(by) + starts(other)
+		was := g.ids[n]
+		g.workers[n].MustStop()
+		t.Logf("worker %d: stopped after %v", n, time.Since(began))
+		if n == 1 { // it comes back at another address
+			g.ids[n] = porttest.Address(t)
+		}
+		g.Join(n)
+		t.Logf("worker %d: started again after %v", n, time.Since(began))
+		var now map[string]string
+		g.workers[by].Eventually("all that there is runs where it did", func() (whole bool) {
+			now, whole = g.owners(by, connectors+tasks)
+			for unit, id := range before {
+				if id != was && now[unit] != id || id == was && now[unit] != was && now[unit] != g.ids[n] {
+					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, now[unit])
+				}
+				whole = whole && (id != was || now[unit] == g.ids[n])
+			}
+			return whole
+		})
+		t.Logf("worker %d: all runs after %v", n, time.Since(began))
+		if again := starts(by) + starts(other); again != started || started == 0 {
+			t.Errorf("worker %d: expected nothing to start at others, found %d starts after %d", n, again, started)
+		}
+		before = now
+		known := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
+		g.workers[n].Eventually("the leader knows where it is now", func() bool {
+			o := g.overview(n)
+			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, known)
+		})
+	}
+	g.drain(1).Exits(0)
+	g.Spreads(connectors, tasks, 0, 2)
+	g.workers[1].MustStop()
+	g.workers[0].Eventually("the group has two members", func() bool { return len(g.overview(0).Members) == 2 })
+	began := time.Now()
+	g.workers[2].MustStop()
+	g.Spreads(connectors, tasks, 0)
+	if took := time.Since(began); took < 8*time.Second {
+		t.Errorf("expected the others to wait for it for its session of 15 s, found %v", took)
+	} else {
+		t.Logf("a worker that did not come back: all runs elsewhere after %v", took)
+	}
+}

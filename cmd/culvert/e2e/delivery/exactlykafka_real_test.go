@@ -1,0 +1,112 @@
+//go:build real
+
+package delivery
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// exactBroker starts a broker that soon ends transactions whose time is over.
+func exactBroker(t *testing.T) *e2etest.ExactPeer {
+	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
+	k := &e2etest.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
+	more := filepath.Join(t.TempDir(), "broker.properties")
+	soon := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
+	e2etest.NoError(t, os.WriteFile(more, soon, 0o600))
+	k.Start = func() {
+		e2etest.StartPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
+			port, k.Dir)
+	}
+	k.Start()
+	return k
+}
+
+// withinFirst and withinThird are in the middle of pages, in bytes of the set's answers.
+const withinFirst, withinThird = 600_000, 1_400_000
+
+// TestRealExactlyOnce kills, pauses and overtakes workers, and stops and pauses the broker of Apache Kafka under them:
+// a consumer with read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
+func TestRealExactlyOnce(t *testing.T) {
+	t.Parallel()
+	k := exactBroker(t)
+	t.Run("Killed", func(t *testing.T) {
+		rounds := ExactRounds(15)
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
+		e.Run(rounds, syscall.SIGKILL)
+		// Kafka's own consumer sees as many.
+		seen := e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed", "--from-beginning",
+			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.Rows)+1), "--timeout-ms", "30000")
+		if n := strings.Count(seen, "\n"); n != len(e.Rows) {
+			t.Errorf("expected Kafka's consumer to see %d records, found %d", len(e.Rows), n)
+		}
+	})
+	t.Run("BrokerStopped", func(t *testing.T) {
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "stopped", 4)
+		w := e.Reads()
+		pid := k.Pid()
+		k.Signal(syscall.SIGTERM)
+		w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+		k.Start()
+		e.GoesOn(w)
+		e.Finish("broker stopped and started")
+	})
+	t.Run("BrokerPaused", func(t *testing.T) {
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "paused", 4)
+		w := e.Reads()
+		k.Signal(syscall.SIGSTOP)
+		<-time.After(30 * time.Second) // how long it is away is the fault
+		k.Signal(syscall.SIGCONT)
+		e.GoesOn(w)
+		e.Finish("broker paused for 30 s")
+	})
+	t.Run("BrokerAway", func(t *testing.T) {
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "away", 4)
+		w := e.Opens(k, withinThird) // from the second one on transactions are of version 2 (KIP-890)
+		pid := k.Pid()
+		k.Signal(syscall.SIGTERM)
+		w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+		close(e.Held.GoOn)
+		<-time.After(12 * time.Second) // how long it is away is the fault: longer than the transaction may last
+		k.Start()
+		w.Eventually("rows behind those that were read then", func() bool {
+			return len(e.Records(e.Name)) > 6*WholeRows
+		})
+		w.Signal(syscall.SIGTERM)
+		if r := w.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "task FAILED") ||
+			!strings.Contains(r.Stderr, "starts over from its stored offset") {
+			t.Errorf("expected a feed that starts over, found exit %d\n%s", r.Code, r.Stderr)
+		}
+		e.Finish("broker away for longer than a transaction may last")
+	})
+	t.Run("PageTooLong", func(t *testing.T) {
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "long", 4)
+		w := e.Opens(k, withinFirst)
+		k.Open(false)
+		close(e.Held.GoOn)
+		w.Awaits("set a smaller page.size")
+		w.Kill()
+		e.Finish("page that outlasts its transaction")
+	})
+	t.Run("WorkerPaused", func(t *testing.T) {
+		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "late", 4)
+		w := e.Opens(k, withinFirst)
+		w.Signal(syscall.SIGSTOP)
+		k.Open(false)
+		close(e.Held.GoOn)
+		w.Signal(syscall.SIGCONT)
+		w.Awaits("set a smaller page.size")
+		w.Kill()
+		e.Finish("worker paused beyond its transaction")
+	})
+	t.Run("Zombie", func(t *testing.T) {
+		NewExactly(t, k.Servers, e2etest.NewPlace(t), "zombie", 4).Zombie()
+	})
+}

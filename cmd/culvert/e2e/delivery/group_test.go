@@ -1,0 +1,351 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// Group is workers that form a group, on brokers that the test has.
+type Group struct {
+	*e2etest.Place
+	servers string
+	plugins []string // folders by worker; nil: one that all have
+	workers []*e2etest.Followed
+	ids     []string // host:port of each
+	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, in the
+	// place of those of the same name; %d in them is the worker's number.
+	folders bool
+	lines   []string
+}
+
+// NewGroup starts so many workers of a group, with more lines in their files, see [Group].
+func NewGroup(t *testing.T, p *e2etest.Place, servers string, workers int, lines ...string) *Group {
+	t.Helper()
+	g := &Group{Place: p, servers: servers, lines: lines}
+	g.start(workers)
+	return g
+}
+
+// start starts so many workers.
+func (g *Group) start(workers int) {
+	g.T.Helper()
+	for range workers {
+		g.place()
+	}
+	for n := range g.workers {
+		g.Join(n)
+	}
+}
+
+// place adds a worker that does not run.
+func (g *Group) place() {
+	g.T.Helper()
+	g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
+}
+
+// Join starts a worker that does not run, with more options.
+func (g *Group) Join(n int, more ...string) {
+	g.T.Helper()
+	// On a machine of its own, as far as its files go.
+	machine := *g.Place
+	machine.Dir = g.Machine(n)
+	g.workers[n] = machine.Serves(g.ids[n], append(g.arguments(n), more...)...)
+}
+
+// arguments are those by which a worker runs, with its file.
+func (g *Group) arguments(n int) (args []string) {
+	g.T.Helper()
+	file := g.Configured(n)
+	plugins := ""
+	if len(g.plugins) > 0 {
+		plugins = g.plugins[n]
+	} else {
+		plugins = e2etest.Plugins(g.T, "odata-sink")
+	}
+	args = []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
+	if g.folders {
+		args, file = append(args, "--config"), filepath.Dir(file)
+	}
+	return append(args, file)
+}
+
+// Worker is one of them.
+func (g *Group) Worker(n int) *e2etest.Followed { return g.workers[n] }
+
+// Machine is the folder in which a worker runs.
+func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
+
+// Configured writes the file of a worker.
+func (g *Group) Configured(n int) (file string) {
+	g.T.Helper()
+	name := fmt.Sprintf("worker%d.properties", n)
+	if g.folders {
+		name = fmt.Sprintf("conf%d/worker.properties", n)
+	}
+	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",
+		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
+		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
+		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
+		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
+	for _, line := range g.lines {
+		lines = e2etest.Instead(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
+	}
+	return g.File(name, lines...)
+}
+
+// posted makes connectors of two tasks each.
+func (g *Group) posted(address string, connectors int) {
+	g.T.Helper()
+	for n := range connectors {
+		name := fmt.Sprint("c", n)
+		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
+		e2etest.NoError(g.T, err)
+		w := g.workers[n%len(g.workers)]
+		w.Changes()
+		w.Must(201, "POST", "/connectors", string(body))
+	}
+}
+
+// overview is what the leader knows, as a worker answers.
+func (g *Group) overview(by int) (o rest.Group) {
+	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
+	_ = json.Unmarshal([]byte(answer), &o) // without a leader it is another answer
+	return o
+}
+
+// running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
+func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
+	g.T.Helper()
+	connectors, tasks = map[string]int{}, map[string]int{}
+	var shown map[string]struct{ Status connect.Status }
+	_, answer := g.workers[by].Call("GET", "/connectors?expand=status", "")
+	if err := json.Unmarshal([]byte(answer), &shown); err != nil {
+		return connectors, tasks, []string{answer}
+	}
+	for name, c := range shown {
+		s := c.Status
+		if s.Connector.State != connect.Running || len(s.Tasks) == 0 {
+			others = append(others, fmt.Sprintf("%s %s at %s with %d tasks", name, s.Connector.State,
+				s.Connector.WorkerID, len(s.Tasks)))
+		}
+		connectors[s.Connector.WorkerID]++
+		for _, task := range s.Tasks {
+			if tasks[task.WorkerID]++; task.State != connect.Running {
+				others = append(others, fmt.Sprintf("%s-%d %s at %s: %s", name, task.ID, task.State, task.WorkerID,
+					task.Trace))
+			}
+		}
+	}
+	return connectors, tasks, others
+}
+
+// Spreads waits until so many connectors and tasks run, spread evenly over some of the workers, as each of those says.
+func (g *Group) Spreads(connectors, tasks int, over ...int) {
+	g.T.Helper()
+	for _, by := range over {
+		var found string
+		g.workers[by].Eventually("all that there is runs", func() bool {
+			c, t, others := g.running(by)
+			found = fmt.Sprint(c, t, others)
+			even := len(others) == 0
+			for _, n := range over {
+				even = even && c[g.ids[n]] >= connectors/len(over) && c[g.ids[n]] <= (connectors-1)/len(over)+1 &&
+					t[g.ids[n]] >= tasks/len(over) && t[g.ids[n]] <= (tasks-1)/len(over)+1
+			}
+			if sum := 0; even {
+				for _, n := range over {
+					sum += c[g.ids[n]] + t[g.ids[n]]
+				}
+				even = sum == connectors+tasks
+			}
+			return even
+		})
+		if g.T.Failed() {
+			g.T.Fatal(found)
+		}
+	}
+}
+
+// groupSource is a source of two tasks, each of which reads a set every second into a topic of its own.
+func groupSource(address, name string) map[string]string {
+	settings := e2etest.Configuration(e2etest.Source(name, address, "Orders", "Products"))
+	settings["tasks.max"] = "2"
+	for n, set := range []string{"Orders", "Products"} {
+		entry := fmt.Sprintf("sap.odata#%02d.", n)
+		settings[entry+"topic"], settings[entry+"exec-period"] = name+set, "1"
+	}
+	return settings
+}
+
+// WorkersOfAGroup has workers share connectors out among themselves, and goes on when one of them leaves, is killed, or
+// comes back.
+func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	const connectors, tasks = 6, 12
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 3)
+	post := func(n, by, status int, text string) {
+		name := fmt.Sprint("c", n)
+		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
+		e2etest.NoError(t, err)
+		g.workers[by].Must(status, "POST", "/connectors", string(body), text)
+	}
+	for n := range connectors {
+		g.workers[n%3].Changes()
+		post(n, n%3, 201, fmt.Sprintf(`"name":"c%d"`, n))
+	}
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	post(0, 1, 409, "Connector c0 already exists")
+
+	g.workers[0].Must(202, "PUT", "/connectors/c1/pause", "")
+	g.workers[1].Await("c1", "is paused", e2etest.Is(connect.Paused, 2))
+	g.workers[1].Must(202, "PUT", "/connectors/c1/resume", "")
+	g.workers[2].Must(204, "PUT", "/connectors/c2/stop", "")
+	g.workers[0].Await("c2", "is stopped", e2etest.Is(connect.Stopped, 0))
+	g.workers[0].Must(202, "PUT", "/connectors/c2/resume", "")
+	g.Spreads(connectors, tasks, 0, 1, 2)
+
+	g.workers[0].Must(202, "POST", "/connectors/c1/restart?includeTasks=true", "", `"state":"RESTARTING"`)
+	g.workers[1].Must(404, "POST", "/connectors/none/restart?includeTasks=true", "")
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.workers[2].Must(204, "PUT", "/admin/loggers/kafka?scope=cluster", `{"level":"ERROR"}`)
+	for _, w := range g.workers {
+		w.Until(200, "GET", "/admin/loggers/kafka", "", `"level":"ERROR"`)
+	}
+
+	changed := groupSource(address, "c3")
+	changed["tasks.max"] = "1"
+	body, err := json.Marshal(changed)
+	e2etest.NoError(t, err)
+	g.workers[0].Must(200, "PUT", "/connectors/c3/config", string(body), `"tasks.max":"1"`)
+	g.workers[1].Await("c3", "has one task", e2etest.Is(connect.Running, 1))
+	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
+	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+
+	began := time.Now()
+	g.workers[0].MustStop()
+	g.Spreads(connectors-1, tasks-3, 1, 2)
+	t.Logf("a worker that stops: all runs elsewhere after %v", time.Since(began))
+	g.Join(0)
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+
+	began = time.Now()
+	g.workers[1].Kill()
+	g.Spreads(connectors-1, tasks-3, 0, 2)
+	t.Logf("a worker that is killed: all runs elsewhere after %v", time.Since(began))
+	g.Join(1)
+	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+	for _, name := range []string{"c0", "c1", "c2", "c3", "c5"} {
+		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
+			topic := name + set
+			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
+		}
+	}
+}
+
+// distinct is how many keys the records in a topic have.
+func distinct(t *testing.T, servers, topic string) int {
+	t.Helper()
+	k := kafka.Defaults()
+	k.Bootstrap = []string{servers}
+	reader, err := kafka.NewReader(k)
+	e2etest.NoError(t, err)
+	defer reader.Close()
+	keys := map[string]bool{}
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		keys[string(r.Key)] = true
+		return nil
+	})
+	e2etest.NoError(t, err)
+	return len(keys)
+}
+
+// OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and
+// go on when it is right: also the one whose disk is full, as full has it.
+func OneLogonOfAGroup(t *testing.T, p *e2etest.Place, servers string, full func(worker *os.Process)) {
+	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 25, User: "me", Password: e2etest.Password})
+	var refused atomic.Int32
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noted := httptest.NewRecorder()
+		s.ServeHTTP(noted, r)
+		if noted.Code == http.StatusUnauthorized {
+			refused.Add(1)
+		}
+		maps.Copy(w.Header(), noted.Header())
+		w.WriteHeader(noted.Code)
+		_, _ = w.Write(noted.Body.Bytes())
+	}))
+	const workers, connectors = 10, 10
+	g := NewGroup(t, p, servers, workers)
+	put := func(n int, password string) {
+		settings := groupSource(address, fmt.Sprint("c", n))
+		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
+		settings["sap.odata.max.concurrent.requests"] = strconv.Itoa(workers) // so that each has tasks (P16)
+		body, err := json.Marshal(settings)
+		e2etest.NoError(t, err)
+		status, answer := g.workers[n].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
+		if status > 201 {
+			t.Fatalf("c%d: %d %s", n, status, answer)
+		}
+	}
+	full(g.workers[0].Process.Process)
+	for n := range connectors {
+		g.workers[n].Changes()
+		put(n, "wrong")
+	}
+	g.workers[0].Eventually("tasks of all workers have failed", func() bool {
+		_, tasks, others := g.running(1)
+		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
+		return len(tasks) == workers && len(others) == 2*connectors &&
+			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+	})
+	g.workers[0].Awaits("a refused logon can't be written down")
+	if n := refused.Load(); n != 1 {
+		t.Errorf("expected one refused logon, found %d", n)
+	}
+	for n := range connectors {
+		put(n, e2etest.Password)
+	}
+	g.Spreads(connectors, 2*connectors, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	if n := refused.Load(); n != 1 {
+		t.Errorf("expected one refused logon after the password was mended, found %d", n)
+	}
+}
+
+// ConfigTopicMadeAgain deletes the config topic of a worker and makes another one.
+func ConfigTopicMadeAgain(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := NewGroup(t, p, servers, 1)
+	g.posted(address, 2)
+	g.Spreads(2, 4, 0)
+	admin := kadm.NewClient(e2etest.Client(t, servers))
+	_, err := admin.DeleteTopic(t.Context(), "configs")
+	e2etest.NoError(t, err)
+	compacted := "compact"
+	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compacted}, "configs")
+	e2etest.NoError(t, err)
+	g.workers[0].Wait().Exits(1).Says("config.storage.topic", "it has lost records, or was deleted and made again")
+}

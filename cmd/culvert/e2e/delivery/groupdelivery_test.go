@@ -1,0 +1,239 @@
+package delivery
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// follows has a worker of a group run the connector of changes, and the changes begin.
+func (e *Exactly) follows(g *Group) {
+	e.t.Helper()
+	_, changes := e.settings()
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	g.put(0, e.changes(), e2etest.Configuration(changes))
+	e.editAfter(func(products func() bool) { g.workers[0].Eventually("the products", products) })
+}
+
+// ExactlyOnceOfAGroup kills workers of a group in the middle of a page of one of their connectors, or within what
+// follows it: the others go on, and a consumer with read_committed finds every row once.
+func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	rounds := e2etest.OneOf(10, 1)
+	e := NewExactly(t, servers, p, "exact", rounds+1)
+	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
+	e.follows(g)
+	e.Arm()
+	whole, _ := e.settings()
+	g.put(1, e.Name, e2etest.Configuration(append(whole, "sap.odata#00.exec-period=-1")))
+	for round := range rounds {
+		if round > 0 {
+			e.Arm()
+		}
+		e.Waits(g.workers[0].Command)
+		killed := []int{g.owner(0, e.Name), g.owner(0, e.changes())}
+		within := e.Random.IntN(2) == 0
+		if !within {
+			close(e.Held.GoOn)
+		}
+		<-time.After(time.Duration(e.Random.IntN(150)) * time.Millisecond)
+		for _, n := range slices.Compact(killed) { // both of them die in the same moment
+			g.workers[n].Kill()
+		}
+		if within {
+			close(e.Held.GoOn)
+		}
+		before := e.S.Ledger()
+		for _, n := range slices.Compact(killed) {
+			g.Join(n)
+		}
+		g.workers[0].Eventually("changes that others read", func() bool {
+			return e.S.Ledger().Deltas > before.Deltas+2
+		})
+	}
+	e.edits.rest()
+	e.Held.Arm(-1)
+	g.workers[0].Eventually("all rows", func() bool {
+		whole, changes := e.counts()
+		return whole.Missing == 0 && changes.Missing == 0
+	})
+	for _, w := range g.workers {
+		w.MustStop()
+	}
+	e.check(fmt.Sprintf("%d times workers of a group killed", rounds))
+}
+
+// asking are the requests for changes of a service, by the user that each worker logs on as.
+type asking struct {
+	inner http.Handler
+
+	mu sync.Mutex
+	by []string
+}
+
+func (a *asking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if user, _, _ := r.BasicAuth(); strings.Contains(r.URL.RawQuery, "deltatoken") {
+		a.mu.Lock()
+		a.by = append(a.by, user)
+		a.mu.Unlock()
+	}
+	a.inner.ServeHTTP(w, r)
+}
+
+// of is how many requests each user has made.
+func (a *asking) of() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := map[string]int{}
+	for _, user := range a.by {
+		n[user]++
+	}
+	return n
+}
+
+// PausedOwnerOfAGroup stops a worker that has written changes, whose offset it has not stored yet, for longer than its
+// session, and has it go on when another one has its task: the first asks for nothing that would have the service
+// forget rows, and the offset that it still has to write does not count.
+func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	e := NewExactly(t, servers, p, "paused", 1)
+	e.Lines = []string{"exactly.once.support=requested", "sap.odata#00.exec-period=2",
+		"sap.odata.user.name=${file:sap.properties:user}", "sap.odata.user.pwd=any"}
+	requests := &asking{inner: e.S}
+	e.Held.Inner = requests
+	g := &Group{Place: p, servers: servers, lines: []string{"offset.flush.interval.ms=3600000",
+		"config.providers=file", "config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider"}}
+	for n := range 3 {
+		g.File(fmt.Sprintf("machine%d/sap.properties", n), fmt.Sprint("user=w", n))
+	}
+	g.start(3)
+	e.follows(g)
+	first := g.owner(0, e.changes())
+	goes := func(by int, what string, pages int) {
+		t.Helper()
+		rows, begins := len(e.Records(e.changes())), e.S.Ledger().Deltas
+		g.workers[by].Eventually(what, func() bool {
+			return e.S.Ledger().Deltas >= begins+pages && len(e.Records(e.changes())) > rows
+		})
+	}
+	goes(0, "changes", 1)
+	g.workers[first].Signal(syscall.SIGSTOP)
+	left, before := (first+1)%3, requests.of()
+	g.workers[left].Eventually("another worker to run it", func() bool { return g.owner(left, e.changes()) != first })
+	goes(left, "changes that another worker reads", 2)
+	g.workers[first].Signal(syscall.SIGCONT)
+	e2etest.Contains(t, "the log", g.workers[first].Awaits("offsets are not written"),
+		"-0: another worker has fenced the producer")
+	g.workers[left].Eventually("three members", func() bool { return len(g.overview(left).Members) == 3 })
+	goes(left, "changes, with the first worker back", 1)
+	e.edits.rest()
+	var changes counted
+	g.workers[left].Eventually("all changes", func() bool {
+		_, changes = e.counts()
+		return changes.Missing == 0
+	})
+	// Whoever begins once more begins where the second worker has ended.
+	g.workers[left].Must(202, "POST", "/connectors/"+e.changes()+"/restart?includeTasks=true", "")
+	begins := e.S.Ledger().Deltas
+	g.workers[left].Eventually("requests after a restart", func() bool { return e.S.Ledger().Deltas > begins })
+	_, again := e.counts()
+	after, ledger, name := requests.of(), e.S.Ledger(), fmt.Sprint("w", first)
+	if after[name] != before[name] || again != changes || ledger.Refused536 > 0 || ledger.Jobs != 1 {
+		t.Errorf("expected no request of %s after %v, found %v; %v, after a restart %v; %d tokens that were too old, "+
+			"%d first extractions", name, before, after, changes, again, ledger.Refused536, ledger.Jobs)
+	}
+	t.Logf("changes: %v; requests: %v", changes, after)
+}
+
+// SinkOfAGroup has a sink of four tasks write two topics of four partitions, one of whose workers is drained, and
+// another one killed: all rows arrive, and none is inserted twice.
+func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	const rows = 400
+	s := odatatest.New(odatatest.Options{Rows: 10})
+	held := &Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			<-time.After(10 * time.Millisecond) // a service takes its time
+		}
+		s.ServeHTTP(w, r)
+	})}
+	address := e2etest.Serve(t, held)
+	client := e2etest.Client(t, servers)
+	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
+	e2etest.NoError(t, err)
+	e2etest.NoError(t, made.Error())
+	var records []*kgo.Record
+	for n := range rows {
+		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
+			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)},
+			&kgo.Record{Topic: "products", Key: fmt.Appendf(nil, `{"ProductID":%d}`, n),
+				Value: fmt.Appendf(nil, `{"ProductID":%d,"ProductName":"name %d","Discontinued":false}`, n, n)})
+	}
+	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
+	g := NewGroup(t, p, servers, 3, "consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
+		"consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	held.Arm(30_000)
+	g.put(0, "back", e2etest.Configuration(append(e2etest.SinkOf("back", address, "orders", "OrderCopies", "products",
+		"ProductCopies"), "tasks.max=4", "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
+		"sap.odata.insert.uncertain=check", e2etest.Silent)))
+	writes := func() {
+		t.Helper()
+		select {
+		case <-held.Held:
+		case <-time.After(e2etest.ComesAbout):
+			t.Fatal("nothing was written")
+		}
+	}
+	writes()
+	close(held.GoOn)
+	tasks := func(by int) map[string]int {
+		t.Helper()
+		_, tasks, _ := g.running(by)
+		return tasks
+	}
+	g.Spreads(1, 4, 0, 1, 2)
+	g.drain(0).Exits(0)
+	held.Arm(1_000)
+	writes()
+	killed := -1
+	g.workers[1].Eventually("a worker that runs tasks", func() bool {
+		killed = slices.IndexFunc(g.ids, func(id string) bool { return id != g.ids[0] && tasks(1)[id] > 0 })
+		return killed > 0
+	})
+	t.Logf("killed after %d of %d rows", s.Count("OrderCopies")+s.Count("ProductCopies"), 2*rows)
+	g.workers[killed].Kill()
+	close(held.GoOn)
+	left := 3 - killed // of 1 and 2
+	g.workers[left].Eventually("all rows", func() bool {
+		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows
+	})
+	g.workers[left].Await("back", "runs", e2etest.Is(connect.Running, 4))
+	e2etest.CreatedOnce(t, s.Ledger(), 2*rows)
+	admin := kadm.NewClient(client)
+	g.workers[left].Eventually("offsets after all records", func() bool {
+		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")
+		sum := int64(0)
+		offsets.Each(func(o kadm.OffsetResponse) { sum += o.At })
+		return err == nil && sum == 2*rows
+	})
+	if own := slices.Collect(maps.Keys(tasks(left))); len(own) != 1 || own[0] != g.ids[left] {
+		t.Errorf("expected all tasks at %s, found them at %v", g.ids[left], own)
+	}
+}

@@ -1,0 +1,244 @@
+package delivery
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// inFolders writes a file into the folders of some workers of a group.
+func (g *Group) inFolders(name string, lines []string, of ...int) {
+	g.T.Helper()
+	for _, n := range of {
+		path := g.File(fmt.Sprintf("conf%d/.%s", n, name), lines...)
+		e2etest.NoError(g.T, os.Rename(path, filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), name)))
+	}
+}
+
+// digests are how many workers the group has, and how many digests of folders.
+func (g *Group) digests(by int) (workers int, digests map[string]int) {
+	g.T.Helper()
+	digests = map[string]int{}
+	for _, m := range g.overview(by).Members {
+		workers++
+		digests[m.Digest]++
+	}
+	return workers, digests
+}
+
+// written is how often the config topic was written the configuration of a connector.
+func (g *Group) written(name string) (n int) { return g.keyed("connector-" + name) }
+
+// keyed is how many records of the config topic have a key.
+func (g *Group) keyed(key string) (n int) {
+	g.T.Helper()
+	k := kafka.Defaults()
+	k.Bootstrap = []string{g.servers}
+	reader, err := kafka.NewReader(k)
+	e2etest.NoError(g.T, err)
+	defer reader.Close()
+	_, err = reader.Read(g.T.Context(), "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
+		if string(r.Key) == key {
+			n++
+		}
+		return nil
+	})
+	e2etest.NoError(g.T, err)
+	return n
+}
+
+// lines are those of a file of settings.
+func lines(settings map[string]string) (all []string) {
+	for key, value := range settings {
+		all = append(all, key+"="+value)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// FolderOfAGroup has workers of a group follow folders: what they say alike is applied once, and what one of them alone
+// says is not. What REST made is left alone, and REST leaves alone what they hold.
+func FolderOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := &Group{Place: p, servers: servers, folders: true, lines: []string{"config.storage.secrets=refuse"}}
+	source := groupSource(address, "orders")
+	g.inFolders("orders.properties", lines(source), 0, 1, 2)
+	g.start(3)
+	g.Spreads(1, 2, 0, 1, 2)
+	any := g.workers[1]
+	any.Changes()
+	any.Eventually("one digest of three workers", func() bool {
+		workers, digests := g.digests(1)
+		return workers == 3 && len(digests) == 1 && digests[""] == 0
+	})
+	const kept = "Connector orders is kept in orders.properties, in the folder of connectors that workers of the " +
+		"group have (--config): change it there"
+	any.Must(409, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, source), kept)
+	any.Must(409, "PATCH", "/connectors/orders/config", `{"tasks.max":"1"}`, kept)
+	any.Must(409, "DELETE", "/connectors/orders", "", kept)
+	any.Must(202, "PUT", "/connectors/orders/pause", "")
+	any.Await("orders", "is paused", e2etest.Is(connect.Paused, 2))
+	any.Must(202, "PUT", "/connectors/orders/resume", "")
+
+	made := groupSource(address, "made")
+	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
+	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "sap.odata.user.pwd: expected a reference to a config "+
+		"provider, since config.storage.secrets=refuse")
+	delete(made, "sap.odata.user.name")
+	delete(made, "sap.odata.user.pwd")
+	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
+
+	// One file changes on one worker alone, the one that leads. What a reload would do is told without asking the
+	// service, which a reload asks about a misspelt set.
+	led := slices.Index(g.ids, g.overview(1).Leader)
+	misspelt := maps.Clone(source)
+	misspelt["sap.odata#00.entityset"] = "Ordres"
+	g.inFolders("orders.properties", lines(misspelt), led)
+	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
+	any.Must(200, "GET", "/culvert/diff", "", `"effect":"restart"`)
+	source["tasks.max"] = "1"
+	g.inFolders("orders.properties", lines(source), led)
+	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
+	any.Until(200, "GET", "/culvert/reload", "", "those of other workers differ from that of this one")
+	any.Eventually("a line that names who differs", func() bool {
+		return slices.ContainsFunc(g.workers, func(w *e2etest.Followed) bool {
+			return strings.Contains(w.Stderr.String(), `from that of this one, which leads" workers=`)
+		})
+	})
+	if n := g.written("orders"); n != 1 {
+		t.Errorf("expected orders as it was, found it written %d times", n)
+	}
+	g.inFolders("orders.properties", lines(source), (led+1)%3, (led+2)%3)
+	any.Await("orders", "has one task", e2etest.Is(connect.Running, 1))
+	if n := g.written("orders"); n != 2 {
+		t.Errorf("expected that a change is applied once, found orders written %d times", n)
+	}
+	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
+
+	// What is refused is named, and holds up nothing else.
+	g.inFolders("made.properties", lines(made), 0, 1, 2)
+	secret := groupSource(address, "secret")
+	secret["sap.odata.user.name"], secret["sap.odata.user.pwd"] = "me", "${env:HOME}"
+	g.inFolders("secret.properties", lines(secret), 0, 1, 2)
+	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
+	any.Await("more", "runs", e2etest.Is(connect.Running, 2))
+	any.Until(200, "GET", "/culvert/reload", "", "which REST made in the group, found made",
+		"These lines there open this one", "config.providers=env")
+	any.Must(404, "GET", "/connectors/secret", "")
+
+	// What a folder has made goes with its file, whoever leads by then; what REST made stays.
+	led = slices.Index(g.ids, g.overview(1).Leader)
+	g.workers[led].MustStop()
+	for n := range 3 {
+		e2etest.NoError(t, os.Remove(filepath.Join(p.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
+	}
+	stays := g.workers[(led+1)%3]
+	stays.Until(404, "GET", "/connectors/orders", "")
+	stays.Await("made", "runs", e2etest.Is(connect.Running, 2))
+	stays.Await("more", "runs", e2etest.Is(connect.Running, 2))
+
+	// A worker without a folder hinders nobody.
+	g.folders = false
+	g.Join(led)
+	g.Spreads(2, 4, 0, 1, 2)
+	g.inFolders("orders.properties", lines(source), (led+1)%3, (led+2)%3)
+	g.workers[led].Await("orders", "runs again", e2etest.Is(connect.Running, 1))
+}
+
+// AdoptedByAGroup has a worker that was alone join a group with what it had: connectors, what they are to do, and where
+// they stand.
+func AdoptedByAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := &Group{Place: p, servers: servers, ids: []string{porttest.Address(t)}, workers: make([]*e2etest.Followed, 1)}
+	data := g.Subfolder("data0")
+	of := func(more ...string) []string {
+		return append(e2etest.PlainWorker(servers, "offset.storage.topic=offsets", "offset.flush.interval.ms=50",
+			"listeners=http://"+g.ids[0]), more...)
+	}
+	alone := g.Serves(g.ids[0], "--plugins", e2etest.Plugins(t), "--data", data, g.File("alone.properties", of()...))
+	alone.Changes()
+	alone.Must(201, "PUT", "/connectors/feed/config",
+		e2etest.AsJSON(t, e2etest.Configuration(e2etest.Tracked("feed", address, odatatest.SAPPath, "Products"))))
+	alone.Must(201, "PUT", "/connectors/halted/config", e2etest.AsJSON(t, groupSource(address, "halted")))
+	ended := func(topic string) (n int64) {
+		for _, end := range e2etest.EndsOn(t, servers, topic) {
+			n += end
+		}
+		return n
+	}
+	alone.Eventually("rows of both", func() bool { return s.Ledger().Deltas > 1 && ended("haltedOrders") > 0 })
+	alone.Steer("halted", "stop")
+	rows := ended("feed")
+	worker := g.Configured(0)
+	adopt := func(file string, more ...string) e2etest.Result {
+		args := append([]string{"cluster", "adopt", "--plugins", e2etest.Plugins(t), "--data", data}, more...)
+		return p.Run(append(args, file)...)
+	}
+	adopt(worker).Exits(2).Says("found another worker at work in it")
+	alone.MustStop()
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data, worker).Exits(2).Says("found STOPPED halted, feed, halted",
+		"culvert cluster adopt --data "+data)
+	adopt(g.File("other.properties", of()...)).Exits(2).Says("expected the file of a worker that forms a group")
+	elsewhere := strings.ReplaceAll(Content(t, worker), "offset.storage.topic=offsets", "offset.storage.topic=others")
+	adopt(g.File("elsewhere.properties", elsewhere)).Exits(1).Says("found none of feed, halted", "--start-over")
+	adopt(worker).Exits(0).Prints("feed was brought", "halted was brought")
+	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+	// A kill before the file was moved.
+	aside := filepath.Join(data, "connectors.adopted")
+	back := func() {
+		for _, name := range []string{"connectors.json", "connectors.states.json"} {
+			e2etest.NoError(t, os.Rename(filepath.Join(aside, name), filepath.Join(data, name)))
+		}
+		e2etest.NoError(t, os.Remove(aside))
+	}
+	back()
+	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+	back()
+	e2etest.NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
+	file := filepath.Join(data, "connectors.json")
+	before := Content(t, file)
+	halted := func(from, to string) []byte {
+		at := strings.Index(before, `"halted"`)
+		return []byte(before[:at] + strings.Replace(before[at:], from, to, 1))
+	}
+	e2etest.NoError(t, os.WriteFile(file, halted(`"2"`, `"1"`), 0o600))
+	adopt(worker).Exits(1).Says("same names and other settings in topic configs, found halted")
+	e2etest.NoError(t, os.WriteFile(file, halted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
+	adopt(worker).Exits(2).Says("config.providers=env")
+	e2etest.NoError(t, os.WriteFile(file, []byte(before), 0o600))
+	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+
+	g.Join(0)
+	g.workers[0].Await("feed", "runs", e2etest.Runs)
+	g.workers[0].Await("halted", "is stopped", e2etest.Is(connect.Stopped, 0))
+	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
+		t.Fatal("the service refused a change")
+	}
+	g.workers[0].Eventually("the change", func() bool { return ended("feed") > rows })
+	if n := ended("feed"); n != rows+1 {
+		t.Errorf("expected one row after those %d of before, found %d", rows, n-rows)
+	}
+	adopt(worker).Exits(2).Says("found another worker at work in it")
+	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"), worker).Exits(1).Says("expected no workers in group workers")
+}
+
+// Content is a file as text.
+func Content(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	e2etest.NoError(t, err)
+	return string(data)
+}

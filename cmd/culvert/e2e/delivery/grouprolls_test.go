@@ -1,0 +1,261 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/wit"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// PluginsOfAGroup puts newer versions of a plugin into the folders of three workers, one after the other, while sources
+// read: they run when all workers have them, one task first; one that does not open runs nowhere; and what is asked of
+// one worker by REST holds for all. No row is lost or repeated. A sink's plugin comes last.
+func PluginsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	const connectors, tasks = 3, 6
+	old := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"))
+	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
+		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
+	folders := []string{e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink")}
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := &Group{Place: p, servers: servers, plugins: folders}
+	g.start(3)
+	g.posted(address, connectors)
+	g.Spreads(connectors, tasks, 0, 1, 2)
+	began, put := time.Now(), func(n int, data []byte) { g.plug(n, "odata-source", data) }
+
+	g.runs("0.1.0", tasks)
+	put(0, newer)
+	put(1, newer)
+	g.workers[0].Eventually("it says where the version is lacking", func() bool {
+		return strings.Contains(g.overview(0).Waits["odata-source"], short(newer)+": lacking at http://"+g.ids[2])
+	})
+	if pin := g.overview(2).Plugins["odata-source"]; pin.Hash != short(old) || pin.Trial != "" {
+		t.Errorf("expected the first version while a worker does not have the second, found %+v", pin)
+	}
+	g.runs("0.1.0", tasks)
+	put(2, newer)
+	all := time.Now()
+	g.runs("0.2.0", tasks)
+	t.Logf("all workers have a newer version: all tasks run it after %v", time.Since(all))
+	said := ""
+	for _, w := range g.workers {
+		said += w.Stderr.String()
+	}
+	if n := strings.Count(said, "on_trial="+short(newer)); n != 1 {
+		t.Errorf("expected one trial of the version, found %d", n)
+	}
+
+	g.workers[1].Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	g.runs("0.1.0", tasks)
+	g.workers[2].Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"nothing"}`, "any worker of the group")
+	g.workers[2].Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
+	g.runs("0.2.0", tasks)
+
+	for n := range folders {
+		put(n, bad)
+	}
+	var pin rest.GroupPin
+	g.workers[0].Eventually("the bad version is passed over", func() bool {
+		pin = g.overview(0).Plugins["odata-source"]
+		return slices.Contains(pin.Passed, short(bad))
+	})
+	if pin.Hash != short(newer) || pin.Trial != "" {
+		t.Errorf("expected the version before the bad one, found %+v", pin)
+	}
+	g.runs("0.2.0", tasks)
+	refused := 0
+	for _, w := range g.workers {
+		if strings.Contains(w.Stderr.String(), `msg="plugin version not taken, the one before goes on"`) {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("expected one worker to try the bad version, found %d", refused)
+	}
+
+	// The kill comes after: at least once, a page whose offset was not stored yet comes again.
+	for n := range connectors {
+		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
+			inOrder(t, servers, fmt.Sprint("c", n, set), rows, began)
+		}
+	}
+	g.workers[0].Kill() // its folder has nothing but the bad one when it comes back, and the program's own
+	g.Join(0)
+	g.runs("0.2.0", tasks)
+	g.rollsSink(address)
+}
+
+// rollsSink rolls the plugin of a sink that has records to write now and then.
+func (g *Group) rollsSink(address string) {
+	g.T.Helper()
+	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
+	client := e2etest.Client(g.T, g.servers)
+	made, err := kadm.NewClient(client).CreateTopics(g.T.Context(), 1, 1, nil, "back")
+	e2etest.NoError(g.T, err)
+	e2etest.NoError(g.T, made.Error())
+	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, e2etest.Configuration(e2etest.SinkOf("back", address, "back",
+		"OrderCopies")))) // 409 before worker 0 is a member
+	rows := 0
+	until := func(what, version string) {
+		g.T.Helper()
+		g.workers[1].Eventually(what, func() bool {
+			rows++
+			e2etest.NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
+				Key:   fmt.Appendf(nil, `{"OrderID":%d}`, 50_000+rows),
+				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x"}`, 50_000+rows)}).FirstErr())
+			var s connect.Status
+			_, answer := g.workers[1].Call("GET", "/connectors/back/status", "")
+			return json.Unmarshal([]byte(answer), &s) == nil && len(s.Tasks) == 1 &&
+				s.Tasks[0].State == connect.Running && s.Tasks[0].Version == version
+		})
+	}
+	until("the sink runs", "0.1.0")
+	for n := range g.workers {
+		g.plug(n, "odata-sink", newer)
+	}
+	until("the sink runs the newer version", "0.2.0")
+	g.workers[1].Eventually("all run it", func() bool {
+		pin := g.overview(1).Plugins["odata-sink"]
+		return pin.Hash == short(newer) && pin.Trial == ""
+	})
+}
+
+// AnyPluginOfAGroup has a group run a newer version that one of its workers has: it alone has the tasks then, and no
+// row is lost.
+func AnyPluginOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	g := &Group{Place: p, servers: servers, plugins: []string{e2etest.Folder(t), e2etest.Folder(t)}, lines: []string{"plugin.rollout=any"}}
+	g.start(2)
+	g.posted(address, 2)
+	g.Spreads(2, 4, 0, 1)
+	g.plug(1, "odata-source", newer)
+	g.runs("0.2.0", 4)
+	g.Spreads(2, 4, 1)
+	g.workers[1].Kill() // nobody has the version any more, and what there is runs
+	g.runs("0.1.0", 4, 0)
+	for _, topic := range []string{"c0Orders", "c1Orders"} {
+		g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == 60 })
+	}
+}
+
+// plug puts a version of a plugin into a worker's folder, and waits until the group has heard of it.
+func (g *Group) plug(n int, name string, data []byte) {
+	g.T.Helper()
+	e2etest.Replace(g.T, g.plugins[n], name+".wasm", data)
+	g.workers[n].Eventually("the group hears of it", func() bool {
+		group := g.overview(n)
+		at := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
+		return at >= 0 && slices.ContainsFunc(group.Members[at].Plugins, func(one rest.GroupPlugin) bool {
+			return one.Hash == short(data)
+		})
+	})
+}
+
+func whole(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func short(data []byte) string { return whole(data)[:12] }
+
+// components are what a plugin of this repository has.
+func components(t *testing.T, name string) []wit.Component {
+	t.Helper()
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
+		Registry: record.NewRegistry()})
+	e2etest.NoError(t, err)
+	defer m.Close()
+	for _, info := range m.Modules() {
+		if info.Name == name {
+			return info.Components
+		}
+	}
+	t.Fatalf("no plugin %s", name)
+	return nil
+}
+
+// runs waits until so many tasks run with a version, as each worker says, or some do.
+func (g *Group) runs(version string, tasks int, bys ...int) {
+	g.T.Helper()
+	for by := range g.workers {
+		if len(bys) > 0 && !slices.Contains(bys, by) {
+			continue
+		}
+		var found string
+		g.workers[by].Eventually("all tasks run version "+version, func() bool {
+			var shown map[string]struct{ Status connect.Status }
+			_, found = g.workers[by].Call("GET", "/connectors?expand=status", "")
+			if json.Unmarshal([]byte(found), &shown) != nil {
+				return false
+			}
+			n := 0
+			for _, c := range shown {
+				for _, task := range c.Status.Tasks {
+					if task.State == connect.Running && task.Version == version {
+						n++
+					}
+				}
+			}
+			return n == tasks
+		})
+		if g.T.Failed() {
+			g.T.Fatal(found)
+		}
+	}
+}
+
+// inOrder checks that the records of a topic after a moment are a set that is read again and again, each row in its
+// turn.
+func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
+	t.Helper()
+	k := kafka.Defaults()
+	k.Bootstrap = []string{servers}
+	reader, err := kafka.NewReader(k)
+	e2etest.NoError(t, err)
+	defer reader.Close()
+	var keys, turns []string // turns: in the order of the first time
+	turn := map[string]int{}
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		if key := string(r.Key); r.Timestamp.After(after) {
+			if _, known := turn[key]; !known {
+				turn[key], turns = len(turns), append(turns, key)
+			}
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	e2etest.NoError(t, err)
+	if len(turns) != rows {
+		t.Fatalf("%s: expected %d rows, found %d", topic, rows, len(turns))
+	}
+	wrong := 0
+	for i := 1; i < len(keys) && wrong < 5; i++ {
+		if want := turns[(turn[keys[i-1]]+1)%rows]; keys[i] != want {
+			wrong++
+			t.Errorf("%s: record %d of %d: expected %s after %s, found %s", topic, i, len(keys), want, keys[i-1],
+				keys[i])
+		}
+	}
+	t.Logf("%s: %d records in order", topic, len(keys))
+}

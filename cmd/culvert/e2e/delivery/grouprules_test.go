@@ -1,0 +1,420 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// Balanced is the address of what hands requests on to listeners of workers in turns, as it stands before them. ports
+// are those of the listeners, with commas between: workers of one machine take one each.
+func Balanced(t *testing.T, workers int) (address, ports string) {
+	t.Helper()
+	var all []string
+	for range workers {
+		_, port, _ := net.SplitHostPort(porttest.Address(t))
+		all = append(all, port)
+	}
+	var n atomic.Int64
+	return e2etest.Serve(t, &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + all[int(n.Add(1))%workers]})
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}), strings.Join(all, ",")
+}
+
+// put gives a connector a configuration by one of the workers.
+func (g *Group) put(by int, name string, settings map[string]string) {
+	g.T.Helper()
+	body, err := json.Marshal(settings)
+	e2etest.NoError(g.T, err)
+	if status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", string(body)); status > 201 {
+		g.T.Fatalf("%s: %d %s", name, status, answer)
+	}
+}
+
+// owner is which of the workers runs the only task of a connector; by is one that runs.
+func (g *Group) owner(by int, name string) (n int) {
+	g.T.Helper()
+	g.workers[by].Eventually("a worker that runs "+name, func() bool {
+		task := e2etest.TaskOf(g.T, g.ids[by], name)
+		n = slices.Index(g.ids, task.WorkerID)
+		return task.State == connect.Running && n >= 0
+	})
+	return n
+}
+
+// NotificationsOfAGroup has notifications come to the listeners of three workers in turns, one of which runs the feed's
+// task: during a load, and while that worker is killed (T8, P9).
+func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+		Switches: odatatest.Switches{CSRF: true}})
+	h := &Holdup{Inner: s, After: -1}
+	h.Arm(20_000)
+	address := e2etest.Serve(t, h)
+	balancer, ports := Balanced(t, 3)
+	e2etest.NoError(t, s.Set("notify-user", "sap:geheim"))
+	g := NewGroup(t, p, servers, 3)
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	settings := e2etest.Configuration(e2etest.Notified("delta", address, ports, "sap.odata#00.track-changes=1", e2etest.Silent,
+		"sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
+	settings["sap.odata.subscription.url"] = "http://" + balancer
+	g.put(0, "delta", settings)
+	g.workers[0].Eventually("a page that is being read", func() bool {
+		select {
+		case <-h.Held:
+			return true
+		default:
+			return false
+		}
+	})
+	changes, began := e2etest.OneOf(10_000, 2_000), time.Now()
+	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
+	g.workers[0].Eventually("the end of the queue", s.Pushed)
+	l := s.Ledger()
+	if l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
+		t.Errorf("%d requests for changes during the load, %d notifications taken", l.Deltas, l.Notified)
+	}
+	t.Logf("%d notifications within %v, answered with %v", l.Notified, time.Since(began), l.NotifyStatuses)
+	for port := range strings.SplitSeq(ports, ",") {
+		for password, want := range map[string]int{"": 401, "guess": 401, "geheim": 204} {
+			r, err := http.NewRequest("POST", "http://127.0.0.1:"+port+"/delta/Products", strings.NewReader(
+				`<entry xmlns="http://www.w3.org/2005/Atom"><id>Products(1)</id></entry>`))
+			e2etest.NoError(t, err)
+			r.SetBasicAuth("sap", password)
+			answer, err := http.DefaultClient.Do(r)
+			e2etest.NoError(t, err)
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("a notification to port %s with password %q: expected %d, found %d", port, password, want,
+					answer.StatusCode)
+			}
+		}
+	}
+	close(h.GoOn)
+	g.workers[0].Equals(p, s, "delta", "after the load")
+	requests := 0
+	for _, r := range s.Ledger().Requests {
+		if strings.Contains(r.Query, "deltatoken") && !strings.Contains(r.Query, "skiptoken") {
+			requests++
+		}
+	}
+	if requests > 5 {
+		t.Errorf("%d notifications led to %d requests for changes", changes, requests)
+	}
+
+	killed := g.owner(0, "delta")
+	left := (killed + 1) % 3
+	writing := make(chan struct{})
+	go func() {
+		defer close(writing)
+		e2etest.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
+	}()
+	before := s.Ledger().Notified
+	g.workers[left].Eventually("notifications", func() bool { return s.Ledger().Notified > before+20 })
+	g.workers[killed].Kill()
+	<-writing
+	began = time.Now()
+	g.workers[left].Eventually("the end of the queue", s.Pushed)
+	t.Logf("the queue is empty %v after the owner's end, answered with %v", time.Since(began),
+		s.Ledger().NotifyStatuses)
+	g.workers[left].Equals(p, s, "delta", "after the owner's end")
+	if l := s.Ledger(); l.Undelivered != 0 || l.Subscribed != 3 {
+		t.Errorf("%d notifications were given up, %d subscriptions made", l.Undelivered, l.Subscribed)
+	}
+	if g.owner(left, "delta") == killed {
+		t.Error("expected another worker to run the task")
+	}
+	g.workers[left].Must(202, "PUT", "/connectors/delta/pause", "")
+	for port := range strings.SplitSeq(ports, ",") {
+		g.workers[left].Eventually("listeners that are closed", func() bool {
+			c, err := net.Dial("tcp", "127.0.0.1:"+port)
+			if err == nil {
+				c.Close()
+			}
+			return err != nil
+		})
+	}
+	g.workers[left].Must(202, "PUT", "/connectors/delta/resume", "")
+	e2etest.NewAuthor(t, address).Change(7)
+	g.workers[left].Equals(p, s, "delta", "after a pause")
+}
+
+// QueueIsOpen tells whether the demo service keeps a queue of changes of Products.
+func QueueIsOpen(t *testing.T, address string) bool {
+	t.Helper()
+	r, err := http.Get("http://" + address + odatatest.ODPPath + "SubscribedToFactsOfProducts?$format=json")
+	e2etest.NoError(t, err)
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	e2etest.NoError(t, err)
+	return strings.Contains(string(body), `"SubscribedFlag":true`)
+}
+
+// DeletedInAGroup makes connectors with `terminate` on three workers and deletes them by any of those, as they run, are
+// paused or stopped, or when their workers were killed, which the group knows by then or not, and has some made once
+// more at once: nothing is left at the service that they have opened, and whatever their successors have opened stays
+// (T14).
+func DeletedInAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
+	balancer, ports := Balanced(t, 3)
+	g := NewGroup(t, p, servers, 3, "scheduled.rebalance.max.delay.ms=300000")
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	connectors, n, live := e2etest.OneOf(50, 9), 0, 3
+	for _, how := range []string{"at once", "pause", "stop", "dead", "killed"} {
+		settings := map[string]map[string]string{}
+		for n := range connectors {
+			name := fmt.Sprint(how[:1], n)
+			settings[name] = e2etest.Configuration(e2etest.Notified(name, address, ports, "sap.odata#00.track-changes=1",
+				"sap.odata.user.name="+name, "on.delete=terminate"))
+			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
+		}
+		put := func() {
+			for name, one := range settings {
+				n++
+				g.put(n%live, name, one)
+			}
+			for name := range settings {
+				g.workers[0].Await(name, "runs", e2etest.Runs)
+			}
+			g.workers[0].Eventually("all subscriptions", func() bool { return s.SubscriptionCount() == 3*connectors })
+		}
+		put()
+		queue := "queue-" + how[:1]
+		g.put(0, queue, e2etest.Configuration(e2etest.Tracked(queue, address, odatatest.ODPPath, "FactsOfProducts",
+			"sap.odata.delta.takeover=true", "on.delete=terminate")))
+		g.workers[0].Eventually("a queue", func() bool { return QueueIsOpen(t, address) })
+		drop := func(name string) {
+			if n++; how == "pause" || how == "stop" {
+				g.workers[n%live].Steer(name, how)
+			}
+			n++
+			g.workers[n%live].Until(204, "DELETE", "/connectors/"+name, "")
+		}
+		if how == "at once" {
+			for name, one := range settings { // whose successors begin while they end
+				drop(name)
+				g.put(n%live, name, one)
+			}
+			put()
+		}
+		if how == "dead" || how == "killed" {
+			live--
+			g.workers[live].Kill()
+		}
+		if how == "killed" { // whose part waits for it
+			g.workers[0].Eventually("a group of one", func() bool {
+				status, answer := g.workers[0].Call("GET", "/culvert/cluster", "")
+				return status == 200 && len(e2etest.As[rest.Group](t, answer).Members) == 1
+			})
+		}
+		drop(queue)
+		for name := range settings {
+			drop(name)
+		}
+		g.workers[0].Eventually("nothing that is left", func() bool {
+			return s.SubscriptionCount() == 0 && !QueueIsOpen(t, address)
+		})
+	}
+	for by, w := range g.workers {
+		if text := w.Stderr.String(); strings.Contains(text, "was not ended") {
+			t.Errorf("worker %d has not ended what a connector had opened:\n%s", by, text)
+		}
+	}
+}
+
+// SecretsOfAGroup has workers find a password in a file, each in one of its own: a wrong one is shown to the service
+// once, whoever asks (T3, P10); others in its place are used without a restart; and where a worker has none, what it
+// was to run says so (P25).
+func SecretsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
+	address := e2etest.Serve(t, guarded)
+	g := NewGroup(t, p, servers, 3, "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
+	secret := func(password string, machines ...int) {
+		t.Helper()
+		for _, n := range machines {
+			g.File(filepath.Join(filepath.Base(g.Machine(n)), "sap.properties"), "pwd="+password)
+		}
+	}
+	secret("wrong-secret", 0, 1, 2)
+	settings := func(name string) map[string]string {
+		one := groupSource(address, name)
+		one["sap.odata.user.name"], one["sap.odata.user.pwd"] = "me", "${file:sap.properties:pwd}"
+		one["sap.odata.max.retries"], one["sap.odata.min.retry.backoff.ms"] = "3", "1"
+		return one
+	}
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	connectors, validations := e2etest.OneOf(20, 6), e2etest.OneOf(100, 12)
+	for n := range connectors {
+		g.put(n%3, fmt.Sprint("c", n), settings(fmt.Sprint("c", n)))
+	}
+	var asking sync.WaitGroup
+	for n, w := range g.workers {
+		asking.Go(func() {
+			for i := n; i < validations; i += 3 {
+				w.Call("PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings(fmt.Sprint("new", i))))
+			}
+		})
+	}
+	asking.Wait()
+	g.workers[0].Eventually("tasks that have failed", func() bool {
+		_, tasks, others := g.running(1)
+		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
+		return len(tasks) > 0 && len(others) == 2*connectors &&
+			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+	})
+	one := func(what string) {
+		t.Helper()
+		if n := guarded.Refusals("wrong-secret") + guarded.Refusals("newer-secret"); n != 1 {
+			t.Errorf("%s: expected one refused logon, found %d", what, n)
+		}
+	}
+	one("a wrong password")
+	// An operator has unlocked the user, and says so to a worker that starts.
+	guarded.Take("wrong-secret", "newer-secret")
+	g.workers[2].MustStop()
+	g.Join(2, "--resume-logons")
+	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	one("logons that are resumed")
+
+	starts := func() (n int) {
+		for _, w := range g.workers {
+			n += strings.Count(w.Stderr.String(), `msg="connector started"`)
+		}
+		return n
+	}
+	before := starts()
+	secret("newer-secret", 0, 1, 2)
+	used := 0
+	g.workers[0].Eventually("the newer password alone", func() bool {
+		if used++; !guarded.Used("newer-secret") {
+			used = 0
+		}
+		return used == 100
+	})
+	guarded.Take("newer-secret")
+	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	if one("another password"); starts() != before {
+		t.Errorf("%d connectors were started again for another password", starts()-before)
+	}
+
+	// The leader checks what REST brings.
+	leads := e2etest.As[rest.Group](t, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
+	without := (slices.Index(g.ids, leads) + 1) % 3
+	e2etest.NoError(t, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
+	const late = 6
+	var names []string
+	for n := range connectors + late { // the first of them run, and change
+		name := fmt.Sprint("c", n)
+		changed := settings(name)
+		changed["errors.log.enable"] = "true"
+		g.put(n%3, name, changed)
+		names = append(names, name)
+	}
+	g.workers[0].Eventually("what fails where there is no secret", func() bool {
+		own, tasks := 0, 0
+		for _, name := range names {
+			var s connect.Status
+			e2etest.Get(t, g.workers[0].Url+"/connectors/"+name+"/status", &s)
+			says := func(state connect.State, worker, trace string) bool {
+				return state == connect.Failed && worker == g.ids[without] &&
+					strings.Contains(trace, "${file:sap.properties:pwd}")
+			}
+			if says(s.Connector.State, s.Connector.WorkerID, s.Connector.Trace) {
+				own++
+				continue // its tasks are those of before
+			}
+			for _, task := range s.Tasks {
+				switch elsewhere := task.WorkerID != g.ids[without]; {
+				case says(task.State, task.WorkerID, task.Trace):
+					tasks++
+				case elsewhere && task.State != connect.Running, !elsewhere:
+					return false
+				}
+			}
+		}
+		return own > 0 && tasks > 0
+	})
+	secret("newer-secret", without)
+	g.Spreads(connectors+late, 2*(connectors+late), 0, 1, 2)
+	for n, w := range g.workers {
+		if text := w.Stderr.String(); strings.Contains(text, "-secret") {
+			t.Errorf("the log of worker %d shows a secret", n)
+		}
+	}
+}
+
+// ClaimsOfAGroup has one set asked for changes by one connector alone, whichever workers are asked at the same moment
+// (P14), and connectors whose transactional ids meet refused by the leader.
+func ClaimsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	const claim = `both claim \"changes of`
+	follows := func(name string) string {
+		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name,
+			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
+	}
+	answers := make([]string, 3)
+	var posting sync.WaitGroup
+	for n, w := range g.workers {
+		posting.Go(func() {
+			status, answer := w.Call("POST", "/connectors", follows(fmt.Sprint("rival", n)))
+			answers[n] = fmt.Sprint(status, " ", answer)
+		})
+	}
+	posting.Wait()
+	is := func(status, text string) func(string) bool {
+		return func(a string) bool { return strings.HasPrefix(a, status) && strings.Contains(a, text) }
+	}
+	refused := slices.DeleteFunc(slices.Clone(answers), is("201 ", `"name"`))
+	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
+		t.Errorf("expected one of three rivals, found %q", answers)
+	}
+	one := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
+	for n, w := range g.workers {
+		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, one), claim)
+		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, one), claim)
+		g.workers[n].Must(404, "GET", "/connectors/late", "")
+	}
+
+	g.put(0, "a", e2etest.Configuration(append(e2etest.Source("a", address, "Orders"), "sap.odata#00.topic=a")))
+	g.workers[1].Await("a", "runs", e2etest.Runs)
+	g.put(2, "a-0", groupSource(address, "a-0"))
+	g.workers[1].Await("a-0", "is refused", func(s connect.Status) bool {
+		return s.Connector.State == connect.Failed && len(s.Tasks) == 0 &&
+			strings.Contains(s.Connector.Trace, "connectors a and a-0 both claim the transactional id workers-a-0-1")
+	})
+	g.workers[1].Must(204, "DELETE", "/connectors/a", "")
+	g.workers[0].Until(204, "POST", "/connectors/a-0/restart", "")
+	g.workers[2].Await("a-0", "runs", e2etest.Is(connect.Running, 2))
+}

@@ -1,0 +1,82 @@
+package delivery
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// ExactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1, and so often as
+// CULVERT_SOAK says where that is more than once.
+func ExactRounds(usual int) int {
+	soak := os.Getenv("CULVERT_SOAK")
+	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
+		return n
+	}
+	if soak != "" {
+		return 200
+	}
+	return usual
+}
+
+// Holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop,
+// until it is asked to go on: the moment to kill the one who reads.
+type Holdup struct {
+	Inner http.Handler
+
+	mu     sync.Mutex
+	After  int // bytes until the stop; negative: never
+	Held   chan struct{}
+	GoOn   chan struct{}
+	passed int
+}
+
+func (h *Holdup) Arm(after int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.After, h.passed, h.Held, h.GoOn = after, 0, make(chan struct{}), make(chan struct{})
+}
+
+func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, "$metadata") {
+		h.Inner.ServeHTTP(w, r)
+		return
+	}
+	h.Inner.ServeHTTP(&heldWriter{w, h}, r)
+}
+
+type heldWriter struct {
+	http.ResponseWriter
+	h *Holdup
+}
+
+func (w *heldWriter) Write(p []byte) (int, error) {
+	for done := 0; done < len(p); {
+		n := min(4096, len(p)-done)
+		w.h.pass(n, func() { w.ResponseWriter.(http.Flusher).Flush() })
+		if _, err := w.ResponseWriter.Write(p[done : done+n]); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(p), nil
+}
+
+// pass lets n bytes through, or stops before them.
+func (h *Holdup) pass(n int, flush func()) {
+	h.mu.Lock()
+	h.passed += n
+	stop := h.After >= 0 && h.passed > h.After
+	held, goOn := h.Held, h.GoOn
+	if stop {
+		h.After = -1
+	}
+	h.mu.Unlock()
+	if stop {
+		flush()
+		close(held)
+		<-goOn
+	}
+}

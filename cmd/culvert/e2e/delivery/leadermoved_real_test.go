@@ -1,0 +1,190 @@
+//go:build real
+
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
+type trio struct {
+	e2etest.ExactPeer
+	kill func() // all of them
+}
+
+func startTrio(t *testing.T) *trio {
+	t.Helper()
+	first := e2etest.PortsInARow(t, 6)
+	c := &trio{ExactPeer: e2etest.ExactPeer{T: t, Dir: t.TempDir()}}
+	c.kill = sync.OnceFunc(func() {
+		for node := range 3 {
+			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
+		}
+	})
+	var servers []string
+	for n := range 3 {
+		servers = append(servers, fmt.Sprintf("127.0.0.1:%d", first+n))
+	}
+	c.Servers = strings.Join(servers, ",")
+	c.start(strconv.Itoa(first))
+	return c
+}
+
+// start runs the script that starts all brokers, or one of them again. They are killed before it is stopped: brokers
+// that are asked to stop all at once wait for a majority of controllers that there is no more.
+func (c *trio) start(args ...string) {
+	c.T.Helper()
+	e2etest.StartPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
+	c.T.Cleanup(c.kill)
+}
+
+// pid is the process of a broker, counted from 0.
+func (c *trio) pid(node int) int {
+	c.T.Helper()
+	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
+	e2etest.NoError(c.T, err)
+	pid, err := strconv.Atoi(strings.Fields(string(text))[node])
+	e2etest.NoError(c.T, err)
+	return pid
+}
+
+// move has another broker lead each partition of the topics: the next one of its replicas.
+func (c *trio) move(topics ...string) {
+	c.T.Helper()
+	leaders := map[string]int32{}
+	c.Asked("leaders that move", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		metadata, err := admin.Metadata(ctx, topics...)
+		if err != nil {
+			return false, err
+		}
+		if err := metadata.Topics.Error(); err != nil {
+			return false, err
+		}
+		var to kadm.AlterPartitionAssignmentsReq
+		elect := kadm.TopicsSet{}
+		for _, p := range metadata.Topics.TopicsList() {
+			for _, partition := range p.Partitions {
+				d := metadata.Topics[p.Topic].Partitions[partition]
+				if d.Leader < 0 || len(d.Replicas) != 3 {
+					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", p.Topic, partition,
+						d.Leader, d.Replicas)
+				}
+				slices.Sort(d.Replicas)
+				at := slices.Index(d.Replicas, d.Leader)
+				leaders[fmt.Sprint(p.Topic, "/", partition)] = d.Leader
+				to.Assign(p.Topic, partition, append(slices.Clone(d.Replicas[at+1:]), d.Replicas[:at+1]...))
+				elect.Add(p.Topic, partition)
+			}
+		}
+		moved, err := admin.AlterPartitionAssignments(ctx, to)
+		if err == nil {
+			err = moved.Error()
+		}
+		if err != nil {
+			return false, err
+		}
+		_, err = admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, elect)
+		return err == nil, err
+	})
+	c.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		metadata, err := admin.Metadata(ctx, topics...)
+		if err != nil {
+			return false, err
+		}
+		elect, others := kadm.TopicsSet{}, true
+		for _, p := range metadata.Topics.TopicsList() {
+			for _, partition := range p.Partitions {
+				now := metadata.Topics[p.Topic].Partitions[partition].Leader
+				if before := leaders[fmt.Sprint(p.Topic, "/", partition)]; now < 0 || now == before {
+					others = false
+					elect.Add(p.Topic, partition)
+				}
+			}
+		}
+		if !others {
+			_, err = admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, elect)
+		}
+		return others, err
+	})
+}
+
+// coordinator is the broker that coordinates the transactions of an id, counted from 0.
+func (c *trio) coordinator(id string) (node int) {
+	c.T.Helper()
+	c.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+		found := admin.FindTxnCoordinators(ctx, id)
+		node = int(found[id].NodeID) - 1
+		return node >= 0, found[id].Err
+	})
+	return node
+}
+
+// restart ends a broker and starts it again, with what happens meanwhile in between.
+func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
+	c.T.Helper()
+	pid := c.pid(node)
+	e2etest.NoError(c.T, syscall.Kill(pid, how))
+	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+	meanwhile()
+	c.start("--node", strconv.Itoa(node+1))
+}
+
+// whole waits until each partition has all its copies in step.
+func (c *trio) whole() {
+	c.T.Helper()
+	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (whole bool, err error) {
+		found, err := admin.ListTopicsWithInternal(ctx)
+		whole = err == nil
+		found.EachPartition(func(p kadm.PartitionDetail) { whole = whole && len(p.ISR) == len(p.Replicas) })
+		return whole, err
+	})
+}
+
+// TestRealExactlyOnceMoved moves the leaders of all that a worker with exactly-once writes to within its transactions,
+// and stops and kills the broker that coordinates them, of three brokers of Apache Kafka: a consumer with
+// read_committed finds every row once.
+func TestRealExactlyOnceMoved(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t)
+	t.Run("Leaders", func(t *testing.T) {
+		e := NewExactly(t, c.Servers, e2etest.NewPlace(t), "moved", 6)
+		w := e.Reads()
+		topics := []string{"moved", "movedc", "connect-offsets", "__transaction_state"}
+		c.move(topics...)
+		first := e.Held.GoOn
+		e.Arm()
+		close(first)
+		e.Waits(w)
+		c.move(topics...)
+		e.GoesOn(w)
+		e.Finish("leaders moved twice")
+	})
+	for name, how := range map[string]syscall.Signal{"Stopped": syscall.SIGTERM, "Killed": syscall.SIGKILL} {
+		t.Run("Coordinator"+name, func(t *testing.T) {
+			topic := strings.ToLower(name)
+			e := NewExactly(t, c.Servers, e2etest.NewPlace(t), topic, 6)
+			w := e.Reads()
+			c.restart(w, c.coordinator("exact-"+topic+"-0"), how, func() {
+				first := e.Held.GoOn
+				e.Arm()
+				close(first)
+				e.Waits(w)
+			})
+			e.GoesOn(w)
+			e.Finish("coordinator's broker " + topic + " and started")
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package delivery
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// What workers of another program have left in the topics of a group is shown, and taken over by a worker: a connector
+// that was paused is so with its tasks, and one whose class nobody has says why nobody runs it. It is given back when
+// that worker has ended.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
+	e2etest.NoError(t, err)
+	defer client.Close()
+	for _, topic := range []string{"configs", "states", "offsets"} {
+		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, topic)
+		e2etest.NoError(t, err)
+	}
+	put := func(key string, value any) {
+		t.Helper()
+		text, err := json.Marshal(value)
+		e2etest.NoError(t, err)
+		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: text}
+		e2etest.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
+	}
+	type object = map[string]any
+	source := func(name string, settings ...string) object {
+		return object{"properties": e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), settings...))}
+	}
+	put("connector-runs", source("runs"))
+	put("connector-paused", source("paused"))
+	put("task-paused-0", source("paused", "task.class=com.example.Task"))
+	put("commit-paused", object{"tasks": 1})
+	put("target-state-paused", object{"state": "PAUSED", "state.v2": "PAUSED"})
+	put("connector-foreign", object{"properties": object{"connector.class": "com.example.Foreign", "x.password": "c4n4ry"}})
+	at := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=workers", "config.storage.topic=configs",
+		"status.storage.topic=states", "offset.storage.topic=offsets", "session.timeout.ms=6000",
+		"heartbeat.interval.ms=1000", "listeners=http://"+at)
+	plugins := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data + "-worker"}
+	cluster := func(code int, args ...string) e2etest.Result {
+		t.Helper()
+		return p.Run(append(append([]string{"cluster"}, args...), append(plugins, worker)...)...).Exits(code).Omits("c4n4ry")
+	}
+
+	found := cluster(1, "check").Prints("configs: connector-foreign: connector.class: no plugin has",
+		"configs: connector-foreign: x.password: warning: a secret in clear text").Tells("1 problem, 1 warning")
+	if lines := strings.Split(found.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
+		"TASKS OFFSETS" || strings.Join(strings.Fields(lines[1]), " ") != "foreign com.example.Foreign RUNNING 0 0" {
+		t.Errorf("found %q", lines[:2])
+	}
+	var shown struct {
+		Connectors []struct {
+			Name, State string
+			Tasks       int
+		}
+		Problems []struct {
+			Setting string
+			Warning bool
+		}
+	}
+	e2etest.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
+	if len(shown.Connectors) != 3 || shown.Connectors[1].Name != "paused" || shown.Connectors[1].State != "PAUSED" ||
+		shown.Connectors[1].Tasks != 1 || len(shown.Problems) != 2 || shown.Problems[1].Setting != "x.password" {
+		t.Errorf("found %+v", shown)
+	}
+	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).Exits(2).
+		Tells("expected the file of a worker, found a connector's")
+	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).Exits(2).
+		Tells("expected a worker of a group")
+
+	w := p.Serves(at, append(plugins, worker)...)
+	w.Await("runs", "runs", e2etest.Runs)
+	w.Await("paused", "is paused", e2etest.Is(connect.Paused, 1))
+	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
+		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
+			`that the leader has), found none among 1"`)
+	w.Must(409, "POST", "/connectors/foreign/restart", "", "connector foreign is given to no worker of the group: expected "+
+		"a worker that has what class com.example.Foreign needs")
+	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
+	w.MustStop()
+	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",
+		"topic configs: the next group that starts has it")
+	if shown := cluster(1, "check", "--json").Stdout; strings.Count(shown, `"tasks":0`) != 3 {
+		t.Errorf("expected no tasks, found %s", shown)
+	}
+}

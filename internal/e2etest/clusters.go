@@ -1,0 +1,49 @@
+package e2etest
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/embedded"
+)
+
+// Embedded is a broker in this process.
+func Embedded(t *testing.T) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// Client is a client of a broker, until the test ends.
+func Client(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(broker))...)
+	NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// MakeTopics makes topics of one partition.
+func MakeTopics(t *testing.T, client *kgo.Client, names ...string) {
+	t.Helper()
+	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, names...)
+	NoError(t, err)
+	NoError(t, made.Error())
+}
+
+// EndsOn are the end offsets of a topic on a broker by partition; nil where there is no such topic.
+func EndsOn(t *testing.T, address, topic string) kafka.Positions {
+	t.Helper()
+	c := kafka.Defaults()
+	c.Bootstrap = []string{address}
+	admin, err := kafka.NewAdmin(c)
+	NoError(t, err)
+	defer admin.Close()
+	at, _ := admin.EndOffsets(t.Context(), false, topic)
+	return at[topic]
+}

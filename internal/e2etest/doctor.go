@@ -1,0 +1,30 @@
+package e2etest
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Steps are the names of the steps that `culvert doctor` prints, without ports.
+func Steps(t *testing.T, r Result) (names []string) {
+	t.Helper()
+	ports := regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	for line := range strings.Lines(r.Stdout) {
+		var s struct {
+			Step, Setting, Message string
+			OK                     bool
+			Ms                     *int64
+		}
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Ms == nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		name := ports.ReplaceAllString(s.Step, "HOST")
+		if !s.OK {
+			name += " FAIL " + s.Setting
+		}
+		names = append(names, name)
+	}
+	return names
+}

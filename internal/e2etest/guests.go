@@ -1,0 +1,148 @@
+package e2etest
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// Gate lets through as many requests for a set as there are turns; the next one waits.
+type Gate struct {
+	Inner   http.Handler
+	Set     string
+	Turns   chan struct{}
+	Waiting atomic.Int32
+}
+
+// Gated is a demo service behind a gate, whose requests for a set wait for turns.
+func Gated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *odatatest.Service, string) {
+	t.Helper()
+	s := odatatest.New(o)
+	g := &Gate{Inner: s, Set: set, Turns: make(chan struct{}, turns)}
+	return g, s, Serve(t, g)
+}
+
+// Held says whether a request waits and no turn is left.
+func (g *Gate) Held() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
+
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, g.Set) {
+		g.Waiting.Add(1)
+		select {
+		case <-g.Turns:
+		case <-r.Context().Done():
+		}
+		g.Waiting.Add(-1)
+	}
+	g.Inner.ServeHTTP(w, r)
+}
+
+func (g *Gate) Let(n int) {
+	for range n {
+		g.Turns <- struct{}{}
+	}
+}
+
+// Replace puts a file in place at once, as a careful operator does.
+func Replace(t *testing.T, dir, name string, data []byte) {
+	t.Helper()
+	NoError(t, os.Rename(Put(t, dir, name+".new", data), filepath.Join(dir, name)))
+}
+
+// Orders checks that a topic holds the demo service's orders, each once and in order, without those that are missing.
+func (p *Place) Orders(rows int, missing func(id int) bool) {
+	p.T.Helper()
+	want := 10248
+	for _, r := range p.Records("Orders") {
+		for missing(want) {
+			want++
+		}
+		value := r["value"].(map[string]any)["payload"].(map[string]any)
+		if id := int(value["OrderID"].(float64)); id != want {
+			p.T.Fatalf("expected order %d, found %d", want, id)
+		}
+		want++
+	}
+	for missing(want) {
+		want++
+	}
+	if want != 10248+rows {
+		p.T.Errorf("expected orders up to %d, found them up to %d", 10248+rows-1, want-1)
+	}
+}
+
+// Scrape reads a worker's figures as Prometheus would.
+func Scrape(t *testing.T, address string) map[string]float64 {
+	t.Helper()
+	r, err := http.Get("http://" + address + "/metrics")
+	NoError(t, err)
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind,
+		"text/plain; version=0.0.4") {
+		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, text)
+	}
+	figures := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		if at := strings.LastIndexByte(line, ' '); line[0] != '#' {
+			if figures[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+		}
+	}
+	return figures
+}
+
+// stopsWithin is how long a worker has to end after SIGTERM, whatever it was handed: 5 s, ten times as long on machines
+// that are slow. What it might wait for lasts an hour.
+const stopsWithin = 50 * time.Second
+
+// maxMemory is the most that a worker may have in memory next to hostile plugins.
+const maxMemory = 1 << 30
+
+// HighWater is the most memory that a program had so far, 0 where the system does not tell.
+func (c *Command) HighWater() int64 {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kb, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// crowded is by how much a machine that has other things to do may be slower: twice what each processor has to do.
+func crowded() float64 {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return max(1, 2*load/float64(runtime.NumCPU()))
+}
+
+// Ends stops a worker and judges how long that took and how much memory it had.
+func (c *Command) Ends() Result {
+	c.t.Helper()
+	memory := c.HighWater()
+	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
+	c.Signal(syscall.SIGTERM)
+	r := c.Wait()
+	if took := time.Since(start); took > most {
+		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, took)
+	}
+	if memory > maxMemory {
+		c.t.Errorf("expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)
+	}
+	c.t.Logf("at most %d MB of memory", memory>>20)
+	return r
+}

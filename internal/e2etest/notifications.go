@@ -1,0 +1,149 @@
+package e2etest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// author changes Products of the demo service, which wants CSRF tokens.
+type author struct {
+	t       *testing.T
+	address string
+	client  http.Client
+	token   string
+}
+
+func NewAuthor(t *testing.T, address string) *author {
+	jar, err := cookiejar.New(nil)
+	NoError(t, err)
+	a := &author{t: t, address: address, client: http.Client{Jar: jar}}
+	a.token = a.Send("GET", "", nil).Header.Get("X-CSRF-Token")
+	return a
+}
+
+func (a *author) Send(method, path string, body any) *http.Response {
+	a.t.Helper()
+	raw, _ := json.Marshal(body)
+	q, err := http.NewRequest(method, "http://"+a.address+odatatest.SAPPath+path, bytes.NewReader(raw))
+	if err != nil {
+		a.t.Error(err)
+		return &http.Response{}
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("If-Match", "*")
+	if q.Header.Set("X-CSRF-Token", a.token); a.token == "" {
+		q.Header.Set("X-CSRF-Token", "Fetch")
+	}
+	answer, err := a.client.Do(q)
+	if err != nil {
+		a.t.Errorf("%s %s: %v", method, path, err)
+		return &http.Response{}
+	}
+	answer.Body.Close()
+	if answer.StatusCode > 299 {
+		a.t.Errorf("%s %s: %s", method, path, answer.Status)
+	}
+	return answer
+}
+
+// Change creates one product, changes one and deletes one.
+func (a *author) Change(n int) {
+	a.t.Helper()
+	a.Send("POST", "Products", map[string]any{"ProductID": 1_000_000 + n, "ProductName": fmt.Sprint("New ", n),
+		"Discontinued": false})
+	a.Send("MERGE", fmt.Sprintf("Products(%d)", 1+2*n), map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
+	a.Send("DELETE", fmt.Sprintf("Products(%d)", 2+2*n), nil)
+}
+
+// Equals waits until a topic, folded by key, is what the service has.
+func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
+	c.t.Helper()
+	c.Eventually(topic+" that equals the service, "+when, func() bool {
+		if r := p.Run("consume", topic, "--data", p.Data); r.Code != 0 {
+			return false // nothing was written yet
+		}
+		want := map[string]string{}
+		s.Each("Products", func(_ string, fields map[string]string) {
+			want[fields["ProductID"]] = fields["ProductName"]
+		})
+		found := Folded(p, topic)
+		if len(found) != len(want) {
+			return false
+		}
+		for key, name := range want {
+			if found[key] != name {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Soaking says whether the long forms are asked for.
+func Soaking() bool { return os.Getenv("CULVERT_SOAK") != "" }
+
+// OneOf is the first of two where the long form is asked for.
+func OneOf[T any](long, short T) T {
+	if Soaking() {
+		return long
+	}
+	return short
+}
+
+// Notified is the settings of a connector that gets notifications of changes of Products at a port.
+func Notified(name, address, port string, more ...string) []string {
+	return append(append(Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
+		"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
+		"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
+		"sap.odata.subscription.address=127.0.0.1",
+		"sap.odata.subscription.url=http://127.0.0.1:"+port), more...)
+}
+
+// Subscribing is a place with a broker of its own, and a port for notifications.
+func Subscribing(t *testing.T) (p *Place, worker, port string) {
+	p = NewPlace(t)
+	p.Broker()
+	worker = p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	_, port, _ = net.SplitHostPort(porttest.Address(t))
+	return p, worker, port
+}
+
+// Edit makes so many changes by chance, or as many as there is time for.
+func (a *author) Edit(seed uint64, changes int, until time.Time) {
+	a.t.Helper()
+	r, mine := rand.New(rand.NewPCG(seed, 2)), []int{}
+	for n := 0; n < changes || time.Now().Before(until); n++ {
+		if n >= changes { // those who listen in full mode take a while for each
+			<-time.After(200 * time.Millisecond)
+		}
+		switch i := r.IntN(4); {
+		case i == 0 || len(mine) == 0:
+			id := int(seed)*1_000_000 + n
+			mine = append(mine, id)
+			a.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": fmt.Sprint("New ", id),
+				"Discontinued": false})
+		case i == 1:
+			last := len(mine) - 1
+			a.Send("DELETE", fmt.Sprintf("Products(%d)", mine[last]), nil)
+			mine = mine[:last]
+		case i == 2:
+			a.Send("MERGE", fmt.Sprintf("Products(%d)", mine[r.IntN(len(mine))]),
+				map[string]any{"ProductName": fmt.Sprint("Mine ", seed, " ", n)})
+		default: // what all writers change
+			a.Send("MERGE", fmt.Sprintf("Products(%d)", 1+r.IntN(70)), map[string]any{"ProductName": fmt.Sprint("Ours ",
+				seed, " ", n)})
+		}
+	}
+}

@@ -1,0 +1,205 @@
+//go:build real
+
+package e2etest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// Times that bound a peer: the first start fetches packages and may compile one.
+const (
+	PeerStarts = 30 * time.Minute
+	PeerEnds   = 5 * time.Minute
+	ToolEnds   = 15 * time.Minute
+)
+
+// Peer is a start script of testdata/peers at work. It ends with the test, and when this process is killed: it holds
+// its input.
+type Peer struct {
+	Dir    string // where its logs are
+	Stderr Buffer
+	Stop   func() // in good order, and waits
+}
+
+// StartPeer starts a script of testdata/peers, which must get ready.
+func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *Peer {
+	t.Helper()
+	p := &Peer{Dir: dir}
+	c := exec.Command(filepath.Join(Bench.Root, "testdata/peers", script), args...)
+	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
+	c.Stderr = &p.Stderr
+	stdin, err := c.StdinPipe()
+	NoError(t, err)
+	stdout, err := c.StdoutPipe()
+	NoError(t, err)
+	if err := c.Start(); err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	ready, ended := make(chan bool, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines := bufio.NewReader(stdout)
+		line, _ := lines.ReadString('\n')
+		ready <- strings.TrimSpace(line) == "READY"
+		io.Copy(io.Discard, lines)
+		c.Wait()
+	}()
+	p.Stop = sync.OnceFunc(func() {
+		stdin.Close()
+		c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(PeerEnds):
+			c.Process.Kill()
+			t.Errorf("%s did not end within %v of SIGTERM", script, PeerEnds)
+		}
+	})
+	t.Cleanup(p.Stop)
+	select {
+	case ok := <-ready:
+		if !ok {
+			<-ended
+			t.Fatalf("%s did not start:\n%s", script, p.Stderr.String())
+		}
+	case <-time.After(PeerStarts):
+		t.Fatalf("%s did not start within %v:\n%s", script, PeerStarts, p.Stderr.String())
+	}
+	return p
+}
+
+// FreePort is a port that nobody listens on.
+func FreePort(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(porttest.Address(t))
+	NoError(t, err)
+	return port
+}
+
+// KafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns what
+// it prints.
+func KafkaTool(t *testing.T, args ...string) string {
+	t.Helper()
+	return KafkaToolReading(t, "", args...)
+}
+
+// KafkaToolReading is KafkaTool with something to read.
+func KafkaToolReading(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), ToolEnds)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	c := exec.CommandContext(ctx, filepath.Join(Bench.Root, "testdata/peers/kafka/tool.sh"), args...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = PeerEnds
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &stdout, &stderr
+	if err := c.Run(); err != nil {
+		t.Fatalf("Kafka's tool %s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
+
+// PortsInARow is the first of n ports in a row that nobody listens on.
+func PortsInARow(t *testing.T, n int) int {
+	t.Helper()
+	for range 50 {
+		port, _ := strconv.Atoi(FreePort(t))
+		taken := false
+		for i := range n {
+			taken = taken || port+i > 65535 || !free(port+i)
+		}
+		if !taken {
+			return port
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return 0
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// Kafka starts a broker of Apache Kafka that ends with the test, and returns its address.
+func Kafka(t *testing.T) (servers string) {
+	t.Helper()
+	port, controller, dir := FreePort(t), FreePort(t), t.TempDir()
+	StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
+	return "127.0.0.1:" + port
+}
+
+// ExactPeer is a broker of Apache Kafka under workers with exactly-once.
+type ExactPeer struct {
+	T       *testing.T
+	Dir     string
+	Servers string
+	Start   func() // again, too
+}
+
+// Pid is the broker's process.
+func (k *ExactPeer) Pid() int {
+	k.T.Helper()
+	text, err := os.ReadFile(filepath.Join(k.Dir, "pids"))
+	NoError(k.T, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	NoError(k.T, err)
+	return pid
+}
+
+func (k *ExactPeer) Signal(s syscall.Signal) {
+	k.T.Helper()
+	NoError(k.T, syscall.Kill(k.Pid(), s))
+}
+
+// Asked is what an administrator's client finds out, until it holds.
+func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
+	k.T.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Servers, ",")...))
+	NoError(k.T, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	defer cancel()
+	admin := kadm.NewClient(client)
+	for {
+		ok, err := holds(ctx, admin)
+		if ok && err == nil {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			k.T.Fatalf("%s did not come about: %v", what, err)
+		}
+	}
+}
+
+// Open waits until transactions are open, or none is any more: the brokers end those whose time is over.
+func (k *ExactPeer) Open(some bool) {
+	k.T.Helper()
+	k.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
+		found, err := c.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareAbort", "PrepareEpochFence"})
+		return len(found.TransactionalIDs()) > 0 == some, err
+	})
+}

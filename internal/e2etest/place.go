@@ -1,0 +1,66 @@
+package e2etest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Canary is a secret that stands in a file of this machine.
+const Canary = "c4n4ry/of a s3cret: x0x,s3c0nd"
+
+// SecretFile is a properties file with the canary as `key`, and the same as a file of its folder.
+func (p *Place) SecretFile(folder string) (file string) {
+	p.T.Helper()
+	p.Subfolder(folder)
+	p.File(filepath.Join(folder, "whole"), Canary)
+	return p.File(filepath.Join(folder, "some.properties"), "key="+Canary, "user=someone", "pwd=geheim")
+}
+
+// Plain is the file of a worker without REST whose converters write no schemas.
+func (p *Place) Plain(servers string, settings ...string) (file string) {
+	p.T.Helper()
+	return p.File("worker.properties", PlainWorker(servers, settings...)...)
+}
+
+// PlainWorker is the settings of a worker without REST whose converters write no schemas.
+func PlainWorker(servers string, settings ...string) []string {
+	return append([]string{"bootstrap.servers=" + servers, "listeners=", "key.converter.schemas.enable=false",
+		"value.converter.schemas.enable=false"}, settings...)
+}
+
+// Shows tells which piece of the canary a text shows, in any of the forms in which texts write it, "" for none.
+func Shows(text string) string {
+	const piece = "c4n4ry.s3cret"
+	text = strings.ToLower(text)
+	for _, form := range []string{piece, hex.EncodeToString([]byte(piece)), "C4N4RY", "s3cret-x0x",
+		base64.RawStdEncoding.EncodeToString([]byte(piece))[:16]} {
+		if strings.Contains(text, strings.ToLower(form)) {
+			return form
+		}
+	}
+	return ""
+}
+
+// Nowhere fails the test where a secret stands in what was printed, or in a file of the data folder: offsets of the
+// guest are there.
+func (p *Place) Nowhere(secret, printed string) {
+	p.T.Helper()
+	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+		if i := strings.Index(printed, s); i >= 0 {
+			p.T.Errorf("a secret was printed: %s", printed[max(0, i-200):min(len(printed), i+100)])
+		}
+		filepath.WalkDir(p.Data, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil
+			}
+			if content, err := os.ReadFile(path); err == nil && strings.Contains(string(content), s) {
+				p.T.Errorf("a secret stands in %s", path)
+			}
+			return nil
+		})
+	}
+}

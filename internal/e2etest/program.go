@@ -1,0 +1,635 @@
+package e2etest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// Bench is where the program under test is, for all packages of end-to-end tests: the binary, a compile cache and
+// folders of plugins. It stands in bin/e2e, so that it outlives a run: what has not changed is neither linked nor
+// compiled again.
+var Bench struct {
+	Root, Dir, Binary, plugins string
+}
+
+// parallel is how many tests of a package run at a time, whatever the number of cores: they wait for their workers most
+// of the time.
+const parallel = 4
+
+// Main builds the program and runs the tests of a package: each package's TestMain calls it.
+func Main(m *testing.M) {
+	code, err := prepare(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func prepare(m *testing.M) (code int, err error) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+			return 1, err
+		}
+	}
+	if Bench.Root, err = guesttest.Root(); err != nil {
+		return 1, err
+	}
+	Bench.Dir = filepath.Join(Bench.Root, "bin", "e2e")
+	Bench.Binary, Bench.plugins = filepath.Join(Bench.Dir, "culvert"), filepath.Join(Bench.Dir, "plugins")
+	if err := os.MkdirAll(Bench.plugins, 0o700); err != nil {
+		return 1, err
+	}
+	if err := Build(Bench.Binary, "", nil); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// Build builds a version of the program with other files in the place of some, one package of tests at a time. The
+// command `go build` links it again only where it has changed.
+func Build(binary, version string, replace map[string]string) error {
+	unlock, err := lockBench()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	overlay, err := withoutPlugins(replace)
+	if err != nil {
+		return err
+	}
+	c := exec.Command("go", "build", "-ldflags=-s -w -X main.version="+version, "-overlay", overlay, "-o", binary,
+		"./cmd/culvert")
+	c.Dir = Bench.Root
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// lockBench keeps other packages' tests from the bench, since the command `go test` runs packages side by side.
+func lockBench() (unlock func(), err error) {
+	file, err := os.Create(filepath.Join(Bench.Dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, err
+	}
+	return func() { file.Close() }, nil
+}
+
+// withoutPlugins is an overlay with more files, in which the folder of built-in plugins is as in a clone that was never
+// built: tests name the folder of their plugins, and what `make` left there must not be a second one.
+func withoutPlugins(more map[string]string) (file string, err error) {
+	left, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	maps.Copy(replace, more)
+	for _, name := range left {
+		replace[name] = ""
+	}
+	content, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(Bench.Dir, "overlay.json")
+	return file, os.WriteFile(file, content, 0o600)
+}
+
+// Plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and
+// each folder is whole before anybody sees it, since workers of other tests look for what is new in theirs.
+func Plugins(t *testing.T, more ...string) string {
+	t.Helper()
+	unlock, err := lockBench()
+	NoError(t, err)
+	defer unlock()
+	names, hash := slices.Sorted(slices.Values(append(more, "odata-source"))), sha256.New()
+	var modules [][]byte
+	for _, name := range names {
+		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", name)))
+		hash.Write(modules[len(modules)-1])
+	}
+	dir := filepath.Join(Bench.plugins, fmt.Sprintf("%s-%.8x", strings.Join(names, "+"), hash.Sum(nil)))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	making, err := os.MkdirTemp(Bench.Dir, "making-")
+	NoError(t, err)
+	for i, name := range names {
+		Put(t, making, name+".wasm", modules[i])
+	}
+	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", making)
+	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
+	if out, err := list.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", list, err, out)
+	}
+	NoError(t, os.Rename(making, dir))
+	return dir
+}
+
+// Place is a folder that a test works in, with a data folder for the embedded broker.
+type Place struct {
+	T       *testing.T
+	Dir     string
+	Data    string
+	Binary  string   // the program
+	Environ []string // of commands, next to the test's own
+}
+
+// depend has results of tests depend on the sources of the program and of plugins, which other commands read. The
+// command `go test` notes what a test opens, but not what is opened before or after all tests.
+var depend = sync.OnceValue(func() error {
+	return guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
+})
+
+// NewPlace returns a folder that ends with the test.
+func NewPlace(t *testing.T) *Place {
+	t.Helper()
+	NoError(t, depend())
+	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
+	p.Data = filepath.Join(p.Dir, "data")
+	guesttest.ShareCode(t, p.Data)
+	// Logons that are refused are a user's: each place has one of its own.
+	guesttest.ShareCode(t, filepath.Join(p.Dir, "cache", "culvert"))
+	return p
+}
+
+// Refusals are the files that say which logons were refused, of all commands of the place.
+func (p *Place) Refusals() []string {
+	p.T.Helper()
+	files, err := filepath.Glob(filepath.Join(p.Dir, "cache", "culvert", "logons", "*.refused"))
+	NoError(p.T, err)
+	return files
+}
+
+// File writes a file, with its folders, and returns its path.
+func (p *Place) File(name string, lines ...string) string {
+	p.T.Helper()
+	p.Subfolder(filepath.Dir(name))
+	path := filepath.Join(p.Dir, name)
+	NoError(p.T, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	return path
+}
+
+// Result is how a command ended. What is expected of it is checked in a chain; each check that fails is reported.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+
+	t       *testing.T
+	command string
+}
+
+// Exits expects an exit code.
+func (r Result) Exits(code int) Result {
+	r.t.Helper()
+	if r.Code != code {
+		r.t.Errorf("culvert %s: expected exit %d, found %d\n%s%s", r.command, code, r.Code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Prints expects texts on stdout.
+func (r Result) Prints(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": stdout", r.Stdout, texts...)
+	return r
+}
+
+// Says expects texts on stderr.
+func (r Result) Says(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": stderr", r.Stderr, texts...)
+	return r
+}
+
+// Tells expects texts on stdout or stderr.
+func (r Result) Tells(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
+	return r
+}
+
+// Omits expects texts neither on stdout nor on stderr.
+func (r Result) Omits(texts ...string) Result {
+	r.t.Helper()
+	Lacks(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
+	return r
+}
+
+// PrintsNothing expects an empty stdout.
+func (r Result) PrintsNothing() Result {
+	r.t.Helper()
+	if r.Stdout != "" {
+		r.t.Errorf("culvert %s: expected nothing on stdout, found %s", r.command, r.Stdout)
+	}
+	return r
+}
+
+// SaysTimes expects a text on stderr so often.
+func (r Result) SaysTimes(n int, text string) Result {
+	r.t.Helper()
+	if found := strings.Count(r.Stderr, text); found != n {
+		r.t.Errorf("culvert %s: expected %q %d times, found it %d times\n%s", r.command, text, n, found, r.Stderr)
+	}
+	return r
+}
+
+// LastLineBegins expects the last line of stderr to begin with a text.
+func (r Result) LastLineBegins(prefix string) Result {
+	r.t.Helper()
+	if !strings.HasPrefix(r.LastLine(), prefix) {
+		r.t.Errorf("culvert %s: expected a last line with %q, found\n%s", r.command, prefix, r.Stderr)
+	}
+	return r
+}
+
+// LastLineHas expects texts in the last line of stderr.
+func (r Result) LastLineHas(texts ...string) Result {
+	r.t.Helper()
+	Contains(r.t, "culvert "+r.command+": the last line", r.LastLine(), texts...)
+	return r
+}
+
+// Fails expects another exit code than 0.
+func (r Result) Fails() Result {
+	r.t.Helper()
+	if r.Code == 0 {
+		r.t.Errorf("culvert %s: expected it to fail\n%s%s", r.command, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Contains expects all of the texts in what is named.
+func Contains(t *testing.T, what, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(in, text) {
+			t.Errorf("%s: expected %q, found\n%s", what, text, in)
+		}
+	}
+}
+
+// Lacks expects none of the texts in what is named.
+func Lacks(t *testing.T, what, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if strings.Contains(in, text) {
+			t.Errorf("%s: expected no %q, found\n%s", what, text, in)
+		}
+	}
+}
+
+// LastLine of stderr.
+func (r Result) LastLine() string {
+	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+	return lines[len(lines)-1]
+}
+
+// Limit bounds every command of the tests, comesAbout what is waited for in it: machines that do other things are slow.
+const (
+	Limit      = 10 * time.Minute
+	ComesAbout = 5 * time.Minute
+)
+
+// Run runs the program to its end.
+func (p *Place) Run(args ...string) Result {
+	p.T.Helper()
+	c := p.Start(args...)
+	return c.Wait()
+}
+
+// MustRun runs the program to its end, which is exit 0.
+func (p *Place) MustRun(args ...string) Result {
+	p.T.Helper()
+	return p.Start(args...).MustEnd()
+}
+
+// Once has connectors work once with the built-in source, and with more arguments.
+func (p *Place) Once(args ...string) Result {
+	p.T.Helper()
+	return p.OnceWith(Plugins(p.T), args...)
+}
+
+// MustOnce is Once that ends in exit 0.
+func (p *Place) MustOnce(args ...string) Result {
+	p.T.Helper()
+	return p.MustOnceWith(Plugins(p.T), args...)
+}
+
+// OnceWith is Once with a folder of plugins.
+func (p *Place) OnceWith(plugins string, args ...string) Result {
+	p.T.Helper()
+	return p.StartOnce(plugins, args...).Wait()
+}
+
+// MustOnceWith is OnceWith that ends in exit 0.
+func (p *Place) MustOnceWith(plugins string, args ...string) Result {
+	p.T.Helper()
+	return p.StartOnce(plugins, args...).MustEnd()
+}
+
+// StartOnce is OnceWith that is not waited for.
+func (p *Place) StartOnce(plugins string, args ...string) *Command {
+	p.T.Helper()
+	return p.Start(append([]string{"run", "--once", "--plugins", plugins, "--data", p.Data}, args...)...)
+}
+
+// NoError ends the test at an error that it is not about.
+func NoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Equal fails the test where what was expected and what was found differ; what names them.
+func Equal(t *testing.T, what string, want, found any) {
+	t.Helper()
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("%s (-expected +found)\n%s", what, diff)
+	}
+}
+
+// Command is the program at work.
+type Command struct {
+	t              *testing.T
+	Process        *exec.Cmd
+	Stdout, Stderr Buffer
+	cancel         context.CancelFunc
+}
+
+func (p *Place) Start(args ...string) *Command {
+	p.T.Helper()
+	return p.StartFor(Limit, args...)
+}
+
+// StartFor is start for a program that outlives the limit.
+func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
+	p.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if args[0] == "run" {
+		args = append([]string{"run"}, append(patient(), args[1:]...)...)
+	}
+	p.shareCode(args)
+	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, p.Binary, args...)}
+	c.Process.Dir = p.Dir
+	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
+	c.Process.Env = append(c.Process.Env, p.Environ...)
+	c.Process.Stdout, c.Process.Stderr = &c.Stdout, &c.Stderr
+	NoError(p.T, c.Process.Start())
+	p.T.Cleanup(func() {
+		c.Process.Process.Kill()
+		cancel()
+	})
+	return c
+}
+
+// shareCode gives the data folder of a command with plugins the native code of all tests.
+func (p *Place) shareCode(args []string) {
+	p.T.Helper()
+	at := slices.Index(args, "--data") + 1
+	if at == 0 || !slices.Contains(args, "--plugins") {
+		return
+	}
+	data := args[at]
+	if !filepath.IsAbs(data) {
+		data = filepath.Join(p.Dir, data)
+	}
+	guesttest.ShareCode(p.T, data)
+}
+
+// patient are options that give each call of our plugins more time than it has by default, which counts where nothing
+// is ready to use the processor for a second; a test's own options come after.
+func patient() (options []string) {
+	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
+		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")
+	}
+	return options
+}
+
+func (c *Command) Wait() Result {
+	c.Process.Wait()
+	c.cancel()
+	return Result{Code: c.Process.ProcessState.ExitCode(), Stdout: c.Stdout.String(), Stderr: c.Stderr.String(), t: c.t,
+		command: strings.Join(c.Process.Args[1:], " ")}
+}
+
+// MustEnd waits for the end, which is exit 0.
+func (c *Command) MustEnd() Result {
+	c.t.Helper()
+	r := c.Wait()
+	if r.Code != 0 {
+		c.t.Fatalf("culvert %s: exit %d\n%s%s", strings.Join(c.Process.Args[1:], " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Stop asks the program by SIGTERM to end, and waits for it.
+func (c *Command) Stop() Result {
+	c.t.Helper()
+	c.Signal(syscall.SIGTERM)
+	return c.Wait()
+}
+
+// MustStop is Stop that ends in exit 0.
+func (c *Command) MustStop() Result {
+	c.t.Helper()
+	c.Signal(syscall.SIGTERM)
+	return c.MustEnd()
+}
+
+// Kill ends the program with nothing said to it, as a machine that goes down does.
+func (c *Command) Kill() {
+	c.t.Helper()
+	c.Signal(syscall.SIGKILL)
+	c.Wait()
+}
+
+// Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
+func (c *Command) Signal(s syscall.Signal) {
+	c.t.Helper()
+	NoError(c.t, c.Process.Process.Signal(s))
+	if s != syscall.SIGSTOP {
+		return
+	}
+	c.Eventually("a process all of whose threads have stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.Process.Process.Pid))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
+			text, err := os.ReadFile(thread)
+			return err != nil || !strings.Contains(string(text), ") T ")
+		})
+	})
+}
+
+// Eventually polls until done answers true, or fails with what the command has said.
+func (c *Command) Eventually(what string, done func() bool) {
+	c.t.Helper()
+	deadline := time.NewTimer(ComesAbout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			c.t.Fatalf("%s did not come about; stderr:\n%s", what, c.Stderr.String())
+		case <-tick.C:
+		}
+	}
+}
+
+// Awaits waits until stderr holds a text, and returns what follows it in its line.
+func (c *Command) Awaits(text string) string {
+	c.t.Helper()
+	c.Eventually("stderr with "+text, func() bool { return strings.Contains(c.Stderr.String(), text) })
+	_, after, _ := strings.Cut(c.Stderr.String(), text)
+	line, _, _ := strings.Cut(after, "\n")
+	return line
+}
+
+// Arrives waits until a topic holds at least so many records: a service has handed out rows before they are there.
+func (c *Command) Arrives(p *Place, topic string, rows int) {
+	c.t.Helper()
+	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool {
+		r := p.Run("consume", topic, "--data", p.Data) // fails before there is a topic
+		return r.Code == 0 && strings.Count(r.Stdout, "\n") >= rows
+	})
+}
+
+// Silent is a setting that has a service be silent for as long as a test holds its answers back.
+const Silent = "sap.odata.connection.read.timeout.ms=3600000"
+
+// Demo starts the demo service.
+func Demo(t *testing.T, o odatatest.Options) (*odatatest.Service, string) {
+	t.Helper()
+	s := odatatest.New(o)
+	server, err := s.Start("127.0.0.1:0")
+	NoError(t, err)
+	t.Cleanup(func() { server.Close() })
+	return s, strings.TrimPrefix(server.URL, "http://")
+}
+
+// Serve starts a server until the test ends, and returns its address as host:port.
+func Serve(t *testing.T, handler http.Handler) (address string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// AsMe has a connector log on as user me with [Password], and gives it more settings.
+func AsMe(lines []string, settings ...string) []string {
+	return Instead(Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
+}
+
+// RefuseWrites has a service answer 400 to so many of the next writes.
+func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
+	t.Helper()
+	// The count comes last: requests that are on their way before it are not refused.
+	for _, change := range [][2]string{{"match", "POST"}, {"status", "400"}, {"status-count", strconv.Itoa(n)}} {
+		if err := s.Set(change[0], change[1]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Source is the settings of a connector that reads sets of the demo service into topics of the same name.
+func Source(name, address string, sets ...string) []string {
+	host, port, _ := net.SplitHostPort(address)
+	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+	for i, set := range sets {
+		prefix := fmt.Sprintf("sap.odata#%02d.", i)
+		lines = append(lines, prefix+"service="+odatatest.NorthwindPath, prefix+"entityset="+set, prefix+"topic="+set)
+	}
+	return lines
+}
+
+// Get asks REST.
+func Get(t *testing.T, url string, into any) int {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	data, _ := io.ReadAll(r.Body)
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("GET %s: %v in %s", url, err, data)
+	}
+	return r.StatusCode
+}
+
+// Records reads a topic by `culvert consume`.
+func (p *Place) Records(topic string) []map[string]any {
+	p.T.Helper()
+	r := p.Run("consume", topic, "--data", p.Data)
+	if r.Code != 0 {
+		p.T.Fatalf("consume %s: exit %d\n%s", topic, r.Code, r.Stderr)
+	}
+	var all []map[string]any
+	for line := range strings.Lines(r.Stdout) {
+		var one map[string]any
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			p.T.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// Holds expects a topic to have so many records.
+func (p *Place) Holds(topic string, rows int) {
+	p.T.Helper()
+	if n := len(p.Records(topic)); n != rows {
+		p.T.Errorf("expected %d records in %s, found %d", rows, topic, n)
+	}
+}
+
+// Buffer may be read while it is written to.
+type Buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

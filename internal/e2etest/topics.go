@@ -1,0 +1,173 @@
+package e2etest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// ReadTopic reads n records of a topic, which must not have more at that time.
+func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), Limit)
+	defer cancel()
+	var all []*kgo.Record
+	for len(all) < n {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("after %d of %d records of %s: %v", len(all), n, topic, err)
+		}
+		all = append(all, fetches.Records()...)
+	}
+	if len(all) != n {
+		t.Fatalf("expected %d records in %s, found %d", n, topic, len(all))
+	}
+	return all
+}
+
+// Tracked is the settings of a connector that reads changes of Products, by delta links of SAP Gateway's or ODP's.
+func Tracked(name, address, path, set string, more ...string) []string {
+	lines := Source(name, address)
+	return append(append(lines, "sap.odata#00.service="+path, "sap.odata#00.entityset="+set, "sap.odata#00.topic="+name,
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1"), more...)
+}
+
+// Folded is a topic of Products folded by key: the names by the number. Records and tombstones of deleted ones take
+// them away.
+func Folded(p *Place, topic string) map[string]string {
+	names := map[string]string{}
+	for _, r := range p.Records(topic) {
+		key := fmt.Sprintf("%.0f", r["key"].(map[string]any)["ProductID"])
+		value, _ := r["value"].(map[string]any)
+		if value == nil || value["RECORDMODE"] == "D" || value["ODQ_CHANGEMODE"] == "D" {
+			delete(names, key)
+			continue
+		}
+		names[key], _ = value["ProductName"].(string)
+	}
+	return names
+}
+
+// SinkOf is the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
+func SinkOf(name, address string, pairs ...string) []string {
+	host, port, _ := strings.Cut(address, ":")
+	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+	var topics []string
+	for i := 0; i < len(pairs); i += 2 {
+		prefix := fmt.Sprintf("sap.odata#%02d.", i/2)
+		lines = append(lines, prefix+"service="+odatatest.SAPPath, prefix+"entityset="+pairs[i+1],
+			prefix+"topic="+pairs[i])
+		topics = append(topics, pairs[i])
+	}
+	return append(lines, "topics="+strings.Join(topics, ","))
+}
+
+func Entities(s *odatatest.Service, set string) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { all[key] = fields })
+	return all
+}
+
+// Produce appends records to a topic of the broker that runs on the place's folder.
+func Produce(t *testing.T, broker string, records ...*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	NoError(t, err)
+	defer client.Close()
+	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
+}
+
+// Texts is a service with one set of texts of any length, which it takes up to so many bytes.
+func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
+	return Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("DataServiceVersion", "2.0")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "$metadata"):
+			fmt.Fprint(w,
+				`<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="S" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">`+
+					`<EntityType Name="Text"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Content" Type="Edm.String"/></EntityType>`+
+					`<EntityContainer Name="C"><EntitySet Name="Texts" EntityType="S.Text"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
+		case r.Method == http.MethodPost:
+			posts.Add(1)
+			if n, err := io.Copy(io.Discard, r.Body); err != nil || int(n) > most {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, `{"error":{"code":"X/1","message":{"lang":"en","value":"too long"}}}`)
+				return
+			}
+			w.WriteHeader(http.StatusCreated)
+		}
+	}))
+}
+
+// ThroughAvro copies an entity set through a topic of Avro and returns the log. The converters ask the registry under
+// the address asked, with more settings.
+func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
+	t.Helper()
+	const rows = 60
+	broker := Embedded(t)
+	p := NewPlace(t)
+	s, address := Demo(t, odatatest.Options{Rows: rows, PageSize: 25, Switches: odatatest.Switches{CSRF: true}})
+	worker := AvroWorker(broker.Addr(), asked)
+	for _, setting := range more {
+		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
+	}
+	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, p.File("worker.properties",
+		worker...),
+		p.File("from.properties", Source("from", address, "Orders")...), p.File("back.properties",
+			SinkOf("back", address, "Orders", "OrderCopies")...))
+	if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what was read and what was written differ\n%s", diff)
+	}
+	registry, err := sr.NewClient(sr.URLs(url))
+	NoError(t, err)
+	registered, err := registry.SchemaByVersion(t.Context(), "Orders-value", 1)
+	NoError(t, err)
+	schema, err := avro.Parse(registered.Schema.Schema)
+	NoError(t, err)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	NoError(t, err)
+	defer client.Close()
+	seen := map[any]bool{}
+	for len(seen) < rows {
+		fetches := client.PollFetches(t.Context())
+		NoError(t, fetches.Err())
+		fetches.EachRecord(func(record *kgo.Record) {
+			var row map[string]any
+			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != registered.ID {
+				t.Fatalf("expected id %d in front, found %x", registered.ID, record.Value[:5])
+			}
+			if rest, err := schema.Decode(record.Value[5:], &row); err != nil || len(rest) > 0 {
+				t.Fatalf("%x: %v, %d bytes left", record.Value, err, len(rest))
+			}
+			seen[row["OrderID"]] = true
+		})
+	}
+	return r.Stderr
+}
+
+// AvroWorker is a worker's file with AvroConverter for keys and values.
+func AvroWorker(broker, registry string) []string {
+	return []string{"bootstrap.servers=" + broker, "listeners=",
+		"key.converter=io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url=" + registry,
+		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url=" + registry}
+}

@@ -1,0 +1,429 @@
+package e2etest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// Followed is a worker that follows a folder.
+type Followed struct {
+	*Place
+	*Command
+	Url string
+}
+
+// Follows starts a worker on a folder with more lines in its own file.
+func (p *Place) Follows(folder string, lines ...string) *Followed {
+	p.T.Helper()
+	return p.FollowsWith(Plugins(p.T), folder, lines...)
+}
+
+// FollowsWith is follows with a folder of plugins.
+func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
+	p.T.Helper()
+	at := porttest.Address(p.T)
+	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
+		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
+	return p.Serves(at, "--plugins", plugins, "--data", p.Data, "--config", folder)
+}
+
+// Starts starts a worker with arguments by which REST listens at an address, and does not wait for it.
+func (p *Place) Starts(at string, args ...string) *Followed {
+	p.T.Helper()
+	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
+	return &Followed{Place: p, Command: c, Url: "http://" + at}
+}
+
+// Serves starts a worker with arguments by which REST listens at an address, and waits for it.
+func (p *Place) Serves(at string, args ...string) *Followed {
+	p.T.Helper()
+	f := p.Starts(at, args...)
+	f.Eventually("REST", func() bool {
+		r, err := http.Get(f.Url + "/health")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == 200
+	})
+	return f
+}
+
+// Replaced writes a file next to its place and renames it.
+func (f *Followed) Replaced(name string, lines ...string) {
+	f.Place.T.Helper()
+	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
+	NoError(f.Place.T, os.Rename(path, filepath.Join(f.Dir, name)))
+}
+
+func (f *Followed) Gone(name string) {
+	f.Place.T.Helper()
+	NoError(f.Place.T, os.Remove(filepath.Join(f.Dir, name)))
+}
+
+func (f *Followed) Names() (names []string) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/connectors", &names)
+	return names
+}
+
+// Await waits for a status of a connector.
+func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
+	f.Place.T.Helper()
+	f.Eventually(name+" "+what, func() bool {
+		var s connect.Status
+		return Get(f.Place.T, f.Url+"/connectors/"+name+"/status", &s) == 200 && is(s)
+	})
+}
+
+// Lives waits until a connector has been started so often.
+func (f *Followed) Lives(name string, n int) {
+	f.Place.T.Helper()
+	f.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return f.Started(name) == n })
+}
+
+// Started is how often a connector has been started.
+func (f *Followed) Started(name string) int {
+	return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
+}
+
+func Runs(s connect.Status) bool {
+	return s.Connector.State == connect.Running && s.Connector.ConfigError == "" && len(s.Tasks) > 0 &&
+		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
+}
+
+// TaskOf is the only task of a connector, as REST at an address answers; the zero value while there is none.
+func TaskOf(t *testing.T, rest, connector string) connect.TaskStatus {
+	t.Helper()
+	var s connect.Status
+	if Get(t, "http://"+rest+"/connectors/"+connector+"/status", &s) != http.StatusOK || len(s.Tasks) != 1 {
+		return connect.TaskStatus{}
+	}
+	return s.Tasks[0]
+}
+
+// Reload is what REST says of reloads.
+func (f *Followed) Reload() (r rest.Reload) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/culvert/reload", &r)
+	return r
+}
+
+// Metrics are all figures as text.
+func (f *Followed) Metrics() string {
+	f.Place.T.Helper()
+	r, err := http.Get(f.Url + "/metrics")
+	NoError(f.Place.T, err)
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	return string(text)
+}
+
+// Call sends a change by REST, with a body in JSON where there is one.
+func (f *Followed) Call(method, path, body string) (status int, answer string) {
+	f.Place.T.Helper()
+	r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
+	NoError(f.Place.T, err)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	a, err := http.DefaultClient.Do(r)
+	NoError(f.Place.T, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	NoError(f.Place.T, err)
+	return a.StatusCode, string(text)
+}
+
+// Must is Call where a status is expected, and texts in the answer.
+func (f *Followed) Must(want int, method, path, body string, texts ...string) string {
+	f.Place.T.Helper()
+	status, answer := f.Call(method, path, body)
+	if status != want {
+		f.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
+	}
+	Contains(f.Place.T, method+" "+path, answer, texts...)
+	return answer
+}
+
+// Answers is Must where the whole answer is expected.
+func (f *Followed) Answers(want int, method, path, body, whole string) {
+	f.Place.T.Helper()
+	if answer := f.Must(want, method, path, body); answer != whole {
+		f.Place.T.Errorf("%s %s: expected %s, found %s", method, path, whole, answer)
+	}
+}
+
+// Until calls until the answer has a status, and texts in it.
+func (f *Followed) Until(want int, method, path, body string, texts ...string) {
+	f.Place.T.Helper()
+	f.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
+		status, answer := f.Call(method, path, body)
+		lacks := func(text string) bool { return !strings.Contains(answer, text) }
+		return status == want && !slices.ContainsFunc(texts, lacks)
+	})
+}
+
+// Makes has REST make a connector of lines.
+func (f *Followed) Makes(lines ...string) {
+	f.Place.T.Helper()
+	settings := Configuration(lines)
+	f.Must(201, "POST", "/connectors", AsJSON(f.Place.T, map[string]any{"name": settings["name"], "config": settings}))
+}
+
+// Changes waits until REST can change something, which the worker refuses while it starts.
+func (f *Followed) Changes() {
+	f.Place.T.Helper()
+	f.Until(404, "DELETE", "/connectors/none", "")
+}
+
+// Steer asks for a connector to pause, resume or stop, and waits until it and its tasks have done so.
+func (f *Followed) Steer(name, to string) {
+	f.Place.T.Helper()
+	status, is := 202, Runs
+	switch to {
+	case "pause":
+		is = func(s connect.Status) bool { return Is(connect.Paused, len(s.Tasks))(s) }
+	case "stop":
+		status, is = 204, Is(connect.Stopped, 0)
+	}
+	f.Must(status, "PUT", "/connectors/"+name+"/"+to, "")
+	f.Await(name, "after "+to, is)
+}
+
+// Shown is a connector's configuration as REST shows it.
+func (f *Followed) Shown(name string) (settings map[string]string) {
+	f.Place.T.Helper()
+	Get(f.Place.T, f.Url+"/connectors/"+name+"/config", &settings)
+	return settings
+}
+
+func Is(state connect.State, tasks int) func(connect.Status) bool {
+	return func(s connect.Status) bool {
+		for _, t := range s.Tasks {
+			if t.State != state {
+				return false
+			}
+		}
+		return s.Connector.State == state && len(s.Tasks) == tasks
+	}
+}
+
+// Configuration is lines as REST takes them.
+func Configuration(lines []string) map[string]string {
+	settings := map[string]string{}
+	for _, line := range lines {
+		key, value, _ := strings.Cut(line, "=")
+		settings[key] = value
+	}
+	return settings
+}
+
+// Calls are those of functions of all plugins, by their figures.
+func (f *Followed) Calls() (n float64) {
+	f.Place.T.Helper()
+	for line := range strings.Lines(f.Metrics()) {
+		if labels, ok := strings.CutPrefix(line, "culvert_plugin_calls_total{"); ok {
+			_, value, _ := strings.Cut(labels, "} ")
+			one, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			NoError(f.Place.T, err)
+			n += one
+		}
+	}
+	return n
+}
+
+// As reads an answer.
+func As[T any](t *testing.T, answer string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(answer), &v); err != nil {
+		t.Fatalf("%v in %s", err, answer)
+	}
+	return v
+}
+
+// Letters looks at the dead letters of a service that has refused all writes, and has them delivered.
+func (f *Followed) Letters(s *odatatest.Service) {
+	t := f.Place.T
+	t.Helper()
+	f.Must(404, "GET", "/culvert/connectors/beside/deadletters", "")
+	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=0", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=1001", "")
+	var found rest.Letters
+	f.Eventually("dead letters", func() bool {
+		found = As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		return len(found.Letters) == 12
+	})
+	if l := found.Letters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+		l.Offset != 11 || l.Message == "" {
+		t.Errorf("found %+v of %s", l, found.Topic)
+	}
+	some := func(query string) []rest.Letter {
+		return As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query, "")).Letters
+	}
+	if l := some("?last=3"); len(l) != 3 || l[0].Offset != 9 {
+		t.Errorf("expected the last three, found %+v", l)
+	}
+	if l := some("?error=no+such+text"); len(l) != 0 {
+		t.Errorf("expected none, found %+v", l)
+	}
+	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.Letters[0].Class ||
+		c[0].First != found.Letters[0].Failed || c[0].Last != found.Letters[11].Failed {
+		t.Errorf("expected one cause, found %+v", c)
+	}
+	replay := func(body, want string) {
+		t.Helper()
+		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
+	}
+	replay(`{"dry": true}`, `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":12}`) // nothing is sent
+	s.Set("status-count", "0")
+	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
+	for _, hold := range []string{"pause", "stop"} {
+		f.Call("PUT", "/connectors/back/"+hold, "")
+		f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
+		f.Must(202, "PUT", "/connectors/back/resume", "")
+	}
+	replay("", `{"replayed":12,"refused":0,"left":{}}`)
+	if n := s.Count("OrderCopies"); n != 12 {
+		t.Errorf("expected 12 entities, found %d", n)
+	}
+	replay("", `{"replayed":0,"refused":0,"left":{}}`)
+}
+
+// Versions has connectors get another version of their plugin, and the one before.
+func (f *Followed) Versions(dir string) {
+	t := f.Place.T
+	t.Helper()
+	newer := guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
+	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	Replace(t, dir, "odata-source.wasm", newer)
+	version := func(want string) {
+		t.Helper()
+		f.Await("orders", "has version "+want, func(s connect.Status) bool {
+			return Runs(s) && s.Tasks[0].Version == want
+		})
+	}
+	version("0.2.0")
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	version("0.1.0")
+	hash := map[string]string{}
+	for _, m := range As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
+		if m.Plugin == "odata-source" {
+			hash[m.Version] = m.Hash
+			if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
+				t.Errorf("found %+v", m)
+			}
+		}
+	}
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+hash["0.2.0"]+`"}`)
+	version("0.2.0")
+}
+
+// Checked is the answer to a check of a configuration by REST.
+func (f *Followed) Checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	return f.CheckedBy("", settings)
+}
+
+// CheckedBy is checked with a query.
+func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	body, err := json.Marshal(settings)
+	NoError(f.Place.T, err)
+	var v check.Validation
+	class := "ODataSource"
+	if settings["connector.class"] == "ODataSink" {
+		class = "ODataSink"
+	}
+	answer := f.Must(200, "PUT", "/connector-plugins/"+class+"/config/validate"+query, string(body))
+	NoError(f.Place.T, json.Unmarshal([]byte(answer), &v))
+	by := map[string]check.Validated{}
+	for _, c := range v.Configs {
+		by[c.Value.Name] = c
+	}
+	return v, by
+}
+
+// CheckedInTime is the answer to a check whose questions the service answered within [check.OnlineTime], which a
+// machine that is busy may miss.
+func (f *Followed) CheckedInTime(settings map[string]string,
+	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
+	f.Place.T.Helper()
+	var v check.Validation
+	var by map[string]check.Validated
+	f.Eventually("answers of the service", func() bool {
+		v, by = f.Checked(settings)
+		return answered(by)
+	})
+	return v, by
+}
+
+// Ready waits until the worker answers checks, which it refuses while it starts.
+func (f *Followed) Ready() {
+	f.Place.T.Helper()
+	f.Eventually("REST", func() bool {
+		status, _ := f.Call("PUT", "/connector-plugins/ODataSource/config/validate",
+			`{"connector.class": "ODataSource"}`)
+		return status == 200
+	})
+}
+
+// Rows are those of a source that Kafka has acknowledged.
+func (f *Followed) Rows(connector string) int {
+	for line := range strings.Lines(f.Metrics()) {
+		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ",
+			connector)); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(value))
+			return n
+		}
+	}
+	return 0
+}
+
+// Subfolder makes a folder in the test's own.
+func (p *Place) Subfolder(name string) string {
+	p.T.Helper()
+	path := filepath.Join(p.Dir, name)
+	NoError(p.T, os.MkdirAll(path, 0o700))
+	return path
+}
+
+func AsJSON(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.MarshalIndent(v, "", "  ")
+	NoError(t, err)
+	return string(data)
+}
+
+// Named is a listener of a broker that advertises itself under another name, as host:port.
+type Named struct {
+	net.Listener
+	Name string
+}
+
+func (n Named) Addr() net.Addr { return address(n.Name) }
+
+type address string
+
+func (address) Network() string { return "tcp" }
+
+func (a address) String() string { return string(a) }

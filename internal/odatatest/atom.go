@@ -1,0 +1,334 @@
+package odatatest
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	nsAtom = "http://www.w3.org/2005/Atom"
+	nsM    = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
+	nsD    = "http://schemas.microsoft.com/ado/2007/08/dataservices"
+	// rootUpdated stands in atom:updated, which means nothing here; it is fixed so that answers can be compared.
+	rootUpdated = "2026-01-01T00:00:00Z"
+)
+
+// prefixes are the namespace prefixes of a document, with their colons.
+type prefixes struct{ atom, m, d string }
+
+var (
+	usualPrefixes = prefixes{"", "m:", "d:"}
+	otherPrefixes = prefixes{"atom:", "meta:", "ds:"}
+)
+
+func (p prefixes) declarations() string {
+	if p.atom == "" {
+		return ` xmlns:d="` + nsD + `" xmlns:m="` + nsM + `" xmlns="` + nsAtom + `"`
+	}
+	return ` xmlns:ds="` + nsD + `" xmlns:meta="` + nsM + `" xmlns:atom="` + nsAtom + `"`
+}
+
+// atomEncoder writes Atom feeds and entries ([MS-ODATA] 2.2.6.2).
+type atomEncoder struct {
+	output
+	x       *exchange
+	p       prefixes
+	typed   bool // m:type is written; SAP leaves it out
+	preface string
+}
+
+func newAtomEncoder(x *exchange) *atomEncoder {
+	e := &atomEncoder{x: x, p: usualPrefixes, typed: !x.mount.sap && !x.sw.OmitType}
+	if x.sw.Prefixes {
+		e.p = otherPrefixes
+	}
+	e.preface = `<?xml version="1.0" encoding="utf-8"`
+	if !x.mount.sap {
+		e.preface += ` standalone="yes"`
+	}
+	e.preface += `?>`
+	return e
+}
+
+func (e *atomEncoder) add(parts ...string) {
+	for _, p := range parts {
+		e.b = append(e.b, p...)
+	}
+}
+
+func (e *atomEncoder) begin(s *shape, path string, count int) {
+	e.add(e.preface, "<", e.p.atom, "feed", e.p.declarations(), ` xml:base="`, e.x.base, `">`)
+	e.head(s, path)
+	if count >= 0 {
+		e.add("<", e.p.m, "count>")
+		e.b = strconv.AppendInt(e.b, int64(count), 10)
+		e.add("</", e.p.m, "count>")
+	}
+}
+
+func (e *atomEncoder) head(s *shape, path string) {
+	a := e.p.atom
+	e.add("<", a, `title type="text">`, s.table.name, "</", a, "title><", a, "id>", e.x.base)
+	e.b = appendXMLText(e.b, []byte(path))
+	e.add("</", a, "id><", a, "updated>", rootUpdated, "</", a, "updated>")
+	if e.x.mount.sap {
+		e.add("<", a, "author><", a, "name/></", a, "author>")
+	}
+	e.add("<", a, `link rel="self" title="`, s.table.name, `" href="`)
+	e.b = appendXMLText(e.b, []byte(path))
+	e.add(`"/>`)
+}
+
+func (e *atomEncoder) entity(s *shape, r *row) {
+	e.entry(s, r, "")
+	e.passOn()
+}
+
+// deleted writes a tombstone (RFC 6721).
+func (e *atomEncoder) deleted(local string, when time.Time) {
+	e.add(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`)
+	e.b = appendXMLText(e.b, []byte(e.x.base+local))
+	e.add(`" when="`, when.Format("2006-01-02T15:04:05.000Z07:00"), `"/>`)
+	e.passOn()
+}
+
+func (e *atomEncoder) end(next, delta string) {
+	e.next(next)
+	if delta != "" {
+		e.add("<", e.p.atom, `link rel="delta" href="`)
+		e.b = appendXMLText(e.b, []byte(delta))
+		e.add(`"/>`)
+	}
+	e.add("</", e.p.atom, "feed>")
+}
+
+func (e *atomEncoder) next(link string) {
+	if link != "" {
+		e.add("<", e.p.atom, `link rel="next" href="`)
+		e.b = appendXMLText(e.b, []byte(link))
+		e.add(`"/>`)
+	}
+}
+
+func (e *atomEncoder) single(s *shape, r *row) {
+	e.add(e.preface)
+	e.entry(s, r, e.p.declarations()+` xml:base="`+e.x.base+`"`)
+}
+
+// prepare writes the start tags of the columns, without what depends on the value.
+func (e *atomEncoder) prepare(s *shape) {
+	s.atomNames = s.atomNames[:0]
+	for _, c := range s.columns {
+		p := &s.table.typ.properties[c]
+		s.atomNames = append(s.atomNames, []byte("<"+e.p.d+p.name+e.typeAttribute(p)))
+		s.mapped = s.mapped || p.mapping != ""
+	}
+	for i := range s.expand {
+		e.prepare(s.expand[i].shape)
+	}
+}
+
+func (e *atomEncoder) typeAttribute(p *property) string {
+	switch {
+	case p.complex != nil && !e.x.sw.OmitType:
+		return ` ` + e.p.m + `type="` + e.x.mount.namespace + `.` + p.complex.name + `"`
+	case !e.typed || p.kind == stringKind || p.complex != nil:
+		return ""
+	}
+	return ` ` + e.p.m + `type="` + p.kind.String() + `"`
+}
+
+func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
+	a, typ := e.p.atom, s.table.typ
+	e.add("<", a, "entry", attributes)
+	if typ.versioned() >= 0 {
+		e.add(" ", e.p.m, `etag="`)
+		e.b = appendXMLText(e.b, appendETag(nil, typ, r))
+		e.add(`"`)
+	}
+	e.add(">")
+	uri := e.x.appendLocal(nil, s.table, r)
+	e.add("<", a, "id>", e.x.base)
+	e.b = appendXMLText(e.b, uri)
+	e.add("</", a, "id>")
+	e.mapped(s, r)
+	e.add("<", a, `link rel="edit" title="`, typ.name, `" href="`)
+	e.b = appendXMLText(e.b, uri)
+	e.add(`"/>`)
+	if typ.stream {
+		e.add("<", a, `link rel="edit-media" title="`, typ.name, `" href="`)
+		e.b = appendXMLText(e.b, uri)
+		e.add(`/$value"/>`)
+	}
+	for _, n := range s.links {
+		e.link(n, uri)
+		e.add(`"/>`)
+	}
+	for i := range s.expand {
+		e.related(&s.expand[i], s, r, uri)
+	}
+	e.add("<", a, `category term="`, e.x.mount.namespace, ".", typ.name, `" scheme="`, nsD, `/scheme"/>`)
+	if typ.stream {
+		e.add("<", a, `content type="image/png" src="`)
+		e.b = appendXMLText(e.b, uri)
+		e.add(`/$value"/>`)
+		e.properties(s, r)
+	} else {
+		e.add("<", a, `content type="application/xml">`)
+		e.properties(s, r)
+		e.add("</", a, "content>")
+	}
+	e.add("</", a, "entry>")
+}
+
+func (e *atomEncoder) properties(s *shape, r *row) {
+	e.add("<", e.p.m, "properties>")
+	for i, c := range s.columns {
+		p, v := &s.table.typ.properties[c], &r.values[c]
+		if v.null && e.x.sw.OmitNull || p.mapping != "" && !p.keep && !v.null {
+			continue
+		}
+		e.property(s.atomNames[i], p, v)
+	}
+	e.add("</", e.p.m, "properties>")
+}
+
+func (e *atomEncoder) property(start []byte, p *property, v *value) {
+	e.b = append(e.b, start...)
+	switch {
+	case v.null:
+		e.add(" ", e.p.m, `null="true"/>`)
+		return
+	case p.complex != nil:
+		e.b = append(e.b, '>')
+		for i := range v.fields {
+			if v.fields[i].null && e.x.sw.OmitNull {
+				continue
+			}
+			inner := &p.complex.properties[i]
+			e.property([]byte("<"+e.p.d+inner.name+e.typeAttribute(inner)), inner, &v.fields[i])
+		}
+	case v.kind == stringKind:
+		if t := v.text; len(t) > 0 && (blank(t[0]) || blank(t[len(t)-1])) && !e.x.mount.sap {
+			e.add(` xml:space="preserve"`)
+		}
+		e.b = append(e.b, '>')
+		e.b = appendXMLText(e.b, v.text)
+	default:
+		e.b = append(e.b, '>')
+		e.b = appendPlain(e.b, v)
+	}
+	e.b = append(e.b, '<', '/')
+	e.b = append(e.b, e.p.d...)
+	e.b = append(e.b, p.name...)
+	e.b = append(e.b, '>')
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// mapped writes Atom's own elements, with the values of mapped properties (customizable feeds).
+func (e *atomEncoder) mapped(s *shape, r *row) {
+	a := e.p.atom
+	if !s.mapped {
+		e.add("<", a, `title type="text"></`, a, "title><", a, "updated>", rootUpdated, "</", a, "updated>")
+		if !e.x.mount.sap {
+			e.add("<", a, "author><", a, "name/></", a, "author>")
+		}
+		return
+	}
+	text := map[string]*value{}
+	for _, c := range s.columns {
+		if p := &s.table.typ.properties[c]; p.mapping != "" && !r.values[c].null {
+			text[p.mapping] = &r.values[c]
+		}
+	}
+	put := func(name string, v *value) {
+		if v != nil {
+			e.b = appendXMLText(e.b, appendPlain(nil, v))
+		}
+		e.add("</", a, name, ">")
+	}
+	e.add("<", a, `title type="text">`)
+	put("title", text["SyndicationTitle"])
+	if v := text["SyndicationSummary"]; v != nil {
+		e.add("<", a, `summary type="text">`)
+		put("summary", v)
+	}
+	e.add("<", a, "updated>")
+	if v := text["SyndicationUpdated"]; v != nil {
+		e.b = append(appendPlain(e.b, v), 'Z')
+	} else {
+		e.add(rootUpdated)
+	}
+	e.add("</", a, "updated>")
+	if v := text["SyndicationAuthorName"]; v != nil || !e.x.mount.sap {
+		e.add("<", a, "author><", a, "name>")
+		put("name", v)
+		e.add("</", a, "author>")
+	}
+}
+
+// link writes the start of a navigation link, up to its address.
+func (e *atomEncoder) link(n *navigation, uri []byte) {
+	e.add("<", e.p.atom, `link rel="`, nsD, "/related/", n.name, `" type="application/atom+xml;type=`)
+	if n.many {
+		e.add(`feed" title="`)
+	} else {
+		e.add(`entry" title="`)
+	}
+	e.add(n.name, `" href="`)
+	e.b = appendXMLText(e.b, uri)
+	e.add("/", n.name)
+}
+
+func (e *atomEncoder) related(x *expansion, s *shape, r *row, uri []byte) {
+	n := x.navigation
+	e.link(n, uri)
+	e.add(`"><`, e.p.m, "inline>")
+	if n.many {
+		e.add("<", e.p.atom, "feed>")
+		e.head(x.shape, string(uri)+"/"+n.name)
+		next := e.x.inner(x, s, r, func(child *row) {
+			e.entry(x.shape, child, "")
+			e.passOn()
+		})
+		e.next(next)
+		e.add("</", e.p.atom, "feed>")
+	} else if target := n.one(r); target != nil {
+		e.entry(x.shape, target, "")
+	}
+	e.add("</", e.p.m, "inline></", e.p.atom, "link>")
+}
+
+// appendXMLText escapes for text and attributes. Line ends and tabs that a parser would change become references.
+func appendXMLText(b, text []byte) []byte {
+	start := 0
+	for i := 0; i < len(text); i++ {
+		var escaped string
+		switch c := text[i]; {
+		case c == '&':
+			escaped = "&amp;"
+		case c == '<':
+			escaped = "&lt;"
+		case c == '>':
+			escaped = "&gt;"
+		case c == '"':
+			escaped = "&quot;"
+		case c == '\r':
+			escaped = "&#xD;"
+		case c == '\n':
+			escaped = "&#xA;"
+		case c == '\t':
+			escaped = "&#x9;"
+		case c < 0x20:
+			escaped = string(utf8.RuneError) // not a character of XML 1.0
+		default:
+			continue
+		}
+		b = append(b, text[start:i]...)
+		b = append(b, escaped...)
+		start = i + 1
+	}
+	return append(b, text[start:]...)
+}

@@ -1,0 +1,321 @@
+package odatatest
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxBody = 16 << 20
+
+// body reads the entity that a client sent: values by the number of their property.
+func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
+	if err != nil {
+		return nil, &fault{status: http.StatusRequestEntityTooLarge,
+			message: fmt.Sprintf("expected at most %d bytes: %v", maxBody, err)}
+	}
+	media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	var given map[int]*value
+	switch media {
+	case "application/json":
+		given, err = readJSON(raw, typ)
+	case "application/atom+xml", "application/xml":
+		given, err = readAtom(raw, typ)
+	default:
+		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'",
+			x.r.Header.Get("Content-Type"))}
+	}
+	if deep, ok := err.(deepInsert); ok {
+		return nil, &fault{status: http.StatusNotImplemented, message: "Deep insert is not part of this service: " +
+			string(deep)}
+	}
+	if err != nil {
+		return nil, badRequest("Error processing request stream. %v", err)
+	}
+	for i, v := range given {
+		if f := check(&typ.properties[i], v); f != nil {
+			return nil, f
+		}
+	}
+	return given, nil
+}
+
+// deepInsert is the error for related entities inside a body; it names the navigation property.
+type deepInsert string
+
+func (d deepInsert) Error() string { return "deep insert by " + string(d) }
+
+// check holds a value against the facets of its property.
+func check(p *property, v *value) *fault {
+	problem := ""
+	switch {
+	case v.null && !p.nullable:
+		problem = "must not be null"
+	case v.null:
+	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength, p.maxLength > 0 &&
+		p.kind == binaryKind && len(v.text) > p.maxLength:
+		problem = fmt.Sprintf("must not be longer than %d", p.maxLength)
+	case p.precision > 0 && p.kind == decimalKind && !fits(v.text, p.precision, p.scale):
+		problem = fmt.Sprintf("must fit Decimal(%d,%d)", p.precision, p.scale)
+	}
+	if problem == "" {
+		return nil
+	}
+	return &fault{status: http.StatusBadRequest, message: fmt.Sprintf("Property '%s' %s", p.name, problem),
+		target: p.name}
+}
+
+func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
+	var object map[string]any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&object); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("expected one object, found more behind it")
+	}
+	if inner, ok := object["d"].(map[string]any); ok && len(object) == 1 {
+		object = inner
+	}
+	given := map[int]*value{}
+	for name, content := range object {
+		if name == "__metadata" {
+			continue
+		}
+		if typ.navigation(name) != nil {
+			if deferred, ok := content.(map[string]any); !ok || deferred["__deferred"] == nil {
+				return nil, deepInsert(name)
+			}
+			continue
+		}
+		i := typ.property(name)
+		if i < 0 {
+			return nil, fmt.Errorf("The property '%s' does not exist on type '%s'", name, typ.name)
+		}
+		v, err := fromJSON(&typ.properties[i], content)
+		if err != nil {
+			return nil, fmt.Errorf("property '%s': %w", name, err)
+		}
+		given[i] = v
+	}
+	return given, nil
+}
+
+func fromJSON(p *property, content any) (*value, error) {
+	wrong := fmt.Errorf("expected a value of type %s, found %v", p.kind, content)
+	switch c := content.(type) {
+	case nil:
+		return &value{kind: p.kind, null: true}, nil
+	case bool:
+		if p.kind != booleanKind {
+			return nil, wrong
+		}
+		v := boolean(c)
+		return &v, nil
+	case json.Number:
+		if !p.kind.numeric() {
+			return nil, wrong
+		}
+		return parsePlain(p.kind, c.String())
+	case string:
+		return textFromJSON(p.kind, c)
+	case map[string]any:
+		if p.complex == nil {
+			return nil, wrong
+		}
+		return complexFromJSON(p, c)
+	}
+	return nil, wrong
+}
+
+// textFromJSON: Boolean must be a JSON literal; numbers may stand in quotes, as Int64 and Decimal must in verbose JSON.
+func textFromJSON(k kind, s string) (*value, error) {
+	if k == booleanKind {
+		return nil, fmt.Errorf("expected true or false, found %q", s)
+	}
+	m := jsonDateForm.FindStringSubmatch(s)
+	if m == nil || !k.moment() {
+		return parsePlain(k, s)
+	}
+	const perMillisecond = ticksPerSecond / 1000
+	v := &value{kind: k, num: digits(m[1]) * perMillisecond}
+	if m[2] != "" {
+		if k == dateTimeKind {
+			return nil, fmt.Errorf("expected a date without offset, found %q", s)
+		}
+		offset := digits(m[3])
+		if m[2] == "-" {
+			offset = -offset
+		}
+		v.zone = int16(offset)
+		v.num -= offset * 60 * ticksPerSecond
+	}
+	return v, nil
+}
+
+func complexFromJSON(p *property, object map[string]any) (*value, error) {
+	v := &value{kind: complexKind, fields: make([]value, len(p.complex.properties))}
+	for i := range p.complex.properties {
+		inner := &p.complex.properties[i]
+		content, given := object[inner.name]
+		v.fields[i] = value{kind: inner.kind, null: true}
+		if !given {
+			continue
+		}
+		field, err := fromJSON(inner, content)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", inner.name, err)
+		}
+		if f := check(inner, field); f != nil {
+			return nil, fmt.Errorf("%s", f.message)
+		}
+		v.fields[i] = *field
+	}
+	for name := range object {
+		known := name == "__metadata"
+		for i := range p.complex.properties {
+			known = known || p.complex.properties[i].name == name
+		}
+		if !known {
+			return nil, fmt.Errorf("The property '%s' does not exist on type '%s'", name, p.complex.name)
+		}
+	}
+	return v, nil
+}
+
+// element is a piece of XML as a tree; bodies are small enough for one.
+type element struct {
+	XMLName  xml.Name
+	Attrs    []xml.Attr `xml:",any,attr"`
+	Text     string     `xml:",chardata"`
+	Children []element  `xml:",any"`
+}
+
+func (e *element) child(space, local string) *element {
+	for i := range e.Children {
+		if n := e.Children[i].XMLName; n.Space == space && n.Local == local {
+			return &e.Children[i]
+		}
+	}
+	return nil
+}
+
+func (e *element) null() bool {
+	for _, a := range e.Attrs {
+		if a.Name.Space == nsM && a.Name.Local == "null" {
+			return a.Value == "true" || a.Value == "1"
+		}
+	}
+	return false
+}
+
+func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
+	var entry element
+	if err := xml.Unmarshal(raw, &entry); err != nil {
+		return nil, err
+	}
+	if entry.XMLName != (xml.Name{Space: nsAtom, Local: "entry"}) {
+		return nil, fmt.Errorf("expected an Atom entry, found {%s}%s", entry.XMLName.Space, entry.XMLName.Local)
+	}
+	for _, link := range entry.Children {
+		if link.XMLName.Local == "link" && link.child(nsM, "inline") != nil {
+			return nil, deepInsert("m:inline")
+		}
+	}
+	holder := &entry
+	if content := entry.child(nsAtom, "content"); content != nil {
+		holder = content
+	}
+	properties := holder.child(nsM, "properties")
+	given := map[int]*value{}
+	if properties == nil {
+		return given, mappedFromAtom(given, &entry, typ)
+	}
+	for i := range properties.Children {
+		e := &properties.Children[i]
+		if e.XMLName.Space != nsD {
+			continue
+		}
+		n := typ.property(e.XMLName.Local)
+		if n < 0 {
+			return nil, fmt.Errorf("The property '%s' does not exist on type '%s'", e.XMLName.Local, typ.name)
+		}
+		v, err := fromAtom(&typ.properties[n], e)
+		if err != nil {
+			return nil, fmt.Errorf("property '%s': %w", e.XMLName.Local, err)
+		}
+		given[n] = v
+	}
+	return given, mappedFromAtom(given, &entry, typ)
+}
+
+func fromAtom(p *property, e *element) (*value, error) {
+	if e.null() {
+		return &value{kind: p.kind, null: true}, nil
+	}
+	if p.complex == nil {
+		text := e.Text
+		if p.kind != stringKind {
+			text = strings.TrimSpace(text)
+		}
+		return parsePlain(p.kind, text)
+	}
+	v := &value{kind: complexKind, fields: make([]value, len(p.complex.properties))}
+	for i := range p.complex.properties {
+		inner := &p.complex.properties[i]
+		v.fields[i] = value{kind: inner.kind, null: true}
+		child := e.child(nsD, inner.name)
+		if child == nil {
+			continue
+		}
+		field, err := fromAtom(inner, child)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", inner.name, err)
+		}
+		v.fields[i] = *field
+	}
+	return v, nil
+}
+
+// mappedFromAtom takes the properties that stand in Atom's own elements.
+func mappedFromAtom(given map[int]*value, entry *element, typ *entityType) error {
+	for i := range typ.properties {
+		p := &typ.properties[i]
+		if p.mapping == "" || given[i] != nil {
+			continue
+		}
+		var e *element
+		switch p.mapping {
+		case "SyndicationTitle":
+			e = entry.child(nsAtom, "title")
+		case "SyndicationSummary":
+			e = entry.child(nsAtom, "summary")
+		case "SyndicationUpdated":
+			e = entry.child(nsAtom, "updated")
+		case "SyndicationAuthorName":
+			if author := entry.child(nsAtom, "author"); author != nil {
+				e = author.child(nsAtom, "name")
+			}
+		}
+		if e == nil || e.Text == "" {
+			continue
+		}
+		v, err := parsePlain(p.kind, strings.TrimSuffix(e.Text, "Z"))
+		if p.kind == stringKind {
+			v, err = parsePlain(p.kind, e.Text)
+		}
+		if err != nil {
+			return fmt.Errorf("property '%s': %w", p.name, err)
+		}
+		given[i] = v
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package odatatest
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// CataloguePath is where SAP Gateway lists its services, as far as the switch catalogue has it do so.
+const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
+
+// catalogue answers the collection of services, in JSON.
+func (x *exchange) catalogue(rest string) *fault {
+	if rest != "ServiceCollection" {
+		return notFound(rest)
+	}
+	asked := x.r.URL.Query()
+	prefix := ""
+	if filter := asked.Get("$filter"); filter != "" {
+		literal, ok := strings.CutPrefix(filter, "startswith(TechnicalServiceName,'")
+		if ok {
+			prefix, ok = strings.CutSuffix(literal, "')")
+		}
+		if !ok {
+			return badRequest("The catalogue filters by startswith(TechnicalServiceName,'...') only, found '%s'.",
+				filter)
+		}
+	}
+	top := x.sw.Catalogue
+	if text := asked.Get("$top"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return badRequest("Invalid value '%s' for $top.", text)
+		}
+		top = min(top, n)
+	}
+	var rows []string
+	for i := 1; i <= x.sw.Catalogue && len(rows) < top; i++ {
+		name, title := fmt.Sprintf("ZDEMO_%05d_SRV", i), fmt.Sprintf("Demo service %d", i)
+		switch i {
+		case 1:
+			name, title = "NORTHWIND_SRV", "Northwind"
+		case 2:
+			name, title = "NORTHWIND_ODP_SRV", "Northwind for operational data provisioning"
+		}
+		if strings.HasPrefix(name, prefix) {
+			rows = append(rows, fmt.Sprintf(
+				`{"ID":"%s_0001","Description":"%s","Title":"%s","TechnicalServiceName":"%s",`+
+					`"TechnicalServiceVersion":1,"ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/%s"}`,
+				name, title, title, name, name))
+		}
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("DataServiceVersion", "2.0")
+	x.w.WriteHeader(http.StatusOK)
+	fmt.Fprintf(x.w, `{"d":{"results":[%s]}}`, strings.Join(rows, ","))
+	return nil
+}

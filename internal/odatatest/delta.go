@@ -1,0 +1,207 @@
+package odatatest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Changes since a token, as SAP Gateway answers them: the last page of a feed has a delta link, whose answer holds the
+// rows that were created or changed since, the oldest change first, tombstones of those that were deleted, and a delta
+// link again.
+//
+// Assumption: no document says what a token holds. Here it is D, the time, and in nine digits the number of changes and
+// that of the action expire-tokens, such as D20190708134907_000012001.
+
+const deltaToken = "!deltatoken"
+
+// startToken is the query option by which next links of a first load keep the token that its delta link is to have.
+const startToken = "!since"
+
+// mark is what a token stands for.
+type mark struct{ changes, life int }
+
+func (m mark) token() string {
+	return "D" + time.Now().UTC().Format("20060102150405") + fmt.Sprintf("_%06d%03d", m.changes, m.life%1000)
+}
+
+// parseMark reads a token, quoted or not.
+func parseMark(token string) (m mark, ok bool) {
+	token = strings.Trim(token, "'")
+	_, digits, found := strings.Cut(token, "_")
+	if !found || len(digits) < 9 || !strings.HasPrefix(token, "D") {
+		return m, false
+	}
+	n, err1 := strconv.Atoi(digits[:len(digits)-3])
+	life, err2 := strconv.Atoi(digits[len(digits)-3:])
+	return mark{n, life}, err1 == nil && err2 == nil
+}
+
+// tracks says whether a feed is one whose changes are tracked, and whether the client asked for that.
+func (x *exchange) tracks(src source) (tracked, asked bool) {
+	asked = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
+	if src.navigation != nil || x.query.filter != "" && x.sw.Delta != "links" {
+		return false, asked
+	}
+	switch x.sw.Delta {
+	case "links":
+		return true, asked
+	case "off":
+		return false, asked
+	}
+	return x.mount.sap && asked, asked
+}
+
+func prefers(prefer, name string) bool {
+	for part := range strings.SplitSeq(prefer, ",") {
+		if strings.TrimSpace(part) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// preferencesApplied says in the answer which preferences were heeded.
+func (x *exchange) preferencesApplied(tracked bool) {
+	var list []string
+	if tracked && x.sw.Delta != "links" {
+		list = append(list, "odata.track-changes")
+	}
+	if p := preferredPage(x.r.Header.Get("Prefer")); p > 0 {
+		list = append(list, "odata.maxpagesize="+strconv.Itoa(p))
+	}
+	if len(list) > 0 {
+		x.w.Header().Set("Preference-Applied", strings.Join(list, ","))
+	}
+}
+
+// start is the mark from which changes count that are to follow a first load.
+func (x *exchange) start(t *table) mark {
+	if m, ok := parseMark(x.query.option(startToken)); ok {
+		return m
+	}
+	return mark{t.changesSoFar(), x.service.life()}
+}
+
+// deltaLink is the address of what changes from a mark on; empty where the switch delta says that there is none.
+func (x *exchange) deltaLink(path string, m mark) string {
+	if x.sw.Delta == "silent" {
+		return ""
+	}
+	token := m.token()
+	if x.sw.DeltaQuotes != "off" {
+		token = "'" + token + "'"
+	}
+	query := deltaToken + "=" + token
+	for _, o := range x.query.options {
+		if !strings.HasPrefix(o.name, "$") && !strings.HasPrefix(o.name, "!") {
+			query += "&" + o.raw
+		}
+	}
+	if x.sw.DeltaHost != "" {
+		return strings.TrimSuffix(x.sw.DeltaHost, "/") + x.mount.path + path + "?" + query
+	}
+	return x.link(path + "?" + query)
+}
+
+// life is how often tokens have expired.
+func (s *Service) life() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lives
+}
+
+// expired is the answer to a token that is no longer known.
+func (x *exchange) expired() *fault {
+	status := x.sw.ExpiredStatus
+	if status == 0 {
+		status = http.StatusGone
+	}
+	return &fault{status: status, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
+}
+
+// accepted answers 202 while the switch accepted says so.
+func (x *exchange) accepted() bool {
+	if x.sw.Accepted == 0 || !x.service.take(func(s *Switches) *int { return &s.Accepted }) {
+		return false
+	}
+	x.w.Header().Set("Retry-After", "1")
+	x.w.WriteHeader(http.StatusAccepted)
+	return true
+}
+
+// delta answers with the changes since a token. Further pages are asked for by $skiptoken=TOKEN_UPTO_POSITION.
+func (x *exchange) delta(src source, token string) *fault {
+	t, from, to, at := src.table, mark{}, 0, 0
+	parts := strings.Split(strings.Trim(token, "'"), "_")
+	ok := len(parts) == 2 || len(parts) == 4
+	if ok {
+		from, ok = parseMark(parts[0] + "_" + parts[1])
+	}
+	if ok && len(parts) == 4 {
+		var err1, err2 error
+		to, err1 = natural(parts[2])
+		at, err2 = natural(parts[3])
+		ok = err1 == nil && err2 == nil
+	} else {
+		to = t.changesSoFar()
+	}
+	if !ok || from.changes > to || to > t.changesSoFar() || from.life != x.service.life()%1000 {
+		return x.expired()
+	}
+	if x.accepted() {
+		return nil
+	}
+	shape, f := newShape(t, x.query.selected, x.query.expanded, x.sw.Hide)
+	if f != nil {
+		return f
+	}
+	list := t.last(from.changes, to)
+	limit, _ := x.pageLimit()
+	if (x.sw.Differ == "reorder" || x.sw.Differ == "all") && x.again() {
+		page := list[min(at, len(list)):]
+		if limit > 0 {
+			page = page[:min(limit, len(page))]
+		}
+		slices.Reverse(page)
+	}
+	w := x.breaking()
+	e := x.encoder(w, shape)
+	x.preferencesApplied(x.mount.sap)
+	x.send(http.StatusOK, "feed")
+	e.begin(shape, src.path, -1)
+	rows := 0
+	for ; at < len(list) && (limit == 0 || rows < limit); at++ {
+		rows++
+		if r := t.find(list[at].key); r != nil {
+			e.entity(shape, r)
+		} else if x.sw.Tombstones != "off" {
+			e.deleted(string(x.appendLocal(nil, t, &row{values: list[at].key})), list[at].at)
+		}
+	}
+	next, link := "", ""
+	if at < len(list) {
+		from := from.token()
+		next = x.nextLink(src.path, "$skiptoken="+from+"_"+strconv.Itoa(to)+"_"+strconv.Itoa(at))
+	} else {
+		link = x.deltaLink(src.path, mark{to, x.service.life()})
+	}
+	e.end(next, link)
+	if e.flush() == nil {
+		x.service.book.note(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
+	}
+	return w.finish(x)
+}
+
+// option is the value of a query option, empty where it is not there.
+func (q *query) option(name string) string {
+	for _, o := range q.options {
+		if o.name == name {
+			return o.value
+		}
+	}
+	return ""
+}

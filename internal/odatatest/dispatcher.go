@@ -1,0 +1,166 @@
+package odatatest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// server is an application server. Sessions and tokens are its own; users and what was written are in the database,
+// which all share.
+type server struct {
+	name     string
+	sessions *sessions
+	// life counts its starts, away how many more of the counted requests it is not there; under the dispatcher's lock.
+	life, away int
+}
+
+// dispatcher stands in front of the application servers, as SAP Web Dispatcher does: a client stays with its server by
+// a cookie, others are shared out in turn.
+type dispatcher struct {
+	book *book
+
+	mu      sync.Mutex
+	servers []*server
+	turn    int // whose turn it is
+	counted int // requests that count for the switch kill-every
+}
+
+// affinityCookie names the server of a client. Assumption: no document gives the name and form of SAP Web Dispatcher's
+// own; the cookie is there with several servers only.
+const affinityCookie = "sap-webdisp-server"
+
+func newDispatcher(b *book) *dispatcher {
+	d := &dispatcher{book: b}
+	d.employ(1)
+	return d
+}
+
+// employ makes so many servers; those that are too many are gone with their sessions.
+func (d *dispatcher) employ(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.servers) > max(n, 1) {
+		last := len(d.servers) - 1
+		d.kill(d.servers[last], 0)
+		d.servers = d.servers[:last]
+	}
+	for len(d.servers) < n {
+		name := fmt.Sprintf("NWD_%02d", len(d.servers)+1)
+		d.servers = append(d.servers, &server{name: name, sessions: newSessions(name, d.book)})
+	}
+}
+
+// errand is what the dispatcher makes of a request.
+type errand struct {
+	server   *server // nil: none is there, or the one that was asked has just gone
+	life     int
+	affinity *http.Cookie // to be set
+	fatal    int          // the server is killed when it begins to answer, and away for so many requests less one
+}
+
+// send chooses the server for a request. The switches kill-… may take it away at this moment.
+func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counts := sw.KillEvery > 0 && (sw.Match == "" || strings.Contains(r.Method+" "+r.URL.RequestURI(), sw.Match))
+	if counts {
+		for _, s := range d.servers {
+			s.away = max(0, s.away-1)
+		}
+		d.counted++
+	}
+	s, known := d.choose(r)
+	if s == nil {
+		return errand{}
+	}
+	e := errand{server: s, life: s.life}
+	if counts && d.counted%sw.KillEvery == 0 {
+		if sw.KillMode != "applied" {
+			d.kill(s, sw.KillFor)
+			d.book.note(func(l *Ledger) { l.Unreached++ })
+			return errand{}
+		}
+		e.fatal = sw.KillFor + 1
+	}
+	if !known && len(d.servers) > 1 {
+		e.affinity = &http.Cookie{Name: affinityCookie, Value: s.name, Path: "/", HttpOnly: true}
+	}
+	return e
+}
+
+// choose is the server that a request belongs to, or whose turn it is; known: the client knows it.
+func (d *dispatcher) choose(r *http.Request) (s *server, known bool) {
+	for _, c := range r.Cookies() {
+		for _, s := range d.servers {
+			if c.Name == affinityCookie && c.Value == s.name && s.away == 0 {
+				return s, true
+			}
+		}
+	}
+	for range d.servers {
+		s := d.servers[d.turn%len(d.servers)]
+		d.turn++
+		if s.away == 0 {
+			return s, false
+		}
+	}
+	return nil, false
+}
+
+// kill ends a server with all of its sessions; it is there again after so many requests. d.mu is held.
+func (d *dispatcher) kill(s *server, away int) {
+	s.life++
+	s.away = away
+	if away > 0 {
+		s.away++ // the count goes down before a server is chosen
+	}
+	s.sessions.expire(true)
+	d.book.note(func(l *Ledger) { l.Kills++ })
+}
+
+// strike kills a server by its name; it is there again at once.
+func (d *dispatcher) strike(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []string
+	for _, s := range d.servers {
+		if s.name == name {
+			d.kill(s, 0)
+			return nil
+		}
+		names = append(names, s.name)
+	}
+	return fmt.Errorf("expected one of %q, found %q", names, name)
+}
+
+// gone says whether the server has been killed since the errand began, by this very errand perhaps.
+func (d *dispatcher) gone(e *errand) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.fatal > 0 && e.server.life == e.life {
+		d.kill(e.server, e.fatal-1)
+	}
+	return e.server.life != e.life
+}
+
+func (d *dispatcher) expire() {
+	for _, s := range d.all() {
+		s.sessions.expire(false)
+	}
+}
+
+func (d *dispatcher) all() []*server {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]*server(nil), d.servers...)
+}
+
+// unavailable is the dispatcher's own answer.
+func unavailable(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	w.Write([]byte("<html><head><title>503 Service not available</title></head><body><h1>503 Service not " +
+		"available</h1><p>Error: -6 No application server reached</p></body></html>"))
+}

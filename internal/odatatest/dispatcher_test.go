@@ -1,0 +1,113 @@
+package odatatest_test
+
+import (
+	"net/http/cookiejar"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+const orderCopy = `{"OrderID":%,"CustomerID":"ALFKI"}`
+
+// fetch gets a token; write posts a row with it.
+func fetch(c *client) string {
+	return c.do("GET", odatatest.SAPPath, "", "X-CSRF-Token", "Fetch").header.Get("x-csrf-token")
+}
+
+func write(c *client, token, id string) reply {
+	return c.do("POST", odatatest.SAPPath+"OrderCopies", strings.ReplaceAll(orderCopy, "%", id), "X-CSRF-Token", token,
+		"Content-Type", "application/json")
+}
+
+func TestServersHaveSessionsOfTheirOwn(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{CSRF: true,
+		Servers: 2}})
+	c.headers["Authorization"] = "Basic dTpw"
+	first := fetch(c)
+	if r := write(c, first, "1"); r.status != 201 {
+		t.Fatalf("a client stays with its server: %d %s", r.status, r.body)
+	}
+	before := c.http.Jar
+	c.http.Jar, _ = cookiejar.New(nil)
+	if second := fetch(c); second == first || second == "" {
+		t.Errorf("expected a token of the other server, found %q", second)
+	}
+	if r := write(c, first, "2"); r.status != 403 {
+		t.Errorf("expected a token of one server to be unknown to the other, found %d", r.status)
+	}
+	want := map[string]odatatest.SessionCount{"u@NWD_01": {Opened: 1, Open: 1}, "u@NWD_02": {Opened: 1, Open: 1}}
+	equal(t, want, c.service.Ledger().Sessions)
+	c.http.Jar = before
+	c.do("GET", "/sap/public/bc/icf/logoff", "")
+	c.set("expire-sessions", "")
+	l := c.service.Ledger()
+	want = map[string]odatatest.SessionCount{"u@NWD_01": {Opened: 1, LoggedOff: 1}, "u@NWD_02": {Opened: 1, TimedOut: 1}}
+	equal(t, want, l.Sessions)
+	if l.SessionsOpen != 0 || l.SessionsLoggedOff != 1 {
+		t.Error(l.SessionsOpen, l.SessionsLoggedOff)
+	}
+}
+
+func TestKilledServer(t *testing.T) {
+	for _, mode := range []string{"unreached", "applied"} {
+		t.Run(mode, func(t *testing.T) {
+			c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p",
+				Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 2, KillFor: 2,
+					KillMode: mode}})
+			c.headers["Authorization"] = "Basic dTpw"
+			token := fetch(c)
+			if r := write(c, token, "1"); r.status != 201 {
+				t.Fatal(r.status)
+			}
+			if r := write(c, token, "2"); mode == "unreached" && r.status != 503 || mode == "applied" && r.err == nil {
+				t.Errorf("expected 503 or no answer, found %d", r.status)
+			}
+			l := c.service.Ledger()
+			if n := l.Writes["OrderCopies(2)"].Created; l.Kills != 1 || (n == 1) != (mode == "applied") {
+				t.Errorf("expected the row to be there in mode applied, found it %d times, %d kills", n, l.Kills)
+			}
+			if c := l.Sessions["u@NWD_01"]; c.Lost != 1 || c.Open != 0 {
+				t.Errorf("expected the session to be lost, found %+v", c)
+			}
+			// The other server knows nothing of the session.
+			if r := write(c, token, "3"); r.status != 403 || r.header.Get("x-csrf-token") != "Required" {
+				t.Errorf("expected 403, found %d", r.status)
+			}
+			if r := write(c, fetch(c), "3"); r.status != 503 && mode == "unreached" {
+				t.Errorf("expected the fourth POST to meet a kill again, found %d", r.status)
+			}
+		})
+	}
+}
+
+func TestOnlyServerAway(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{Match: "Orders", KillEvery: 3, KillFor: 2}})
+	var found []int
+	for range 6 {
+		found = append(found, c.do("GET", odatatest.NorthwindPath+"Orders", "").status)
+	}
+	equal(t, []int{200, 200, 503, 503, 503, 503}, found, "the sixth is killed again")
+}
+
+func TestUnknownSessionIsRefused(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p",
+		Switches: odatatest.Switches{UnknownSession: "400"}})
+	c.headers["Authorization"] = "Basic dTpw"
+	c.get(odatatest.SAPPath)
+	c.set("expire-sessions", "")
+	if r := c.expect(400, "GET", odatatest.SAPPath, ""); !strings.Contains(string(r.body), "Session timed out") {
+		t.Errorf("found %s", r.body)
+	}
+}
+
+func TestLockedUser(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{LockAfter: 3}})
+	for range 3 {
+		c.do("GET", odatatest.SAPPath, "", "Authorization", "Basic dTp4")
+	}
+	c.expect(401, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTpw")
+	c.set("unlock-users", "")
+	c.expect(200, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTpw")
+	equal(t, map[string]int{"u": 4}, c.service.Ledger().FailedLogonsOf)
+}

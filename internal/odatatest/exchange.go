@@ -1,0 +1,313 @@
+package odatatest
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	service  *Service
+	mount    *mount
+	w        http.ResponseWriter
+	r        *http.Request
+	sw       Switches // as they were when the request came
+	session  *session
+	server   *server
+	affinity *http.Cookie // that the dispatcher sets with this answer
+	method   string       // X-HTTP-Method applied
+	json     bool         // the answer is JSON, else Atom or XML
+	base     string       // address of the service with a slash at the end
+	query    *query
+	// set is that of a request inside a changeset, target what it asks for.
+	set    *changeset
+	target string
+}
+
+func (x *exchange) serve(rest string) {
+	x.method = x.r.Method
+	if tunnelled := x.r.Header.Get("X-HTTP-Method"); tunnelled != "" && x.method == http.MethodPost {
+		x.method = strings.ToUpper(tunnelled)
+	}
+	scheme := "http://"
+	if x.r.TLS != nil {
+		scheme = "https://"
+	}
+	x.base = scheme + x.r.Host + x.mount.path
+	if x.sw.SelfHost != "" {
+		x.base = strings.TrimSuffix(x.sw.SelfHost, "/") + x.mount.path
+	}
+	x.json = strings.Contains(x.r.Header.Get("Accept"), "json")
+	if x.dropped() {
+		return
+	}
+	if f := x.answer(rest); f != nil {
+		f.write(x)
+	}
+}
+
+// answer checks everything that concerns all requests, then looks for the resource.
+func (x *exchange) answer(rest string) *fault {
+	q, f := parseQuery(heeded(x.r.URL.RawQuery, x.sw.Ignore))
+	if f != nil {
+		return f
+	}
+	x.query = q
+	if f := x.negotiate(); f != nil {
+		return f
+	}
+	if f := x.logon(); f != nil {
+		return f
+	}
+	if f := x.protect(); f != nil {
+		return f
+	}
+	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version,
+		"4") {
+		return badRequest("Request version '%s' is not supported for the request payload. The only supported "+
+			"versions are '1.0', '2.0'.", version)
+	}
+	if x.mount.store {
+		return x.stored(rest)
+	}
+	if x.mount.catalogue {
+		return x.catalogue(rest)
+	}
+	return x.route(rest)
+}
+
+// negotiate chooses the format: $format first, else the first of JSON and Atom in Accept, else Atom.
+func (x *exchange) negotiate() *fault {
+	if x.sw.RefuseFormat && x.query.format != "" {
+		return badRequest("The query parameter '$format' begins with a system-reserved '$' character but is not " +
+			"recognized.")
+	}
+	switch x.query.format {
+	case "json":
+		x.json = true
+		return nil
+	case "atom", "xml":
+		x.json = false
+		return nil
+	}
+	accept := x.r.Header.Get("Accept")
+	if accept == "" {
+		x.json = false
+		return nil
+	}
+	for part := range strings.SplitSeq(accept, ",") {
+		media, _, _ := strings.Cut(strings.TrimSpace(part), ";")
+		switch strings.ToLower(strings.TrimSpace(media)) {
+		case "application/json":
+			x.json = true
+			return nil
+		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*",
+			"multipart/mixed":
+			x.json = false
+			return nil
+		}
+	}
+	if strings.Contains(accept, "text/") || strings.Contains(accept, "image/") {
+		x.json = false
+		return nil // /$value and /$count
+	}
+	return &fault{status: http.StatusNotAcceptable, message: "Unsupported media type requested."}
+}
+
+// dropped answers with the faults that the switches ask for, if this request is concerned.
+func (x *exchange) dropped() bool {
+	s := x.service
+	if !x.matched() {
+		return false
+	}
+	if x.sw.SlowFirstByte > 0 {
+		select {
+		case <-time.After(x.sw.SlowFirstByte):
+		case <-x.r.Context().Done():
+		}
+	}
+	if x.sw.LogonPage > 0 && s.take(func(s *Switches) *int { return &s.LogonPage }) {
+		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		x.w.Write([]byte(logonPage))
+		return true
+	}
+	if x.sw.StatusCount > 0 && x.sw.StatusWhen != "after" && s.take(func(s *Switches) *int { return &s.StatusCount }) {
+		x.refuse()
+		return true
+	}
+	if x.writes() && s.hits(x.sw.FailBefore) {
+		x.interfere()
+		return true
+	}
+	return false
+}
+
+// writes says whether this is a request from outside that may write, and not one inside of a batch.
+func (x *exchange) writes() bool {
+	_, inside := x.w.(*part)
+	return !inside && x.method != http.MethodGet && x.method != http.MethodHead
+}
+
+// interfere answers in the service's place, as the network and servers in front of services do: one time by a reset,
+// the other by a page.
+func (x *exchange) interfere() {
+	if x.service.hits(50) {
+		x.abortSilently()
+		return
+	}
+	x.sw.Status, x.sw.StatusBody, x.sw.StatusMessage = http.StatusBadGateway, "html", ""
+	x.refuse()
+}
+
+// locked says whether another user has the entity; who asks has to come again.
+func (x *exchange) locked(t *table) *fault {
+	if !x.service.hits(x.sw.EnqueueLocks) {
+		return nil
+	}
+	// assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
+	return &fault{status: http.StatusBadRequest, code: "MC/601",
+		message: "Object of " + t.name + " is locked by user SMITH"}
+}
+
+// matched says whether the switch match concerns this request.
+func (x *exchange) matched() bool {
+	return x.sw.Match == "" || strings.Contains(x.method+" "+x.r.URL.RequestURI(), x.sw.Match)
+}
+
+const logonPage = `<!DOCTYPE html><html><head><title>Logon</title></head><body><form id="LOGIN_FORM" method="post"><input name="sap-user"/><input type="password" name="sap-password"/></form></body></html>`
+
+func (x *exchange) refuse() {
+	f := &fault{status: x.sw.Status, code: x.sw.StatusCode, message: x.sw.StatusMessage}
+	if f.status == 0 {
+		f.status = http.StatusInternalServerError
+	}
+	if f.message == "" {
+		f.message = "The switch status asked for this: " + strconv.Itoa(f.status)
+	}
+	switch x.sw.StatusBody {
+	case "json", "xml":
+		x.json = x.sw.StatusBody == "json"
+		f.write(x)
+	case "html":
+		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		x.w.WriteHeader(f.status)
+		x.w.Write([]byte("<html><head><title>Application Server Error</title></head><body><h1>" +
+			strconv.Itoa(f.status) + " " + http.StatusText(f.status) + "</h1></body></html>"))
+	case "empty":
+		x.w.WriteHeader(f.status)
+	default:
+		f.write(x)
+	}
+}
+
+// abort sends what was written and then ends the connection with a reset.
+func (x *exchange) abort() {
+	http.NewResponseController(x.w).Flush()
+	x.abortSilently()
+}
+
+// abortSilently ends the connection with a reset, without any answer.
+func (x *exchange) abortSilently() { reset(x.w) }
+
+func reset(w http.ResponseWriter) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2 and test recorders
+	}
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	connection.Close()
+}
+
+// appendLocal writes the address of an entity relative to the service.
+func (x *exchange) appendLocal(b []byte, t *table, r *row) []byte {
+	return appendKey(append(b, t.name...), t.typ, r)
+}
+
+func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
+	return x.appendLocal(append(b, x.base...), t, r)
+}
+
+// nextLink makes the link to a following page from its local path and query.
+func (x *exchange) nextLink(path, query string) string {
+	local := path + "?" + query
+	if x.sw.NextHost != "" {
+		return strings.TrimSuffix(x.sw.NextHost, "/") + x.mount.path + local
+	}
+	return x.link(local)
+}
+
+// link is an address of the service as the switch links has them.
+func (x *exchange) link(local string) string {
+	if x.sw.Links == "relative" {
+		return local
+	}
+	return x.base + local
+}
+
+// send starts the answer of an entity or a feed.
+func (x *exchange) send(status int, kind string) {
+	h := x.w.Header()
+	h.Set("DataServiceVersion", "2.0")
+	h.Set("Cache-Control", "no-cache")
+	switch {
+	case x.json:
+		h.Set("Content-Type", "application/json;charset=utf-8")
+	case x.mount.sap:
+		h.Set("Content-Type", "application/atom+xml;type="+kind+"; charset=utf-8")
+	default:
+		h.Set("Content-Type", "application/atom+xml;charset=utf-8")
+	}
+	if x.mount.sap {
+		h.Set("sap-server", "true")
+	}
+	x.w.WriteHeader(status)
+}
+
+func (x *exchange) text(contentType string, body []byte) *fault {
+	x.w.Header().Set("Content-Type", contentType)
+	x.w.Header().Set("DataServiceVersion", "1.0")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.Write(body)
+	return nil
+}
+
+// route follows the segments of the path.
+func (x *exchange) route(rest string) *fault {
+	segments := strings.Split(rest, "/")
+	for i := range segments {
+		s, err := url.PathUnescape(segments[i])
+		if err != nil {
+			return badRequest("Bad Request - Error in query syntax.")
+		}
+		segments[i] = s
+	}
+	switch first := segments[0]; {
+	case len(segments) == 1 && first == "":
+		return x.reading(x.serviceDocument)
+	case len(segments) == 1 && first == "$metadata":
+		return x.reading(x.metadata)
+	case first == "$batch":
+		return x.batch()
+	}
+	if x.mount.odp {
+		return x.odp(segments)
+	}
+	return x.resource(segments)
+}
+
+func (x *exchange) reading(answer func() *fault) *fault {
+	if x.method != http.MethodGet && x.method != http.MethodHead {
+		return notAllowed()
+	}
+	return answer()
+}
+
+func notAllowed() *fault {
+	return &fault{status: http.StatusMethodNotAllowed, message: "Method not allowed for this resource"}
+}

@@ -1,0 +1,116 @@
+package odatatest
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// fault is an error answer.
+type fault struct {
+	status  int
+	code    string // SAP message class and number; empty: the mount's own for the status
+	message string
+	target  string // property that the error is about
+	header  map[string]string
+	page    bool // an HTML page, as the server in front of all services answers
+}
+
+func badRequest(format string, arguments ...any) *fault {
+	return &fault{status: http.StatusBadRequest, message: fmt.Sprintf(format, arguments...)}
+}
+
+func notFound(segment string) *fault {
+	return &fault{status: http.StatusNotFound, message: fmt.Sprintf("Resource not found for the segment '%s'.",
+		segment)}
+}
+
+// sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. assumption: only
+// /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are made up in
+// their manner.
+var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020",
+	409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
+	500: "/IWBEP/CM_MGW_RT/176", 501: "/IWBEP/CM_MGW_RT/004", 503: "/IWFND/CM_BEC/026"}
+
+func (f *fault) codeFor(m *mount) string {
+	switch {
+	case f.code != "":
+		return f.code
+	case !m.sap:
+		return "" // Microsoft's services leave it empty
+	case sapCodes[f.status] != "":
+		return sapCodes[f.status]
+	}
+	return "DEMO/" + strconv.Itoa(f.status)
+}
+
+// json is the body as verbose JSON; a SAP mount adds innererror.
+func (f *fault) json(m *mount) []byte {
+	quote := func(s string) string { return string(appendJSONText(nil, []byte(s))) }
+	b := fmt.Sprintf(`{"error":{"code":%s,"message":{"lang":"%s","value":%s}`, quote(f.codeFor(m)), m.language(),
+		quote(f.message))
+	if m.sap {
+		b += fmt.Sprintf(
+			`,"innererror":{"application":{"component_id":"","service_namespace":"/SAP/","service_id":"NORTHWIND_SRV","service_version":"0001"},`+
+				`"transactionid":"%s","timestamp":"20260101120000.0000000",`+
+				`"Error_Resolution":{"SAP_Transaction":"Run transaction /IWFND/ERROR_LOG","SAP_Note":"See SAP Note 1797736"},`+
+				`"errordetails":[{"ContentID":"","code":%s,"message":%s,"longtext_url":"","propertyref":%s,"severity":"error","transition":false,"target":%s}]}`,
+			transaction(f.message), quote(f.codeFor(m)), quote(f.message), quote(f.target), quote(f.target))
+	}
+	return []byte(b + "}}")
+}
+
+func (f *fault) xml(m *mount) []byte {
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0" encoding="utf-8"?><error xmlns="` + nsM + `"><code>`)
+	xml.EscapeText(&b, []byte(f.codeFor(m)))
+	b.WriteString(`</code><message xml:lang="` + m.language() + `">`)
+	xml.EscapeText(&b, []byte(f.message))
+	b.WriteString(`</message>`)
+	if m.sap {
+		b.WriteString(`<innererror><transactionid>` + transaction(f.message) +
+			`</transactionid><errordetails><errordetail><code>`)
+		xml.EscapeText(&b, []byte(f.codeFor(m)))
+		b.WriteString(`</code><message>`)
+		xml.EscapeText(&b, []byte(f.message))
+		b.WriteString(`</message><propertyref>` + f.target + `</propertyref><severity>error</severity><target>` +
+			f.target + `</target></errordetail></errordetails></innererror>`)
+	}
+	b.WriteString(`</error>`)
+	return []byte(b.String())
+}
+
+// transaction gives an id of the right form that stays the same for the same message, so that answers can be compared.
+func transaction(message string) string {
+	sum := md5.Sum([]byte(message))
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
+}
+
+// write answers with the fault in the format that the request asks for.
+func (f *fault) write(x *exchange) {
+	h := x.w.Header()
+	for name, text := range f.header {
+		h.Set(name, text)
+	}
+	if f.page {
+		h.Set("Content-Type", "text/html;charset=utf-8")
+		x.w.WriteHeader(f.status)
+		fmt.Fprintf(x.w, "<html><head><title>Application Server Error</title></head><body><h1>%d "+
+			"%s</h1><p>%[2]s</p></body></html>", f.status, f.message)
+		return
+	}
+	h.Set("DataServiceVersion", "1.0")
+	body := f.xml(x.mount)
+	h.Set("Content-Type", "application/xml;charset=utf-8")
+	if x.json {
+		body = f.json(x.mount)
+		h.Set("Content-Type", "application/json;charset=utf-8")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(f.status)
+	x.w.Write(body)
+}

@@ -1,0 +1,467 @@
+package odatatest
+
+import (
+	"cmp"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// source is a collection: an entity set, or the related entities of one parent.
+type source struct {
+	table      *table
+	navigation *navigation
+	parent     *row
+	path       string
+}
+
+func (s source) cursor() *cursor {
+	if s.navigation != nil {
+		return s.navigation.rows(s.parent)
+	}
+	return s.table.all()
+}
+
+func (s source) holds(r *row) bool {
+	return s.navigation == nil || s.navigation.related(s.parent, r)
+}
+
+// collection answers for a collection or its count.
+func (x *exchange) collection(src source, segments []string) *fault {
+	switch {
+	case len(segments) == 1 && segments[0] == "$count":
+		return x.reading(func() *fault { return x.count(src) })
+	case len(segments) > 0:
+		return notFound(segments[0])
+	case x.method == http.MethodPost:
+		return x.create(src)
+	}
+	return x.reading(func() *fault { return x.feed(src) })
+}
+
+func (x *exchange) encoder(w io.Writer, s *shape) encoder {
+	if x.json {
+		e := &jsonEncoder{output: output{to: w}, x: x}
+		e.prepare(s)
+		return e
+	}
+	e := newAtomEncoder(x)
+	e.to = w
+	e.prepare(s)
+	return e
+}
+
+// selection is what $filter, $orderby, $skip, $top and $skiptoken choose.
+type selection struct {
+	source
+	filter  *expression
+	order   []order
+	natural bool // in the order of the keys, which needs no sorting
+	query   *query
+}
+
+func (x *exchange) selection(src source) (*selection, *fault) {
+	s := &selection{source: src, query: x.query}
+	if x.query.filter != "" {
+		e, err := parseFilter(x.query.filter, src.table.typ)
+		if err != nil {
+			return nil, badRequest("Invalid $filter: %v", err)
+		}
+		s.filter = e
+	}
+	if x.query.orderBy != "" && x.sw.RefuseOrderBy {
+		return nil, badRequest("System query option '$orderby' is not supported for entity set '%s'", src.table.name)
+	}
+	var f *fault
+	s.order, f = parseOrder(x.query.orderBy, src.table.typ)
+	s.natural = naturalOrder(s.order, src.table.typ)
+	return s, f
+}
+
+// narrow moves the cursor to where matching rows can begin.
+func (s *selection) narrow(c *cursor) {
+	if s.navigation == nil && s.filter != nil && s.filter.low != nil {
+		c.seek([]value{*s.filter.low})
+	}
+}
+
+// beyond tells that no later row can match.
+func (s *selection) beyond(r *row) bool {
+	return s.navigation == nil && s.filter != nil && s.filter.high != nil && mustCompare(&r.values[0],
+		s.filter.high) > 0
+}
+
+// total counts the rows that the filter leaves, paging aside.
+func (s *selection) total() int {
+	if s.navigation == nil && s.filter == nil {
+		return s.table.count()
+	}
+	c, n := s.cursor(), 0
+	for s.narrow(c); c.next() && !s.beyond(c.current); {
+		if s.holds(c.current) && s.filter.matches(c.current) {
+			n++
+		}
+	}
+	return n
+}
+
+func (x *exchange) count(src source) *fault {
+	s, f := x.selection(src)
+	if f != nil {
+		return f
+	}
+	n := s.total()
+	if x.query.skip > 0 {
+		n = max(0, n-x.query.skip)
+	}
+	if x.query.top >= 0 {
+		n = min(n, x.query.top)
+	}
+	return x.text("text/plain;charset=utf-8", strconv.AppendInt(nil, int64(n), 10))
+}
+
+// rows gives the rows of a page one by one, and where the page began when positions are counted.
+func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
+	skip, c := max(0, s.query.skip), s.cursor()
+	token := s.query.skipToken
+	if counted := !s.natural || x.sw.SkipToken == "offset" || x.sw.SkipToken == "opaque"; counted && token != "" {
+		n, err := natural(strings.TrimPrefix(opened(token), "@"))
+		if err != nil {
+			return nil, 0, badRequest("Invalid $skiptoken '%s'", token)
+		}
+		skip = n // the token holds what $skip said
+	} else if token != "" {
+		key, f := parseToken(s.table.typ, token)
+		if f != nil {
+			return nil, 0, f
+		}
+		at, end := c.at, c.end
+		c.seekBehind(key)
+		if s.navigation != nil && c.step > 1 {
+			c.at += ((at-c.at)%c.step + c.step) % c.step // back onto the rows of this parent
+		}
+		c.at, c.end = max(c.at, at), end
+		skip = 0
+	} else {
+		s.narrow(c)
+	}
+	start = skip
+	if !s.natural {
+		return s.sorted(skip), start, nil
+	}
+	if s.navigation == nil && s.filter == nil && skip > 0 && c.at == 0 && c.born == 0 {
+		c.skip(skip)
+		skip = 0
+	}
+	return func() *row {
+		for c.next() {
+			switch r := c.current; {
+			case s.beyond(r):
+				return nil
+			case !s.holds(r) || !s.filter.matches(r):
+			case skip > 0:
+				skip--
+			default:
+				return r
+			}
+		}
+		return nil
+	}, start, nil
+}
+
+func parseToken(typ *entityType, token string) ([]value, *fault) {
+	wrong := badRequest("Error processing the $skiptoken '%s': expected the key of the last row.", token)
+	l, err := newLexer(token)
+	if err != nil {
+		return nil, wrong
+	}
+	var key []value
+	for i := range typ.keys {
+		if l.tok.literal == nil {
+			return nil, wrong
+		}
+		v, ok := coerce(l.tok.literal, typ.properties[i].kind)
+		if !ok || v.null || l.next() != nil {
+			return nil, wrong
+		}
+		key = append(key, *v)
+		if l.tok.sign == ',' && l.next() != nil {
+			return nil, wrong
+		}
+	}
+	if !l.tok.end {
+		return nil, wrong
+	}
+	return key, nil
+}
+
+// sorted gathers the sort values of every matching row; rows are made again when it is their turn.
+func (s *selection) sorted(skip int) func() *row {
+	type place struct{ values, key []value }
+	var places []place
+	c := s.cursor()
+	for s.narrow(c); c.next() && !s.beyond(c.current); {
+		if s.holds(c.current) && s.filter.matches(c.current) {
+			p := place{key: cloneValues(c.current.key(s.table.typ))}
+			for _, o := range s.order {
+				p.values = append(p.values, c.current.values[o.property].clone())
+			}
+			places = append(places, p)
+		}
+	}
+	slices.SortStableFunc(places, func(a, b place) int {
+		for i, o := range s.order {
+			n := compareNullable(&a.values[i], &b.values[i])
+			if o.descending {
+				n = -n
+			}
+			if n != 0 {
+				return n
+			}
+		}
+		return compareKeys(a.key, b.key)
+	})
+	return func() *row {
+		for skip < len(places) {
+			r := s.table.find(places[skip].key)
+			if skip++; r != nil {
+				return r
+			}
+		}
+		return nil
+	}
+}
+
+// compareNullable puts null before everything, as SQL Server does.
+func compareNullable(a, b *value) int {
+	if a.null || b.null {
+		return cmp.Compare(truth(!a.null), truth(!b.null))
+	}
+	return mustCompare(a, b)
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// pageLimit is the number of rows after which this feed ends, 0: none; linked says whether a next link follows.
+func (x *exchange) pageLimit() (limit int, linked bool) {
+	limit, linked = x.sw.PageSize, true
+	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
+		limit = wanted
+	}
+	if x.sw.EndEarly > 0 {
+		return x.sw.EndEarly, false
+	}
+	if x.sw.V1 && x.json {
+		return 0, false
+	}
+	return limit, linked
+}
+
+// preferredPage reads Prefer: odata.maxpagesize=N.
+func preferredPage(prefer string) int {
+	for part := range strings.SplitSeq(prefer, ",") {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(part), "odata.maxpagesize="); ok {
+			n, _ := natural(text)
+			return n
+		}
+	}
+	return 0
+}
+
+// feed writes one page of a collection.
+func (x *exchange) feed(src source) *fault {
+	if token := x.query.option(deltaToken); token != "" && src.navigation == nil {
+		return x.delta(src, token)
+	}
+	if token := strings.Trim(x.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 &&
+		src.navigation == nil {
+		return x.delta(src, token)
+	}
+	tracked, _ := x.tracks(src)
+	var from mark
+	if tracked {
+		if from = x.start(src.table); from.life != x.service.life()%1000 {
+			return x.expired()
+		}
+		if x.accepted() {
+			return nil
+		}
+	}
+	sel, f := x.selection(src)
+	if f != nil {
+		return f
+	}
+	shape, f := newShape(src.table, x.query.selected, x.query.expanded, x.sw.Hide)
+	if f != nil {
+		return f
+	}
+	if x.query.count && x.sw.RefuseCount {
+		return badRequest("System query option '$inlinecount' is not supported")
+	}
+	if f := x.disturb(sel); f != nil {
+		return f
+	}
+	count := -1
+	if x.query.count {
+		count = sel.total()
+	}
+	next, start, f := x.rows(sel)
+	if f != nil {
+		return f
+	}
+	w := x.breaking()
+	e := x.encoder(w, shape)
+	x.preferencesApplied(tracked)
+	x.send(http.StatusOK, "feed")
+	e.begin(shape, src.path, count)
+	p := x.page(sel, e, shape, next)
+	link, delta := "", ""
+	if p.more {
+		query := x.query.follow(x.query.top-p.rows, x.token(sel, start+p.rows, p.last))
+		if tracked && x.query.option(startToken) == "" {
+			query += "&" + startToken + "=" + from.token()
+		}
+		if x.sw.RepeatPages > 0 && x.query.skipToken != "" && x.query.option("again") == "" && x.matched() &&
+			x.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
+			query = x.query.follow(x.query.top, x.query.skipToken) + "&again=1"
+		}
+		link = x.nextLink(src.path, strings.Replace(query, "again=1&", "", 1))
+	} else if tracked {
+		delta = x.deltaLink(src.path, from)
+	}
+	e.end(link, delta)
+	if e.flush() == nil {
+		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
+		x.churn(sel, p.rows)
+	}
+	return w.finish(x)
+}
+
+// page is what was written of a feed.
+type page struct {
+	rows int
+	more bool
+	last []value // key of the last row in the order of the service
+}
+
+func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
+	limit, linked := x.pageLimit()
+	top := x.query.top
+	held := x.heldBack(sel)
+	var late []*row
+	var p page
+	for {
+		if top >= 0 && p.rows == top {
+			break
+		}
+		r := next()
+		if r == nil {
+			break
+		}
+		if limit > 0 && p.rows == limit {
+			p.more = linked
+			break
+		}
+		p.rows++
+		if p.rows == limit {
+			p.last = cloneValues(r.key(sel.table.typ))
+		}
+		if len(late) < held {
+			late = append(late, r.clone())
+			continue
+		}
+		e.entity(shape, r)
+	}
+	for _, r := range late {
+		e.entity(shape, r)
+	}
+	return p
+}
+
+// token makes the $skiptoken behind a page.
+func (x *exchange) token(sel *selection, position int, last []value) string {
+	if !sel.natural {
+		return "@" + strconv.Itoa(position)
+	}
+	switch x.sw.SkipToken {
+	case "offset":
+		return strconv.Itoa(position)
+	case "opaque":
+		return sealed(strconv.Itoa(position))
+	}
+	return keyToken(last)
+}
+
+// sealed writes a number's digits as letters, so that nobody takes it for one; opened is its reverse.
+func sealed(number string) string {
+	return "x" + strings.Map(func(c rune) rune { return c - '0' + 'a' }, number)
+}
+
+func opened(token string) string {
+	letters, ok := strings.CutPrefix(token, "x")
+	if !ok {
+		return token
+	}
+	return strings.Map(func(c rune) rune { return c - 'a' + '0' }, letters)
+}
+
+func keyToken(key []value) string {
+	var b []byte
+	for i := range key {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendLiteral(b, &key[i])
+	}
+	return string(b)
+}
+
+// inner writes the rows of an expanded collection and gives the link after its first page.
+func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
+	rows := 0
+	var last []value
+	for c := e.navigation.rows(parent); c.next(); {
+		child := c.current
+		if !e.navigation.related(parent, child) {
+			continue
+		}
+		if x.sw.ExpandPageSize > 0 && rows == x.sw.ExpandPageSize && !x.sw.V1 {
+			path := string(x.appendLocal(nil, s.table, parent)) + "/" + e.navigation.name
+			token := strconv.Itoa(rows)
+			if x.sw.SkipToken != "offset" {
+				token = keyToken(last)
+			}
+			return x.nextLink(path, x.innerQuery(e)+"$skiptoken="+token)
+		}
+		rows++
+		if x.sw.ExpandPageSize > 0 {
+			last = cloneValues(child.key(e.navigation.target.typ))
+		}
+		write(child)
+	}
+	return ""
+}
+
+// innerQuery keeps what concerns the rows of the inner feed.
+func (x *exchange) innerQuery(e *expansion) string {
+	var b strings.Builder
+	for _, o := range x.query.options {
+		if o.name == "$format" || !strings.HasPrefix(o.name, "$") {
+			b.WriteString(o.raw + "&")
+		}
+	}
+	if e.selected != nil {
+		b.WriteString("$select=" + strings.Join(e.selected, ",") + "&")
+	}
+	if e.expanded != nil {
+		b.WriteString("$expand=" + strings.Join(e.expanded, ",") + "&")
+	}
+	return b.String()
+}

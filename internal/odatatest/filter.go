@@ -1,0 +1,333 @@
+package odatatest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// expression is a $filter, compiled: it gives the value for a row. A condition gives a Boolean; null counts as false.
+type expression struct {
+	eval func(r *row) value
+	kind kind
+	// bounds of the first key property that every matching row keeps, inclusive; nil: none
+	low, high *value
+}
+
+func (e *expression) matches(r *row) bool {
+	if e == nil {
+		return true
+	}
+	v := e.eval(r)
+	return !v.null && v.num != 0
+}
+
+// filterParser reads: or, and, not, comparison, call, path, literal, brackets; in this order of binding.
+type filterParser struct {
+	*lexer
+	typ *entityType
+}
+
+func parseFilter(text string, typ *entityType) (*expression, error) {
+	l, err := newLexer(text)
+	if err != nil {
+		return nil, err
+	}
+	p := &filterParser{l, typ}
+	e, err := p.or()
+	if err != nil {
+		return nil, err
+	}
+	if !p.tok.end {
+		return nil, fmt.Errorf("expected the end of the expression at position %d, found %q", p.tok.at, text[p.tok.at:])
+	}
+	if e.kind != booleanKind {
+		return nil, fmt.Errorf("expected a condition, found an expression of type %s", e.kind)
+	}
+	return e, nil
+}
+
+func (p *filterParser) or() (*expression, error) {
+	left, err := p.and()
+	for err == nil && p.tok.name == "or" {
+		var right *expression
+		if right, err = p.operand(p.and); err != nil {
+			break
+		}
+		a, b := left, right
+		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) || b.matches(r)) }}
+		if a.low != nil && b.low != nil {
+			left.low = lesser(a.low, b.low)
+		}
+		if a.high != nil && b.high != nil {
+			left.high = greater(a.high, b.high)
+		}
+	}
+	return left, err
+}
+
+func (p *filterParser) and() (*expression, error) {
+	left, err := p.not()
+	for err == nil && p.tok.name == "and" {
+		var right *expression
+		if right, err = p.operand(p.not); err != nil {
+			break
+		}
+		a, b := left, right
+		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) && b.matches(r)) },
+			low: greater(a.low, b.low), high: lesser(a.high, b.high)}
+	}
+	return left, err
+}
+
+// operand skips the operator and reads what stands after it.
+func (p *filterParser) operand(parse func() (*expression, error)) (*expression, error) {
+	if err := p.next(); err != nil {
+		return nil, err
+	}
+	return parse()
+}
+
+func lesser(a, b *value) *value {
+	if a == nil || b != nil && mustCompare(b, a) < 0 {
+		return b
+	}
+	return a
+}
+
+func greater(a, b *value) *value {
+	if a == nil || b != nil && mustCompare(b, a) > 0 {
+		return b
+	}
+	return a
+}
+
+func mustCompare(a, b *value) int {
+	c, _ := compare(a, b)
+	return c
+}
+
+func boolean(b bool) value {
+	if b {
+		return value{kind: booleanKind, num: 1}
+	}
+	return value{kind: booleanKind}
+}
+
+func (p *filterParser) not() (*expression, error) {
+	if p.tok.name != "not" {
+		return p.comparison()
+	}
+	inner, err := p.operand(p.not)
+	if err != nil {
+		return nil, err
+	}
+	return &expression{kind: booleanKind, eval: func(r *row) value { return boolean(!inner.matches(r)) }}, nil
+}
+
+var comparisons = map[string]func(order int) bool{
+	"eq": func(c int) bool { return c == 0 }, "ne": func(c int) bool { return c != 0 },
+	"gt": func(c int) bool { return c > 0 },
+	"ge": func(c int) bool { return c >= 0 }, "lt": func(c int) bool { return c < 0 },
+	"le": func(c int) bool { return c <= 0 },
+}
+
+func (p *filterParser) comparison() (*expression, error) {
+	start := p.tok
+	left, err := p.primary()
+	if err != nil {
+		return nil, err
+	}
+	operator := p.tok.name
+	accept := comparisons[operator]
+	if accept == nil {
+		return left, nil
+	}
+	right, err := p.operand(p.primary)
+	if err != nil {
+		return nil, err
+	}
+	return p.compared(start, operator, accept, left, right)
+}
+
+func (p *filterParser) compared(start token, operator string, accept func(int) bool, left,
+	right *expression) (*expression, error) {
+	a, b := left.eval, right.eval
+	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
+		!right.nothing() && !left.nothing() {
+		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator,
+			left.kind, right.kind, start.at)
+	}
+	e := &expression{kind: booleanKind, eval: func(r *row) value {
+		x, y := a(r), b(r)
+		if x.null || y.null {
+			return boolean(operator == "eq" && x.null && y.null || operator == "ne" && x.null != y.null)
+		}
+		c, _ := compare(&x, &y)
+		return boolean(accept(c))
+	}}
+	if start.name == p.typ.properties[0].name && right.low != nil {
+		if operator == "eq" || operator == "gt" || operator == "ge" {
+			e.low = right.low
+		}
+		if operator == "eq" || operator == "lt" || operator == "le" {
+			e.high = right.low
+		}
+	}
+	return e, nil
+}
+
+// nothing tells the literal null, which compares with every type.
+func (e *expression) nothing() bool { return e.kind == complexKind }
+
+func (p *filterParser) primary() (*expression, error) {
+	t := p.tok
+	switch {
+	case t.sign == '(':
+		e, err := p.operand(p.or)
+		if err == nil && p.tok.sign != ')' {
+			err = fmt.Errorf("expected ')' at position %d", p.tok.at)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return e, p.next()
+	case t.literal != nil:
+		v := *t.literal
+		e := &expression{kind: v.kind, eval: func(*row) value { return v }}
+		if v.null {
+			e.kind = complexKind
+		} else if v.kind != booleanKind {
+			e.low = &v // a literal may become a bound
+		}
+		return e, p.next()
+	case t.name != "":
+		if err := p.next(); err != nil {
+			return nil, err
+		}
+		if p.tok.sign == '(' {
+			return p.call(t.name)
+		}
+		return p.path(t.name)
+	}
+	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
+}
+
+// path is a property, or a property inside a complex one or behind a navigation to one entity.
+func (p *filterParser) path(name string) (*expression, error) {
+	first, rest, nested := strings.Cut(name, "/")
+	i := p.typ.property(first)
+	if n := p.typ.navigation(first); n != nil && nested && !n.many {
+		inner, err := (&filterParser{p.lexer, n.target.typ}).path(rest)
+		if err != nil {
+			return nil, err
+		}
+		return &expression{kind: inner.kind, eval: func(r *row) value {
+			if one := n.one(r); one != nil {
+				return inner.eval(one)
+			}
+			return value{null: true}
+		}}, nil
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("no property '%s' exists in type '%s'", first, p.typ.name)
+	}
+	if !nested {
+		return &expression{kind: p.typ.properties[i].kind, eval: func(r *row) value { return r.values[i] }}, nil
+	}
+	if c := p.typ.properties[i].complex; c != nil {
+		for j := range c.properties {
+			if c.properties[j].name == rest {
+				return &expression{kind: c.properties[j].kind, eval: func(r *row) value {
+					if r.values[i].null {
+						return value{null: true}
+					}
+					return r.values[i].fields[j]
+				}}, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no property '%s' exists in '%s'", rest, first)
+}
+
+// function is one of the functions of $filter; arguments are never null.
+type function struct {
+	arguments int
+	result    kind
+	apply     func(a []value) value
+}
+
+func textValue(s []byte) value { return value{kind: stringKind, text: s} }
+func intValue(n int) value     { return value{kind: int32Kind, num: int64(n)} }
+
+var functions = map[string]function{
+	"substringof": {2, booleanKind, func(a []value) value { return boolean(bytes.Contains(a[1].text, a[0].text)) }},
+	"startswith":  {2, booleanKind, func(a []value) value { return boolean(bytes.HasPrefix(a[0].text, a[1].text)) }},
+	"endswith":    {2, booleanKind, func(a []value) value { return boolean(bytes.HasSuffix(a[0].text, a[1].text)) }},
+	"length":      {1, int32Kind, func(a []value) value { return intValue(utf8.RuneCount(a[0].text)) }},
+	"indexof": {2, int32Kind, func(a []value) value {
+		i := bytes.Index(a[0].text, a[1].text)
+		if i < 0 {
+			return intValue(-1)
+		}
+		return intValue(utf8.RuneCount(a[0].text[:i]))
+	}},
+	"tolower": {1, stringKind, func(a []value) value { return textValue(bytes.ToLower(a[0].text)) }},
+	"toupper": {1, stringKind, func(a []value) value { return textValue(bytes.ToUpper(a[0].text)) }},
+	"trim":    {1, stringKind, func(a []value) value { return textValue(bytes.TrimSpace(a[0].text)) }},
+	"concat": {2, stringKind, func(a []value) value {
+		return textValue(append(bytes.Clone(a[0].text), a[1].text...))
+	}},
+	"year":   {1, int32Kind, func(a []value) value { return datePart(a[0], 0) }},
+	"month":  {1, int32Kind, func(a []value) value { return datePart(a[0], 1) }},
+	"day":    {1, int32Kind, func(a []value) value { return datePart(a[0], 2) }},
+	"hour":   {1, int32Kind, func(a []value) value { return datePart(a[0], 3) }},
+	"minute": {1, int32Kind, func(a []value) value { return datePart(a[0], 4) }},
+	"second": {1, int32Kind, func(a []value) value { return datePart(a[0], 5) }},
+}
+
+func datePart(v value, part int) value {
+	days, rest := floorDiv(v.num, ticksPerDay)
+	year, month, day := civil(days)
+	seconds := rest / ticksPerSecond
+	return value{kind: int32Kind, num: [...]int64{year, month, day, seconds / 3600, seconds / 60 % 60,
+		seconds % 60}[part]}
+}
+
+func (p *filterParser) call(name string) (*expression, error) {
+	f, ok := functions[name]
+	if !ok {
+		return nil, fmt.Errorf("unknown function '%s' at position %d", name, p.tok.at)
+	}
+	var arguments []*expression
+	for p.tok.sign != ')' || len(arguments) == 0 {
+		a, err := p.operand(p.or)
+		if err != nil {
+			return nil, err
+		}
+		if p.tok.sign != ',' && p.tok.sign != ')' {
+			return nil, fmt.Errorf("expected ',' or ')' at position %d", p.tok.at)
+		}
+		arguments = append(arguments, a)
+	}
+	if len(arguments) != f.arguments {
+		return nil, fmt.Errorf("function '%s' takes %d arguments, found %d", name, f.arguments, len(arguments))
+	}
+	for _, a := range arguments {
+		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() &&
+			!(moment && a.kind == timeKind) ||
+			!moment && a.kind != stringKind {
+			return nil, fmt.Errorf("no function '%s' for an argument of type %s", name, a.kind)
+		}
+	}
+	return &expression{kind: f.result, eval: func(r *row) value {
+		var values [2]value
+		for i, a := range arguments {
+			if values[i] = a.eval(r); values[i].null {
+				return value{null: true}
+			}
+		}
+		return f.apply(values[:])
+	}}, p.next()
+}

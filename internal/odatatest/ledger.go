@@ -1,0 +1,142 @@
+package odatatest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Ledger is what the service saw, for tests to read.
+type Ledger struct {
+	Requests          []Request               `json:"requests"`   // the last ones, in the order of their arrival
+	Operations        []Request               `json:"operations"` // those inside batches, likewise
+	Batches           int                     `json:"batches"`
+	LargestChangeset  int                     `json:"largestChangeset"`
+	Total             int                     `json:"total"`      // requests to the service, /__demo not counted
+	Statuses          map[int]int             `json:"statuses"`   // answers by status
+	Pages             int                     `json:"pages"`      // feeds that were answered to their end
+	Deltas            int                     `json:"deltas"`     // pages of changes among them
+	Jobs              int                     `json:"jobs"`       // first extractions that ODP began
+	Terminated        int                     `json:"terminated"` // subscriptions of ODP that were ended
+	Refused536        int                     `json:"refused536"` // tokens of ODP that were too old
+	Rows              int64                   `json:"rows"`       // entities in feeds, expanded ones not counted
+	Logons            int                     `json:"logons"`     // user and password checked and right
+	FailedLogons      int                     `json:"failedLogons"`
+	FailedLogonsOf    map[string]int          `json:"failedLogonsOf"` // by user
+	SessionsOpened    int                     `json:"sessionsOpened"`
+	SessionsOpen      int                     `json:"sessionsOpen"`
+	SessionsLoggedOff int                     `json:"sessionsLoggedOff"`
+	Sessions          map[string]SessionCount `json:"sessions"`       // by user@server
+	SessionChanges    int                     `json:"sessionChanges"` // session ids replaced by rotate-session
+	TokenFetches      int                     `json:"tokenFetches"`
+	TokenRefusals     int                     `json:"tokenRefusals"`
+	Writes            map[string]Write        `json:"writes"`         // applied writes by entity, such as Orders(10248)
+	Kills             int                     `json:"kills"`          // application servers that were killed
+	Unreached         int                     `json:"unreached"`      // requests that a killed server never saw
+	Subscribed        int                     `json:"subscribed"`     // subscriptions that were made
+	Notified          int                     `json:"notified"`       // notifications that were taken
+	Undelivered       int                     `json:"undelivered"`    // those that were given up
+	NotifyStatuses    map[int]int             `json:"notifyStatuses"` // answers of listeners by status, 0: none
+	Gone              []string                `json:"gone"`           // rows that churn and differ deleted
+	Born              []string                `json:"born"`           // rows that churn and differ inserted
+}
+
+// SessionCount is what became of the sessions of a user on an application server. Opened is the sum of all others.
+type SessionCount struct {
+	Opened    int `json:"opened"`
+	LoggedOff int `json:"loggedOff"`
+	TimedOut  int `json:"timedOut"`
+	Lost      int `json:"lost"` // with their server
+	Open      int `json:"open"` // now
+}
+
+// Write counts the writes that were applied to one entity.
+type Write struct {
+	Created int `json:"created"`
+	Updated int `json:"updated"`
+	Deleted int `json:"deleted"`
+}
+
+// Request is one request as it came.
+type Request struct {
+	Method  string            `json:"method"`
+	Path    string            `json:"path"`
+	Query   string            `json:"query"`
+	Status  int               `json:"status"`  // 0 while it runs or when the connection was dropped
+	Headers map[string]string `json:"headers"` // those of interest: see recordedHeaders
+}
+
+var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dataserviceversion",
+	"Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
+	"X-Requested-With", "Sap-Client", "Sap-Language", "Cookie", "Requestid", "Repeatabilitycreation", "User-Agent"}
+
+// keptRequests bounds the list of requests; the counters go on.
+const keptRequests = 20000
+
+type book struct {
+	mu sync.Mutex
+	l  Ledger
+}
+
+func emptyLedger() Ledger {
+	return Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{},
+		Sessions: map[string]SessionCount{}}
+}
+
+func newBook() *book {
+	return &book{l: emptyLedger()}
+}
+
+func (b *book) note(change func(l *Ledger)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.l)
+}
+
+// open records a request and gives its place, for the status that follows.
+func (b *book) open(r Request) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.l.Requests) == keptRequests {
+		b.l.Requests = slices.Delete(b.l.Requests, 0, keptRequests/2)
+	}
+	b.l.Requests = append(b.l.Requests, r)
+	b.l.Total++
+	return b.l.Total
+}
+
+func (b *book) close(place, status int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.l.Statuses[status]++
+	if i := len(b.l.Requests) - 1 - (b.l.Total - place); i >= 0 {
+		b.l.Requests[i].Status = status
+	}
+}
+
+// Ledger gives a copy of what was seen so far.
+func (s *Service) Ledger() Ledger {
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	l := s.book.l
+	l.Requests, l.Operations, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Operations),
+		slices.Clone(l.Gone), slices.Clone(l.Born)
+	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
+	l.NotifyStatuses = maps.Clone(l.NotifyStatuses)
+	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
+	return l
+}
+
+// ResetLedger empties the ledger; sessions that are open stay counted as open.
+func (s *Service) ResetLedger() {
+	s.book.note(func(l *Ledger) {
+		fresh := emptyLedger()
+		fresh.SessionsOpen = l.SessionsOpen
+		for key, c := range l.Sessions {
+			if c.Open > 0 {
+				fresh.Sessions[key] = SessionCount{Opened: c.Open, Open: c.Open}
+			}
+		}
+		*l = fresh
+	})
+}

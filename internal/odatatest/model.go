@@ -1,0 +1,145 @@
+package odatatest
+
+// property is one column of an entity or complex type.
+type property struct {
+	name      string
+	kind      kind
+	nullable  bool
+	maxLength int // 0: none, -1: Max
+	precision int // Decimal; 0: none
+	scale     int
+	version   bool   // ConcurrencyMode="Fixed": makes the ETag
+	identity  bool   // numbered by the service when a POST leaves it out
+	sap       string // further sap: annotations
+	mapping   string // m:FC_TargetPath, empty: none
+	keep      bool   // m:FC_KeepInContent
+	complex   *complexType
+}
+
+type complexType struct {
+	name       string
+	properties []property
+}
+
+// entityType describes one row; the key properties stand first, in the order of the key.
+type entityType struct {
+	name        string
+	keys        int // number of key properties
+	properties  []property
+	navigations []*navigation
+	stream      bool // m:HasStream: a media link entry
+}
+
+func (t *entityType) property(name string) int {
+	for i := range t.properties {
+		if t.properties[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *entityType) navigation(name string) *navigation {
+	for _, n := range t.navigations {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// versioned is the index of the property that makes the ETag, or -1.
+func (t *entityType) versioned() int {
+	for i := range t.properties {
+		if t.properties[i].version {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *entityType) newRow() *row {
+	r := &row{values: make([]value, len(t.properties))}
+	for i := range t.properties {
+		r.values[i].kind = t.properties[i].kind
+	}
+	return r
+}
+
+// association joins two sets: dependent rows hold the key of a principal row.
+type association struct {
+	name                 string
+	principal, dependent *table
+	optional             bool // a dependent row may stand alone
+	foreign              []int
+	principalRole        string
+	dependentRole        string
+}
+
+// navigation is one direction of an association, seen from the entity type that has it.
+type navigation struct {
+	name   string
+	join   *association
+	many   bool // from the principal to its dependent rows
+	target *table
+	// candidates bounds the generated rows that can be related, nil: all.
+	candidates func(parent *row) (start, step, end int)
+}
+
+// row is one entity. Generated rows are written into the same row again and again; their texts lie in buf.
+type row struct {
+	values []value
+	buf    []byte
+	number int // number of the generated row, -1 for written ones
+}
+
+func (r *row) clone() *row {
+	return &row{values: cloneValues(r.values), number: r.number}
+}
+
+func (r *row) key(t *entityType) []value { return r.values[:t.keys] }
+
+func (r *row) null(i int) { r.values[i].null = true }
+
+func (r *row) setNumber(i int, n int64) {
+	v := &r.values[i]
+	v.null, v.num = false, n
+}
+
+// setText takes s as it is: it must not change while the row is used.
+func (r *row) setText(i int, s []byte) {
+	v := &r.values[i]
+	v.null, v.text = false, s
+}
+
+// mark and setMarked take what was appended to buf since mark as the text of a value.
+func (r *row) setMarked(i, mark int) {
+	r.setText(i, r.buf[mark:len(r.buf):len(r.buf)])
+}
+
+// appendKey writes the key predicate with its brackets: (10248) or (OrderID=10248,ProductID=11).
+func appendKey(b []byte, t *entityType, r *row) []byte {
+	b = append(b, '(')
+	for i := range t.keys {
+		if t.keys > 1 {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, t.properties[i].name...)
+			b = append(b, '=')
+		}
+		b = appendLiteral(b, &r.values[i])
+	}
+	return append(b, ')')
+}
+
+// appendETag writes W/"3"; nothing where the type has no version.
+func appendETag(b []byte, t *entityType, r *row) []byte {
+	i := t.versioned()
+	if i < 0 {
+		return b
+	}
+	b = append(b, `W/"`...)
+	b = appendPlain(b, &r.values[i])
+	return append(b, '"')
+}

@@ -1,0 +1,190 @@
+package odatatest
+
+import (
+	"io"
+	"strconv"
+)
+
+// Rows that move while a client reads, pages that differ when they are asked for again, answers that break off.
+
+// disturb changes the rows before a page that is asked for again, as the switch differ says.
+func (x *exchange) disturb(sel *selection) *fault {
+	s, mode := x.service, x.sw.Differ
+	if mode == "" || !x.again() {
+		return nil
+	}
+	next, _, f := x.rows(sel)
+	if f != nil {
+		return f
+	}
+	var keys [][]value
+	for r := next(); r != nil && len(keys) < 3; r = next() {
+		keys = append(keys, cloneValues(r.key(sel.table.typ)))
+	}
+	if mode == "delete" || mode == "all" {
+		for i := 0; i < len(keys); i += 2 {
+			s.vanish(sel.table, keys[i])
+		}
+	}
+	if (mode == "insert" || mode == "all") && len(keys) > 0 {
+		s.appear(sel.table, keys[0], true)
+	}
+	return nil
+}
+
+// again counts the visits of this address and says whether it was asked for before.
+func (x *exchange) again() bool {
+	s := x.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	address := x.r.URL.RequestURI()
+	if x.json {
+		address = "json " + address
+	}
+	s.visits[address]++
+	return s.visits[address] > 1
+}
+
+// heldBack is the number of rows that are moved from the start of a page to its end when it is asked for again.
+func (x *exchange) heldBack(sel *selection) int {
+	if x.sw.Differ != "reorder" && x.sw.Differ != "all" {
+		return 0
+	}
+	s := x.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	address := x.r.URL.RequestURI()
+	if x.json {
+		address = "json " + address
+	}
+	if s.visits[address] < 2 {
+		return 0
+	}
+	return 1 + (s.visits[address]-2)*3%50
+}
+
+// churn deletes rows that this page has just delivered, or inserts rows before and behind everything, in turn.
+func (x *exchange) churn(sel *selection, rows int) {
+	s, t := x.service, sel.table
+	if x.sw.Churn == 0 || rows == 0 || sel.navigation != nil {
+		return
+	}
+	s.mu.Lock()
+	s.churns++
+	deleting := s.churns%2 == 1
+	s.mu.Unlock()
+	next, _, f := x.rows(sel)
+	if f != nil {
+		return
+	}
+	var keys [][]value
+	for r := next(); r != nil && len(keys) < min(x.sw.Churn, rows); r = next() {
+		keys = append(keys, cloneValues(r.key(t.typ)))
+	}
+	for i, key := range keys {
+		if deleting {
+			s.vanish(t, key)
+		} else {
+			s.appear(t, key, i%2 == 0)
+		}
+	}
+}
+
+func (s *Service) vanish(t *table, key []value) {
+	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
+	if t.remove(key, func(*row) *fault { return nil }) == nil {
+		s.book.note(func(l *Ledger) { l.Gone = append(l.Gone, name) })
+	}
+}
+
+// appear inserts a copy of the row with this key under a new key: near it where keys have gaps (Order_Details), else
+// before all others; or, not near, behind all others. Sets with text keys get none.
+func (s *Service) appear(t *table, like []value, near bool) {
+	for _, key := range s.newKeys(t, like, near) {
+		r := t.find(like)
+		if r == nil { // deleted meanwhile
+			r = t.typ.newRow()
+			for i := range r.values {
+				r.values[i] = zero(&t.typ.properties[i])
+			}
+		}
+		copy(r.values, key)
+		if t.insert(r) {
+			name := t.name + string(appendKey(nil, t.typ, r))
+			s.book.note(func(l *Ledger) { l.Born = append(l.Born, name) })
+			return
+		}
+	}
+}
+
+// newKeys are keys to try, the best one first.
+func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
+	if !like[len(like)-1].kind.integer() {
+		return nil
+	}
+	s.mu.Lock()
+	s.fresh++
+	n := s.fresh
+	s.mu.Unlock()
+	with := func(i int, number int64) []value {
+		key := cloneValues(like)
+		key[i].num = number
+		return key
+	}
+	const beyond = 1_000_000_000
+	switch number := like[len(like)-1].num; {
+	case !near:
+		return [][]value{with(0, beyond+n)}
+	case len(like) == 1:
+		return [][]value{with(0, -n)}
+	default:
+		return [][]value{with(1, number+1), with(1, number+2), with(1, number+3), with(1, number+4), with(1, -n)}
+	}
+}
+
+// breaker passes on so many bytes and then breaks the answer off, as the switch break says.
+type breaker struct {
+	io.Writer
+	mode string
+	left int
+	cut  bool
+}
+
+// breaking gives the writer for a feed; it breaks off when the switches say so.
+func (x *exchange) breaking() *breaker {
+	b := &breaker{Writer: x.w}
+	if x.sw.Break == "" || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.BreakCount }) {
+		return b
+	}
+	b.mode, b.left = x.sw.Break, x.sw.BreakAfter
+	if b.mode == "length" {
+		x.w.Header().Set("Content-Length", strconv.Itoa(b.left+100_000))
+	}
+	return b
+}
+
+func (b *breaker) Write(p []byte) (int, error) {
+	if b.mode == "" {
+		return b.Writer.Write(p)
+	}
+	n := min(len(p), b.left)
+	b.left -= n
+	b.cut = b.cut || n < len(p)
+	if n > 0 {
+		if _, err := b.Writer.Write(p[:n]); err != nil {
+			return 0, err
+		}
+	}
+	if b.cut {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+// finish ends a broken answer in its way. A document that was shorter than break-after stays whole.
+func (b *breaker) finish(x *exchange) *fault {
+	if b.mode == "reset" && b.cut {
+		x.abort()
+	}
+	return nil
+}

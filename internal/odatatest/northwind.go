@@ -1,0 +1,374 @@
+package odatatest
+
+import (
+	"math"
+	"slices"
+	"strconv"
+)
+
+// northwind is the model and the data of the service: a Northwind of its own rows, computed from their numbers.
+type northwind struct {
+	tables       []*table
+	byName       map[string]*table
+	associations []*association
+	complexTypes []*complexType
+
+	rows      int // orders
+	products  int
+	customers int
+}
+
+const (
+	firstOrder   = 10248
+	firstDay     = 9681 // 1996-07-04, in days since 1970
+	ticksPerDay  = 86400 * ticksPerSecond
+	employeeRows = 9
+	supplierRows = 29
+	allTypesRows = 240
+	codeRows     = 60
+)
+
+// detailsBefore is the number of lines of the first n orders: orders have 1, 2, 3, 4, 1, 2, … lines.
+func detailsBefore(n int) int {
+	return n/4*10 + [4]int{0, 1, 3, 6}[n%4]
+}
+
+// detailOf splits the number of a line into the number of its order and its place there.
+func detailOf(n int) (order, line int) {
+	group, rest := n/10*4, n%10
+	switch {
+	case rest < 1:
+		return group, rest
+	case rest < 3:
+		return group + 1, rest - 1
+	case rest < 6:
+		return group + 2, rest - 3
+	}
+	return group + 3, rest - 6
+}
+
+func newNorthwind(rows int) *northwind {
+	m := &northwind{byName: map[string]*table{}, rows: rows, products: max(77, rows/10), customers: max(91, rows/100)}
+	m.addCategories()
+	m.addSuppliers()
+	m.addProducts()
+	m.addCustomers()
+	m.addEmployees()
+	m.addOrders()
+	m.addOrderDetails()
+	m.addAllTypes()
+	m.addCodes()
+	m.addNotes()
+	m.addPictures()
+	m.addCopies()
+	m.joinAll()
+	return m
+}
+
+func (m *northwind) add(name string, typ *entityType, rows int, generate func(n int, r *row)) *table {
+	t := &table{name: name, typ: typ, base: rows, generate: generate, changed: map[int]*row{}, next: int64(rows) + 1}
+	m.tables = append(m.tables, t)
+	m.byName[name] = t
+	return t
+}
+
+// Shorthand for the columns below.
+
+func key(name string, k kind) property { return property{name: name, kind: k} }
+
+func text(name string, length int) property {
+	return property{name: name, kind: stringKind, nullable: true, maxLength: length}
+}
+
+func column(name string, k kind) property { return property{name: name, kind: k, nullable: true} }
+
+func decimal(name string, precision, scale int) property {
+	return property{name: name, kind: decimalKind, nullable: true, precision: precision, scale: scale}
+}
+
+func required(p property) property {
+	p.nullable = false
+	return p
+}
+
+func identity(name string) property { return property{name: name, kind: int32Kind, identity: true} }
+
+// joinAll declares the associations; the names of the navigation properties are Northwind's.
+func (m *northwind) joinAll() {
+	m.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
+	m.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
+	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, func(parent *row) (int, int,
+		int) {
+		return max(parent.number, 0), m.customers, m.rows
+	})
+	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, func(parent *row) (int, int,
+		int) {
+		return max(parent.number, 0), employeeRows, m.rows
+	})
+	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, func(parent *row) (int, int,
+		int) {
+		if parent.number < 0 {
+			return 0, 1, 0
+		}
+		return detailsBefore(parent.number), 1, detailsBefore(parent.number + 1)
+	})
+	m.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
+}
+
+func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int,
+	int)) {
+	p, d := m.byName[principal], m.byName[dependent]
+	a := &association{name: name, principal: p, dependent: d, optional: optional, principalRole: principal,
+		dependentRole: dependent,
+		foreign:       []int{d.typ.property(foreign)}}
+	m.associations = append(m.associations, a)
+	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d,
+		candidates: candidates})
+	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, join: a, target: p})
+}
+
+var categoryNames = [][2]string{{"Beverages", "Drinks, hot & cold"}, {"Condiments", "Sauces <sweet> and \"savoury\""},
+	{"Confections", "Desserts, candies, O'Neil's breads"},
+	{"Dairy Products", "Käse, crème fraîche"}, {"Grains/Cereals", "Breads, crackers, pasta; 100% wheat"},
+	{"Meat/Poultry", ""}, {"Produce", "Dried fruit and 豆腐"}, {"Seafood", "Рыба и морепродукты"}}
+
+func (m *northwind) addCategories() {
+	typ := &entityType{name: "Category", keys: 1, properties: []property{identity("CategoryID"),
+		required(text("CategoryName", 15)),
+		{name: "Description", kind: stringKind, nullable: true, maxLength: -1}}}
+	m.add("Categories", typ, len(categoryNames), func(n int, r *row) {
+		r.setNumber(0, int64(n)+1)
+		r.setText(1, []byte(categoryNames[n][0]))
+		r.setText(2, []byte(categoryNames[n][1]))
+	})
+}
+
+var (
+	cities = bytesOf("Lyon", "Münster", "São Paulo", "Århus", "Luleå", "Cork", "Reims", "Graz", "Kraków", "Torino",
+		"Bräcke", "Nantes", "Bern", "Oulu", "Leipzig", "Sevilla")
+	lands = bytesOf("France", "Germany", "Brazil", "Denmark", "Sweden", "Ireland", "France", "Austria", "Poland",
+		"Italy", "Sweden", "France", "Switzerland", "Finland", "Germany", "Spain")
+	firms = bytesOf("Hanari Carnes", "Vins et alcools", "Toms Spezialitäten", "Suprêmes délices", "Chop-suey Chinese",
+		"Richter & Söhne", "Wellington Importadora", "HILARIÓN-Abastos",
+		"Ernst Handel", "Que Delícia", "O'Leary's Market", "Folk och fä HB", "Blondel père et fils", "Frankenversand",
+		"White Clover <Wholesale>", "Split Rail \"Beer\" & Ale")
+	people = bytesOf("Ana Trujillo", "Béatrice Noël", "Çelik Demir", "Dirk Óskarsson", "Elżbieta Wójcik",
+		"Frédérique Citeaux", "Güneş Yıldız", "Hanna Moos", "Ítalo Núñez")
+	goods = bytesOf("Chai", "Pavlova", "Crème Brûlée", "Gula Malacca", "Rössle Sauerkraut", "Queso \"Cabrales\"",
+		"Uncle Bob's Pears", "Tofu 豆腐", "Maxilaku", "Côte de Blaye", "Salt & Pepper", "Jalapeño <hot>")
+	packs = bytesOf("10 boxes x 20 bags", "24 - 12 oz bottles", "48 - 6 oz jars", "", "12 - 1 lb pkgs.", "1 kg pkg. ",
+		"  500 g")
+)
+
+func bytesOf(texts ...string) [][]byte {
+	b := make([][]byte, len(texts))
+	for i, t := range texts {
+		b[i] = []byte(t)
+	}
+	return b
+}
+
+// Suppliers have an ETag: Version is ConcurrencyMode="Fixed".
+func (m *northwind) addSuppliers() {
+	typ := &entityType{name: "Supplier", keys: 1, properties: []property{identity("SupplierID"),
+		required(text("CompanyName", 40)), text("ContactName", 30), text("City", 15),
+		text("Country", 15), text("Phone", 24), {name: "Version", kind: int32Kind, version: true,
+			sap: ` sap:creatable="false" sap:updatable="false"`}}}
+	m.add("Suppliers", typ, supplierRows, func(n int, r *row) {
+		r.setNumber(0, int64(n)+1)
+		r.setText(1, firms[(n*5+3)%len(firms)])
+		r.setText(2, people[n%len(people)])
+		r.setText(3, cities[n%len(cities)])
+		r.setText(4, lands[n%len(lands)])
+		r.phone(5, n)
+		r.setNumber(6, 1)
+	})
+}
+
+func (r *row) phone(i, n int) {
+	mark := len(r.buf)
+	r.buf = append(r.buf, "0049-"...)
+	r.buf = appendDigits(r.buf, int64(n*7919%1000000), 6)
+	r.setMarked(i, mark)
+}
+
+func (m *northwind) productColumns() []property {
+	return []property{identity("ProductID"), required(text("ProductName", 40)), column("SupplierID", int32Kind),
+		column("CategoryID", int32Kind), text("QuantityPerUnit", 20),
+		decimal("UnitPrice", 19, 4), column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind),
+		column("ReorderLevel", int16Kind),
+		required(column("Discontinued", booleanKind))}
+}
+
+func (m *northwind) addProducts() {
+	typ := &entityType{name: "Product", keys: 1, properties: m.productColumns()}
+	m.add("Products", typ, m.products, func(n int, r *row) {
+		r.setNumber(0, int64(n)+1)
+		mark := len(r.buf)
+		r.buf = append(r.buf, goods[n%len(goods)]...)
+		r.buf = append(r.buf, ' ')
+		r.buf = strconv.AppendInt(r.buf, int64(n), 10)
+		r.setMarked(1, mark)
+		r.setNumber(2, int64(n%supplierRows)+1)
+		r.setNumber(3, int64(n%len(categoryNames))+1)
+		r.setText(4, packs[n%len(packs)])
+		mark = len(r.buf)
+		r.buf = appendScaled(r.buf, int64(n)*7919*50%2635001, 4)
+		r.setMarked(5, mark)
+		r.setNumber(6, int64(n*31%125))
+		r.setNumber(7, int64(n*17%80))
+		r.setNumber(8, int64(n%6*5))
+		if n%13 == 12 {
+			r.null(2)
+			r.null(4)
+			r.null(8)
+		}
+		r.setNumber(9, int64(n%11/10))
+	})
+}
+
+// appendCustomer writes the five letters of customer n; they sort as the numbers do.
+func appendCustomer(b []byte, n int) []byte {
+	var letters [5]byte
+	for i := 4; i >= 0; i-- {
+		letters[i] = byte('A' + n%26)
+		n /= 26
+	}
+	return append(b, letters[:]...)
+}
+
+func (m *northwind) addCustomers() {
+	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind,
+		maxLength: 5},
+		required(text("CompanyName", 40)), text("ContactName", 30),
+		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15),
+		text("Phone", 24)}}
+	m.add("Customers", typ, m.customers, func(n int, r *row) {
+		mark := len(r.buf)
+		r.buf = appendCustomer(r.buf, n)
+		r.setMarked(0, mark)
+		r.setText(1, firms[n%len(firms)])
+		r.setText(2, people[n%len(people)])
+		mark = len(r.buf)
+		r.buf = append(append(r.buf, "Rue du Marché "...), cities[n%len(cities)]...)
+		r.setMarked(3, mark)
+		r.setText(4, cities[n%len(cities)])
+		r.null(5)
+		r.postalCode(6, n)
+		r.setText(7, lands[n%len(lands)])
+		r.phone(8, n)
+	})
+}
+
+// postalCode keeps leading zeros.
+func (r *row) postalCode(i, n int) {
+	mark := len(r.buf)
+	r.buf = appendDigits(r.buf, int64(n*6151%100000), 5)
+	r.setMarked(i, mark)
+}
+
+func (m *northwind) addEmployees() {
+	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"),
+		required(text("LastName", 20)), required(text("FirstName", 10)),
+		text("Title", 30),
+		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind,
+			nullable: true, maxLength: -1},
+		column("ReportsTo", int32Kind)}}
+	m.add("Employees", typ, employeeRows, func(n int, r *row) {
+		r.setNumber(0, int64(n)+1)
+		r.setText(1, people[n][slices.Index(people[n], ' ')+1:])
+		r.setText(2, people[n][:slices.Index(people[n], ' ')])
+		r.setText(3, []byte("Sales Representative"))
+		r.setNumber(4, int64(-9000+n*731)*ticksPerDay)
+		r.setNumber(5, int64(8000+n*91)*ticksPerDay)
+		r.setText(6, []byte("First line\nsecond line\r\n\ttabbed & <marked>"))
+		r.setNumber(7, 1)
+		if n == 0 {
+			r.null(7)
+		}
+	})
+}
+
+func orderColumns() []property {
+	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5},
+		column("EmployeeID", int32Kind),
+		column("OrderDate", dateTimeKind),
+		column("RequiredDate", dateTimeKind), column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind),
+		decimal("Freight", 19, 4), text("ShipName", 40), text("ShipCity", 15),
+		text("ShipPostalCode", 10), text("ShipCountry", 15)}
+}
+
+func (m *northwind) addOrders() {
+	typ := &entityType{name: "Order", keys: 1, properties: orderColumns()}
+	t := m.add("Orders", typ, m.rows, func(n int, r *row) {
+		r.setNumber(0, firstOrder+int64(n))
+		mark := len(r.buf)
+		r.buf = appendCustomer(r.buf, n%m.customers)
+		r.setMarked(1, mark)
+		r.setNumber(2, int64(n%employeeRows)+1)
+		day := int64(firstDay + n/4%20000)
+		r.setNumber(3, day*ticksPerDay)
+		r.setNumber(4, (day+28)*ticksPerDay)
+		r.setNumber(5, (day+int64(n%30))*ticksPerDay)
+		r.setNumber(6, int64(n%3)+1)
+		mark = len(r.buf)
+		r.buf = appendScaled(r.buf, int64(n)*7919*100%9999900, 4)
+		r.setMarked(7, mark)
+		r.setText(8, firms[n%m.customers%len(firms)])
+		r.setText(9, cities[n%m.customers%len(cities)])
+		r.postalCode(10, n%m.customers)
+		r.setText(11, lands[n%m.customers%len(lands)])
+		if n%23 == 11 {
+			r.null(5)
+		}
+		if n%97 == 5 {
+			r.null(2)
+		}
+		if n%211 == 7 {
+			r.null(1)
+		}
+	})
+	t.next = firstOrder + int64(m.rows)
+}
+
+func detailColumns() []property {
+	return []property{key("OrderID", int32Kind), key("ProductID", int32Kind), required(decimal("UnitPrice", 19, 4)),
+		required(column("Quantity", int16Kind)),
+		required(column("Discount", singleKind))}
+}
+
+var discounts = []uint64{math.Float64bits(0), math.Float64bits(float64(float32(0.05))),
+	math.Float64bits(float64(float32(0.15))), math.Float64bits(0.25)}
+
+func (m *northwind) addOrderDetails() {
+	typ := &entityType{name: "Order_Detail", keys: 2, properties: detailColumns()}
+	m.add("Order_Details", typ, detailsBefore(m.rows), func(n int, r *row) {
+		order, line := detailOf(n)
+		r.setNumber(0, firstOrder+int64(order))
+		r.setNumber(1, int64(1+order*7%(m.products-16)+line*5))
+		mark := len(r.buf)
+		r.buf = appendScaled(r.buf, int64(n)*7919*100%2635000, 4)
+		r.setMarked(2, mark)
+		r.setNumber(3, int64(n*13%120)+1)
+		r.setNumber(4, int64(discounts[n%len(discounts)]))
+	})
+}
+
+// The sets for the way back are empty at the start and have types of their own.
+func (m *northwind) addCopies() {
+	none := func(int, *row) {}
+	m.add("Order_DetailCopies", &entityType{name: "Order_DetailCopy", keys: 2, properties: detailColumns()}, 0, none)
+	orders := orderColumns()
+	orders[0] = key("OrderID", int32Kind)
+	m.add("OrderCopies", &entityType{name: "OrderCopy", keys: 1, properties: orders}, 0, none)
+	products := m.productColumns()
+	products[0] = key("ProductID", int32Kind)
+	m.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
+	everything := m.byName["AllTypes"].typ
+	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
+		0, none)
+	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
+		text("Topic", 249), {name: "Body", kind: stringKind,
+			nullable: true, maxLength: -1},
+		column("ReceivedAt", dateTimeKind)}}, 0, none)
+}

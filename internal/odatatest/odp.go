@@ -1,0 +1,423 @@
+package odatatest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A service for operational data provisioning (ODP) over the same rows: for each of some sets a set FactsOf…,
+// DeltaLinksOf… with the tokens that can still be asked for, and the functions SubscribedTo… and TerminateDeltasFor…. A
+// GET of the set with Prefer: odata.track-changes opens the subscription of its user and begins a job that reads
+// everything; each such GET begins another. A token gives the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and
+// ODQ_ENTITYCNTR: -1 for images before a change, 1 for those after. Asking for a token says that what came before has
+// arrived: older ones are answered with SAP's error 536 from then on.
+//
+// Assumption: a token of a later request is higher; what 536 looks like on the wire no document says.
+
+// ODPPath is where the ODP service stands.
+const ODPPath = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV/"
+
+const (
+	factsOf      = "FactsOf"
+	linksOf      = "DeltaLinksOf" + factsOf
+	subscribedTo = "SubscribedTo" + factsOf
+	terminateFor = "TerminateDeltasFor" + factsOf
+)
+
+// odpSets are the sets of Northwind that stand in the ODP service.
+var odpSets = []string{"Orders", "Order_Details", "Products", "Customers"}
+
+// odpSource is one of them.
+type odpSource struct {
+	base, facts, links *table
+
+	mu   sync.Mutex
+	open bool
+	// jobs are the first extractions, by number; those of a subscription that was ended are gone.
+	jobs map[int]*job
+	// begun counts them.
+	begun int
+	// asked is the highest token that was asked for; kept are those that were handed out.
+	asked int
+	kept  []odpToken
+}
+
+// job is a first extraction: the rows as they were when it began.
+type job struct {
+	rows    []*row
+	changes int
+	ready   time.Time
+}
+
+type odpToken struct {
+	changes int
+	created time.Time
+	initial bool
+}
+
+// name is the token as the service writes it.
+func (t odpToken) name() string {
+	return "D" + t.created.UTC().Format("20060102150405") + fmt.Sprintf("_%09d", t.changes)
+}
+
+func newODP(m *northwind) map[string]*odpSource {
+	sources := map[string]*odpSource{}
+	for _, set := range odpSets {
+		base := m.byName[set]
+		own := *base.typ
+		own.name, own.navigations = factsOf+set, nil
+		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1,
+			sap: ` sap:semantics="change-mode" sap:filterable="false"`}
+		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37,
+			sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
+		own.properties = slices.Insert(slices.Clone(own.properties), own.keys, mode, counter)
+		own.keys += 2
+		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
+			column("CreatedAt", dateTimeKind), column("IsInitialLoad", booleanKind)}}
+		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &own},
+			links: &table{name: linksOf + set, typ: links}, jobs: map[int]*job{}}
+	}
+	return sources
+}
+
+// model is what the mount shows, its sets in the order in which they are told.
+func (x *exchange) model() *northwind {
+	if !x.mount.odp {
+		return x.service.model
+	}
+	m := &northwind{}
+	for _, set := range odpSets {
+		s := x.service.odp[set]
+		m.tables = append(m.tables, s.facts, s.links)
+	}
+	return m
+}
+
+// row is a row of the set: one of the base, what happened to it, and which image of it this is.
+func (s *odpSource) row(base *row, mode string, counter int) *row {
+	r := s.facts.typ.newRow()
+	keys := s.base.typ.keys
+	copy(r.values, cloneValues(base.values[:keys]))
+	r.values[keys] = value{kind: stringKind, text: []byte(mode)}
+	r.values[keys+1] = value{kind: decimalKind, text: strconv.AppendInt(nil, int64(counter), 10)}
+	copy(r.values[keys+2:], cloneValues(base.values[keys:]))
+	return r
+}
+
+// odp answers a request to the ODP service.
+func (x *exchange) odp(segments []string) *fault {
+	name, predicate := splitKey(segments[0])
+	for _, f := range []struct {
+		prefix string
+		answer func(s *odpSource) *fault
+	}{
+		{linksOf, func(s *odpSource) *fault { return x.odpLinks(s, predicate, segments[1:]) }},
+		{subscribedTo, x.odpSubscribed}, {terminateFor, x.odpTerminate},
+		{factsOf, func(s *odpSource) *fault { return x.odpFacts(s) }},
+	} {
+		if set, ok := strings.CutPrefix(name, f.prefix); ok {
+			if s := x.service.odp[set]; s != nil {
+				return x.reading(func() *fault { return f.answer(s) })
+			}
+		}
+	}
+	return notFound(segments[0])
+}
+
+func (x *exchange) odpSubscribed(s *odpSource) *fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag",
+		s.open)
+}
+
+func (x *exchange) odpTerminate(s *odpSource) *fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open {
+		x.service.book.note(func(l *Ledger) { l.Terminated++ })
+	}
+	s.open, s.kept, s.jobs = false, nil, map[int]*job{}
+	return x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails",
+		"ResultFlag", true)
+}
+
+// complex answers with the result of a function that is a structure with one flag.
+func (x *exchange) complex(function, typ, flag string, on bool) *fault {
+	if x.json {
+		return x.text("application/json;charset=utf-8",
+			fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
+				flag, on))
+	}
+	return x.text("application/xml;charset=utf-8",
+		fmt.Appendf(nil,
+			`<?xml version="1.0" encoding="utf-8"?><d:%s xmlns:d="%s" xmlns:m="%s" m:type="%s.%s"><d:%s>%t</d:%s></d:%s>`,
+			function, nsD, nsM, x.mount.namespace, typ, flag, on, flag, function))
+}
+
+func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
+	s.mu.Lock()
+	tokens := s.tokens(time.Now())
+	s.mu.Unlock()
+	if predicate != "" {
+		if len(segments) == 1 && segments[0] == "ChangesAfter" {
+			return x.odpChanges(s, predicate)
+		}
+		return notFound(predicate)
+	}
+	shape, f := newShape(s.links, x.query.selected, nil, x.sw.Hide)
+	if f != nil {
+		return f
+	}
+	e := x.encoder(x.w, shape)
+	x.send(http.StatusOK, "feed")
+	e.begin(shape, s.links.name, -1)
+	for _, t := range tokens {
+		e.entity(shape, &row{values: []value{{kind: stringKind, text: []byte(t.name())},
+			{kind: dateTimeKind, num: t.created.Unix() * ticksPerSecond},
+			{kind: booleanKind, num: int64(truth(t.initial))}}})
+	}
+	e.end("", "")
+	e.flush()
+	return nil
+}
+
+// tokens are those that can be asked for at a time: those handed out, and those of jobs that have ended. s.mu is held.
+func (s *odpSource) tokens(now time.Time) []odpToken {
+	var list []odpToken
+	for _, t := range s.kept {
+		if t.changes >= s.asked {
+			list = append(list, t)
+		}
+	}
+	for _, j := range s.jobs {
+		if now.After(j.ready) && j.changes >= s.asked {
+			list = append(list, odpToken{j.changes, j.ready, true})
+		}
+	}
+	slices.SortFunc(list, func(a, b odpToken) int { return a.changes - b.changes })
+	return list
+}
+
+// odpFacts reads the set: a first extraction, a page of one, or changes.
+func (x *exchange) odpFacts(s *odpSource) *fault {
+	if token := x.query.option(deltaToken); token != "" {
+		return x.odpChanges(s, token)
+	}
+	if parts := strings.Split(strings.Trim(x.query.skipToken, "'"), "_"); len(parts) == 4 {
+		return x.odpPage(s, parts)
+	}
+	tracked := prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
+	if tracked && x.sw.Delta != "off" {
+		if x.accepted() {
+			return nil
+		}
+		return x.odpInitial(s)
+	}
+	// Without tracking everything is read as it is, and nothing follows.
+	n := s.begin(false, 0)
+	return x.odpRows(s, n, 0, false)
+}
+
+// begin begins a job.
+func (s *odpSource) begin(tracked bool, takes time.Duration) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := &job{changes: s.base.changesSoFar(), ready: time.Now().Add(takes)}
+	for c := s.base.all(); c.next(); {
+		j.rows = append(j.rows, s.row(c.current, "", 0))
+	}
+	s.begun++
+	if !tracked {
+		j.changes = -1
+	} else {
+		s.open, s.kept, s.asked, s.jobs = true, nil, 0, map[int]*job{}
+	}
+	s.jobs[s.begun] = j
+	return s.begun
+}
+
+// odpInitial begins a first extraction and answers when it has ended; it goes on where the client doesn't wait.
+func (x *exchange) odpInitial(s *odpSource) *fault {
+	n := s.begin(true, x.sw.Job)
+	x.service.book.note(func(l *Ledger) { l.Jobs++ })
+	if x.sw.Job > 0 {
+		select {
+		case <-time.After(x.sw.Job):
+		case <-x.r.Context().Done():
+			return nil
+		}
+	}
+	return x.odpRows(s, n, 0, true)
+}
+
+// odpPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION of
+// changes.
+func (x *exchange) odpPage(s *odpSource, parts []string) *fault {
+	a, err1 := natural(parts[1])
+	at, err2 := natural(parts[3])
+	if err1 != nil || err2 != nil {
+		return x.expired()
+	}
+	if parts[2] == "i" || parts[2] == "f" {
+		return x.odpRows(s, a, at, parts[2] == "i")
+	}
+	to, err := natural(parts[2])
+	if err != nil {
+		return x.expired()
+	}
+	return x.odpDelta(s, a, to, at)
+}
+
+// odpRows answers a page of a first extraction.
+func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
+	s.mu.Lock()
+	j := s.jobs[n]
+	s.mu.Unlock()
+	if j == nil {
+		return x.expired()
+	}
+	kind := "f"
+	if tracked {
+		kind = "i"
+	}
+	return x.odpFeed(s, j.rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, at) },
+		func() string {
+			if !tracked {
+				return ""
+			}
+			return s.hand(odpToken{j.changes, time.Now(), true})
+		})
+}
+
+// hand notes a token that is handed out.
+func (s *odpSource) hand(t odpToken) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !t.initial {
+		s.kept = append(s.kept, t)
+	}
+	return t.name()
+}
+
+// odpChanges answers the changes since a token.
+func (x *exchange) odpChanges(s *odpSource, token string) *fault {
+	_, digits, _ := strings.Cut(strings.Trim(token, "'"), "_")
+	from, err := natural(digits)
+	s.mu.Lock()
+	known := err == nil && s.open && from <= s.base.changesSoFar()
+	old := known && from < s.asked
+	if known && !old {
+		s.asked = from
+	}
+	s.mu.Unlock()
+	switch {
+	case !known || x.service.life() > 0 && from < x.service.odpDead(s):
+		return x.expired()
+	case old:
+		x.service.book.note(func(l *Ledger) { l.Refused536++ })
+		return &fault{status: http.StatusInternalServerError, code: "RSODP/536",
+			message: "Error 536: recovery of old requests not possible"}
+	}
+	if x.accepted() {
+		return nil
+	}
+	return x.odpDelta(s, from, s.base.changesSoFar(), 0)
+}
+
+// odpDead is the number below which tokens have expired.
+func (s *Service) odpDead(o *odpSource) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dead[o.base.name]
+}
+
+func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
+	if to > s.base.changesSoFar() || from > to {
+		return x.expired()
+	}
+	var rows []*row
+	for _, c := range s.base.between(from, to) {
+		switch {
+		case c.before == nil:
+			rows = append(rows, s.row(c.after, "C", 1))
+		case c.after == nil:
+			rows = append(rows, s.row(c.before, "D", -1))
+		default:
+			rows = append(rows, s.row(c.before, "U", -1), s.row(c.after, "U", 1))
+		}
+	}
+	x.service.book.note(func(l *Ledger) { l.Deltas++ })
+	return x.odpFeed(s, rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, at) },
+		func() string {
+			return s.hand(odpToken{to, time.Now(), false})
+		})
+}
+
+// odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes after the last one.
+func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) string, token func() string) *fault {
+	shape, f := newShape(s.facts, x.query.selected, nil, x.sw.Hide)
+	if f != nil {
+		return f
+	}
+	w := x.breaking()
+	e := x.encoder(w, shape)
+	x.preferencesApplied(prefers(x.r.Header.Get("Prefer"), "odata.track-changes"))
+	x.w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	x.send(http.StatusOK, "feed")
+	e.begin(shape, s.facts.name, -1)
+	limit, _ := x.pageLimit()
+	n := 0
+	for ; at < len(rows) && (limit == 0 || n < limit); at++ {
+		e.entity(shape, rows[at])
+		n++
+	}
+	next, delta := "", ""
+	if at < len(rows) {
+		next = x.nextLink(s.facts.name, "$skiptoken='"+skip(at)+"'")
+	} else if t := token(); t != "" {
+		if x.sw.DeltaQuotes != "off" {
+			t = "'" + t + "'"
+		}
+		link := x.link(s.facts.name + "?" + deltaToken + "=" + t)
+		if x.sw.DeltaHost != "" {
+			link = strings.TrimSuffix(x.sw.DeltaHost, "/") + x.mount.path + s.facts.name + "?" + deltaToken + "=" + t
+		}
+		switch x.sw.TokenIn {
+		case "next":
+			next = link
+		case "links":
+		default:
+			delta = link
+		}
+	}
+	e.end(next, delta)
+	if e.flush() == nil {
+		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
+	}
+	return w.finish(x)
+}
+
+// odpTypes writes the results of the functions into $metadata.
+func (d *edmx) odpTypes() {
+	for _, t := range [][2]string{{"ChangeTrackingDetails", "SubscribedFlag"}, {"SubscriptionTerminationDetails",
+		"ResultFlag"}} {
+		d.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
+			"Nullable=\"false\"/></%sComplexType>\n", d.edm, t[0], d.edm, t[1], d.edm)
+	}
+}
+
+func (d *edmx) odpFunctions() {
+	for _, set := range odpSets {
+		for _, f := range [][2]string{{subscribedTo, "ChangeTrackingDetails"},
+			{terminateFor, "SubscriptionTerminationDetails"}} {
+			d.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", d.edm, f[0], set,
+				d.x.mount.namespace, f[1], d.m)
+		}
+	}
+}

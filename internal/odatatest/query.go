@@ -1,0 +1,190 @@
+package odatatest
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// query is the system query options of one request.
+type query struct {
+	options   []option // all of them, as they came
+	format    string   // json, atom, xml or empty
+	filter    string
+	orderBy   string
+	selected  []string // paths; nil: everything
+	expanded  []string // paths
+	top, skip int      // -1: none
+	skipToken string
+	count     bool
+}
+
+type option struct{ name, value, raw string }
+
+// parseQuery cuts a query string at & only, since ; and raw signs stand in real filters; + is a space.
+func parseQuery(raw string) (*query, *fault) {
+	q := &query{top: -1, skip: -1}
+	for part := range strings.SplitSeq(raw, "&") {
+		if part == "" {
+			continue
+		}
+		name, text, _ := strings.Cut(part, "=")
+		name, err1 := url.QueryUnescape(name)
+		text, err2 := url.QueryUnescape(text)
+		if err1 != nil || err2 != nil {
+			return nil, badRequest("The query option %q is not percent-encoded correctly", part)
+		}
+		if strings.HasPrefix(name, "$") && slices.ContainsFunc(q.options,
+			func(o option) bool { return o.name == name }) {
+			return nil, badRequest("Query option '%s' was specified more than once, but it must be "+
+				"specified at most once.", name)
+		}
+		q.options = append(q.options, option{name, text, part})
+		if f := q.set(name, text); f != nil {
+			return nil, f
+		}
+	}
+	return q, nil
+}
+
+func (q *query) set(name, text string) *fault {
+	var err error
+	switch name {
+	case "$format":
+		if q.format = text; text != "json" && text != "atom" && text != "xml" {
+			return &fault{status: 415, message: fmt.Sprintf("Unsupported $format '%s'", text)}
+		}
+	case "$filter":
+		q.filter = text
+	case "$orderby":
+		q.orderBy = text
+	case "$select":
+		q.selected = paths(text)
+	case "$expand":
+		q.expanded = paths(text)
+	case "$top":
+		q.top, err = natural(text)
+	case "$skip":
+		q.skip, err = natural(text)
+	case "$skiptoken":
+		q.skipToken = text
+	case "$inlinecount":
+		if text != "allpages" && text != "none" {
+			return badRequest("Invalid value '%s' for $inlinecount query option. Valid values "+
+				"are 'allpages' and 'none'", text)
+		}
+		q.count = text == "allpages"
+	default:
+		if strings.HasPrefix(name, "$") {
+			return badRequest("The query parameter '%s' begins with a system-reserved '$' "+
+				"character but is not recognized.", name)
+		}
+	}
+	if err != nil {
+		return badRequest("Incorrect format for %s argument '%s'.", name, text)
+	}
+	return nil
+}
+
+func natural(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
+}
+
+func paths(text string) []string {
+	p := []string{}
+	for path := range strings.SplitSeq(text, ",") {
+		if path = strings.TrimSpace(path); path != "" {
+			p = append(p, path)
+		}
+	}
+	return p
+}
+
+// below gives what the paths say about the navigation property name, one step further down.
+func below(paths []string, name string) (found bool, rest []string) {
+	for _, path := range paths {
+		first, tail, deeper := strings.Cut(path, "/")
+		if first != name {
+			continue
+		}
+		found = true
+		if deeper {
+			rest = append(rest, tail)
+		}
+	}
+	return found, rest
+}
+
+// follow is the query string of the link to the next page: what came, without the paging, then the token.
+func (q *query) follow(remaining int, token string) string {
+	var b strings.Builder
+	for _, o := range q.options {
+		switch o.name {
+		case "$skiptoken", "$skip":
+			continue
+		case "$top":
+			fmt.Fprintf(&b, "$top=%d&", remaining)
+			continue
+		}
+		b.WriteString(o.raw)
+		b.WriteByte('&')
+	}
+	b.WriteString("$skiptoken=")
+	b.WriteString(token)
+	return b.String()
+}
+
+// order is one term of $orderby.
+type order struct {
+	property   int
+	descending bool
+}
+
+func parseOrder(text string, typ *entityType) ([]order, *fault) {
+	var terms []order
+	for _, term := range paths(text) {
+		words := strings.Fields(term)
+		i := typ.property(words[0])
+		if i < 0 {
+			return nil, badRequest("No property '%s' exists in type '%s' at position 0.", words[0], typ.name)
+		}
+		if typ.properties[i].complex != nil || len(words) > 2 || len(words) == 2 && words[1] != "asc" &&
+			words[1] != "desc" {
+			return nil, badRequest("Syntax error in $orderby '%s'.", text)
+		}
+		terms = append(terms, order{i, len(words) == 2 && words[1] == "desc"})
+	}
+	return terms, nil
+}
+
+// naturalOrder says whether the terms are the beginning of the key, ascending: the order in which rows lie.
+func naturalOrder(terms []order, typ *entityType) bool {
+	for i, t := range terms {
+		if i >= typ.keys {
+			return true
+		}
+		if t.property != i || t.descending {
+			return false
+		}
+	}
+	return true
+}
+
+// heeded is a query string without the options that are ignored.
+func heeded(raw, ignored string) string {
+	if ignored == "" {
+		return raw
+	}
+	names := paths(ignored)
+	var kept []string
+	for part := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(part, "=")
+		if name, err := url.QueryUnescape(name); err != nil || !slices.Contains(names, name) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "&")
+}

@@ -1,0 +1,316 @@
+// Package odatatest is an OData v2 service for demonstrations and tests: a Northwind of its own rows, computed and
+// never stored, that answers as Microsoft's and SAP's services do, and misbehaves as they do when a switch says so. It
+// is written to the protocol and knows no particular client.
+package odatatest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The service stands below both of these paths, with the same data.
+const (
+	// NorthwindPath answers in Microsoft's manner: m:type in Atom, doubles as numbers, short errors.
+	NorthwindPath = "/V2/Northwind/Northwind.svc/"
+	// SAPPath answers in SAP Gateway's manner: no m:type, doubles as strings, sap: annotations, errors with innererror.
+	SAPPath = "/sap/opu/odata/sap/NORTHWIND_SRV/"
+
+	logoffPath = "/sap/public/bc/icf/logoff"
+)
+
+// Options say what a service holds and how it behaves at the start.
+type Options struct {
+	Rows     int // orders; order lines are 2.5 times as many, products at least 77; 0: 830
+	PageSize int // rows in a page, as Switches.PageSize; 0: what Switches says
+	User     string
+	Password string // asked for when User is set
+	// Subscriptions adds the sets of SAP Gateway's notification model: changes are pushed to those who have subscribed.
+	Subscriptions bool
+	Switches
+}
+
+// Service is an OData v2 service; it is an http.Handler.
+type Service struct {
+	model    *northwind
+	mounts   []*mount
+	user     string
+	password string
+	book     *book
+	users    *users
+	front    *dispatcher
+
+	mu     sync.Mutex
+	sw     Switches
+	visits map[string]int // how often a feed was asked for, while differ is on
+	lives  int            // how often delta tokens expired
+	dead   map[string]int // by set: the number of changes below which tokens of ODP have expired
+	odp    map[string]*odpSource
+	churns int   // pages served while churn is on
+	fresh  int64 // numbers for keys of inserted rows
+
+	dice *rand.Rand
+
+	changing sync.Mutex // one changeset at a time
+	repeats  repeats
+	pushes   pushes
+}
+
+// New makes a service. It holds no rows, only what was written.
+func New(o Options) *Service {
+	if o.Rows == 0 {
+		o.Rows = 830
+	}
+	if o.PageSize != 0 {
+		o.Switches.PageSize = o.PageSize
+	}
+	book := newBook()
+	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches,
+		visits: map[string]int{}, dice: rand.New(rand.NewPCG(1, 1)),
+		users: &users{failures: map[string]int{}}, front: newDispatcher(book)}
+	s.front.employ(o.Servers)
+	s.odp = newODP(s.model)
+	if o.Subscriptions {
+		s.model.addSubscriptions()
+	}
+	s.mounts = []*mount{
+		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
+		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
+		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
+		{path: StorePath, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true,
+			store: true},
+		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true,
+			catalogue: true},
+	}
+	return s
+}
+
+// mount is one of the two manners.
+type mount struct {
+	path      string
+	namespace string
+	container string
+	sap       bool
+	odp       bool // the service for operational data provisioning
+	catalogue bool // the catalogue of services
+	store     bool // the store of notifications
+}
+
+func (m *mount) language() string {
+	if m.sap {
+		return "en"
+	}
+	return "en-US"
+}
+
+// Server is a service that listens. Its goroutine ends with Close.
+type Server struct {
+	URL    string // such as http://127.0.0.1:40123, without a slash
+	server *http.Server
+	done   chan error
+}
+
+// Start listens on addr, such as 127.0.0.1:0, and serves until Close.
+func (s *Service) Start(addr string) (*Server, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &Server{URL: "http://" + listener.Addr().String(), server: &http.Server{Handler: s,
+		ReadHeaderTimeout: 30 * time.Second}, done: make(chan error, 1)}
+	go func() { l.done <- l.server.Serve(listener) }()
+	return l, nil
+}
+
+// Close ends the listener and every connection.
+func (l *Server) Close() error {
+	err := l.server.Close()
+	if serve := <-l.done; !errors.Is(serve, http.ErrServerClosed) {
+		err = errors.Join(err, serve)
+	}
+	return err
+}
+
+// Count is the number of entities in a set, -1 for an unknown set.
+func (s *Service) Count(set string) int {
+	t := s.model.byName[set]
+	if t == nil {
+		return -1
+	}
+	return t.count()
+}
+
+// Each walks over the entities of a set in the order of their keys. The key stands as in a URL, such as (10248);
+// the fields as in Atom text, complex ones flattened as Place/City, null ones left out.
+func (s *Service) Each(set string, visit func(key string, fields map[string]string)) {
+	t := s.model.byName[set]
+	if t == nil {
+		return
+	}
+	for c := t.all(); c.next(); {
+		fields := map[string]string{}
+		flatten(fields, "", t.typ.properties, c.current.values)
+		visit(string(appendKey(nil, t.typ, c.current)), fields)
+	}
+}
+
+func flatten(fields map[string]string, prefix string, properties []property, values []value) {
+	for i := range values {
+		switch v := &values[i]; {
+		case v.null:
+		case v.kind == complexKind:
+			flatten(fields, properties[i].name+"/", properties[i].complex.properties, v.fields)
+		default:
+			fields[prefix+properties[i].name] = string(appendPlain(nil, v))
+		}
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/__demo/") {
+		s.control(w, r)
+		return
+	}
+	sw := s.Switches()
+	if r.URL.Path == logoffPath {
+		s.logoff(w, r, &sw)
+		return
+	}
+	recorded := &answer{ResponseWriter: w, drip: sw.Drip, done: r.Context().Done()}
+	headers := map[string]string{}
+	for _, name := range recordedHeaders {
+		if text := r.Header.Get(name); text != "" {
+			headers[name] = text
+		}
+	}
+	place := s.book.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
+	defer func() { s.book.close(place, recorded.status) }()
+	e := s.front.send(r, &sw)
+	if e.server == nil {
+		unavailable(recorded)
+		return
+	}
+	if sw.KillMode == "applied" {
+		recorded.cut = func() bool { return s.front.gone(&e) }
+	}
+	if e.affinity != nil {
+		http.SetCookie(recorded, e.affinity)
+	}
+	for _, m := range s.mounts {
+		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok && (!m.catalogue || sw.Catalogue > 0) {
+			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: sw, server: e.server, affinity: e.affinity}
+			x.serve(strings.TrimRight(rest, "/"))
+			return
+		}
+	}
+	http.NotFound(recorded, r)
+}
+
+// logoff ends the session of a request. It is a public service: nobody has to log on for it, and it stands in no list
+// of requests.
+func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
+	calm := *sw
+	calm.KillEvery = 0
+	e := s.front.send(r, &calm)
+	if e.server == nil {
+		unavailable(w)
+		return
+	}
+	e.server.sessions.logoff(r)
+	w.Header().Set("Content-Type", "text/html;charset=utf-8")
+	w.Write([]byte("<html><body>You have been logged off</body></html>"))
+}
+
+// answer remembers the status for the ledger.
+type answer struct {
+	http.ResponseWriter
+	status int
+	cut    func() bool // the server is gone; nil: it is not
+	ended  bool
+	// drip is waited before each kilobyte, unless done is closed.
+	drip time.Duration
+	done <-chan struct{}
+}
+
+// fell ends the connection with a reset where the server that answers has been killed.
+func (a *answer) fell() bool {
+	if !a.ended && a.cut != nil && a.cut() {
+		a.ended = true
+		reset(a.ResponseWriter)
+	}
+	return a.ended
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.fell() {
+		return
+	}
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.fell() {
+		return 0, http.ErrHijacked
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	written := 0
+	for a.drip > 0 && len(b) > written {
+		select {
+		case <-time.After(a.drip):
+		case <-a.done:
+			return written, context.Canceled
+		}
+		n, err := a.ResponseWriter.Write(b[written:min(len(b), written+1024)])
+		if written += n; err != nil {
+			return written, err
+		}
+		_ = http.NewResponseController(a.ResponseWriter).Flush()
+	}
+	n, err := a.ResponseWriter.Write(b[written:])
+	return written + n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// control answers below /__demo/: ledger and switches. It asks for no logon.
+func (s *Service) control(w http.ResponseWriter, r *http.Request) {
+	switch r.Method + " " + r.URL.Path {
+	case "GET /__demo/ledger":
+		writeJSON(w, s.Ledger())
+	case "DELETE /__demo/ledger":
+		s.ResetLedger()
+		w.WriteHeader(http.StatusNoContent)
+	case "GET /__demo/switches":
+		writeJSON(w, s.Switches())
+	case "POST /__demo/switch":
+		if err := s.Set(r.FormValue("name"), r.FormValue("value")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(b.Bytes())
+}

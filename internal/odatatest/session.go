@@ -1,0 +1,248 @@
+package odatatest
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+const sessionCookie = "SAP_SESSIONID_NWD_100"
+
+// session is one logon; it holds the CSRF token that was given out in it.
+type session struct {
+	id     string
+	user   string // "" where none is asked for
+	token  string
+	rotate bool // the id changes with the next request
+}
+
+// sessions are all that are open on one application server, by id.
+type sessions struct {
+	server string
+	mu     sync.Mutex
+	open   map[string]*session
+	book   *book
+}
+
+func newSessions(server string, b *book) *sessions {
+	return &sessions{server: server, open: map[string]*session{}, book: b}
+}
+
+func secret() string {
+	var b [18]byte
+	rand.Read(b[:])
+	return base64.URLEncoding.EncodeToString(b[:])
+}
+
+// count writes down what became of a session.
+func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
+	s.book.note(func(l *Ledger) {
+		key := n.user + "@" + s.server
+		c := l.Sessions[key]
+		change(l, &c)
+		l.Sessions[key] = c
+	})
+}
+
+func (s *sessions) start(user string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &session{id: secret(), user: user, token: secret() + "=="}
+	s.open[n.id] = n
+	s.count(n, func(l *Ledger, c *SessionCount) {
+		l.SessionsOpened++
+		l.SessionsOpen++
+		c.Opened++
+		c.Open++
+	})
+	return n
+}
+
+func (s *sessions) of(r *http.Request) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range r.Cookies() {
+		if n := s.open[c.Value]; c.Name == sessionCookie && n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// change replaces a session by one with a new id and the same token; the old id is then unknown.
+func (s *sessions) change(old *session, rotate bool) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[old.id] != old {
+		return old // another request was first
+	}
+	delete(s.open, old.id)
+	n := &session{id: secret(), user: old.user, token: old.token, rotate: rotate}
+	s.open[n.id] = n
+	s.book.note(func(l *Ledger) { l.SessionChanges++ })
+	return n
+}
+
+// arm makes the id change with the next request; the session is replaced, since others may be reading it.
+func (s *sessions) arm(old *session) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[old.id] != old {
+		return old
+	}
+	n := &session{id: old.id, user: old.user, token: old.token, rotate: true}
+	s.open[n.id] = n
+	return n
+}
+
+// logoff ends the session that a request is in.
+func (s *sessions) logoff(r *http.Request) {
+	n := s.of(r)
+	if n == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[n.id] != n {
+		return
+	}
+	delete(s.open, n.id)
+	s.count(n, func(l *Ledger, c *SessionCount) {
+		l.SessionsOpen--
+		l.SessionsLoggedOff++
+		c.Open--
+		c.LoggedOff++
+	})
+}
+
+// expire ends all sessions, as a time-out does; lost: because the server was killed.
+func (s *sessions) expire(lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.open {
+		delete(s.open, id)
+		s.count(n, func(l *Ledger, c *SessionCount) {
+			l.SessionsOpen--
+			c.Open--
+			if lost {
+				c.Lost++
+			} else {
+				c.TimedOut++
+			}
+		})
+	}
+}
+
+// users knows of wrong passwords; all application servers share it.
+type users struct {
+	mu       sync.Mutex
+	failures map[string]int
+}
+
+// check says whether a password is right and its user not locked.
+func (u *users) check(user string, right bool, lockAfter int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case lockAfter > 0 && u.failures[user] >= lockAfter:
+		return false
+	case !right:
+		u.failures[user]++
+		return false
+	}
+	u.failures[user] = 0
+	return true
+}
+
+func (u *users) unlock() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	clear(u.failures)
+}
+
+// logon checks the session cookie, then user and password; a wrong password is counted and may lock the user.
+func (x *exchange) logon() *fault {
+	s := x.service
+	x.session = x.server.sessions.of(x.r)
+	if x.session == nil && x.sw.UnknownSession == "400" && strings.Contains(x.r.Header.Get("Cookie"),
+		sessionCookie+"=") {
+		return &fault{status: http.StatusBadRequest, message: "Session timed out", page: true}
+	}
+	if s.user == "" || x.session != nil {
+		return nil
+	}
+	user, password, given := x.r.BasicAuth()
+	ok := false
+	if given {
+		ok = s.users.check(user, user == s.user && password == s.password, x.sw.LockAfter)
+		s.book.note(func(l *Ledger) {
+			if ok {
+				l.Logons++
+			} else {
+				l.FailedLogons++
+				l.FailedLogonsOf[user]++
+			}
+		})
+	}
+	if !ok {
+		return &fault{status: http.StatusUnauthorized, message: "Logon failed",
+			header: map[string]string{"WWW-Authenticate": `Basic realm="SAP NetWeaver Application Server [NWD/100]"`}}
+	}
+	return nil
+}
+
+// protect opens the session, gives out tokens and refuses writes without one.
+func (x *exchange) protect() *fault {
+	s, h := x.service, x.w.Header()
+	if !x.sw.CSRF && s.user == "" {
+		return nil
+	}
+	if x.session == nil {
+		x.session = x.server.sessions.start(s.user)
+		x.sendCookies()
+	} else if x.session.rotate {
+		x.session = x.server.sessions.change(x.session, false)
+		x.sendCookies()
+	}
+	if !x.sw.CSRF {
+		return nil
+	}
+	token := x.r.Header.Get("X-CSRF-Token")
+	switch x.method {
+	case http.MethodGet, http.MethodHead:
+		if strings.EqualFold(token, "Fetch") {
+			s.book.note(func(l *Ledger) { l.TokenFetches++ })
+			h.Set("x-csrf-token", x.session.token)
+			x.rotateAtFetch()
+		}
+	default:
+		if token != x.session.token {
+			s.book.note(func(l *Ledger) { l.TokenRefusals++ })
+			h.Set("x-csrf-token", "Required")
+			return &fault{status: http.StatusForbidden, message: "CSRF token validation failed"}
+		}
+	}
+	return nil
+}
+
+func (x *exchange) rotateAtFetch() {
+	switch mode := x.sw.RotateSession; mode {
+	case "fetch", "both":
+		x.session = x.server.sessions.change(x.session, mode == "both")
+		x.sendCookies()
+	case "next":
+		// Only the answer to the following request brings the new id.
+		x.session = x.server.sessions.arm(x.session)
+	}
+}
+
+func (x *exchange) sendCookies() {
+	x.w.Header().Del("Set-Cookie")
+	if x.affinity != nil {
+		http.SetCookie(x.w, x.affinity)
+	}
+	http.SetCookie(x.w, &http.Cookie{Name: sessionCookie, Value: x.session.id, Path: "/", HttpOnly: true})
+	http.SetCookie(x.w, &http.Cookie{Name: "sap-usercontext", Value: "sap-client=100", Path: "/"})
+}

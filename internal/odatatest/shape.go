@@ -1,0 +1,136 @@
+package odatatest
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// shape is what of an entity goes into an answer: the outcome of $select and $expand for one type.
+type shape struct {
+	table   *table
+	columns []int
+	links   []*navigation // deferred
+	expand  []expansion
+	mapped  bool // some columns stand in Atom's own elements
+	// written once for each request
+	jsonNames, atomNames [][]byte
+}
+
+type expansion struct {
+	navigation *navigation
+	shape      *shape
+	selected   []string // handed on to the links of inner pages
+	expanded   []string
+}
+
+// newShape makes one; hidden are the properties that the switch hide names.
+func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fault) {
+	s := &shape{table: t}
+	everything := selected == nil || slices.Contains(selected, "*")
+	for i := range t.typ.properties {
+		if name := t.typ.properties[i].name; hides(hidden, t.name, name) {
+			if slices.Contains(selected, name) {
+				return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", name,
+					t.typ.name)
+			}
+		} else if everything || slices.Contains(selected, name) {
+			s.columns = append(s.columns, i)
+		}
+	}
+	for _, path := range selected {
+		if err := knownPath(t, path); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range t.typ.navigations {
+		inSelect, innerSelect := below(selected, n.name)
+		isExpanded, innerExpand := below(expanded, n.name)
+		switch {
+		case selected != nil && !inSelect && !everything:
+		case isExpanded && (selected == nil || inSelect):
+			inner, f := newShape(n.target, innerSelect, innerExpand, hidden)
+			if f != nil {
+				return nil, f
+			}
+			s.expand = append(s.expand, expansion{n, inner, innerSelect, innerExpand})
+		case !isExpanded || selected == nil || everything:
+			s.links = append(s.links, n)
+		}
+	}
+	for _, path := range expanded {
+		if err := knownNavigation(t, path); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// hides says whether a list such as Products/UnitPrice,Orders/Freight has a property.
+func hides(list, set, name string) bool {
+	return list != "" && slices.Contains(strings.Split(list, ","), set+"/"+name)
+}
+
+func knownPath(t *table, path string) *fault {
+	first, _, deeper := cutPath(path)
+	if first == "*" || t.typ.navigation(first) != nil || !deeper && t.typ.property(first) >= 0 {
+		return nil
+	}
+	return badRequest("Syntax error: could not find a property named '%s' on type '%s'.", first, t.typ.name)
+}
+
+func knownNavigation(t *table, path string) *fault {
+	first, _, _ := cutPath(path)
+	if t.typ.navigation(first) == nil {
+		return badRequest("Invalid $expand: no navigation property '%s' in type '%s'.", first, t.typ.name)
+	}
+	return nil
+}
+
+func cutPath(path string) (first, rest string, deeper bool) {
+	for i := range len(path) {
+		if path[i] == '/' {
+			return path[:i], path[i+1:], true
+		}
+	}
+	return path, "", false
+}
+
+// encoder writes an answer in one format. Rows stream: what is written is sent as soon as a buffer is full.
+type encoder interface {
+	// begin opens a feed; count is -1 when it was not asked for.
+	begin(s *shape, path string, count int)
+	entity(s *shape, r *row)
+	// deleted writes the tombstone of an entity by its local address.
+	deleted(local string, when time.Time)
+	// end closes the feed; next is the link to the following page, delta that to the changes from here on, each empty
+	// for none.
+	end(next, delta string)
+	// single writes one entity as a whole document.
+	single(s *shape, r *row)
+	flush() error
+}
+
+// output gathers bytes and passes them on in large pieces.
+type output struct {
+	b   []byte
+	to  io.Writer
+	err error
+}
+
+const pieceSize = 32 << 10
+
+func (o *output) passOn() {
+	if len(o.b) >= pieceSize {
+		o.flush()
+	}
+}
+
+func (o *output) flush() error {
+	if o.err == nil {
+		_, o.err = o.to.Write(o.b)
+	}
+	o.b = o.b[:0]
+	return o.err
+}

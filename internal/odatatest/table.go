@@ -1,0 +1,282 @@
+package odatatest
+
+import (
+	"slices"
+	"sort"
+	"sync"
+)
+
+// table is an entity set: rows that are generated from their number, and an overlay of what was written since.
+// Generated rows stand in the order of their keys, which the search by key relies on.
+type table struct {
+	name     string
+	typ      *entityType
+	base     int // number of generated rows
+	generate func(n int, r *row)
+
+	mu      sync.RWMutex
+	epoch   uint64       // grows when born changes
+	gone    []int        // numbers of deleted generated rows, sorted
+	changed map[int]*row // updated generated rows
+	born    []*row       // inserted rows, sorted by key
+	bornAt  []int        // number of the generated row before which born[i] stands
+	changes []change     // all that happened, in order
+	next    int64        // next number for an identity key
+}
+
+// fill makes generated row n in r, as it was before any write.
+func (t *table) fill(n int, r *row) {
+	r.number = n
+	r.buf = r.buf[:0]
+	t.generate(n, r)
+}
+
+// search is the number of the first generated row whose key is not less than key, deleted ones included.
+func (t *table) search(key []value) int {
+	r := t.typ.newRow()
+	return sort.Search(t.base, func(n int) bool {
+		t.fill(n, r)
+		return compareKeys(r.key(t.typ)[:len(key)], key) >= 0
+	})
+}
+
+func (t *table) searchBorn(key []value) int {
+	return sort.Search(len(t.born), func(i int) bool { return compareKeys(t.born[i].key(t.typ)[:len(key)], key) >= 0 })
+}
+
+// count is the number of rows that exist.
+func (t *table) count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.base - len(t.gone) + len(t.born)
+}
+
+// find gives a copy of the row with this key, nil if there is none.
+func (t *table) find(key []value) *row {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	r := t.locate(key)
+	if r == nil {
+		return nil
+	}
+	return r.clone()
+}
+
+// locate must be called with mu held; the row must not be kept or changed.
+func (t *table) locate(key []value) *row {
+	if i := t.searchBorn(key); i < len(t.born) && compareKeys(t.born[i].key(t.typ), key) == 0 {
+		return t.born[i]
+	}
+	n := t.search(key)
+	if n == t.base || t.deleted(n) {
+		return nil
+	}
+	r := t.changed[n]
+	if r == nil {
+		r = t.typ.newRow()
+		t.fill(n, r)
+	}
+	if compareKeys(r.key(t.typ), key) != 0 {
+		return nil
+	}
+	return r
+}
+
+func (t *table) deleted(n int) bool {
+	_, found := slices.BinarySearch(t.gone, n)
+	return found
+}
+
+// insert adds a row that the table then owns; false if its key exists.
+func (t *table) insert(r *row) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.typ.properties[0].identity {
+		key := &r.values[0]
+		if key.null {
+			key.null, key.num = false, t.next
+		}
+		t.next = max(t.next, key.num+1)
+	}
+	if t.locate(r.key(t.typ)) != nil {
+		return false
+	}
+	r.number = -1
+	i := t.searchBorn(r.key(t.typ))
+	t.born = slices.Insert(t.born, i, r)
+	t.bornAt = slices.Insert(t.bornAt, i, t.search(r.key(t.typ)))
+	t.epoch++
+	t.note(nil, r)
+	return true
+}
+
+// update puts the outcome of change in place of the row with this key; change works on a copy.
+func (t *table) update(key []value, change func(r *row) *fault) *fault {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.locate(key)
+	if r == nil {
+		return notFound(t.name)
+	}
+	before := r
+	r = r.clone()
+	if f := change(r); f != nil {
+		return f
+	}
+	t.note(before, r)
+	if r.number >= 0 {
+		t.changed[r.number] = r
+		return nil
+	}
+	t.born[t.searchBorn(key)] = r
+	t.epoch++
+	return nil
+}
+
+// remove deletes the row with this key unless check objects.
+func (t *table) remove(key []value, check func(r *row) *fault) *fault {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.locate(key)
+	if r == nil {
+		return notFound(t.name)
+	}
+	if f := check(r); f != nil {
+		return f
+	}
+	t.note(r, nil)
+	if r.number >= 0 {
+		i, _ := slices.BinarySearch(t.gone, r.number)
+		t.gone = slices.Insert(t.gone, i, r.number)
+		delete(t.changed, r.number)
+		return nil
+	}
+	i := t.searchBorn(key)
+	t.born = slices.Delete(t.born, i, i+1)
+	t.bornAt = slices.Delete(t.bornAt, i, i+1)
+	t.epoch++
+	return nil
+}
+
+// revive brings a row back as it was before it was removed.
+func (t *table) revive(r *row) {
+	if r.number < 0 {
+		t.insert(r)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i, found := slices.BinarySearch(t.gone, r.number); found {
+		t.gone = slices.Delete(t.gone, i, i+1)
+	}
+	t.changed[r.number] = r
+	t.epoch++
+}
+
+// cursor walks over the rows of a table in the order of their keys. Rows written meanwhile are met when they stand
+// ahead.
+type cursor struct {
+	table         *table
+	at, step, end int // generated rows
+	born          int // inserted rows
+	epoch         uint64
+	current       *row // valid until the next call of next
+	own           *row // where generated rows are made
+}
+
+// all starts before the first row.
+func (t *table) all() *cursor {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return &cursor{table: t, step: 1, end: t.base, epoch: t.epoch, own: t.typ.newRow()}
+}
+
+// seek moves before the first row whose key begins with key or is greater.
+func (c *cursor) seek(key []value) {
+	c.table.mu.RLock()
+	defer c.table.mu.RUnlock()
+	c.at, c.born, c.epoch = c.table.search(key), c.table.searchBorn(key), c.table.epoch
+}
+
+// seekBehind moves after the row with this full key, whether it still exists or not.
+func (c *cursor) seekBehind(key []value) {
+	c.table.mu.RLock()
+	defer c.table.mu.RUnlock()
+	c.behind(key)
+}
+
+func (c *cursor) behind(key []value) {
+	t := c.table
+	c.at, c.born, c.epoch = t.search(key), t.searchBorn(key), t.epoch
+	if c.born < len(t.born) && compareKeys(t.born[c.born].key(t.typ), key) == 0 {
+		c.born++
+	}
+	if c.at < t.base {
+		r := t.typ.newRow()
+		if t.fill(c.at, r); compareKeys(r.key(t.typ), key) == 0 {
+			c.at++
+		}
+	}
+}
+
+// skip moves over n rows without making them; the cursor must stand at the start with step 1.
+func (c *cursor) skip(n int) {
+	t := c.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	// before(b) rows stand before generated row b when the inserted ones directly before b are left out.
+	before := func(b int) int {
+		goneBefore, _ := slices.BinarySearch(t.gone, b)
+		return b - goneBefore + sort.SearchInts(t.bornAt, b)
+	}
+	c.at = sort.Search(t.base, func(b int) bool { return before(b+1) > n })
+	c.born = min(sort.SearchInts(t.bornAt, c.at)+n-before(c.at), len(t.born))
+	c.epoch = t.epoch
+}
+
+// next makes the following row current; false after the last one.
+func (c *cursor) next() bool {
+	t := c.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if c.epoch != t.epoch {
+		c.born, c.epoch = c.reposition(), t.epoch
+	}
+	for {
+		switch {
+		case c.born < len(t.born) && (c.at >= c.end || t.bornAt[c.born] <= c.at):
+			c.current = t.born[c.born]
+			c.born++
+			return true
+		case c.at >= c.end:
+			return false
+		}
+		n := c.at
+		c.at += c.step
+		if len(t.gone) > 0 && t.deleted(n) {
+			continue
+		}
+		if len(t.changed) > 0 {
+			if r := t.changed[n]; r != nil {
+				c.current = r
+				return true
+			}
+		}
+		t.fill(n, c.own)
+		c.current = c.own
+		return true
+	}
+}
+
+// reposition finds the place among the inserted rows again after some came or went.
+func (c *cursor) reposition() int {
+	if c.current == nil {
+		return min(c.born, len(c.table.born))
+	}
+	key := c.current.key(c.table.typ)
+	i := c.table.searchBorn(key)
+	if i < len(c.table.born) && compareKeys(c.table.born[i].key(c.table.typ), key) == 0 {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,285 @@
+package odatatest
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"math/big"
+	"strconv"
+)
+
+// kind is the primitive type of a property, or complexKind.
+type kind uint8
+
+const (
+	stringKind kind = iota
+	booleanKind
+	byteKind
+	sbyteKind
+	int16Kind
+	int32Kind
+	int64Kind
+	decimalKind
+	singleKind
+	doubleKind
+	guidKind
+	timeKind
+	dateTimeKind
+	dateTimeOffsetKind
+	binaryKind
+	complexKind
+)
+
+var kindNames = [...]string{"Edm.String", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64",
+	"Edm.Decimal",
+	"Edm.Single", "Edm.Double", "Edm.Guid", "Edm.Time", "Edm.DateTime", "Edm.DateTimeOffset", "Edm.Binary", "(complex)"}
+
+func (k kind) String() string { return kindNames[k] }
+
+func (k kind) integer() bool { return k >= byteKind && k <= int64Kind }
+func (k kind) numeric() bool { return k >= byteKind && k <= doubleKind }
+func (k kind) moment() bool  { return k == dateTimeKind || k == dateTimeOffsetKind }
+
+// ticksPerSecond: dates and times are counted in steps of 100 ns, as .NET and Edm (Precision 7) do.
+const ticksPerSecond = 10_000_000
+
+// value is one typed value of a row.
+type value struct {
+	kind kind
+	null bool
+	zone int16 // minutes east of UTC, DateTimeOffset only
+	// integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC;
+	// Time as ticks
+	num    int64
+	text   []byte  // String, Decimal and Guid as written; Binary as its bytes
+	fields []value // complex
+}
+
+func (v *value) float() float64 { return math.Float64frombits(uint64(v.num)) }
+
+func (v *value) clone() value {
+	c := *v
+	c.text = bytes.Clone(v.text)
+	c.fields = cloneValues(v.fields)
+	return c
+}
+
+func cloneValues(values []value) []value {
+	if values == nil {
+		return nil
+	}
+	c := make([]value, len(values))
+	for i := range values {
+		c[i] = values[i].clone()
+	}
+	return c
+}
+
+// compare orders two values that are not null; ok is false where their types have no common order.
+func compare(a, b *value) (order int, ok bool) {
+	switch {
+	case a.kind.integer() && b.kind.integer():
+		return cmp.Compare(a.num, b.num), true
+	case a.kind.numeric() && b.kind.numeric():
+		return compareNumbers(a, b), true
+	case a.kind.moment() && b.kind.moment():
+		return cmp.Compare(a.num, b.num), true
+	case a.kind != b.kind:
+		return 0, false
+	case a.kind == guidKind:
+		return bytes.Compare(bytes.ToLower(a.text), bytes.ToLower(b.text)), true
+	case a.kind == stringKind || a.kind == binaryKind:
+		return bytes.Compare(a.text, b.text), true
+	case a.kind == complexKind:
+		return 0, false
+	}
+	return cmp.Compare(a.num, b.num), true
+}
+
+func compareNumbers(a, b *value) int {
+	floating := func(k kind) bool { return k == singleKind || k == doubleKind }
+	if floating(a.kind) || floating(b.kind) {
+		return cmp.Compare(a.asFloat(), b.asFloat())
+	}
+	return a.rational().Cmp(b.rational())
+}
+
+func (v *value) asFloat() float64 {
+	switch {
+	case v.kind.integer():
+		return float64(v.num)
+	case v.kind == decimalKind:
+		f, _ := strconv.ParseFloat(string(v.text), 64)
+		return f
+	}
+	return v.float()
+}
+
+func (v *value) rational() *big.Rat {
+	if v.kind == decimalKind {
+		r, _ := new(big.Rat).SetString(string(v.text))
+		if r != nil {
+			return r
+		}
+		return new(big.Rat)
+	}
+	return new(big.Rat).SetInt64(v.num)
+}
+
+// compareKeys orders two keys property by property.
+func compareKeys(a, b []value) int {
+	for i := range a {
+		if c, _ := compare(&a[i], &b[i]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// appendPlain writes a value as Atom text and /$value show it, before XML escaping.
+func appendPlain(b []byte, v *value) []byte {
+	switch v.kind {
+	case booleanKind:
+		return strconv.AppendBool(b, v.num != 0)
+	case singleKind:
+		return appendFloat(b, v.float(), 32)
+	case doubleKind:
+		return appendFloat(b, v.float(), 64)
+	case timeKind:
+		return appendDuration(b, v.num)
+	case dateTimeKind:
+		return appendISO(b, v.num)
+	case dateTimeOffsetKind:
+		b = appendISO(b, v.num+int64(v.zone)*60*ticksPerSecond)
+		return appendZone(b, int(v.zone))
+	case binaryKind:
+		return appendBase64(b, v.text)
+	case stringKind, decimalKind, guidKind:
+		return append(b, v.text...)
+	}
+	return strconv.AppendInt(b, v.num, 10)
+}
+
+func appendFloat(b []byte, f float64, bits int) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(b, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(b, "INF"...)
+	case math.IsInf(f, -1):
+		return append(b, "-INF"...)
+	}
+	return strconv.AppendFloat(b, f, 'G', -1, bits)
+}
+
+// appendISO writes ticks since 1970 as a date and a time without zone; the fraction only where there is one.
+func appendISO(b []byte, ticks int64) []byte {
+	seconds, fraction := floorDiv(ticks, ticksPerSecond)
+	days, second := floorDiv(seconds, 86400)
+	year, month, day := civil(days)
+	b = appendDigits(b, year, 4)
+	b = append(b, '-')
+	b = appendDigits(b, month, 2)
+	b = append(b, '-')
+	b = appendDigits(b, day, 2)
+	b = append(b, 'T')
+	b = appendDigits(b, second/3600, 2)
+	b = append(b, ':')
+	b = appendDigits(b, second/60%60, 2)
+	b = append(b, ':')
+	b = appendDigits(b, second%60, 2)
+	return appendFraction(b, fraction)
+}
+
+func appendFraction(b []byte, ticks int64) []byte {
+	if ticks == 0 {
+		return b
+	}
+	b = append(b, '.')
+	b = appendDigits(b, ticks, 7)
+	return bytes.TrimRight(b, "0")
+}
+
+func appendZone(b []byte, minutes int) []byte {
+	if minutes == 0 {
+		return append(b, 'Z')
+	}
+	sign := byte('+')
+	if minutes < 0 {
+		sign, minutes = '-', -minutes
+	}
+	b = append(b, sign)
+	b = appendDigits(b, int64(minutes/60), 2)
+	b = append(b, ':')
+	return appendDigits(b, int64(minutes%60), 2)
+}
+
+// appendDuration writes a time of day as SAP and Olingo do: PT12H34M56S.
+func appendDuration(b []byte, ticks int64) []byte {
+	seconds, fraction := floorDiv(ticks, ticksPerSecond)
+	b = append(b, "PT"...)
+	b = appendDigits(b, seconds/3600, 2)
+	b = append(b, 'H')
+	b = appendDigits(b, seconds/60%60, 2)
+	b = append(b, 'M')
+	b = appendDigits(b, seconds%60, 2)
+	b = appendFraction(b, fraction)
+	return append(b, 'S')
+}
+
+// appendDigits writes n, not negative, with at least width digits.
+func appendDigits(b []byte, n int64, width int) []byte {
+	var d [20]byte
+	i := len(d)
+	for n > 0 || width > 0 {
+		i--
+		d[i] = byte('0' + n%10)
+		n /= 10
+		width--
+	}
+	return append(b, d[i:]...)
+}
+
+// appendScaled writes unscaled / 10^scale as Edm.Decimal text with all of its decimals.
+func appendScaled(b []byte, unscaled int64, scale int) []byte {
+	if unscaled < 0 {
+		b, unscaled = append(b, '-'), -unscaled
+	}
+	unit := int64(1)
+	for range scale {
+		unit *= 10
+	}
+	b = strconv.AppendInt(b, unscaled/unit, 10)
+	if scale == 0 {
+		return b
+	}
+	b = append(b, '.')
+	return appendDigits(b, unscaled%unit, scale)
+}
+
+func floorDiv(a, b int64) (quotient, remainder int64) {
+	quotient, remainder = a/b, a%b
+	if remainder < 0 {
+		quotient, remainder = quotient-1, remainder+b
+	}
+	return quotient, remainder
+}
+
+// civil is the proleptic Gregorian date of a day counted from 1970-01-01.
+func civil(days int64) (year, month, day int64) {
+	days += 719468 // days from 0000-03-01
+	era, d := floorDiv(days, 146097)
+	y := (d - d/1460 + d/36524 - d/146096) / 365
+	d -= 365*y + y/4 - y/100
+	m := (5*d + 2) / 153
+	day = d - (153*m+2)/5 + 1
+	month = m + 3
+	if month > 12 {
+		month -= 12
+	}
+	year = y + era*400
+	if month <= 2 {
+		year++
+	}
+	return year, month, day
+}
