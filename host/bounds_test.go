@@ -124,7 +124,6 @@ var boundsOfPlugins = map[string]string{
 	"chain.maxCached":       "schemas.maxDeclaredSchemas",
 	"chain.maxFlatNames":    "transform.maxGrowth",
 	"write.maxBytes":        "sink.maxMadeBytes",
-	"write.maxChunk":        "sink.maxMadeBytes",
 	"value.maxScale":        "datum.MaxScale",
 	"edm.MaxDepth":          "datum.MaxSchemaDepth",
 	"edm.maxNodes":          "datum.MaxSchemaNodes",
@@ -173,9 +172,8 @@ var boundsOfPlugins = map[string]string{
 	"write.maxContexts":       "what is kept to be used again",
 	"write.maxFound":          "what is told",
 	"write.maxInFlight":       "a setting's name",
-	"write.maxKernels":        "what is kept to be used again",
-	"write.maxMet":            "what is kept to be used again",
-	"write.maxRunLanes":       "which way rows go",
+	"write.maxSchemas":        "what is kept to be used again",
+	"write.maxUsual":          "what is kept to be used again",
 }
 
 // No bound of a plugin lets through what a bound of the host refuses.

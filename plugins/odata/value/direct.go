@@ -25,8 +25,8 @@ const (
 	lastMilli  = 253_402_300_799_999
 )
 
-// AppendInstant writes a point in time, in milliseconds since 1970, as JSON or Atom do. ok is false for years outside of
-// 1 to 9999.
+// AppendInstant writes a point in time, in milliseconds since 1970, as JSON or Atom do. ok is false for years outside
+// of 1 to 9999.
 func AppendInstant(dst []byte, t edm.Primitive, millis int64, json bool) (_ []byte, ok bool) {
 	if millis < firstMilli || millis > lastMilli {
 		return dst, false

@@ -18,6 +18,9 @@ const (
 
 // entry writes an entity as an Atom entry, which begins with a tag.
 func (b *bodyWriter) entry(dst []byte, s *structure, f field, where, tag string) ([]byte, error) {
+	if name := outsideContent(s.Structure); name != "" {
+		return dst, refuse(where + ": " + notInAtom(name))
+	}
 	dst = append(dst, tag...)
 	start := len(dst)
 	e := atomEntry{s: s}
@@ -48,8 +51,8 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-// mapped puts a value into the element of Atom that the metadata name. It returns true if the value has no other place.
-func (e *atomEntry) mapped(p *edm.Property, text string) bool {
+// mapped puts a value into the element of Atom where the metadata have it a second time.
+func (e *atomEntry) mapped(p *edm.Property, text string) {
 	switch p.Feed.Path {
 	case "SyndicationTitle":
 		e.title = text
@@ -62,10 +65,23 @@ func (e *atomEntry) mapped(p *edm.Property, text string) bool {
 		}
 	case "SyndicationSummary":
 		e.summary = text
-	default:
-		return false
 	}
-	return !p.Feed.Keep
+}
+
+// outsideContent returns the first property whose value Atom has outside of the content alone, "" if there is none.
+func outsideContent(s *edm.Structure) string {
+	for i := range s.Properties {
+		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// notInAtom is why entities of a type with such a property are not written in Atom.
+func notInAtom(property string) string {
+	return "property " + property + " has its value outside of the content of an Atom entry " +
+		"(m:FC_KeepInContent=\"false\"): expected " + requestFormat + " = json"
 }
 
 // properties writes the properties of an entry, or those of a complex property, for which e is nil.
@@ -91,7 +107,6 @@ func (b *bodyWriter) properties(dst []byte, e *atomEntry, s *structure, f field,
 
 // element writes a primitive property.
 func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error) {
-	start := len(dst)
 	dst = append(append(dst, "<d:"...), m.name...)
 	if t := m.property.Type.Primitive; t != edm.String {
 		dst = append(append(append(dst, ` m:type="`...), t.String()...), '"')
@@ -107,8 +122,8 @@ func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error
 			return dst, refuse(m.where + ": expected a text that Atom can hold, found one with control characters (" +
 				requestFormat + " = json has room for them)")
 		}
-		if mapped && e.mapped(m.property, c.Text) {
-			return dst[:start], nil
+		if mapped {
+			e.mapped(m.property, c.Text)
 		}
 		out = appendXML(dst, c.Text)
 	}

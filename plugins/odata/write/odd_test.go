@@ -175,6 +175,37 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 	}
 }
 
+// Atom is refused by name for types with a property whose value is not in the content of an entry; JSON is not.
+func TestPropertyOutsideTheContent(t *testing.T) {
+	const note, mapping = `<Property Name="Note" Type="Edm.String"`, ` m:FC_TargetPath="SyndicationTitle" ` +
+		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:FC_KeepInContent="`
+	for _, c := range []struct {
+		keep, format string
+		refused      bool
+	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
+		w := &writing{t: t, service: serving(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)), p: New("0.1.0")}
+		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
+		asked, err := w.p.Open(Component, given, nil, nil)
+		noError(t, err)
+		opened, err := w.p.Open(Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+		if (err != nil) != c.refused {
+			t.Fatalf("%+v: found %v", c, err)
+		}
+		if c.refused {
+			if f := asFault(err); f.Setting == nil || *f.Setting != requestFormat || !strings.Contains(f.Message, "Note") {
+				t.Errorf("expected the setting and the property to be named, found %+v", f)
+			}
+			continue
+		}
+		w.context = opened.Ready.Context
+		body := string(w.encoded(1, "Orders", wit.Row{Value: w.dynamic(fields("ID", "k", "Note", "n"))})[0].Request.Body)
+		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
+			!strings.Contains(body, "<d:Note>n</d:Note>")) {
+			t.Errorf("expected the value in both places, found %s", body)
+		}
+	}
+}
+
 // everything has a property of every type, with facets and without, with a key of two.
 func everything() http.Handler {
 	var properties strings.Builder

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -73,6 +74,10 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		t, err := newEntitySet(e, models[at], &o.manner)
 		if err != nil {
 			return wit.SinkOpening{}, err
+		}
+		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
+			return wit.SinkOpening{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
+				notInAtom(name))
 		}
 		if f := o.uncheckable(t); f != nil {
 			return wit.SinkOpening{}, f
