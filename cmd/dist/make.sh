@@ -59,16 +59,16 @@ third_party() {
           [[ ! -f $file || ${file,,} = *.go ]] || echo "$module $version ${file#"$root"/} $file"
         done
         [ "$dir" != "$root" ]
-      do dir=$(dirname "$dir"); done
+      do dir=${dir%/*}; done
     done <"$work/packages" | sort -u >"$work/licences"
   )
   local missing; missing=$(comm -23 <(cut -d' ' -f1 "$work/packages" | sort -u) <(cut -d' ' -f1 "$work/licences" | sort -u))
   [ -z "$missing" ] || { printf 'dist: expected the licence of each module, found none of:\n%s\n' "$missing" >&2; exit 1; }
   printf 'Culvert is under the Apache License 2.0, see LICENSE. The program holds what others have written:\n\n'
   cut -d' ' -f1,2 "$work/licences" | uniq
-  local module version name file
+  local module version name file line; line=$(printf -- '-%.0s' {1..80})
   while read -r module version name file; do
-    printf '\n%080d\n%s %s, %s\n\n' 0 "$module" "$version" "$name" | tr 0 -
+    printf '\n%s\n%s %s, %s\n\n' "$line" "$module" "$version" "$name"
     cat "$file"
   done <"$work/licences"
 }
