@@ -91,8 +91,8 @@ var movedCommands = map[string]string{
 // gone is a command that there was below another one.
 func gone(name, instead string) *cobra.Command {
 	return &cobra.Command{Use: name, Hidden: true, DisableFlagParsing: true,
-		RunE: func(*cobra.Command, []string) error {
-			return wrong(fmt.Errorf("there is no %s any more: use %s", name, instead))
+		RunE: func(c *cobra.Command, _ []string) error {
+			return wrong(fmt.Errorf("there is no %s any more: use %s", c.CommandPath(), instead))
 		}}
 }
 
