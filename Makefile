@@ -53,7 +53,7 @@ program: native
 	$(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
-	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)
+	ANEW=$(ANEW) ./cmd/dist/make.sh $(TARGETS)
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,73 @@ func TestMonitoredFiguresExist(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// series is a figure of the reference with the names of its labels.
+type series struct {
+	name   string
+	labels []string
+}
+
+// What Confluent's dashboards ask for is there, with the labels that they select by, once Prometheus has renamed a
+// worker's figures by confluent.yaml.
+func TestConfluentsDashboardsFindTheirFigures(t *testing.T) {
+	text, err := os.ReadFile("monitoring/confluent.yaml")
+	ok(t, err)
+	var relabel struct {
+		Rules []struct {
+			Source      []string `yaml:"source_labels"`
+			Regex       string
+			Target      string `yaml:"target_label"`
+			Replacement string
+		} `yaml:"metric_relabel_configs"`
+	}
+	ok(t, yaml.Unmarshal(text, &relabel))
+	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
+	ok(t, err)
+	all := []series{{name: "process_cpu_seconds_total"}}
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:gauge|counter) \\| ([^|]*) \\|")
+	for _, row := range rows.FindAllStringSubmatch(string(reference), -1) {
+		one := series{name: row[1]}
+		for label := range strings.SplitSeq(row[2], ", ") {
+			one.labels = append(one.labels, strings.Trim(label, "`"))
+		}
+		for _, rule := range relabel.Rules {
+			from := one.name
+			if len(rule.Source) > 1 && slices.Contains(one.labels, rule.Source[1]) {
+				from += ";VALUE"
+			} else if len(rule.Source) > 1 {
+				from += ";"
+			}
+			pattern := regexp.MustCompile("^(?:" + rule.Regex + ")$")
+			switch at := pattern.FindStringSubmatchIndex(from); {
+			case at == nil:
+			case rule.Target == "__name__":
+				one.name = string(pattern.ExpandString(nil, rule.Replacement, from, at))
+			default:
+				one.labels = append(one.labels, rule.Target)
+			}
+		}
+		all = append(all, one)
+	}
+	asked, err := os.ReadFile("../testdata/dashboards.txt")
+	ok(t, err)
+	for line := range strings.Lines(string(asked)) {
+		line, why, _ := strings.Cut(strings.TrimSpace(line), " - ")
+		words := strings.Fields(line)
+		if !strings.HasPrefix(line, "confluent ") {
+			continue
+		}
+		there := slices.ContainsFunc(all, func(s series) bool {
+			return s.name == words[1] && !slices.ContainsFunc(words[2:], func(label string) bool {
+				return !slices.Contains(s.labels, label)
+			})
+		})
+		if there == (why != "") {
+			t.Errorf("%s: expected a figure with these labels, or the reason why not: found %t, reason %q", line, there,
+				why)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Adopt brings the connectors that REST made in a data folder while its worker was alone, and what all of its
-// connectors are to do, into the config topic that the worker's file names; then it moves their files into
+// connectors are to do, into the config topic that the worker's file names; then it moves their file into
 // connectors.adopted there. Until then it may be repeated: what the topic has is not written again. It returns the
 // names of the connectors that it wrote. The data folder is locked meanwhile, and no worker may be in the group: it
 // writes as the leader does. startOver: connectors without offsets in the topics and groups of the file are taken, too.
@@ -40,7 +40,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 		problems = slices.Concat(problems, k.Problems, w.Shared(k, check.Passwords(h.now().plugins)))
 	}
 	aside := filepath.Join(h.config.Data, "connectors.adopted")
-	adopted := filepath.Join(aside, "connectors")
+	adopted := filepath.Join(aside, connectorsFile)
 	if _, err := os.Stat(adopted); err == nil && len(h.in.Connectors) > 0 {
 		problems = append(problems, config.Problem{File: adopted, Text: "expected nothing here, where the files of " +
 			"what is adopted are moved: move it away"})
@@ -97,7 +97,7 @@ func (h *Host) adopt(ctx context.Context, startOver bool) (names []string, err e
 
 // moveTo moves the files that a group has adopted.
 func (h *Host) moveTo(aside string) error {
-	for _, name := range []string{"connectors", statesFile, "connectors.brought.json"} {
+	for _, name := range []string{connectorsFile, statesFile} {
 		from := filepath.Join(h.config.Data, name)
 		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 			continue

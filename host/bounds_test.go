@@ -88,7 +88,6 @@ var outsideTheTable = map[string]string{
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
 	"pattern.maxNesting":         "a regular expression that the user wrote",
 	"values.maxLiteralDepth":     "a setting that the user wrote",
-	"dateformat.maxYear":         "the years of Java's own calendar",
 	"route.maxHead":              "answers of the user's own proxy",
 }
 
@@ -117,8 +116,8 @@ var boundsOfPlugins = map[string]string{
 	"notify.maxStoreBody":   "transport.maxBodies",
 	"feed.maxMetadata":      "transport.maxBodies",
 	"feed.MaxErrorBody":     "transport.maxBodies",
-	"advice.MaxAsked":       "transport.maxRequests",
-	"advice.MaxRecommended": "transport.maxRequests",
+	"probe.MaxAsked":        "transport.maxRequests",
+	"probe.MaxRecommended":  "transport.maxRequests",
 	"inspect.maxServices":   "transport.maxRequests",
 	"transform.maxDeclared": "schemas.maxDeclaredSchemas",
 	"chain.maxMade":         "schemas.maxDeclaredSchemas",
@@ -132,8 +131,7 @@ var boundsOfPlugins = map[string]string{
 	"decode.maxDepth":       "datum.MaxDepth",
 	"decode.maxRow":         "conversion.MaxDecodedBytes",
 
-	"advice.MaxAdvice":        "of one result, which the call's limit bounds",
-	"chain.maxByKernel":       "which way rows go",
+	"probe.MaxAdvice":         "of one result, which the call's limit bounds",
 	"chain.maxData":           "when a portion is passed on",
 	"chain.maxMisses":         "which way rows go",
 	"decode.maxEmpty":         "what is read",
@@ -155,7 +153,7 @@ var boundsOfPlugins = map[string]string{
 	"feed.maxCompiled":        "what is kept to be used again",
 	"feed.maxDerived":         "what is told",
 	"guest.maxSkip":           "when garbage is collected",
-	"inspect.MaxPeeked":       "asked for by an operator",
+	"inspect.maxPeeked":       "asked for by an operator",
 	"jsontext.maxDepth":       "what is read",
 	"kernel.MaxConverted":     "a number's length",
 	"markup.maxDepth":         "what is read",

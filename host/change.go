@@ -1,11 +1,8 @@
 package host
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -50,8 +47,7 @@ func (r *reloader) settle(ctx context.Context, name string) {
 	r.bring(context.WithoutCancel(ctx), s, have, files)
 }
 
-// kept answers a change of a connector whose file cannot be changed as a conflict, and one that no file can hold as
-// invalid.
+// kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.
 func kept(err error) error {
 	var k *config.ErrKept
 	var u *config.ErrUnfit
@@ -66,20 +62,14 @@ func kept(err error) error {
 	return conflict(err)
 }
 
-// own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for
-// its author.
-func (r *reloader) own(now config.Now) error {
+// takes refuses a change of a connector that has a file: it is changed there.
+func (r *reloader) takes(now config.Now) error {
 	if f := r.host.now().folder; f != nil {
 		if err := f.holds(now.Name); err != nil {
 			return kept(err)
 		}
 	}
-	if holds := r.store.Holds(now.File); holds != "" && holds != now.Name {
-		return &rest.Refusal{Status: http.StatusConflict,
-			Message: fmt.Sprintf("Connector %s runs on as it was, and its file %s holds something else: mend or "+
-				"remove the file first", now.Name, now.File)}
-	}
-	return nil
+	return kept(r.store.Takes(now.Name, now.File))
 }
 
 // Create makes a connector that is not there yet.
@@ -127,23 +117,17 @@ func (r *reloader) stored(name string) *config.Connector {
 	return &config.Connector{}
 }
 
-// Version is that of the configuration that a connector has, which is shown of it: where another one is stored already,
-// that one has another version.
-func (w worker) Version(name string) string {
+// Source implements [rest.Worker].
+func (w worker) Source(name string) (text []byte, version string, err error) {
 	now, err := w.herder().NowOf(name)
-	if err != nil {
-		return ""
-	}
-	return now.Given.Version
-}
-
-// Text is what a connector's file of properties holds at the moment.
-func (w worker) Text(name string) (text []byte, version string, err error) {
-	now, err := w.herder().NowOf(name)
-	if err != nil || w.host.clustered != nil {
+	switch {
+	case err != nil:
 		return nil, "", err
+	case w.host.clustered != nil || w.host.config.Files.Made(now.Given):
+		return nil, now.Given.Version, nil
 	}
-	return config.ReadText(now.File)
+	text, err = config.ReadText(now.File)
+	return text, "", err
 }
 
 // judge refuses what the service of a connector that runs says is wrong, see [Host.judge]. Whatever else is wrong is
@@ -153,8 +137,8 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 	if r == nil || w.herder() == nil || w.host.config.Once {
 		return nil
 	}
-	if _, unknown := w.herder().NowOf(name); unknown != nil {
-		return nil // nothing of it runs
+	if now, unknown := w.herder().NowOf(name); unknown != nil || r.takes(now) != nil {
+		return nil // nothing of it runs, or is changed
 	}
 	if given.Over != nil { // a change of what is another one by now
 		if c := w.host.clustered; c != nil {
@@ -162,8 +146,7 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 				return conflict(err)
 			}
 		}
-		_, version, _ := w.Text(name) // which may be newer than the last look at it
-		if !given.Over(cmp.Or(version, r.stored(name).Version)) {
+		if !given.Over(r.stored(name).Version) {
 			return kept(&config.ErrChanged{Connector: name})
 		}
 	}
@@ -241,7 +224,7 @@ func (w worker) startedAgain(name string, before config.Now, created bool) error
 	return nil
 }
 
-// Delete stops a connector and removes its file; its offsets stay.
+// Delete stops a connector and forgets its configuration; its offsets stay.
 func (w worker) Delete(ctx context.Context, name string) error {
 	r, err := w.changing(ctx)
 	if err != nil {
@@ -252,7 +235,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.own(now); err != nil {
+	if err := r.takes(now); err != nil {
 		return err
 	}
 	if err := r.store.Delete(ctx, name); err != nil {
@@ -290,7 +273,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	case len(e.wrong) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.wrong...)}
 	}
-	stored := config.Stored{Connector: e.connector, Text: given.Text, Over: given.Over}
+	stored := config.Stored{Connector: e.connector, Over: given.Over}
 	switch {
 	case target != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -298,15 +281,6 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 		stored.Target = targetName(*target)
 	case e.unknown != nil: // whatever was asked of an earlier one of its name
 		stored.Target = config.TargetStarted
-	}
-	if given.Text != nil {
-		if before, _, err := w.Text(name); err == nil {
-			text := given.Text
-			if bytes.Contains(before, []byte("\r\n")) && !bytes.Contains(text, []byte("\r\n")) { // the console sends no others
-				text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
-			}
-			stored.Text = config.UnmaskedText(text, before, w.Passwords())
-		}
 	}
 	if c := w.host.clustered; c != nil && given.Over != nil { // what others have written counts
 		if err := c.log.Refresh(ctx); err != nil {
@@ -349,7 +323,7 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, settings 
 			"expected a name, found a reference to a config provider"))}
 	}
 	if e.unknown == nil {
-		e.kept = r.own(e.now)
+		e.kept = r.takes(e.now)
 	}
 	if wrongName != "" {
 		e.wrong = append(e.wrong, wrongName)

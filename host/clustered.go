@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -63,18 +62,12 @@ func (c *Config) inGroup(w *config.Worker) bool { return w.InGroup() && !c.Once 
 // noneOfBefore refuses a data folder with connectors that REST made while the worker was alone, or with what it was to
 // pause or stop: they would not run any more, or run that were not to, and nobody would notice.
 func noneOfBefore(data string) error {
-	files, err := config.Folder(filepath.Join(data, "connectors"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	targets, wrong := config.OpenTargets(filepath.Join(data, statesFile))
-	if err := errors.Join(err, wrong); err != nil {
+	c := Config{Data: data, Logger: slog.New(slog.DiscardHandler)}
+	targets, err := c.openStored()
+	if err != nil {
 		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
 	}
-	var found []string
-	for _, path := range files.Connectors {
-		found = append(found, filepath.Base(path))
-	}
+	found := c.Files.REST.Names()
 	for name, target := range targets.All() {
 		if target != config.TargetStarted {
 			found = append(found, target+" "+name)
@@ -90,8 +83,12 @@ func noneOfBefore(data string) error {
 		"alone", data, strings.Join(found, ", "), data)
 }
 
-// statesFile is where a worker that is alone keeps what its connectors are to do, in its data folder.
-const statesFile = "connectors.states.json"
+// statesFile and connectorsFile are where a worker that is alone keeps what its connectors are to do, and those that
+// REST has made, in its data folder.
+const (
+	statesFile     = "connectors.states.json"
+	connectorsFile = "connectors.json"
+)
 
 // newClustered makes what REST needs of a group before the worker has joined it.
 func newClustered(h *Host) (*clustered, error) {

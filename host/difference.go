@@ -94,12 +94,9 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	files.Own, files.Brought = c.Files.Own, c.Files.Brought
+	files.REST = c.Files.REST
 	// A reload resolves references by what the worker runs with, whatever its file says by now.
-	connectors, _, err := config.LoadConnectors(files, w.host.in.Worker.Providers)
-	if err != nil {
-		return nil, err
-	}
+	connectors, _ := config.LoadConnectors(files, w.host.in.Worker.Providers)
 	checker := r.checker.Among(connectors)
 	have, check := r.host.running.herder.Now(), func(c *config.Connector) config.Problems {
 		return append(checker.Check(ctx, c), r.host.elsewhere(ctx, c)...)
@@ -153,7 +150,7 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 		w.compareStored(r, e.now, out, password)
 	}
 	if e.kept == nil {
-		e.kept = r.store.Takes(name)
+		e.kept = r.store.Takes(name, "")
 	}
 	if e.kept != nil {
 		out.Kept = e.kept.Error()
@@ -176,21 +173,12 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 		none := func(*config.Connector) config.Problems { return nil }
 		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.checker.Declared)[0].Effect
 	}
-	if before, _, _ := w.Text(name); given.Text != nil && before == nil && (there || w.host.clustered != nil) {
-		out.Warnings = append(out.Warnings, "comments and the order of lines are lost: where the connector is kept "+
-			"there are settings alone")
-	}
 	return e, nil
 }
 
-// compareStored compares what runs with what is stored, of a file as it is at the moment.
+// compareStored compares what runs with what is stored.
 func (w worker) compareStored(r *reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
 	stored := r.stored(now.Name)
-	if w.host.clustered == nil {
-		found, _, _ := config.LoadConnectors(config.Files{Connectors: []string{now.File},
-			Brought: w.host.config.Files.Brought}, w.host.in.Worker.Providers)
-		stored = found[0]
-	}
 	r.mu.Lock()
 	out.StoredProblem = r.refused[now.Name]
 	r.mu.Unlock()

@@ -94,8 +94,6 @@ type Host struct {
 	// one of them changes, together with its connector.
 	targets  *config.Targets
 	steering sync.Mutex
-	// authors are who wanted them.
-	authors *config.Authors
 
 	checks *checks
 	rates  rates
@@ -169,8 +167,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 	} else if !c.Once {
 		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
-		c.Files.Own = filepath.Join(c.Data, "connectors")
-		if targets, err = config.OpenTargets(filepath.Join(c.Data, statesFile)); err != nil {
+		if targets, err = c.openStored(); err != nil {
 			locked.Release()
 			return nil, &SetupError{err}
 		}
@@ -188,14 +185,6 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.checks.checker.Destinations = h.clustered.destinations
 	}
 	h.targets, h.checks.checker.Running = targets, lockouts
-	authors := ""
-	if !c.Once {
-		authors = filepath.Join(c.Data, "connectors.authors.json")
-	}
-	if h.authors, err = config.OpenAuthors(authors); err != nil {
-		h.log.Warn("who wanted connectors is forgotten", "error", err)
-		h.authors, _ = config.OpenAuthors("")
-	}
 	h.checks.checked.hold(h.now().plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
 	for _, connector := range h.in.Connectors {
@@ -227,26 +216,32 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			h.log.Error("a connector's file is refused, the others run: " + p.String())
 		}
 	}
-	h.warnOfUnknown()
 	if len(c.Files.Connectors) == 0 && h.clustered == nil {
 		h.log.Warn("there are no connectors to run: no connector file found", "config", c.Files.Folder)
 	}
 	return h, nil
 }
 
-// warnOfUnknown warns of connectors of which it is not known whether REST brought their references.
-func (h *Host) warnOfUnknown() {
-	var names []string
-	for _, c := range h.in.Connectors {
-		if h.config.Files.Brought.Unknown(c, h.config.Files.Made(c), h.in.Worker.Providers) {
-			names = append(names, c.Name)
-		}
+// openStored opens what a worker without a group keeps in its data folder: the connectors that REST has made, into
+// c.Files, and the target states of all.
+func (c *Config) openStored() (targets *config.Targets, err error) {
+	if targets, err = config.OpenTargets(filepath.Join(c.Data, statesFile)); err != nil {
+		return nil, err
 	}
-	if len(names) > 0 {
-		h.log.Warn("REST may have written these connectors before their references were noted as its own, and they "+
-			"read files, folders or variables that the worker's config.providers does not open to REST: look at them. "+
-			"They run on; whatever REST writes of them once more is noted, and ends this warning", "connectors", names)
+	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, connectorsFile)); err != nil {
+		return nil, err
 	}
+	folder := filepath.Join(c.Data, "connectors")
+	imported, problems, err := c.Files.REST.Import(folder, targets)
+	if len(imported) > 0 {
+		c.Logger.Info("connectors that were made by REST in an earlier version are kept in one file from now on",
+			"folder", folder, "file", filepath.Join(c.Data, connectorsFile), "connectors", imported)
+	}
+	for _, p := range problems {
+		c.Logger.Error("a connector of an earlier version, which was made by REST, does not run: mend its file, then "+
+			"start the worker again: "+p.String(), "folder", folder)
+	}
+	return targets, err
 }
 
 // refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from
@@ -298,8 +293,8 @@ func checkBy(ctx context.Context, c Config, examine func(*Host, config.Problems)
 	problems = examine(h, problems)
 	all.Problems = append(problems, h.in.Problems()...)
 	for _, c := range h.in.Connectors {
-		if would := h.checks.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
-			all.Good = append(all.Good, Good{c.Name, c.File, would})
+		if c.Problems.Err() == nil {
+			all.Good = append(all.Good, c)
 		}
 	}
 	return all, nil
@@ -330,7 +325,7 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 		return Checked{}, err
 	}
 	all, err := checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
-		checker := &h.checks.checker
+		checker := h.checks.checker.Among(h.in.Connectors)
 		checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
 		h.examine(false, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
@@ -352,11 +347,8 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 type Checked struct {
 	config.Problems
 	// Good are the connectors in which nothing is wrong.
-	Good []Good
+	Good []*config.Connector
 }
-
-// Good is a connector that could run, and what it would do: a source that would read into some topics, say.
-type Good struct{ Name, File, Would string }
 
 // examine adds what check finds to the problems that each connector has from its file.
 func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems) {
@@ -370,16 +362,14 @@ func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems
 
 // examineOffline is examine by what can be known without asking services.
 func (h *Host) examineOffline(ctx context.Context, toRun bool) {
-	h.examine(toRun, func(c *config.Connector) config.Problems { return h.checks.checker.Check(ctx, c) })
+	checker := h.checks.checker.Among(h.in.Connectors)
+	h.examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
 }
 
 // open reads the configuration and opens the plugins. The problems are the worker's, each connector has those of its
 // file. toRun: REST listens before anything is compiled, and plugins that no connector needs wait.
 func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems, err error) {
 	c.complete()
-	if c.Files.Brought, err = config.OpenBrought(filepath.Join(c.Data, "connectors.brought.json")); err != nil {
-		return nil, nil, err
-	}
 	var levels *logging.Levels
 	levels, c.Logger = logging.Of(c.Logger)
 	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
@@ -421,7 +411,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.opened(func(r *running) { r.plugins = plugins })
 	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
-		Connectors: in.Connectors, Plans: &check.Plans{}}
+		Connectors: in.Connectors}
 	return h, problems, nil
 }
 
@@ -470,6 +460,11 @@ func (h *Host) readSettings(ctx context.Context, problems config.Problems, toRun
 	}
 	if _, err := tracingOptions(h.in.Worker, h.config.Environ); err != nil {
 		add(err)
+	}
+	if slices.Contains(h.in.Worker.List("metrics.names"), "confluent") {
+		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has Strimzi's names alone; for " +
+			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
+			"Prometheus' scrape job"})
 	}
 	if classes := h.in.Worker.Text("rest.extension.classes"); classes != "" {
 		add(rest.ErrExtensions(classes))

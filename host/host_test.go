@@ -66,7 +66,7 @@ func runs(t *testing.T, h *Host) (health string, stop func()) {
 // looked at, which comes when all plugins are loaded.
 func TestHealthUntilChangesAreTaken(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
-	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker, Own: t.TempDir()}, Data: t.TempDir(),
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 		Logger: quiet()})
 	require.NoError(t, err)
 	defer h.Close()

@@ -14,11 +14,9 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// A page of 1,000 paused connectors that a herder has, each with 40 settings and one who wanted it.
+// A page of 1,000 paused connectors that a herder has, each with 40 settings.
 func BenchmarkListingOfHerder(b *testing.B) {
 	settings, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(b, err)
-	authors, err := config.OpenAuthors("")
 	require.NoError(b, err)
 	targets, err := config.OpenTargets("")
 	require.NoError(b, err)
@@ -32,10 +30,9 @@ func BenchmarkListingOfHerder(b *testing.B) {
 		c, _ := config.NewConnector("request", entries, settings.Providers)
 		connectors = append(connectors, c)
 		require.NoError(b, targets.Set(c.Name, config.TargetPaused))
-		require.NoError(b, authors.Set(c, config.TargetPaused, "user anna"))
 	}
 	levels, log := logging.Of(slog.New(slog.DiscardHandler))
-	h := &Host{in: &config.Installation{Worker: settings}, levels: levels, log: log, authors: authors, targets: targets}
+	h := &Host{in: &config.Installation{Worker: settings}, levels: levels, log: log, targets: targets}
 	o := connect.Options{Worker: settings, Plugins: &plugin.Manager{}, Logger: log, Target: h.target}
 	h.running = &running{reloads: &reloader{}, herder: connect.New(o, connectors)}
 	handler := rest.Handler(worker{h})

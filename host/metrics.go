@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
@@ -130,8 +129,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 	if reloads := now.followed(); reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
-	return struckFigures{namedFigures{prometheus.Gatherers{r, h.kafka.Figures},
-		config.List(h.in.Worker.Text("metrics.names"))}, w.Strike}
+	return struckFigures{prometheus.Gatherers{r, h.kafka.Figures}, w.Strike}
 }
 
 // spans are counted by a tracer, nil for none.

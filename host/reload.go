@@ -69,8 +69,7 @@ func newReloader(h *Host, store config.Store, applying guard.Turn) *reloader {
 
 // folder is the store of the worker's files, given the connectors that were read.
 func (h *Host) folder(connectors []*config.Connector) *config.FolderStore {
-	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets,
-		Brought: h.config.Files.Brought}
+	places := config.Places{Folder: h.config.Files.Folder, Made: h.config.Files.REST, Targets: h.targets}
 	if places.Folder == "" {
 		for _, c := range connectors {
 			if !h.config.Files.Made(c) {
@@ -260,15 +259,12 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 
 // forget removes a connector, with what is kept of it.
 func (h *Host) forget(herder *connect.Herder, name string) error {
-	if err := h.authors.Forget(name); err != nil {
-		h.log.Warn("who wanted a connector is not forgotten", "connector", name, "error", err)
-	}
 	if h.clustered != nil {
 		return herder.Remove(name)
 	}
 	h.steering.Lock()
 	defer h.steering.Unlock()
-	return errors.Join(herder.Remove(name), h.targets.Forget(name), h.config.Files.Brought.Forget(name))
+	return errors.Join(herder.Remove(name), h.targets.Forget(name))
 }
 
 // say logs a step; news: it is not the refusal that was logged before.

@@ -13,9 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/internal/sampling"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -41,10 +39,8 @@ func (w worker) configured(name string) (*config.Connector, error) {
 }
 
 // chainOf is the chain of a configuration.
-func (w worker) chainOf(c *config.Connector) sampling.Chain {
-	plugins := w.host.now().plugins
-	stages, err := connect.Stages(plugins, c, nil)
-	return sampling.Chain{Plugins: plugins, Stages: stages, Broken: err}
+func (w worker) chainOf(c *config.Connector) chaintest.Chain {
+	return chaintest.ChainOf(w.host.now().plugins, c)
 }
 
 // Sampled is a sample with what the transforms of settings make of its rows, nil for those of the connector.
@@ -102,7 +98,7 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 			}
 		}
 	}
-	problems := c.Problems
+	problems := append(c.Problems, w.sent(w.host.checking(), c, settings).Astray()...)
 	if problems.Err() == nil {
 		problems = append(problems, w.host.checking().Stages(ctx, c)...)
 	}
@@ -125,6 +121,7 @@ func (w worker) tool(ctx context.Context, c *config.Connector) (*check.Tool, []w
 		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + c.Name + ": " + err.Error()}
 	}
 	tool.Once() // somebody waits for the answer
+	tool.OnlyRead()
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		tool.Close()
@@ -155,7 +152,7 @@ func (w worker) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	return all, nil
 }
 
-// RunTool runs a command of a connector's plugin, as a check may ask a service: not where REST is for reading alone.
+// RunTool runs a command of a connector's plugin that only reads, as a check may ask a service.
 func (w worker) RunTool(ctx context.Context, name, command string, asked rest.ToolAsked) (a rest.ToolAnswer,
 	err error) {
 	c, err := w.configured(name)
@@ -165,13 +162,6 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	defer runtime.KeepAlive(c)
 	refuse := func(status int, message string) (rest.ToolAnswer, error) {
 		return a, &rest.Refusal{Status: status, Message: message}
-	}
-	if w.host.in.Worker.Boolean("rest.read.only") {
-		return refuse(http.StatusForbidden, "REST is for reading alone (rest.read.only=true): no service is asked")
-	}
-	if command == "retire" { // which would take away what tasks are reading
-		return refuse(http.StatusConflict, "Expected the connector to be STOPPED, and PUT /culvert/connectors/"+name+
-			"/retire, which ends what it has opened")
 	}
 	asking, cancel := context.WithTimeout(ctx, check.OnlineTime)
 	defer cancel()
@@ -188,12 +178,17 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	if err != nil {
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	}
+	if command == "retire" { // which ends queues of changes, some by GET
+		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert retire")
+	}
 	reply, err := tool.Run(asking, command, options)
 	var fault *wit.Fault
 	switch {
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
 		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
 			shown.Line(err.Error())))
+	case errors.Is(err, check.ErrChanges):
+		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
 	case errors.As(err, &fault) && fault.Kind == wit.FaultConfig:
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	case err != nil:
@@ -201,15 +196,7 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	case reply.Schemas != nil:
 		a.Schemas, err = convert.RenderSchemas(ctx, *reply.Schemas, convert.SchemaFormats[0])
 		return a, err
-	case !asked.Chain:
-		a.Document = json.RawMessage(*reply.Document)
-		return a, nil
 	}
-	var found struct{ Rows []json.RawMessage }
-	if err := json.Unmarshal([]byte(*reply.Document), &found); err != nil {
-		return a, fmt.Errorf("expected a document with rows: %w", err)
-	}
-	sample, err := w.host.samples.Documents(ctx, name, found.Rows, w.chainOf(c))
-	a.Sample = &sample
-	return a, err
+	a.Document = json.RawMessage(*reply.Document)
+	return a, nil
 }

@@ -261,7 +261,7 @@ func ReleaseGroup(ctx context.Context, c Config) (done Released, err error) {
 		}
 		group := s.in.Worker.Text("group.id")
 		leader, err := kafka.OpenTransactions(ctx, s.kafka, group+"-configs-leader",
-			[]string{cluster.LeaderID(group)}, nil, 0)
+			[]string{cluster.LeaderID(group)}, nil)
 		if err != nil {
 			return err
 		}

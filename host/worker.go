@@ -103,30 +103,6 @@ func (w worker) Aim(name string, target connect.TargetState) error {
 	return steer(h, name, target)
 }
 
-// Wanted notes it beside the target states: it outlives the worker, too.
-func (w worker) Wanted(name string, target connect.TargetState, by string) {
-	now, err := w.herder().NowOf(name)
-	if err != nil || by == "" {
-		return
-	}
-	if target == "" {
-		target = w.host.target(now.Given)
-	}
-	if err := w.host.authors.Set(now.Given, targetName(target), by); err != nil {
-		w.host.log.Warn("who wanted a connector is not kept", "connector", name, "error", err)
-	}
-}
-
-// By is who was noted, else the file with the configuration, unless somebody wanted another target state.
-func (w worker) By(given *config.Connector) string {
-	target := w.host.target(given)
-	if by := w.host.authors.Of(given, targetName(target)); by != "" || given.File == "" ||
-		targetOf(given.Target()) != target {
-		return by
-	}
-	return "file " + given.File
-}
-
 // steer has a connector go to a target state.
 func steer(h *connect.Herder, name string, target connect.TargetState) error {
 	switch target {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -116,7 +117,7 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newConfig(), r.newCreate(), r.newCompare(), r.newApply(),
+	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newCompare(), r.newApply(),
 		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", "DELETE /connectors/{name}"),
 		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
 			"PUT /connectors/{name}/pause"),
@@ -124,7 +125,10 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 			"PUT /connectors/{name}/resume"),
 		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED",
 			"PUT /connectors/{name}/stop"),
-		r.newRestart(), r.newSnapshot(), r.newFlow(), r.newSample(), r.newTool())
+		r.newRestart(), r.newSnapshot(), r.newSample(), r.newLockouts(),
+		gone("config", "GET /connectors/NAME/config of the worker's REST, with Accept: text/x-java-properties for a text"),
+		gone("flow", "GET /culvert/connectors/NAME/flow of the worker's REST, or its console"),
+		gone("tool", "POST /culvert/connectors/NAME/tools/COMMAND of the worker's REST, or culvert COMMAND -p FILE"))
 	return c
 }
 
@@ -349,29 +353,6 @@ func (r *remote) newCreate() *cobra.Command {
 	return c
 }
 
-// newConfig prints the text of a connector.
-func (r *remote) newConfig() *cobra.Command {
-	return &cobra.Command{
-		Use: "config NAME", Short: "Print a connector's configuration as properties, comments and all",
-		Long: `Print the configuration of a connector as a text of properties: what its file holds, with the comments, or else its settings by name.
-Clear passwords are [hidden], which a worker takes for those that it has.`,
-		Example: "  culvert connectors config orders > orders.properties",
-		Args:    one("NAME"), ValidArgsFunction: r.complete,
-		RunE: func(c *cobra.Command, args []string) error {
-			asked, text := *r, ""
-			asked.header = http.Header{"Accept": {"text/x-java-properties"}}
-			if err := asked.call(c.Context(), "GET /connectors/{name}/config", nil, &text, args[0]); err != nil {
-				return err
-			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), map[string]string{"text": text}))
-			}
-			_, err := io.WriteString(c.OutOrStdout(), shown.Text(text))
-			return failed(err)
-		},
-	}
-}
-
 // newCompare says what apply would do.
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
@@ -419,10 +400,10 @@ func comparisonText(found rest.Comparison) string {
 		fmt.Fprintf(&b, "  feed %s %s, by %s\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
 	}
 	for _, d := range found.Stored {
-		fmt.Fprintf(&b, "  its file has another %s, which would be overwritten\n", shown.Line(d.Setting))
+		fmt.Fprintf(&b, "  what is stored has another %s\n", shown.Line(d.Setting))
 	}
 	if found.StoredProblem != "" {
-		fmt.Fprintf(&b, "  its file is not taken: %s\n", shown.Line(found.StoredProblem))
+		fmt.Fprintf(&b, "  what is stored is not taken: %s\n", shown.Line(found.StoredProblem))
 	}
 	if found.Kept != "" {
 		fmt.Fprintf(&b, "  %s\n", shown.Line(found.Kept))
@@ -585,4 +566,56 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds; ask
+// is [remote.call], or [remote.once] where a group without a leader is not waited for.
+func (r *remote) listing(ctx context.Context, ask func(ctx context.Context, route string, body, into any,
+	names ...string) error, state, search string) (all rest.Listing, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	for after := ""; ; after = all.Next {
+		var page rest.Listing
+		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
+		if err := ask(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
+			return all, err
+		}
+		page.Connectors = append(all.Connectors, page.Connectors...)
+		if all = page; all.Next == "" {
+			return all, nil
+		}
+	}
+}
+
+// list lists the connectors of one state, all for "", that a search finds.
+func (r *remote) list(c *cobra.Command, state, search string) error {
+	all, err := r.listing(c.Context(), r.call, state, search)
+	if err != nil {
+		return err
+	}
+	return r.printed(c, all, all.Silent, func(w io.Writer) {
+		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tCAUSE")
+		for _, l := range all.Connectors {
+			since := ""
+			if l.Since != nil {
+				since = l.Since.Format(time.RFC3339)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
+				l.Tasks, l.Rows, strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
+		}
+	})
+}
+
+// printed prints an answer as JSON, or else what print writes, in columns, with the workers of a group that have not
+// answered.
+func (r *remote) printed(c *cobra.Command, answer any, silent []string, print func(columns io.Writer)) error {
+	if r.json {
+		return failed(printJSON(c.OutOrStdout(), answer))
+	}
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+	print(w)
+	for _, why := range silent {
+		fmt.Fprintf(w, "not among it: %s\n", shown.Line(why))
+	}
+	return failed(w.Flush())
 }

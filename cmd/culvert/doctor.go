@@ -26,7 +26,7 @@ func newDoctor() *cobra.Command {
 for Kafka, or a connector's, for its service, or is given twice, for both. Steps, as far as the files ask for them: the token of SAP
 Connectivity, the attached Cloud Connectors, the greeting of its proxy, the connection to each broker, TLS, SASL, metadata and the
 brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token,
-the entity sets that the file names, the catalogue; with both files the rights on the connector's topics, and the schema registries
+the entity sets that the file names, the catalogue, the settings as culvert validate --online checks them; with both files the rights on the connector's topics, and the schema registries
 of its converters.
 
 One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not, 2 wrong use.`,
@@ -60,7 +60,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		s.Step, s.Message = w.Strike(s.Step), w.Strike(s.Message)
 		tellStep(c, s, asJSON)
 	})
-	var k kafka.Config
+	k := kafka.Defaults()
 	if sorted.Worker == "" {
 		if w, err = in.worker(""); err != nil {
 			return err
@@ -86,6 +86,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 			return err
 		}
 		visit.Service(c.Context(), tool)
+		visit.Settings(c.Context(), k, tool)
 		if sorted.Worker != "" && visit.Well() {
 			visit.Topics(c.Context(), k, tool)
 		}

@@ -5,19 +5,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/culvert-project/culvert/host/shown"
 )
 
+// show shows an answer as JSON, or as [render] does.
+func (r *remote) show(out io.Writer, answer any) error {
+	if r.json {
+		return printJSON(out, answer)
+	}
+	document, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return render(out, document)
+}
+
 // render shows a JSON document: an array of objects as a table, an object as lines, anything else as it stands.
 func render(out io.Writer, document []byte) error {
 	var rows []json.RawMessage
-	if json.Unmarshal(document, &rows) == nil && len(rows) > 0 {
-		if columns := fields(rows[0]); columns != nil {
-			return table(out, columns, rows)
-		}
+	if json.Unmarshal(document, &rows) == nil && len(rows) > 0 && fields(rows[0]) != nil {
+		return table(out, rows)
 	}
 	members := fields(document)
 	if members == nil {
@@ -34,7 +45,7 @@ func render(out io.Writer, document []byte) error {
 		if json.Unmarshal(values[name], &nested) == nil && len(nested) > 0 && fields(nested[0]) != nil {
 			t.Flush()
 			fmt.Fprintf(out, "%s:\n", inLine(name))
-			if err := table(out, fields(nested[0]), nested); err != nil {
+			if err := table(out, nested); err != nil {
 				return err
 			}
 			continue
@@ -65,7 +76,16 @@ func fields(document []byte) []string {
 	return names
 }
 
-func table(out io.Writer, columns []string, rows []json.RawMessage) error {
+// table shows objects with a column for each member that any of them has.
+func table(out io.Writer, rows []json.RawMessage) error {
+	var columns []string
+	for _, row := range rows {
+		for _, name := range fields(row) {
+			if !slices.Contains(columns, name) {
+				columns = append(columns, name)
+			}
+		}
+	}
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	titles := make([]string, len(columns))
 	for i, column := range columns {

@@ -334,9 +334,13 @@ func (i *initiation) examine(ctx context.Context) error {
 func (i *initiation) write(stdout io.Writer) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert plugins show --template ODataSource\n")
-	if err := check.Commented(&b, i.entries, i.checker.Declared(c)); err != nil {
-		return failed(err)
+	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
+	declared := i.checker.Declared(c)
+	for _, e := range i.entries {
+		if spec, ok := declared.Find(e.Key); ok {
+			fmt.Fprintf(&b, "\n# %s\n", shown.Line(spec.Documentation))
+		}
+		fmt.Fprintln(&b, config.PropertiesLine(e.Key, e.Raw))
 	}
 	file := i.options.file
 	if file == "" {

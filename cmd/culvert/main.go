@@ -154,7 +154,7 @@ guide/commands has all.`,
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
 		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
-		newCluster(), newLockouts(), newLog(), newOrigins(), newDrain(), newVersion())
+		newCluster(), newDrain(), newVersion())
 	addTools(root, args)
 	completeKnownShells(root)
 	return root

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -100,19 +97,16 @@ func newPluginsList() *cobra.Command {
 
 func newPluginsShow() *cobra.Command {
 	var in installation
-	var asJSON, template bool
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show FILE|NAME",
 		Short: "Show a plugin with its components and their settings, or a converter",
 		Example: "  culvert plugins show odata-source\n  culvert plugins show ./my.wasm --json\n" +
-			"  culvert plugins show odata-source --template > orders.properties\n  culvert plugins show AvroConverter",
+			"  culvert plugins show AvroConverter",
 		Args: one("FILE or NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if d, err := convert.Find(args[0], false); err == nil {
-				return failed(showConverter(c.OutOrStdout(), d, asJSON, template))
-			}
-			if template {
-				return showTemplate(c, &in, args[0])
+				return failed(showConverter(c.OutOrStdout(), d, asJSON))
 			}
 			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {
@@ -132,78 +126,19 @@ func newPluginsShow() *cobra.Command {
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.Flags().BoolVar(&template, "template", false,
-		"a connector's properties file to fill in; NAME may be a class, too")
-	c.MarkFlagsMutuallyExclusive("json", "template")
 	return c
 }
 
 // showConverter prints what a converter declares.
-func showConverter(w io.Writer, d convert.Declaration, asJSON, template bool) error {
-	switch {
-	case asJSON:
+func showConverter(w io.Writer, d convert.Declaration, asJSON bool) error {
+	if asJSON {
 		return printJSON(w, map[string]any{"class": d.Class, "kind": "converter", "documentation": d.Documentation,
 			"settings": settingsShown(d.Own())})
-	case template:
-		return check.ConverterTemplate(w, d)
 	}
 	if _, err := fmt.Fprintf(w, "converter %s\n  %s\n\n", d.Class, d.Documentation); err != nil {
 		return err
 	}
 	return showSettings(w, d.Own())
-}
-
-// showTemplate prints the file of a connector to fill in, of the plugin's one source or sink, or of the component that
-// is named.
-func showTemplate(c *cobra.Command, in *installation, name string) error {
-	found, err := componentsNamed(c, in, name)
-	if err != nil {
-		return err
-	}
-	if len(found) != 1 {
-		var classes []string
-		for _, component := range found {
-			classes = append(classes, inLine(component.Name))
-		}
-		return wrong(fmt.Errorf("%s has %d components: expected the class of one: %s", inLine(name), len(found),
-			strings.Join(classes, ", ")))
-	}
-	var text bytes.Buffer
-	if err := check.Template(&text, found[0]); err != nil {
-		return failed(err)
-	}
-	_, err = c.OutOrStdout().Write(text.Bytes())
-	return failed(err)
-}
-
-// componentsNamed are those of the plugin of a file or a name, of the newest where there are several, or the one that a
-// class names.
-func componentsNamed(c *cobra.Command, in *installation, name string) ([]wit.Component, error) {
-	if info, err := os.Stat(name); err != nil || info.IsDir() {
-		m, err := openPlugins(c, in, true)
-		if err != nil {
-			return nil, err
-		}
-		defer m.Close()
-		if !slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool { return i.Name == name && i.Err == nil }) {
-			_, component, err := check.Find(m, name, "", wit.ComponentSource, wit.ComponentSink,
-				wit.ComponentTransformation, wit.ComponentPredicate)
-			if err != nil {
-				return nil, failed(err)
-			}
-			return []wit.Component{component}, nil
-		}
-	}
-	modules, err := modulesOf(c, in, name)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range modules {
-		if m.Err == nil {
-			return m.Components, nil
-		}
-	}
-	return nil, failed(modules[0].Err)
 }
 
 // modulesOf is the module of a file, or those with a name.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -10,43 +9,20 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/text/width"
-
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// display shows what each connector is doing: on a terminal lines that are written over, as many as it has room for and
-// none longer than it is wide, else a line for each every two seconds for as long as something changes. What else goes
-// to the same place is written through it, above the live lines. It has a goroutine from follow to the end.
+// display shows what each connector is doing: a line for each every two seconds, for as long as something changes. What
+// else goes to the same place is written through it. It has a goroutine from follow to the end.
 type display struct {
-	mu       sync.Mutex
-	out      io.Writer
-	terminal bool
-	// size of the terminal in columns and rows, which changes; zero: nobody knows.
-	size  func() (width, height int)
-	shown int // live lines on the screen
-	live  []string
+	mu   sync.Mutex
+	out  io.Writer
+	said []string // last
 }
 
-const (
-	terminalEvery = 250 * time.Millisecond
-	plainEvery    = 2 * time.Second
-)
-
-func newDisplay(out io.Writer) *display {
-	return &display{out: out, terminal: isTerminal(out), size: func() (int, int) { return terminalSize(out) }}
-}
-
-// terminalSize is what the system says of a terminal, zero where it says nothing.
-func terminalSize(out io.Writer) (width, height int) {
-	f, ok := out.(*os.File)
-	if !ok {
-		return 0, 0
-	}
-	return windowSize(f.Fd())
-}
+const displayEvery = 2 * time.Second
 
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
@@ -72,27 +48,20 @@ func compiling(out io.Writer) func(took time.Duration) {
 	}
 }
 
-// Write writes above the live lines.
+// Write writes between the lines.
 func (d *display) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.erase()
-	n, err := d.out.Write(p)
-	d.paint()
-	return n, err
+	return d.out.Write(p)
 }
 
 // follow shows what progress says until the returned function is called, which shows it a last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
-	every := plainEvery
-	if d.terminal {
-		every = terminalEvery
-	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		defer guard.Recover(nil, "showing progress", nil)
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(displayEvery)
 		defer ticker.Stop()
 		rates := rates{began: time.Now(), last: map[string]sample{}}
 		for {
@@ -109,80 +78,10 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 }
 
 func (d *display) show(lines []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.terminal {
-		if !slices.Equal(lines, d.live) {
-			fmt.Fprint(d.out, strings.Join(lines, ""))
-		}
-		d.live = lines
-		return
+	if !slices.Equal(lines, d.said) {
+		fmt.Fprint(d, strings.Join(lines, ""))
 	}
-	d.erase()
-	d.live = lines
-	d.paint()
-}
-
-// erase moves up over the live lines and clears from there.
-func (d *display) erase() {
-	if d.shown > 0 {
-		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.shown)
-		d.shown = 0
-	}
-}
-
-func (d *display) paint() {
-	if !d.terminal {
-		return
-	}
-	var b bytes.Buffer
-	lines := fitting(d.live, d.size)
-	for _, line := range lines {
-		b.WriteString(line)
-	}
-	d.out.Write(b.Bytes())
-	d.shown = len(lines)
-}
-
-// fitting are the lines that a terminal shows as they are: one that wraps, or has left at the top, is not found again
-// by moving up. The cursor stands in a row of its own, and the last column stays free: some terminals wrap there.
-func fitting(lines []string, size func() (width, height int)) []string {
-	columns, rows := size()
-	if room := max(rows-1, 1); rows > 0 && len(lines) > room {
-		more := len(lines) - room + 1
-		lines = append(slices.Clone(lines[:room-1]), fmt.Sprintf("… and %d more\n", more))
-	}
-	if columns <= 0 {
-		return lines
-	}
-	cut := make([]string, len(lines))
-	for i, line := range lines {
-		cut[i] = within(strings.TrimSuffix(line, "\n"), columns-1) + "\n"
-	}
-	return cut
-}
-
-// within is as much of a text as there are columns for.
-func within(text string, columns int) string {
-	for i, r := range text {
-		if columns -= columnsOf(r); columns < 0 {
-			return text[:i]
-		}
-	}
-	return text
-}
-
-// columnsOf is how many columns a letter takes at most.
-func columnsOf(r rune) int {
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	case width.EastAsianAmbiguous:
-		if r != '…' {
-			return 2
-		}
-	}
-	return 1
+	d.said = lines
 }
 
 // rates remembers the last counts of each connector, for rows a second.

@@ -56,15 +56,14 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	options := &slog.HandlerOptions{Level: logging.Lowest}
 	var lines slog.Handler
 	switch in.logFormat {
 	case logText:
-		lines = slog.NewTextHandler(stderr, options)
+		lines = slog.NewTextHandler(stderr, logging.Options(false))
 	case logLocatedText:
-		lines = logging.Located(slog.NewTextHandler(stderr, options))
+		lines = slog.NewTextHandler(stderr, logging.Options(true))
 	case logJSON:
-		lines = logging.Located(slog.NewJSONHandler(shown.Writer{To: stderr}, options))
+		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.Options(true))
 	default:
 		return nil, wrong(fmt.Errorf("--log-format: expected text, text+location or json, found %q", in.logFormat))
 	}
@@ -208,10 +207,10 @@ machine, because SAP locks users after a few failures: until it is changed, or u
 }
 
 func run(ctx context.Context, in *installation, hostConfig host.Config, progress bool, stderr io.Writer) (err error) {
-	var display *display
+	var live *display
 	if progress {
-		display = newDisplay(stderr)
-		if hostConfig.Logger, err = in.logger(display); err != nil {
+		live = &display{out: stderr}
+		if hostConfig.Logger, err = in.logger(live); err != nil {
 			return err
 		}
 	}
@@ -228,8 +227,8 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		return wrong(err)
 	}
 	defer h.Close()
-	if display != nil {
-		defer display.follow(h.Progress)()
+	if live != nil {
+		defer live.follow(h.Progress)()
 	}
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()

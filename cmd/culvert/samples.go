@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -95,8 +94,8 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 				record(&step.Records[j])
 			}
 		}
-		if row.Differs != "" {
-			fmt.Fprintln(&b, " ", shown.Line(row.Differs))
+		if row.Problem != "" {
+			fmt.Fprintln(&b, " ", shown.Line(row.Problem))
 		}
 	}
 	if s.Problem != "" {
@@ -104,70 +103,6 @@ func (r *remote) printSample(c *cobra.Command, s *rest.Sample) error {
 	}
 	if len(s.Rows) < s.Wanted {
 		fmt.Fprintf(&b, "%s of %d have come\n", number(len(s.Rows), "row"), s.Wanted)
-	}
-	_, err := io.WriteString(c.OutOrStdout(), b.String())
-	return failed(err)
-}
-
-func (r *remote) newTool() *cobra.Command {
-	var options []string
-	var asked rest.ToolAsked
-	c := &cobra.Command{
-		Use:   "tool NAME [COMMAND]",
-		Short: "Run a command of a connector's plugin by its worker, or list these commands",
-		Long: `Run a command of a connector's plugin, such as ping or peek, by the worker that has the connector, with its settings and its
-destination. Without COMMAND the commands are listed with their options.`,
-		Example: `  culvert connectors tool orders
-  culvert connectors tool orders peek --option service=/srv --option entityset=Orders --chain`,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: r.complete,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				return r.listTools(c, args[0])
-			}
-			asked.Options = map[string]string{}
-			for _, o := range options {
-				name, value, ok := strings.Cut(o, "=")
-				if !ok {
-					return wrong(errors.New("--option: expected NAME=VALUE, found " + inLine(o)))
-				}
-				asked.Options[name] = value
-			}
-			var answer rest.ToolAnswer
-			if err := r.call(c.Context(), "POST /culvert/connectors/{name}/tools/{command}", asked, &answer,
-				args...); err != nil {
-				return err
-			}
-			switch {
-			case r.json:
-				return failed(printJSON(c.OutOrStdout(), answer))
-			case answer.Sample != nil:
-				return r.printSample(c, answer.Sample)
-			case answer.Schemas != nil:
-				_, err := fmt.Fprintln(c.OutOrStdout(), string(shown.JSON(answer.Schemas)))
-				return failed(err)
-			}
-			return failed(render(c.OutOrStdout(), answer.Document))
-		},
-	}
-	c.Flags().StringArrayVar(&options, "option", nil, "`NAME=VALUE` of an option of the command")
-	c.Flags().BoolVar(&asked.Chain, "chain", false, "send the rows of peek through the connector's transforms")
-	return c
-}
-
-func (r *remote) listTools(c *cobra.Command, name string) error {
-	var tools []rest.Tool
-	if err := r.get(c.Context(), "/culvert/connectors/{name}/tools", &tools, name); err != nil {
-		return err
-	}
-	if r.json {
-		return failed(printJSON(c.OutOrStdout(), tools))
-	}
-	var b strings.Builder
-	for _, t := range tools {
-		fmt.Fprintf(&b, "%s: %s\n", shown.Line(t.Name), shown.Line(t.Usage))
-		for _, o := range t.Options {
-			fmt.Fprintf(&b, "  %s (%s): %s\n", shown.Line(o.Name), shown.Line(o.Type), shown.Line(o.Usage))
-		}
 	}
 	_, err := io.WriteString(c.OutOrStdout(), b.String())
 	return failed(err)

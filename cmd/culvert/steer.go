@@ -2,13 +2,10 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Commands for what a worker does beyond Kafka Connect, below /culvert/ of its REST.
@@ -84,38 +81,23 @@ read. Feeds are those that culvert connectors show NAME lists.`,
 	}
 }
 
-func newLockouts() *cobra.Command {
-	r := &remote{}
+func (r *remote) newLockouts() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lockouts",
 		Short: "List logons that services have refused, which a worker does not send again",
 		Long: `List logons that services have refused, as a running worker knows them: SAP locks users, so a refused secret is not sent again before it
-changes, or before culvert lockouts resume.`,
-		Example: "  culvert lockouts\n  culvert lockouts resume --url http://connect.example.com:8083",
-		Args:    cobra.NoArgs,
+changes, or before culvert connectors lockouts resume.`,
+		Example: `  culvert connectors lockouts
+  culvert connectors lockouts resume --url http://connect.example.com:8083`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found rest.Lockouts
 			if err := r.get(c.Context(), "/culvert/lockouts", &found); err != nil {
 				return err
 			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), found))
-			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ORIGIN\tCLIENT\tUSER\tSTATE\tSINCE\tMESSAGE")
-			for _, l := range found.Logons {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", inLine(l.Origin), inLine(l.Client), inLine(l.User),
-					inLine(l.State), l.Since.UTC().Format(time.RFC3339), shown.Line(l.Message))
-			}
-			if err := w.Flush(); err != nil || found.Others == 0 {
-				return failed(err)
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "and %s of other programs of this user\n", number(found.Others,
-				"refusal"))
-			return failed(err)
+			return failed(r.show(c.OutOrStdout(), found))
 		},
 	}
-	r.flags(c)
 	c.AddCommand(&cobra.Command{
 		Use: "resume", Short: "Have refused logons tried once more, by all programs of the worker's user",
 		Args: cobra.NoArgs,

@@ -63,6 +63,9 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
+			if instead, was := movedCommands[name]; was {
+				return wrong(fmt.Errorf("there is no culvert %s any more: use %s", name, instead))
+			}
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if meant := root.SuggestionsFor(name); len(meant) > 0 {
 				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
@@ -71,6 +74,26 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
 	}
+}
+
+// movedCommands says what does the same as a command that there was.
+var movedCommands = map[string]string{
+	"adopt":    "culvert cluster adopt",
+	"check":    "culvert doctor, or culvert validate --online",
+	"import":   "culvert offsets import",
+	"lockouts": "culvert connectors lockouts [resume]",
+	"log":      "GET /culvert/log of the worker's REST, or its console",
+	"origins":  "GET /culvert/origins of the worker's REST, or its console",
+	"samples":  "culvert connectors sample",
+	"tool":     "culvert COMMAND -p FILE",
+}
+
+// gone is a command that there was below another one.
+func gone(name, instead string) *cobra.Command {
+	return &cobra.Command{Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return wrong(fmt.Errorf("there is no %s any more: use %s", name, instead))
+		}}
 }
 
 // hasFile tells whether -p or --properties is among the arguments.
@@ -201,7 +224,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if err != nil {
 		return nil, nil, err
 	}
-	connector, problems, err := config.LoadConnector(file, w.Providers, nil)
+	connector, problems, err := config.LoadConnector(file, w.Providers)
 	if err != nil {
 		return nil, nil, wrong(err)
 	}
@@ -248,21 +271,16 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
 				format))
 		}
-		var options []wit.Setting
+		given := map[string]string{}
 		for _, o := range command.Options {
 			long, _ := optionNames(&o)
-			f := c.Flags().Lookup(long)
-			switch {
-			case f.Changed:
-				if text := config.CheckValue(&o, f.Value.String(), true); text != "" {
-					return wrong(fmt.Errorf("--%s: %s", long, inLine(text)))
-				}
-				options = append(options, wit.Setting{Name: o.Name, Value: f.Value.String()})
-			case o.DefaultValue != nil:
-				options = append(options, wit.Setting{Name: o.Name, Value: *o.DefaultValue})
-			case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
-				return wrong(fmt.Errorf("--%s is required: %s", long, inLine(o.Documentation)))
+			if f := c.Flags().Lookup(long); f.Changed {
+				given[long] = f.Value.String()
 			}
+		}
+		options, err := check.Options(command, given)
+		if err != nil {
+			return wrong(errors.New(inLine(err.Error())))
 		}
 		return answerTool(c.Context(), tool, command.Name, options, asJSON, format, c.OutOrStdout())
 	}

@@ -24,7 +24,7 @@ func newValidate() *cobra.Command {
 asked, too: whether user, services, entity sets and properties are there and allow what is asked for. Nothing is written; a connector
 in which something is wrong already is not asked for. What was not checked, since a service or a schema registry of a converter did
 not answer in time, is a problem too. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Where nothing is wrong, stderr
-has a line "ok" for each connector, with what it would do. With the file of a worker of a group, references and passwords that its config
+has a line "ok" for each connector. With the file of a worker of a group, references and passwords that its config
 topic would not take are problems, too. Exit code: 0 nothing wrong (there may be
 warnings), 1 problems.`,
 		Example: `  culvert validate orders.properties
@@ -63,8 +63,8 @@ warnings), 1 problems.`,
 				return failed(fmt.Errorf("%s", count(problems)))
 			}
 			for _, g := range found.Good {
-				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s, %s\n", shown.Line(g.File), shown.Line(g.Name),
-					shown.Line(g.Would)); err != nil {
+				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(g.File),
+					shown.Line(g.Name)); err != nil {
 					return failed(err)
 				}
 			}

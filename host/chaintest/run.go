@@ -16,9 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/internal/run/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -178,13 +176,7 @@ func OfChain(key string) bool {
 }
 
 func (r *runner) apply(ctx context.Context, c *config.Connector) {
-	stages, err := connect.Stages(r.Plugins, c, nil)
-	if err != nil {
-		r.fail(r.test.line, "%v", err)
-		return
-	}
-	chain, err := transform.New(ctx, transform.Options{Manager: r.Plugins, Connector: c.Name, Stages: stages,
-		Logger: r.Logger})
+	chain, err := ChainOf(r.Plugins, c).Open(ctx, c.Name, r.Logger)
 	if err != nil {
 		r.fail(r.test.line, "%v", err)
 		return
@@ -196,26 +188,18 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 		if !ok {
 			return
 		}
-		row.Origin = uint32(i)
 		b.Rows = append(b.Rows, row)
 	}
-	faults, err := chain.Apply(ctx, b)
+	outcomes, err := chain.Run(ctx, b)
 	if err != nil {
 		r.fail(r.test.line, "%v", err)
 		return
 	}
-	for i := range r.test.records {
-		var rows []wit.Row
-		for _, row := range b.Rows {
-			if row.Origin == uint32(i) {
-				rows = append(rows, row)
-			}
-		}
-		at := slices.IndexFunc(faults, func(f wit.RowFault) bool { return f.Origin == uint32(i) })
-		if at < 0 {
-			r.compare(ctx, b, &r.test.records[i], rows)
+	for i := range outcomes {
+		if in := &r.test.records[i]; outcomes[i].Fault == nil {
+			r.compare(ctx, b, in, outcomes[i].Rows)
 		} else {
-			r.compareFault(&r.test.records[i], faults[at], stages)
+			r.compareFault(in, &outcomes[i])
 		}
 	}
 }
@@ -265,19 +249,16 @@ func converter(registry *record.Registry) convert.Converter {
 	return c
 }
 
-func (r *runner) compareFault(in *input, f wit.RowFault, stages []transform.Stage) {
-	alias := ""
-	if int(f.Stage) < len(stages) {
-		alias = stages[f.Stage].Alias
-	}
-	found := fmt.Sprintf("an error of transform %s: %s: %s", alias, f.ErrorClass, f.Fault.Message)
+func (r *runner) compareFault(in *input, o *Outcome) {
+	f := o.Fault
+	found := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Fault.Message)
 	want := &in.becomes
 	switch {
 	case !want.fails:
 		r.fail(want.line, "expected %s, found %s", want, found)
 	case !strings.Contains(f.Fault.Message, want.message):
 		r.fail(want.line, "expected an error with %q, found %s", want.message, found)
-	case want.stage != "" && want.stage != alias:
+	case want.stage != "" && want.stage != o.Stage:
 		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, found)
 	case want.class != "" && want.class != f.ErrorClass && !strings.HasSuffix(f.ErrorClass, "."+want.class):
 		r.fail(want.line, "expected an error of class %s, found %s", want.class, found)

@@ -15,12 +15,6 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Value reads a document of JSON as a value without a schema.
-func Value(ctx context.Context, b *record.Batch, document []byte) (wit.Datum, error) {
-	envelope := append(append([]byte(`{"schema":null,"payload":`), document...), '}')
-	return converter(b.Registry).Decode(ctx, "t", envelope, b)
-}
-
 // Writer writes a file of one test: of records with what became of them.
 type Writer struct {
 	Registry *record.Registry
@@ -61,12 +55,12 @@ func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 	}{settings, []test{{name, w.records}}})
 }
 
-// Failure is how a stage refuses a record.
-type Failure struct{ Error, Stage, Class string }
+// refusal is how a stage refuses a record.
+type refusal struct{ Error, Stage, Class string }
 
-// Add adds a record, the row of a batch, with what became of it: the rows of another batch, or a failure. The data of
-// batches grows. It is an error where something must not be shown: what is left would be no test of the record.
-func (w *Writer) Add(ctx context.Context, came, made *record.Batch, failure *Failure) error {
+// Add adds a record, the row of a batch, with what became of it in another batch. The data of batches grows. It is an
+// error where something must not be shown: what is left would be no test of the record.
+func (w *Writer) Add(ctx context.Context, came, made *record.Batch, o *Outcome) error {
 	row := &came.Rows[0]
 	r, err := w.record(ctx, came, row)
 	if err != nil {
@@ -82,17 +76,16 @@ func (w *Writer) Add(ctx context.Context, came, made *record.Batch, failure *Fai
 		r.Timestamp = &row.Timestamp
 	}
 	var becomes []writtenRecord
-	for i := range made.Rows {
-		one, err := w.record(ctx, made, &made.Rows[i])
+	for i := range o.Rows {
+		one, err := w.record(ctx, made, &o.Rows[i])
 		if err != nil {
 			return err
 		}
 		becomes = append(becomes, one)
 	}
 	switch r.Becomes = becomes; {
-	case failure != nil:
-		failure.Error = w.strike(failure.Error)
-		r.Becomes = failure
+	case o.Fault != nil:
+		r.Becomes = refusal{w.strike(o.Fault.Fault.Message), o.Stage, o.Fault.ErrorClass}
 	case becomes == nil:
 		r.Becomes = "dropped"
 	}

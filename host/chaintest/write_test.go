@@ -48,7 +48,8 @@ func TestWrittenTestsHold(t *testing.T) {
 	}
 	w := Writer{Registry: o.Registry, Strike: func(text string) string { return text }}
 	for i := range b.Rows {
-		require.NoError(t, w.Add(t.Context(), b.Copy(i), b.Copy(i), nil))
+		made := b.Copy(i)
+		require.NoError(t, w.Add(t.Context(), b.Copy(i), made, &Outcome{Rows: made.Rows}))
 	}
 	text, err := w.File("all", map[string]string{"transforms": "r", "transforms.r.regex": "none",
 		"transforms.r.replacement": "x",

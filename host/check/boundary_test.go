@@ -1,55 +1,31 @@
 package check
 
 import (
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// Transactions that end by an interval have one that is less than the time that brokers give them, with our own
-// defaults, too.
+// transaction.boundary=interval is accepted, and a warning says that it is taken as poll.
 func TestBoundary(t *testing.T) {
-	const setting = "transaction.boundary.interval.ms"
-	for _, c := range []struct {
-		boundary, flush, given string
-		want                   string
-	}{
-		{"poll", "", "", "0s"},
-		{"interval", "", "", "30s"},
-		{"interval", "5000", "", "5s"},
-		{"interval", "3600000", "", "30s"},
-		{"interval", "", "59000", "59s"},
-		{"Interval", "3600000", "1", "1ms"},
-		{"interval", "", "60000", setting},
-		{"interval", "", "9223372036854775807", setting},
-		{"poll", "", "60000", "0s"},
-	} {
-		entries := func(named ...string) (all []config.Entry) {
-			for n := 0; n < len(named); n += 2 {
-				if named[n+1] != "" {
-					all = append(all, config.NewEntry(named[n], named[n+1], "x", n))
-				}
-			}
-			return all
-		}
-		w, problems := config.NewWorker("w", entries("bootstrap.servers", "h:1", "group.id", "g",
-			"exactly.once.source.support", "enabled", "offset.flush.interval.ms", c.flush), nil, nil)
+	for boundary, want := range map[string]string{"poll": "", "connector": "", "interval": "interval is taken as poll",
+		"Interval": "interval is taken as poll"} {
+		w, problems := config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "x", 1),
+			config.NewEntry("group.id", "g", "x", 2),
+			config.NewEntry("exactly.once.source.support", "enabled", "x", 3)}, nil, nil)
 		require.NoError(t, problems.Err())
-		connector, _ := config.NewConnector("c", entries("name", "c", "transaction.boundary", c.boundary, setting,
-			c.given), nil)
-		every, err := Boundary(connector, w, time.Minute)
-		got := every.String()
-		k := &Checker{Worker: w}
-		if found := k.boundary(connector, time.Minute); len(found) > 0 && err != nil {
-			got = found[0].Setting
-		} else if len(found) > 0 || err != nil {
-			got = fmt.Sprint(found, err)
+		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "y", 1),
+			config.NewEntry("transaction.boundary", boundary, "y", 2)}, nil)
+		found := (&Checker{Worker: w}).boundary(connector)
+		if want == "" {
+			assert.Equal(t, 0, len(found), boundary)
+			continue
 		}
-		if got != c.want {
-			t.Errorf("%v: expected %s, found %s", c, c.want, got)
+		if len(found) != 1 || !found[0].Warning || found[0].Line != 2 {
+			t.Fatalf("%s: expected a warning at line 2, found %v", boundary, found)
 		}
+		assert.Error(t, found[0], want)
 	}
 }

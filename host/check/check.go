@@ -45,15 +45,14 @@ type Checker struct {
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string
 
-	// Plans are what plugins have planned for connectors, which checks share that know the same. Default: the checker's
-	// own.
-	Plans *Plans
+	// plans holds what plugins have planned for connectors.
+	plans map[*config.Connector]planned
 }
 
 // Among is the checker of an installation with these connectors.
 func (k *Checker) Among(connectors []*config.Connector) Checker {
 	among := *k
-	among.Connectors = connectors
+	among.Connectors, among.plans = connectors, nil
 	return among
 }
 
@@ -148,21 +147,14 @@ func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 // belongs to.
 func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
 	component wit.Component, found config.Problems) config.Problems {
-	part := c
-	if prefix != "" {
-		part = c.Part(prefix)
-	}
-	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(k.Plugins, c, prefix, info, component)
 	if err != nil {
 		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
-	defer binding.Close()
-	guest := Guest(k.Plugins, binding.Current().Module(), component)
-	guest.Prefix = prefix
-	settings := guest.Settings(part)
+	defer a.Close()
 	var inquiry wit.Inquiry
-	err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-		inquiry, err = i.Validate(ctx, component.Name, settings, false, nil, nil)
+	err = a.do(ctx, func(i *plugin.Instance) error {
+		inquiry, err = i.Validate(ctx, a.component, a.settings, false, nil, nil)
 		return err
 	})
 	var fault *wit.Fault
@@ -223,15 +215,14 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	for _, e := range c.Entries {
 		settings[e.Key] = e.Value.Reveal()
 	}
-	clients, warnings, err := k.Kafka.Override(ctx, settings)
+	_, warnings, err := k.Kafka.Override(ctx, settings)
 	for _, w := range warnings {
 		problems = append(problems, c.Place(w))
 	}
 	if err != nil {
 		problems = append(problems, c.Place(err))
-	} else {
-		problems = append(problems, k.boundary(c, clients.Producer.TransactionTimeout)...)
 	}
+	problems = append(problems, k.boundary(c)...)
 	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
 		k.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -53,13 +51,11 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil
 	}
-	sources := map[[2]string]source{}
-	mine := k.layout(ctx, c, sources)
+	mine := k.layout(ctx, c)
 	reads := maps.Clone(mine.reads)
 	if effectOf(k.Plugins, c).moves {
 		reads = nil
 	}
-	k.Plans.forget(k.Connectors)
 	for _, other := range k.Connectors {
 		if other.Name == c.Name || len(mine.claims)+len(reads) == 0 {
 			return warnings // those after it are the second
@@ -68,7 +64,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 			return config.Problems{problem(entry(c, "connector.class"),
 				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
 		}
-		theirs := k.layout(ctx, other, sources)
+		theirs := k.layout(ctx, other)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
 				return config.Problems{problem(entry(c, "connector.class"), ClaimedTwice(claim, other.Name, c.Name))}
@@ -118,91 +114,23 @@ type planned struct {
 	reads map[string]config.Entry
 }
 
-// source is what [Find] has found for a class and a version.
-type source struct {
-	info      plugin.Info
-	component wit.Component
-	err       error
-}
-
-// Plans are what plugins have planned for connectors, by their names, each until its settings or its plugin are others:
-// a check of one connector asks what all others claim, and the plugin of each of them each time would take as long as
-// there are others. The zero value is ready; it may be used at any time.
-type Plans struct {
-	mu    sync.Mutex
-	known map[string]known
-}
-
-// known is a plan with what it was made of.
-type known struct {
-	entries []config.Entry
-	module  string
-	planned planned
-}
-
-// find is the plan of a connector by a version of its plugin.
-func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
-	p.mu.Lock()
-	k, some := p.known[c.Name]
-	p.mu.Unlock()
-	same := some && k.module == module && len(k.entries) == len(c.Entries) &&
-		(len(k.entries) == 0 || &k.entries[0] == &c.Entries[0] || slices.EqualFunc(k.entries, c.Entries,
-			func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) }))
-	return k.planned, same
-}
-
-func (p *Plans) keep(c *config.Connector, module string, all planned) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.known == nil {
-		p.known = map[string]known{}
-	}
-	p.known[c.Name] = known{c.Entries, module, all}
-}
-
-// forget lets go of plans of connectors that are gone, when there are many of them.
-func (p *Plans) forget(all []*config.Connector) {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.known) <= 2*len(all)+100 {
-		return
-	}
-	there := make(map[string]bool, len(all))
-	for _, c := range all {
-		there[c.Name] = true
-	}
-	maps.DeleteFunc(p.known, func(name string, _ known) bool { return !there[name] })
-}
-
-// layout is what the plugin of a connector plans, once for each. One that the plugin cannot plan has none. sources are
-// those that were found, and takes up others.
-func (k *Checker) layout(ctx context.Context, c *config.Connector, sources map[[2]string]source) planned {
-	if k.Plans == nil {
-		k.Plans = &Plans{}
-	}
-	if c.Problems.Err() != nil {
-		return planned{}
-	}
-	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
-	s, some := sources[[2]string{class, version}]
-	if !some {
-		s.info, s.component, s.err = Find(k.Plugins, class, version, wit.ComponentSource)
-		sources[[2]string{class, version}] = s
-	}
-	if s.err != nil {
-		return planned{}
-	}
-	if all, some := k.Plans.find(c, s.info.Hash); some {
+// layout returns what the plugin of a connector plans, nothing if it cannot. A Checker asks once for each connector.
+func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
+	if all, known := k.plans[c]; known || c.Problems.Err() != nil {
 		return all
 	}
-	all, err := k.plan(ctx, c, s.info, s.component)
-	all.reads = reads(c, s.component)
-	// What may do better, such as a plugin that took too long, is asked again.
-	if fault := new(wit.Fault); err == nil || errors.As(err, &fault) && ctx.Err() == nil {
-		k.Plans.keep(c, s.info.Hash, all)
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
+	if err != nil {
+		return planned{}
+	}
+	all, _ := k.plan(ctx, c, info, component)
+	all.reads = reads(c, component)
+	if k.plans == nil {
+		k.plans = map[*config.Connector]planned{}
+	}
+	if ctx.Err() == nil {
+		k.plans[c] = all
 	}
 	return all
 }
@@ -213,44 +141,20 @@ func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Probl
 	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.layout(ctx, c, map[[2]string]source{}).why
+	why := k.layout(ctx, c).why
 	if why == nil {
 		return nil
 	}
 	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
 }
 
-// Boundary is after how long the transactions of a source end whose producers have this transaction.timeout.ms; 0: with
-// each page. Errors are a [wit.Fault] at the setting.
-func Boundary(c *config.Connector, w *config.Worker, limit time.Duration) (time.Duration, error) {
-	if !strings.EqualFold(c.Setting("transaction.boundary", w), "interval") {
-		return 0, nil
-	}
-	name := "transaction.boundary.interval.ms"
-	given := c.Text(name)
-	if given == "" {
-		return min(w.Duration("offset.flush.interval.ms"), limit/2), nil
-	}
-	every, ok := setting.Integer(wit.KindLong, given)
-	if !ok || every >= limit.Milliseconds() {
-		return 0, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: fmt.Sprintf("expected less than "+
-			"transaction.timeout.ms (%d), or brokers abort the transaction, found %s: set less, or a larger "+
-			"producer.override.transaction.timeout.ms", limit.Milliseconds(), given)}
-	}
-	return time.Duration(every) * time.Millisecond, nil
-}
-
-// boundary checks where the transactions of a source end; limit is 0 where the worker's settings of Kafka are wrong.
-func (k *Checker) boundary(c *config.Connector, limit time.Duration) config.Problems {
-	if limit == 0 || !k.Worker.ExactlyOnce() {
+// boundary warns of a setting for transactions of several pages, which sources do not have.
+func (k *Checker) boundary(c *config.Connector) config.Problems {
+	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
 		return nil
 	}
-	_, err := Boundary(c, k.Worker, limit)
-	var fault *wit.Fault
-	if !errors.As(err, &fault) {
-		return nil
-	}
-	return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
+	return config.Problems{warning(entry(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
+		"transaction of its own, and transaction.boundary.interval.ms has no effect")}
 }
 
 func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,
@@ -259,15 +163,14 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 	if err != nil {
 		return none, err
 	}
-	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(k.Plugins, c, "", info, component)
 	if err != nil {
 		return none, err
 	}
-	defer binding.Close()
-	guest := Guest(k.Plugins, binding.Current().Module(), component)
+	defer a.Close()
 	var layout wit.Layout
-	err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, component.Name, guest.Settings(c), uint32(most))
+	err = a.do(ctx, func(i *plugin.Instance) error {
+		layout, err = i.Plan(ctx, a.component, a.settings, uint32(most))
 		return err
 	})
 	if err != nil {

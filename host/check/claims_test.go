@@ -41,7 +41,6 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	}
 	among := func(connectors ...*config.Connector) *check.Checker {
 		k := b.Checker.Among(connectors)
-		k.Plans = &check.Plans{}
 		return &k
 	}
 	// The work is counted in allocations: each declaration that is looked for makes some.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -85,4 +86,27 @@ func definitionsOf(specs []wit.SettingSpec, common bool) []Definition {
 // noVersion lists the versions that a class is there in.
 func (k *Checker) noVersion(class, version string, kinds []wit.ComponentKind) error {
 	return &ErrVersion{class, version, k.versions(class, kinds...)}
+}
+
+// KindOf says in words what a value of a setting is: its kind and what bounds it.
+func KindOf(spec *wit.SettingSpec) string {
+	parts := []string{KindName(spec.Kind)}
+	r, _ := role.Find(spec.Role())
+	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
+		!r.Counts(*spec.DefaultValue)) {
+		parts = append(parts, "required unless a destination says it")
+	}
+	for _, r := range spec.Rules {
+		switch {
+		case r.Required != nil:
+			parts = slices.Insert(parts, 0, "required")
+		case r.Allowed != nil:
+			parts = append(parts, "one of "+strings.Join(*r.Allowed, ", "))
+		case r.AtLeast != nil:
+			parts = append(parts, fmt.Sprintf("at least %d", *r.AtLeast))
+		case r.AtMost != nil:
+			parts = append(parts, fmt.Sprintf("at most %d", *r.AtMost))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

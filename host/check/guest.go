@@ -1,12 +1,54 @@
 package check
 
 import (
+	"context"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// boundPlugin is the plugin of a connector, for questions about it.
+type boundPlugin struct {
+	*plugin.Binding
+	component string
+	// settings are those of the connector that the plugin may see.
+	settings []wit.Setting
+}
+
+// bind binds the plugin of a component of a connector: the connector's own, or that of a transform or predicate whose
+// settings begin with a prefix. Close lets go of it.
+func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Info,
+	component wit.Component) (boundPlugin, error) {
+	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return boundPlugin{}, err
+	}
+	guest := Guest(m, b.Current().Module(), component)
+	if guest.Prefix = prefix; prefix != "" {
+		c = c.Part(prefix)
+	}
+	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
+}
+
+// do calls the plugin.
+func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
+	return p.Current().DoOnce(ctx, call)
+}
+
+// ask calls the plugin until it needs no more documents, which f fetches.
+func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
+	answers []wit.Response) (*wit.Need, error)) error {
+	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = p.do(ctx, func(i *plugin.Instance) error {
+			need, err = call(i, state, answers)
+			return err
+		})
+		return need, err
+	})
+}
 
 // Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes
 // by its own declarations: a file in the folder can't take a setting away from it by calling that a password.

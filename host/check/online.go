@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,73 +25,24 @@ import (
 const (
 	// OnlineTime is how long a validation waits for the service in all (P27).
 	OnlineTime = 3 * time.Second
-	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
-	keptFor, failedFor = time.Minute, 10 * time.Second
-	// maxKeptBytes bounds the bodies of the answers that are kept, in bytes, maxAnswers the number of answers.
-	maxKeptBytes = 64 << 20
-	maxAnswers   = 1000
 	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
 	onlineAtOnce = 4
 )
 
-// Online is what validations ask services for, the answers that they share, and what they have shown to log on. Safe
-// for use by several goroutines.
+// Online is how long validations wait for services, and what they have shown to log on. Safe for use by several
+// goroutines.
 type Online struct {
 	log    *slog.Logger
 	wait   time.Duration
 	logons *logons
-
-	mu   sync.Mutex
-	kept map[[sha256.Size]byte]keptAnswer
-	// bodyBytes are those of the bodies of all that is kept.
-	bodyBytes int
 }
 
-// keptAnswer is an answer, or why there was none.
-type keptAnswer struct {
-	response wit.Response
-	failed   string
-	until    time.Time
-}
-
-// NewOnline makes one without answers, whose validations wait so long, [OnlineTime] by REST.
+// NewOnline makes one whose validations wait so long, [OnlineTime] by REST.
 func NewOnline(log *slog.Logger, wait time.Duration) *Online {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Online{log: log, wait: wait, logons: newLogons(), kept: map[[sha256.Size]byte]keptAnswer{}}
-}
-
-func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	a, ok := o.kept[key]
-	return a, ok && time.Now().Before(a.until)
-}
-
-// keep keeps an answer, but for one whose body takes more than a quarter of maxKeptBytes. Those that are too old go,
-// then whichever come, until there is room for its bytes. At maxAnswers, whichever comes first goes, too old or not.
-func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(a.response.Body) > maxKeptBytes/4 {
-		return
-	}
-	drop := func(k [sha256.Size]byte) {
-		o.bodyBytes -= len(o.kept[k].response.Body)
-		delete(o.kept, k)
-	}
-	drop(key)
-	for _, old := range []bool{true, false} {
-		for k, other := range o.kept {
-			if o.bodyBytes+len(a.response.Body) > maxKeptBytes && !old || old && !time.Now().Before(other.until) ||
-				len(o.kept) >= maxAnswers {
-				drop(k)
-			}
-		}
-	}
-	o.kept[key] = a
-	o.bodyBytes += len(a.response.Body)
+	return &Online{log: log, wait: wait, logons: newLogons()}
 }
 
 // askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
@@ -100,24 +50,19 @@ func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
 // untried is why no logon was tried, and the setting of what would have been shown.
 func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
 	found config.Problems) (examined []wit.Examined, untried hint, problems config.Problems) {
-	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(k.Plugins, c, "", info, component)
 	if err != nil {
 		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
-	defer binding.Close()
-	guest := Guest(k.Plugins, binding.Current().Module(), component)
-	settings := guest.Settings(c)
+	defer a.Close()
 	v := k.visit(ctx, component, c)
 	defer v.close()
-	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-			inquiry, err := i.Validate(ctx, component.Name, settings, true, state, answers)
-			if need = inquiry.Ask; err == nil && need == nil && inquiry.Done != nil {
-				examined = *inquiry.Done
-			}
-			return err
-		})
-		return need, err
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
+		if err == nil && inquiry.Ask == nil && inquiry.Done != nil {
+			examined = *inquiry.Done
+		}
+		return inquiry.Ask, err
 	})
 	if err != nil {
 		k.Online.log.Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
@@ -140,23 +85,19 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	if err != nil {
 		return nil, nil
 	}
-	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(k.Plugins, c, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	defer binding.Close()
-	guest := Guest(k.Plugins, binding.Current().Module(), component)
+	defer a.Close()
 	v := k.visit(ctx, component, c)
 	defer v.close()
-	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-			opening, err := i.OpenSource(ctx, component.Name, guest.Settings(c), state, answers)
-			if need = opening.Ask; err == nil && opening.Ready != nil {
-				feeds = opening.Ready.Feeds
-			}
-			return err
-		})
-		return need, err
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
+		if err == nil && opening.Ready != nil {
+			feeds = opening.Ready.Feeds
+		}
+		return opening.Ask, err
 	})
 	return feeds, err
 }
@@ -193,9 +134,8 @@ var noSecrets = []string{role.Header + "sap-client", role.Header + "sap-language
 // asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
 // reach it. One whose logon the service refuses is answered 401.
 type visit struct {
-	online   *Online
-	identity [sha256.Size]byte
-	connect  func() (*transport.Client, error)
+	online  *Online
+	connect func() (*transport.Client, error)
 	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
 	// before that doesn't count.
 	until func() time.Time
@@ -239,8 +179,7 @@ func Silent(problems config.Problems) bool {
 }
 
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
-	v := &visit{online: k.Online, identity: identity(component, c),
-		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
+	v := &visit{online: k.Online, until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
 	v.connect = func() (*transport.Client, error) {
 		roles := config.NewRoles(config.DeclareComponent(component), c)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -273,19 +212,6 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 	return v
 }
 
-// identity tells apart who asks and how: whoever shows other credentials, or goes another way, sees no answers of
-// others.
-func identity(component wit.Component, c *config.Connector) [sha256.Size]byte {
-	d := config.DeclareComponent(component)
-	text := []byte(component.Name)
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && spec.Role() != role.SourceTopic {
-			text = fmt.Appendf(text, "\n%q=%q", e.Key, e.Value.Reveal())
-		}
-	}
-	return sha256.Sum256(text)
-}
-
 // Fetch answers a need. The error is that of a caller who has gone.
 func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 	timed, cancel := context.WithDeadline(ctx, v.until())
@@ -309,7 +235,7 @@ func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 	return answers, nil
 }
 
-// answer is what the service said within the last minute, or says now.
+// answer returns what the service answers to a request.
 func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	vain := func(why string) {
 		v.mu.Lock()
@@ -326,17 +252,6 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
-	}
-	key := sha256.Sum256(fmt.Appendf(nil, "%x %s %q %q", v.identity, r.Method, r.Target, r.Headers))
-	if a, ok := v.online.find(key); ok {
-		if a.failed != "" {
-			return none(http.StatusGatewayTimeout, a.failed)
-		}
-		a.response.Tag = r.Tag
-		if a.response.Status >= http.StatusInternalServerError {
-			vain("it answers " + strconv.Itoa(int(a.response.Status)))
-		}
-		return a.response
 	}
 	client, err := v.open()
 	if err != nil {
@@ -362,7 +277,6 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 		v.mu.Unlock()
 		return none(http.StatusUnauthorized, why.Error())
 	case err == nil:
-		v.online.keep(key, keptAnswer{response: response, until: time.Now().Add(keptFor)})
 		if response.Status >= http.StatusInternalServerError {
 			vain("it answers " + strconv.Itoa(int(response.Status)))
 		}
@@ -371,9 +285,6 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	why := err.Error()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		why = noAnswer + v.online.wait.String()
-	}
-	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		v.online.keep(key, keptAnswer{failed: why, until: time.Now().Add(failedFor)})
 	}
 	return none(http.StatusGatewayTimeout, why)
 }

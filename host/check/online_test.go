@@ -1,8 +1,6 @@
 package check
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,38 +16,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Answers that are kept stay within their bounds, in bytes and in number, and do not count longer than they may.
-func TestKeptAnswersAreBounded(t *testing.T) {
-	o := NewOnline(nil, OnlineTime)
-	key := func(i int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, i)) }
-	body := make([]byte, maxKeptBytes/10)
-	for i := range 30 {
-		o.keep(key(i), keptAnswer{response: wit.Response{Body: body}, until: time.Now().Add(time.Hour)})
-		if _, ok := o.find(key(i)); !ok {
-			t.Fatalf("answer %d is not kept", i)
-		}
-	}
-	if o.bodyBytes > maxKeptBytes || o.bodyBytes != len(o.kept)*len(body) {
-		t.Errorf("%d answers of %d bytes count as %d, at most %d are kept", len(o.kept), len(body), o.bodyBytes,
-			maxKeptBytes)
-	}
-	large := wit.Response{Body: make([]byte, maxKeptBytes/4+1)}
-	o.keep(key(99), keptAnswer{response: large, until: time.Now().Add(time.Hour)})
-	if _, ok := o.find(key(99)); ok {
-		t.Error("an answer that leaves no room for others is kept")
-	}
-	o.keep(key(100), keptAnswer{until: time.Now().Add(-time.Second)})
-	if _, ok := o.find(key(100)); ok {
-		t.Error("an answer counts longer than it may")
-	}
-	for i := range 2 * maxAnswers {
-		o.keep(key(1000+i), keptAnswer{until: time.Now().Add(time.Hour)})
-	}
-	if len(o.kept) > maxAnswers {
-		t.Errorf("%d answers are kept", len(o.kept))
-	}
-}
 
 // The service's time begins with the first question to it, not before the plugin has answered.
 func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
@@ -27,13 +30,13 @@ import (
 type Tool struct {
 	connector *config.Connector
 	component wit.Component
-	info      plugin.Info
 	plugins   *plugin.Manager
-	binding   *plugin.Binding
-	providers *config.Providers
+	plugin    boundPlugin
+	worker    *config.Worker
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
+	onlyReads bool
 	client    *transport.Client // nil before it is needed
 }
 
@@ -66,11 +69,11 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
 	}
-	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	a, err := bind(m, c, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers,
+	return &Tool{connector: c, component: component, plugins: m, plugin: a, worker: w,
 		lockouts: lockouts, logger: logger}, nil
 }
 
@@ -79,16 +82,22 @@ func (t *Tool) Close() {
 	if t.client != nil {
 		t.client.Close()
 	}
-	t.binding.Close()
+	t.plugin.Close()
 }
 
 // Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
 // Connector that is away is not waited for. It is called before the first of them.
 func (t *Tool) Once() { t.once = true }
 
+// OnlyRead has commands end with [ErrChanges] instead of sending a request that changes something at the service.
+func (t *Tool) OnlyRead() { t.onlyReads = true }
+
+// ErrChanges is the error of a command that changes something at the service where only reading is allowed.
+var ErrChanges = errors.New("the command changes something at the service, and only commands that read are run here")
+
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
-	err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
+	err = t.plugin.do(ctx, func(i *plugin.Instance) error {
 		commands, err = i.Commands(ctx)
 		return err
 	})
@@ -130,19 +139,17 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
-	defer func() { err = secret.Error(err, t.providers.Strike) }()
+	defer func() { err = secret.Error(err, t.worker.Strike) }()
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
-	guest := Guest(t.plugins, t.binding.Current().Module(), t.component)
-	settings := guest.Settings(t.connector)
-	err = transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = t.binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
-			answer, err = i.Run(ctx, command, options, settings, state, answers)
-			need = answer.Ask
-			return err
-		})
-		return need, err
+	var from transport.Fetcher = t.client
+	if t.onlyReads {
+		from = reader{from}
+	}
+	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.Need, error) {
+		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
+		return answer.Ask, err
 	})
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
@@ -151,9 +158,22 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
 	}
 	if answer.Document != nil {
-		*answer.Document = secret.JSON(*answer.Document, t.providers.Strike)
+		*answer.Document = secret.JSON(*answer.Document, t.worker.Strike)
 	}
 	return answer, nil
+}
+
+// reader sends nothing that changes something.
+type reader struct{ transport.Fetcher }
+
+// Fetch implements [transport.Fetcher].
+func (r reader) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+	if slices.ContainsFunc(n.Requests, func(r wit.Request) bool {
+		return r.Method != http.MethodGet && r.Method != http.MethodHead
+	}) {
+		return nil, ErrChanges
+	}
+	return r.Fetcher.Fetch(ctx, n)
 }
 
 // Document runs a command that answers a document, and returns that.
@@ -182,7 +202,7 @@ func (t *Tool) open(ctx context.Context) error {
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	s, err := service.New(t.component, t.connector, t.providers, t.lockouts, t.logger)
+	s, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
 	if err == nil && t.once {
 		s.Once()
 	}
@@ -207,6 +227,13 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 		return transport.Config{}, err
 	}
 	return s.Destination(ctx)
+}
+
+// CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
+func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
+	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
+		Lockouts: t.lockouts, Online: NewOnline(t.logger, wait), LogonBy: ByOwner}
+	return checker.CheckOnline(ctx, t.connector)
 }
 
 // Counters is what the tool's requests came to so far.

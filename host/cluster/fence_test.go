@@ -62,7 +62,7 @@ func TestFences(t *testing.T) {
 	}
 	first, now := tasks(2), config.FencingCounts{Tasks: 2, Producers: 2}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, first, now))
-	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil, 0)
+	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil)
 	require.NoError(t, err)
 	defer zombie.Close()
 	late := zombie.Output()

@@ -347,7 +347,7 @@ func (l *Log) leading() bool {
 
 // claimID fences whoever has the id, and reads what was written before.
 func (l *Log) claimID(ctx context.Context) error {
-	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{LeaderID(l.o.Group)}, nil, 0)
+	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{LeaderID(l.o.Group)}, nil)
 	if err != nil {
 		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
 	}

@@ -569,12 +569,14 @@ func (w *Worker) Planned(ctx context.Context, name string, p config.Layout) erro
 // Insist asks the leader for something, again and again while there is none, or it is another one by then, until ctx
 // ends; before it waits for lastAsk the first time it says so. It returns what the leader refuses.
 func (w *Worker) Insist(ctx context.Context, ask func() error) error {
-	for wait := firstAsk; ; wait = min(2*wait, lastAsk) {
+	for backoff, warned := (pause.Backoff{First: firstAsk, Longest: lastAsk}), false; ; {
 		err := ask()
 		if err == nil || ctx.Err() != nil || !w.passes(err) {
 			return err
 		}
-		if wait < lastAsk && 2*wait >= lastAsk { // once: what is over soon needs nobody
+		wait := backoff.Next()
+		if wait == lastAsk && !warned { // what is over soon needs nobody
+			warned = true
 			w.o.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked again", "error",
 				err)
 		}

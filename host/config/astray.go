@@ -28,8 +28,8 @@ type Sent struct {
 }
 
 // part is a share of a configuration whose secrets go to the same places: the service of a plugin, its listener, the
-// schema registry of a converter, the brokers of a client. Those of converters and clients are the prefixes of their
-// settings.
+// schema registry of a converter, the brokers of a client, a transform or predicate. All but the first two are the
+// prefixes of their settings.
 type part string
 
 const (
@@ -50,20 +50,17 @@ func (p part) side() string { return strings.TrimSuffix(string(p), "override.") 
 // Astray are the secrets that would go elsewhere than their owner sends them, one problem for each, at the setting
 // that is to be given.
 func (s Sent) Astray() (problems Problems) {
-	moved := map[part]string{}
-	for _, p := range append([]part{ofService, ofListener}, prefixedParts...) {
-		moved[p] = s.moved(p)
-	}
 	for _, e := range s.Now.Entries {
 		p := s.part(e.Key)
-		if moved[p] == "" || !s.Kept(e.Key) || e.Value.Reveal() == "" ||
-			!e.Value.Secret() && !s.Password(e.Key) || s.isPlace(p, e.Key) {
+		if !s.Kept(e.Key) || e.Value.Reveal() == "" || !e.Value.Secret() && !s.Password(e.Key) || s.isPlace(p, e.Key) {
 			continue
 		}
-		problems = append(problems, e.problem("expected the secret itself, since %s is another one than that stored: "+
-			"the secret that is stored goes nowhere else than the stored configuration sends it", moved[p]))
+		if moved := s.moved(p); moved != "" {
+			problems = append(problems, e.problem("expected the secret itself, since %s is another one than that "+
+				"stored: the secret that is stored goes nowhere else than the stored configuration sends it", moved))
+		}
 	}
-	return append(problems, s.lent(moved)...)
+	return append(problems, s.lent()...)
 }
 
 // IsWhole reports whether nobody can be in the middle of typing the secrets that log on at the connector's service:
@@ -98,6 +95,9 @@ func (s Sent) part(key string) part {
 			return p
 		}
 	}
+	if prefix := partOf(key); prefix != "" {
+		return part(prefix)
+	}
 	spec, declared := s.Declared.Find(key)
 	switch {
 	case strings.HasPrefix(spec.Role(), role.Listener):
@@ -118,6 +118,9 @@ func (s Sent) isPlace(p part, key string) bool {
 		registry, ok := strings.CutPrefix(short, "schema.registry.")
 		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" ||
 			strings.HasPrefix(registry, "proxy.") || isClientPlace(registry))
+	}
+	if partOf(key) != "" {
+		return short == "type"
 	}
 	spec, _ := s.Declared.Find(key)
 	return isPlaceRole(p, spec.Role())
@@ -231,7 +234,7 @@ func normalize(places map[string]string) {
 // lent are the secrets that are not the connector's own: what a destination of BTP logs on with, what a binding or the
 // file of a service key has for SAP Connectivity, and what the worker logs on with at its brokers. Neither goes where
 // only the sender says.
-func (s Sent) lent(moved map[part]string) (problems Problems) {
+func (s Sent) lent() (problems Problems) {
 	const whose = "found another place than that stored: expected none, since %s logs on with %s, which goes nowhere " +
 		"else than its owner says"
 	roles := NewRoles(s.Declared, s.Now)
@@ -239,7 +242,7 @@ func (s Sent) lent(moved map[part]string) (problems Problems) {
 		e, _ := s.Now.Entry(roles.Setting(name))
 		return e
 	}
-	if moved[ofService] != "" {
+	if s.moved(ofService) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
 			if roles.Has(role.Destination) && roles.Given(name) && roles.Has(name) && isPlaceRole(ofService, name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
@@ -256,7 +259,7 @@ func (s Sent) lent(moved map[part]string) (problems Problems) {
 	}
 	for _, p := range clientParts {
 		if at := s.differs(p, nil); at != "" { // than the worker's own brokers
-			problems = append(problems, s.lentByWorker(p, at, moved[p] == "")...)
+			problems = append(problems, s.lentByWorker(p, at, s.moved(p) == "")...)
 		}
 	}
 	return problems

@@ -95,6 +95,9 @@ func TestSecretsAstray(t *testing.T) {
 			"listener.password listener.tls.keystore.password"},
 		{"service beside a listener", listener + "connector.class=C http.address=a", "http.address=b", ""},
 
+		{"transform of another class", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.t.type=U",
+			"transforms.t.pwd"},
+		{"other transform", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.u.type=U", ""},
 		{"registry", registry, "value.converter.schema.registry.url=https://x",
 			"value.converter.basic.auth.user.info"},
 		{"registry's certificates", registry, "value.converter.schema.registry.ssl.truststore.location=/x",

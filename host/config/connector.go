@@ -24,26 +24,24 @@ type Connector struct {
 	Initial *Entry
 	// Problems are what was found about it so far. With errors among them it must not run.
 	Problems Problems
-	// Version tells what is stored from what was stored before: of a file its bytes, see [ReadText], of a topic the
-	// offset of the record, which all workers of a group know. "": it was read from neither.
+	// Version is a number that tells what is stored by REST from what was stored before: that of a [ConnectorsFile],
+	// or the offset of a topic's record, which all workers of a group know. "": it was read from neither.
 	Version string
 }
 
-// LoadConnector reads a connector from a file, see [ReadFile]; brought is what REST wrote, nil where that is not noted.
-// The error is for a file that cannot be read; everything else is a problem.
-func LoadConnector(file string, providers *Providers, brought *Brought) (*Connector, Problems, error) {
-	data, err := ReadRegular(file)
+// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
+// else is a problem.
+func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
+	entries, problems, err := ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	entries, problems := Read(file, data)
 	if len(entries) == 0 && problems.Err() == nil {
 		problems = append(problems, Problem{File: file,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
-	brought.mark(entries)
 	c, more := NewConnector(file, entries, providers)
-	c.Problems, c.Version = append(problems, more...), versionOf(data)
+	c.Problems = append(problems, more...)
 	return c, c.Problems, nil
 }
 

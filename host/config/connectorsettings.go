@@ -93,13 +93,10 @@ var sourceSettings = []wit.SettingSpec{
 			"required")),
 	framed("transaction.boundary", wit.KindText, "poll", wit.Medium,
 		at("Exactly Once Support", 3, shortField, "Transaction Boundary"),
-		"Where transactions end: poll and connector with each page, interval with the first "+
-			"page behind the interval.", allowed("poll",
-			"interval", "connector")),
+		"Where transactions end: with each page, whichever is set.", allowed("poll", "interval", "connector")),
 	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
 		at("Exactly Once Support", 4, shortField, "Transaction boundary interval"),
-		"How often transactions end, in milliseconds: by default offset.flush.interval.ms of the worker, "+
-			"but no more than half of transaction.timeout.ms, within which they end in any case.", atLeast(1)),
+		"Has no effect: transactions end with each page.", atLeast(1)),
 	framed(TraceHeaders, wit.KindBoolean, "false", wit.Low, at("Common", 17, shortField, "Trace headers"),
 		"Whether records carry the trace context of the page that they come from, in a header traceparent as the W3C "+
 			"defines it, whatever header.converter is. A row that has one keeps it. Needs tracing.otlp.endpoint of "+

@@ -11,13 +11,11 @@
 //     flags, which koanf merges.
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
-//   - authors.go: who wanted connectors to be as they are.
-//   - provider.go, brought.go: references such as ${file:…}, how they are read again, and which of them
-//     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
-//     sends a configuration need not know.
-//   - folder.go with folderlooks.go and folderfiles.go: where connectors are kept, how changes are noticed
-//     and how files are written. edit.go: how a text of properties is changed, and shown without passwords.
-//     targets.go, noted.go: what is noted of connectors. diff.go: what another configuration means for one that runs.
+//   - provider.go, brought.go: references such as ${file:…}, how they are read again, and what REST brings.
+//     guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where stored secrets may go.
+//   - folder.go with folderlooks.go and folderfiles.go: connectors in files, and how changes are noticed.
+//     connectorsfile.go: connectors that were made by REST. edit.go: how a text of properties is changed, and shown
+//     without passwords. targets.go: target states. diff.go: what another configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value from a
 // reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is

@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/secret"
 )
@@ -71,22 +69,22 @@ func (l logical) with(value string) string {
 }
 
 // Edit writes settings into a text of Java properties. Settings that it has already stay byte for byte as they are
-// written, as do comments, blank lines, the order and the encoding: UTF-8, or ISO-8859-1 where it is no UTF-8, since
-// Kafka Connect reads files as that. Another value is written in the place of the one before, with the name as it
-// stands there; settings that are none any more lose their lines, and new ones come at the end, in the order of their
-// names. Of a setting that is given more than once the last one counts, as in Java: where that changes, the lines
-// before, which meant nothing, are taken out, since one of them may hold a password that nobody sees. A line that
+// written, as do comments, blank lines and the order. Another value is written in the place of the one before, with the
+// name as it stands there; settings that are none any more lose their lines, and new ones come at the end, in the order
+// of their names. Of a setting that is given more than once the last one counts, as in Java: where that changes, the
+// lines before, which meant nothing, are taken out, since one of them may hold a password that nobody sees. A line that
 // cannot be read is taken out, too.
 //
 // The result is read as these settings. A text of which that cannot be made, such as one that would begin with {, is
 // replaced as a whole. The error is for a text that is none of properties, because it is in UTF-16, or holds a byte 0,
 // or is JSON.
-func Edit(text []byte, settings map[string]string) ([]byte, error) {
-	read, err := propertiesIn(text)
-	if err != nil {
-		return nil, err
+func Edit(text string, settings map[string]string) (string, error) {
+	if _, err := propertiesIn([]byte(text)); err != nil {
+		return "", err
 	}
-	lines, last, eol := slices.Collect(logicalLines(string(read))), map[string]int{}, ""
+	text, marked := strings.CutPrefix(text, byteOrderMark)
+	mark := strings.Repeat(byteOrderMark, map[bool]int{true: 1}[marked]) // which Read takes off
+	lines, last, eol := slices.Collect(logicalLines(text)), map[string]int{}, ""
 	for i, l := range lines {
 		eol = cmp.Or(eol, l.end)
 		if l.setting {
@@ -115,8 +113,10 @@ func Edit(text []byte, settings map[string]string) ([]byte, error) {
 		between = between[1:]
 	}
 	for _, ends := range between {
-		if data := encodedAs(text, made+ends+added.String()); readsAs("x.properties", data, settings) == nil {
-			return data, nil
+		edited := mark + made + ends + added.String()
+		entries, problems := Read("x.properties", []byte(edited))
+		if problems.Err() == nil && maps.Equal(rawOf(entries), settings) {
+			return edited, nil
 		}
 	}
 	return PropertiesText(settings), nil
@@ -137,47 +137,27 @@ func propertiesIn(text []byte) ([]byte, error) {
 	return text, err
 }
 
-// encodedAs is a text in the encoding of another one, or in UTF-8 where it would be taken for that.
-func encodedAs(other []byte, text string) []byte {
-	data := []byte(text)
-	if latin := inLatin(text); !utf8.Valid(other) && !utf8.Valid(latin) {
-		data = latin
-	}
-	if bytes.HasPrefix(other, []byte(byteOrderMark)) {
-		data = append([]byte(byteOrderMark), data...)
-	}
-	return data
-}
-
-// inLatin is a text in ISO-8859-1, with characters that are not in it escaped, as in properties.
-func inLatin(text string) (data []byte) {
-	for _, unit := range utf16.Encode([]rune(text)) {
-		if unit > 0xff {
-			data = fmt.Appendf(data, `\u%04x`, unit)
-		} else {
-			data = append(data, byte(unit))
-		}
-	}
-	return data
-}
-
 // PropertiesText are settings as properties, in the order of their names.
-func PropertiesText(settings map[string]string) (data []byte) {
+func PropertiesText(settings map[string]string) string {
+	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		data = append(data, PropertiesLine(key, settings[key])+"\n"...)
+		b.WriteString(PropertiesLine(key, settings[key]) + "\n")
 	}
-	return data
+	return b.String()
 }
 
-// ReadProperties reads a text of properties that somebody has sent: it is handed back in UTF-8, with its settings as
-// they are written. Problems name the place.
-func ReadProperties(place string, sent []byte) (text []byte, settings map[string]string, problems Problems) {
+// ReadProperties reads a text of properties that somebody has sent: the settings as they are written. commented
+// reports whether it has comments. Problems name the place.
+func ReadProperties(place string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
 	text, err := propertiesIn(sent)
 	if err != nil {
-		return nil, nil, Problems{{File: place, Line: 1, Text: err.Error()}}
+		return nil, false, Problems{{File: place, Line: 1, Text: err.Error()}}
+	}
+	for l := range logicalLines(string(text)) {
+		commented = commented || !l.setting && strings.Trim(l.raw, propertyBlanks+"\r\n") != ""
 	}
 	entries, problems := Read(place, text)
-	return text, rawOf(entries), problems
+	return rawOf(entries), commented, problems
 }
 
 // rawOf are settings as they are written.
@@ -189,43 +169,16 @@ func rawOf(entries []Entry) map[string]string {
 	return settings
 }
 
-// MaskedText is a text of properties in UTF-8, with [Mask] in the place of clear passwords, in comments, too: of
-// settings that were taken out by #, and what repeats a password of the text. References to config providers stand as
-// they are written.
-func MaskedText(text []byte, password func(key string) bool) ([]byte, error) {
-	plain, err := decoded(text)
-	if err != nil {
-		return nil, err
-	}
+// MaskedText is a text of properties with [Mask] in the place of clear passwords, in comments, too: of settings that
+// were taken out by #, and what repeats a password of the text. References to config providers stand as they are
+// written.
+func MaskedText(text string, password func(key string) bool) string {
 	var b strings.Builder
-	masked := masking(string(plain), password)
-	for l := range logicalLines(string(plain)) {
+	masked := masking(text, password)
+	for l := range logicalLines(text) {
 		b.WriteString(masked(l) + l.end)
 	}
-	return []byte(b.String()), nil
-}
-
-// UnmaskedText is a text that comes back from somebody who was shown a [MaskedText] of what is stored: lines that were
-// masked are again what they were.
-func UnmaskedText(text, stored []byte, password func(key string) bool) []byte {
-	before, err := decoded(stored)
-	if err != nil {
-		return text
-	}
-	masked, hidden := masking(string(before), password), map[string][]string{}
-	for l := range logicalLines(string(before)) {
-		if shown := masked(l); shown != l.raw {
-			hidden[shown] = append(hidden[shown], l.raw)
-		}
-	}
-	var b strings.Builder
-	for l := range logicalLines(string(text)) {
-		if was := hidden[l.raw]; len(was) > 0 {
-			hidden[l.raw], l.raw = was[1:], was[0]
-		}
-		b.WriteString(l.raw + l.end)
-	}
-	return []byte(b.String())
+	return b.String()
 }
 
 // IsReference tells whether a value is a reference to a config provider and nothing else.
@@ -261,4 +214,34 @@ func masking(text string, password func(key string) bool) func(logical) string {
 		}
 		return known.Strike(l.raw)
 	}
+}
+
+// PropertiesLine is a setting as properties have it, so that it is read as it was.
+func PropertiesLine(key, value string) string {
+	return escaped(key, true) + "=" + escaped(value, false)
+}
+
+// escaped is a key or a value as properties have it, so that it is read as it was.
+func escaped(text string, key bool) string {
+	var b []rune
+	for i, r := range []rune(text) {
+		switch {
+		case r == '\n':
+			b = append(b, '\\', 'n')
+		case r == '\r':
+			b = append(b, '\\', 'r')
+		case r == '\t':
+			b = append(b, '\\', 't')
+		case r == '\f':
+			b = append(b, '\\', 'f')
+		case r == 0 || r == '\ufeff': // no file of text has the first, and the other one is none where a file begins
+			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
+		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
+			i == 0 && key && r == '{':
+			b = append(b, '\\', r)
+		default:
+			b = append(b, r)
+		}
+	}
+	return string(b)
 }

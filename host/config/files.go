@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,11 +17,9 @@ type Files struct {
 	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own
 	// connector alone; of files that were named all run or none, as with Kafka's standalone worker.
 	Folder string
-	// Own is the worker's own folder, with the connectors that were made by REST where there was no folder to write
-	// them into; "" for none. Any other connector goes before one of the same name in it.
-	Own string
-	// Brought is what REST wrote, nil where that is not noted.
-	Brought *Brought
+	// REST has the connectors that were made by REST, nil where they do not count. Any other connector goes before one
+	// of the same name in it.
+	REST *ConnectorsFile
 }
 
 // endings are those of connectors' files in a folder.
@@ -86,7 +82,7 @@ type Installation struct {
 	Worker *Worker
 	// Connectors have names that differ.
 	Connectors []*Connector
-	// Hidden are warnings of connectors in the worker's own folder that others of their names go before.
+	// Hidden are warnings of connectors made by REST that others of their names go before.
 	Hidden Problems
 }
 
@@ -107,40 +103,30 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 		return nil, nil, err
 	}
 	in := &Installation{Worker: worker}
-	if in.Connectors, in.Hidden, err = LoadConnectors(files, worker.Providers); err != nil {
-		return nil, nil, err
-	}
+	in.Connectors, in.Hidden = LoadConnectors(files, worker.Providers)
 	return in, problems, nil
 }
 
-// LoadConnectors reads the connectors' files alone, for a worker that has these providers; hidden are as in
-// [Installation]. The error is for a folder that cannot be read.
-func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems, err error) {
-	var connectors, own []*Connector
+// LoadConnectors reads the connectors alone, for a worker that has these providers; hidden are as in [Installation].
+func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems) {
+	var connectors, made []*Connector
 	for _, file := range files.Connectors {
-		connectors = append(connectors, loadAny(file, providers, files.Brought))
+		connectors = append(connectors, loadAny(file, providers))
 	}
-	if files.Own != "" {
-		made, err := Folder(files.Own)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, err
-		}
-		for _, file := range made.Connectors {
-			own = append(own, loadAny(file, providers, files.Brought))
+	if files.REST != nil {
+		for _, name := range files.REST.Names() {
+			made = append(made, files.REST.connector(name, providers))
 		}
 	}
-	all, hidden = layered(connectors, own)
-	return all, hidden, nil
+	return layered(connectors, made)
 }
 
-// Made tells whether a connector comes from the worker's own folder.
-func (f Files) Made(c *Connector) bool {
-	return f.Own != "" && filepath.Dir(c.File) == filepath.Clean(f.Own)
-}
+// Made reports whether a connector was made by REST, and has no file.
+func (f Files) Made(c *Connector) bool { return f.REST.holds(c) }
 
 // loadAny is [LoadConnector] where a file that cannot be read is a connector with that problem.
-func loadAny(file string, providers *Providers, brought *Brought) *Connector {
-	c, _, err := LoadConnector(file, providers, brought)
+func loadAny(file string, providers *Providers) *Connector {
+	c, _, err := LoadConnector(file, providers)
 	if err != nil {
 		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,8 +14,9 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 )
 
-// FolderStore keeps connectors in a folder, one file for each, as [Folder] finds them. What cannot be
-// written there, or has no folder, goes into a second one, which is the worker's own.
+// FolderStore has the connectors of a folder, one file for each, as [Folder] finds them, and those that REST has made,
+// which it keeps in a [ConnectorsFile]. Files in the folder belong to the users who write them: the store only reads
+// them.
 //
 // A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors
 // write another file and rename it, copy in pieces, delete and write again. Files that still change are taken as they
@@ -33,7 +33,7 @@ type FolderStore struct {
 	mu     sync.Mutex
 	now    Snapshot
 	asked  bool
-	writes int  // of files, see Stale
+	writes int  // see Stale
 	news   bool // something was written since the last look
 
 	// seen is what the looks have found.
@@ -45,10 +45,11 @@ type FolderStore struct {
 type seen struct {
 	mu       sync.Mutex
 	files    map[string]*watchedFile
-	identity fs.FileInfo // of the folder
-	looked   bool        // there was a first look
-	returned int         // looks until a file that is missing is believed to be
-	workers  string      // stamp of the worker's file, and what was found of it
+	made     map[string]*Connector // by REST, by name
+	identity fs.FileInfo           // of the folder
+	looked   bool                  // there was a first look
+	returned int                   // looks until a file that is missing is believed to be
+	workers  string                // stamp of the worker's file, and what was found of it
 	workerAt Problems
 }
 
@@ -58,13 +59,11 @@ type Places struct {
 	Folder string
 	// Named are connectors whose files were named one by one: they stay as they were read.
 	Named []*Connector
-	// Own is the worker's own folder, which need not be there; "" for none. A connector of Folder or of Named goes
-	// before one of the same name in it.
-	Own string
+	// Made keeps what REST makes. A connector of Folder or of Named goes before one of the same name in it. Default:
+	// kept in memory.
+	Made *ConnectorsFile
 	// Targets of connectors. Default: kept in memory.
 	Targets *Targets
-	// Brought is what REST wrote, nil where that is not noted.
-	Brought *Brought
 }
 
 // NewFolderStore makes a store whose references are resolved by the worker's providers. Nothing is read before Watch.
@@ -72,16 +71,15 @@ func NewFolderStore(p Places, w *Worker, log *slog.Logger) *FolderStore {
 	if p.Targets == nil {
 		p.Targets, _ = OpenTargets("") // which cannot fail
 	}
-	if p.Own != "" && p.Folder != "" && filepath.Clean(p.Own) == filepath.Clean(p.Folder) {
-		p.Own = ""
+	if p.Made == nil {
+		p.Made, _ = OpenConnectorsFile("")
 	}
-	return &FolderStore{places: p, worker: w, log: log, every: lookEvery, settle: watch.Settle,
-		kicks: guard.NewBell(), seen: &seen{files: map[string]*watchedFile{}}}
-}
-
-// isOwn tells whether a file is in the worker's own folder.
-func (s *FolderStore) isOwn(path string) bool {
-	return s.places.Own != "" && filepath.Dir(path) == filepath.Clean(s.places.Own)
+	s := &FolderStore{places: p, worker: w, log: log, every: lookEvery, settle: watch.Settle,
+		kicks: guard.NewBell(), seen: &seen{files: map[string]*watchedFile{}, made: map[string]*Connector{}}}
+	for _, name := range p.Made.Names() {
+		s.seen.made[name] = p.Made.connector(name, w.Providers)
+	}
+	return s
 }
 
 // Look has the folder looked at now, and everything in it read again.
@@ -110,38 +108,27 @@ func (s *FolderStore) Stale(of Snapshot) bool {
 	return of.writes != s.writes
 }
 
-// Holds tells what connector a file is known to hold, "" for none.
-func (s *FolderStore) Holds(file string) string {
-	s.seen.mu.Lock()
-	defer s.seen.mu.Unlock()
-	if f := s.seen.files[file]; f != nil && f.loaded != nil {
-		return f.loaded.Name
-	}
-	return ""
-}
-
 // snapshot is what is known now; connectors are copies, since names that clash are noted in them.
 func (s *FolderStore) snapshot(asked bool) Snapshot {
-	var connectors, own []*Connector
+	var connectors, made []*Connector
 	for _, c := range s.places.Named {
 		connectors = append(connectors, c.copied())
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.seen.files)) {
-		switch c := s.seen.files[path].loaded; {
-		case c == nil:
-		case s.isOwn(path):
-			own = append(own, c.copied())
-		default:
+		if c := s.seen.files[path].loaded; c != nil {
 			connectors = append(connectors, c.copied())
 		}
 	}
-	all, hidden := layered(connectors, own)
+	for _, name := range slices.Sorted(maps.Keys(s.seen.made)) {
+		made = append(made, s.seen.made[name].copied())
+	}
+	all, hidden := layered(connectors, made)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now.Problems.Err() == nil {
 		s.now.Connectors = all
 	}
-	s.now.Targets = s.places.Targets.all()
+	s.now.Targets = s.places.Targets.All()
 	now := s.now
 	now.Problems = append(slices.Clone(now.Problems), hidden...)
 	now.Asked, now.writes = asked, s.writes
@@ -155,37 +142,30 @@ func (c *Connector) copied() *Connector {
 	return &own
 }
 
-// layered are connectors by name, those of the worker's own folder below the others: with a warning for each that
-// another one of its name hides.
-func layered(connectors, own []*Connector) (all []*Connector, hidden Problems) {
+// layered are connectors by name, those that REST made below the others: with a warning for each that another one of
+// its name hides.
+func layered(connectors, made []*Connector) (all []*Connector, hidden Problems) {
 	all = namedApart(connectors)
-	named := make(map[string]*Connector, len(all))
-	for _, c := range all {
-		named[c.Name] = c
-	}
-	for _, c := range namedApart(own) {
-		before := named[c.Name]
-		if before == nil {
+	for _, c := range made {
+		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == c.Name })
+		if i < 0 {
 			all = append(all, c)
 			continue
 		}
 		hidden = append(hidden, Problem{File: c.File, Warning: true,
-			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", before.File, c.Name)})
+			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, c.Name)})
 	}
 	return all, hidden
 }
 
-// Stored is what is kept of a connector, in a folder of files ([FolderStore]) or in the topic of configurations
-// ([TopicStore]), where both parts are records of their own. Parts that are nil or empty are not given.
+// Stored is what is kept of a connector, by a [FolderStore] or in the topic of configurations ([TopicStore]), where
+// both parts are records of their own. Parts that are nil or empty are not given.
 type Stored struct {
 	// Connector is what its user wrote.
 	Connector *Connector
 	// Target is the state that its user wants, by Kafka Connect's names in the config topic: STARTED, PAUSED or
 	// STOPPED.
 	Target string
-	// Text is the connector's text of properties, where its user wrote one. It is kept where files of properties are:
-	// the connector's own, or one that it gets.
-	Text []byte
 	// Over tells whether the version that is stored ([Connector.Version], "" for none) may be written over; else Put
 	// is an [ErrChanged]. nil: any.
 	Over func(version string) bool

@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -242,120 +239,9 @@ func TestFolderThatVanishes(t *testing.T) {
 	f.until("", "a 2", "b 1")
 }
 
-// What is put into the folder is found there, as it was, and by every reader of such files.
-func TestPutAndDelete(t *testing.T) {
-	f := follow(t, t.TempDir())
-	f.put("a.properties", "name=a\n# a comment\nx=1\n")
-	f.until("a 1")
-	settings := map[string]string{"name": "a", "x": " # \\ \t = : é\n!", "a b=c:#d": "#1"}
-	put := func(name string, settings map[string]string) {
-		c := &Connector{Name: name}
-		for key, value := range settings {
-			c.Entries = append(c.Entries, Entry{Key: key, Raw: value})
-		}
-		require.NoError(t, f.store.Put(t.Context(), name, Stored{Connector: c}))
-	}
-	check := func(name string, want map[string]string) {
-		t.Helper()
-		deadline := time.NewTimer(5 * time.Minute)
-		defer deadline.Stop()
-		for {
-			select {
-			case f.last = <-f.told:
-			case <-deadline.C:
-				s, _ := f.store.get(name)
-				t.Fatalf("%s: expected %q, found %q in %q", name, want, s.Connector.Raw(), f.shown(f.last))
-			}
-			if s, ok := f.store.get(name); ok && s.Connector.Problems.Err() == nil && cmp.Equal(want,
-				s.Connector.Raw()) {
-				return
-			}
-		}
-	}
-	put("a", settings)
-	check("a", settings)
-	other := map[string]string{"name": "../b/c", "x": "1"}
-	put("../b/c", other)
-	check("../b/c", other)
-	require.NoError(t, f.store.Put(t.Context(), "a", Stored{Target: "PAUSED"}))
-	if s, _ := f.store.get("a"); s.Target != "PAUSED" || s.Connector == nil {
-		t.Errorf("expected PAUSED, found %+v", s)
-	}
-	require.NoError(t, f.store.Delete(t.Context(), "a"))
-	for len(f.last.Connectors) != 1 {
-		f.last = <-f.told
-	}
-	if err := f.store.Delete(t.Context(), "a"); err == nil {
-		t.Error("expected an error for a connector that is not there")
-	}
-}
-
-// A connector is not written where another one is, nor where nobody knows which file counts; what was seen before a
-// write is stale.
-func TestPutBesideOthers(t *testing.T) {
-	f := follow(t, t.TempDir())
-	f.put("a.json", `{"name": "b", "x": "1"}`)
-	f.until("b 1")
-	before := f.last
-	put := func(name string) error {
-		return f.store.Put(t.Context(), name, Stored{Connector: &Connector{Name: name, Entries: []Entry{{Key: "x",
-			Raw: "2"}}}})
-	}
-	require.NoError(t, put("a"))
-	if !f.store.Stale(before) {
-		t.Error("expected what was told before to be stale")
-	}
-	now, ok := f.store.Snapshot()
-	if shown := f.shown(now); !ok || f.store.Stale(now) || f.store.Holds(filepath.Join(f.dir, "a.json")) != "b" ||
-		f.store.Holds(filepath.Join(f.dir, "a-2.json")) != "a" {
-		t.Errorf("found %s", shown)
-	}
-	f.put("c.json", `{"name": "a", "x": "3"}`)
-	for len(f.last.Connectors) == 0 || f.last.Connectors[0].Problems.Err() == nil {
-		f.last = <-f.told
-	}
-	for _, err := range []error{put("a"), f.store.Delete(t.Context(), "a")} {
-		if err == nil || !strings.Contains(err.Error(), "expected it in one file, found it in ") {
-			t.Errorf("found %v", err)
-		}
-	}
-}
-
-// A connector whose file could not be written leaves no state behind for one of the same name that comes later.
-func TestPutThatFailsLeavesNoTarget(t *testing.T) {
-	dir := t.TempDir()
-	targets := opened(t, filepath.Join(dir, "targets.json"))
-	s := kept(t, Places{Named: []*Connector{{Name: "named"}}, Targets: targets})
-	put := func(name, target string) error {
-		return s.Put(t.Context(), name, Stored{Connector: &Connector{Name: name}, Target: target})
-	}
-	if err := put("a", TargetStopped); err == nil || !strings.Contains(err.Error(),
-		"there is no folder to keep it in") {
-		t.Fatalf("found %v", err)
-	}
-	require.NoError(t, targets.Set("named", TargetPaused))
-	if err := put("named", TargetStarted); err == nil {
-		t.Fatal("expected that it is refused")
-	}
-	for _, now := range []*Targets{targets, opened(t, filepath.Join(dir, "targets.json"))} {
-		assert.Equal(t, map[string]string{"named": TargetPaused}, now.all())
-	}
-}
-
 func opened(t *testing.T, path string) *Targets {
 	t.Helper()
 	targets, err := OpenTargets(path)
 	require.NoError(t, err)
 	return targets
-}
-
-// get is what the last look found.
-func (s *FolderStore) get(name string) (Stored, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.now.Connectors, func(c *Connector) bool { return c.Name == name })
-	if i < 0 {
-		return Stored{}, false
-	}
-	return Stored{Connector: s.now.Connectors[i], Target: s.places.Targets.Get(s.now.Connectors[i])}, true
 }

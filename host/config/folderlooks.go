@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/watch"
-	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 const (
@@ -39,11 +37,6 @@ type watchedFile struct {
 // until ctx ends. Several changes may come as one. It calls changed again from time to time without a change, so that
 // what was refused for the lack of something else, a secret or a plugin, has another chance.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
-	for _, folder := range []string{s.places.Folder, s.places.Own} {
-		if folder != "" {
-			wholefile.Clean(folder)
-		}
-	}
 	listening := &listener{store: s}
 	defer func() { listening.folders.Close() }()
 	quiet, again := time.NewTimer(0), time.NewTicker(s.every)
@@ -107,28 +100,31 @@ func (s *FolderStore) wasAsked() (asked, news bool) {
 	asked, s.asked = s.asked, false
 	news, s.news = s.news, false
 	if asked {
-		for _, f := range s.seen.files {
-			if f.stamp != "" && f.loaded != nil {
-				f.loaded = s.load(f.loaded.File)
-			}
-		}
+		s.loadAgain(func(*Connector) bool { return true })
 	}
 	return asked, news
 }
 
 // retry reads again what had problems: what a reference leads to may be there now.
 func (s *FolderStore) retry() {
+	s.loadAgain(func(c *Connector) bool { return c.Problems.Err() != nil })
+}
+
+func (s *FolderStore) loadAgain(which func(*Connector) bool) {
 	for _, f := range s.seen.files {
-		if f.loaded != nil && f.loaded.Problems.Err() != nil {
+		if f.stamp != "" && f.loaded != nil && which(f.loaded) {
 			f.loaded = s.load(f.loaded.File)
+		}
+	}
+	for name, c := range s.seen.made {
+		if which(c) {
+			s.seen.made[name] = s.places.Made.connector(name, s.worker.Providers)
 		}
 	}
 }
 
 // load reads a connector's file.
-func (s *FolderStore) load(path string) *Connector {
-	return loadAny(path, s.worker.Providers, s.places.Brought)
-}
+func (s *FolderStore) load(path string) *Connector { return loadAny(path, s.worker.Providers) }
 
 // look looks once. different: there is something new to tell; restless: another look has to follow soon.
 func (s *FolderStore) look() (different, restless bool) {
@@ -167,23 +163,8 @@ func (s *FolderStore) look() (different, restless bool) {
 	return different, restless
 }
 
-// list finds the files of both folders. The problem is one for which all run on as they are.
+// list finds the files of the folder. The problem is one for which all run on as they are.
 func (s *FolderStore) list() (Files, *Problem) {
-	files, problem := s.listFolder()
-	if s.places.Own == "" || problem != nil {
-		return files, problem
-	}
-	own, err := Folder(s.places.Own)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return files, &Problem{File: s.places.Own, Text: fmt.Sprintf("the folder of connectors that were made by REST "+
-			"can't be read, and all run on as they are: %v", withoutPath(err))}
-	}
-	files.Connectors = append(files.Connectors, own.Connectors...)
-	return files, nil
-}
-
-// listFolder is list for the folder that is followed.
-func (s *FolderStore) listFolder() (Files, *Problem) {
 	dir := s.places.Folder
 	if dir == "" {
 		return Files{}, nil
@@ -199,10 +180,8 @@ func (s *FolderStore) listFolder() (Files, *Problem) {
 			"on as they are: %v", withoutPath(err))}
 	}
 	if s.seen.identity == nil || !os.SameFile(s.seen.identity, identity) {
-		for path := range s.seen.files {
-			if !s.isOwn(path) { // it was another one, or away
-				s.seen.returned = returnLooks
-			}
+		if len(s.seen.files) > 0 { // it was another one, or away
+			s.seen.returned = returnLooks
 		}
 		if s.seen.returned > 0 && len(files.Connectors) == 0 {
 			return files, &Problem{File: dir, Text: "the folder of connectors is another one than before, and " +
@@ -324,10 +303,7 @@ func (l *listener) follow(more []string) {
 		return
 	}
 	dirs := more
-	for _, dir := range []string{l.store.places.Folder, l.store.places.Own} {
-		if dir == "" {
-			continue
-		}
+	if dir := l.store.places.Folder; dir != "" {
 		dirs = append(dirs, dir, filepath.Dir(filepath.Clean(dir)))
 		if real := watch.Target(dir); real != "" {
 			dirs = append(dirs, real)

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"path/filepath"
@@ -86,7 +88,8 @@ func FolderDigest(connectors []*Connector) string {
 	for _, c := range connectors {
 		all[c.Name] = []any{c.Raw(), c.Target()}
 	}
-	return digest(string(encoded(all)))
+	sum := sha256.Sum256(encoded(all))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Shared are the problems that a connector of a file has where it stands in the topic of configurations, which all

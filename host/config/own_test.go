@@ -1,12 +1,9 @@
 package config
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -49,92 +46,30 @@ func found(t *testing.T, s *FolderStore) string {
 	return strings.Join(all, " ")
 }
 
-// Without a folder connectors are kept in the worker's own, beside those that were named, which are nobody's to change.
-func TestOwnFolder(t *testing.T) {
-	dir := t.TempDir()
-	own := filepath.Join(dir, "own")
-	named := settings(t, "named.properties", "name=named\nx=1")
-	s := kept(t, Places{Named: []*Connector{named}, Own: own})
-	ctx := context.Background()
-	require.NoError(t, s.Put(ctx, "made", Stored{Connector: settings(t, "request", "x=2")}))
-	if all := found(t, s); all != "named=1 made=2" {
+// Files go before what REST has made, which is there again when the file is gone.
+func TestFilesBeatREST(t *testing.T) {
+	dir, folder := t.TempDir(), t.TempDir()
+	made := openMade(t, dir)
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, made.put(name, map[string]string{"name": name, "x": "rest"}, nil))
+	}
+	path := filepath.Join(folder, "a.properties")
+	write(t, path, "name=a\nx=folder")
+	s := kept(t, Places{Folder: folder, Made: made})
+	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
+		"warning: has no effect: "+path+" holds a connector of the same name, a") {
 		t.Errorf("found %s", all)
 	}
-	var kept *ErrKept
-	if err := s.Put(ctx, "named", Stored{Connector: settings(t, "request", "x=3")}); !errors.As(err, &kept) ||
-		!strings.Contains(err.Error(), "named.properties, which was named when the worker was started") {
-		t.Errorf("found %v", err)
-	}
-	if err := s.Delete(ctx, "named"); !errors.As(err, &kept) {
-		t.Errorf("found %v", err)
-	}
-	assert.NoError(t, s.Delete(ctx, "made"))
-	if all := found(t, s); all != "named=1" {
-		t.Errorf("found %s", all)
-	}
-}
-
-// A folder goes before the worker's own.
-func TestFolderBeatsOwn(t *testing.T) {
-	folder, own := t.TempDir(), t.TempDir()
-	for path, text := range map[string]string{
-		filepath.Join(folder, "a.properties"): "name=a\nx=folder",
-		filepath.Join(own, "a.json"):          `{"name": "a", "x": "own"}`,
-		filepath.Join(own, "b.json"):          `{"name": "b", "x": "own"}`,
-	} {
-		write(t, path, text)
-	}
-	s := kept(t, Places{Folder: folder, Own: own})
-	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=own ") || !strings.Contains(all,
-		"warning: has no effect: "+filepath.Join(folder, "a.properties")+" holds a connector of the same name, a") {
-		t.Errorf("found %s", all)
-	}
-	in, problems, err := Load(Files{Connectors: []string{filepath.Join(folder, "a.properties")}, Own: own}, nil, nil)
+	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
 	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
 		len(in.Hidden) != 1 {
 		t.Errorf("found %+v %v %v", in, problems, err)
 	}
-	// What is written goes where the connector is; what stood behind it does not come back.
-	require.NoError(t, s.Put(context.Background(), "b", Stored{Connector: settings(t, "request", "x=2")}))
-	if _, err := os.Stat(filepath.Join(own, "b.json")); err != nil {
-		t.Error(err)
+	require.NoError(t, os.Remove(path))
+	for range 3 {
+		s.look()
 	}
-	require.NoError(t, s.Delete(context.Background(), "a"))
-	if all := found(t, s); all != "b=2" {
-		t.Errorf("found %s", all)
-	}
-}
-
-// unwritableFolder is one that takes no files, from no user.
-func unwritableFolder(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o500))
-	t.Cleanup(func() { os.Chmod(dir, 0o700) })
-	if os.Geteuid() != 0 && runtime.GOOS != "windows" {
-		return dir
-	}
-	const kernels = "/sys/kernel"
-	if _, err := os.Create(kernels + "/x"); !unwritable(err) {
-		t.Fatalf("expected a folder that nobody may write to, found that %s takes a file: %v", kernels, err)
-	}
-	return kernels
-}
-
-// A folder that cannot be written has what REST makes kept beside it, and what is in it as it is.
-func TestFolderThatCannotBeWritten(t *testing.T) {
-	folder, own := unwritableFolder(t), t.TempDir()
-	s := kept(t, Places{Folder: folder, Own: own})
-	require.NoError(t, s.Put(context.Background(), "made", Stored{Connector: settings(t, "request", "x=2")}))
-	if all := found(t, s); all != "made=2" {
-		t.Errorf("found %s", all)
-	}
-	s.seen.files[filepath.Join(folder, "there.json")] = &watchedFile{loaded: settings(t, "there.properties", "name=there")}
-	var kept *ErrKept
-	if err := s.Put(context.Background(), "there", Stored{Connector: settings(t, "request", "x=2")}); !errors.As(err,
-		&kept) || !strings.Contains(err.Error(), "which cannot be written") {
-		t.Errorf("found %v", err)
-	}
+	assert.Equal(t, "a=rest b=rest", found(t, s))
 }
 
 func TestTargets(t *testing.T) {

@@ -15,12 +15,11 @@ type Store interface {
 	Snapshot() (now Snapshot, ok bool)
 	// Stale tells whether something was written after a snapshot was made: another one follows.
 	Stale(of Snapshot) bool
-	// Holds tells what connector a place ([Connector.File]) is known to hold, "" for none.
-	Holds(place string) string
 	// Put keeps what is given of a connector. It holds as it was written when Put returns.
 	Put(ctx context.Context, name string, stored Stored) error
-	// Takes returns nil where Put may write a connector, as far as that can be told before: the error is that of Put.
-	Takes(name string) error
+	// Takes returns nil if Put may write a connector, which runs from a file ([Connector.File], "" for none). Else the
+	// error is that of Put.
+	Takes(name, file string) error
 	// Delete forgets a connector with its target state.
 	Delete(ctx context.Context, name string) error
 }

@@ -206,7 +206,7 @@ func (s *TopicStore) connector(name string, stored map[string]string) *Connector
 }
 
 // Takes implements [Store].
-func (s *TopicStore) Takes(string) error { return s.Mine() }
+func (s *TopicStore) Takes(_, _ string) error { return s.Mine() }
 
 // Stale implements [Store].
 func (s *TopicStore) Stale(of Snapshot) bool {
@@ -214,9 +214,6 @@ func (s *TopicStore) Stale(of Snapshot) bool {
 	defer s.mu.Unlock()
 	return of.writes != s.writes
 }
-
-// Holds implements [Store]: no record holds another connector than that of its key.
-func (s *TopicStore) Holds(string) string { return "" }
 
 // Put implements [Store]. The target state is written before the connector, so that what is to be stopped never runs;
 // with a connector both are the leader's to write, a target state alone is any worker's.

@@ -147,8 +147,8 @@ func TestReferencesInTheTopic(t *testing.T) {
 	if c := now.Connectors[0]; c.Problems.Err() == nil || !strings.Contains(c.Problems[0].Text, "config.providers=file") {
 		t.Errorf("expected the provider to be closed, found %v", c.Problems)
 	}
-	w, _, _ := restOf(t, dir, "config.providers=file", "config.providers.file.class="+fileClass,
-		"config.providers.file.param.allowed.paths="+dir)
+	w := plainWorker(t, "config.providers=file\nconfig.providers.file.class="+fileClass+
+		"\nconfig.providers.file.param.allowed.paths="+dir)
 	l := topicStore(w, discard, nil, record)
 	l.CaughtUp()
 	now, _ = l.Snapshot()

@@ -114,9 +114,9 @@ var generalSettings = []wit.SettingSpec{
 	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
 	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
 	unused("metric.reporters", wit.KindListOfText, "there are no Java plugins"),
-	declared("metrics.names", wit.KindListOfText, "strimzi,confluent", "Under which names /metrics shows what Kafka "+
-		"Connect has by JMX: those of Strimzi's rules for Prometheus' JMX exporter, those of Confluent's, or both.",
-		setting.Allowed("strimzi", "confluent")),
+	declared("metrics.names", wit.KindListOfText, "strimzi", "Under which names /metrics shows what Kafka Connect has "+
+		"by JMX: those of Strimzi's rules for Prometheus' JMX exporter. confluent is accepted: Prometheus makes its "+
+		"names by examples/monitoring/confluent.yaml.", setting.Allowed("strimzi", "confluent")),
 	unused("metrics.num.samples", wit.KindInt, "not built yet"),
 	unused("metrics.recording.level", wit.KindText, "not built yet"),
 	unused("metrics.sample.window.ms", wit.KindLong, "not built yet"),

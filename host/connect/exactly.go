@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/run/fencing"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -265,10 +264,6 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
 	c := t.connector
-	interval, err := check.Boundary(c.config, c.o.Worker, c.to.kafka.Producer.TransactionTimeout)
-	if err != nil {
-		return delivery{}, err
-	}
 	offsets := c.to.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
@@ -280,7 +275,7 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 				k, _ := c.producers()
 				var err error
 				transactions, err = kafka.OpenTransactions(ctx, k, fmt.Sprintf("connector-producer-%s-%d",
-					c.config.Name, t.number), ids(feeds), offsets, interval)
+					c.config.Name, t.number), ids(feeds), offsets)
 				if err != nil {
 					return err
 				}

@@ -65,7 +65,7 @@ func (f *fake) said() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
-	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, By: odd, Cause: odd,
+	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, Cause: odd,
 		Advice: odd, Rows: 12345.678, Tasks: 2, Failed: 1}
 	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
 		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
@@ -76,7 +76,7 @@ func newFake() *fake {
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Came: record, Differs: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
+		Rows: []rest.SampledRow{{Feed: odd, Came: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
 			{Records: []rest.SampledRecord{record}}}},
 			{Came: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
 			{Came: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
@@ -431,7 +431,7 @@ func BenchmarkPoll(b *testing.B) {
 			l := rest.Listing{Counts: map[string]int{"failed": 50, "idle": 950}, Total: 1000, Next: "failed/c0049"}
 			for n := range perPage {
 				l.Connectors = append(l.Connectors, rest.Listed{Name: fmt.Sprintf("c%04d", n), Type: "source",
-					Class: "org.example.Source", State: "failed", Since: &at, By: "file /etc/culvert/connector.json",
+					Class: "org.example.Source", State: "failed", Since: &at,
 					Cause:  strings.Repeat("the service has no such set ", 8),
 					Advice: strings.Repeat("look at the settings ", 4), Tasks: 1, Failed: 1})
 			}

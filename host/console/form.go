@@ -59,7 +59,7 @@ func (v *visit) form() (any, error) {
 	case class == "":
 		err = v.get("GET /connector-plugins", &p.Classes)
 	default:
-		p.Text, err = edit("", map[string]string{"connector.class": class, "name": ""})
+		p.Text, err = config.Edit("", map[string]string{"connector.class": class, "name": ""})
 	}
 	return v.opened(p), err
 }
@@ -111,7 +111,7 @@ func (v *visit) chained() (any, error) {
 	maps.DeleteFunc(chain, func(key, _ string) bool { return !ofChain(key) })
 	maps.Copy(settings, chain)
 	var err error
-	p.Text, err = edit(p.Text, settings)
+	p.Text, err = config.Edit(p.Text, settings)
 	return v.opened(p), err
 }
 
@@ -146,7 +146,7 @@ func (v *visit) postForm() (any, error) {
 	}
 	p.Base = text
 	maps.Copy(settings, typed)
-	full, err := edit(text, settings)
+	full, err := config.Edit(text, settings)
 	switch {
 	case err != nil:
 		return nil, err
@@ -200,17 +200,11 @@ func (v *visit) edited(text, base string) (edited string, typed map[string]strin
 			now[key] = value
 		}
 	}
-	edited, err := edit(text, now)
+	edited, err := config.Edit(text, now)
 	if err != nil {
 		return text, nil, err.Error()
 	}
 	return edited, typed, ""
-}
-
-// edit is a text with other settings, written where they stand.
-func edit(text string, settings map[string]string) (string, error) {
-	edited, err := config.Edit([]byte(text), settings)
-	return string(edited), err
 }
 
 // oneLine is a value as a field of a browser has it.

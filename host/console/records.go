@@ -51,7 +51,7 @@ func (v *visit) recordsOf(name string) (*recordsPage, error) {
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
 	var err error
-	p.Chain, err = edit("", settings)
+	p.Chain, err = config.Edit("", settings)
 	if !v.script { // no fragment has them
 		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
 	}
@@ -170,14 +170,14 @@ func (v *visit) askChain(p *recordsPage, query string, header http.Header, into 
 	return problem == ""
 }
 
-// runTool runs a command of the plugin; some change what the service has.
+// runTool runs a command of the plugin.
 func (v *visit) runTool(p *recordsPage) (any, error) {
 	if err := v.mayChange(); err != nil {
 		return nil, err
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
 	p.Tool = v.sent.Get("command")
-	asked := rest.ToolAsked{Options: map[string]string{}, Chain: v.sent.Get("chain") != ""}
+	asked := rest.ToolAsked{Options: map[string]string{}}
 	for field, values := range v.sent {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
 			asked.Options[option] = values[0]
@@ -188,9 +188,6 @@ func (v *visit) runTool(p *recordsPage) (any, error) {
 	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()
 		return p, nil
-	}
-	if p.Sample = answer.Sample; p.Sample != nil {
-		bound(p.Sample)
 	}
 	document := answer.Document
 	if document == nil {

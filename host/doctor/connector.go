@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -10,7 +11,20 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
+
+// Settings checks the connector's settings together with what the service says, as culvert validate --online does.
+func (v *Visit) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
+	v.take("settings", func() (string, error) {
+		for _, p := range tool.CheckOnline(ctx, k, stepWithin) {
+			if !p.Warning || p.Code == setting.CodeUnasked {
+				return "", &mend{p.Setting, "", errors.New(check.Told(p))}
+			}
+		}
+		return "", nil
+	})
+}
 
 // Topics asks the brokers whether the clients of a connector may write to its topics, or read them.
 func (v *Visit) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {

@@ -152,9 +152,9 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	until := time.Now().Add(coordinated)
-	for wait := 100 * time.Millisecond; fencedBrokers(err, response) && time.Now().Before(until); wait = min(2*wait,
-		time.Second) {
-		if err := pause.For(ctx, wait); err != nil {
+	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
+	for fencedBrokers(err, response) && time.Now().Before(until) {
+		if err := backoff.Wait(ctx); err != nil {
 			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
 		}
 		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
@@ -182,7 +182,7 @@ func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
 func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}); ; {
 		// Not by kadm, which answers from its cache: the topics are unknown there.
 		request := kmsg.NewPtrMetadataRequest()
 		for _, name := range names {
@@ -198,7 +198,7 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 		if waiting == "" {
 			return nil
 		}
-		if pause.For(ctx, wait) != nil {
+		if backoff.Wait(ctx) != nil {
 			return fmt.Errorf("topic %s has partitions without a leader", waiting)
 		}
 	}

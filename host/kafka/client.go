@@ -62,7 +62,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[p.Compression]),
 		kgo.ProducerLinger(p.Linger),
-		kgo.ProducerBatchMaxBytes(min(p.MaxRequestBytes, fullBatch)),
+		c.batchLimit(),
 		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
 		// would hold all that waits, in memory once more.
 		kgo.BrokerMaxWriteBytes(max(leastRequest, roomFor(p.MaxRequestBytes))),
@@ -159,7 +159,7 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	return 1 << 20
 }
 
-// smallBatch and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytes).
+// smallBatch and fullBatch are the limits that kgo takes, in bytes (ProducerBatchMaxBytesFn).
 const smallBatch, fullBatch = 512, 1 << 30
 
 // leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.

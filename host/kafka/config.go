@@ -121,9 +121,6 @@ type ProducerConfig struct {
 	// MaxRequestBytes bounds one record and one batch, before compression. Default 1,000,012, Kafka's max.message.bytes
 	// less its overhead.
 	MaxRequestBytes int32
-	// BatchBytes bounds a batch of several records of a topic whose max.message.bytes is not known. 0 (default):
-	// nothing but MaxRequestBytes does.
-	BatchBytes int32
 	// TransactionTimeout is after how long the broker aborts an open transaction. Default 1 min.
 	TransactionTimeout time.Duration
 }

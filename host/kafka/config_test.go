@@ -40,7 +40,6 @@ func TestParse(t *testing.T) {
 	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
 	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
 		5*time.Millisecond
-	want.Producer.BatchBytes = 16384
 	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true,
 		[]string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
@@ -49,6 +48,7 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
 		"producer.acks: taken as 1, since offsets are stored after acknowledged records only",
+		"producer.batch.size: has no effect here",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
 	}, texts(warnings)); diff != "" {

@@ -11,9 +11,8 @@
 //     figures.go: what they count together. reach.go: the way to brokers for those who are no client.
 //   - security: TLS, logon, the proxy before the brokers; failures that pass, which are logged and waited for, and
 //     those that do not, which end.
-//   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
-//     resending.go: records of batches that were too large; output.go, transactionaloutput.go with transactions.go:
-//     what a source's feed writes to, at least and exactly once.
+//   - producing.go, producer.go, partitioner.go: what writes; output.go, transactionaloutput.go with
+//     transactions.go: what a source's feed writes to, at least and exactly once.
 //   - session.go with sleepless_linux.go and sleepless_other.go: since when a member of a group may be out of it.
 //   - consumer.go with member.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it
 //     begins, what is stored with its offsets, and offsets that are not in the log. reader.go: a topic up to an end.

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -52,7 +51,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			if c.fenced && c.state == nil {
 				withoutDescribing(b)
 			}
-			o := newTransacting(t, config, 0, "g-c-0").Output()
+			o := newTransacting(t, config, "g-c-0").Output()
 			require.NoError(t, page(t, o, "late", 1))
 			o.mu.Lock()
 			producer, epoch, err := o.held.ProducerID(t.Context())
@@ -122,42 +121,4 @@ func withoutDescribing(b *embedded.Broker) {
 		})
 		return answer, nil, true
 	})
-}
-
-// What is not committed between two pages is told to whoever uses the output, at once.
-func TestFailureBetweenPagesIsTold(t *testing.T) {
-	c, b := transactionsBroker(t)
-	c.Producer.TransactionTimeout = 15 * time.Minute
-	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.UnknownServerError)
-	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
-	var failed error
-	o.OnFailure(func(err error) { failed = err })
-	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
-	o.expired() // what the timer calls
-	if rewound := (*Rewound)(nil); !errors.As(failed, &rewound) {
-		t.Errorf("expected to be told to start over, found %v", failed)
-	}
-}
-
-// A feed that waits for the producer of another one, and ends while the other's transaction is committed, is no reason
-// for that commit to fail.
-func TestFeedThatEndsWhileItWaits(t *testing.T) {
-	c, b := transactionsBroker(t)
-	all := newTransacting(t, c, time.Hour, "g-c-0")
-	holding, waiting := all.Output(), all.Output()
-	var failed error
-	holding.OnFailure(func(err error) { failed = err })
-	require.NoError(t, errors.Join(page(t, holding, "a", 1), holding.Commit(t.Context())))
-	ctx, cancel := context.WithCancel(t.Context())
-	b.Cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		cancel() // once, then the request is taken
-		return kafkatest.Answer(r, kerr.CoordinatorLoadInProgress), nil, true
-	})
-	if err := waiting.Begin(ctx); !errors.Is(err, context.Canceled) {
-		t.Fatalf("expected the waiting feed to end, found %v", err)
-	}
-	if err := holding.Flush(t.Context()); err != nil || failed != nil {
-		t.Errorf("expected the other feed's transaction to be committed, found %v and %v", err, failed)
-	}
-	expectRowsCommitted(t, c, "a")
 }

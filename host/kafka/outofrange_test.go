@@ -177,7 +177,7 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 // after what a sink has settled, it goes on.
 func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c, _ := transactionsBroker(t)
-	o := newTransacting(t, c, 0, "g-c-0").Output()
+	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
 		require.NoError(t, page(t, o, value, int64(n)))
 		end := o.Commit

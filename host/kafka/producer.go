@@ -20,7 +20,7 @@ import (
 // done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
 // ones are reported as failed, so that nobody stores an offset after a lost record; the producer stays in that state.
 type Producer struct {
-	client atomic.Pointer[producing]
+	client *producing
 	limit  int // bytes of batches that are not reported yet
 	// through is the client of the open transaction; nil: records go through the one above.
 	through atomic.Pointer[kgo.Client]
@@ -32,27 +32,14 @@ type Producer struct {
 	delivering bool          // somebody calls done functions
 	waiting    []chan struct{}
 	failure    error
-	resending  resending
-	// halted: nothing is sent but what is sent again.
-	halted atomic.Bool
 }
 
 // NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
 // connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
-	if c.shared == nil {
-		c.shared = &shared{} // what the client learns of topics is for the one after it
-	}
 	client, err := newProducing(c, clientID)
 	if err != nil {
 		return nil, err
-	}
-	client.again = func(p *Producer) error {
-		next, err := NewProducer(c, clientID)
-		if err != nil {
-			return err
-		}
-		return next.client.Load().takeOver(next, p)
 	}
 	p, _ := client.join(c.Producer.BufferBytes)
 	return p, nil
@@ -90,8 +77,7 @@ type Batch struct {
 	pending atomic.Int64
 	acked   atomic.Int64
 	failed  atomic.Pointer[error]
-	settled bool // under the producer's lock, as is
-	parked  int  // how many of its records are
+	settled bool // under the producer's lock
 }
 
 // batches are those that were used before, of all producers.
@@ -159,40 +145,21 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 	b.pending.Store(int64(b.n) + 1)
 	b.measure()
 	p.enqueue(ctx, b)
-	if !p.halted.Load() || !p.hold(b, 0) {
-		p.send(b)
-	}
+	p.send(b)
 	b.release(1)
 }
 
-// send gives the records of a batch to the client: no other takes its place before the batch is settled. A record that
-// is larger than its topic's limit, which may be raised for it, waits for a client with that.
+// send gives the records of a batch to the client.
 func (p *Producer) send(b *Batch) {
-	client, of := p.sending(), p.client.Load()
-	topic, raisable := "", int32(0)
+	client := p.sending()
 	for i := range b.n {
 		if b.failed.Load() != nil {
 			b.release(int64(b.n - i)) // those that are not sent
 			return
 		}
-		if p.halted.Load() && p.hold(b, i) {
-			return
-		}
 		r := b.at(i)
-		if r.Topic != topic {
-			topic, raisable = r.Topic, of.limits.raisable(r.Topic, of.most)
-		}
-		if raisable > 0 && sizeAlone(r) > raisable {
-			if p.refuse(b, r, kerr.MessageTooLarge) {
-				p.hold(b, i+1)
-			} else {
-				b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, kerr.MessageTooLarge))
-				b.release(int64(b.n - i))
-			}
-			return
-		}
-		r.Context = of.life
-		client.Produce(of.life, r, b.promise)
+		r.Context = p.client.life
+		client.Produce(p.client.life, r, b.promise)
 	}
 }
 
@@ -201,7 +168,7 @@ func (p *Producer) sending() *kgo.Client {
 	if client := p.through.Load(); client != nil {
 		return client
 	}
-	return p.client.Load().Client
+	return p.client.Client
 }
 
 func (b *Batch) measure() {
@@ -248,13 +215,13 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
-	case !errors.Is(err, kerr.MessageTooLarge):
+	case errors.Is(err, kerr.MessageTooLarge): // which says nothing of the client
+		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
+			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
+			"both where a record alone is larger: %w", r.Topic, b.producer.client.most, err))
+	default:
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, mistimed(r, Lacking(err, "WRITE", "Topic "+r.Topic))))
-		b.producer.client.Load().retire()
-	case b.producer.refuse(b, r, err):
-		return // it is sent again
-	default: // which says nothing of the client
-		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
+		b.producer.client.retire()
 	}
 	b.release(1)
 }
@@ -275,11 +242,6 @@ func (b *Batch) release(n int64) {
 	p := b.producer // b may be another's afterwards
 	if b.pending.Add(-n) == 0 {
 		p.report(b)
-	}
-	if p.halted.Load() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.resendWhenQuiet()
 	}
 }
 
@@ -332,7 +294,7 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.settled, b.parked = 0, nil, false, 0
+	b.n, b.done, b.settled = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)
@@ -375,10 +337,6 @@ func (p *Producer) Err() error {
 // then fail. Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
-	p.mu.Lock()
-	p.resending.closed = true
-	client := p.client.Load()
-	p.mu.Unlock()
-	client.leave(p)
+	p.client.leave(p)
 	return err
 }

@@ -3,7 +3,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -25,14 +24,10 @@ type producing struct {
 	// their first record, and they may hold those of several feeds.
 	life context.Context
 	end  context.CancelFunc
+	// most is max.request.size, in bytes.
+	most int32
 	// ended takes it from where others find it; nil: nobody does.
 	ended func()
-	// limits are those of batches, at most so many bytes, of this version when the client was opened; again has a
-	// producer go on with another client that is as this one, but for the limits that hold by then, nil: it cannot.
-	limits  *limits
-	version int
-	most    int32
-	again   func(p *Producer) error
 
 	mu    sync.Mutex
 	users map[*Producer]struct{}
@@ -47,9 +42,8 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	s := &producing{limits: c.limits(), most: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
-	s.version = s.limits.version()
-	client, dialer, err := newClient(c.ProducerOpts(s.limits.opt(s.most), kgo.MaxBufferedRecords(math.MaxInt),
+	s := &producing{most: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
@@ -83,13 +77,6 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 		root.producing = map[string]*producing{}
 	}
 	root.producing[key] = client
-	client.again = func(p *Producer) error {
-		next, err := c.SharedProducer(key, clientID)
-		if err != nil {
-			return err
-		}
-		return next.client.Load().takeOver(next, p)
-	}
 	client.ended = func() {
 		root.opening.Lock()
 		defer root.opening.Unlock()
@@ -103,8 +90,7 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 
 // join makes a producer of the client; !ok: the client has ended.
 func (s *producing) join(limit int) (p *Producer, ok bool) {
-	p = &Producer{limit: limit}
-	p.client.Store(s)
+	p = &Producer{client: s, limit: limit}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -112,27 +98,6 @@ func (s *producing) join(limit int) (p *Producer, ok bool) {
 	}
 	s.users[p] = struct{}{}
 	return p, true
-}
-
-// takeOver has a producer take the place of one that has joined the client.
-func (s *producing) takeOver(joined, p *Producer) error {
-	s.mu.Lock()
-	if _, there := s.users[joined]; there { // else it was denied
-		s.users[p] = struct{}{}
-	}
-	s.mu.Unlock()
-	p.mu.Lock()
-	closed := p.resending.closed
-	if !closed {
-		p.client.Store(s)
-	}
-	p.mu.Unlock()
-	s.leave(joined)
-	if closed {
-		s.leave(p)
-		return errors.New("produce: the producer is closed")
-	}
-	return nil
 }
 
 // leave ends the client with its last user.
@@ -183,18 +148,30 @@ func (s *producing) deny(err error) {
 	go s.Close() // ends by itself: the client calls us from what it would wait for
 }
 
-// limits are those of the cluster that the configuration's producers write to.
-func (c Config) limits() *limits {
-	if c.shared == nil {
-		return &limits{}
-	}
-	return &c.shared.cluster(c.Producer.over(c.ClientConfig).Bootstrap).limits
+// batchLimit bounds the batches of each topic by max.request.size, and by the topic's max.message.bytes where that is
+// known, see [Config.LearnTopic]. A client asks once for each topic, with its first record.
+func (c Config) batchLimit() kgo.Opt {
+	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+		most := min(c.Producer.MaxRequestBytes, fullBatch)
+		if bytes, known := c.topicLimits().Load(topic); known {
+			most = min(most, bytes.(int32))
+		}
+		return max(smallBatch, most)
+	})
 }
 
-// LearnTopic asks for max.message.bytes of a topic that the configuration's producers are about to write to: their
-// batches there are no larger. Where brokers do not say, for lack of the right DESCRIBE_CONFIGS or of the topic,
-// batch.size bounds them. With compression neither does: the topic's limit is for compressed bytes. The error is that
-// of brokers that cannot be reached.
+// topicLimits holds max.message.bytes by topic, for all clients that write to the same cluster.
+func (c Config) topicLimits() *sync.Map {
+	if c.shared == nil {
+		return &sync.Map{}
+	}
+	return &c.shared.cluster(c.Producer.over(c.ClientConfig).Bootstrap).topicLimits
+}
+
+// LearnTopic reads max.message.bytes of a topic that the configuration's producers are about to write to: their batches
+// there are no larger. Where brokers do not report it, for lack of the right DESCRIBE_CONFIGS or of the topic,
+// max.request.size bounds them. With compression too, because the topic's limit is for compressed bytes. The error is
+// that of brokers that cannot be reached.
 func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
 		return nil
@@ -203,19 +180,11 @@ func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	if security.Away(err) || ctx.Err() != nil {
 		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, cmp.Or(err, ctx.Err()))
 	}
-	l := c.limits()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, known := l.topics[topic]
-	switch {
-	case err == nil:
-		l.set(topic, limit{bytes, bytes, 0})
-	case !known && c.Producer.BatchBytes > 0:
-		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes, 0})
-	}
 	if err != nil {
-		c.log().Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
+		c.log().Debug("max.message.bytes is not known: max.request.size bounds batches", "topic", topic, "error", err)
+		return nil
 	}
+	c.topicLimits().Store(topic, bytes)
 	return nil
 }
 

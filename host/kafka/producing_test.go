@@ -83,16 +83,16 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 	other := of("other", 1)[0]
 	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
-	if other.client.Load() == all[0].client.Load() {
+	if other.client == all[0].client {
 		t.Error("other settings, and the same client")
 	}
 	for i, p := range all {
 		require.NoError(t, p.Close(ctx))
-		if i+1 < len(all) && p.client.Load().life.Err() != nil {
+		if i+1 < len(all) && p.client.life.Err() != nil {
 			t.Fatalf("the client ended with user %d of 50", i+1)
 		}
 	}
-	if all[0].client.Load().life.Err() == nil {
+	if all[0].client.life.Err() == nil {
 		t.Error("the client outlives its users")
 	}
 	again := of("", 1)[0]
@@ -155,13 +155,13 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	_ = failing.Close(ctx)
 	again, other := open(), open()
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
-	if other.client.Load() != again.client.Load() {
+	if other.client != again.client {
 		t.Error("those that are started again do not share a client")
 	}
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)
 	}
-	if idle.client.Load().life.Err() == nil || len(c.shared.producing) != 0 {
+	if idle.client.life.Err() == nil || len(c.shared.producing) != 0 {
 		t.Error("a client outlives its users")
 	}
 }

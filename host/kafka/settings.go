@@ -64,12 +64,11 @@ var settings = map[side]map[string]property{
 			"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight },
 				1, math.MaxInt32),
 			"buffer.memory": integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
-			"batch.size":    integer(func(c *Config) *int32 { return &c.Producer.BatchBytes }, 0, math.MaxInt32),
 			"max.request.size": integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes },
 				1<<10, math.MaxInt32),
 			"transaction.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout },
 				1),
-		}, idleConnections, []string{"max.block.ms", "partitioner.class", "key.serializer",
+		}, idleConnections, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
 			"value.serializer", "interceptor.classes", "metric.reporters"}),
 	sideConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
 		map[string]property{

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/security"
@@ -22,7 +23,8 @@ type shared struct {
 // cluster is what all clients know of the brokers that they start from.
 type cluster struct {
 	outages security.Outages
-	limits  limits
+	// topicLimits holds max.message.bytes (int32) by topic.
+	topicLimits sync.Map
 }
 
 // cluster is that of some brokers to start from.

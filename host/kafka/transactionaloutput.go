@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
@@ -42,23 +41,18 @@ type TransactionalOutput struct {
 	// held is the producer of the open transaction, nil: none is open.
 	held  *transactional
 	began time.Time
-	// inPage: a page is not at its end; pages are those before it in the transaction.
-	inPage bool
-	pages  int
-	upTo   Offset // of the last page or batch
+	upTo  Offset // of the last batch
 	// records are those of the transaction; stored is the offset that was committed last.
 	records int
 	stored  Offset
-	due     *time.Timer
-	// committed: a transaction was. failed is the fault of one that ended between pages, onFailure is called with it.
+	// committed: a transaction was. failed is the fault of one that could not be aborted.
 	committed bool
 	failed    error
-	onFailure func(error)
 }
 
 // Output opens one for a feed.
 func (t *Transactions) Output() *TransactionalOutput {
-	client := &producing{limits: t.limits, most: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	client := &producing{most: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client.life, client.end = context.WithCancel(context.Background())
 	p, _ := client.join(t.config.Producer.BufferBytes)
 	o := &TransactionalOutput{of: t, producer: p}
@@ -77,20 +71,8 @@ func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() 
 // Keeps tells that a page that broke off comes again from its start.
 func (o *TransactionalOutput) Keeps() bool { return false }
 
-// OnFailure sets what is called when a transaction that ends between two pages, as its interval is over or another feed
-// needs its producer, is not committed: the feed may be at rest, and would learn of it with its next page.
-func (o *TransactionalOutput) OnFailure(failed func(error)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.onFailure = failed
-}
-
-// fails notes the fault of a transaction that ended between two pages.
-func (o *TransactionalOutput) fails(err error) {
-	if o.failed = err; err != nil && o.onFailure != nil {
-		o.onFailure(err)
-	}
-}
+// OnFailure does nothing: what fails is in the error of a call.
+func (o *TransactionalOutput) OnFailure(func(error)) {}
 
 // Begin opens a transaction, or goes on with the one that is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
@@ -99,32 +81,18 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	if o.failed != nil {
 		return o.failed
 	}
-	if o.due != nil {
-		o.due.Stop()
-		o.due = nil
-	}
-	if o.held != nil && time.Since(o.began) >= o.of.config.Producer.TransactionTimeout/2 {
-		if err := o.commit(ctx); err != nil { // what is left of its time might be less than the page takes
-			return err
-		}
-	}
 	if o.held == nil {
 		m, err := o.of.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		if err := o.of.resize(ctx, m); err != nil {
-			o.of.free <- m
-			return &Rewound{err, o.committed}
-		}
 		if err := m.BeginTransaction(); err != nil {
 			o.of.free <- m
 			return transactionFault(o.of.config, m.id, err)
 		}
-		o.held, o.began, o.pages, o.records, o.upTo = m, time.Now(), 0, 0, Offset{}
+		o.held, o.began, o.records, o.upTo = m, time.Now(), 0, Offset{}
 		o.producer.through.Store(m.Client)
 	}
-	o.inPage = true
 	return nil
 }
 
@@ -176,58 +144,26 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 }
 
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
-// transaction has outlasted its time. Where they refused a batch as too large, the feed starts over with smaller ones.
+// transaction has outlasted its time.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
-	if o.producer.smaller(err, m.limits) {
-		return &Rewound{Cause: err}
-	}
 	if fencedOff(err) && o.late(began) {
 		return fmt.Errorf("%w (%w)", o.overdue(m, began), err)
 	}
 	return transactionFault(o.of.config, m.id, err)
 }
 
-// Commit ends a page: with it the transaction, unless that goes on for the rest of its interval.
+// Commit ends a page and its transaction.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held == nil {
 		return o.failed
 	}
-	o.inPage = false
-	o.pages++
-	if left := o.of.interval - time.Since(o.began); left > 0 && o.of.waiting.Load() == 0 {
-		o.due = time.AfterFunc(left, o.expired)
-		return nil
-	}
 	return o.commit(ctx)
-}
-
-// expired ends a transaction between two pages, because its interval is over or because another feed waits for the
-// producer.
-func (o *TransactionalOutput) expired() {
-	defer guard.Recover(nil, "the end of a transaction between two pages", nil, func(p *guard.Panic) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.fails(p)
-	})
-	if !o.mu.TryLock() {
-		return // a page begins or ends: it sees that others wait
-	}
-	defer o.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), o.of.config.Producer.TransactionTimeout)
-	defer cancel()
-	if o.held != nil && !o.inPage {
-		o.fails(o.commit(ctx))
-	}
 }
 
 // commit writes the offset and ends the transaction with it.
 func (o *TransactionalOutput) commit(ctx context.Context) error {
-	if o.due != nil {
-		o.due.Stop()
-		o.due = nil
-	}
 	m, began, upTo := o.held, o.began, o.upTo
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, m) // there is nothing to commit
@@ -325,7 +261,6 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
-			o.inPage = true // for Flush, which has more time than a feed that has failed: it is not to be committed
 			return o.explain(m, o.began, err)
 		}
 	}
@@ -340,7 +275,7 @@ func (o *TransactionalOutput) release() {
 
 // forget keeps the producer from being used again.
 func (o *TransactionalOutput) forget() {
-	o.held, o.inPage, o.pages, o.records, o.upTo = nil, false, 0, 0, Offset{}
+	o.held, o.records, o.upTo = nil, 0, Offset{}
 	o.producer.through.Store(nil)
 }
 
@@ -363,40 +298,33 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort takes a page back that broke off. Pages before it in the transaction go with it: then it is [Rewound].
+// Abort takes a page back that broke off.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held == nil {
 		return o.failed
 	}
-	before := o.pages
 	// Records that wait would fail the producer for good.
 	err := o.producer.Flush(ctx)
 	if aborted := o.abort(ctx, o.held); err == nil {
 		err = aborted
 	}
-	if err == nil && before > 0 {
-		return &Rewound{fmt.Errorf("a page broke off in a transaction with %d pages before it", before), o.committed}
-	}
 	return err
 }
 
-// Flush commits what is at the end of a page, and gives up a page that is not.
+// Flush gives up a page that is not at its end.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.held == nil:
+	if o.held == nil {
 		return o.failed
-	case o.inPage:
-		_ = o.producer.Flush(ctx) // what failed was reported with its batch
-		return o.abort(ctx, o.held)
 	}
-	return o.commit(ctx)
+	_ = o.producer.Flush(ctx) // what failed was reported with its batch
+	return o.abort(ctx, o.held)
 }
 
-// Close ends a transaction that is open, as Flush does.
+// Close gives up a transaction that is open, as Flush does.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()
@@ -407,6 +335,6 @@ func (o *TransactionalOutput) Close(ctx context.Context) error {
 	o.of.mu.Lock()
 	delete(o.of.outputs, o)
 	o.of.mu.Unlock()
-	o.producer.client.Load().leave(o.producer)
+	o.producer.client.leave(o.producer)
 	return err
 }

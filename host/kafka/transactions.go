@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -62,7 +61,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinated) // for each, since there may be tens of thousands
 	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
 		request.TransactionalID = &id
 		request.TransactionTimeoutMillis = int32(c.Producer.TransactionTimeout.Milliseconds())
@@ -75,7 +74,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
-		if pause.For(ctx, wait) != nil {
+		if backoff.Wait(ctx) != nil {
 			return err
 		}
 	}
@@ -167,13 +166,10 @@ type Transactions struct {
 	// was. It is set before the first output is.
 	Ended func(began time.Time, records int, err error)
 
-	config   Config
-	limits   *limits
-	offsets  OffsetRecords
-	interval time.Duration
-	free     chan *transactional
-	all      []*transactional
-	waiting  atomic.Int64 // feeds that find none free
+	config  Config
+	offsets OffsetRecords
+	free    chan *transactional
+	all     []*transactional
 
 	mu      sync.Mutex
 	outputs map[*TransactionalOutput]struct{}
@@ -185,9 +181,7 @@ type transactional struct {
 	*kgo.Client
 	id string
 	// away is [security.Outages.Since] of the cluster.
-	away func(begin time.Time) (broker string, lasted time.Duration)
-	// limits is the version of the limits that the client has asked for, or a later one.
-	limits       int
+	away         func(begin time.Time) (broker string, lasted time.Duration)
 	acknowledged *acknowledged
 }
 
@@ -256,21 +250,16 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 }
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
-// read after that. Records go to the cluster of the offsets. A transaction ends with a page, or with the first page
-// whose end is an interval after the transaction's beginning; 0: with each. The interval is half of the time that
-// brokers give a transaction at most: what comes then has to end within the other half.
-func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
-	interval time.Duration) (*Transactions, error) {
-	interval = min(interval, c.Producer.TransactionTimeout/2)
+// read after that. Records go to the cluster of the offsets. A transaction ends with each page.
+func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
+	offsets OffsetRecords) (*Transactions, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
 	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, limits: c.limits(), offsets: offsets,
-		interval: interval,
-		free:     make(chan *transactional, len(ids)),
-		outputs:  map[*TransactionalOutput]struct{}{}}
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
+		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
 		member, err := t.open(ctx, id)
 		if err != nil {
@@ -285,15 +274,13 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 
 // open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	limits := t.limits.version()
 	acks := &acknowledged{all: map[written]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
-		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt),
-		kgo.MaxBufferedBytes(math.MaxInt)))
+		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.Outages().Since, limits, acks}
+	m := &transactional{client, id, dialer.Outages().Since, acks}
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	if err := m.open(waiting); err != nil {
@@ -337,11 +324,6 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
 			d.ProducerEpoch, d.State, errTaken)
 	}
-	return t.reopen(ctx, m)
-}
-
-// reopen opens a producer again that has no transaction open.
-func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	fresh, err := t.open(ctx, m.id)
 	if err != nil {
 		return err
@@ -349,14 +331,6 @@ func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	m.Close()
 	*m = *fresh
 	return nil
-}
-
-// resize opens a producer again whose client has asked for limits of batches that have changed since.
-func (t *Transactions) resize(ctx context.Context, m *transactional) error {
-	if m.limits == t.limits.version() {
-		return nil
-	}
-	return transactionFault(t.config, m.id, t.reopen(ctx, m))
 }
 
 // errAborting is the error of a transaction whose abort by the brokers is not complete.
@@ -405,21 +379,8 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
-// acquire is a producer for a page. Where none is free, a feed that keeps its own between pages gives it up.
+// acquire is a producer for a page.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
-	select {
-	case m := <-t.free:
-		return m, nil
-	default:
-	}
-	t.waiting.Add(1)
-	defer t.waiting.Add(-1)
-	t.mu.Lock()
-	outputs := slices.Collect(maps.Keys(t.outputs))
-	t.mu.Unlock()
-	for _, o := range outputs {
-		go o.expired() // in its own time: that this feed ends meanwhile is no reason for the other's commit to fail
-	}
 	select {
 	case m := <-t.free:
 		return m, nil

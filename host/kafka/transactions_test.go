@@ -47,9 +47,9 @@ func at(n int64) Offset {
 }
 
 // newTransacting are the transactions of a worker's task.
-func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...string) *Transactions {
+func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	t.Helper()
-	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{}, interval)
+	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
 	require.NoError(t, err)
 	t.Cleanup(all.Close)
 	return all
@@ -116,7 +116,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 // A page and its offset are seen together or not at all.
 func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c, _ := transactionsBroker(t)
-	o := newTransacting(t, c, 0, "g-c-0").Output()
+	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
 		require.NoError(t, page(t, o, value, int64(n)))
 		end := o.Commit
@@ -143,12 +143,12 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 	for _, by := range []string{"fence", "open"} {
 		t.Run(by, func(t *testing.T) {
 			c, _ := transactionsBroker(t)
-			o := newTransacting(t, c, 0, "g-c-0").Output()
+			o := newTransacting(t, c, "g-c-0").Output()
 			require.NoError(t, page(t, o, "zombie", 1))
 			if by == "fence" {
 				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
 			} else {
-				owner := newTransacting(t, c, 0, "g-c-0").Output()
+				owner := newTransacting(t, c, "g-c-0").Output()
 				require.NoError(t, page(t, owner, "owner", 2))
 				require.NoError(t, owner.Commit(t.Context()))
 			}
@@ -186,65 +186,11 @@ func TestFenceOfMany(t *testing.T) {
 	})
 }
 
-// Between pages a transaction goes on for its interval; a page that breaks off takes those before it along, which the
-// feed is told.
-func TestTransactionsOfSeveralPages(t *testing.T) {
-	c, _ := transactionsBroker(t)
-	c.Producer.TransactionTimeout = 15 * time.Minute
-	all := newTransacting(t, c, time.Hour, "g-c-0")
-	o := all.Output()
-	for n, value := range []string{"a", "b"} {
-		require.NoError(t, errors.Join(page(t, o, value, int64(n)), o.Commit(t.Context())))
-	}
-	expectRowsCommitted(t, c, "")
-	// Another feed needs the producer.
-	other := all.Output()
-	require.NoError(t, errors.Join(page(t, other, "c", 9), other.Commit(t.Context())))
-	expectRowsCommitted(t, c, "a b")
-	require.NoError(t, page(t, other, "d", 10))
-	if rewound := (*Rewound)(nil); !errors.As(other.Abort(t.Context()), &rewound) {
-		t.Error("expected to be told that the page before is not committed either")
-	}
-	require.NoError(t, errors.Join(page(t, o, "e", 3), o.Commit(t.Context()), o.Flush(t.Context())))
-	expectCommitted(t, c, "a b e", "1 3")
-}
-
-// The end of an interval ends the transaction, also where no page comes.
-func TestIntervalEndsTransaction(t *testing.T) {
-	c, _ := transactionsBroker(t)
-	o := newTransacting(t, c, 50*time.Millisecond, "g-c-0").Output()
-	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
-	for deadline := time.Now().Add(time.Minute); committed(t, c, "rows") != "a"; {
-		if time.Now().After(deadline) {
-			t.Fatal("the transaction goes on")
-		}
-	}
-}
-
-// A page does not go on with a transaction of whose time half is over: it might not end within the rest.
-func TestPagesBeginInTime(t *testing.T) {
-	c, _ := transactionsBroker(t)
-	c.Producer.TransactionTimeout = 15 * time.Minute
-	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
-	later := func(by time.Duration) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.began = o.began.Add(-by)
-	}
-	require.NoError(t, errors.Join(page(t, o, "a", 1), o.Commit(t.Context())))
-	later(14 * time.Minute)
-	require.NoError(t, page(t, o, "b", 2))
-	later(3 * time.Minute) // which is how long the page takes
-	expectRowsCommitted(t, c, "a")
-	require.NoError(t, errors.Join(o.Commit(t.Context()), o.Flush(t.Context())))
-	expectCommitted(t, c, "a b", "1 2")
-}
-
 // A page that outlasts the transaction's time is a fault that names what to set.
 func TestPagesThatTakeTooLong(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
-	o := newTransacting(t, c, 0, "g-c-0").Output()
+	o := newTransacting(t, c, "g-c-0").Output()
 	// On a machine that has other things to do the record alone may outlast it.
 	err := page(t, o, "slow", 1)
 	for !o.late(o.began) {
@@ -330,14 +276,14 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "rows", "before")
 	kafkatest.Put(t, b.Addr(), "offsets", "0")
 	c := testConfig(b.Addr())
-	o := newTransacting(t, c, 0, "g-c-0").Output()
+	o := newTransacting(t, c, "g-c-0").Output()
 	require.NoError(t, page(t, o, "refused", 1))
 	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*Rewound)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected what the brokers have said, found %v", err)
 	}
-	again := newTransacting(t, c, 0, "g-c-0").Output()
+	again := newTransacting(t, c, "g-c-0").Output()
 	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
 }
@@ -378,7 +324,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 				c := plain
 				held, letGo := heldTopics(&c)
 				defer letGo()
-				o := newTransacting(t, c, 0, "g-c-0").Output()
+				o := newTransacting(t, c, "g-c-0").Output()
 				require.NoError(t, o.Begin(t.Context()))
 				both := make(chan struct{}) // are with the client, before it hears of the topic
 				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -422,7 +368,7 @@ func TestTransactionsOfTwoEpochs(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
-	o := newTransacting(t, c, 0, "g-c-0").Output()
+	o := newTransacting(t, c, "g-c-0").Output()
 	transact := func(second func()) error {
 		t.Helper()
 		require.NoError(t, o.Begin(t.Context()))
@@ -455,7 +401,7 @@ func TestBrokersWithoutTransactions(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.UnsupportedVersion)
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
-	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{}, 0)
+	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
 	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {
 		expectFault(t, name, err, wit.FaultConfig, "exactly.once.source.support=disabled")
 	}

@@ -139,7 +139,7 @@ func FuzzSafes(f *testing.F) {
 		use(t, func(s *Store) error {
 			bags, err := openSafes(der, "changeit", s.work)
 			if err != nil {
-				if bags, err = appendBags(nil, der, 0); err != nil {
+				if bags, err = appendBags(nil, der); err != nil {
 					return s.sealed(err)
 				}
 			}

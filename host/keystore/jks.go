@@ -13,13 +13,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-
-	"github.com/square/certigo/jceks"
 )
 
-// JKS and JCEKS are one container with different magic numbers. It is walked here because keystore-go and certigo
-// allocate whatever length a file names, take passwords of Latin-1 only, and refuse the whole file for one secret key.
-// Keys of JCEKS are decrypted by certigo.
+// JKS and JCEKS are one container with different magic numbers. It is read here because keystore-go reads no JCEKS,
+// refuses passwords beyond Latin-1, which keytool accepts, and allocates whatever length a file names.
 const (
 	jksPrivateKey  = 1
 	jksCertificate = 2
@@ -111,7 +108,6 @@ func jksDigest(signed []byte, password string) []byte {
 }
 
 func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
-	start := r.rest
 	tag := r.u32("tag")
 	e := entry{alias: r.utf("alias")}
 	r.take(8, "date")
@@ -123,9 +119,9 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 		for n := r.u32("number of certificates"); n > 0 && r.err == nil; n-- {
 			e.add(r.certificate(version))
 		}
-		password, frame := s.keyPassword(), jceksSingle(version, start[:len(start)-len(r.rest)])
+		password := s.keyPassword()
 		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
-			return recoverJKS(protected, frame, password, s.work)
+			return recoverJKS(protected, password, s.work)
 		})
 	case tag == jksCertificate:
 		e.add(r.certificate(version))
@@ -163,16 +159,8 @@ func (e *entry) add(c *x509.Certificate, err error) {
 	e.chain = append(e.chain, c)
 }
 
-// jceksSingle is a JCEKS file with one entry.
-func jceksSingle(version int, raw []byte) []byte {
-	frame := []byte{0xce, 0xce, 0xce, 0xce}
-	frame = binary.BigEndian.AppendUint32(frame, uint32(version))
-	frame = binary.BigEndian.AppendUint32(frame, 1)
-	return append(frame, raw...)
-}
-
-// recoverJKS decrypts a key; JCEKS may hold those of JKS too.
-func recoverJKS(protected, frame []byte, password string, w *work) (crypto.PrivateKey, error) {
+// recoverJKS decrypts a key by the cipher of JKS, which JCEKS may have too, or by a password-based one.
+func recoverJKS(protected []byte, password string, w *work) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte
@@ -180,21 +168,18 @@ func recoverJKS(protected, frame []byte, password string, w *work) (crypto.Priva
 	if err := unmarshal(protected, &info); err != nil {
 		return nil, err
 	}
-	switch {
-	case info.Algorithm.Algorithm.Equal(oidJKSKey):
-		der, err := unprotectJKS(info.Data, password)
-		if err != nil {
-			return nil, err
-		}
-		return parseKey(der)
-	case info.Algorithm.Algorithm.Equal(oidJCEKSKey):
-		return recoverJCEKS(info.Algorithm, frame, password, w)
+	if !info.Algorithm.Algorithm.Equal(oidJKSKey) {
+		return openPKCS8(protected, password, w)
 	}
-	return nil, fmt.Errorf("the cipher %s is not known", info.Algorithm.Algorithm)
+	der, err := unprotectJKS(info.Data, password)
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(der)
 }
 
 // unprotectJKS undoes Sun's KeyProtector: salt, key XOR stream, check, where the stream is a chain of hashes of the
-// password. keystore-go has it for passwords of Latin-1 only, and panics when data is short.
+// password.
 func unprotectJKS(data []byte, password string) ([]byte, error) {
 	if len(data) < 2*sha1.Size {
 		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)
@@ -215,34 +200,4 @@ func unprotectJKS(data []byte, password string) ([]byte, error) {
 		return nil, errPassword
 	}
 	return plain, nil
-}
-
-// recoverJCEKS has certigo decrypt the key of a file of its own: without a password for the file certigo does not look
-// for the digest.
-func recoverJCEKS(algorithm pkix.AlgorithmIdentifier, frame []byte, password string, w *work) (crypto.PrivateKey,
-	error) {
-	var p struct {
-		Salt       []byte
-		Iterations int
-	}
-	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
-		return nil, err
-	}
-	if err := w.spend(p.Iterations); err != nil {
-		return nil, err
-	}
-	ks, err := jceks.LoadFromReader(bytes.NewReader(frame), nil)
-	if err != nil {
-		return nil, err
-	}
-	aliases := ks.ListPrivateKeys()
-	if len(aliases) == 0 {
-		return nil, errors.New("it has no certificate")
-	}
-	key, _, err := ks.GetPrivateKeyAndCerts(aliases[0], []byte(password))
-	if err != nil {
-		// The cipher does not notice a wrong password, and what it makes of the key then is seldom DER.
-		return nil, fmt.Errorf("%w (%w)", errPassword, err)
-	}
-	return key, nil
 }

@@ -7,12 +7,10 @@ import (
 	"encoding/hex"
 	mathrand "math/rand/v2"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	jks "github.com/pavlo-v-chernykh/keystore-go/v4"
-	"github.com/square/certigo/jceks"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
@@ -83,26 +81,6 @@ func TestAgainstJKSLibrary(t *testing.T) {
 	}
 	if trusted, err := s.trusted(); err != nil || len(trusted) != 2 {
 		t.Errorf("%d trusted, %v; expected 2", len(trusted), err)
-	}
-}
-
-// TestAgainstJCEKSLibrary: certigo finds the same entries where it opens a file.
-func TestAgainstJCEKSLibrary(t *testing.T) {
-	for _, file := range []string{"client.jceks", "trust.jceks", "more/chain.jceks", "more/keypass.jceks"} {
-		theirs, err := jceks.LoadFromFile(sample(file), []byte("changeit"))
-		require.NoError(t, err)
-		want := map[entryKind][]string{keyEntry: theirs.ListPrivateKeys(), trustedEntry: theirs.ListCerts()}
-		got := map[entryKind][]string{}
-		for _, e := range mustOpen(t, Location{Path: sample(file), Password: "changeit"}).entries {
-			got[e.kind] = append(got[e.kind], e.alias)
-		}
-		for _, k := range []entryKind{keyEntry, trustedEntry} {
-			slices.Sort(want[k])
-			slices.Sort(got[k])
-			if !slices.Equal(want[k], got[k]) {
-				t.Errorf("%s, %s: %q, certigo has %q", file, k, got[k], want[k])
-			}
-		}
 	}
 }
 

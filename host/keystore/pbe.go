@@ -6,11 +6,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
-	"crypto/hmac"
+	"crypto/md5"
+	"crypto/pbkdf2"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/subtle"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
@@ -41,21 +41,9 @@ type work struct {
 
 func newWork(ctx context.Context) *work { return &work{ctx, maxWork} }
 
-// ended is the error of a derivation whose result nobody waits for any more; it is asked for every lookEvery
-// iterations.
-func (w *work) ended(iteration int) error {
-	if iteration%lookEvery != 0 {
-		return nil
-	}
-	return w.ctx.Err()
-}
-
-// lookEvery is about a ms.
-const lookEvery = 4096
-
 func (w *work) spend(iterations int) error {
 	if err := w.ctx.Err(); err != nil {
-		return err // also before what cannot be ended within itself
+		return err
 	}
 	if iterations < 1 || iterations > maxIterations {
 		return fmt.Errorf("a key derivation of %d iterations, from 1 to %d are taken", iterations, maxIterations)
@@ -110,9 +98,12 @@ func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w
 	var block cipher.Block
 	var iv []byte
 	var err error
-	if algorithm.Algorithm.Equal(oidPBES2) {
+	switch oid := algorithm.Algorithm; {
+	case oid.Equal(oidPBES2):
 		block, iv, err = pbes2(algorithm.Parameters.FullBytes, password, w)
-	} else {
+	case oid.Equal(oidJCEKSKey):
+		block, iv, err = pbeMD5DES3(algorithm.Parameters.FullBytes, password, w)
+	default:
 		block, iv, err = pbes1(algorithm, password, w)
 	}
 	if err != nil {
@@ -154,10 +145,7 @@ func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher
 	if !ok {
 		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not taken", oid)
 	}
-	var p struct {
-		Salt       []byte
-		Iterations int
-	}
+	var p saltAndIterations
 	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
 		return nil, nil, err
 	}
@@ -171,6 +159,41 @@ func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher
 	}
 	block, err := kind.make(key)
 	return block, iv, err
+}
+
+// saltAndIterations are the parameters of PBES1 and of PBEWithMD5AndTripleDES.
+type saltAndIterations struct {
+	Salt       []byte
+	Iterations int
+}
+
+// pbeMD5DES3 is PBEWithMD5AndTripleDES of com.sun.crypto.provider.PBES1Core, which encrypts keys in JCEKS: each half of
+// the salt is hashed with the password, and both results together are the key and the initial vector.
+func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
+	var p saltAndIterations
+	if err := unmarshal(parameters, &p); err != nil {
+		return nil, nil, err
+	}
+	if len(p.Salt) != 8 {
+		return nil, nil, fmt.Errorf("a salt of %d bytes, expected 8", len(p.Salt))
+	}
+	if err := w.spend(p.Iterations); err != nil {
+		return nil, nil, err
+	}
+	if bytes.Equal(p.Salt[:4], p.Salt[4:]) {
+		// as Sun's implementation reverses equal halves
+		p.Salt[0], p.Salt[1], p.Salt[2] = p.Salt[3], p.Salt[0], p.Salt[1]
+	}
+	var derived []byte
+	for _, part := range [][]byte{p.Salt[:4], p.Salt[4:]} {
+		for range p.Iterations {
+			sum := md5.Sum(append(part[:len(part):len(part)], password...))
+			part = sum[:]
+		}
+		derived = append(derived, part...)
+	}
+	block, err := des.NewTripleDESCipher(derived[:24])
+	return block, derived[24:], err
 }
 
 // pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
@@ -192,10 +215,7 @@ func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte
 		work.Write(diversifier)
 		work.Write(input)
 		a := work.Sum(nil)
-		for n := range iterations - 1 {
-			if err := w.ended(n); err != nil {
-				return nil, err
-			}
+		for range iterations - 1 {
 			work.Reset()
 			work.Write(a)
 			a = work.Sum(a[:0])
@@ -309,32 +329,7 @@ func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte
 			return nil, err
 		}
 	}
-	return derived(prf.make, password, p.Salt, p.Iterations, size, w)
-}
-
-// derived is the key derivation of RFC 8018, section 5.2. The library's cannot be stopped, and millions of iterations
-// take seconds.
-func derived(make func() hash.Hash, password string, salt []byte, iterations, size int, w *work) (key []byte,
-	err error) {
-	prf := hmac.New(make, []byte(password))
-	for block := uint32(1); len(key) < size; block++ {
-		prf.Reset()
-		prf.Write(salt)
-		prf.Write(binary.BigEndian.AppendUint32(nil, block))
-		u := prf.Sum(nil)
-		sum := bytes.Clone(u)
-		for n := range iterations - 1 {
-			if err := w.ended(n); err != nil {
-				return nil, err
-			}
-			prf.Reset()
-			prf.Write(u)
-			u = prf.Sum(u[:0])
-			subtle.XORBytes(sum, sum, u)
-		}
-		key = append(key, sum...)
-	}
-	return key[:size], nil
+	return pbkdf2.Key(prf.make, password, p.Salt, p.Iterations, size)
 }
 
 // utf16BE is a password as Java's stores hash it.

@@ -17,9 +17,9 @@ import (
 	"unicode/utf16"
 )
 
-// PKCS12 (RFC 7292) is walked here: go-pkcs12 gives no aliases and refuses more than one key or two safes, secret keys,
-// and trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), and what it decrypts with is not
-// exported. Tests hold this against it.
+// PKCS12 (RFC 7292) is read here: go-pkcs12 returns no aliases and refuses what keytool and openssl write: more than
+// one key, secret keys, trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without
+// a MAC, SHA-384, and triple DES in PBES2. What it decrypts with is not exported. Tests compare this with it.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
@@ -31,7 +31,6 @@ var (
 	oidShroudedBag = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 2}
 	oidCertBag     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 3}
 	oidSecretBag   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 5}
-	oidSafeBag     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 6}
 
 	oidX509Certificate = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 22, 1}
 	oidFriendlyName    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 20}
@@ -192,7 +191,7 @@ func openSafes(signed []byte, password string, w *work) ([]bag, error) {
 		if err != nil {
 			return nil, err
 		}
-		if bags, err = appendBags(bags, plain, 0); err != nil {
+		if bags, err = appendBags(bags, plain); err != nil {
 			return nil, err
 		}
 	}
@@ -215,11 +214,8 @@ func openSafe(safe contentInfo, password string, w *work) ([]byte, error) {
 	return nil, fmt.Errorf("a safe of type %s, expected data or password-encrypted data", safe.Type)
 }
 
-// appendBags reads SafeContents. Safes in safes are legal, and nobody needs many.
-func appendBags(bags []bag, der []byte, depth int) ([]bag, error) {
-	if depth > 4 {
-		return nil, errors.New("safes within safes, deeper than 4")
-	}
+// appendBags reads SafeContents.
+func appendBags(bags []bag, der []byte) ([]bag, error) {
 	var raw []struct {
 		ID         asn1.ObjectIdentifier
 		Value      asn1.RawValue `asn1:"tag:0,explicit"`
@@ -231,14 +227,7 @@ func appendBags(bags []bag, der []byte, depth int) ([]bag, error) {
 	if err := unmarshal(der, &raw); err != nil {
 		return nil, err
 	}
-	var err error
 	for _, r := range raw {
-		if r.ID.Equal(oidSafeBag) {
-			if bags, err = appendBags(bags, r.Value.Bytes, depth+1); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		b := bag{oid: r.ID, value: r.Value.Bytes}
 		for _, a := range r.Attributes {
 			b.attribute(a.ID, a.Values.Bytes)

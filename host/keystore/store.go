@@ -2,9 +2,8 @@
 // PKCS12, DKS, PKCS11) and PEM files, and makes TLS configurations of them that follow the files when they change.
 //
 // Every file is taken as hostile: a length is compared with what is left before anything of that size is allocated, and
-// the work of a password based cipher is bounded. That, entries for secret keys, passwords that are not Latin-1,
-// aliases and stores with several keys are why the containers are walked here; see jks.go and pkcs12.go for what a
-// library does and what it would refuse.
+// the work of a password based cipher is bounded. The containers are read here because the libraries refuse files that
+// keytool and openssl write; jks.go and pkcs12.go name them.
 package keystore
 
 import (

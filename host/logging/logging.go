@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,6 +110,23 @@ func Of(log *slog.Logger) (*Levels, *slog.Logger) {
 	}
 	log = New(log.Handler(), level)
 	return log.Handler().(handler).levels, log
+}
+
+// locationKey is the attribute for where a line is written, by the name that the connectors for Kafka Connect have for
+// it among the context of their lines.
+const locationKey = "ohja.location"
+
+// Options are those of slog's handlers whose lines a logger of [New] writes. located: each line has the function and
+// the line's number where it is written, source.(*Task).Run:312.
+func Options(located bool) *slog.HandlerOptions {
+	replace := func(_ []string, a slog.Attr) slog.Attr {
+		if s, ok := a.Value.Any().(*slog.Source); ok && a.Key == slog.SourceKey {
+			return slog.String(locationKey, s.Function[strings.LastIndexByte(s.Function, '/')+1:]+":"+
+				strconv.Itoa(s.Line))
+		}
+		return a
+	}
+	return &slog.HandlerOptions{Level: Lowest, AddSource: located, ReplaceAttr: replace}
 }
 
 // handler leaves out what a line's logger does not let through.

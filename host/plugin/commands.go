@@ -18,7 +18,7 @@ var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-forma
 // ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be
 // reached. doctor is none of them: culvert doctor runs the plugin's, too.
 var ReservedCommands = []string{"broker", "cluster", "completion", "connectors", "consume", "diff", "dlq", "drain",
-	"help", "init", "lockouts", "log", "offsets", "origins", "plugins", "reference", "run", "status", "test", "tunnel",
+	"help", "init", "offsets", "plugins", "reference", "run", "status", "test", "tunnel",
 	"validate", "version"}
 
 // typed is what a name must be so that it can be typed after `culvert` or `--`.

@@ -56,10 +56,13 @@ func TestRealSecondHost(t *testing.T) {
 		}},
 		{"odata-sink", "../../plugins/odata-sink", sinkExamples},
 		{"smt", "../../plugins/smt", func(t *testing.T, r *recorder) {
-			plugintest.Transform(t, recordedTransform{r}, "testdata/examples/smt-*.txt")
+			const transforms = "org.apache.kafka.connect.transforms."
+			transformExamples(t, r, stage(transforms+"InsertField$Value", "static.field", "Source", "static.value",
+				"northwind", "timestamp.field", "At"), stage(transforms+"ReplaceField$Value", "exclude", "Name",
+				"renames", "Id:Number"), stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
 		}},
 		{"plugin-transform", "../../examples/plugin-transform", func(t *testing.T, r *recorder) {
-			plugintest.Transform(t, recordedTransform{r}, "../../examples/plugin-transform/testdata/*.txt")
+			transformExamples(t, r, stage("example.MaskText", "fields", "Name, Phone", "keep", "4"))
 		}},
 		{"rust-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "rust.") }},
 		{"c-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "c.") }},
@@ -436,6 +439,32 @@ func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []
 func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.Tested, error) {
 	return invoke[wit.Tested](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
+}
+
+// stage is a stage with settings, name after name with its value.
+func stage(component string, settings ...string) wit.Stage {
+	s := wit.Stage{Component: component}
+	for i := 0; i < len(settings); i += 2 {
+		s.Settings = append(s.Settings, wit.Setting{Name: settings[i], Value: settings[i+1]})
+	}
+	return s
+}
+
+// transformExamples are records with a schema and without one, a tombstone, and a text.
+func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
+	schema := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
+		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}
+	key := plugintest.Value{Data: "k"}
+	plugintest.Transform(t, recordedTransform{r}, stages,
+		plugintest.Record{Topic: "orders", Timestamp: 1709184496789, Value: plugintest.Value{Schema: schema,
+			Data: datum.Record{int32(1), "Größe & Söhne"}}},
+		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: datum.Map{
+			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
+			{Key: "Freight", Value: datum.List{int64(1), 2.5, datum.Map{{Key: "x", Value: true}}}}}}},
+		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: datum.Map{
+			{Key: "Name", Value: "gone"}}}},
+		plugintest.Record{Topic: "orders", Key: key},
+		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
 // destination is where the demo service would be.

@@ -88,9 +88,6 @@ func CheckName(name string) string {
 
 // changed answers with what a connector is now, and of a new one with where it is to be found.
 func (x *exchange) changed(info connect.Info, created bool, err error) {
-	if err == nil {
-		x.worker.Wanted(info.Name, "", x.by())
-	}
 	info.Config = x.shown(info.Config)
 	if !created || err != nil {
 		x.reply(info, err)

@@ -31,9 +31,9 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 		if err != nil {
 			by = r.RemoteAddr
 		}
-		noted := &noted{ResponseWriter: w, status: http.StatusOK, by: shown.Line("REST at " + by)}
+		noted := &noted{ResponseWriter: w, status: http.StatusOK}
 		if user, _, ok := r.BasicAuth(); ok && named {
-			by, noted.by = user+" at "+by, shown.Line("user "+user)
+			by = user + " at " + by
 		}
 		next.ServeHTTP(noted, r)
 		if noted.status >= http.StatusMultipleChoices {
@@ -48,12 +48,11 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 // loggedRequest is how many characters of a request's method and path a line of the log has.
 const loggedRequest = 300
 
-// noted is an answer of which the status is known, with what else its line of the log has; by is who asks.
+// noted is an answer of which the status is known, with what else its line of the log has.
 type noted struct {
 	http.ResponseWriter
 	status int
 	about  []any
-	by     string
 }
 
 func (n *noted) WriteHeader(status int) {

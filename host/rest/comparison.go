@@ -27,8 +27,8 @@ type Comparison struct {
 	Version string `json:"version,omitempty"`
 	// Differences are those between what runs and what was sent, by setting.
 	Differences []Difference `json:"differences"`
-	// Stored are those between what runs and what its file holds, where that is not what runs: they would be
-	// overwritten. StoredProblem says why the file was not taken.
+	// Stored are those between what runs and what is stored, where that is not what runs: they would be overwritten.
+	// StoredProblem says why what is stored was not taken.
 	Stored        []Difference `json:"stored,omitempty"`
 	StoredProblem string       `json:"stored_problem,omitempty"`
 	// Feeds are those whose offsets do not belong to the new settings (query.change), with what would become of them.
@@ -36,8 +36,7 @@ type Comparison struct {
 	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of
 	// which nothing is known.
 	Warnings []string `json:"warnings,omitempty"`
-	// Kept says that the connector's configuration cannot be changed by this worker, and where it is changed; "" where
-	// it can.
+	// Kept names the file that the connector has, in which it is changed; "" if REST changes it.
 	Kept string `json:"kept,omitempty"`
 }
 
@@ -64,8 +63,6 @@ type Given struct {
 	Settings map[string]string
 	// Null are settings without a value.
 	Null []string
-	// Text is that of properties of which the settings were read, nil for none.
-	Text []byte
 	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
 	Over func(version string) bool
 }
@@ -73,17 +70,17 @@ type Given struct {
 // propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
 const propertiesType = "text/x-java-properties"
 
-// properties reads a text of properties; where it is none it has answered.
-func (x *exchange) properties(sent []byte) (given Given, warnings []string, ok bool) {
-	text, settings, problems := config.ReadProperties("the text", sent)
+// properties reads a text of properties; where it is none it has answered. commented: it has comments.
+func (x *exchange) properties(sent []byte) (given Given, commented bool, warnings []string, ok bool) {
+	settings, commented, problems := config.ReadProperties("the text", sent)
 	if err := problems.Err(); err != nil {
 		x.fail(http.StatusBadRequest, err.Error())
-		return given, nil, false
+		return given, false, nil, false
 	}
 	for _, p := range problems {
 		warnings = append(warnings, p.String())
 	}
-	return Given{Settings: settings, Text: text}, warnings, true
+	return Given{Settings: settings}, commented, warnings, true
 }
 
 // given reads a configuration in either form; where there is none it has answered.
@@ -93,7 +90,7 @@ func (x *exchange) given() (given Given, ok bool) {
 		if !ok {
 			return given, false
 		}
-		given, _, ok = x.properties(data)
+		given, _, _, ok = x.properties(data)
 		return given, ok
 	}
 	var s written
@@ -127,23 +124,6 @@ func (x *exchange) tagged(version string) {
 	}
 }
 
-// text answers a configuration as properties: what its file holds, else the settings.
-func (x *exchange) text(settings map[string]string, version string) {
-	text, of, err := x.worker.Text(x.name())
-	if err == nil && text == nil {
-		text, of = config.PropertiesText(settings), version
-	}
-	if err == nil {
-		text, err = config.MaskedText(text, x.worker.Passwords())
-	}
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	x.tagged(of)
-	x.sendAs(propertiesType+";charset=utf-8", http.StatusOK, text)
-}
-
 // compare answers what it would mean to store a configuration.
 func (x *exchange) compare() {
 	var asked struct {
@@ -161,9 +141,10 @@ func (x *exchange) compare() {
 	}
 	given := Given{Settings: asked.Config.settings, Null: asked.Config.null}
 	var warnings []string
+	commented := false
 	if asked.Text != nil {
 		var ok bool
-		if given, warnings, ok = x.properties([]byte(*asked.Text)); !ok {
+		if given, commented, warnings, ok = x.properties([]byte(*asked.Text)); !ok {
 			return
 		}
 	}
@@ -175,6 +156,9 @@ func (x *exchange) compare() {
 		return
 	}
 	found, err := x.worker.Compare(ctx, name, given, x.masks())
+	if commented && found.Kept == "" {
+		warnings = append(warnings, "comments and the order of lines are lost: what REST keeps is settings alone")
+	}
 	found.Problems, found.Warnings = x.struck(found.Problems), x.struck(slices.Concat(warnings, found.Warnings))
 	found.Kept, found.StoredProblem = x.worker.Strike(found.Kept), x.worker.Strike(found.StoredProblem)
 	x.reply(found, err)

@@ -10,7 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
-// editing is a worker with one connector, a, whose file is text and whose version is 7; what it is given is noted.
+// editing is a worker with one connector, a, which has a file with a text, or none and version 7; what it is given is
+// noted.
 type editing struct {
 	standIn
 	text   string
@@ -18,9 +19,8 @@ type editing struct {
 	masked bool
 }
 
-func (e *editing) Started() error        { return nil }
-func (e *editing) Herder() Herder        { return e }
-func (e *editing) Version(string) string { return "7" }
+func (e *editing) Started() error { return nil }
+func (e *editing) Herder() Herder { return e }
 func (e *editing) Strike(s string) string {
 	return strings.ReplaceAll(s, "struck", "[hidden]")
 }
@@ -33,11 +33,11 @@ func (e *editing) Info(name string) (connect.Info, error) {
 	return connect.Info{Name: "a", Config: map[string]string{"name": "a", "x": "1", "pwd": "hush", "ref.pwd": "r"}}, nil
 }
 
-func (e *editing) Text(string) ([]byte, string, error) {
+func (e *editing) Source(string) ([]byte, string, error) {
 	if e.text == "" {
-		return nil, "", nil
+		return nil, "7", nil
 	}
-	return []byte(e.text), "8", nil
+	return []byte(e.text), "", nil
 }
 
 func (e *editing) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
@@ -65,15 +65,13 @@ func TestTextOfAConnector(t *testing.T) {
 		body         string
 	}{
 		{"", "", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{"*/*", "# c\n", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{"*/*", "# c\n", 200, "application/json", "", `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
 		{"application/json, " + properties, "", 200, "application/json", `"7"`,
 			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{properties, "# c\npwd = hush\nb=\xf6", 200, properties + ";charset=utf-8", `"8"`, "# c\npwd = [hidden]\nb=ö"},
+		{properties, "# c\npwd = hush\nb=ö", 200, properties + ";charset=utf-8", "", "# c\npwd = [hidden]\nb=ö"},
 		{properties + ", */*", "", 200, properties + ";charset=utf-8", `"7"`,
 			"name=a\npwd=[hidden]\nref.pwd=r\nx=1\n"},
 		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
-		{properties, "a\x00", 500, "application/json", "", `{"error_code":500,"message":"expected text in UTF-8, found ` +
-			`a byte 0 in line 1"}`},
 	} {
 		w := sent(&editing{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
 		assert.Equal(t, c.status, w.Code, c.accept)
@@ -128,7 +126,6 @@ func TestTextThatIsPut(t *testing.T) {
 		}
 		assert.Equal(t, `"9"`, w.Header().Get("ETag"))
 		assert.Equal(t, "2", e.put.Settings["x"])
-		assert.Equal(t, strings.HasPrefix(c.media, properties), string(e.put.Text) == c.body)
 	}
 	for _, path := range []string{"/connectors", "/connector-plugins/a/config/validate"} {
 		method := map[bool]string{true: "POST", false: "PUT"}[path == "/connectors"]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 )
 
@@ -90,17 +91,25 @@ func (x *exchange) connector() { x.reply(x.info(x.name())) }
 
 // config answers with the version of what is shown: one that was stored meanwhile is another one.
 func (x *exchange) config() {
-	version := x.worker.Version(x.name())
-	info, err := x.worker.Herder().Info(x.name())
-	switch {
-	case err != nil:
-		x.failed(err)
-	case x.wantsText():
-		x.text(info.Config, version)
-	default:
-		x.tagged(version)
-		x.answer(http.StatusOK, x.shown(info.Config))
+	text, version, err := x.worker.Source(x.name())
+	var info connect.Info
+	if err == nil {
+		info, err = x.worker.Herder().Info(x.name())
 	}
+	if err != nil {
+		x.failed(err)
+		return
+	}
+	x.tagged(version)
+	if x.wantsText() {
+		if text == nil {
+			text = []byte(config.PropertiesText(info.Config))
+		}
+		x.sendAs(propertiesType+";charset=utf-8", http.StatusOK,
+			[]byte(config.MaskedText(string(text), x.worker.Passwords())))
+		return
+	}
+	x.answer(http.StatusOK, x.shown(info.Config))
 }
 
 func (x *exchange) status() {

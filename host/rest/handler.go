@@ -22,21 +22,26 @@ func Handler(w Worker) http.Handler {
 // handler answers at some of the paths; there is nothing at others.
 func (s serving) handler(has func(path string) bool) http.Handler {
 	mux := http.NewServeMux()
-	for _, rs := range append(resources(), resource{}) {
-		pattern := rs.path
-		switch {
-		case rs.path == "/":
-			pattern = "/{$}"
-		case rs.path == "":
-			pattern = "/" // all that has no pattern of its own
-		case !has(rs.path):
-			continue
-		}
+	handle := func(pattern string, do func(*exchange)) {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
 			x := exchange{w: rw, r: r, serving: s}
 			defer x.release()
-			x.dispatch(rs)
+			do(&x)
 		})
+	}
+	handle("/", func(x *exchange) { x.framework(http.StatusNotFound) })
+	pattern := func(path string) string {
+		return strings.TrimSuffix(path, "/") + map[bool]string{true: "/{$}"}[path == "/"]
+	}
+	for path, options := range optionsOf() {
+		if has(path) { // what no route of the path answers
+			handle(pattern(path), func(x *exchange) { x.otherMethod(options) })
+		}
+	}
+	for i := range routes {
+		if r := &routes[i]; r.serve != nil && has(r.path) {
+			handle(r.method+" "+pattern(r.path), func(x *exchange) { x.dispatch(r) })
+		}
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		x := exchange{w: rw, r: r, serving: s}
@@ -71,19 +76,25 @@ func at(r *http.Request, path []string) *http.Request {
 	return &clean
 }
 
-func (x *exchange) dispatch(rs resource) {
-	method := x.r.Method
-	x.route = rs.serves(method)
+// otherMethod answers a method that no route of a path has. options is what [optionsOf] has of the path.
+func (x *exchange) otherMethod(options string) {
 	switch {
-	case rs.allow == "" && x.route == nil:
+	case options == "":
 		x.framework(http.StatusNotFound)
-	case method == http.MethodOptions:
-		x.w.Header().Set("Allow", rs.allow)
+	case x.r.Method == http.MethodOptions:
+		x.w.Header().Set("Allow", options)
 		x.w.Header().Set("Content-Type", "text/plain")
-		x.w.Write([]byte(strings.ReplaceAll(rs.allow, ",", ", ")))
-	case x.route == nil:
+		x.w.Write([]byte(strings.ReplaceAll(options, ",", ", ")))
+	default:
 		x.framework(http.StatusMethodNotAllowed)
-	case rs.allow == "": // metrics, in a form of their own
+	}
+}
+
+// dispatch has a route answer, unless media types are others than its own.
+func (x *exchange) dispatch(r *route) {
+	x.route = r
+	switch {
+	case r.media != "": // metrics, in a form of their own
 		x.serve()
 	case !x.media():
 	case x.contentType() == "" && !x.wantsText() && !x.wantsTest():

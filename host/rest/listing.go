@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -42,9 +41,6 @@ type Listed struct {
 	State string `json:"state"`
 	// Since is when it came to that state; nil where that is not known.
 	Since *time.Time `json:"since,omitempty"`
-	// By is who wanted the target state or the configuration that it has: "user NAME", "REST at ADDRESS" where nobody
-	// logged on, "file PATH"; "" where nobody knows.
-	By string `json:"by,omitempty"`
 	// Cause is the first line of why it is in that state, Advice what is to be done; "" where there is nothing to say.
 	Cause  string `json:"cause,omitempty"`
 	Advice string `json:"advice,omitempty"`
@@ -115,10 +111,10 @@ func (x *exchange) listing() {
 			said[worker][one.Name] = one
 		}
 	})
-	own, all, given := x.flag("own"), []Listed{}, map[string]*config.Connector{}
+	own, all := x.flag("own"), []Listed{}
 	for _, c := range x.worker.Herder().Conditions() {
 		if one, some := x.listed(&c, said, own); some {
-			all, given[c.Name] = append(all, one), c.Given
+			all = append(all, one)
 		}
 	}
 	page := Listing{Connectors: all}
@@ -129,12 +125,11 @@ func (x *exchange) listing() {
 	if !own {
 		letters = x.worker.Herder().Letters(x.r.Context())
 	}
-	for i := range page.Connectors { // of these alone, since who wanted one is found by its whole configuration
+	for i := range page.Connectors {
 		l := &page.Connectors[i]
 		if n, known := letters[l.Name]; known {
 			l.DeadLetters = &n
 		}
-		l.By = cmp.Or(x.worker.Strike(shown.Line(x.worker.By(given[l.Name]))), l.By)
 	}
 	page.Silent = silent
 	x.answerUnlessKnown(page)
@@ -169,7 +164,6 @@ func (x *exchange) listed(c *connect.Condition, said map[string]map[string]Liste
 	}
 	for _, worker := range slices.Sorted(maps.Keys(said)) { // in one order, for the ETag
 		if other, there := said[worker][c.Name]; there {
-			l.By = cmp.Or(l.By, other.By)
 			l.join(other)
 		}
 	}
@@ -202,7 +196,7 @@ func (l *Listed) join(other Listed) {
 // advices say what is to be done about a failure, by its kind. NAME stands for the connector.
 var advices = map[string]string{
 	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
-	"unauthorized": "Change the secret of the connector; where it is right, run culvert lockouts resume.",
+	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",
 	"forbidden":    "Give the user its authorization at the service, then run culvert connectors restart NAME --failed.",
 	"not-found": "Look whether the service has what the settings name, then run culvert connectors restart NAME " +
 		"--failed.",
@@ -222,7 +216,7 @@ func advice(name string, p *connect.Part) string {
 	case !p.Next.IsZero():
 		return "It goes on by itself at " + p.Next.UTC().Format(time.RFC3339) + "."
 	case p.Word == "throttled":
-		return "Nothing, or allow more in the connector's limits: culvert origins shows who uses them."
+		return "Nothing, or allow more in the connector's limits: GET /culvert/origins shows who uses them."
 	case p.Word == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Word == "failed" || p.Kind != "":

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -30,8 +29,7 @@ func (l *lister) Conditions() []connect.Condition { return l.conditions }
 func (l *lister) Letters(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
-func (l *lister) By(*config.Connector) string { return "user anna" }
-func (l *lister) Strike(text string) string   { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+func (l *lister) Strike(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 
 // conditionOf is a connector with tasks, each in a state of one word.
 func conditionOf(name string, words ...string) connect.Condition {
@@ -93,9 +91,10 @@ func TestListing(t *testing.T) {
 	since := time.Unix(100, 0).UTC()
 	assert.Equal(t, Listing{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2, "idle": 1},
 		Total: 6, Connectors: []Listed{{Name: "b", Type: "source", Class: "a.Class", State: "failed", Since: &since,
-			By: "user anna", Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
+			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
 			Failed: 1,
-			Advice: "Change the secret of the connector; where it is right, run culvert lockouts resume."}}}, page)
+			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
+				"resume."}}}, page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001", "?after=b": "after: expected STATE/NAME",
 		"?after=good/b": "good/b"} {
@@ -202,8 +201,6 @@ func TestAdvice(t *testing.T) {
 		}
 	}
 }
-
-func (r *runner) By(*config.Connector) string { return "" }
 
 func (r *runner) Letters(context.Context) map[string]int64 { return nil }
 

@@ -119,8 +119,6 @@ type unasked struct {
 
 type someWorker struct{ Worker }
 
-func (someWorker) Wanted(string, connect.TargetState, string) {}
-
 type someHerder struct{ Herder }
 
 type standInConnector struct {
@@ -189,7 +187,7 @@ func (s *standIn) Create(_ context.Context, name string, settings map[string]str
 	return info, err
 }
 
-func (s *standIn) Version(string) string { return "" }
+func (s *standIn) Source(string) ([]byte, string, error) { return nil, "", nil }
 
 func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
 	settings, null := given.Settings, given.Null

@@ -40,15 +40,6 @@ type operation struct {
 	reads bool
 }
 
-// resource is what stands at a path. A mux's own patterns for methods will not do: its answers to other methods are not
-// Kafka Connect's.
-type resource struct {
-	path string
-	// allow is what OPTIONS says; "": it is no method here.
-	allow  string
-	routes []*route
-}
-
 // is tells whether a method at a path, by its segments, is the route's.
 func (r *route) is(method string, path []string) bool {
 	own := strings.Split(r.path, "/")[1:]
@@ -60,31 +51,31 @@ func (r *route) is(method string, path []string) bool {
 // isOwn tells whether the route is none of Kafka Connect's.
 func (r *route) isOwn() bool { return strings.HasPrefix(r.path, "/culvert/") }
 
-// methods are those of a resource in the order in which Kafka Connect's REST framework names them.
-func (rs *resource) methods() string {
-	if rs.routes[0].media != "" {
-		return ""
-	}
-	var allowed []string
-	for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
-		http.MethodOptions, http.MethodPut, http.MethodPatch} {
-		serves := func(r *route) bool { return r.method == method || method == "HEAD" && r.method == "GET" }
-		if method == http.MethodOptions || slices.ContainsFunc(rs.routes, serves) {
-			allowed = append(allowed, method)
+// optionsOf is what OPTIONS says of each path: its methods in the order in which Kafka Connect's REST framework names
+// them; "" where OPTIONS is no method.
+func optionsOf() map[string]string {
+	methods := map[string][]string{}
+	for i := range routes {
+		r := &routes[i]
+		switch all := methods[r.path]; {
+		case r.media != "":
+			methods[r.path] = all
+		case r.method == http.MethodGet:
+			methods[r.path] = append(all, r.method, http.MethodHead)
+		default:
+			methods[r.path] = append(all, r.method)
 		}
 	}
-	return strings.Join(allowed, ",")
-}
-
-// serves is the route that answers a method, nil for none.
-func (rs *resource) serves(method string) *route {
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	for _, r := range rs.routes {
-		if r.method == method && r.serve != nil {
-			return r
+	options := map[string]string{}
+	for path, all := range methods {
+		var allowed []string
+		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
+			http.MethodOptions, http.MethodPut, http.MethodPatch} {
+			if slices.Contains(all, method) || len(all) > 0 && method == http.MethodOptions {
+				allowed = append(allowed, method)
+			}
 		}
+		options[path] = strings.Join(allowed, ",")
 	}
-	return nil
+	return options
 }

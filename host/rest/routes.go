@@ -61,11 +61,11 @@ var routes = []route{
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/config", anyone, (*exchange).config,
 		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
-			"properties, comments and all, without clear passwords. ETag is its version.",
+			"properties, comments and all, without clear passwords. ETag is its version, unless it has a file.",
 		operation{gives: configuration{}, text: true, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/config", leader, (*exchange).putConfig,
 		"Makes the connector (201) or changes it (200), also by a text of properties (Content-Type: " +
-			"text/x-java-properties), which its file then holds. If-Match takes the ETag that was answered before, " +
+			"text/x-java-properties); 409 if it has a file. If-Match takes the ETag that was answered before, " +
 			"If-None-Match: * makes a new one alone; 412 where another version is stored.",
 		operation{takes: configuration{}, gives: connect.Info{}, text: true, refuses: []int{201, 400, 412, 413}}},
 	{"PATCH", "/connectors/{name}/config", leader, (*exchange).patchConfig,
@@ -240,7 +240,7 @@ var routes = []route{
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, (*exchange).tool,
 		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
-			"most; {\"chain\": true}: what peek finds goes through the connector's transforms as a sample.",
+			"most, if it only reads (409 otherwise).",
 		operation{takes: ToolAsked{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", anyone, (*exchange).openapi,
 		"All of these as an OpenAPI document.",
@@ -294,22 +294,6 @@ func Target(call string, values ...string) (method, target string) {
 		target += "?" + query
 	}
 	return method, target
-}
-
-// resources are the routes by their paths.
-func resources() (all []resource) {
-	for i := range routes {
-		r := &routes[i]
-		if len(all) == 0 || all[len(all)-1].path != r.path {
-			all = append(all, resource{path: r.path})
-		}
-		last := &all[len(all)-1]
-		last.routes = append(last.routes, r)
-	}
-	for i := range all {
-		all[i].allow = all[i].methods()
-	}
-	return all
 }
 
 // isAdmin tells whether a path is for the worker's administrators.

@@ -146,10 +146,6 @@ func (x *exchange) tool() {
 	case why != "":
 		x.fail(http.StatusForbidden, why)
 		return
-	case asked.Chain && command != peek:
-		x.fail(http.StatusBadRequest, "chain: expected the command peek, which answers rows, found "+
-			strconv.Quote(command))
-		return
 	case command == peek:
 		if _, ok := x.show(RecordsFull); !ok {
 			return

@@ -13,7 +13,6 @@ type SampleAsked struct {
 // Sample is rows of a connector as they came, and what each of its transforms made of them. It is kept in memory for
 // ten minutes, if 16 others are not asked for meanwhile.
 type Sample struct {
-	// ID is "" of rows that are not kept, which a command has found.
 	ID        string `json:"id"`
 	Connector string `json:"connector"`
 	// State is waiting, until as many rows have come as were asked for, then done.
@@ -25,7 +24,7 @@ type Sample struct {
 	// Steps are the transforms of the chain, in their order; none before the first row has come.
 	Steps []SampleStep `json:"steps"`
 	Rows  []SampledRow `json:"rows"`
-	// Problem says why the chain could not be computed, and rows are as they came, or what else is to be known of them.
+	// Problem says why the chain could not be computed, and rows are as they came.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -50,8 +49,8 @@ type SampledRow struct {
 	Came SampledRecord `json:"came"`
 	// Steps are as those of the [Sample], up to the one that dropped or refused the row.
 	Steps []SampledStep `json:"steps"`
-	// Differs says what else the task has made of the row than was computed again, or why the row is not shown.
-	Differs string `json:"differs,omitempty"`
+	// Problem says why the row is not shown.
+	Problem string `json:"problem,omitempty"`
 }
 
 // SampledStep is what one transform made of a row.

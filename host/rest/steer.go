@@ -22,16 +22,7 @@ func (x *exchange) aim(target connect.TargetState, status int) {
 		x.failedBy(err, "Unknown connector "+x.name())
 		return
 	}
-	x.worker.Wanted(x.name(), target, x.by())
 	x.done(status, nil)
-}
-
-// by is who asks: a user who has logged on, or an address, which is another worker's where that has handed it on.
-func (x *exchange) by() string {
-	if n, ok := x.w.(*noted); ok {
-		return n.by
-	}
-	return ""
 }
 
 // steer does something to connectors, where they may be steered.

@@ -21,8 +21,6 @@ type ToolOption struct {
 // ToolAsked has a command run.
 type ToolAsked struct {
 	Options map[string]string `json:"options,omitempty"`
-	// Chain has the rows of peek go through the transforms of the connector: the answer has a Sample.
-	Chain bool `json:"chain,omitempty"`
 }
 
 // ToolAnswer is what a command answers.
@@ -30,6 +28,4 @@ type ToolAnswer struct {
 	// Document is its document; Schemas are its schemas as Kafka Connect writes them in JSON.
 	Document json.RawMessage `json:"document,omitempty"`
 	Schemas  json.RawMessage `json:"schemas,omitempty"`
-	// Sample is rows with what the chain makes of them, where that was asked for.
-	Sample *Sample `json:"sample,omitempty"`
 }

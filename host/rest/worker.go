@@ -32,10 +32,6 @@ type Worker interface {
 	Steered() error
 	// Aim gives a connector a target state, and keeps it.
 	Aim(name string, target connect.TargetState) error
-	// Wanted notes who wanted the configuration that a connector has and the target state that it is to have, "" for
-	// that which it has. By is who did: "" where nobody knows.
-	Wanted(name string, target connect.TargetState, by string)
-	By(given *config.Connector) string
 	// Parts are the other parts of the worker.
 	Parts() Parts
 	// Strike leaves out of a text what must not be shown.
@@ -54,10 +50,9 @@ type Worker interface {
 	Put(ctx context.Context, name string, given Given) (info connect.Info, created bool, version string, err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
-	// Version is that of the configuration that Herder shows of a connector, "" for none. It says nothing about what
-	// stands there. Text is what its file of properties holds at the moment, nil where there is no such file.
-	Version(name string) string
-	Text(name string) (text []byte, version string, err error)
+	// Source returns the version of the configuration that Herder shows of a connector, "" for one that has a file,
+	// and what its file of properties holds at the moment, nil if it has none.
+	Source(name string) (text []byte, version string, err error)
 	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// Sample has the next rows of a connector kept.

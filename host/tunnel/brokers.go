@@ -136,7 +136,7 @@ func (b *brokers) port(id int32) int32 {
 // discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only
 // clients can make hangs up: then listeners are made from the clients' answers.
 func (t *Tunnel) discover() {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
 		err := t.ask()
 		if err == nil || t.ctx.Err() != nil {
 			return
@@ -145,6 +145,7 @@ func (t *Tunnel) discover() {
 			t.log.Info("tunnel: brokers get their listeners when the first client has logged on", "error", err)
 			return
 		}
+		wait := backoff.Next()
 		if _, tell := t.quiet.refused("discover", err.Error(), time.Now()); tell {
 			t.log.Warn("tunnel: the cluster's brokers are not known yet", "error", err, "next", wait)
 		}

@@ -181,6 +181,13 @@ func (f *Followed) Until(want int, method, path, body string, texts ...string) {
 	})
 }
 
+// Makes has REST make a connector of lines.
+func (f *Followed) Makes(lines ...string) {
+	f.Place.T.Helper()
+	settings := Configuration(lines)
+	f.Must(201, "POST", "/connectors", AsJSON(f.Place.T, map[string]any{"name": settings["name"], "config": settings}))
+}
+
 // Changes waits until REST can change something, which the worker refuses while it starts.
 func (f *Followed) Changes() {
 	f.Place.T.Helper()
@@ -357,7 +364,7 @@ func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Va
 }
 
 // CheckedInTime is the answer to a check whose questions the service answered within [check.OnlineTime], which a
-// machine that is busy may miss: what came late is remembered, and asked for no more by the next check.
+// machine that is busy may miss.
 func (f *Followed) CheckedInTime(settings map[string]string,
 	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()

@@ -11,7 +11,7 @@ import (
 
 // The assembly in the repository is what the Go source gives.
 func TestAssemblyIsUpToDate(t *testing.T) {
-	for _, folder := range []string{"odata/decode/fast", "odata/encode", "smt/kernel"} {
+	for _, folder := range []string{"odata/decode/fast", "smt/kernel"} {
 		source, err := os.ReadFile("../" + folder + "/kernel.go")
 		if err != nil {
 			t.Fatal(err)

@@ -52,7 +52,7 @@ func (p *plugin) Validate(component string, given []wit.Setting, online bool, st
 		return wit.Inquiry{}, err
 	}
 	if online {
-		return recommend.ValidateOnline(given, answers)
+		return recommend.ValidateOnline(given, state, answers)
 	}
 	examined := entry.Examine(given)
 	return wit.Inquiry{Done: &examined}, nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/checkup"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -373,7 +373,7 @@ func TestFunctionImports(t *testing.T) {
 	}
 	// The doctor asks for them by the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
-	found, err := l.tool(checkup.Command, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
+	found, err := l.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
 	if err != nil || !strings.Contains(found, "readable") {
 		t.Errorf("the doctor: %s, %v", found, err)
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/advice"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,9 +18,10 @@ import (
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Examined, []string) {
 	t.Helper()
 	l := unopened(t, s)
+	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, nil, answers)
+		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.Examined{}
@@ -32,8 +33,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Ex
 			}
 			return all, l.targets
 		}
-		l.targets = nil
-		answers = l.answers(inquiry.Ask)
+		state, answers = inquiry.Ask.State, l.answers(inquiry.Ask)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -272,7 +272,7 @@ func TestLargeCatalogue(t *testing.T) {
 	all, targets := validated(t, s, given...)
 	size, n := 0, 0
 	for _, e := range all {
-		if len(e.Recommended) > advice.MaxRecommended {
+		if len(e.Recommended) > probe.MaxRecommended {
 			t.Errorf("%s: %d values", e.Spec.Name, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
@@ -280,7 +280,7 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > advice.MaxAdvice+advice.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*advice.MaxAsked+advice.MaxAsked {
+	if size > probe.MaxAdvice+probe.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*probe.MaxAsked+probe.MaxAsked {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

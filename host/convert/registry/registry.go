@@ -415,7 +415,7 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 
 // ask does one thing until the registry has said yes or no.
 func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
-	for next := firstPause; ; next = min(2*next, maxPause) {
+	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		err := do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError
@@ -437,7 +437,7 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 			return refused
 		}
 		c.gone(what, c.shown(err.Error()))
-		if err := pause.For(ctx, next); err != nil {
+		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
 	}

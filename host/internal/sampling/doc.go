@@ -3,10 +3,9 @@
 //
 // Where to look:
 //
-//   - sampler.go: samples, from being asked for to being forgotten. rows.go: rows copied from tasks, and what the tasks
-//     made of them.
-//   - steps.go: rows through each beginning of a chain. text.go: rows as bounded JSON. file.go: rows as a
-//     file of tests.
+//   - sampler.go: samples, from being asked for to being forgotten. rows.go: rows copied from tasks.
+//   - steps.go: rows through each beginning of a chain, by the runner of package chaintest. text.go: rows as bounded
+//     JSON. file.go: rows as a file of tests.
 //
 // Invariants: a sample holds at most [maxRowBytes] of rows and [maxTextBytes] of texts, and nothing of it outlives
 // [lifetime]. Rows are neither logged nor written to a disk.

@@ -11,7 +11,8 @@ import (
 
 // File is a file for culvert test with the rows of a sample and what the chain makes of them; settings are the chain's
 // as they are to stand there. Rows that are too large are not in it.
-func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, settings map[string]string) ([]byte, error) {
+func (s *Sampler) File(ctx context.Context, connector, id string, c chaintest.Chain,
+	settings map[string]string) ([]byte, error) {
 	k, rows, err := s.find(connector, id)
 	if err != nil {
 		return nil, err
@@ -27,31 +28,22 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c Chain, setti
 	}
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
-	chain, err := c.open(ctx, connector)
+	chain, err := c.Open(ctx, connector+" (samples)", quiet)
 	if err != nil {
 		return nil, refuse(http.StatusConflict, "%v", err)
 	}
-	defer chain.close()
+	defer chain.Close()
 	f, n := chaintest.Writer{Registry: s.registry, Strike: s.strike}, 0
 	for i := range rows {
 		r := &rows[i]
 		if r.batch == nil {
 			continue
 		}
-		b, after, err := made(ctx, chain[len(chain)-1].chain, r)
+		b, o, err := made(ctx, chain, r)
+		if err == nil {
+			err = f.Add(ctx, r.batch.Copy(0), b, &o)
+		}
 		if err != nil {
-			return nil, err
-		}
-		var failure *chaintest.Failure
-		switch {
-		case after.fault != "" && after.class == "":
-			return nil, refuse(http.StatusConflict, "row %d: the chain does not run: %s", i+1, after.fault)
-		case after.fault != "": // a plugin may name a stage that it does not have
-			b.Rows = nil
-			failure = &chaintest.Failure{Error: after.fault, Class: after.class,
-				Stage: c.Stages[min(int(after.stage), len(c.Stages)-1)].Alias}
-		}
-		if err := f.Add(ctx, r.batch.Copy(0), b, failure); err != nil {
 			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)
 		}
 		n++

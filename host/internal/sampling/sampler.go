@@ -3,7 +3,6 @@ package sampling
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/wit"
 )
 
 const (
@@ -36,8 +34,8 @@ const waiting, done = "waiting", "done"
 
 // Sampler keeps the samples of a worker. Safe for use by several goroutines.
 //
-// Invariants: a connector's tap is looked at exactly while a sample of it wants rows that no batch was reserved for. A
-// sample's rows are copied once and changed by nobody.
+// Invariants: a connector's tap is set exactly while a sample of it waits for rows. A sample's rows are copied once and
+// changed by nobody.
 type Sampler struct {
 	registry *record.Registry
 	strike   func(string) string
@@ -50,10 +48,9 @@ type Sampler struct {
 // sample is a sample with its rows.
 type sample struct {
 	rest.Sample // as it was asked for
-	// reserved is how many rows are copied, or are being copied, bytes how many bytes of them. The sampler's lock is
-	// held for these two and for rows.
-	reserved, bytes int
-	rows            []row
+	// rows, and the bytes that they have, are guarded by the sampler's lock.
+	rows  []row
+	bytes int
 
 	// computing is held for what is shown, which is of the first rows.
 	computing guard.Turn
@@ -82,14 +79,14 @@ func (s *Sampler) aim(connector string) {
 	switch {
 	case tap == nil: // no task of it has run here yet
 	case slices.ContainsFunc(s.all, func(k *sample) bool { return k.wants(connector) }):
-		tap.Set(func(task int, feed string, b *record.Batch) task.Looked { return s.look(connector, task, feed, b) })
+		tap.Set(func(task int, feed string, b *record.Batch) { s.look(connector, task, feed, b) })
 	default:
 		tap.Set(nil)
 	}
 }
 
 func (k *sample) wants(connector string) bool {
-	return k.Connector == connector && k.reserved < k.Wanted
+	return k.Connector == connector && len(k.rows) < k.Wanted
 }
 
 func newSample(connector string, wanted int, show string) *sample {
@@ -152,7 +149,7 @@ func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 
 // Get is a sample with what the connector's chain makes of the rows that it has by now. While no more come it is not
 // computed again.
-func (s *Sampler) Get(ctx context.Context, connector, id string, c Chain) (rest.Sample, error) {
+func (s *Sampler) Get(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	k, rows, err := s.find(connector, id)
 	if err != nil {
 		return rest.Sample{}, err
@@ -172,38 +169,16 @@ func (s *Sampler) Get(ctx context.Context, connector, id string, c Chain) (rest.
 }
 
 // Try is the rows of a sample with what another chain makes of them.
-func (s *Sampler) Try(ctx context.Context, connector, id string, c Chain) (rest.Sample, error) {
+func (s *Sampler) Try(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	k, rows, err := s.find(connector, id)
 	if err != nil {
 		return rest.Sample{}, err
 	}
-	rows = slices.Clone(rows)
-	for i := range rows {
-		rows[i].made = nil // by the connector's own chain
-	}
 	return s.compute(ctx, k, rows, c)
 }
 
-// Documents are rows that no task has read, in JSON, with what a chain makes of them. They are not kept.
-func (s *Sampler) Documents(ctx context.Context, connector string, documents []json.RawMessage,
-	c Chain) (rest.Sample, error) {
-	k := newSample(connector, min(len(documents), maxRows), rest.RecordsFull)
-	k.Problem = "these are values without schemas, keys and the topic: transforms may make something else of the " +
-		"connector's own rows"
-	for _, document := range documents[:k.Wanted] {
-		b := &record.Batch{Registry: s.registry, Topics: []string{"peek"}}
-		value, err := chaintest.Value(ctx, b, document)
-		if err != nil {
-			return rest.Sample{}, err
-		}
-		b.Rows = []wit.Row{{Partition: -1, Offset: -1, Timestamp: -1, Value: value}}
-		k.rows = append(k.rows, row{batch: b})
-	}
-	return s.compute(ctx, k, k.rows, c)
-}
-
 // compute is a sample with what a chain makes of rows of it.
-func (s *Sampler) compute(ctx context.Context, k *sample, rows []row, c Chain) (rest.Sample, error) {
+func (s *Sampler) compute(ctx context.Context, k *sample, rows []row, c chaintest.Chain) (rest.Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, computeWithin)
 	defer cancel()
 	shown := k.Sample
@@ -217,7 +192,7 @@ func (s *Sampler) compute(ctx context.Context, k *sample, rows []row, c Chain) (
 		}
 		shown.Steps = append(shown.Steps, step)
 	}
-	chain, err := c.open(ctx, k.Connector)
+	chain, err := open(ctx, c, k.Connector)
 	defer chain.close()
 	if err != nil {
 		shown.Problem = line(s.strike(err.Error()))

@@ -5,18 +5,11 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/internal/run/transform"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 )
-
-// Chain is a chain of transforms that rows are sent through. Broken is why there is none.
-type Chain struct {
-	Plugins *plugin.Manager
-	Stages  []transform.Stage
-	Broken  error
-}
 
 // filter drops the rows that its predicate means: with a stage's predicate, those that the stage sees.
 const filter = "org.apache.kafka.connect.transforms.Filter"
@@ -24,36 +17,38 @@ const filter = "org.apache.kafka.connect.transforms.Filter"
 // quiet is for chains: what becomes of their rows is nowhere but in the sample.
 var quiet = slog.New(slog.DiscardHandler)
 
-// beginning is a chain on instances of its own, up to one of its stages.
+// beginning is a chain up to one of its stages.
 type beginning struct {
 	stage transform.Stage
-	chain *transform.Chain
+	chain *chaintest.Opened
 	// kept has a filter with the stage's predicate in its place, and leaves the rows that the stage does not see; nil:
 	// it sees all, or no plugin has the filter.
-	kept *transform.Chain
+	kept *chaintest.Opened
 }
 
 type beginnings []beginning
 
 // open opens the beginnings of a chain, up to the first stage, the second, and so on; none where one of them cannot be
 // opened.
-func (c Chain) open(ctx context.Context, connector string) (all beginnings, err error) {
+func open(ctx context.Context, c chaintest.Chain, connector string) (all beginnings, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
 	}
-	begin := func(k int, end transform.Stage) (*transform.Chain, error) {
-		return transform.New(ctx, transform.Options{Manager: c.Plugins, Connector: connector + " (samples)",
-			Stages: append(slices.Clone(c.Stages[:k]), end), Logger: quiet, Aside: true})
+	upTo := func(k int, end transform.Stage) (*chaintest.Opened, error) {
+		b := chaintest.Chain{Plugins: c.Plugins, Stages: append(slices.Clone(c.Stages[:k]), end)}
+		return b.Open(ctx, connector+" (samples)", quiet)
 	}
 	for k, stage := range c.Stages {
 		b := beginning{stage: stage}
-		if b.chain, err = begin(k, stage); err != nil {
+		if b.chain, err = upTo(k, stage); err != nil {
 			all.close()
 			return nil, err
 		}
 		if stage.Predicate != nil {
-			b.kept, _ = begin(k, transform.Stage{Alias: stage.Alias, Class: filter, Predicate: stage.Predicate,
-				Negate: stage.Negate})
+			if b.kept, err = upTo(k, transform.Stage{Alias: stage.Alias, Class: filter, Predicate: stage.Predicate,
+				Negate: stage.Negate}); err != nil {
+				b.kept = nil
+			}
 		}
 		all = append(all, b)
 	}
@@ -68,17 +63,17 @@ func (all beginnings) close() {
 	}
 }
 
-// made is what a beginning makes of a row. The error is that ctx has ended.
-func made(ctx context.Context, c *transform.Chain, r *row) (b *record.Batch, o outcome, err error) {
+// made is what a chain makes of a row: a batch and the outcome in it.
+func made(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
 	b = r.batch.Copy(0)
-	faults, err := c.Apply(ctx, b)
-	if ctx.Err() != nil {
-		return nil, o, context.Cause(ctx)
+	all, err := c.Run(ctx, b)
+	if err == nil {
+		o = all[0]
 	}
-	return b, outcomeOf(b, faults, err, 0), nil
+	return b, o, err
 }
 
-// row shows a row with what each beginning of a chain makes of it.
+// row shows a row with what each beginning of a chain makes of it. The error is that the time is over.
 func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error) {
 	shown = r.SampledRow
 	shown.Steps = []rest.SampledStep{}
@@ -86,47 +81,45 @@ func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error
 		return shown, nil
 	}
 	shown.Came = w.record(r.batch.Copy(0), &r.batch.Rows[0])
-	if len(chain) == 0 {
-		return shown, nil
-	}
-	before := outcomeOf(r.batch, nil, nil, 0)
+	before, rows := r.batch, r.batch.Rows
 	for _, beginning := range chain {
-		b, after, err := made(w.ctx, beginning.chain, r)
-		if err != nil {
-			return shown, err
-		}
 		step := rest.SampledStep{Did: "changed", Records: []rest.SampledRecord{}}
+		b, o, err := made(w.ctx, beginning.chain, r)
 		switch {
-		case after.fault != "":
-			step.Did = "failed"
-			why := after.fault
-			if w.shape { // its text may have values
-				why = after.class
-			}
-			step.Error = line(w.strike(beginning.stage.Alias + ": " + why))
-		case len(after.records) == 0:
+		case w.ctx.Err() != nil:
+			return shown, err
+		case err != nil || o.Fault != nil:
+			step.Did, step.Error = "failed", line(w.strike(beginning.stage.Alias+": "+w.why(o, err)))
+		case len(o.Rows) == 0:
 			step.Did = "dropped"
-		case slices.Equal(after.records, before.records):
+		case same(b, o.Rows, before, rows):
 			step.Did = "unchanged"
 			if beginning.kept != nil {
-				_, kept, err := made(w.ctx, beginning.kept, r)
-				if err != nil {
-					return shown, err
-				}
-				if slices.Equal(kept.records, before.records) {
+				kept, after, err := made(w.ctx, beginning.kept, r)
+				if err == nil && same(kept, after.Rows, before, rows) {
 					step.Did = "skipped"
 				}
 			}
 		default:
-			step.Records = w.records(b)
+			step.Records = w.records(b, o.Rows)
 		}
-		shown.Steps, before = append(shown.Steps, step), after
-		if len(after.records) == 0 {
+		shown.Steps, before, rows = append(shown.Steps, step), b, o.Rows
+		if len(rows) == 0 {
 			break
 		}
 	}
-	if r.made != nil {
-		shown.Differs = r.made.differs(&before)
-	}
 	return shown, nil
+}
+
+// why says why a chain failed; not by a text that may have values where only the shape of rows is shown.
+func (w *writer) why(o chaintest.Outcome, err error) string {
+	switch {
+	case w.shape && o.Fault != nil:
+		return o.Fault.ErrorClass
+	case w.shape:
+		return ""
+	case o.Fault != nil:
+		return o.Fault.Fault.Message
+	}
+	return err.Error()
 }

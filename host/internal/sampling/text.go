@@ -36,13 +36,13 @@ type writer struct {
 	left     int // bytes of text that it may write
 }
 
-// records are those of a batch, the last one cut where there are more.
-func (w *writer) records(b *record.Batch) []rest.SampledRecord {
+// records are rows of a batch, the last one cut where there are more.
+func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	all := []rest.SampledRecord{}
-	for i := range b.Rows[:min(len(b.Rows), maxRecords)] {
-		all = append(all, w.record(b, &b.Rows[i]))
+	for i := range rows[:min(len(rows), maxRecords)] {
+		all = append(all, w.record(b, &rows[i]))
 	}
-	if len(b.Rows) > maxRecords {
+	if len(rows) > maxRecords {
 		all[maxRecords-1].Cut = true
 	}
 	return all

@@ -127,7 +127,7 @@ func TestManyRecords(t *testing.T) {
 	b := &record.Batch{Topics: []string{"t"}, Data: datum.AppendHeaders(nil, headers)}
 	b.Rows = make([]wit.Row, maxRecords+1)
 	b.Rows[0].Headers = wit.Datum{Form: wit.Raw, Size: uint32(len(b.Data))}
-	all := testWriter(t, false).records(b)
+	all := testWriter(t, false).records(b, b.Rows)
 	if len(all) != maxRecords || !all[maxRecords-1].Cut || all[1].Cut || !all[0].Cut ||
 		len(all[0].Headers) != maxHeaders || all[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
 		t.Errorf("found %d records, the first with %d headers", len(all), len(all[0].Headers))

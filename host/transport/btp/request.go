@@ -167,12 +167,13 @@ const (
 // context has ended.
 func insist(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
 	began := time.Now()
-	for next := firstPause; ; next = min(2*next, lastPause) {
+	for backoff := (pause.Backoff{First: firstPause, Longest: lastPause}); ; {
 		atLeast, err := try()
 		failure, _ := errors.AsType[*Failure](err)
 		if failure == nil || !failure.Temporary() || ctx.Err() != nil {
 			return err
 		}
+		next := backoff.Next()
 		wait := max(next+rand.N(next/2), atLeast)
 		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > patience || ok && time.Until(deadline) < wait {
 			return err

@@ -21,6 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
@@ -50,34 +52,37 @@ type Limiter struct {
 	share   *Share // nil: the worker is alone
 	// strictest are those of all clients, limits the share's part of them; only restrict changes them.
 	strictest, limits Limits
-	sessions          int           // that a user may have, 0: any number
-	quiet             time.Time     // no window opens before that
-	begin             time.Time     // when the next request may begin, by PerSecond
-	repaced           chan struct{} // closed when PerSecond changes: who waits for its time asks for another one
-	granted           int64         // requests that were let through
+	sessions          int   // that a user may have, 0: any number
+	granted           int64 // requests that were let through
 
-	requests, connections line
+	requests, connections semaphore
+
+	// The next request to begin holds pacing while it waits for rate. changed is closed when the rate changes.
+	pacing  guard.Turn
+	rate    *rate.Limiter
+	changed chan struct{}
 }
 
-// line is what there may be so many of at a time.
-type line struct {
+// semaphore counts what there may be so many of at a time. Its limit may change while it is used.
+type semaphore struct {
 	taken   int
 	waiting []*waiter // for one more
 }
 
-// grant lets as many through as the limit allows, 0: any number. Of those that wait, next is the one whose turn it is.
-func (l *line) grant(limit int, next func([]*waiter) int) {
-	for len(l.waiting) > 0 && (l.taken < limit || limit == 0) {
-		i := next(l.waiting)
-		close(l.waiting[i].ready)
-		l.waiting = slices.Delete(l.waiting, i, i+1)
-		l.taken++
+// grant admits waiters up to the limit (zero means no limit). next returns the index of the waiter whose turn it is.
+func (s *semaphore) grant(limit int, next func([]*waiter) int) {
+	for len(s.waiting) > 0 && (s.taken < limit || limit == 0) {
+		i := next(s.waiting)
+		close(s.waiting[i].ready)
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.taken++
 	}
 }
 
 // New bounds nothing before a client joins.
 func New(origin string) *Limiter {
-	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, repaced: make(chan struct{})}
+	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, pacing: guard.NewTurn(),
+		rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 }
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
@@ -149,14 +154,13 @@ func (l *Limiter) restrict() {
 	}
 	// A request without a connection would only wait for one.
 	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
-	before := l.limits.PerSecond
-	l.strictest, l.limits, l.sessions, l.quiet = strictest, strictest, strictest.Connections, time.Time{}
+	l.strictest, l.limits, l.sessions = strictest, strictest, strictest.Connections
 	if l.share != nil {
 		l.limits = l.share.of(strictest)
 		l.sessions = cmp.Or(l.limits.Connections, l.limits.Concurrent) // some may be left of a larger share
 	}
-	if l.limits.PerSecond != before && len(l.clients) > 0 { // requests of a client that has left keep their times
-		l.repace(interval(before), interval(l.limits.PerSecond))
+	if len(l.clients) > 0 { // requests of a client that has left keep the last rate
+		l.setRate(l.limits.PerSecond)
 	}
 	for _, w := range l.requests.waiting {
 		w.why = l.busy()
@@ -207,7 +211,7 @@ func (c *Client) EnterAtOnce(ctx context.Context) error {
 }
 
 // wait waits for what a waiter stands in the line for. What comes too late is given back.
-func (c *Client) wait(ctx context.Context, w *waiter, from *line) error {
+func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 	select {
 	case <-w.ready:
 		return nil
@@ -271,11 +275,24 @@ func (l *Limiter) grant() {
 // Done says that a request is no longer under way.
 func (c *Client) Done() { c.of.giveBack(&c.of.requests) }
 
-func (l *Limiter) giveBack(to *line) {
+func (l *Limiter) giveBack(to *semaphore) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to.taken--
 	l.grant()
+}
+
+// setRate changes how many requests may begin in a second (zero means any number); l.mu is held.
+func (l *Limiter) setRate(perSecond float64) {
+	limit := rate.Limit(perSecond)
+	if perSecond == 0 {
+		limit = rate.Inf
+	}
+	if limit != l.rate.Limit() {
+		l.rate.SetLimit(limit)
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
 }
 
 // Begin waits until a request may begin: by the rate, and outside of windows.
@@ -284,34 +301,52 @@ func (c *Client) Begin(ctx context.Context) error {
 		if err := c.maintained(ctx); err != nil {
 			return err
 		}
-		at, why, repaced := c.of.next()
-		if !at.After(time.Now()) {
-			return nil
-		}
-		if err := c.until(ctx, at, why, repaced); err != nil {
+		if err := c.pace(ctx); err != nil || c.Window().IsZero() {
 			return err
-		}
-		if !at.After(time.Now()) && c.Window().IsZero() {
-			return nil
 		}
 	}
 }
 
-// next is when a request may begin by the rate, why not before, and what is closed when that holds no longer.
-func (l *Limiter) next() (at time.Time, why string, repaced <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at = time.Now()
-	rate := l.limits.PerSecond
-	if rate == 0 {
-		return at, "", nil
+// pace waits until a request may begin by the rate.
+func (c *Client) pace(ctx context.Context) error {
+	l := c.of
+	if l.rate.Limit() == rate.Inf {
+		return nil
 	}
-	if l.begin.After(at) {
-		at = l.begin
+	if !l.pacing.TryLock() {
+		l.mu.Lock()
+		why := l.paced()
+		l.mu.Unlock()
+		defer c.note(&waiter{who: c, why: why})()
+		defer pause.Begin(ctx)()
+		if err := l.pacing.Lock(ctx); err != nil {
+			return err
+		}
 	}
-	l.begin = at.Add(interval(rate))
-	return at, fmt.Sprintf("no more than %v requests a second go to %s%s", rate, l.origin,
-		byShare(rate != l.strictest.PerSecond)), l.repaced
+	defer l.pacing.Unlock()
+	for {
+		l.mu.Lock()
+		slot, why, changed := l.rate.Reserve(), l.paced(), l.changed
+		l.mu.Unlock()
+		delay := slot.Delay()
+		if delay == 0 {
+			return nil
+		}
+		timely, err := c.until(ctx, delay, why, changed)
+		if timely {
+			return nil
+		}
+		slot.Cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// paced is why a request waits for the rate; l.mu is held.
+func (l *Limiter) paced() string {
+	return fmt.Sprintf("no more than %v requests a second go to %s%s", l.limits.PerSecond, l.origin,
+		byShare(l.limits.PerSecond != l.strictest.PerSecond))
 }
 
 // Window is when the window ends that is open now; zero if none is.
@@ -319,15 +354,7 @@ func (c *Client) Window() time.Time {
 	l := c.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if len(l.limits.Windows) == 0 || now.Before(l.quiet) {
-		return time.Time{}
-	}
-	until := openUntil(l.limits.Windows, now)
-	if until.IsZero() {
-		l.quiet = nextStart(l.limits.Windows, now)
-	}
-	return until
+	return openUntil(l.limits.Windows, time.Now())
 }
 
 // maintained waits while a maintenance window is open, and says so once for each client.
@@ -346,25 +373,27 @@ func (c *Client) maintained(ctx context.Context) error {
 		if !known {
 			c.log.Info(why)
 		}
-		if err := c.until(ctx, until, why, nil); err != nil {
+		if _, err := c.until(ctx, time.Until(until), why, nil); err != nil {
 			return err
 		}
 	}
 }
 
-// until waits for a time, or until sooner is closed.
-func (c *Client) until(ctx context.Context, at time.Time, why string, sooner <-chan struct{}) error {
+// until waits for a time; timely is false where sooner was closed before. The reason is noted meanwhile.
+func (c *Client) until(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
+	err error) {
 	defer c.note(&waiter{who: c, why: why})()
 	defer pause.Begin(ctx)()
-	timer := time.NewTimer(time.Until(at))
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true, nil
 	case <-sooner:
+		return false, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
-	return nil
 }
 
 // note notes that a request of the client waits, until end is called.
@@ -469,7 +498,7 @@ func (c *Client) Use() Use {
 	until, l := c.Window(), c.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of := func(n *line, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
+	of := func(n *semaphore, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
 	u := Use{Origin: l.origin, Requests: of(&l.requests, l.limits.Concurrent),
 		Connections: of(&l.connections, l.limits.Connections),
 		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}

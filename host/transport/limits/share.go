@@ -1,9 +1,6 @@
 package limits
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // Share is what a worker of a cluster may ask of an origin, as its part of what all workers may. It counts in addition
 // to the limits of the clients, and leaves windows alone.
@@ -73,26 +70,4 @@ func byShare(is bool) string {
 		return ", this worker's share in the cluster"
 	}
 	return ""
-}
-
-// interval is the time from one request to the next at a rate, 0 without one.
-func interval(perSecond float64) time.Duration {
-	if perSecond == 0 {
-		return 0
-	}
-	return time.Duration(float64(time.Second) / perSecond)
-}
-
-// repace has those that wait for their time by the interval before ask for another one. The next request begins an
-// interval after the last one that has begun, so that many changes neither hold requests back nor let more through;
-// l.mu is held.
-func (l *Limiter) repace(before, after time.Duration) {
-	now := time.Now()
-	last := l.begin.Add(-before)
-	if ahead := l.begin.Sub(now); ahead > 0 && before > 0 { // those that wait have taken times: the last one until now
-		last = now.Add((ahead-1)%before + 1 - before)
-	}
-	l.begin = last.Add(after)
-	close(l.repaced)
-	l.repaced = make(chan struct{})
 }

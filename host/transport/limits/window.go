@@ -110,17 +110,3 @@ func openUntil(windows []Window, now time.Time) (until time.Time) {
 	}
 	return until
 }
-
-// farAway is when windows without any further start are looked at again.
-const farAway = 24 * time.Hour
-
-// nextStart is when the next window opens, a day ahead at most.
-func nextStart(windows []Window, now time.Time) time.Time {
-	first := now.Add(farAway)
-	for _, w := range windows {
-		if next, ok := w.next(now); ok && next.Before(first) {
-			first = next
-		}
-	}
-	return first
-}

@@ -61,11 +61,6 @@ func TestWindows(t *testing.T) {
 			found = until.UTC().Format(time.RFC3339)
 		}
 		assert.Equal(t, c.until, found, c.windows, c.now)
-		if found == "" && len(windows) > 0 {
-			if next := nextStart(windows, at(c.now)); !next.After(at(c.now)) || next.Sub(at(c.now)) > farAway {
-				t.Errorf("%q at %s: next look at %s", c.windows, c.now, next)
-			}
-		}
 	}
 }
 

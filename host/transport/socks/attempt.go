@@ -31,7 +31,7 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 		locations = []string{""}
 	}
 	began := time.Now()
-	wait := firstPause
+	backoff := pause.Backoff{First: firstPause, Longest: longPause}
 	var last error
 	for attempts := 0; ; {
 		for _, location := range locations {
@@ -65,10 +65,9 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			level = slog.LevelDebug
 		}
 		d.log(ctx, level, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
-		if pause.For(ctx, min(left, jitter(wait))) != nil {
+		if pause.For(ctx, min(left, jitter(backoff.Next()))) != nil {
 			return nil, d.ended(ctx, last, done(ctx))
 		}
-		wait = min(2*wait, longPause)
 	}
 }
 

@@ -6,15 +6,12 @@ import (
 	"mime/multipart"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -306,78 +303,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// plainly is what a plain answer says, as [batch.Parse] would have it: of each message also its ID, Location and
-// RepeatabilityResult. ok: all of it is plain.
-func plainly(contentType string, text []byte) (d batch.Document, said [][3]string, ok bool) {
-	p, ok := batch.NewPlain(contentType, text)
-	for ok && p.Next() {
-		if p.First {
-			d.Parts = append(d.Parts, batch.Parsed{Changeset: true, Complete: true})
-		}
-		last := &d.Parts[len(d.Parts)-1]
-		last.Messages = append(last.Messages, batch.Message{Body: p.Body, Complete: true})
-		said = append(said, [3]string{string(p.ID), string(p.Location), string(p.Repeated)})
-	}
-	return d, said, ok && p.Complete()
-}
-
-// What is taken for plain is read as it is otherwise.
-func FuzzPlain(f *testing.F) {
-	const one = "--batch_12345\r\nContent-Type: multipart/mixed; " +
-		"boundary=changeset_12345\r\n\r\n--changeset_12345\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n" +
-		"HTTP/1.1 201 Created\r\nContent-Length: 8\r\nLocation: http://x/A(1)\r\n\r\n{\"d\":{}}\r\n"
-	const two = "--changeset_12345\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No " +
-		"Content\r\ncontent-id: 2\r\nRepeatabilityResult: accepted\r\n\r\n\r\n"
-	const end = "--changeset_12345--\r\n\r\n"
-	plain := 0
-	for _, text := range []string{one + end + "--batch_12345--\r\n", one + two + end + "--batch_12345--\r\n",
-		one + end + one + end + "--batch_12345--", one + two + two + end + "--batch_12345--\r\n\r\n",
-		one + end + "--batch_12345--\r\nepilogue that nobody reads", one + two} {
-		f.Add("multipart/mixed; boundary=batch_12345", []byte(text))
-		if _, _, ok := plainly("multipart/mixed; boundary=batch_12345", []byte(text)); ok {
-			plain++
-		}
-	}
-	for _, status := range []string{"202 Accepted", "206 Partial Content", "207 Multi-Status", "208 Already Reported",
-		"300 Multiple Choices", "400 Bad Request"} {
-		text := []byte(strings.Replace(one, "201 Created", status, 1) + end + "--batch_12345--\r\n")
-		f.Add("multipart/mixed; boundary=batch_12345", text)
-		if _, _, ok := plainly("multipart/mixed; boundary=batch_12345", text); ok {
-			f.Errorf("%s is taken for done", status)
-		}
-	}
-	if plain != 5 {
-		f.Errorf("expected all to be plain but the one that is cut off, found %d", plain)
-	}
-	f.Fuzz(func(t *testing.T, contentType string, text []byte) {
-		found, said, ok := plainly(contentType, text)
-		if !ok {
-			return
-		}
-		d, parsed := batch.Parse(contentType, text)
-		if !parsed || !d.Complete || len(d.Parts) != len(found.Parts) {
-			t.Fatalf("%d parts are plain, of %d, complete %t", len(found.Parts), len(d.Parts), d.Complete)
-		}
-		at := 0
-		for i, p := range d.Parts {
-			if !p.Changeset || !p.Complete || len(p.Messages) != len(found.Parts[i].Messages) {
-				t.Fatalf("part %d: %d messages are plain, of %d (%+v)", i, len(found.Parts[i].Messages),
-					len(p.Messages), p)
-			}
-			for j, m := range p.Messages {
-				own, status := found.Parts[i].Messages[j].Body, m.Status()
-				headers := [3]string{m.ID, m.Header("Location"), m.Header("RepeatabilityResult")}
-				done := status >= 200 && status <= 299 && status != 202 && (status < 206 || status > 209)
-				if !m.Complete || !done || headers != said[at] || m.Header("sap-message") != "" ||
-					m.Header("Repeatability-Result") != "" || !bytes.Equal(m.Body, own) {
-					t.Errorf("expected %d %q %q, found %q %q", status, headers, m.Body, said[at], own)
-				}
-				at++
-			}
-		}
-	})
-}
-
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(`{"ID":1}`), []byte("a\r\n--batch_x\r\n"), true)
 	f.Fuzz(func(t *testing.T, one, two []byte, changeset bool) {
@@ -394,36 +319,6 @@ func FuzzAppend(f *testing.F) {
 		}
 		if !ok || !d.Complete || len(bodies) != 2 || !bytes.Equal(bodies[0], one) || !bytes.Equal(bodies[1], two) {
 			t.Errorf("expected %q and %q, found %q", one, two, bodies)
-		}
-		if !changeset || len(one) == 0 || len(two) == 0 {
-			return
-		}
-		headers := []wit.Header{{Name: "Accept", Value: "*/*"}}
-		roomy := func(text string) []byte { return append(make([]byte, 0, len(text)+encode.Room), text...) }
-		for round := range 4 {
-			apart, identified := round%2 > 0, round > 1
-			alike := batch.Alike{Method: "PUT", Target: "Set", Headers: headers, Apart: apart}
-			parts := []batch.Part{{Changeset: true}}
-			for n := range 12 {
-				key, body := roomy("("+strconv.Itoa(n)+")"), roomy(string([][]byte{one, two}[n%2]))
-				item, own := batch.Item{Key: key, Body: body}, headers
-				if identified {
-					id := wit.Header{Name: "RequestID", Value: strconv.Itoa(n)}
-					item.Headers, own = roomy(id.Name+": "+id.Value+"\r\n"), append(slices.Clip(headers), id)
-				}
-				alike.Items = append(alike.Items, item)
-				if apart && n > 0 {
-					parts = append(parts, batch.Part{Changeset: true})
-				}
-				last := &parts[len(parts)-1]
-				last.Operations = append(last.Operations, batch.Operation{Method: "PUT", Target: "Set" + string(key),
-					Headers: own, Body: body})
-			}
-			want, boundary := batch.Append(nil, parts)
-			body, as := batch.AppendAlike(nil, &alike)
-			if !bytes.Equal(body, want) || as != boundary {
-				t.Errorf("expected %q (%s), found %q (%s)", want, boundary, body, as)
-			}
 		}
 	})
 }

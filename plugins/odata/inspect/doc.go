@@ -1,7 +1,3 @@
-// Package inspect answers the commands that look at a service.
-//
-// Where to look:
-//
-//   - inspect.go: the service, its entity sets, their schemas. peek.go: first rows as they will be in records.
-//   - catalogue.go: the services of a system. subscriptions.go: the subscriptions of a user.
+// Package inspect has the source's commands that ask a service: ping, list-entitysets, extract-schema, peek,
+// list-services, active-subscriptions and delete-subscription.
 package inspect

@@ -1,54 +1,155 @@
 package inspect
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Ping compares the service document with the metadata.
-func Ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
-	what := "service document of " + root
-	if len(answers) < 2 {
-		return jsontext.Value{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": no answer was handed in"}
-	}
-	answer := &answers[1]
-	if answer.Status < 200 || answer.Status > 299 {
-		return jsontext.Value{}, fault.Of(what, answer, answer.Body)
-	}
-	collections, ok := service.Collections(answer.Body)
-	if !ok {
-		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
-	}
-	return jsontext.Of(
-		Member("service", jsontext.Text(root)),
-		Member("collections", number(len(collections))),
-		Member("entitySets", number(len(m.Sets))),
-		Member("entityTypes", number(entityTypes(m))),
-		Member("functionImports", number(len(m.Functions))),
-	), nil
+// Options of the commands, by the letters of the original's command line.
+const (
+	optionService = "s"
+	optionSet     = "e"
+	optionRows    = "n"
+	optionPrefix  = "prefix"
+	optionURL     = "u"
+)
+
+const commandActive = "active-subscriptions"
+
+// maxPeeked bounds the rows that are shown.
+const maxPeeked = 1000
+
+var (
+	serviceOption = setting.Spec(optionService, wit.KindText, wit.High, nil,
+		"Path of the service, such as /V2/Northwind/Northwind.svc.", setting.Required(), setting.Alias("service"))
+	setOption = setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(),
+		setting.Alias("entity-set"))
+)
+
+// arguments are what a command is called with.
+type arguments struct {
+	root, set, prefix, link string
+	rows                    int
+	given                   []wit.Setting // of the connector
 }
 
-func entityTypes(m *edm.Model) int {
-	n := 0
-	for _, s := range m.Structures {
-		if !s.Complex {
-			n++
+// Command is a command of the source that asks a service.
+type Command struct {
+	wit.Command
+	run func(*probe.Prober, arguments) (wit.Reply, error)
+}
+
+// Commands are all of them.
+var Commands = []Command{
+	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
+		Options: []wit.SettingSpec{serviceOption}}, ping},
+	{wit.Command{Name: "list-entitysets", Usage: "Lists the entity sets of a service.",
+		Options: []wit.SettingSpec{serviceOption}}, listSets},
+	{wit.Command{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
+		Options: []wit.SettingSpec{serviceOption, setOption}}, extractSchema},
+	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as they will be in records, with their " +
+		"types; nothing is written anywhere. A set of the connector's file is read as that says.",
+		Options: []wit.SettingSpec{serviceOption, setOption, setting.Spec(optionRows, wit.KindInt, wit.Medium,
+			setting.Is("10"), "Number of rows.", setting.AtLeast(1), setting.AtMost(maxPeeked),
+			setting.Alias("rows"))}}, peek},
+	{wit.Command{Name: "list-services", Usage: "Lists the OData services of an SAP system, as its catalogue service has " +
+		"them.", Options: []wit.SettingSpec{setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil,
+		"Only services whose name or path begins so.")}}, listServices},
+	{wit.Command{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of " +
+		"SAP.", Options: []wit.SettingSpec{serviceOption}}, activeSubscriptions},
+	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.SettingSpec{
+		setting.Spec(optionURL, wit.KindText, wit.High, nil, "URL of the subscription, as "+commandActive+" shows it.",
+			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
+}
+
+// Run runs the command with a name; given are the connector's settings.
+func Run(name string, options, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
+	if at < 0 {
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + name +
+			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
+			"delete-subscription, retire or doctor"}
+	}
+	a, command := arguments{rows: 10, given: given}, &Commands[at]
+	for i := range command.Options {
+		o := &command.Options[i]
+		text := valueOf(options, o.Names())
+		switch {
+		case text == "" && setting.IsRequired(o):
+			return wit.Reply{}, fault.Config(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+		case text == "":
+		case o.Name == optionService:
+			a.root = service.Path(text)
+		case o.Name == optionSet:
+			a.set = strings.Trim(text, "/")
+		case o.Name == optionPrefix:
+			a.prefix = text
+		case o.Name == optionURL:
+			a.link = text
+		default:
+			n, ok := setting.Integer(wit.KindInt, text)
+			if !ok || n < 1 || n > maxPeeked {
+				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
+					"expected 1 to "+strconv.Itoa(maxPeeked)))
+			}
+			a.rows = int(n)
 		}
 	}
-	return n
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.Reply, error) { return command.run(p, a) })
 }
 
-// Member is a member of a JSON object.
-func Member(name string, v jsontext.Value) jsontext.Member {
+// valueOf is the value of an option by one of its names, "" for none.
+func valueOf(options []wit.Setting, names []string) string {
+	for _, o := range options {
+		if slices.Contains(names, o.Name) {
+			return strings.TrimSpace(o.Value)
+		}
+	}
+	return ""
+}
+
+// ping compares the service document with the metadata.
+func ping(p *probe.Prober, a arguments) (wit.Reply, error) {
+	query := config.Query(entry.Table.Values(a.given))
+	m, err := p.Metadata(a.root, query)
+	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	if missing != nil {
+		return wit.Reply{}, missing
+	}
+	collections, err := service.ReadDocument(a.root, answer)
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	types := 0
+	for _, s := range m.Structures {
+		if !s.Complex {
+			types++
+		}
+	}
+	return probe.Document(jsontext.Of(
+		probe.Member("service", a.root),
+		member("collections", number(len(collections))),
+		member("entitySets", number(len(m.Sets))),
+		member("entityTypes", number(types)),
+		member("functionImports", number(len(m.Functions))),
+	)), nil
+}
+
+func member(name string, v jsontext.Value) jsontext.Member {
 	return jsontext.Member{Name: name, Value: v}
 }
 
@@ -58,8 +159,12 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 
 func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
-// ListSets is a table of the entity sets.
-func ListSets(m *edm.Model) jsontext.Value {
+// listSets is a table of the entity sets.
+func listSets(p *probe.Prober, a arguments) (wit.Reply, error) {
+	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.given)))
+	if err != nil {
+		return wit.Reply{}, err
+	}
 	list := jsontext.List()
 	for _, s := range m.Sets {
 		var keys []string
@@ -67,22 +172,22 @@ func ListSets(m *edm.Model) jsontext.Value {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.Of(
-			Member("name", jsontext.Text(service.Address(s))),
-			Member("type", jsontext.Text(s.Type)),
-			Member("key", jsontext.Text(strings.Join(keys, ","))),
-			Member("creatable", jsontext.Bool(s.Creatable)),
-			Member("deletable", jsontext.Bool(s.Deletable)),
-			Member("changeTracking", jsontext.Bool(s.ChangeTracking)),
-			Member("label", jsontext.Text(s.Label)),
+			probe.Member("name", service.Address(s)),
+			probe.Member("type", s.Type),
+			probe.Member("key", strings.Join(keys, ",")),
+			member("creatable", jsontext.Bool(s.Creatable)),
+			member("deletable", jsontext.Bool(s.Deletable)),
+			member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			probe.Member("label", s.Label),
 		))
 	}
-	return list
+	return probe.Document(list), nil
 }
 
-// ExtractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
+// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
 // user wants.
-func ExtractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Reply, error) {
-	f, err := feed.New(configured(root, set, given), m)
+func extractSchema(p *probe.Prober, a arguments) (wit.Reply, error) {
+	f, err := feedOf(p, a)
 	if err != nil {
 		return wit.Reply{}, err
 	}
@@ -94,34 +199,20 @@ func ExtractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Rep
 	return wit.Reply{Schemas: &schemas}, nil
 }
 
-// Option is the value of an option by one of its names, "" for none.
-func Option(options []wit.Setting, names ...string) string {
-	for _, o := range options {
-		for _, name := range names {
-			if o.Name == name {
-				return strings.TrimSpace(o.Value)
-			}
-		}
+// feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
+// else of a plain one.
+func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
+	v := entry.Table.Values(a.given)
+	m, err := p.Metadata(a.root, config.Query(v))
+	if err != nil {
+		return nil, err
 	}
-	return ""
-}
-
-// Options of the commands, by the letters of the original's command line.
-const (
-	OptionService = "s"
-	OptionSet     = "e"
-)
-
-// configured is the entry that the connector's file has for a set, with what it says of rows and types; else a plain
-// one.
-func configured(root, set string, given []wit.Setting) entry.Entry {
-	v := entry.Table.Values(given)
 	for _, e := range entry.Entries(v) {
-		if e.Service == root && e.Set == set {
-			return e
+		if e.Service == a.root && e.Set == a.set {
+			return feed.New(e, m)
 		}
 	}
-	e := entry.Entry{Number: "00", Service: root, Set: set, Query: config.Query(v), Count: true}
+	e := entry.Entry{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
 	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
-	return e
+	return feed.New(e, m)
 }

@@ -6,139 +6,103 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/value"
-	"github.com/culvert-project/culvert/sdk/go/pack"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-const (
-	CommandPeek = "peek"
-	OptionRows  = "n"
-	// MaxPeeked bounds the rows that are shown.
-	MaxPeeked = 1000
-)
-
-// Peek shows the first rows of an entity set as they will be in records. Documents are asked for in rounds: metadata,
-// the page, then pages inside of it; what came before is in the state.
-func Peek(root, set string, rows int, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
-	if len(answers) == 0 {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{service.MetadataRequest(root,
-			config.Query(entry.Table.Values(given)))}}}, nil
+// peek shows the first rows of an entity set as they will be in records: it asks for the metadata, the page, and pages
+// inside of it.
+func peek(p *probe.Prober, a arguments) (wit.Reply, error) {
+	f, err := feedOf(p, a)
+	if err != nil {
+		return wit.Reply{}, err
 	}
-	var bodies []string
-	refused := false // $format, by the service
-	if len(state) > 0 {
-		r := pack.Open(state)
-		bodies, refused = r.Texts(), r.Flag()
-		if !r.Done() {
-			return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal, Message: "peek: the state can't be read"}
+	f.Pages.Ordered, f.Pages.Countable, f.Pages.Top, f.Pages.Cursor = false, false, a.rows, nil
+	f.PageSize = a.rows
+	var target string
+	first := func(refused bool) (*wit.Response, error) {
+		f.UseFormat(refused)
+		target, _ = f.Pages.Request(f.Pages.First(0))
+		request := f.Request("", target)
+		request.Tag = "page " + target
+		return p.Get(request)
+	}
+	answer, err := first(false)
+	if err == nil && fault.RefusesFormat(answer, answer.Body) {
+		answer, err = first(true)
+	}
+	pg, shown, tag := feed.Reader{Pool: &feed.Pool{}, Feed: f}, jsontext.List(), ""
+	for pages := 0; err == nil; pages++ {
+		if answer.Status < 200 || answer.Status > 299 {
+			return wit.Reply{}, fault.Of("entity set "+a.set+" of "+a.root, answer, answer.Body)
 		}
-	}
-	answer := &answers[0]
-	again := len(bodies) == 1 && !refused && fault.RefusesFormat(answer, answer.Body)
-	if len(bodies) > 0 && !again && (answer.Status < 200 || answer.Status > 299) {
-		return wit.Reply{}, fault.Of("entity set "+set+" of "+root, answer, answer.Body)
-	}
-	metadata := answer
-	if len(bodies) > 0 {
-		metadata = &wit.Response{Status: 200, Body: []byte(bodies[0])}
-	}
-	m, err := service.ReadMetadata(root, metadata)
-	if err != nil {
-		return wit.Reply{}, err
-	}
-	f, err := feed.New(configured(root, set, given), m)
-	if err != nil {
-		return wit.Reply{}, err
-	}
-	if refused = refused || again; !again {
-		bodies = append(bodies, string(answer.Body))
-	}
-	f.UseFormat(refused)
-	f.Pages.Ordered, f.Pages.Countable, f.Pages.Top, f.Pages.Cursor = false, false, rows, nil
-	f.PageSize = rows
-	target, _ := f.Pages.Request(f.Pages.First(0))
-	ask := func(q wit.Request) (wit.Reply, error) {
-		state := pack.Flag(pack.Texts(nil, bodies), refused)
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: state}}, nil
-	}
-	if len(bodies) == 1 {
-		return ask(f.Request("", target))
-	}
-	shown, follow, err := rowsOf(f, bodies[1:], rows)
-	if err != nil {
-		return wit.Reply{}, err
-	}
-	if follow != nil {
-		o := entry.Origin(entry.Table.Values(given))
-		inside, err := f.Resolve(&o, follow.Link, target)
-		if err != nil {
+		if pages == 0 {
+			pg.Choose(answer.Body, true)
+		}
+		if err := addRows(&pg, tag, answer.Body, &shown, a.rows); err != nil {
 			return wit.Reply{}, err
 		}
-		return ask(f.Request(follow.Tag, inside))
+		if len(shown.Items) == a.rows || len(pg.Out.Follow) == 0 {
+			break
+		}
+		follow := pg.Out.Follow[0]
+		o := entry.Origin(entry.Table.Values(a.given))
+		inside, wrong := f.Resolve(&o, follow.Link, target)
+		if wrong != nil {
+			return wit.Reply{}, wrong
+		}
+		request := f.Request(follow.Tag, inside)
+		request.Tag, tag = "page inside "+strconv.Itoa(pages), follow.Tag
+		answer, err = p.Get(request)
+	}
+	if err != nil {
+		return wit.Reply{}, err
 	}
 	fields := jsontext.List()
 	for _, m := range f.Value.Nodes[0].Members {
-		fields.Items = append(fields.Items, jsontext.Of(Member("name", jsontext.Text(m.Name)),
-			Member("type", jsontext.Text(typeOf(f.Value.Nodes, m.Node)))))
+		fields.Items = append(fields.Items, jsontext.Of(probe.Member("name", m.Name),
+			probe.Member("type", typeOf(f.Value.Nodes, m.Node))))
 	}
-	document := jsontext.Of(Member("service", jsontext.Text(root)), Member("entitySet", jsontext.Text(set)),
-		Member("fields", fields),
-		Member("rows", shown))
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, document)))}, nil
+	return probe.Document(jsontext.Of(probe.Member("service", a.root), probe.Member("entitySet", a.set),
+		member("fields", fields), member("rows", shown))), nil
 }
 
-// rowsOf decodes a page and the pages inside that have come; follow is the one that is needed next.
-func rowsOf(f *feed.Feed, bodies []string, most int) (rows jsontext.Value, follow *decode.Follow, err error) {
-	fail := func(err error) (jsontext.Value, *decode.Follow, error) {
-		return jsontext.Value{}, nil, &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.Set + " of " +
-			f.Service + ": " + err.Error()}
+// addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
+func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
+	f := pg.Feed
+	fail := func(err error) error {
+		return &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}
 	}
-	pg := feed.Reader{Pool: &feed.Pool{}, Feed: f}
-	pg.Choose([]byte(bodies[0]), true)
-	rows = jsontext.List()
-	tag := ""
-	for _, body := range bodies {
-		pg.Out.Reset()
-		if err := pg.Decoder.Feed(tag, []byte(body), true, &pg.Out); err != nil {
+	pg.Out.Reset()
+	if err := pg.Decoder.Feed(tag, body, true, &pg.Out); err != nil {
+		return fail(err)
+	}
+	if f := f.Rows.Check(&pg.Out, nil); f != nil {
+		return f
+	}
+	if err := f.Rows.Rewrite(&pg.Out); err != nil {
+		return fail(err)
+	}
+	if len(pg.Out.Faults) > 0 {
+		return &pg.Out.Faults[0].Fault
+	}
+	for _, row := range pg.Out.Rows {
+		v, _, err := datum.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
+		if err != nil {
 			return fail(err)
 		}
-		if f := f.Rows.Check(&pg.Out, nil); f != nil {
-			return jsontext.Value{}, nil, f
-		}
-		if err := f.Rows.Rewrite(&pg.Out); err != nil {
-			return fail(err)
-		}
-		if len(pg.Out.Faults) > 0 {
-			return jsontext.Value{}, nil, &pg.Out.Faults[0].Fault
-		}
-		for _, row := range pg.Out.Rows {
-			v, _, err := datum.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
-			if err != nil {
-				return fail(err)
-			}
-			if len(rows.Items) < most {
-				rows.Items = append(rows.Items, shownValue(f.Value.Nodes, 0, v))
-			}
-		}
-		if len(rows.Items) == most {
-			return rows, nil, nil
-		}
-		if follow = nil; len(pg.Out.Follow) > 0 {
-			follow, tag = &pg.Out.Follow[0], pg.Out.Follow[0].Tag
+		if len(rows.Items) < most {
+			rows.Items = append(rows.Items, shownValue(f.Value.Nodes, 0, v))
 		}
 	}
-	return rows, follow, nil
+	return nil
 }
 
 // shownValue is a value as JSON: decimals with all their digits, times as ISO 8601 has them, bytes in base64.
@@ -185,7 +149,7 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 	case datum.Record:
 		out := jsontext.Of()
 		for i, m := range n.Members {
-			out.Members = append(out.Members, Member(m.Name, shownValue(nodes, m.Node, x[i])))
+			out.Members = append(out.Members, member(m.Name, shownValue(nodes, m.Node, x[i])))
 		}
 		return out
 	case datum.List:
@@ -240,11 +204,4 @@ func typeOf(nodes []wit.Node, node uint32) string {
 		name += ", optional"
 	}
 	return name
-}
-
-// PeekOptions are the options of the command.
-func PeekOptions(root, set wit.SettingSpec) []wit.SettingSpec {
-	return []wit.SettingSpec{root, set, setting.Spec(OptionRows, wit.KindInt, wit.Medium, setting.Is("10"),
-		"Number of rows.",
-		setting.AtLeast(1), setting.AtMost(MaxPeeked), setting.Alias("rows"))}
 }

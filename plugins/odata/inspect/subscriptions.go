@@ -9,94 +9,93 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/notify"
-	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-)
-
-// Commands about subscriptions, and the option that names one.
-const (
-	CommandActive = "active-subscriptions"
-	CommandDelete = "delete-subscription"
-	OptionURL     = "u"
 )
 
 // EscapedSegment is a name as a segment of a path at the listener, as the host writes it.
 func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, name)) }
 
-// ActiveSubscriptions lists the subscriptions that the user has at a service. The state holds the rows so far.
-func ActiveSubscriptions(root string, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
-	v := entry.Table.Values(given)
-	query, what := config.Query(v), "subscriptions of "+root
-	if len(answers) == 0 {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, query)}}}, nil
-	}
-	if len(state) == 0 {
-		m, err := service.ReadMetadata(root, &answers[0])
+// Subscriptions calls each for the subscriptions in a collection of a service, in its pages; resolve makes a target of
+// a link in an answer.
+func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
+	each func(s *notify.Subscription, resolve func(link string) (string, error)) error) error {
+	what := "subscriptions of " + root
+	fail := func(err error) error { return &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()} }
+	for target := root + "/" + collection; ; {
+		request := notify.ListRequest(config.Query(v).On(target))
+		request.Tag += " " + target
+		answer, err := p.Get(request)
 		if err != nil {
-			return wit.Reply{}, err
+			return err
 		}
-		collection := feed.CollectionOf(m)
-		if collection == "" {
-			return wit.Reply{}, fault.Config(OptionService,
-				"the service "+root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
+		page, next, err := notify.ReadSubscriptions(what, answer)
+		if err != nil {
+			return err
 		}
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{notify.ListRequest(query.On(root + "/" + collection))},
-			State: pack.Texts(nil, nil)}}, nil
+		resolve := func(link string) (string, error) { return entry.Origin(v).Resolve(link, "", answer.Target) }
+		for i := range page {
+			if err := each(&page[i], resolve); err != nil {
+				return fail(err)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		if target, err = resolve(next); err != nil {
+			return fail(err)
+		}
 	}
-	rows := pack.Open(state).Texts()
-	page, next, err := notify.ReadSubscriptions(what, &answers[0])
+}
+
+// activeSubscriptions lists the subscriptions that the user has at a service.
+func activeSubscriptions(p *probe.Prober, a arguments) (wit.Reply, error) {
+	v := entry.Table.Values(a.given)
+	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return wit.Reply{}, err
 	}
-	for _, s := range page {
-		if target, err := entry.Origin(v).Resolve(s.Target, "", answers[0].Target); err == nil {
-			s.Target = target
-		}
-		rows = append(rows, s.ID, s.Collection, s.ChangeType, s.Address, s.User, s.Updated, s.Target)
-	}
-	if next != "" {
-		target, err := entry.Origin(v).Resolve(next, "", answers[0].Target)
-		if err != nil {
-			return wit.Reply{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
-		}
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{notify.ListRequest(query.On(target))},
-			State: pack.Texts(nil, rows)}}, nil
+	collection := feed.CollectionOf(m)
+	if collection == "" {
+		return wit.Reply{}, fault.Config(optionService,
+			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
 	}
 	list := jsontext.List()
-	names := []string{"id", "collection", "changeType", "deliveryAddress", "user", "updated", "url"}
-	for ; len(rows) >= len(names); rows = rows[len(names):] {
-		var members []jsontext.Member
-		for i, name := range names {
-			members = append(members, Member(name, jsontext.Text(rows[i])))
+	err = Subscriptions(p, v, a.root, collection, func(s *notify.Subscription,
+		resolve func(string) (string, error)) error {
+		if target, err := resolve(s.Target); err == nil {
+			s.Target = target
 		}
-		list.Items = append(list.Items, jsontext.Of(members...))
-	}
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, list)))}, nil
+		list.Items = append(list.Items, jsontext.Of(probe.Member("id", s.ID), probe.Member("collection", s.Collection),
+			probe.Member("changeType", s.ChangeType), probe.Member("deliveryAddress", s.Address),
+			probe.Member("user", s.User), probe.Member("updated", s.Updated), probe.Member("url", s.Target)))
+		return nil
+	})
+	return probe.Document(list), err
 }
 
-// DeleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
-func DeleteSubscription(link string, given []wit.Setting, answers []wit.Response) (wit.Reply, error) {
-	v := entry.Table.Values(given)
-	set, _, err := uri.ParsePredicate(link)
+// deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
+func deleteSubscription(p *probe.Prober, a arguments) (wit.Reply, error) {
+	v := entry.Table.Values(a.given)
+	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
-		return wit.Reply{}, fault.Config(OptionURL,
+		return wit.Reply{}, fault.Config(optionURL,
 			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feed.CollectionName+
-				"('ID'), as "+CommandActive+" shows it, found "+link)
+				"('ID'), as "+commandActive+" shows it, found "+a.link)
 	}
-	target, err := entry.Origin(v).Resolve(link, "", "/")
+	target, err := entry.Origin(v).Resolve(a.link, "", "/")
 	if err != nil {
-		return wit.Reply{}, fault.Config(OptionURL, err.Error())
+		return wit.Reply{}, fault.Config(optionURL, err.Error())
 	}
-	if len(answers) == 0 {
-		root := target[:strings.LastIndex(target, "/"+set)]
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{notify.EndRequest("subscription", target, root,
-			config.Query(v))}}}, nil
+	root := target[:strings.LastIndex(target, "/"+set)]
+	answer, err := p.Get(notify.EndRequest("subscription", target, root, config.Query(v)))
+	if err != nil {
+		return wit.Reply{}, err
 	}
-	if a := &answers[0]; a.Status < 200 || a.Status > 299 {
-		return wit.Reply{}, fault.Of("subscription "+target, a, a.Body)
+	if answer.Status < 200 || answer.Status > 299 {
+		return wit.Reply{}, fault.Of("subscription "+target, answer, answer.Body)
 	}
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil,
-		jsontext.Of(Member("deleted", jsontext.Text(target))))))}, nil
+	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
 }

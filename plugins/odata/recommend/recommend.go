@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/advice"
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -23,8 +23,12 @@ const groups = "sap.odata#"
 const maxErrors = 50
 
 // ValidateOnline checks settings together with what the service says, and recommends values.
-func ValidateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, error) {
-	a := &adviser{advice.New(entry.Table, given, entry.Examine(given), answers)}
+func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	p, err := probe.Open(state, answers)
+	if err != nil {
+		return wit.Inquiry{}, err
+	}
+	a := &adviser{p.Advise(entry.Table, given, entry.Examine(given))}
 	a.Grow(given, a.conditions()...)
 	a.Services()
 	for _, e := range entry.Entries(a.Values) {
@@ -36,7 +40,7 @@ func ValidateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 }
 
 // adviser is a validation online in the making.
-type adviser struct{ *advice.Adviser }
+type adviser struct{ *probe.Adviser }
 
 // conditions are the settings of a further condition for each entity set, when that before is complete.
 func (a *adviser) conditions() (more []string) {
@@ -64,7 +68,7 @@ func (a *adviser) set(e *entry.Entry) {
 		a.Refused(err, config.InGroup(e.Number, entry.NameEntitySet))
 		return
 	}
-	a.Recommend(config.InGroup(e.Number, entry.NameTopic), advice.TopicsFor(found.Name))
+	a.Recommend(config.InGroup(e.Number, entry.NameTopic), probe.TopicsFor(found.Name))
 	a.properties(e, m, s)
 	a.delta(e, m, found)
 	a.probe(*e, m)
@@ -76,7 +80,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	var chosen, expands, filters []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
 	walk = func(s *edm.Structure, prefix string, depth int, many bool) {
-		if depth > 10 || len(chosen) > advice.MaxRecommended {
+		if depth > 10 || len(chosen) > probe.MaxRecommended {
 			return
 		}
 		for i := range s.Properties {

@@ -35,11 +35,24 @@ func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*
 
 // DocumentRequest asks for a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
-	return Get("document "+path, query.On(path+"/"), DocumentTypes)
+	return Get("document "+path, query.On(path+"/"), documentTypes)
 }
 
-// DocumentTypes are the forms of service documents.
-const DocumentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
+// ReadDocument reads the answer to DocumentRequest: the names of its entity sets. Errors are *wit.Fault.
+func ReadDocument(path string, answer *wit.Response) ([]string, error) {
+	what := "service document of " + path
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, fault.Of(what, answer, answer.Body)
+	}
+	names, ok := Collections(answer.Body)
+	if !ok {
+		return nil, fault.NotData(what, "a service document", answer.Body)
+	}
+	return names, nil
+}
+
+// documentTypes are the forms of service documents.
+const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
 // Get asks for a document in one of some forms, as the header Accept has them. The request may be repeated.
 func Get(tag, target, accept string) wit.Request {

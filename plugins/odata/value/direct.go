@@ -5,19 +5,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Millis is how many milliseconds a unit of a node's integers is where they are points in time, 0 where the node
-// doesn't say one.
-func Millis(n *wit.Node) int64 {
-	c, known := counts[logical(n)]
-	switch {
-	case n.Kind == wit.Int64 && (logical(n) == "" || c.perMilli == 1 && !c.clock):
-		return 1
-	case n.Kind == wit.Int32 && known && c.perMilli == 0:
-		return millisOfDay
-	}
-	return 0
-}
-
 // maxSmallScale is the most digits after the point of a decimal whose unscaled number fits in eight bytes.
 const maxSmallScale = 18
 
@@ -38,10 +25,15 @@ const (
 	lastMilli  = 253_402_300_799_999
 )
 
-// AppendISO writes a point in time as Atom does.
-func AppendISO(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
+// AppendInstant writes a point in time, in milliseconds since 1970, as JSON or Atom do. ok is false for years outside of
+// 1 to 9999.
+func AppendInstant(dst []byte, t edm.Primitive, millis int64, json bool) (_ []byte, ok bool) {
 	if millis < firstMilli || millis > lastMilli {
 		return dst, false
+	}
+	if json {
+		c := Converted{Type: t, Millis: millis}
+		return c.AppendJSON(dst), true
 	}
 	return appendISO(dst, millis, 0, t == edm.DateTimeOffset), true
 }

@@ -1,6 +1,7 @@
 package write
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -15,40 +16,40 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-// atomEntry collects what stands at different places of an entry.
-type atomEntry struct {
-	// title, author, updated and summary are the elements of Atom that have a property's value.
-	title, author, updated, summary string
-	links, properties               []byte
-	// complex: it is a complex property, which has properties alone.
-	complex bool
+// entry writes an entity as an Atom entry, which begins with a tag.
+func (b *bodyWriter) entry(dst []byte, s *structure, f field, where, tag string) ([]byte, error) {
+	dst = append(dst, tag...)
+	start := len(dst)
+	e := atomEntry{s: s}
+	dst, err := b.properties(dst, &e, s, f, where)
+	if err != nil {
+		return dst, err
+	}
+	return append(slices.Insert(dst, start, e.head()...), atomEnd...), nil
 }
 
-// append writes what stands in an entry after its first tag.
-func (e *atomEntry) append(dst []byte, s *structure) []byte {
-	dst = append(appendXML(append(dst, "<title>"...), e.title), "</title>"...)
+// atomEntry collects what an entry has besides its properties.
+type atomEntry struct {
+	s *structure
+	// title, author, updated and summary are the elements of Atom that have a property's value.
+	title, author, updated, summary string
+	links                           []byte
+}
+
+// head returns what is between an entry's first tag and its properties.
+func (e *atomEntry) head() []byte {
+	dst := append(appendXML([]byte("<title>"), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
 	dst = append(appendXML(append(dst, "<author><name>"...), e.author), "</name></author>"...)
 	if e.summary != "" {
 		dst = append(appendXML(append(dst, "<summary>"...), e.summary), "</summary>"...)
 	}
-	dst = append(append(append(dst, `<category term="`...), s.QualifiedName()...), `" scheme="`+atomScheme+`"/>`...)
-	dst = append(dst, e.links...)
-	return append(append(append(dst, `<content type="application/xml"><m:properties>`...), e.properties...),
-		atomEnd...)
+	dst = append(append(append(dst, `<category term="`...), e.s.QualifiedName()...), `" scheme="`+atomScheme+`"/>`...)
+	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-// aroundProperties is what stands before and after the properties in an entry that has nothing else.
-func aroundProperties(s *structure) (before, after []byte) {
-	whole := (&atomEntry{}).append([]byte(atomHead+atomStart), s)
-	return whole[:len(whole)-len(atomEnd)], []byte(atomEnd)
-}
-
-// mapped puts a value into the element of Atom that the metadata name; true: it stands nowhere else.
+// mapped puts a value into the element of Atom that the metadata name. It returns true if the value has no other place.
 func (e *atomEntry) mapped(p *edm.Property, text string) bool {
-	if p.Feed == nil {
-		return false
-	}
 	switch p.Feed.Path {
 	case "SyndicationTitle":
 		e.title = text
@@ -67,21 +68,78 @@ func (e *atomEntry) mapped(p *edm.Property, text string) bool {
 	return !p.Feed.Keep
 }
 
-// startTag, endTag and noneTag write the tags of a primitive property with a value, and the one of any without.
-func startTag(dst []byte, p *edm.Property) []byte {
-	dst = append(append(dst, "<d:"...), p.Name...)
-	if t := p.Type.Primitive; t != edm.String {
+// properties writes the properties of an entry, or those of a complex property, for which e is nil.
+func (b *bodyWriter) properties(dst []byte, e *atomEntry, s *structure, f field, where string) ([]byte, error) {
+	err := b.each(s, f, where, func(m *member) (err error) {
+		switch {
+		case m.navigation != nil:
+			return b.link(e, m)
+		case m.null:
+			dst = append(append(append(dst, "<d:"...), m.name...), ` m:null="true"/>`...)
+		case m.inner != nil:
+			dst = append(append(append(append(append(dst, "<d:"...), m.name...), ` m:type="`...),
+				m.inner.QualifiedName()...), `">`...)
+			dst, err = b.properties(dst, nil, m.inner, *m.value, m.where)
+			dst = append(append(append(dst, "</d:"...), m.name...), '>')
+		default:
+			dst, err = b.element(dst, e, m)
+		}
+		return err
+	})
+	return dst, err
+}
+
+// element writes a primitive property.
+func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error) {
+	start := len(dst)
+	dst = append(append(dst, "<d:"...), m.name...)
+	if t := m.property.Type.Primitive; t != edm.String {
 		dst = append(append(append(dst, ` m:type="`...), t.String()...), '"')
 	}
-	return append(dst, '>')
+	dst = append(dst, '>')
+	out, common := m.appendCommon(dst, false)
+	if mapped := e != nil && m.property.Feed != nil; mapped || !common {
+		c, err := b.converted(m)
+		if err != nil {
+			return dst, err
+		}
+		if !storable([]byte(c.Text)) {
+			return dst, refuse(m.where + ": expected a text that Atom can hold, found one with control characters (" +
+				requestFormat + " = json has room for them)")
+		}
+		if mapped && e.mapped(m.property, c.Text) {
+			return dst[:start], nil
+		}
+		out = appendXML(dst, c.Text)
+	}
+	return append(append(append(out, "</d:"...), m.name...), '>'), nil
 }
 
-func endTag(dst []byte, p *edm.Property) []byte {
-	return append(append(append(dst, "</d:"...), p.Name...), '>')
-}
-
-func noneTag(dst []byte, name string) []byte {
-	return append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
+// link writes what is inserted along by a navigation property.
+func (b *bodyWriter) link(e *atomEntry, m *member) (err error) {
+	kind, name := "entry", m.navigation.Name
+	if m.navigation.Many {
+		kind = "feed"
+	}
+	dst := append(e.links, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
+		`"><m:inline>`...)
+	if m.navigation.Many {
+		dst = append(dst, "<feed>"...)
+		items := m.value.items()
+		for items.next() {
+			if dst, err = b.entry(dst, m.inner, items.value, m.where, "<entry>"); err != nil {
+				return err
+			}
+		}
+		if items.bad {
+			return unexpected(m.where, "an array of "+m.inner.QualifiedName(), "another kind of value")
+		}
+		dst = append(dst, "</feed>"...)
+	} else if dst, err = b.entry(dst, m.inner, *m.value, m.where, "<entry>"); err != nil {
+		return err
+	}
+	e.links = append(dst, "</m:inline></link>"...)
+	return nil
 }
 
 // appendXML writes a text that is storable so that a parser gives it back: line ends too.
@@ -108,7 +166,7 @@ func appendXML[T string | []byte](dst []byte, text T) []byte {
 }
 
 // storable tells whether XML can hold a text as it is.
-func storable[T string | []byte](text T) bool {
+func storable(text []byte) bool {
 	for i := range len(text) {
 		switch c := text[i]; {
 		case c < 0x20 && c != '\t' && c != '\n' && c != '\r':
@@ -117,5 +175,5 @@ func storable[T string | []byte](text T) bool {
 			return false
 		}
 	}
-	return utf8.ValidString(string(text))
+	return utf8.Valid(text)
 }

@@ -1,134 +1,249 @@
 package write
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
 )
 
-// entity writes a whole entity in the format of the settings; where is its path from the row, for messages.
-func (b *bodyWriter) entity(s *structure, t tree, where string) ([]byte, error) {
-	if b.how.atom {
-		return b.atom(nil, s, t, where)
-	}
-	return b.json(nil, s, t, where)
+// bodyWriter writes entities, as verbose JSON without `d` or as Atom entries. Rules for both:
+//
+//   - a field without property is refused by name, unless it is null, or as the settings say;
+//   - properties that metadata say can't be created, or updated, are left out: services refuse them, and rows that
+//     were read hold them;
+//   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service
+//     numbers it or takes its default;
+//   - structs of navigation properties are inserted along (deep insert); updates with such are refused, or the structs
+//     are left to operations of their own.
+type bodyWriter struct {
+	how *manner
+	// updates: the entity is changed, not inserted.
+	updates bool
+	// nested takes what an update leaves to operations of its own; nil: such updates are refused.
+	nested *[]carried
+	// keys, where they are not nil, stand for the key properties of the row, whatever its value says of them.
+	keys []keyValue
+	// without are fields of the row that are none of the entity's.
+	without func(name string) bool
 }
 
-// json writes a struct of a type; where is its path from the row, for messages.
-func (b *bodyWriter) json(dst []byte, s *structure, t tree, where string) ([]byte, error) {
+// carried is content of a navigation property in a row that updates.
+type carried struct {
+	navigation *edm.Navigation
+	inner      *structure
+	content    field
+	where      string
+}
+
+// member is a member of a struct as it is written.
+type member struct {
+	name string
+	// where is the member's path from the row, for messages.
+	where string
+	value *field
+	// null: it is a property without a value. key, if not nil, is its value, from the record's key.
+	null bool
+	key  *value.Converted
+	*memberType
+}
+
+// each visits the members of an entity or complex property that are written.
+func (b *bodyWriter) each(s *structure, f field, where string, visit func(m *member) error) error {
+	var keys []keyValue
+	if where == "" {
+		keys = b.keys
+	}
+	for i := range keys {
+		k := &keys[i]
+		if b.updates && !k.property.Updatable {
+			continue
+		}
+		name := k.property.Name
+		if err := visit(&member{name: name, where: name, key: &k.value, memberType: s.columns[name]}); err != nil {
+			return err
+		}
+	}
+	c := f.members()
+	m := member{} // one for all, since it escapes
+	columns := s.columnsOf(&f)
+	for c.next() {
+		if keys != nil && s.IsKey(c.name) {
+			continue
+		}
+		m = member{name: c.name, where: c.name, value: &c.value}
+		if where != "" {
+			m.where = where + "/" + c.name
+		}
+		if columns != nil {
+			m.memberType = columns[c.count-1]
+		} else {
+			m.memberType = s.columns[c.name]
+		}
+		write, err := b.decide(s, &m, where == "")
+		if err == nil && write {
+			err = visit(&m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if c.bad {
+		return unexpected(where, "a struct of "+s.QualifiedName(), "another kind of value")
+	}
+	return nil
+}
+
+// decide finds out whether a member is written. outer: it is one of the row.
+func (b *bodyWriter) decide(s *structure, m *member, outer bool) (write bool, err error) {
+	c := m.memberType
+	if c == nil {
+		return false, b.unknown(s, m, outer)
+	}
+	if p := c.property; p != nil {
+		m.null = !m.value.present
+		switch {
+		case b.updates && !p.Updatable, !b.updates && !p.Creatable && !c.key, m.null && (!p.Nullable || c.key):
+			return false, nil
+		case m.null || p.Type.Primitive != edm.NotPrimitive:
+			return true, nil
+		case c.inner == nil:
+			return false, refuse(m.where + ": its type " + p.Type.Name +
+				" is neither a type of OData v2 nor declared in $metadata")
+		}
+		return true, nil
+	}
+	switch {
+	case !m.value.present:
+		return false, nil
+	case b.updates && b.nested == nil:
+		return false, refuse(m.where + ": nested content goes with inserts only, because OData v2 has no update of " +
+			"an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the " +
+			"field out, or write its entities by a topic of their own")
+	case c.inner == nil:
+		return false, refuse(m.where + ": $metadata doesn't say which type it leads to")
+	case b.updates:
+		*b.nested = append(*b.nested, carried{c.navigation, c.inner, *m.value, m.where})
+		return false, nil
+	}
+	return true, nil
+}
+
+// unknown returns why a field without a property is refused, nil if it is left out.
+func (b *bodyWriter) unknown(s *structure, m *member, outer bool) error {
+	switch {
+	case !m.value.present, outer && b.without != nil && b.without(m.name), b.how.ignoreUnknown:
+		return nil
+	case b.how.failUnknown:
+		return &wit.Fault{Kind: wit.FaultConfig, Message: m.where + ": " + s.QualifiedName() +
+			" has no such property (" + unknownFields + " = fail)"}
+	}
+	return refuse(m.where + ": " + s.QualifiedName() + " has no such property")
+}
+
+// converted returns the value of a primitive property.
+func (b *bodyWriter) converted(m *member) (c value.Converted, err error) {
+	if m.key != nil {
+		return *m.key, nil
+	}
+	if c, err = b.how.convert(m.property, m.value); err != nil {
+		return c, refuse(m.where + ": " + err.Error())
+	}
+	return c, nil
+}
+
+// entity writes a whole entity in the format of the settings; where is its path from the row, for messages.
+func (b *bodyWriter) entity(dst []byte, s *structure, f field, where string) ([]byte, error) {
+	if b.how.atom {
+		return b.entry(append(dst, atomHead...), s, f, where, atomStart)
+	}
+	return b.json(dst, s, f, where)
+}
+
+// json writes an entity or a complex property.
+func (b *bodyWriter) json(dst []byte, s *structure, f field, where string) ([]byte, error) {
 	dst = append(dst, '{')
-	first := true
-	err := b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
-		if !first {
+	start := len(dst)
+	err := b.each(s, f, where, func(m *member) (err error) {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		first = false
-		dst = append(jsontext.AppendString(dst, name), ':')
+		dst = append(dst, m.label...)
 		switch {
-		case c.null:
+		case m.null:
 			dst = append(dst, "null"...)
-		case c.inner == nil && c.plain.Ticks != 0:
-			err = unexpected(where, "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
-				c.plain.Text)
-		case c.inner == nil:
-			dst = c.plain.AppendJSON(dst)
-		case c.navigation != nil && c.navigation.Many:
-			dst, err = b.jsonArray(dst, c.inner, member, where)
+		case m.inner == nil:
+			dst, err = b.jsonValue(dst, m)
+		case m.navigation != nil && m.navigation.Many:
+			dst, err = b.jsonArray(dst, m)
 		default:
-			dst, err = b.json(dst, c.inner, member, where)
+			dst, err = b.json(dst, m.inner, *m.value, m.where)
 		}
 		return err
 	})
 	return append(dst, '}'), err
 }
 
-func (b *bodyWriter) jsonArray(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	items, ok := t.items()
-	if !ok {
-		return dst, unexpected(where, "an array of "+s.QualifiedName(), "another kind of value")
+func (b *bodyWriter) jsonValue(dst []byte, m *member) ([]byte, error) {
+	if out, ok := m.appendCommon(dst, true); ok {
+		return out, nil
 	}
+	c, err := b.converted(m)
+	if err != nil {
+		return dst, err
+	}
+	if c.Ticks != 0 {
+		return dst, unexpected(m.where, "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
+			c.Text)
+	}
+	return c.AppendJSON(dst), nil
+}
+
+func (b *bodyWriter) jsonArray(dst []byte, m *member) (_ []byte, err error) {
 	dst = append(dst, '[')
-	for i, item := range items {
-		if i > 0 {
+	start := len(dst)
+	items := m.value.items()
+	for items.next() {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		var err error
-		if dst, err = b.json(dst, s, item, where); err != nil {
+		if dst, err = b.json(dst, m.inner, items.value, m.where); err != nil {
 			return dst, err
 		}
+	}
+	if items.bad {
+		return dst, unexpected(m.where, "an array of "+m.inner.QualifiedName(), "another kind of value")
 	}
 	return append(dst, ']'), nil
 }
 
-// atom writes an entity as an Atom entry.
-func (b *bodyWriter) atom(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	return b.entry(append(dst, atomHead...), s, t, where, atomStart)
+// without tells which fields of a row say what is to be done with it, and are no properties.
+func (m *manner) without(name string) bool {
+	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == edm.DeletedAt ||
+		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
-func (b *bodyWriter) entry(dst []byte, s *structure, t tree, where, start string) ([]byte, error) {
-	var e atomEntry
-	if err := b.fill(&e, s, t, where); err != nil {
-		return dst, err
+// Control fields of ODP, which are no properties at other services.
+const (
+	fieldChangeMode    = "ODQ_CHANGEMODE"
+	fieldEntityCounter = "ODQ_ENTITYCNTR"
+)
+
+// deleted tells whether a row is what such a source writes for a deleted entity. It says so in a column that the
+// service of the source declares for it, which has any name, or in one of its own; when the entity was deleted stands
+// next to it. So where the row has no column that is known to say so, its time does.
+func deleted(of *structure, content field) bool {
+	names := []string{edm.RecordMode, fieldChangeMode}
+	if mode := of.ChangeMode(); mode != nil {
+		names = append(names, mode.Name)
 	}
-	return e.append(append(dst, start...), s), nil
-}
-
-// fill takes the members of an entity, or of a complex property.
-func (b *bodyWriter) fill(e *atomEntry, s *structure, t tree, where string) error {
-	return b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
-		switch {
-		case c.navigation != nil:
-			e.links, err = b.link(e.links, c, member, where)
-		case c.null:
-			e.properties = noneTag(e.properties, name)
-		case c.inner != nil:
-			inner := atomEntry{complex: true, properties: append(append(append(append(append(e.properties, "<d:"...),
-				name...), ` m:type="`...), c.inner.QualifiedName()...), `">`...)}
-			err = b.fill(&inner, c.inner, member, where)
-			e.properties = append(append(append(inner.properties, "</d:"...), name...), '>')
-		case !storable(c.plain.Text):
-			return notStorable(where)
-		case !e.complex && e.mapped(c.property, c.plain.Text):
-		default:
-			e.properties = appendElement(e.properties, c)
+	says := false
+	for _, name := range names {
+		m, ok := content.member(name)
+		if text, _ := m.text(); string(text) == "D" {
+			return true
 		}
-		return err
-	})
-}
-
-// appendElement writes a primitive property.
-func appendElement(dst []byte, c cell) []byte {
-	return endTag(appendXML(startTag(dst, c.property), c.plain.Text), c.property)
-}
-
-// link writes what is inserted along by a navigation property.
-func (b *bodyWriter) link(dst []byte, c cell, t tree, where string) ([]byte, error) {
-	kind := "entry"
-	if c.navigation.Many {
-		kind = "feed"
+		says = says || ok
 	}
-	name := c.navigation.Name
-	dst = append(dst, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
-		`"><m:inline>`...)
-	items := []tree{t}
-	if c.navigation.Many {
-		var ok bool
-		if items, ok = t.items(); !ok {
-			return dst, unexpected(where, "an array of "+c.inner.QualifiedName(), "another kind of value")
-		}
-		dst = append(dst, "<feed>"...)
-	}
-	for _, item := range items {
-		var err error
-		if dst, err = b.entry(dst, c.inner, item, where, "<entry>"); err != nil {
-			return dst, err
-		}
-	}
-	if c.navigation.Many {
-		dst = append(dst, "</feed>"...)
-	}
-	return append(dst, "</m:inline></link>"...), nil
-}
-
-func notStorable(where string) error {
-	return refuse(where + ": expected a text that Atom can hold, found one with control characters (" + requestFormat +
-		" = json has room for them)")
+	at, ok := content.member(edm.DeletedAt)
+	return ok && !says && at.present && of.properties[edm.DeletedAt] == nil
 }

@@ -23,7 +23,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 			Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
 	case e.s.uncertain == "retry", known && e.s.filter == "" && !keyed:
 		// It may be sent again; that the service is there is seen first.
-		q := e.start(probe, "GET")
+		q := e.start(probing, "GET")
 		e.asRead(q)
 		return q, nil
 	case filter != "": // whatever key the service has given the entity
@@ -66,12 +66,12 @@ func (e *encoding) filter() (string, error) {
 		}
 		property := e.to.entity.properties[at.name]
 		member, ok := e.content.member(at.name)
-		if property == nil || !ok || member.null() {
+		if property == nil || !ok || !member.present {
 			return "", &wit.Fault{Kind: wit.FaultConflict,
 				Message: "it can't be looked up whether the entity was inserted: " + checkFilter +
 					" wants a value of property " + at.name + ", which the record doesn't have"}
 		}
-		c, err := e.s.convert(property, member.schema(), member.value)
+		c, err := e.s.convert(property, &member)
 		if err != nil {
 			return "", refuse(at.name + ": " + err.Error())
 		}

@@ -94,7 +94,7 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 		if r.Bad || len(t.model.Structures) == 0 {
 			return false
 		}
-		t.ready(o.atom)
+		t.ready()
 		t.place = len(o.sets)
 		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {

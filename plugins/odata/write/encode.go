@@ -14,16 +14,7 @@ func (e *encoding) request(topic string) (*request, error) {
 		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
 			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
 	}
-	if e.mayGoDirect() {
-		switch ok, err := e.directKeys(); {
-		case err != nil:
-			return nil, err
-		case ok:
-			e.direct = true
-			return e.byMode(e.s.mode)
-		}
-	}
-	if err := e.makeTrees(); err != nil {
+	if err := e.read(); err != nil {
 		return nil, err
 	}
 	if !e.hasValue {
@@ -76,11 +67,11 @@ func (e *encoding) mode() (string, error) {
 		return e.s.mode, nil
 	}
 	m, ok := e.content.member(e.s.property)
-	text, isText := m.value.(string)
+	text, isText := m.text()
 	if !ok || !isText {
 		return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found no text")
 	}
-	switch strings.ToUpper(strings.TrimSpace(text)) {
+	switch strings.ToUpper(strings.TrimSpace(string(text))) {
 	case "I":
 		return modeInsert, nil
 	case "U":
@@ -91,24 +82,11 @@ func (e *encoding) mode() (string, error) {
 		return modeDelete, nil
 	}
 	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " +
-		strconv.Quote(text))
+		strconv.Quote(string(text)))
 }
 
 // write puts the row's value into a request.
 func (e *encoding) write(q *request, updates bool) (err error) {
-	if e.direct {
-		var ok bool
-		if q.body, ok, err = e.directBody(updates); err != nil {
-			return err
-		}
-		if ok {
-			e.s.sends(q)
-			return nil
-		}
-		if err := e.makeTrees(); err != nil {
-			return err
-		}
-	}
 	b := bodyWriter{how: &e.s.manner, updates: updates, without: e.s.without}
 	if e.s.keyFromRecord && e.missing != nil {
 		return e.missing
@@ -120,15 +98,20 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.s.nested {
 		b.nested = &nested
 	}
-	if q.body, err = b.entity(e.to.entity, e.content, ""); err != nil {
+	size := max(min(e.usual, maxUsual), int(e.row.Value.Size))
+	if q.body, err = b.entity(make([]byte, 0, size+size/8+64), e.to.entity, e.content, ""); err != nil {
 		return err
 	}
+	e.usual = len(q.body)
 	e.s.sends(q)
 	if len(nested) == 0 {
 		return nil
 	}
 	return e.nest(q, nested, e.to.sets[0])
 }
+
+// maxUsual is the most memory, in bytes, that a body gets because of the body before it.
+const maxUsual = 64 << 10
 
 // Headers of requests with a body.
 var (
@@ -163,7 +146,7 @@ func (e *encoding) insertion() (*request, error) {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
 	if e.s.uncertain == "repeatable" {
-		q.headers = append(q.headers, e.identities.headers(e.identity())...)
+		q.headers = append(q.headers, e.identity().headers()...)
 	}
 	q.repeatable = e.s.uncertain == "retry" || e.s.identified(e.to, e.hint)
 	return q, nil

@@ -34,7 +34,7 @@ func tagOf(response *wit.Response) string {
 
 // settleCheck says whether an insert that was uncertain was applied.
 func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, error) {
-	if !success(response.Status) && (a.operation == probe || !s.missing(response)) {
+	if !success(response.Status) && (a.operation == probing || !s.missing(response)) {
 		return verdict(fault.Of(a.what(), response, response.Body), response)
 	}
 	unknown := func(why string) (wit.Verdict, error) {
@@ -55,7 +55,7 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	case looked && s.missing(response) && a.saysInitial():
 		return unknown("none is there, and the service may have numbered it, since the record's key is initial; " +
 			filter)
-	case a.operation == probe, a.operation != find && s.missing(response):
+	case a.operation == probing, a.operation != find && s.missing(response):
 		return proceed(a.hint.to(stepInsert)), nil
 	case a.operation == lookOfUpsert:
 		return proceed(a.hint.to(stepUpdate)), nil

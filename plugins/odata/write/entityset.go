@@ -25,7 +25,6 @@ type entitySet struct {
 	at     int
 	model  *edm.Model
 	entity *structure
-	flat   *flat
 	// place is the set's among all, same that of the first one with the same path; lane is the start of the number of
 	// its entities' lanes.
 	place, same int
@@ -67,8 +66,8 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*linked {
 	return all
 }
 
-// ready makes what is the same for all rows, and indexes the entity set's types. atom: bodies are in Atom.
-func (t *entitySet) ready(atom bool) {
+// ready makes what is the same for all rows, and indexes the entity set's types.
+func (t *entitySet) ready() {
 	t.root = t.query.On(t.service + "/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
@@ -88,9 +87,9 @@ func (t *entitySet) ready(atom bool) {
 			s.navigations[n.Name] = n
 			s.inner[n.Name] = all[n.Target]
 		}
+		s.makeColumns()
 	}
 	t.entity = all[t.model.Structures[0].QualifiedName()]
-	t.flat = newFlat(t.entity, atom)
 	t.lane = mixed(laneSeed, t.path)
 }
 

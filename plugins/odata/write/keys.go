@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
@@ -16,16 +15,9 @@ type keyValue struct {
 	value    value.Converted
 }
 
-// keyMemory is memory for the keys of one row, and in texts for those of one call.
-type keyMemory struct {
-	ofRow            []keyValue
-	uri              []uri.Key
-	predicate, texts []byte
-}
-
 // keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
 // for the struct.
-func (m *manner) keys(of *structure, from tree, scalarKey bool) ([]keyValue, error) {
+func (m *manner) keys(of *structure, from field, scalarKey bool) ([]keyValue, error) {
 	var keys []keyValue
 	for _, name := range of.Key {
 		property := of.properties[name]
@@ -51,38 +43,39 @@ func (m *manner) keys(of *structure, from tree, scalarKey bool) ([]keyValue, err
 
 // key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
 // [manner.keys].
-func (m *manner) key(of *structure, property *edm.Property, from tree, scalarKey bool) (k keyValue, ok bool,
+func (m *manner) key(of *structure, property *edm.Property, from field, scalarKey bool) (k keyValue, ok bool,
 	err error) {
 	member, ok := from.member(property.Name)
-	if !ok && scalarKey && len(of.Key) == 1 && !from.members(func(string, tree) bool { return false }) {
-		member, ok = from, true
+	if !ok && scalarKey && len(of.Key) == 1 {
+		c := from.members()
+		if c.next(); c.bad {
+			member, ok = from, true
+		}
 	}
-	if !ok || member.null() {
+	if !ok || !member.present {
 		return k, false, nil
 	}
 	k.property = property
-	if k.value, err = m.convert(property, member.schema(), member.value); err != nil {
+	if k.value, err = m.convert(property, &member); err != nil {
 		return k, false, refuse("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil
 }
 
 // predicateOf is that of an entity in its address, "" without keys.
-func (m *keyMemory) predicateOf(keys []keyValue) string {
+func predicateOf(keys []keyValue) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	m.uri = m.uri[:0]
-	for _, k := range keys {
-		m.uri = append(m.uri, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
-			Text: k.value.Text}})
+	literals := make([]uri.Key, len(keys))
+	for i, k := range keys {
+		literals[i] = uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type, Text: k.value.Text}}
 	}
-	m.predicate = uri.AppendPredicate(m.predicate[:0], m.uri)
-	return string(m.predicate)
+	return string(uri.AppendPredicate(nil, literals))
 }
 
 // laneOf is the predicate of a key in its canonical form.
-func (m *keyMemory) laneOf(keys []keyValue, predicate string) string {
+func laneOf(keys []keyValue, predicate string) string {
 	if !slices.ContainsFunc(keys, hasSpellings) {
 		return predicate
 	}
@@ -91,7 +84,7 @@ func (m *keyMemory) laneOf(keys []keyValue, predicate string) string {
 		k.value.Text = canonicalLiteral(k.value.Type, k.value.Text)
 		same[i] = k
 	}
-	return m.predicateOf(same)
+	return predicateOf(same)
 }
 
 // canonicalLiteral is the canonical form of a key property's value: equal for all spellings that a service may take for
@@ -140,15 +133,4 @@ func hasSpellings(k keyValue) bool {
 // number.
 func initial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
-}
-
-// keyChunk is the least memory that keys are written to, several to a piece.
-const keyChunk = 32 << 10
-
-// room is memory for a key, with room after it for one of usual length.
-func (m *keyMemory) room() []byte {
-	if cap(m.texts)-len(m.texts) < 4*encode.Room {
-		return make([]byte, 0, keyChunk)
-	}
-	return m.texts
 }

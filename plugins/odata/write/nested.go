@@ -9,23 +9,27 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			return refuse(c.where + ": $metadata doesn't say in which entity set its entities are, or " +
 				"that set can't be updated")
 		}
-		items := []tree{c.content}
+		contents := []field{c.content}
 		if c.navigation.Many {
-			var ok bool
-			if items, ok = c.content.items(); !ok {
+			contents = nil
+			items := c.content.items()
+			for items.next() {
+				contents = append(contents, items.value)
+			}
+			if items.bad {
 				return unexpected(c.where, "an array of "+c.inner.QualifiedName(), "another kind of value")
 			}
 		}
-		for _, item := range items {
+		for _, item := range contents {
 			keys, err := e.s.keys(c.inner, item, false)
 			if err != nil {
 				return refuse(c.where + ": " + asFault(err).Message)
 			}
 			var deeper []carried
 			b := bodyWriter{how: &e.s.manner, updates: true, nested: &deeper}
-			predicate := e.ofKey.predicateOf(keys)
-			u := nestedUpdate{path: to.path + predicate, entityID: entityID{to.path, e.ofKey.laneOf(keys, predicate)}}
-			if u.body, err = b.entity(c.inner, item, c.where); err != nil {
+			predicate := predicateOf(keys)
+			u := nestedUpdate{path: to.path + predicate, entityID: entityID{to.path, laneOf(keys, predicate)}}
+			if u.body, err = b.entity(nil, c.inner, item, c.where); err != nil {
 				return err
 			}
 			q.updates = append(q.updates, u)

@@ -449,7 +449,7 @@ func TestLanesOfOneKey(t *testing.T) {
 				values = append(values, keyValue{&edm.Property{Name: k.Name},
 					value.Converted{Type: k.Literal.Type, Text: k.Literal.Text}})
 			}
-			found[i] = (&keyMemory{}).laneOf(values, predicate)
+			found[i] = laneOf(values, predicate)
 		}
 		if (found[0] == found[1]) != c.same {
 			t.Errorf("%s and %s: found %s and %s", c.one, c.other, found[0], found[1])

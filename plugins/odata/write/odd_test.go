@@ -1,6 +1,7 @@
 package write
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -172,4 +173,31 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
 		}
 	}
+}
+
+// everything has a property of every type, with facets and without, with a key of two.
+func everything() http.Handler {
+	var properties strings.Builder
+	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
+		`Bool" Type="Edm.Boolean`,
+		`Byte" Type="Edm.Byte`, `SByte" Type="Edm.SByte" Nullable="false`, `Int16" Type="Edm.Int16`,
+		`Int64" Type="Edm.Int64`, `Short" Type="Edm.String" MaxLength="5`,
+		`Text" Type="Edm.String`, `Guid" Type="Edm.Guid`, `Decimal" Type="Edm.Decimal`,
+		`Price" Type="Edm.Decimal" Precision="6" Scale="2`,
+		`Whole" Type="Edm.Decimal" Precision="4" Scale="0`, `Long" Type="Edm.Decimal" Precision="31" Scale="14`,
+		`Varying" Type="Edm.Decimal" Precision="5" Scale="variable`,
+		`Double" Type="Edm.Double`, `Single" Type="Edm.Single`, `Date" Type="Edm.DateTime`,
+		`Moment" Type="Edm.DateTimeOffset`,
+		`Clock" Type="Edm.Time`, `Binary" Type="Edm.Binary`, `Made" Type="Edm.Int32" sap:creatable="false`,
+		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
+		properties.WriteString(`<Property Name="` + p + `"/>`)
+	}
+	return serving(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+		`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() +
+		`</EntityType><EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema>` +
+		`</DataServices></Edmx>`)
+}
+
+func headerOfRequest(q *wit.Request, name string) string {
+	return headerOf(&wit.Response{Headers: q.Headers}, name)
 }

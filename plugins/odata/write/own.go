@@ -44,7 +44,7 @@ func (s *state) own(a *target, response *wit.Response) bool {
 // its version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or
 // JSON of their own. A GET of the service's root asks for nothing else.
 func (s *state) fromService(a *target, response *wit.Response) bool {
-	if a.operation == probe {
+	if a.operation == probing {
 		return true
 	}
 	return saysDone(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||

@@ -11,21 +11,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is a sink and its tools. What it holds are caches, and memory that calls use again.
+// Plugin is a sink and its tools. What it holds are caches.
 type Plugin struct {
 	version string
 	contexts
-	memory
-	// runs is memory for those of one call.
-	runs *runMemory
-	// writtenRows are verdicts that are all the same, as many as a batch had at most. Nobody writes to them.
-	writtenRows []wit.Verdict
+	schemas schemas
 }
 
 // New makes the plugin, which says this version of itself.
 func New(version string) *Plugin {
-	return &Plugin{version: version, runs: &runMemory{}, memory: memory{schemas: schemas{}, bodies: &bodyMemory{},
-		ofKey: &keyMemory{}, identities: &identityMemory{}}}
+	return &Plugin{version: version, schemas: schemas{}}
 }
 
 func (p *Plugin) Describe() wit.Description {
@@ -42,7 +37,7 @@ func (p *Plugin) Validate(component string, given []wit.Setting, online bool, st
 		return wit.Inquiry{}, err
 	}
 	if online {
-		return validateOnline(given, answers)
+		return validateOnline(given, state, answers)
 	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil
@@ -115,24 +110,15 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
-	p.reuse()
-	p.requests = make([]request, 0, 1)
 	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
 		targets[i] = s.setOf(topic)
 	}
 	var out wit.Deliveries
-	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
-		at := rows[0].Topic
-		e := encoding{memory: &p.memory, s: s, data: data, to: targets[at]}
-		if ready, ok := e.encodeRun(p.runs, topics[at], rows, origins, originTopics); ok {
-			return wit.Deliveries{Ready: ready}, nil
-		}
-	}
-	p.requests = make([]request, 0, len(rows))
+	var e encoding
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
-		e := encoding{memory: &p.memory, s: s, row: &rows[i], data: data}
+		e = encoding{schemas: p.schemas, usual: e.usual, s: s, row: &rows[i], data: data}
 		if len(hints) > 0 {
 			e.hint = readHint(hinted[uint32(i)])
 		}
@@ -187,12 +173,6 @@ func staleMemo() error {
 // verdicts are those on the rows of a delivery: what its answer says of each row's request is judged by
 // [state.settle].
 func (p *Plugin) verdicts(m memo, response *wit.Response) ([]wit.Verdict, error) {
-	if m.size > 0 && m.s.allWritten(m, response) {
-		for len(p.writtenRows) < m.count {
-			p.writtenRows = append(p.writtenRows, written())
-		}
-		return p.writtenRows[:m.count:m.count], nil
-	}
 	rows, parts, ok := m.all()
 	if !ok {
 		return nil, staleMemo()

@@ -1,14 +1,18 @@
 package write
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/advice"
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // validateOnline checks settings together with what the service says, and recommends values.
-func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, error) {
-	a := advice.New(settings, given, examine(given), answers)
+func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	p, err := probe.Open(state, answers)
+	if err != nil {
+		return wit.Inquiry{}, err
+	}
+	a := p.Advise(settings, given, examine(given))
 	a.Grow(given)
 	a.Services()
 	how := mannerOf(a.Values)
@@ -30,7 +34,7 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 		if f := how.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
 		}
-		a.Recommend(config.InGroup(e.number, nameTopic), advice.TopicsFor(e.set))
+		a.Recommend(config.InGroup(e.number, nameTopic), probe.TopicsFor(e.set))
 	}
 	if len(misnamed) > 0 && len(misnamed) == len(all) {
 		a.Refused(misnamed[0], checkFilter)

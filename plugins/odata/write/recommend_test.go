@@ -40,15 +40,16 @@ func TestRecommendations(t *testing.T) {
 		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
 			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
+		var state []byte
 		var answers []wit.Response
 		var done *[]wit.Examined
 		for range 20 {
-			inquiry, err := New("0.1.0").Validate(Component, configuration(c.given...), true, nil, answers)
+			inquiry, err := New("0.1.0").Validate(Component, configuration(c.given...), true, state, answers)
 			noError(t, err)
 			if done = inquiry.Done; done != nil {
 				break
 			}
-			answers = nil
+			state, answers = inquiry.Ask.State, nil
 			for _, q := range inquiry.Ask.Requests {
 				answers = append(answers, (&writing{t: t, service: s}).exchange(&q))
 			}

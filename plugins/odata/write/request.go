@@ -25,11 +25,11 @@ const (
 	readTag
 	readTagOfUpsert
 	readTagOfRemoval
-	// look and find read whether an insert was applied, probe whether the service is there.
+	// look and find read whether an insert was applied, probing whether the service is there.
 	look
 	lookOfUpsert
 	find
-	probe
+	probing
 	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
 	readSet
 )
@@ -69,7 +69,7 @@ type target struct {
 // path of the request, without its query.
 func (t *target) path() string {
 	switch {
-	case t.operation == probe:
+	case t.operation == probing:
 		return t.to.service + "/"
 	case t.inserts(), t.operation == find, t.operation == readSet:
 		return t.to.path
@@ -118,7 +118,7 @@ type nestedUpdate struct {
 	entityID
 }
 
-// entityID tells entities apart: by the path of their set, and the key as [keyMemory.laneOf] writes it.
+// entityID tells entities apart: by the path of their set, and the key as [laneOf] writes it.
 type entityID struct{ set, lane string }
 
 // A memo is the head of a delivery and its targets. Each target begins with a number, which says what of it stands in

@@ -1,7 +1,6 @@
 package write
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 
@@ -332,81 +331,4 @@ func (p *answeredPart) inside(outcomes []outcome) (ok bool) {
 func (p *answeredPart) id(m *batch.Message) (id int, said bool) {
 	id, err := strconv.Atoi(m.ID)
 	return id - 1 - p.first, err == nil
-}
-
-// allWritten tells whether a plain answer to a batch says of each of its rows, which differ in nothing but their keys,
-// that it was written, and nothing else that there is to learn from but whether the service knows RequestIDs and
-// If-Match. What [sentBatch.settle] makes of it is known then.
-func (s *state) allWritten(m memo, response *wit.Response) bool {
-	if !success(response.Status) {
-		return false
-	}
-	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
-	if !ok {
-		return false
-	}
-	said, identified, repeats := false, false, false
-	for i := range m.count {
-		if !m.next() || !d.Next() || d.First != m.part || m.like != (i > 0) {
-			return false
-		}
-		if i == 0 {
-			if m.nested > 0 || m.reads() || m.hint != (hint{bare: m.hint.bare}) {
-				return false
-			}
-			identified = s.identifies(m.operation)
-		}
-		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
-			return false
-		}
-		if n := len(d.Location) - len(m.predicate); d.Location != nil &&
-			(m.predicate == "" || n < 0 || string(d.Location[n:]) != m.predicate) {
-			return false // there is something to learn, see [state.made]
-		}
-		if identified {
-			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
-			if i == 0 {
-				repeats = accepted
-			}
-			if d.Repeated != nil && !accepted || repeats != accepted {
-				return false
-			}
-		}
-		if !opensEntity(d.Body) && (fault.IsHTML(d.Body) || fault.IsError(d.Body)) {
-			return false
-		}
-	}
-	if !d.Complete() || !m.r.Done() {
-		return false
-	}
-	if identified {
-		s.learned[m.at].repeats = repeats
-	}
-	if !m.inserts() {
-		s.took(&m.target)
-	}
-	say("POST "+s.services[m.at]+"/$batch", response)
-	return true
-}
-
-// opensEntity reports whether a body begins as an entity's usually does, and so is no page and no error.
-func opensEntity(body []byte) bool {
-	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"' ||
-		opensEntry(body)
-}
-
-// opensEntry is opensEntity for bodies in XML.
-func opensEntry(body []byte) bool {
-	if len(body) == 0 || body[0] != '<' {
-		return false
-	}
-	start := body[:min(len(body), 300)]
-	if entry, declared := bytes.CutPrefix(start, []byte("<?xml ")); declared {
-		end := bytes.Index(entry, []byte("?>"))
-		if end < 0 || bytes.Contains(start, []byte("<h")) || bytes.Contains(start, []byte("<H")) {
-			return false
-		}
-		start = bytes.TrimLeft(entry[end+2:], "\r\n")
-	}
-	return bytes.HasPrefix(start, []byte("<entry "))
 }

@@ -81,7 +81,7 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.Verdict, err
 		return s.settleTag(a, response)
 	case readSet:
 		return s.settleSet(a, response)
-	case look, lookOfUpsert, find, probe:
+	case look, lookOfUpsert, find, probing:
 		return s.settleCheck(a, response)
 	}
 	return s.settleUpdate(a, response)

@@ -3,8 +3,11 @@ package write
 import (
 	"encoding/base64"
 	"errors"
+	"strconv"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -16,10 +19,77 @@ type structure struct {
 	navigations map[string]*edm.Navigation
 	// inner are the types of complex properties and navigation properties.
 	inner map[string]*structure
+	// columns are the properties and navigation properties. bySchema are those of the members of structs, by the first
+	// node of their schema.
+	columns  map[string]*memberType
+	bySchema map[*wit.Node][]*memberType
+}
+
+// memberType is a property or a navigation property, as it is written.
+type memberType struct {
+	property   *edm.Property
+	navigation *edm.Navigation
+	// inner is the type of a complex property or of an entity, nil if the metadata have none.
+	inner *structure
+	key   bool
+	// label is the name in JSON, with quotes and colon.
+	label []byte
+}
+
+func (s *structure) makeColumns() {
+	s.columns, s.bySchema = map[string]*memberType{}, map[*wit.Node][]*memberType{}
+	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
+	for name, n := range s.navigations {
+		s.columns[name] = &memberType{navigation: n, inner: s.inner[name], label: label(name)}
+	}
+	for name, p := range s.properties {
+		s.columns[name] = &memberType{property: p, inner: s.inner[name], key: s.IsKey(name), label: label(name)}
+	}
+}
+
+// maxSchemas is how many schemas have their columns in [structure.bySchema].
+const maxSchemas = 64
+
+// columnsOf returns the columns of a struct's members, nil for a value of another kind.
+func (s *structure) columnsOf(f *field) []*memberType {
+	n := f.schema()
+	if n == nil || n.Kind != wit.Structure {
+		return nil
+	}
+	columns, ok := s.bySchema[n]
+	if !ok {
+		if len(s.bySchema) == maxSchemas {
+			clear(s.bySchema)
+		}
+		columns = make([]*memberType, len(n.Members))
+		for i := range n.Members {
+			columns[i] = s.columns[n.Members[i].Name]
+		}
+		s.bySchema[n] = columns
+	}
+	return columns
 }
 
 // convert makes a property's value, as the settings want it where it has no room.
-func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Converted, error) {
+func (m *manner) convert(property *edm.Property, f *field) (value.Converted, error) {
+	if f.present && (f.nodes == nil || f.schema().Name == nil) {
+		least, most, whole := property.Type.Primitive.Bounds()
+		switch kind := f.kind(); {
+		case kind <= wit.Int64 && whole:
+			if n := f.number(); n >= least && n <= most {
+				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
+			}
+		case kind == wit.Text && property.Type.Primitive == edm.String:
+			if text := f.block(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
+				return value.Converted{Type: edm.String, Text: string(text)}, nil
+			}
+		}
+	}
+	v, err := f.value()
+	if err != nil {
+		return value.Converted{}, err
+	}
+	n := f.schema()
 	if m.lossy {
 		return value.ConvertLossy(property, n, v)
 	}

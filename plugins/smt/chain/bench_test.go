@@ -56,17 +56,52 @@ func benchChain() []wit.Stage {
 	}
 }
 
-// The plan alone, native: what is left in the sandbox's figure is the sandbox and the crossing.
+// The chains alone, native: what is left in the sandbox's figure is the sandbox and the crossing. Those that fall to
+// the plain way have "plain" in their name.
 func BenchmarkApply(b *testing.B) {
-	e, context := prepared(b, benchChain()...)
-	schema, rows, data := tenFields(b, 500, 1024)
-	schemas := []wit.Schema{schema}
-	b.ReportAllocs()
-	for b.Loop() {
-		if out, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil || len(out.Rows) != 500 {
-			b.Fatal(err)
-		}
-		schemas = nil
+	edits := []wit.Stage{stageOf(ClassCastValue, "spec", "f0:string,f2:float32"),
+		stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")}
+	one := func(class string, settings ...string) []wit.Stage { return []wit.Stage{stageOf(class, settings...)} }
+	header := wit.Stage{Component: ClassFilter,
+		Condition: &wit.Condition{Component: ClassHasHeaderKey, Settings: pairs("name", "h")}}
+	for _, c := range []struct {
+		name   string
+		stages []wit.Stage
+		schema bool
+	}{
+		{"three", benchChain(), true},
+		{"three with Cast", append(benchChain()[1:], edits[0]), true},
+		{"five", append(benchChain(), edits...), true},
+		{"schemaless/three", benchChain(), false},
+		{"schemaless/five", append(benchChain(), edits...), false},
+		{"ReplaceField", one(ClassReplaceValue, "exclude", "f0"), true},
+		{"ValueToKey", one(ClassValueToKey, "fields", "f0"), true},
+		{"MaskField", one(ClassMaskValue, "fields", "f4"), true},
+		{"HoistField", one(ClassHoistValue, "field", "value"), true},
+		{"InsertHeader", one(ClassInsertHeader, "header", "h", "value.literal", "text"), true},
+		{"SetSchemaMetadata", one(ClassMetadataValue, "schema.name", "n"), true},
+		{"HasHeaderKey", []wit.Stage{header}, true},
+		{"plain/ExtractField V2", one(ClassExtractValue, "field", "f3.x", "field.syntax.version", "V2"), true},
+		{"plain/Flatten", one(ClassFlattenValue), true},
+		{"plain/schemaless/Flatten", one(ClassFlattenValue), false},
+		{"plain/schemaless/HoistField", one(ClassHoistValue, "field", "value"), false},
+		{"plain/Coalesce", one(ClassCoalesceValue, "fields", "f4,f5", "field", "f4"), true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			e, context := prepared(b, c.stages...)
+			schema, rows, data := tenFields(b, 500, 1024)
+			schemas := []wit.Schema{schema}
+			if !c.schema {
+				data, schemas = withoutSchema(b, schema.Nodes, rows, data), nil
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
+					b.Fatal(err)
+				}
+				schemas = nil
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*500), "ns/record")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*500), "ns/record")
 }

@@ -24,26 +24,23 @@ var castSpecs = []wit.SettingSpec{
 type cast struct {
 	target
 	fields []castField
-	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
-	order  []castField
-	values []entry
+	// order is the names in the order in which Kafka comes to them in maps, names those of the settings; edits are the
+	// casts of entries in that order, nil until a map came.
+	order, names []string
+	edits        []edit
 }
 
 // castField is a field with the type that it gets.
 type castField struct {
 	name string
 	to   wit.Kind
-	// at is its index in the list of fields.
-	at int
-	// edit is the cast of a value without schema; its make is nil until one came.
-	edit edit
 }
 
 func newCast(at side, s settings) (operation, *wit.Fault) {
 	if _, err := s.needed("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{target: target{at: at, purpose: "cast types"}}, s.list("spec")
+	o, list := &cast{target: target{at: at, purpose: "cast types", listing: true}}, s.list("spec")
 	if len(list) == 0 {
 		return nil, fail("spec", "Must specify at least one field to cast.")
 	}
@@ -63,11 +60,10 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 	if whole != nil {
 		return newCastWhole(at, *whole), nil
 	}
-	for i := range o.fields {
-		o.fields[i].at = i
+	for _, f := range o.fields {
+		o.names = append(o.names, f.name)
 	}
-	o.order = java.InHashMap(o.fields, func(f castField) string { return f.name })
-	o.values = make([]entry, len(o.fields))
+	o.order = java.InHashMap(o.names, java.Itself)
 	return o, nil
 }
 
@@ -112,19 +108,26 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(kindNames[:below], ", ") + "]" }
 
-// layout has fields of a structure cast.
-func (o *cast) layout(l *structDraft, s step) *failure {
-	if o.replaceNull {
-		l.replaceNulls()
+func (o *cast) apply(x *object, s step) *failure {
+	if x.isMap {
+		if o.edits == nil { // an operation has one stage
+			for _, name := range o.order {
+				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, s.stage))
+			}
+		}
+		return x.editEntries(o.order, o.names, func(n int) edit { return o.edits[n] }, s.stage)
 	}
-	l.stays = false
-	for i := range l.fields {
-		f := &l.fields[i]
-		at := slices.IndexFunc(o.fields, func(c castField) bool { return c.name == f.name })
+	if o.replaceNull {
+		x.replaceNulls(s.stage)
+	}
+	x.stays = false
+	for i := range x.fields {
+		f := &x.fields[i]
+		at := slices.Index(o.names, f.name)
 		if at < 0 {
 			continue
 		}
-		from, to := &f.nodes[f.node], o.fields[at].to
+		from, to := f.schema(), o.fields[at].to
 		made, wrong := castNode(from, wit.Node{Kind: to}, s.stage)
 		if wrong != nil {
 			return wrong
@@ -133,34 +136,10 @@ func (o *cast) layout(l *structDraft, s step) *failure {
 		if from.Kind == to && to >= wit.Int64 && to < wit.Text && !misnamedTime(from) {
 			by = edit{} // the bytes are the same, and any are a value
 		}
-		if wrong := l.edit(f, made, by); wrong != nil {
-			return wrong
-		}
+		x.retype(f, made, by, s.stage)
 	}
-	if l.root.DefaultValue != nil {
+	if x.root.DefaultValue != nil {
 		return castFrom(wit.Structure, s.stage)
-	}
-	return nil
-}
-
-func (o *cast) noStruct(p *program, stage int) {
-	p.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
-}
-
-// schemaless casts entries; one that is not there becomes a null.
-func (o *cast) schemaless(m *entries, s step, _ *wit.Row) (f *failure) {
-	if o.order[0].edit.make == nil { // an operation stands at one stage
-		for i := range o.order {
-			o.order[i].edit = castEntry(o.order[i].to, s.stage)
-		}
-	}
-	for _, field := range o.order {
-		if o.values[field.at], f = m.edit(field.name, field.edit); f != nil {
-			return f
-		}
-	}
-	for i := range o.fields {
-		m.put(o.fields[i].name, o.values[i])
 	}
 	return nil
 }
@@ -191,10 +170,9 @@ func newCastWhole(at side, to wit.Kind) *castWhole {
 }
 
 // edit makes the cast of values of a schema.
-func (o *castWhole) edit(w *work, nodes []wit.Node, stage int) *wholeEdit {
-	p, _ := beginProgram(nodes)
-	x := &wholeEdit{reader: p.reader, from: &nodes[0]}
-	made := basics(&nodes[0])
+func (o *castWhole) edit(w *work, l *layout, stage int) *wholeEdit {
+	x := &wholeEdit{from: &l.nodes[0]}
+	made := basics(x.from)
 	made.Kind = o.to
 	if made, x.failure = castNode(x.from, made, stage); x.failure != nil {
 		return x
@@ -217,8 +195,8 @@ func (o *castWhole) castDynamic(w *work, c *column, stage int) *failure {
 }
 
 // cast does a column with a schema.
-func (o *castWhole) cast(w *work, c *column, x *wholeEdit, stage int) *failure {
-	null, start, ok := x.null(c.bytes)
+func (o *castWhole) cast(w *work, c *column, l *layout, x *wholeEdit, stage int) *failure {
+	null, start, ok := l.null(c.bytes)
 	switch {
 	case !ok:
 		return broken(stage, 0)
@@ -238,28 +216,21 @@ func (o *castWhole) cast(w *work, c *column, x *wholeEdit, stage int) *failure {
 	return f
 }
 
-// castEntry casts values without schema that may be null. Numbers are those of a schema but for their tags.
+// castEntry casts values without schema that may be null.
 func castEntry(to wit.Kind, stage int) edit {
-	numbers := [...]edit{datum.TagStruct: {}}
-	for tag := datum.TagInt8; tag <= datum.TagFloat64; tag++ {
-		if to != wit.Boolean { // of which the tag is all
-			numbers[tag] = castOf(&wit.Node{Kind: wit.Int8 + wit.Kind(tag-datum.TagInt8)}, to, stage)
-		}
-	}
-	made := dynamicTag(to, &scalar{})
 	return edit{
 		make: func(dst, in []byte) ([]byte, *failure) {
-			switch cast := numbers[in[0]].make; {
-			case in[0] == datum.TagNull:
+			if in[0] == datum.TagNull {
 				return append(dst, datum.TagNull), nil
-			case cast != nil:
-				return cast(append(dst, made), in[1:])
 			}
 			return castDynamic(dst, in, to, stage)
 		},
-		kernel: func(tag byte) (c conversion) {
-			if numbers[tag].kernel != nil {
-				c = numbers[tag].kernel(0).tagged(tag, made)
+		conversion: func(tag byte) (c conversion) {
+			if tag >= datum.TagInt8 && tag <= datum.TagFloat64 {
+				by := castOf(&wit.Node{Kind: wit.Int8 + wit.Kind(tag-datum.TagInt8)}, to, stage)
+				if by.conversion != nil {
+					c = by.conversion(0).tagged(tag, dynamicTag(to, &scalar{}))
+				}
 			}
 			return c
 		},
@@ -291,7 +262,7 @@ func castOf(n *wit.Node, to wit.Kind, stage int) edit {
 	default:
 		return by
 	}
-	by.kernel = always(conversion{Conversion: c})
+	by.conversion = always(conversion{Conversion: c})
 	return by
 }
 

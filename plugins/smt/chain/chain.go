@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,32 +12,42 @@ import (
 type transformationChain struct {
 	stages []transformationStage
 	// routes are those of the topics that came by.
-	routes map[string]*route
+	routes map[routeKey]*route
+	// headers are the conditions on headers.
+	headers []*hasHeader
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
 
-// route is what a chain comes to for the records of one topic.
+// routeKey tells routes apart: by the topic, and a bit for each condition on headers that matches.
+type routeKey struct {
+	topic   string
+	headers uint64
+}
+
+// route is what a chain does to the records of one topic for which its conditions on headers have the same answers.
 type route struct {
 	topic string
-	// slow: all rows go the plain way.
-	slow bool
-	// live: the route holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
+	// slow: all rows go the plain way. drops: none goes out.
+	slow, drops bool
+	// live: the route holds only for rows whose value is not null, which is what it knows of RecordIsTombstone.
 	live bool
-	// steps are those on values, and on the key that one of them makes.
-	steps []step
-	// stamp is what gives rows their topic after the steps; nil: topic is all.
+	// stages are those on fields, of values and of the key that one of them makes, and [insertHeader]; after them come
+	// the relabelers.
+	stages, relabelers []*transformationStage
+	topics             []string // of the stages
+	// stamp gives rows their topic after the stages, nil if topic is all.
 	stamp *stampRouter
 
 	programs programs[*program]
-	// shape is what became of the last map without schema; misses counts shapes that did not come again.
-	shape  *shape
+	// shape is the program of the last map; misses counts shapes that did not come again.
+	shape  *program
 	misses int
 }
 
 // newChain makes the stages that prepare was given.
 func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
-	c := &transformationChain{routes: map[string]*route{}}
+	c := &transformationChain{routes: map[routeKey]*route{}}
 	if len(list) == 1 {
 		if k := componentOf(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
 			test, err := k.predicate(settings{list[0].Settings})
@@ -53,6 +64,9 @@ func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
 		given := list[i].Condition
 		c.stages = append(c.stages, transformationStage{number: i, operation: operation, condition: condition,
 			negate: given != nil && given.Negate})
+		if h, is := condition.(*hasHeader); is {
+			c.headers = append(c.headers, h)
+		}
 	}
 	return c, nil
 }
@@ -75,33 +89,49 @@ func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
 	return made, when, err
 }
 
-// route returns the topic's route. The name may lie in memory that is used again.
-func (c *transformationChain) route(topic string) *route {
-	r := c.routes[topic]
+// answers are those of the conditions on headers for a row, a bit each.
+func (c *transformationChain) answers(row *wit.Row, data []byte) (bits uint64) {
+	if len(c.headers) == 0 || row.Headers.Form != wit.Raw {
+		return 0
+	}
+	block := data[row.Headers.Start:][:row.Headers.Size]
+	for i, h := range c.headers {
+		if h.in(block) {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// route returns the route of a topic and of answers. The topic may be in memory that is used again.
+func (c *transformationChain) route(topic string, answers uint64) *route {
+	r := c.routes[routeKey{topic, answers}]
 	if r == nil {
 		topic = strings.Clone(topic)
-		r = &route{topic: topic}
-		for i := range c.stages {
-			if r.slow = r.slow || !r.add(&c.stages[i], i == len(c.stages)-1); r.slow {
-				break
-			}
+		r = &route{topic: topic, slow: len(c.headers) > 64}
+		for i := 0; i < len(c.stages) && !r.slow && !r.drops; i++ {
+			r.slow = !r.add(&c.stages[i], i == len(c.stages)-1, c, answers)
 		}
 		if len(c.routes) >= maxCached {
 			clear(c.routes)
 		}
-		c.routes[topic] = r
+		c.routes[routeKey{topic, answers}] = r
 	}
 	return r
 }
 
-// add adds a stage; it is false where that has no place in the fast lane.
-func (r *route) add(s *transformationStage, last bool) bool {
+// add adds a stage; it is false if that has no place in the fast lane.
+func (r *route) add(s *transformationStage, last bool, c *transformationChain, answers uint64) bool {
 	switch when := s.condition.(type) {
 	case nil:
 	case tombstone:
 		r.live = true
 		if !s.negate {
 			return true // it is for tombstones
+		}
+	case *hasHeader:
+		if answers>>slices.Index(c.headers, when)&1 == 0 != s.negate {
+			return true
 		}
 	case topicCondition:
 		matches, unknown := when.matchesTopic(r.topic)
@@ -111,68 +141,108 @@ func (r *route) add(s *transformationStage, last bool) bool {
 		if matches == s.negate {
 			return true
 		}
-	default:
-		return false
 	}
 	switch o := s.operation.(type) {
+	case filter:
+		r.drops = true
+		return len(r.stages)+len(r.relabelers) == 0 // a stage before may fail the row
 	case topicOperation:
 		topic, f := o.topicFor(r.topic, s.number)
 		r.topic = topic
 		return f == nil
 	case *stampRouter:
 		r.stamp = o
-		return o.wrong == "" && last && s.condition == nil
-	case fieldOperation:
-		return r.step(s.number, o)
+		return o.wrong == nil && last && s.condition == nil
+	case relabeler:
+		r.relabelers = append(r.relabelers, s)
+		return true
+	case *insertHeader, *headerFrom:
+		if len(c.headers) > 0 { // the conditions on headers are asked before all stages
+			return false
+		}
+	case *dropHeaders:
+		return false
 	}
-	return false
+	r.stages, r.topics = append(r.stages, s), append(r.topics, r.topic)
+	return len(r.relabelers) == 0
 }
 
-// step adds an operation on fields: of values, or of the key that was made of one before.
-func (r *route) step(stage int, o fieldOperation) bool {
-	onKey := o.about().at == keySide
-	if onKey {
-		keyed := false
-		for i := range r.steps {
-			_, is := r.steps[i].operation.(*valueToKey)
-			keyed = keyed || is
-		}
-		if !keyed {
-			return false
-		}
-	}
-	switch x := o.(type) {
-	case *extract:
-		if !onKey || len(x.path) != 1 {
-			return false
-		}
-	case *headerFrom, *valueToKey:
-		if onKey {
-			return false
-		}
-	}
-	r.steps = append(r.steps, step{stage, o, r.topic, onKey})
-	return true
-}
+// unfit is the failure of a row that cannot be traced. No row fails by it.
+var unfit = &failure{0, dataException, "the kernel cannot do this"}
 
-// study learns what becomes of a map in the fast lane.
-func (r *route) study(m *entries, in []byte, row *wit.Row) {
-	if r.misses >= maxMisses || !littleEndian || m.take(in, 0, "") != nil {
+// trace sends a row's value through the stages and makes the program of that, if it can.
+func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
+	x := &object{}
+	in := data[row.Value.Start:][:row.Value.Size]
+	if row.Value.Form == wit.Structured {
+		l, err := w.layout(row.Value.Schema)
+		if err != nil || !l.isStruct() {
+			return
+		}
+		if null, start, ok := l.null(in); ok && !null {
+			x.open(w, l, in, start)
+		} else {
+			return
+		}
+	} else if class, bad := x.readMap(w, in); class != "" || bad {
 		return
 	}
-	m.lesson = &lesson{}
-	for _, s := range r.steps {
-		of := m
-		if s.onKey {
-			of = m.key
-		}
-		if of.whole || s.operation.schemaless(of, s, row) != nil {
-			r.misses++
+	x.trace = &trace{}
+	for i, s := range r.stages {
+		if f := x.step(w, s, step{s.number, r.topics[i], row}); f != nil {
 			return
 		}
 	}
-	r.misses++
-	if made := newShape(m, in, row); made != nil {
-		r.shape = made
+	if !x.isMap && !x.untouched() {
+		x.load(0)
 	}
+	if x.pending != nil {
+		return
+	}
+	schemas := &results{}
+	if !x.isMap {
+		if x.root.DefaultValue != nil && !x.stays { // whose own way through the stages is the plain one's
+			return
+		}
+		if schemas = x.results(&w.schemas, 0, nil); schemas.failure != nil {
+			return
+		}
+	}
+	for _, s := range r.relabelers {
+		at, out, ok := s.operation.(relabeler).relabel(w, schemas.value, s.number)
+		if !ok || x.isMap || at != valueSide {
+			return
+		}
+		schemas.value = out
+	}
+	x.compile(p, schemas, row)
+}
+
+// step does a stage to an object that is traced, or to the key that was made of it.
+func (x *object) step(w *work, s *transformationStage, at step) *failure {
+	if o, is := s.operation.(*insertHeader); is {
+		x.headers = append(x.headers, header{bytes: o.header(&w.schemas)})
+		return nil
+	}
+	on := x
+	side := func(at side) bool {
+		if at == keySide {
+			on = x.key
+		}
+		return on != nil && !on.whole
+	}
+	switch o := s.operation.(type) {
+	case *extract:
+		if len(o.path) == 1 && side(o.target.at) && on.extract(o, s.number) {
+			return nil
+		}
+	case fieldOperation:
+		_, keys := o.(*valueToKey)
+		_, heads := o.(*headerFrom)
+		if !side(o.about().at) || on == x.key && heads || keys && x.key != nil {
+			return unfit
+		}
+		return o.apply(on, at)
+	}
+	return unfit
 }

@@ -48,142 +48,129 @@ func newCoalesce(at side, s settings) (operation, *wit.Fault) {
 	return o, err
 }
 
-// coalesceProgram is what Coalesce comes to for a schema.
+// coalesceProgram is what Coalesce does for a schema.
 type coalesceProgram struct {
-	*program
-	// sources are members of the input; target is the result's node.
-	sources []coalesceSource
+	failure *failure
+	// sources are fields whose value may be taken, of which defaults counts for a null; target is the result's node.
+	sources []*field
 	target  wit.Node
-	// order are the members of the result: those of the input, -1: the one that is made.
+	// order are the members of the result: those of the input, -1 for the one that is made.
 	order []int
 	out   uint32
 }
 
-// coalesceSource is a member whose value may be taken.
-type coalesceSource struct {
-	member int
-	node   wit.Node
-	// instead are the bytes of a default that counts for a null, without a branch.
-	instead []byte
-}
-
 // program finds the fields of a schema.
-func (o *coalesce) program(w *work, nodes []wit.Node, stage int) *coalesceProgram {
-	p, l := beginProgram(nodes)
-	x := &coalesceProgram{program: p}
-	if l == nil {
-		p.failure = onlyStruct(stage, coalescePurpose, javaClass(&nodes[0]))
+func (o *coalesce) program(w *work, l *layout, stage int) *coalesceProgram {
+	x := &coalesceProgram{}
+	y := &object{}
+	y.open(w, l, nil, 0)
+	wrong := func(text string) *coalesceProgram {
+		x.failure = &failure{stage, dataException, text}
+		return x
+	}
+	if !l.isStruct() {
+		x.failure = onlyStruct(stage, coalescePurpose, javaClass(&l.nodes[0]))
 		return x
 	}
 	var made field
 	optional := true
 	for _, name := range o.fields {
-		at := l.find(name)
-		if at < 0 {
-			p.failure = &failure{stage, dataException, "Field does not exist: " + name}
-			return x
+		f := y.find(name)
+		if f == nil {
+			return wrong("Field does not exist: " + name)
 		}
-		f := l.fields[at]
-		s := coalesceSource{member: at, node: f.nodes[f.node]}
-		if o.replaceNull && s.node.DefaultValue != nil {
-			s.instead = *s.node.DefaultValue
-		}
-		optional = optional && s.node.Optional && s.instead == nil
-		tree := subtree(f)
+		n := f.schema()
+		optional = optional && n.Optional && (n.DefaultValue == nil || !o.replaceNull)
+		tree := f.subtree()
 		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
 		if made.nodes == nil {
-			made = field{name: o.field, nodes: tree, from: constant}
+			made = field{name: o.field, nodes: tree}
 		} else if !reflect.DeepEqual(made.nodes, tree) {
-			p.failure = &failure{stage, dataException, "Fields of one type expected for [" + coalescePurpose +
-				"], found: " +
-				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + name + " " + javaClass(&tree[0])}
-			return x
+			return wrong("Fields of one type expected for [" + coalescePurpose + "], found: " + o.fields[0] + " " +
+				javaClass(&made.nodes[0]) + ", " + name + " " + javaClass(&tree[0]))
 		}
-		x.sources = append(x.sources, s)
+		x.sources = append(x.sources, f)
 	}
 	made.nodes[0].Optional = optional
 	x.target = made.nodes[0]
-	out, placed := &structDraft{}, false
-	for i, f := range l.fields {
+	out := &object{root: basics(&l.nodes[0])}
+	put := func(f field, member int) { out.fields, x.order = append(out.fields, f), append(x.order, member) }
+	for i, f := range y.fields {
 		switch listed := slices.Contains(o.fields, f.name); {
 		case f.name == o.field && !listed:
-			p.failure = &failure{stage, dataException,
-				"Field " + o.field + " is there and none of those that are coalesced"}
-			return x
+			return wrong("Field " + o.field + " is there and none of those that are coalesced")
 		case f.name == o.field:
-			out.fields, x.order, placed = append(out.fields, made), append(x.order, -1), true
-		case listed && o.remove:
-		default:
-			out.fields, x.order = append(out.fields, f), append(x.order, i)
+			put(made, -1)
+		case !listed || !o.remove:
+			put(f, i)
 		}
 	}
-	if !placed {
-		out.fields, x.order = append(out.fields, made), append(x.order, -1)
+	if !slices.Contains(x.order, -1) {
+		put(made, -1)
 	}
-	out.root = basics(&nodes[0])
-	x.out, p.failure = new(output).write(&w.schemas, out, stage)
+	x.out, x.failure = w.schemas.declareMade(out.nodes(), stage)
 	return x
 }
 
 // choose does a column with a schema.
-func (o *coalesce) choose(w *work, c *column, x *coalesceProgram, stage int) *failure {
-	if done, f := x.opened(w, c, stage); done {
+func (o *coalesce) choose(w *work, c *column, l *layout, x *coalesceProgram, stage int) *failure {
+	if done, f := w.opened(c, l, x.failure, stage); done {
 		return f
 	}
+	fields := w.object.fields
 	var found []byte
 	some := false
-	for i := range x.sources {
-		s := &x.sources[i]
-		b := c.bytes[w.ends[s.member]:w.ends[s.member+1]]
-		null, size, ok := datum.IsNull(&s.node, b)
+	for _, s := range x.sources {
+		n, b := s.schema(), fields[s.index].bytes
+		null, size, ok := datum.IsNull(n, b)
 		if !ok {
-			return broken(stage, s.member)
+			return broken(stage, s.index)
 		}
-		if !null {
-			found, some = b[size:], true
-			break
+		if found, some = b[size:], !null; null && o.replaceNull && n.DefaultValue != nil {
+			found, some = *n.DefaultValue, true
 		}
-		if s.instead != nil {
-			found, some = s.instead, true
+		if some {
 			break
 		}
 	}
-	from := len(w.scratch)
-	for _, member := range x.order {
-		if member >= 0 {
-			w.scratch = append(w.scratch, c.bytes[w.ends[member]:w.ends[member+1]]...)
-			continue
-		}
-		w.scratch = append(datum.AppendBranch(w.scratch, &x.target, !some), found...)
+	if !some {
+		found = nil
 	}
-	c.set(wit.Structured, x.out, w.scratch[from:])
+	w.put(c, wit.Structured, x.out, func(dst []byte) []byte {
+		for _, member := range x.order {
+			if member >= 0 {
+				dst = append(dst, fields[member].bytes...)
+			} else {
+				dst = append(datum.AppendBranch(dst, &x.target, !some), found...)
+			}
+		}
+		return dst
+	})
 	return nil
 }
 
 // chooseEntry does a column without schema.
 func (o *coalesce) chooseEntry(w *work, c *column, stage int) *failure {
-	m := &w.entries
-	if f := m.take(c.bytes, stage, coalescePurpose); f != nil {
+	x := &w.object
+	if f := x.openMap(w, c.bytes, stage, coalescePurpose); f != nil {
 		return f
 	}
-	if !slices.Contains(o.fields, o.field) && m.find(o.field) != nil {
+	if !slices.Contains(o.fields, o.field) && x.find(o.field) != nil {
 		return &failure{stage, dataException, "Field " + o.field + " is there and none of those that are coalesced"}
 	}
-	made := entry{value: []byte{datum.TagNull}, valueAt: -1}
+	made := nullValue
 	for _, name := range o.fields {
-		if x := m.find(name); x != nil && x.value[0] != datum.TagNull {
-			made.value = x.value
+		if f := x.find(name); f != nil && f.bytes[0] != datum.TagNull {
+			made.bytes = f.bytes
 			break
 		}
 	}
-	m.put(o.field, made)
+	x.put(o.field, made)
 	if o.remove {
-		m.list = slices.DeleteFunc(m.list, func(x entry) bool {
-			return x.name != nil && string(x.name) != o.field && slices.Contains(o.fields, string(x.name))
+		x.fields = slices.DeleteFunc(x.fields, func(f field) bool {
+			return f.isText() && f.name != o.field && slices.Contains(o.fields, f.name)
 		})
 	}
-	from := len(w.scratch)
-	w.scratch = m.write(w.scratch)
-	c.set(wit.Dynamic, 0, w.scratch[from:])
+	w.put(c, wit.Dynamic, 0, x.write)
 	return nil
 }

@@ -1,28 +1,27 @@
-// Package chain is Kafka Connect's transforms and predicates. The plugin smt exports it; nothing here knows of
+// Package chain implements Kafka Connect's transforms and predicates. The plugin smt exports it; nothing here knows of
 // WebAssembly, so it is tested as it is.
 //
-// There are two ways through a chain. The plain way takes a row through one stage after another, as Kafka does: it is
-// the truth. The fast lane is for rows that are alike: for a topic and a schema (or the names of a map) all stages
-// together become one program, which package kernel does to row after row. What it cannot do, it leaves to the plain
-// way; tests compare the two.
+// A transform on fields is written once: it changes an [object], a structure or map taken apart into fields whose
+// values are bytes. The plain way takes a row through one stage after another, as Kafka does; it is the reference, and
+// the only one that fails rows. An object also notes where each value comes from. For rows that are alike (of one topic
+// and schema, or one sequence of names) the fast lane has one row traced through all stages and makes a program for
+// package kernel of what the object then has, which is done to row after row. Rows that the program does not fit go the
+// plain way; tests compare the two.
 //
-// Where to look, from the top floor down; a file uses nothing of a floor above its own:
+// Where to look, from the top down; a file uses nothing of a line above its own:
 //
-//   - engine.go: a call, the plain way, the result. lane.go: the fast lane, and the call and result of both ways.
-//   - chain.go: the stages of a context, and what they come to for a topic in the fast lane. stage.go: a transform with
-//     its condition. component.go: the table of transforms and predicates.
-//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, extract.go, hoist.go,
-//     metadata.go (SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter), predicate.go: Kafka's
-//     transforms and predicates. split.go, unwrap.go, coalesce.go, tombstone.go: our own. scalar.go: numbers as Java
-//     casts them.
-//   - program.go: the program that stages on fields come to, and what it does to one row. shape.go: the same for maps.
-//     whole.go: operations on a key or value as a whole. operation.go: what a transform is, and its row.
-//   - compile.go: programs as the kernel takes them. draft.go: a structure on its way through stages on fields.
-//     entries.go: a map on that way. part.go: what a program copies and writes. edit.go: values that become others.
-//   - reader.go: where the members of a value begin. view.go: a row on the plain way. headerlist.go: a row's headers.
-//     schemas.go: schemas, and what is compiled for them. failure.go: what a row fails by, with Java's names of
-//     classes. settings.go: how components read their settings.
+//   - engine.go: a call, the plain way, the result. lane.go: the fast lane. compile.go: the kernel's program of an
+//     object.
+//   - chain.go: the stages of a context, and the routes that rows take in the fast lane. component.go: the table of
+//     transforms and predicates.
+//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go: transforms on fields.
+//     extract.go, hoist.go, metadata.go (SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter),
+//     predicate.go: Kafka's others. split.go, unwrap.go, coalesce.go, tombstone.go: our own.
+//   - stage.go: a transform with its condition. whole.go: operations on a key or value as a whole. operation.go: what a
+//     transform is. object.go: objects. edit.go: values that become others. scalar.go: numbers as Java casts them.
+//   - reader.go: schemas, prepared for reading. view.go: a row on the plain way. headerlist.go: a row's headers.
+//     schemas.go: schemas. failure.go: what a row fails by, with Java's names of classes. settings.go: settings.
 //
 // Invariants: a row depends on no row before it. An engine is a cache: another one makes the same of the same call. The
-// fast lane does a row as the plain way does it, or not at all; only the plain way fails rows.
+// fast lane does a row as the plain way does it, or not at all.
 package chain

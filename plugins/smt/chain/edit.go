@@ -6,12 +6,17 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// edit makes another value of one that is not null, for Cast, TimestampConverter and MaskField.
+// edit makes another value of one, by its bytes alone: those with a branch, or in a map with a tag.
 type edit struct {
-	// make appends it; in holds the value's bytes: without a branch, or in a map with its tag.
+	// make appends the value.
 	make func(dst, in []byte) ([]byte, *failure)
-	// kernel is how the kernel does so for the common values, of those in maps by the tag; nil: it does not.
-	kernel func(tag byte) conversion
+	// The kernel does the same in one of these ways, if any. conversion is for the common values, in maps by the tag.
+	conversion func(tag byte) conversion
+	// choice has the results by the first byte; nil fails.
+	choice [][]byte
+	// instead replaces a null, whose first byte is null.
+	instead []byte
+	null    byte
 }
 
 // conversion is a kernel's, with what texts of times look like.
@@ -29,46 +34,51 @@ func (c conversion) tagged(tag, made byte) conversion {
 	return c
 }
 
-// memberEdit is what becomes of a member.
-type memberEdit struct {
-	// instead replaces a null, whose branch is then null.
-	instead []byte
-	null    byte
-	// edit makes a value, given without its branch. A null stays one.
-	edit edit
-	// from and to are the member's schema before and after.
-	from, to *wit.Node
+// fails is an edit of values that cannot be made.
+func fails(wrong *failure) edit {
+	return edit{make: func(dst, _ []byte) ([]byte, *failure) { return dst, wrong }}
 }
 
-// append appends what becomes of a member, of which b has all bytes.
-func (m *memberEdit) append(dst, b []byte) ([]byte, *failure) {
-	if m.instead != nil && b[0] == m.null {
-		b = m.instead
+// member makes an edit of values without a branch one of a structure's members. A null stays one.
+func member(from, to *wit.Node, by edit) edit {
+	made := edit{make: func(dst, b []byte) ([]byte, *failure) {
+		null, size, ok := datum.IsNull(from, b)
+		if dst = datum.AppendBranch(dst, to, null); null && ok {
+			return dst, nil
+		}
+		return by.make(dst, b[size:])
+	}}
+	if by.conversion == nil {
+		return made
 	}
-	if m.edit.make == nil {
-		return append(dst, b...), nil
+	c := by.conversion(0)
+	if c.Lead = from.Optional; c.Lead {
+		c.Full, c.Made = branchOf(from)[0], branchOf(to)[0]
+		c.None, c.Null = datum.AppendBranch(nil, from, true)[0], datum.AppendBranch(nil, to, true)[0]
 	}
-	if !m.from.Optional {
-		return m.edit.make(dst, b)
-	}
-	null, _, _ := datum.IsNull(m.from, b)
-	if dst = datum.AppendBranch(dst, m.to, null); null {
-		return dst, nil
-	}
-	return m.edit.make(dst, b[1:])
+	made.conversion = always(c)
+	return made
 }
 
-// whole is the edit of all bytes of a member.
-func (m *memberEdit) whole() edit {
-	e := edit{make: m.append}
-	if m.edit.kernel == nil || m.instead != nil {
-		return e
+// orDefault puts the default of a member in the place of a null.
+func orDefault(n *wit.Node) edit {
+	e := edit{null: datum.AppendBranch(nil, n, true)[0],
+		instead: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)}
+	e.make = func(dst, in []byte) ([]byte, *failure) {
+		if in[0] == e.null {
+			return append(dst, e.instead...), nil
+		}
+		return append(dst, in...), nil
 	}
-	c := m.edit.kernel(0)
-	if c.Lead = m.from.Optional; c.Lead {
-		c.Full, c.Made = branchOf(m.from)[0], branchOf(m.to)[0]
-		c.None, c.Null = datum.AppendBranch(nil, m.from, true)[0], datum.AppendBranch(nil, m.to, true)[0]
-	}
-	e.kernel = always(c)
 	return e
+}
+
+// choose makes an edit of results by the first byte; wrong has the failures.
+func choose(choice [][]byte, wrong []*failure) edit {
+	return edit{choice: choice, make: func(dst, in []byte) ([]byte, *failure) {
+		if choice[in[0]] == nil {
+			return dst, wrong[in[0]]
+		}
+		return append(dst, choice[in[0]]...), nil
+	}}
 }

@@ -167,8 +167,7 @@ func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain
 	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
 	noError(t, err)
-	r := c.route("t")
-	r.slow = r.slow || plain
+	e.lane.off = plain
 	out, faults := apply(t, e, context, schemas, b)
 	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
 }

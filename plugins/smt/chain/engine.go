@@ -68,7 +68,7 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationCh
 			delete(s.known, s.first+uint32(i))
 		}
 		s.first += uint32(len(s.made))
-		s.made = nil
+		s.made, e.layouts = nil, programs[*layout]{}
 		clear(e.chains)
 	}
 	for i := range declared {
@@ -127,12 +127,10 @@ func (e *Engine) plain(c *transformationChain, n int) error {
 	written, kept, named := len(out.data), len(out.rows), out.Topics
 	e.number, e.scratch, e.spent = n, e.scratch[:0], 0
 	worst, err := e.through(c, v, 0)
-	if e.open = nil; err == nil {
-		err = e.lane.learn(c, n)
-	}
 	if err != nil {
 		return err
 	}
+	e.lane.learn(c, n)
 	if worst != nil {
 		out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage),
 			ErrorClass: worst.class, Fault: wit.Fault{Kind: wit.FaultData, Message: worst.text}})
@@ -164,7 +162,6 @@ func (e *Engine) through(c *transformationChain, v *view, from int) (*failure, e
 			continue
 		}
 		if o, ok := s.operation.(*split); ok {
-			e.closeMap()
 			return o.through(&e.work, v, s.number, func() (*failure, error) { return e.through(c, v, i+1) })
 		}
 		if f, err = s.apply(&e.work, v); err != nil {
@@ -177,7 +174,6 @@ func (e *Engine) through(c *transformationChain, v *view, from int) (*failure, e
 			return nil, nil
 		}
 	}
-	e.closeMap()
 	for at := keySide; at <= valueSide; at++ {
 		if f := v.columns[at].settle(&e.schemas); f != nil {
 			return f, nil

@@ -39,7 +39,7 @@ func newExtract(at side, s settings) (operation, *wit.Fault) {
 		return nil, err
 	}
 	o := &extract{target: target{at: at, purpose: extractPurpose}, name: setting.Trim(text)}
-	o.onColumn = onColumn[*extraction]{side: at, compile: o.extraction, structured: o.take, dynamic: o.takeEntry}
+	o.onColumn = onColumn[*extraction]{side: at, compile: o.find, structured: o.take, dynamic: o.takeEntry}
 	if err = o.configure(s); err != nil {
 		return nil, err
 	}
@@ -108,151 +108,103 @@ func quotedName(text string) (name string, size int) {
 	return "", -1
 }
 
-// extraction is what the transform comes to for one schema: the way down, and the schema at its end.
+// extraction is the way down a schema, and the schema at its end.
 type extraction struct {
 	failure *failure
 	steps   []extractStep
-	// noPath: there is no step, which fails nulls, too.
-	noPath bool
-	out    uint32
+	out     uint32
 	// root is that of the result.
 	root *wit.Node
 }
 
 // extractStep is a structure on the way down, and the member to go on with.
 type extractStep struct {
-	*program
-	member  int
-	null    byte
-	instead []byte
+	layout    *layout
+	member    int
+	byDefault *edit
 }
 
-// extraction compiles the way down a schema.
-func (o *extract) extraction(w *work, nodes []wit.Node, stage int) *extraction {
+// find finds the way down a schema.
+func (o *extract) find(w *work, l *layout, stage int) *extraction {
 	x := &extraction{}
-	if len(o.path) == 0 {
-		p, l := beginProgram(nodes)
-		x.noPath = true
-		if x.failure = noPath(stage); l == nil {
-			x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
-		}
-		x.steps = append(x.steps, extractStep{program: p})
-		return x
-	}
 	for i, name := range o.path {
-		p, l := beginProgram(nodes)
-		if l == nil {
+		if !l.isStruct() {
 			x.failure = &failure{stage, dataException, "Cannot look up fields on non-struct type"}
-			if i == 0 {
-				x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
-				x.steps = append(x.steps, extractStep{program: p})
-			}
 			return x
 		}
-		at := l.find(name)
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
 		if at < 0 {
 			x.failure = &failure{stage, illegalArgument, "Unknown field: " + o.name}
 			return x
 		}
-		if o.replaceNull || i+1 < len(o.path) {
-			l.replaceNulls()
+		f := &l.fields[at]
+		s := extractStep{layout: l, member: at}
+		if n := f.schema(); (o.replaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil {
+			by := orDefault(n)
+			s.byDefault = &by
 		}
-		step := extractStep{program: p, member: at}
-		if l.fields[at].orDefault {
-			step.null, step.instead = l.fields[at].nullAndDefault()
-		}
-		x.steps = append(x.steps, step)
-		nodes = subtree(l.fields[at])
+		x.steps = append(x.steps, s)
+		l = newLayout(0, f.subtree())
 	}
-	x.out, x.root = w.schemas.declare(nodes), &nodes[0]
+	x.out, x.root = w.schemas.declare(l.nodes), &l.nodes[0]
 	return x
 }
 
-// layout takes a field out of a key that was made of the value.
-func (o *extract) layout(l *structDraft, _ step) *failure {
-	at := l.find(o.path[0])
-	if at < 0 {
-		return unfit // and all rows fail there
+// extract takes a field out of an object that is traced. A null goes the plain way.
+func (x *object) extract(o *extract, stage int) bool {
+	f := x.find(o.path[0])
+	if f == nil || x.isMap && f.bytes[0] == datum.TagNull {
+		return false
 	}
-	if o.replaceNull {
-		l.replaceNulls()
+	if o.replaceNull && !x.isMap {
+		x.replaceNulls(stage)
 	}
-	l.fields, l.whole = l.fields[at:at+1], true
-	return nil
+	if x.isMap {
+		x.trace.full = append(x.trace.full, f.origin)
+	}
+	x.fields, x.whole, x.stays = []field{*f}, true, false
+	return x.load(stage)
 }
-
-// schemaless takes an entry out of a key that was made of the value. A null goes by phases: it leaves the row without
-// a key.
-func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
-	x := m.find(o.path[0])
-	if x == nil || x.value[0] == datum.TagNull {
-		return unfit
-	}
-	made := *x
-	switch {
-	case m.lesson == nil:
-	case made.edited > 0:
-		m.goOn(&made, edit{make: func(dst, in []byte) ([]byte, *failure) {
-			if in[0] == datum.TagNull {
-				return dst, unfit
-			}
-			return append(dst, in...), nil
-		}})
-	case made.valueAt >= 0:
-		m.lesson.choices = append(m.lesson.choices, choiceByTag{made.valueAt, noNull})
-	}
-	m.list, m.whole = []entry{made}, true
-	return nil
-}
-
-// noNull is a choice by tag that allows all values but null.
-var noNull = slices.Concat([][]byte{nil}, slices.Repeat([][]byte{{}}, len(dynamicClasses)-1))
 
 // take does a column with a schema.
-func (o *extract) take(w *work, c *column, x *extraction, stage int) *failure {
+func (o *extract) take(w *work, c *column, l *layout, x *extraction, stage int) *failure {
+	null, _, ok := l.null(c.bytes)
+	switch {
+	case !ok:
+		return broken(stage, 0)
+	case !null && !l.isStruct():
+		return onlyStruct(stage, extractPurpose, javaClass(&l.nodes[0]))
+	case len(o.path) == 0:
+		return noPath(stage)
+	}
 	in := c.bytes
 	for i := range x.steps {
 		s := &x.steps[i]
-		null, start, ok := s.program.null(in)
-		if !ok {
+		var start int
+		if null, start, ok = s.layout.null(in); !ok {
 			return broken(stage, 0)
 		}
-		if null {
-			return x.null(w, c, stage)
-		}
-		if x.failure != nil {
+		if null || x.failure != nil {
 			break
 		}
-		if bad := w.offsets(&s.program.reader, in, start); bad >= 0 {
-			return broken(stage, bad)
+		y := &w.object
+		if y.open(w, s.layout, in, start); !y.load(stage) {
+			return y.pending
 		}
-		in = in[w.ends[s.member]:w.ends[s.member+1]]
-		if s.instead != nil && in[0] == s.null {
-			in = s.instead
+		if in = y.fields[s.member].bytes; s.byDefault != nil && in[0] == s.byDefault.null {
+			in = s.byDefault.instead
 		}
 	}
-	if x.failure != nil {
-		return x.failure
-	}
-	c.set(wit.Structured, x.out, in)
-	return nil
-}
-
-// null is the outcome where a structure on the way is null.
-func (x *extraction) null(w *work, c *column, stage int) *failure {
 	switch {
-	case x.noPath:
-		return noPath(stage)
-	case x.failure != nil && x.failure.class == dataException && len(x.steps) == 1 && x.steps[0].skips == nil:
-		// a null that is no structure passes the first look
-		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
 	case x.failure != nil:
 		return x.failure
+	case !null:
+		c.set(wit.Structured, x.out, in)
 	case !x.root.Optional:
 		c.setMissing(&w.schemas, w.schemas.known[x.out], stage)
-		return nil
+	default:
+		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true))
 	}
-	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true))
 	return nil
 }
 
@@ -260,21 +212,21 @@ func (x *extraction) null(w *work, c *column, stage int) *failure {
 func (o *extract) takeEntry(w *work, c *column, stage int) *failure {
 	in, purpose := c.bytes, extractPurpose
 	if len(o.path) == 0 {
-		if f := w.entries.take(in, stage, purpose); f != nil {
+		if f := w.object.openMap(w, in, stage, purpose); f != nil {
 			return f
 		}
 		return noPath(stage)
 	}
 	for _, name := range o.path {
-		if f := w.entries.take(in, stage, purpose); f != nil {
+		if f := w.object.openMap(w, in, stage, purpose); f != nil {
 			return f
 		}
-		x := w.entries.find(name)
-		if x == nil || x.value[0] == datum.TagNull {
+		x := w.object.find(name)
+		if x == nil || x.bytes[0] == datum.TagNull {
 			c.set(wit.Absent, 0, nil)
 			return nil
 		}
-		in, purpose = x.value, "nested field access"
+		in, purpose = x.bytes, "nested field access"
 	}
 	c.set(wit.Dynamic, 0, in)
 	return nil

@@ -53,9 +53,6 @@ func requiredNull(stage int) *failure {
 		"Conversion error: null value for field that is required and has no default value"}
 }
 
-// unfit is the failure of a program in which steps cannot be one, so that rows go the plain way. No row fails by it.
-var unfit = &failure{0, dataException, "these stages have no program in common"}
-
 // unmatched is the error of a match that did not come to an end: whether the topic matches is not known, and each
 // answer could send a record elsewhere than it belongs.
 type unmatched struct {

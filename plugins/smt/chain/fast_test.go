@@ -2,7 +2,6 @@ package chain
 
 import (
 	"bytes"
-	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -30,38 +29,6 @@ func (m maker) spoiled(b []byte) []byte {
 		b = slices.Insert(b, at, byte(m.Uint32()))
 	}
 	return append(make([]byte, 0, len(b)+kernel.Room), b...)
-}
-
-// The kernel finds the members of a structure where the loop in Go does, and what is bad at the same one.
-func TestMembersByTheKernel(t *testing.T) {
-	m := maker{rand.New(rand.NewPCG(1, 1))}
-	good := 0
-	for range 20_000 {
-		nodes := m.structure()
-		p, l := beginProgram(nodes)
-		if l == nil {
-			continue
-		}
-		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
-		noError(t, err)
-		in := m.spoiled(value)
-		null, start, ok := p.null(in)
-		if null || !ok {
-			continue
-		}
-		e := New()
-		want := make([]uint64, len(p.skips)+1)
-		bad := p.offsets(in, start, want)
-		if got := e.offsets(&p.reader, in, start); got != bad || bad < 0 && !slices.Equal(e.ends[:len(want)], want) {
-			t.Fatalf("%v of %x: expected %d, %v, found %d, %v", nodes, in, bad, want, got, e.ends)
-		}
-		if bad < 0 {
-			good++
-		}
-	}
-	if good < 5000 {
-		t.Errorf("only %d values were good", good)
-	}
 }
 
 // What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
@@ -297,135 +264,5 @@ func TestTopicsOfAResultHaveRows(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// What is known of the entries of one map does not grow by the maps that follow.
-func TestEntriesDoNotGrow(t *testing.T) {
-	values := make([]any, 100)
-	for i := range values {
-		values[i] = int64(i)
-	}
-	b := rowsOf(t, nil, values...)
-	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:string,g:string")}
-	e, _, _, faults := sent(t, stages, nil, b, true)
-	if len(faults) > 0 || len(e.entries.placed) != 2 {
-		t.Errorf("expected 2 entries that were put, found %d; faults %v", len(e.entries.placed), faults)
-	}
-}
-
-// Members behind the last that a chain looks at are copied unread.
-func TestMembersRead(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Structure}, {Kind: wit.Text, Optional: true}}
-	for _, name := range []string{"a", "b", "c", "d"} {
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: 1})
-	}
-	for _, c := range []struct {
-		class, name, value string
-		read               int
-	}{
-		{ClassInsertValue, "timestamp.field", "at", 0},
-		{ClassReplaceValue, "exclude", "a", 1},
-		{ClassReplaceValue, "exclude", "c", 3},
-		{ClassReplaceValue, "exclude", "d", 3},
-		{ClassReplaceValue, "include", "d", 3},
-		{ClassReplaceValue, "include", "a", 1},
-		{ClassMaskValue, "fields", "b", 2},
-		{ClassCastValue, "spec", "a:string", 1},
-		{ClassValueToKey, "fields", "a", 1},
-	} {
-		made, fault := newChain([]wit.Stage{stageOf(c.class, c.name, c.value)})
-		if fault != nil {
-			t.Fatal(fault)
-		}
-		e := New()
-		p := newProgram(&e.schemas, made.route("t").steps, 1, nodes)
-		if p.read != c.read {
-			t.Errorf("%s %s=%s: expected %d members to be read, found %d", c.class, c.name, c.value, c.read, p.read)
-		}
-	}
-}
-
-// The kernel finds the entries of a map as they are found one by one.
-func TestEntriesByTheKernel(t *testing.T) {
-	m := maker{rand.New(rand.NewPCG(1, 2))}
-	good := 0
-	for range 20_000 {
-		value, err := datum.AppendDynamic(nil, m.schemaless(m.Perm(len(pool))))
-		noError(t, err)
-		in := m.spoiled(value)
-		if len(in) == 0 || in[0] != datum.TagMap {
-			continue
-		}
-		count, size := datum.Number(in[1:])
-		if size <= 0 || count < 0 || count > maxByKernel {
-			continue
-		}
-		var one, other entries
-		want := one.readEntries(in, 1+size, count)
-		got := other.readByKernel(in, 1+size, int(count))
-		same := slices.EqualFunc(one.list, other.list, func(a, b entry) bool {
-			return bytes.Equal(a.key, b.key) && bytes.Equal(a.value, b.value) && string(a.name) == string(b.name) &&
-				(a.name == nil) == (b.name == nil) && a.keyAt == b.keyAt && a.valueAt == b.valueAt
-		})
-		if got != want || want && !same {
-			t.Fatalf("%x: expected %t, %v, found %t, %v", in, want, one.list, got, other.list)
-		}
-		if want {
-			good++
-		}
-	}
-	if good < 5000 {
-		t.Errorf("only %d values were good", good)
-	}
-}
-
-// Numbers and booleans, which are cast without an allocation, become what other values' way makes of them.
-func TestNumbersAreCastAsOtherValuesAre(t *testing.T) {
-	var values []any
-	for _, n := range []int64{0, 1, -1, 127, 128, -128, -129, 32767, 32768, math.MaxInt32, math.MaxInt32 + 1,
-		math.MinInt32, 1<<53 + 1, math.MaxInt64, math.MinInt64} {
-		values = append(values, int8(n), int16(n), int32(n), n, float32(n), float64(n))
-	}
-	for _, f := range []float64{math.Copysign(0, -1), 0.5, -1.5, 1e-3, 9.99e-4, 1e7, 123456.789, math.MaxFloat32,
-		math.SmallestNonzeroFloat32, 1e300, 5e-324, math.NaN(), math.Inf(1), math.Inf(-1)} {
-		values = append(values, f, float32(f))
-	}
-	kinds := func(v any) wit.Kind {
-		switch v.(type) {
-		case int8:
-			return wit.Int8
-		case int16:
-			return wit.Int16
-		case int32:
-			return wit.Int32
-		case int64:
-			return wit.Int64
-		case float32:
-			return wit.Float32
-		case float64:
-			return wit.Float64
-		}
-		return wit.Boolean
-	}
-	for _, v := range append(values, true, false) {
-		from := wit.Node{Kind: kinds(v)}
-		in, err := datum.Append(nil, []wit.Node{from}, 0, v)
-		noError(t, err)
-		dynamic, err := datum.AppendDynamic(nil, v)
-		noError(t, err)
-		for to := wit.Int8; to <= wit.Text; to++ {
-			want, f := appendCast(nil, v, to, 0, false)
-			if f != nil {
-				t.Fatal(f)
-			}
-			if got, f := castStructured(nil, in, &from, to, 0); f != nil || !bytes.Equal(got, want) {
-				t.Errorf("%T %v to %v: expected %x, found %x, %v", v, v, to, want, got, f)
-			}
-			want, _ = appendCast(nil, v, to, 0, true)
-			if got, f := castDynamic(nil, dynamic, to, 0); f != nil || !bytes.Equal(got, want) {
-				t.Errorf("%T %v without schema to %v: expected %x, found %x, %v", v, v, to, want, got, f)
-			}
-		}
 	}
 }

@@ -47,98 +47,69 @@ func longNames(stage int) *failure {
 	return &failure{stage, dataException, "the names of the flattened fields come to more than 16 MiB"}
 }
 
-// flattening is what the transform comes to for one schema.
+// flattening is what the transform does for one schema.
 type flattening struct {
-	*program
-	top *flatStruct
-	out uint32
+	failure *failure
+	top     *flatStruct
+	out     uint32
 }
 
 // flatStruct reads a structure.
 type flatStruct struct {
-	reader
+	layout  *layout
 	ends    []uint64
 	members []flatMember
 }
 
-// flatMember is a member of a structure.
+// flatMember is a member of a structure: its schema, and that of the field that it becomes, or what a structure holds.
+// same: values keep their bytes.
 type flatMember struct {
-	// from is its schema, to that of the field that it becomes; a structure has instead what it holds.
 	from, to *wit.Node
 	inside   *flatStruct
-	// run is how many members from this one on stay as they are, bytes and all.
-	run int
-}
-
-// join finds the members that stay.
-func (s *flatStruct) join() {
-	run := 0
-	for i := len(s.members) - 1; i >= 0; i-- {
-		m := &s.members[i]
-		if run++; m.inside != nil || m.from.Optional != m.to.Optional ||
-			m.from.Optional && (m.from.DefaultValue != nil || m.to.DefaultValue != nil) {
-			run = 0
-		}
-		m.run = run
-	}
+	same     bool
 }
 
 // flattener makes the schema.
 type flattener struct {
 	o      *flatten
 	stage  int
-	layout structDraft
+	result object
 	// taken are the names; size is how long they are together.
 	taken map[string]bool
 	size  int
 }
 
 // flattening finds the fields of a schema.
-func (o *flatten) flattening(w *work, nodes []wit.Node, stage int) *flattening {
-	p, _ := beginProgram(nodes)
-	x := &flattening{program: p}
-	if nodes[0].Kind != wit.Structure {
-		p.failure = onlyStruct(stage, flattenPurpose, javaClass(&nodes[0]))
+func (o *flatten) flattening(w *work, l *layout, stage int) *flattening {
+	x, root := &flattening{}, &l.nodes[0]
+	if !l.isStruct() {
+		x.failure = onlyStruct(stage, flattenPurpose, javaClass(root))
 		return x
 	}
-	f := &flattener{o: o, stage: stage, taken: map[string]bool{}}
-	var byDefault []byte
-	if nodes[0].DefaultValue != nil {
-		byDefault = *nodes[0].DefaultValue
+	f := &flattener{o: o, stage: stage, taken: map[string]bool{}, result: object{root: basics(root)}}
+	if x.top, x.failure = f.structure(l, "", root.Optional, root.DefaultValue); x.failure == nil {
+		x.out, x.failure = w.schemas.declareMade(f.result.nodes(), stage)
 	}
-	if x.top, p.failure = f.structure(nodes, 0, "", nodes[0].Optional, byDefault); p.failure != nil {
-		return x
-	}
-	f.layout.root = basics(&nodes[0])
-	x.out, p.failure = new(output).write(&w.schemas, &f.layout, stage)
 	return x
 }
 
-// structure adds the fields of a structure. optional: it or one that it lies in is; byDefault is its default or nil.
-func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, optional bool, byDefault []byte) (*flatStruct,
-	*failure) {
-	list := nodes[at].Members
-	s := &flatStruct{ends: make([]uint64, len(list)+1)}
-	for _, m := range list {
-		s.skips = append(s.skips, newSkip(nodes, m.Node))
-	}
-	s.read = len(s.skips)
+// structure adds the fields of a structure. optional: it or one around it is; byDefault is its default or nil.
+func (f *flattener) structure(l *layout, prefix string, optional bool, byDefault *[]byte) (*flatStruct, *failure) {
+	s := &flatStruct{layout: l, ends: make([]uint64, len(l.skips)+1)}
 	if byDefault != nil {
-		if bad := s.offsets(byDefault, 0, s.ends); bad >= 0 {
+		if bad := l.offsets(*byDefault, 0, s.ends); bad >= 0 {
 			return nil, broken(f.stage, bad)
 		}
 	}
-	defaults := append([]uint64(nil), s.ends...)
-	for i, m := range list {
-		n := &nodes[m.Node]
-		name := f.o.name(prefix, m.Name)
+	for i := range l.fields {
+		of := &l.fields[i]
+		n, name := of.schema(), f.o.name(prefix, of.name)
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
 		}
-		optional := optional || n.Optional
-		inherited := n.DefaultValue
+		optional, inherited := optional || n.Optional, n.DefaultValue
 		if inherited == nil && byDefault != nil {
-			b := byDefault[defaults[i]:defaults[i+1]]
+			b := (*byDefault)[s.ends[i]:s.ends[i+1]]
 			if null, size, _ := datum.IsNull(n, b); !null {
 				b = b[size:]
 				inherited = &b
@@ -150,53 +121,42 @@ func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, option
 			return nil, &failure{f.stage, dataException,
 				"Flatten transformation does not support MAP for record with schemas (for field " + name + ")."}
 		case wit.Structure:
-			var below []byte
-			if inherited != nil {
-				below = *inherited
-			}
 			var wrong *failure
-			if member.inside, wrong = f.structure(nodes, m.Node, name, optional, below); wrong != nil {
+			inside := newLayout(0, of.subtree())
+			if member.inside, wrong = f.structure(inside, name, optional, inherited); wrong != nil {
 				return nil, wrong
 			}
 		default:
-			made := graft(nil, nodes, m.Node)
+			made := of.subtree()
 			made[0].Optional, made[0].DefaultValue = optional, inherited
 			member.to = &made[0]
-			if wrong := f.add(field{name: name, nodes: made}); wrong != nil {
-				return nil, wrong
+			member.same = n.Optional == optional && (!optional || n.DefaultValue == nil && inherited == nil)
+			to := field{name: name, nodes: made}
+			if name == "" || f.taken[name] {
+				return nil, f.result.addMember(to, f.stage)
 			}
+			f.taken[name] = true
+			f.result.fields = append(f.result.fields, to)
 		}
 		s.members = append(s.members, member)
 	}
-	s.join()
 	return s, nil
-}
-
-// add is layout.add for many fields.
-func (f *flattener) add(x field) *failure {
-	if x.name == "" || f.taken[x.name] {
-		return f.layout.add(x, f.stage)
-	}
-	f.taken[x.name] = true
-	f.layout.fields = append(f.layout.fields, x)
-	return nil
 }
 
 // write appends the fields of a structure, given without its branch; null: it is one, and so are they.
 func (s *flatStruct) write(dst, in []byte, null bool) []byte {
 	if !null {
-		s.offsets(in, 0, s.ends) // the whole was checked
+		s.layout.offsets(in, 0, s.ends) // the whole was checked
 	}
 	return s.writeMembers(dst, in, s.ends, null)
 }
 
 // writeMembers is write, where ends are those of the members.
 func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []byte {
-	for i := 0; i < len(s.members); i++ {
+	for i := range s.members {
 		m := &s.members[i]
-		if m.run > 0 && !null {
-			dst = append(dst, in[ends[i]:ends[i+m.run]]...)
-			i += m.run - 1
+		if m.same && !null {
+			dst = append(dst, in[ends[i]:ends[i+1]]...)
 			continue
 		}
 		var value []byte
@@ -222,196 +182,125 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 }
 
 // rise does a column with a schema.
-func (o *flatten) rise(w *work, c *column, x *flattening, stage int) *failure {
-	if done, f := x.opened(w, c, stage); done {
-		return f
+func (o *flatten) rise(w *work, c *column, l *layout, x *flattening, stage int) *failure {
+	done, f := w.opened(c, l, x.failure, stage)
+	if !done {
+		w.put(c, wit.Structured, x.out, func(dst []byte) []byte {
+			return x.top.writeMembers(dst, w.object.in, w.ends, false)
+		})
 	}
-	from := len(w.scratch)
-	w.scratch = x.top.writeMembers(w.scratch, c.bytes, w.ends, false)
-	c.set(wit.Structured, x.out, w.scratch[from:])
-	return nil
+	return f
 }
 
-// flatMap is a map that comes of maps in each other.
+// flatMap is a map that is made of nested maps.
 type flatMap struct {
 	o     *flatten
 	stage int
-	// names are the names in the order in which they came first, one after another; list is where they are and what
-	// they hold.
-	names []byte
-	list  []flatEntry
-	// places are the indices of the names in list, when they are many.
+	out   object
+	// places are the indices of the names where they are many.
 	places map[string]int
 	size   int
 	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
 	collided, javaOrder bool
-	// marks has a bit for each name, so that most are known to be new.
-	marks uint64
-}
-
-// flatEntry is an entry of a flatMap.
-type flatEntry struct {
-	from, to int
-	// key is that of the input, with its tag, where it is the name; nil: the name has others in front.
-	key, value []byte
-}
-
-// manyFlat is the number of names from which on they are looked up in a map.
-const manyFlat = 32
-
-// keptFlat is how many bytes of names are kept room for from record to record.
-const keptFlat = 64 << 10
-
-func (m *flatMap) name(at int) []byte { return m.names[m.list[at].from:m.list[at].to] }
-
-// begin empties the map for another record.
-func (m *flatMap) begin(stage int, javaOrder bool) {
-	if cap(m.names) > keptFlat {
-		m.names, m.list = nil, nil
-	}
-	m.stage, m.names, m.list, m.size = stage, m.names[:0], m.list[:0], 0
-	m.collided, m.javaOrder, m.places, m.marks = false, javaOrder, nil, 0
 }
 
 // riseInMap does a column without schema.
 func (o *flatten) riseInMap(w *work, c *column, stage int) *failure {
-	if f := w.entries.take(c.bytes, stage, flattenPurpose); f != nil {
+	if f := w.object.openMap(w, c.bytes, stage, flattenPurpose); f != nil {
 		return f
 	}
 	m := &o.flat
-	m.o = o
-	m.begin(stage, false)
-	for i := range w.entries.list {
-		x := &w.entries.list[i]
-		if f := m.add(nil, x.key, x.value); f != nil {
-			return f
-		}
+	m.o, m.stage, m.size, m.collided, m.places = o, stage, 0, false, nil
+	m.out = object{isMap: true, fields: m.out.fields[:0]}
+	if f := m.take(&w.object, ""); f != nil {
+		return f
 	}
 	if m.collided {
-		again := &flatMap{o: o}
-		again.begin(stage, true)
-		if f := again.take(c.bytes, nil); f != nil {
+		again := &flatMap{o: o, stage: stage, javaOrder: true}
+		if f := again.take(&w.object, ""); f != nil {
 			return f
 		}
-		for i := range m.list {
-			m.list[i].value = again.list[again.find(m.name(i))].value
+		for i := range m.out.fields {
+			f := &m.out.fields[i]
+			f.bytes = again.out.fields[again.find(f.name)].bytes
 		}
 	}
-	from := len(w.scratch)
-	dst := datum.AppendNumber(append(w.scratch, datum.TagMap), int64(len(m.list)))
-	var run []byte
-	for i := range m.list {
-		x := &m.list[i]
-		if x.key != nil {
-			dst, run = appendRun(dst, run, x.key)
-		} else {
-			dst = datum.AppendBytes(append(append(dst, run...), datum.TagText), m.name(i))
-			run = nil
-		}
-		dst, run = appendRun(dst, run, x.value)
-	}
-	dst = append(dst, run...)
-	w.scratch = dst
-	c.set(wit.Dynamic, 0, dst[from:])
+	w.put(c, wit.Dynamic, 0, m.out.write)
 	c.class = "java.util.LinkedHashMap"
 	return nil
 }
 
-// take takes the entries of a map whose bytes were checked.
-func (m *flatMap) take(in, prefix []byte) *failure {
+// take takes the entries of a map, those of nested maps under prefix + delimiter + key.
+func (m *flatMap) take(x *object, prefix string) *failure {
+	list := x.fields
 	if m.javaOrder {
-		return m.takeInOrder(in, prefix)
+		list = java.InHashMap(list, func(f field) string { return f.name })
 	}
-	count, size := datum.Number(in[1:])
-	for in = in[1+size:]; count > 0; count-- {
-		key := skipValue(in)
-		value := skipValue(in[key:])
-		if f := m.add(prefix, in[:key], in[key:key+value]); f != nil {
-			return f
-		}
-		in = in[key+value:]
-	}
-	return nil
-}
-
-// takeInOrder takes the entries of a map in the order of Kafka's hash table.
-func (m *flatMap) takeInOrder(in, prefix []byte) *failure {
-	var all entries
-	all.read(in)
-	for _, e := range java.InHashMap(all.list, func(e entry) string { return string(e.name) }) {
-		if f := m.add(prefix, e.key, e.value); f != nil {
+	for i := range list {
+		if f := m.add(&list[i], prefix); f != nil {
 			return f
 		}
 	}
 	return nil
 }
 
-// add adds a value, or the entries of a nested map, under prefix + delimiter + key.
-func (m *flatMap) add(prefix, key, value []byte) *failure {
-	if key[0] != datum.TagText {
+func (m *flatMap) add(f *field, prefix string) *failure {
+	if !f.isText() {
 		return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
 	}
-	text, _ := datum.Block(key[1:])
-	from := len(m.names)
-	x := flatEntry{from: from, key: key, value: value}
-	if len(prefix) > 0 {
-		m.names = append(append(m.names, prefix...), m.o.delimiter...)
-		x.key = nil
-	}
-	m.names = append(m.names, text...)
-	x.to = len(m.names)
-	name := m.names[x.from:x.to]
+	name, value := m.o.name(prefix, f.name), f.bytes
 	if m.size += len(name); m.size > maxFlatNames {
 		return longNames(m.stage)
 	}
 	class := dynamicClasses[value[0]]
 	switch value[0] {
 	case datum.TagMap:
-		return m.take(value, name)
+		inside := &object{}
+		inside.readMap(nil, value) // which was checked
+		return m.take(inside, name)
 	case datum.TagInstant:
 		return &failure{m.stage, dataException, "Flatten transformation was passed a value of type class " + class +
 			" which is not supported by Connect's data API"}
 	case datum.TagStruct:
 		return &failure{m.stage, dataException, "Flatten transformation does not support class " + class +
-			" for record without schemas (for field " + string(name) + ")."}
+			" for record without schemas (for field " + name + ")."}
 	}
-	mark, at := uint64(1)<<(len(name)&63), -1
-	if len(name) > 0 {
-		mark = uint64(1) << ((len(name)*7 + int(name[len(name)-1])) & 63)
-	}
-	if m.marks&mark != 0 {
-		at = m.find(name)
-	}
-	m.marks |= mark
-	if at >= 0 {
-		m.list[at].value, m.collided, m.names = value, true, m.names[:from]
+	if at := m.find(name); at >= 0 {
+		m.out.fields[at].bytes, m.collided = value, true
 		return nil
 	}
-	m.list = append(m.list, x)
 	if m.places != nil {
-		m.places[string(name)] = len(m.list) - 1
-	} else if len(m.list) == manyFlat {
-		m.places = map[string]int{}
-		for i := range m.list {
-			m.places[string(m.name(i))] = i
-		}
+		m.places[name] = len(m.out.fields)
+	}
+	if prefix == "" {
+		m.out.fields = append(m.out.fields, *f)
+	} else {
+		m.out.add(name, field{bytes: value})
 	}
 	return nil
 }
 
-// find is where a name is in the list, -1: nowhere.
-func (m *flatMap) find(name []byte) int {
-	if m.places != nil {
-		if at, ok := m.places[string(name)]; ok {
-			return at
+// manyFlat is the number of names from which on they are looked up in a map.
+const manyFlat = 32
+
+// find returns the index of a name, -1 if it is new.
+func (m *flatMap) find(name string) int {
+	if len(m.out.fields) < manyFlat {
+		for i := range m.out.fields {
+			if m.out.fields[i].name == name {
+				return i
+			}
 		}
 		return -1
 	}
-	for i := range m.list {
-		x := &m.list[i]
-		if x.to-x.from == len(name) && string(m.names[x.from:x.to]) == string(name) {
-			return i
+	if m.places == nil {
+		m.places = map[string]int{}
+		for i := range m.out.fields {
+			m.places[m.out.fields[i].name] = i
 		}
+	}
+	if at, ok := m.places[name]; ok {
+		return at
 	}
 	return -1
 }

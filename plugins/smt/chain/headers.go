@@ -56,45 +56,44 @@ func newHeaderFrom(at side, s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// layout makes headers of fields.
-func (o *headerFrom) layout(l *structDraft, s step) *failure {
-	from := l
+func (o *headerFrom) apply(x *object, s step) *failure {
+	x.load(s.stage)
 	if !o.move { // what stays is not looked at
-		from = &structDraft{fields: slices.Clone(l.fields), edited: l.edited}
+		before, changed := slices.Clone(x.fields), x.changed
+		f := o.add(x, s.stage)
+		x.fields, x.changed = before, changed
+		return f
 	}
-	if o.replaceNull {
-		from.replaceNulls()
+	if f := o.add(x, s.stage); f != nil {
+		return f
 	}
-	for i, name := range o.fields {
-		at := l.find(name)
-		if at < 0 {
-			return &failure{s.stage, nullPointer,
-				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
-					`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
-		}
-		l.headers = append(l.headers, headerDraft{o.headers[i], from.fields[at]})
+	if !x.isMap {
+		x.renew()
 	}
-	if o.move {
-		l.makeAnew()
-		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(o.fields, f.name) })
-	}
+	x.changed = x.changed || x.isMap
+	x.fields = slices.DeleteFunc(x.fields, func(f field) bool {
+		return f.isText() && slices.Contains(o.fields, f.name)
+	})
 	return nil
 }
 
-// schemaless makes headers of a map's entries; of one that is not there it makes a null.
-func (o *headerFrom) schemaless(m *entries, _ step, _ *wit.Row) *failure {
-	for i, name := range o.fields {
-		made := entry{value: []byte{datum.TagNull}, valueAt: -1}
-		if x := m.find(name); x != nil {
-			made = *x
-		}
-		m.headers = append(m.headers, headerEntry{o.headers[i], made})
+// add makes headers of fields, and nulls of entries that are not there.
+func (o *headerFrom) add(x *object, stage int) *failure {
+	if o.replaceNull && !x.isMap {
+		x.replaceNulls(stage)
 	}
-	if o.move {
-		m.changed = true
-		m.list = slices.DeleteFunc(m.list, func(x entry) bool {
-			return x.name != nil && slices.Contains(o.fields, string(x.name))
-		})
+	for i, name := range o.fields {
+		f := x.find(name)
+		switch {
+		case f != nil:
+			x.headers = append(x.headers, header{name: o.headers[i], field: *f})
+		case x.isMap:
+			x.headers = append(x.headers, header{name: o.headers[i], field: nullValue})
+		default:
+			return &failure{stage, nullPointer,
+				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
+					`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
+		}
 	}
 	return nil
 }
@@ -150,11 +149,9 @@ var insertHeaderSpecs = []wit.SettingSpec{
 // insertHeader is InsertHeader: one more header, the same for all records.
 type insertHeader struct {
 	name string
-	// nodes is the schema of the value, nil: it has none; schema is the number that it got here.
-	nodes    []wit.Node
-	value    []byte
-	schema   uint32
-	declared bool
+	// nodes is the schema of the value, nil if it has none; bytes is the header, nil until a row came.
+	nodes        []wit.Node
+	value, bytes []byte
 }
 
 func newInsertHeader(s settings) (operation, *wit.Fault) {
@@ -179,15 +176,18 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 }
 
 func (o *insertHeader) apply(w *work, v *view, stage int) (*failure, error) {
-	form := wit.Dynamic
-	if o.nodes != nil {
-		form = wit.Structured
-		if !o.declared {
-			o.schema, o.declared = w.schemas.declare(o.nodes), true
+	return w.addHeaders(v, 1, stage, func(dst []byte) []byte { return append(dst, o.header(&w.schemas)...) }), nil
+}
+
+// header returns the header's bytes.
+func (o *insertHeader) header(s *schemas) []byte {
+	if o.bytes == nil {
+		form, schema := wit.Dynamic, uint32(0)
+		if o.nodes != nil {
+			form, schema = wit.Structured, s.declare(o.nodes)
 		}
+		o.bytes = datum.AppendNumber(append(datum.AppendText(nil, o.name), byte(form)), int64(schema))
+		o.bytes = datum.AppendBytes(o.bytes, o.value)
 	}
-	return w.addHeaders(v, 1, stage, func(dst []byte) ([]byte, *failure) {
-		dst = datum.AppendNumber(append(datum.AppendText(dst, o.name), byte(form)), int64(o.schema))
-		return datum.AppendBytes(dst, o.value), nil
-	}), nil
+	return o.bytes
 }

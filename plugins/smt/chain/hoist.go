@@ -27,36 +27,53 @@ func newHoist(at side, s settings) (operation, *wit.Fault) {
 	return &hoist{at: at, field: setting.Trim(text)}, err
 }
 
+// hoisted makes the other schema.
+func (o *hoist) hoisted(w *work, schema uint32, stage int) (*hoisted, error) {
+	return o.programs.of(&w.schemas, schema, func(nodes []wit.Node) *hoisted {
+		y := &object{root: wit.Node{Kind: wit.Structure}}
+		x := &hoisted{failure: y.addMember(field{name: o.field, nodes: nodes}, stage)}
+		if x.failure == nil {
+			x.out, x.failure = w.schemas.declareMade(y.nodes(), stage)
+		}
+		return x
+	})
+}
+
+func (o *hoist) relabel(w *work, schema uint32, stage int) (side, uint32, bool) {
+	x, err := o.hoisted(w, schema, stage)
+	if err != nil || x.failure != nil || logicalClass(&w.schemas.known[schema][0]) != "" {
+		return o.at, 0, false
+	}
+	return o.at, x.out, true
+}
+
 func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
-	if c.form == wit.Structured {
-		x, err := o.programs.of(&w.schemas, c.schema, func(nodes []wit.Node) *hoisted {
-			return o.compile(w, nodes, stage)
-		})
-		if err != nil || x.failure != nil {
-			return x.failure, err
-		}
-		if c.missing != nil {
-			kind := w.schemas.known[c.schema][0].Kind
-			return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
-				"\", schema type: " + kindNames[kind]}, nil
-		}
-		if root := &w.schemas.known[c.schema][0]; logicalClass(root) != "" {
-			if f := c.misnamed(root, o.field, stage); f != nil {
-				return f, nil
+	if c.form != wit.Structured {
+		w.put(c, wit.Dynamic, 0, func(dst []byte) []byte {
+			dst = datum.AppendText(append(datum.AppendNumber(append(dst, datum.TagMap), 1), datum.TagText), o.field)
+			if c.form == wit.Absent {
+				return append(dst, datum.TagNull)
 			}
-		}
-		c.schema, c.class = x.out, "" // the bytes of a structure are those of its members
+			return append(dst, c.bytes...)
+		})
 		return nil, nil
 	}
-	from := len(w.scratch)
-	w.scratch = datum.AppendText(append(datum.AppendNumber(append(w.scratch, datum.TagMap), 1), datum.TagText), o.field)
-	if c.form == wit.Absent {
-		w.scratch = append(w.scratch, datum.TagNull)
-	} else {
-		w.scratch = append(w.scratch, c.bytes...)
+	x, err := o.hoisted(w, c.schema, stage)
+	if err != nil || x.failure != nil {
+		return x.failure, err
 	}
-	c.set(wit.Dynamic, 0, w.scratch[from:])
+	root := &w.schemas.known[c.schema][0]
+	if c.missing != nil {
+		return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
+			"\", schema type: " + kindNames[root.Kind]}, nil
+	}
+	if logicalClass(root) != "" {
+		if f := c.misnamed(root, o.field, stage); f != nil {
+			return f, nil
+		}
+	}
+	c.schema, c.class = x.out, "" // the bytes of a structure are those of its members
 	return nil, nil
 }
 
@@ -71,14 +88,4 @@ func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
 	}
 	return &failure{stage, dataException, "Invalid Java object for schema \"" + *root.Name + "\" with type " +
 		kindNames[root.Kind] + ": class " + class + " for field: \"" + field + "\""}
-}
-
-func (o *hoist) compile(w *work, nodes []wit.Node, stage int) *hoisted {
-	l := &structDraft{root: wit.Node{Kind: wit.Structure}}
-	f := l.add(field{name: o.field, nodes: nodes}, stage)
-	x := &hoisted{failure: f}
-	if f == nil {
-		x.out, x.failure = new(output).write(&w.schemas, l, stage)
-	}
-	return x
 }

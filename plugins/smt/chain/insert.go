@@ -21,6 +21,8 @@ var insertSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
+const insertPurpose = "field insertion"
+
 // insert is InsertField: fields from what a record is besides its key and value, or a fixed text.
 type insert struct {
 	target
@@ -33,12 +35,13 @@ type insertion struct {
 	what     what
 	name     string
 	optional bool
+	nodes    []wit.Node
 }
 
 var insertNames = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
 func newInsert(at side, s settings) (operation, *wit.Fault) {
-	o := &insert{target: target{at: at, purpose: insertPurpose, appends: true}}
+	o := &insert{target: target{at: at, purpose: insertPurpose}}
 	if err := o.configure(s); err != nil {
 		return nil, err
 	}
@@ -53,8 +56,8 @@ func newInsert(at side, s settings) (operation, *wit.Fault) {
 		} else {
 			f.name = strings.TrimSuffix(name, "?")
 		}
+		f.nodes = []wit.Node{f.node()}
 		o.fields = append(o.fields, f)
-		o.topical = o.topical || f.what == theTopic
 	}
 	if text, given := s.find("static.value"); given {
 		o.static = &text
@@ -90,55 +93,79 @@ func (o *insert) text(f insertion, topic string) string {
 	return *o.static
 }
 
-// layout adds the fields to a structure.
-func (o *insert) layout(l *structDraft, s step) *failure {
-	if o.replaceNull {
-		l.replaceNulls()
+// tags are those of inserted values in maps.
+var tags = [...]byte{thePartition: datum.TagInt32, theOffset: datum.TagInt64, theTimestamp: datum.TagInt64}
+
+func noSinkRecord(stage int) *failure {
+	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose +
+		"], found: org.apache.kafka.connect.source.SourceRecord"}
+}
+
+func (o *insert) apply(x *object, s step) *failure {
+	if !x.isMap {
+		if o.replaceNull {
+			x.replaceNulls(s.stage)
+		}
+		x.renew()
 	}
-	l.makeAnew()
-	for _, f := range o.fields {
-		item := field{name: f.name, nodes: []wit.Node{f.node()}, from: constant}
-		switch f.what {
-		case theTopic, theStatic:
-			item.bytes = datum.AppendText(datum.AppendBranch(nil, &item.nodes[0], false), o.text(f, s.topic))
-		default:
-			item.from, item.what, item.optional = attribute, f.what, f.optional
-			if f.what == theOffset || !f.optional {
-				l.checks = append(l.checks, check{f.what, s.stage})
+	var wrong *failure
+	for i := range o.fields {
+		f := &o.fields[i]
+		made := field{name: f.name, nodes: f.nodes, origin: origin{from: constant, what: f.what}}
+		lead := []byte{datum.TagText}
+		if !x.isMap {
+			lead = branchOf(&f.nodes[0])
+		}
+		if f.what == theTopic || f.what == theStatic {
+			made.bytes = datum.AppendText(lead, o.text(*f, s.topic))
+		} else {
+			made.from, made.optional = attribute, f.optional && !x.isMap
+			n := attributeOf(f.what, s.row)
+			switch {
+			case n < 0 && f.what == theOffset: // it fails in Kafka's transform, the others in the converter
+				wrong = noSinkRecord(s.stage)
+			case n < 0 && x.isMap:
+				continue
+			case n < 0 && !f.optional && wrong == nil:
+				wrong = requiredNull(s.stage)
+			}
+			made.bytes = appendAttribute(nil, made.optional, n)
+			if x.isMap {
+				made.bytes = append([]byte{tags[f.what]}, made.bytes...)
+			}
+			if x.trace != nil && !x.isMap && (!f.optional || f.what == theOffset) {
+				x.trace.required = append(x.trace.required, f.what)
 			}
 		}
-		if err := l.add(item, s.stage); err != nil {
-			return err
+		if x.isMap {
+			x.put(f.name, made)
+		} else if f := x.addMember(made, s.stage); f != nil {
+			return f
 		}
+	}
+	if wrong != nil {
+		x.fail(wrong)
 	}
 	return nil
 }
 
-// schemaless puts the fields into a map; what a record does not have is left out.
-func (o *insert) schemaless(m *entries, s step, row *wit.Row) *failure {
-	for _, f := range o.fields {
-		e := entry{valueAt: -1, what: f.what, attribute: true}
-		switch f.what {
-		case theTopic, theStatic:
-			e.attribute = false
-			e.value = m.keep(datum.AppendText(append(m.room(), datum.TagText), o.text(f, s.topic)))
-		case thePartition:
-			if row.Partition < 0 {
-				continue
-			}
-			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt32), int64(row.Partition)))
-		case theOffset:
-			if row.Offset < 0 {
-				return noSinkRecord(s.stage)
-			}
-			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Offset))
-		case theTimestamp:
-			if row.Timestamp < 0 {
-				continue
-			}
-			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Timestamp))
-		}
-		m.put(f.name, e)
+// attributeOf is a number that the row has, negative if it has none.
+func attributeOf(w what, row *wit.Row) int64 {
+	switch w {
+	case thePartition:
+		return int64(row.Partition)
+	case theOffset:
+		return row.Offset
 	}
-	return nil
+	return row.Timestamp
+}
+
+func appendAttribute(dst []byte, optional bool, n int64) []byte {
+	if optional && n < 0 {
+		return append(dst, 0)
+	}
+	if optional {
+		dst = append(dst, 2)
+	}
+	return datum.AppendNumber(dst, n)
 }

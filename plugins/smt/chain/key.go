@@ -1,9 +1,6 @@
 package chain
 
-import (
-	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
-)
+import "github.com/culvert-project/culvert/wit"
 
 var valueToKeySpecs = []wit.SettingSpec{
 	needsList("fields", "Field names on the record value to extract as the record key."),
@@ -26,40 +23,26 @@ func newValueToKey(s settings) (operation, *wit.Fault) {
 	return o, o.configure(s)
 }
 
-// layout makes the key of fields of the value.
-func (o *valueToKey) layout(l *structDraft, s step) *failure {
-	if l.key != nil {
-		return unfit
-	}
-	l.key = &structDraft{root: wit.Node{Kind: wit.Structure}, edited: l.edited}
+func (o *valueToKey) apply(x *object, s step) *failure {
+	x.load(s.stage)
+	key := &object{w: x.w, isMap: x.isMap, root: wit.Node{Kind: wit.Structure}, loaded: true, changed: true,
+		trace: x.trace}
 	for _, name := range o.fields {
-		at := l.find(name)
-		if at < 0 {
+		f := x.find(name)
+		switch {
+		case f != nil && x.isMap:
+			key.add(name, *f)
+		case f != nil:
+			key.fields = append(key.fields, *f)
+		case x.isMap:
+			key.add(name, nullValue)
+		default:
 			return &failure{s.stage, dataException, "Field does not exist: " + name}
 		}
-		l.fields[at].shared = l.fields[at].edited > 0
-		l.key.fields = append(l.key.fields, l.fields[at])
 	}
-	if o.replaceNull {
-		l.key.replaceNulls()
-	}
-	return nil
-}
-
-// schemaless makes the key of entries of the value; one that is not there becomes a null.
-func (o *valueToKey) schemaless(m *entries, _ step, _ *wit.Row) *failure {
-	if m.key != nil {
-		return unfit
-	}
-	m.key = &entries{lesson: m.lesson, changed: true}
-	for _, name := range o.fields {
-		made := entry{value: []byte{datum.TagNull}, valueAt: -1}
-		if x := m.find(name); x != nil {
-			if made = *x; made.edited > 0 {
-				x.shared, made.shared = true, true
-			}
-		}
-		m.key.put(name, made)
+	x.key = key
+	if o.replaceNull && !x.isMap && x.pending == nil {
+		key.replaceNulls(s.stage)
 	}
 	return nil
 }

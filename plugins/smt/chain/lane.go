@@ -71,7 +71,7 @@ type lane struct {
 	call *call
 	out  *callResult
 	work *work
-	// routes are those of the call's topics.
+	// routes are those of the call's topics, without conditions on headers.
 	routes []*route
 	loop   kernel.Rows
 	// pieces is what the caller of the kernel makes of values.
@@ -79,10 +79,14 @@ type lane struct {
 	// single is the row that tail holds the value of.
 	single [1]wit.Row
 	tail   []byte
-	// stamped is the end of the call's rows that get the same topic by their timestamps as one that came before them.
-	stamped int
+	// stamped is the end of the call's rows that get the same topic by their timestamps as one before them; answered is
+	// that of the rows with the same answers of the conditions on headers.
+	stamped, answered int
+	answers           uint64
 	// apart tells whether the values of the call have room after them.
 	apart answer
+	// off: all rows go the plain way, in tests.
+	off bool
 }
 
 // answer is whether something is so.
@@ -96,7 +100,7 @@ const (
 
 func (l *lane) begin() {
 	l.routes = append(l.routes[:0], make([]*route, len(l.call.topics))...)
-	l.stamped, l.apart = 0, notAsked
+	l.stamped, l.answered, l.apart = 0, 0, notAsked
 }
 
 // alike handles rows that need nothing but what was compiled before. It returns the first row that is left; the plain
@@ -104,15 +108,25 @@ func (l *lane) begin() {
 func (l *lane) alike(c *transformationChain, n int) int {
 	rows, data := l.call.rows, l.call.data
 	in := &rows[n]
-	if int(in.Topic) >= len(l.call.topics) {
+	if l.off || int(in.Topic) >= len(l.call.topics) {
 		return n
 	}
 	r := l.routes[in.Topic]
-	if r == nil {
-		r = c.route(l.call.topics[in.Topic])
+	if len(c.headers) > 0 {
+		if !l.ask(c, n) {
+			return n
+		}
+		r, rows = c.route(l.call.topics[in.Topic], l.answers), rows[:l.answered]
+	} else if r == nil {
+		r = c.route(l.call.topics[in.Topic], 0)
 		l.routes[in.Topic] = r
 	}
-	if r.slow {
+	if r.slow || r.live && r.drops {
+		return n
+	}
+	if r.drops {
+		for n++; n < len(rows) && rows[n].Topic == in.Topic; n++ {
+		}
 		return n
 	}
 	to, name := in.Topic, r.topic
@@ -126,15 +140,15 @@ func (l *lane) alike(c *transformationChain, n int) int {
 		}
 		l.mayAppend() // looks at all rows of the call
 		if n >= l.stamped {
-			l.stamped = r.stamp.alike(rows, n)
+			l.stamped = r.stamp.alike(l.call.rows, n)
 		}
-		rows = rows[:l.stamped]
+		rows = rows[:min(len(rows), l.stamped)]
 	}
 	if name != l.call.topics[to] {
 		to = l.out.topic(name, l.call.topics)
 	}
 	first := 0
-	if end := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; len(r.steps) > 0 &&
+	if end := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; len(r.stages) > 0 &&
 		end > uint64(len(data)) && end <= uint64(len(data))+kernel.Room {
 		rows, data = l.alone(in, data)
 		first, n = n, 0
@@ -146,22 +160,43 @@ func (l *lane) alike(c *transformationChain, n int) int {
 	return next
 }
 
+// ask notes the answers of the conditions on headers for row n, and up to which row they stay the same. It is false for
+// headers outside of the call's data.
+func (l *lane) ask(c *transformationChain, n int) bool {
+	rows, data := l.call.rows, l.call.data
+	if n < l.answered {
+		return true
+	}
+	for end := n; end < len(rows); end++ {
+		d := &rows[end].Headers
+		if d.Form == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
+			break
+		}
+		answers := c.answers(&rows[end], data)
+		if end > n && answers != l.answers {
+			break
+		}
+		l.answers, l.answered = answers, end+1
+	}
+	return n < l.answered
+}
+
 // handle does rows of one route from n on, and returns the first that it did not do; first is the number of rows[0] in
 // the call.
 func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	in, p := &rows[n].Value, r.programs.last
 	switch {
-	case len(r.steps) == 0:
+	case len(r.stages)+len(r.relabelers) == 0:
 		return l.pass(r, to, rows, n)
 	case in.Form == wit.Dynamic && r.shape != nil:
-		result := wit.Dynamic
+		result := datumWord(wit.Dynamic, 0)
 		if r.shape.same {
-			result = wit.Unchanged
+			result = datumWord(wit.Unchanged, 0)
 		}
-		done := l.values(&r.shape.fast, nil, first, to, rows, n, data, 0, datumWord(result, 0))
+		done := l.values(r.shape, first, to, rows, n, data, 0, result)
 		r.misses = max(0, r.misses-(done-n))
 		return done
-	case in.Form == wit.Structured && r.programs.any && p.fast.usable:
+	case in.Form == wit.Structured && r.programs.any && p.usable:
 		return l.structures(r, p, first, to, rows, n, data)
 	}
 	return n
@@ -228,23 +263,21 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 
 // structures handles rows whose values are structures of one schema.
 func (l *lane) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.made.schema)
+	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.schema)
 	if p.same {
-		result = datumWord(wit.Unchanged, p.made.schema)
+		result = datumWord(wit.Unchanged, p.schema)
 	}
-	if p.same && p.key == nil && p.headers == nil && !p.optional {
+	if p.same && p.Key == 0 && p.Headers == 0 && p.Edits == 0 && !p.layout.optional {
 		s := l.beginLoop(first, to, rows, n, data)
 		s.Value, s.Mask, s.Result = wanted, datumWord(0xff, ^uint32(0)), result
 		kernel.Pass(s)
 		return l.endLoop()
 	}
-	return l.values(&p.fast, p.skips, first, to, rows, n, data, wanted, result)
+	return l.values(p, first, to, rows, n, data, wanted, result)
 }
 
-// values has the kernel do rows; skips are the members of a structure, nil: it does maps. wanted and result are the
-// words with form and schema of values.
-func (l *lane) values(p *fastProgram, skips []skip, first int, to uint32, rows []wit.Row, n int, data []byte,
-	wanted, result uint64) int {
+// values has the kernel do rows. wanted and result are the words with form and schema of values.
+func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, data []byte, wanted, result uint64) int {
 	out := l.out
 	appends := p.tail.Appends != 0 && l.mayAppend() && len(out.data) == 0
 	if !appends {
@@ -255,7 +288,11 @@ func (l *lane) values(p *fastProgram, skips []skip, first int, to uint32, rows [
 	if appends {
 		s.Program, s.Dst = &p.tail, s.Data
 	}
-	l.work.room(max(len(skips), p.Members) + 1)
+	members := p.Members
+	if p.layout != nil {
+		members = len(p.layout.skips)
+	}
+	l.work.room(members + 1)
 	s.Ends = unsafe.Pointer(unsafe.SliceData(l.work.ends))
 	for {
 		switch why := kernel.Values(s); why {
@@ -269,7 +306,7 @@ func (l *lane) values(p *fastProgram, skips []skip, first int, to uint32, rows [
 			}
 		default:
 			value := &rows[s.N].Value
-			size, err := skipped(skips, s.Member-1, data[s.Place:value.Start+value.Size])
+			size, err := p.skipped(s.Member-1, data[s.Place:value.Start+value.Size])
 			if err != nil {
 				return l.endValues(appends, n, data)
 			}
@@ -278,9 +315,17 @@ func (l *lane) values(p *fastProgram, skips []skip, first int, to uint32, rows [
 	}
 }
 
+// skipped is the size of a value that the kernel does not know.
+func (p *program) skipped(at int, in []byte) (int, error) {
+	if p.layout == nil {
+		return datum.SkipDynamic(in)
+	}
+	return datum.Skip(p.layout.skips[at].nodes, p.layout.skips[at].node, in)
+}
+
 // edit makes the pieces of the row at work, whose members or entries l.work.ends notes in the call's data, and says so
 // to the loop. It is false where an edit fails the row.
-func (l *lane) edit(p *fastProgram, row *wit.Row, data []byte) bool {
+func (l *lane) edit(p *program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
 	base := unsafe.Pointer(unsafe.SliceData(b))
 	for i := range p.edited {
@@ -311,14 +356,6 @@ func (l *lane) endValues(appended bool, n int, data []byte) int {
 	return l.endLoop()
 }
 
-// skipped is the size of a value that the kernel does not know: of a member, or of an entry where there are none.
-func skipped(members []skip, at int, in []byte) (int, error) {
-	if members == nil {
-		return datum.SkipDynamic(in)
-	}
-	return datum.Skip(members[at].nodes, members[at].node, in)
-}
-
 // mayAppend tells whether results may be written after the call's own values: those are apart.
 func (l *lane) mayAppend() bool {
 	if l.apart == notAsked {
@@ -333,19 +370,28 @@ func (l *lane) mayAppend() bool {
 	return l.apart == isApart
 }
 
-// learn compiles what the fast lane needs for rows like one that has gone the plain way.
-func (l *lane) learn(c *transformationChain, n int) error {
-	in := &l.call.rows[n]
-	r := c.route(l.call.topics[in.Topic])
+// maxMisses is how many rows more are traced than come again: records that all differ are not worth it.
+const maxMisses = 50
+
+// learn makes the program for rows like one that has gone the plain way.
+func (l *lane) learn(c *transformationChain, n int) {
+	row := &l.call.rows[n]
+	r := c.route(l.call.topics[row.Topic], c.answers(row, l.call.data))
 	switch {
-	case r.slow, len(r.steps) == 0:
-	case in.Value.Form == wit.Structured:
-		_, err := r.programs.of(&l.work.schemas, in.Value.Schema, func(nodes []wit.Node) *program {
-			return newProgram(&l.work.schemas, r.steps, in.Value.Schema, nodes)
-		})
-		return err
-	case in.Value.Form == wit.Dynamic:
-		r.study(&l.work.entries, l.call.data[in.Value.Start:in.Value.Start+in.Value.Size], in)
+	case r.slow, r.drops, len(r.stages)+len(r.relabelers) == 0:
+	case row.Value.Form == wit.Structured:
+		p, err := r.programs.of(&l.work.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
+		if err == nil && !p.usable && p.misses < maxMisses {
+			made := &program{}
+			r.trace(l.work, made, row, l.call.data)
+			made.misses = p.misses + 1
+			*p = *made
+		}
+	case row.Value.Form == wit.Dynamic && r.misses < maxMisses:
+		r.misses++
+		p := &program{}
+		if r.trace(l.work, p, row, l.call.data); p.usable {
+			r.shape = p
+		}
 	}
-	return nil
 }

@@ -24,11 +24,10 @@ var maskSpecs = []wit.SettingSpec{
 type masking struct {
 	target
 	fields []string
-	// order is the fields in the order in which Kafka comes to them.
+	// order is the fields in the order in which Kafka comes to them in maps.
 	order []string
-	// choice and wrong are what becomes of an entry by the tag of its value: other bytes, or nil and a failure.
-	choice      [][]byte
-	wrong       []*failure
+	// entries is the edit of entries; its make is nil until one came.
+	entries     edit
 	replacement *string
 	// number is the replacement where that is one.
 	number *values.Decimal
@@ -53,87 +52,68 @@ func newMask(at side, s settings) (operation, *wit.Fault) {
 	return o, o.configure(s)
 }
 
-// layout has values of fields masked.
-func (o *masking) layout(l *structDraft, s step) *failure {
-	if o.replaceNull {
-		l.replaceNulls()
+func (o *masking) apply(x *object, s step) *failure {
+	if x.isMap {
+		if o.entries.make == nil { // an operation has one stage
+			o.entries = o.ofEntries(s.stage)
+		}
+		return x.editEntries(o.order, o.fields, func(int) edit { return o.entries }, s.stage)
 	}
-	for i := range l.fields {
-		f := &l.fields[i]
+	if o.replaceNull {
+		x.replaceNulls(s.stage)
+	}
+	for i := range x.fields {
+		f := &x.fields[i]
 		if !slices.Contains(o.fields, f.name) {
 			continue
 		}
-		value, wrong := o.structured(&f.nodes[f.node], s.stage)
+		n := f.schema()
+		value, wrong := o.structured(n, s.stage)
+		masked := append(branchOf(n), value...)
 		switch {
-		case f.from == attribute && f.edited == 0:
-			return unfit // each row tells whether it is null
-		case wrong == nil:
-			l.mask(f, value)
-		case f.from == constant:
-			return wrong
-		default: // a null stays
-			l.editValue(f, edit{make: func(dst, _ []byte) ([]byte, *failure) { return dst, wrong }})
+		case wrong != nil:
+			x.edit(f, member(n, n, fails(wrong)), s.stage)
+		case f.from == constant, !n.Optional && f.from != attribute, f.full:
+			x.changed = true
+			f.from, f.bytes = constant, masked
+		default:
+			choice := [][]byte{masked, nil, masked}
+			null := datum.AppendBranch(nil, n, true)
+			choice[null[0]] = null
+			x.edit(f, choose(choice, nil), s.stage)
 		}
 	}
 	return nil
 }
 
-// schemaless masks entries; one that is not there becomes a null.
-func (o *masking) schemaless(m *entries, s step, _ *wit.Row) *failure {
-	if o.choice == nil {
-		o.choose(s.stage)
-	}
-	for _, name := range o.order {
-		if x := m.find(name); x != nil && o.wrong[x.value[0]] != nil {
-			return o.wrong[x.value[0]]
+// editEntries edits the entries of a map in the order of Kafka's loop; those that are not there become nulls, in the
+// order of the settings.
+func (x *object) editEntries(order, names []string, by func(n int) edit, stage int) *failure {
+	for i, name := range order {
+		if f := x.find(name); f != nil {
+			x.edit(f, by(i), stage)
 		}
 	}
-	for _, name := range o.fields {
-		made := entry{value: o.choice[datum.TagNull], valueAt: -1}
-		if x := m.find(name); x != nil {
-			made.value = o.choice[x.value[0]]
-			if x.edited > 0 {
-				made.edited, made.shared = x.edited, x.shared
-				m.goOn(&made, edit{make: func(dst, in []byte) ([]byte, *failure) {
-					return append(dst, o.choice[in[0]]...), o.wrong[in[0]]
-				}})
-			} else if x.valueAt >= 0 {
-				made.valueAt, made.choice = x.valueAt, o.over(x.choice)
-				if m.lesson != nil {
-					m.lesson.choices = append(m.lesson.choices, choiceByTag{made.valueAt, made.choice})
-				}
-			}
+	for _, name := range names {
+		if x.find(name) == nil {
+			x.put(name, nullValue)
 		}
-		m.put(name, made)
 	}
 	return nil
 }
 
-// choose makes what becomes of entries. An operation stands at one stage.
-func (o *masking) choose(stage int) {
-	o.choice, o.wrong = make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))
-	o.choice[datum.TagNull] = []byte{datum.TagNull}
+// ofEntries makes the edit of values without schema, by their tags.
+func (o *masking) ofEntries(stage int) edit {
+	choice, wrong := make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))
+	choice[datum.TagNull] = []byte{datum.TagNull}
 	for tag := datum.TagNull + 1; int(tag) < len(dynamicClasses); tag++ {
 		value, f := o.dynamic(tag, stage)
 		if f != nil {
 			value = nil
 		}
-		o.choice[tag], o.wrong[tag] = value, f
+		choice[tag], wrong[tag] = value, f
 	}
-}
-
-// over is what becomes of the input's values that another mask has been on, nil: none.
-func (o *masking) over(before [][]byte) [][]byte {
-	if before == nil {
-		return o.choice
-	}
-	list := make([][]byte, len(before))
-	for tag, value := range before {
-		if value != nil {
-			list[tag] = o.choice[value[0]]
-		}
-	}
-	return list
+	return choose(choice, wrong)
 }
 
 // structured is the masked value of a field with a schema.

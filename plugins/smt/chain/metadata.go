@@ -15,26 +15,22 @@ var metadataSpecs = []wit.SettingSpec{
 
 // metadata is SetSchemaMetadata: another name or version of the schema.
 type metadata struct {
-	onColumn[*metadataProgram]
+	onColumn[*relabeled]
 	name        *string
 	version     *int32
 	replaceNull bool
 }
 
-// metadataProgram is what the transform comes to for one schema.
-type metadataProgram struct {
-	failure *failure
-	root    *wit.Node
-	out     uint32
-	// rewrites, where not nil, puts defaults in the place of nulls.
-	rewrites *program
+// relabeled is the schema that comes out; defaults: values may have nulls to replace.
+type relabeled struct {
+	failure  *failure
+	out      uint32
+	defaults bool
 }
-
-const metadataPurpose = "updating schema metadata"
 
 func newMetadata(at side, s settings) (operation, *wit.Fault) {
 	o := &metadata{}
-	o.onColumn = onColumn[*metadataProgram]{side: at, compile: o.rename, structured: o.put, dynamic: o.refuse}
+	o.onColumn = onColumn[*relabeled]{side: at, compile: o.rename, structured: o.put, dynamic: o.refuse}
 	if text, given := s.find("schema.name"); given {
 		o.name = wit.Ptr(setting.Trim(text))
 	}
@@ -54,50 +50,55 @@ func newMetadata(at side, s settings) (operation, *wit.Fault) {
 }
 
 // rename makes the other schema.
-func (o *metadata) rename(w *work, nodes []wit.Node, stage int) *metadataProgram {
-	root := nodes[0]
-	if o.name != nil {
-		root.Name = o.name
-	}
-	if o.version != nil {
-		root.Version = o.version
-	}
-	x := &metadataProgram{root: &root}
-	p, l := beginProgram(nodes)
-	if l == nil {
+func (o *metadata) rename(w *work, l *layout, stage int) *relabeled {
+	x := &relabeled{}
+	if !l.isStruct() {
 		x.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
 		return x
 	}
-	if o.replaceNull {
-		if l.replaceNulls(); slices.ContainsFunc(l.fields, func(f field) bool { return f.orDefault }) {
-			root.Members = nil
-			l.root, l.stays = root, false
-			p.finish(&w.schemas, l, 0, stage)
-			x.rewrites, x.out, x.failure = p, p.made.schema, p.failure
-			return x
-		}
+	made := slices.Clone(l.nodes)
+	if o.name != nil {
+		made[0].Name = o.name
 	}
-	made := append([]wit.Node{root}, nodes[1:]...)
+	if o.version != nil {
+		made[0].Version = o.version
+	}
+	for i := range l.fields {
+		n := l.fields[i].schema()
+		x.defaults = x.defaults || o.replaceNull && n.Optional && n.DefaultValue != nil
+	}
 	x.out, x.failure = w.schemas.declareMade(made, stage)
 	return x
 }
 
+func (o *metadata) relabel(w *work, schema uint32, stage int) (side, uint32, bool) {
+	l, err := w.layout(schema)
+	if err != nil {
+		return o.side, 0, false
+	}
+	x, _ := o.programs.of(&w.schemas, schema, func([]wit.Node) *relabeled { return o.rename(w, l, stage) })
+	return o.side, x.out, x.failure == nil && !x.defaults
+}
+
 // refuse does a column without schema.
 func (o *metadata) refuse(_ *work, _ *column, stage int) *failure {
-	return &failure{stage, dataException, "Schema required for [" + metadataPurpose + "]"}
+	return &failure{stage, dataException, "Schema required for [updating schema metadata]"}
 }
 
 // put gives a column the other schema.
-func (o *metadata) put(w *work, c *column, x *metadataProgram, stage int) *failure {
+func (o *metadata) put(w *work, c *column, l *layout, x *relabeled, stage int) *failure {
 	if x.failure != nil {
 		return x.failure
 	}
-	if p := x.rewrites; p != nil {
-		switch done, f := p.opened(w, c, stage); {
-		case f != nil:
+	if x.defaults {
+		done, f := w.opened(c, l, nil, stage)
+		if f != nil {
 			return f
-		case !done:
-			return p.write(w, &w.view, c, stage)
+		}
+		if y := &w.object; !done {
+			if y.replaceNulls(stage); !y.same() {
+				w.put(c, wit.Structured, x.out, y.write)
+			}
 		}
 	}
 	c.schema = x.out

@@ -26,16 +26,18 @@ func newHasHeader(s settings) (condition, *wit.Fault) {
 
 func (c *hasHeader) matches(v *view, _ *work) (bool, error) {
 	headers := &v.columns[headerSide]
-	if headers.form != wit.Raw {
-		return false, nil
-	}
-	list := headersOf(headers.bytes)
+	return headers.form == wit.Raw && c.in(headers.bytes), nil
+}
+
+// in reports whether a block of headers has one of the name.
+func (c *hasHeader) in(block []byte) bool {
+	list := headersOf(block)
 	for name, ok := list.next(); ok; name, ok = list.next() {
 		if string(name) == c.name {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // tombstone is RecordIsTombstone: the value is null.

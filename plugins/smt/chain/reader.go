@@ -9,120 +9,64 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// littleEndian tells that rows lie in memory as the kernel takes them.
+// littleEndian reports whether rows are in memory as the kernel expects them.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// reader finds the members of values of one schema.
-type reader struct {
-	skips []skip
-	// read is how many members are read, one after another: those after them stay together to the end of the value.
-	read int
-	// optional: a value begins with a branch, full being that of one that is not null.
+// layout is a schema, prepared to read its values.
+type layout struct {
+	id    uint32
+	nodes []wit.Node
+	// optional: a value begins with a branch, full being the one of a value that is not null.
 	optional bool
 	full     byte
-	// codes are the members as the kernel takes them; root is 0 or one more than full.
-	codes unsafe.Pointer
-	root  uint64
+	// fields are the members of a structure, nil for other schemas.
+	fields []field
+	skips  []skip
+	// codes are the members as the kernel takes them, unread if it need not find them; root is 0 or one more than full.
+	codes, unread unsafe.Pointer
+	root          uint64
 }
 
-// lead is the branch of a value that is not null.
-func (p *reader) lead() []byte {
-	if !p.optional {
-		return nil
-	}
-	return []byte{p.full}
+// isStruct reports whether the schema is one of structures.
+func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Structure }
+
+// layout returns the layout of a schema.
+func (w *work) layout(schema uint32) (*layout, error) {
+	return w.layouts.of(&w.schemas, schema, func(nodes []wit.Node) *layout { return newLayout(schema, nodes) })
 }
 
-// null reads the branch of a value: whether it is null, and where it begins.
-func (p *reader) null(in []byte) (null bool, start int, ok bool) {
-	if !p.optional {
-		return false, 0, true
+func newLayout(id uint32, nodes []wit.Node) *layout {
+	root := &nodes[0]
+	l := &layout{id: id, nodes: nodes, optional: root.Optional, full: 2}
+	if root.DefaultValue != nil {
+		l.full = 0
 	}
-	if len(in) == 0 || in[0]&^2 != 0 {
-		return false, 0, false
+	if root.Optional {
+		l.root = uint64(l.full) + 1
 	}
-	return in[0] != p.full, 1, true
+	if !l.isStruct() {
+		return l
+	}
+	for i, m := range root.Members {
+		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, origin: origin{index: i}})
+		l.skips = append(l.skips, newSkip(nodes, m.Node))
+	}
+	l.codes = kernelCodes(l.skips)
+	l.unread = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(l.skips))<<8}[0])
+	return l
 }
 
-// offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
-// members. Of those that are not read nothing is noted. It returns the member at which the bytes are bad, or -1.
-func (p *reader) offsets(in []byte, i int, ends []uint64) int {
-	bad := begins(p.skips[:p.read], in, i, ends)
-	switch {
-	case bad >= 0:
-		return bad
-	case p.read < len(p.skips):
-		ends[len(p.skips)] = uint64(len(in))
-	case ends[len(p.skips)] != uint64(len(in)):
-		return len(p.skips)
-	}
-	return -1
+// null reads the branch of a value: whether it is null, and where the value begins. ok is false for bad bytes.
+func (l *layout) null(in []byte) (null bool, start int, ok bool) {
+	return datum.IsNull(&l.nodes[0], in)
 }
 
-// compileFields makes the codes of the members that are read, and the one after them.
-func (p *reader) compileFields(last uint64) {
-	fields := make([]uint64, 0, p.read+1)
-	for i := range p.skips[:p.read] {
-		s := &p.skips[i]
-		code := [...]uint64{skipNumber: kernel.Number, skipBlock: kernel.Block, skipBoolean: kernel.Boolean,
-			skip4: kernel.Four, skip8: kernel.Eight, skipOther: kernel.Other}[s.how]
-		if s.optional && s.how != skipOther {
-			code |= kernel.Optional | uint64(s.full)<<8
-		}
-		fields = append(fields, code)
-	}
-	run := uint64(0)
-	for i := len(fields) - 1; i >= 0; i-- {
-		if run++; fields[i] != kernel.OptionalText {
-			run = 0
-			continue
-		}
-		fields[i] |= run << kernel.Run
-	}
-	p.codes = unsafe.Pointer(unsafe.SliceData(append(fields, last)))
-}
-
-// skip knows how far a member of a structure reaches.
-type skip struct {
-	how how
-	// optional members begin with a branch; full is the one that a value follows.
-	optional bool
-	full     byte
-	nodes    []wit.Node
-	node     uint32
-}
-
-// how to skip.
-type how uint8
-
-func newSkip(nodes []wit.Node, node uint32) skip {
-	n := &nodes[node]
-	s := skip{how: skipOther, optional: n.Optional, full: 2, nodes: nodes, node: node}
-	if n.DefaultValue != nil {
-		s.full = 0
-	}
-	switch n.Kind {
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		s.how = skipNumber
-		// Whether a number fits its kind is looked at by those who read it, as in the kernel.
-		s.nodes, s.node = []wit.Node{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0
-	case wit.Float32:
-		s.how = skip4
-	case wit.Float64:
-		s.how = skip8
-	case wit.Boolean:
-		s.how = skipBoolean
-	case wit.Text, wit.Bytes:
-		s.how = skipBlock
-	}
-	return s
-}
-
-// begins is offsets for some first members of a structure.
-func begins(skips []skip, in []byte, i int, ends []uint64) int {
-	for m := range skips {
+// offsets notes where the members of a structure begin, and where the last ends. It returns the member at which the
+// bytes are bad, or -1.
+func (l *layout) offsets(in []byte, i int, ends []uint64) int {
+	for m := range l.skips {
 		ends[m] = uint64(i)
-		s := &skips[m]
+		s := &l.skips[m]
 		end := datum.Short(&s.nodes[s.node], in, i)
 		if end == 0 {
 			size, err := datum.Skip(s.nodes, s.node, in[i:])
@@ -133,59 +77,58 @@ func begins(skips []skip, in []byte, i int, ends []uint64) int {
 		}
 		i = end
 	}
-	ends[len(skips)] = uint64(i)
+	if ends[len(l.skips)] = uint64(i); i != len(in) {
+		return len(l.skips)
+	}
 	return -1
 }
 
-// finder finds the members of the value at work.
-type finder struct {
-	// ends are where they begin, and where the last ends.
-	ends []uint64
-	// loop is the kernel's, program what that has of a reader.
-	loop   kernel.Rows
-	fields kernel.Program
+// skip finds the end of a member of a structure.
+type skip struct {
+	code  uint64 // the kernel's
+	nodes []wit.Node
+	node  uint32
 }
 
-// room makes room for so many ends.
-func (f *finder) room(n int) {
-	if len(f.ends) < n {
-		f.ends = make([]uint64, n)
+func newSkip(nodes []wit.Node, node uint32) skip {
+	n := &nodes[node]
+	s := skip{code: kernel.Other, nodes: nodes, node: node}
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		s.code = kernel.Number
+		// Whether a number fits its kind is checked by those who read it, as in the kernel.
+		s.nodes, s.node = []wit.Node{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0
+	case wit.Float32:
+		s.code = kernel.Four
+	case wit.Float64:
+		s.code = kernel.Eight
+	case wit.Boolean:
+		s.code = kernel.Boolean
+	case wit.Text, wit.Bytes:
+		s.code = kernel.Block
 	}
-}
-
-// offsets notes the ends of a value: as [reader.offsets], by the kernel where there is as much after the value as that
-// reads.
-func (f *finder) offsets(p *reader, in []byte, start int) (bad int) {
-	f.room(len(p.skips) + 1)
-	if !littleEndian || cap(in)-len(in) < kernel.Room {
-		return p.offsets(in, start, f.ends)
-	}
-	s := &f.loop
-	s.Program, s.Data, s.Limit = &f.fields, unsafe.Pointer(unsafe.SliceData(in)), len(in)
-	s.Program.Fields = p.codes
-	s.Ends, s.Place, s.Member = unsafe.Pointer(unsafe.SliceData(f.ends)), start, 0
-	for {
-		switch why := kernel.Members(s); why {
-		case kernel.Full:
-			return -1
-		case kernel.Done:
-			return p.offsets(in, start, f.ends) // it is bad, or more than the kernel knows
+	if n.Optional && s.code != kernel.Other {
+		s.code |= kernel.Optional
+		if n.DefaultValue == nil {
+			s.code |= 2 << 8 // the branch of a value
 		}
-		skip := &p.skips[s.Member-1]
-		size, err := datum.Skip(skip.nodes, skip.node, in[s.Place:])
-		if err != nil {
-			return s.Member - 1
-		}
-		s.Place += size
 	}
+	return s
 }
 
-const (
-	skipNumber how = iota
-	skipBlock
-	skipBoolean
-	skip4
-	skip8
-	// skipOther goes by the schema.
-	skipOther
-)
+// kernelCodes are the codes of all members.
+func kernelCodes(skips []skip) unsafe.Pointer {
+	codes := make([]uint64, 0, len(skips)+1)
+	for i := range skips {
+		codes = append(codes, skips[i].code)
+	}
+	run := uint64(0)
+	for i := len(codes) - 1; i >= 0; i-- {
+		if run++; codes[i] != kernel.OptionalText {
+			run = 0
+			continue
+		}
+		codes[i] |= run << kernel.Run
+	}
+	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
+}

@@ -89,13 +89,15 @@ func (o *replace) source(name string) string {
 	return name
 }
 
-// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was
-// renamed, its value from the field that the rename names: they differ where a field that is not renamed has the name
-// of a rename's result.
-func (o *replace) layout(l *structDraft, s step) *failure {
-	l.makeAnew()
-	before := l.fields
-	l.fields = nil
+func (o *replace) apply(x *object, s step) *failure {
+	if x.isMap {
+		return o.applyToMap(x, s)
+	}
+	// As in Kafka, the schema of a field comes from the field that was renamed, its value from the field that the
+	// rename names: they differ where a field that is not renamed has the name of a rename's result.
+	x.renew()
+	before := slices.Clone(x.fields)
+	x.fields = x.fields[:0]
 	for _, f := range before {
 		if !o.stays(f.name) {
 			continue
@@ -104,20 +106,20 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 		if source := o.source(name); source != f.name {
 			i := slices.IndexFunc(before, func(f field) bool { return f.name == source })
 			if i < 0 {
-				l.pending(&failure{s.stage, dataException, source + " is not a valid field name"})
+				x.fail(&failure{s.stage, dataException, source + " is not a valid field name"})
 			} else if made, wrong := assigned(before[i], f, name, s.stage); wrong != nil {
-				l.pending(wrong)
+				x.fail(wrong)
 			} else {
 				f = made
 			}
 		}
 		f.name = name
-		if err := l.add(f, s.stage); err != nil {
-			return err
+		if f := x.addMember(f, s.stage); f != nil {
+			return f
 		}
 	}
 	if o.replaceNull {
-		l.replaceNulls()
+		x.replaceNulls(s.stage)
 	}
 	return nil
 }
@@ -125,12 +127,12 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 // assigned is the value of one field under the schema of another, which it has to be of, as Kafka's Struct.put says.
 // Where only one of the two schemas has values with a branch, or their branches differ, it fails, which Kafka does not.
 func assigned(value, schema field, name string, stage int) (field, *failure) {
-	from, to := &value.nodes[value.node], &schema.nodes[schema.node]
+	from, to := value.schema(), schema.schema()
 	fail := func(message string) (field, *failure) { return field{}, &failure{stage, dataException, message} }
 	switch {
-	case reflect.DeepEqual(subtree(value), subtree(schema)):
+	case reflect.DeepEqual(value.subtree(), schema.subtree()):
 		return value, nil
-	case from.Optional && !value.orDefault: // each row tells whether it is null
+	case from.Optional && !value.full: // each row tells whether it is null
 	case javaClass(from) != javaClass(to):
 		message := "Invalid Java object for schema"
 		if to.Name != nil {
@@ -150,81 +152,41 @@ func assigned(value, schema field, name string, stage int) (field, *failure) {
 	return value, nil
 }
 
-// schemaless takes entries out and renames them.
-func (o *replace) schemaless(m *entries, s step, row *wit.Row) *failure {
-	before := m.swap()
-	for i := range before {
-		if before[i].name == nil {
+// applyToMap takes entries out and renames them. Of several that get one name the one counts that Kafka's loop writes
+// last; the names stay in their order.
+func (o *replace) applyToMap(x *object, s step) *failure {
+	for i := range x.fields {
+		if !x.fields[i].isText() {
 			return &failure{s.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
 		}
 	}
-	if o.take(m, before) {
-		m.list, m.placed = m.list[:0], m.placed[:0]
-		o.take(m, o.winners(before))
+	before := x.fields
+	if len(o.renames) > 0 {
+		before = slices.Clone(before)
+	}
+	x.fields = x.fields[:0]
+	collided := false
+	for _, f := range before {
+		name := o.renamed(f.name)
+		switch {
+		case !o.stays(f.name):
+			x.changed = true
+		case o.source(name) != name && x.find(name) != nil:
+			collided = true
+		case name == f.name:
+			x.fields = append(x.fields, f)
+		default:
+			x.changed = true
+			x.add(name, f)
+		}
+	}
+	if collided {
+		x.changed = true
+		for _, f := range java.InHashMap(before, func(f field) string { return f.name }) {
+			if o.stays(f.name) {
+				x.find(o.renamed(f.name)).set(f)
+			}
+		}
 	}
 	return nil
-}
-
-// take puts what becomes of entries into the map. It tells whether two of them got one name.
-func (o *replace) take(m *entries, list []entry) (collided bool) {
-	for i := range list {
-		e, before := &list[i], len(m.list)
-		name, changed := o.outcome(e.name)
-		m.changed = m.changed || changed
-		switch {
-		case !changed:
-			m.add(*e)
-		case name == "":
-			continue
-		default:
-			m.put(name, *e)
-		}
-		collided = collided || len(m.list) == before
-	}
-	return collided
-}
-
-// winners are the entries after renaming; where several get one name, the one that Kafka's loop writes last.
-func (o *replace) winners(list []entry) []entry {
-	name := func(e *entry) (to string, stays bool) {
-		if to, changed := o.outcome(e.name); changed {
-			return to, to != ""
-		}
-		return string(e.name), true
-	}
-	last := map[string]entry{}
-	for _, e := range java.InHashMap(list, func(e entry) string { return string(e.name) }) {
-		if to, stays := name(&e); stays {
-			last[to] = e
-		}
-	}
-	list = slices.Clone(list)
-	for i := range list {
-		if to, stays := name(&list[i]); stays {
-			list[i].set(last[to])
-		}
-	}
-	return list
-}
-
-// outcome tells what becomes of a name: changed is false when it stays, and an empty name means that the field goes.
-func (o *replace) outcome(name []byte) (to string, changed bool) {
-	for _, x := range o.exclude {
-		if x == string(name) {
-			return "", true
-		}
-	}
-	in := len(o.include) == 0
-	for _, x := range o.include {
-		in = in || x == string(name)
-	}
-	if !in {
-		return "", true
-	}
-	for i := range o.renames {
-		if o.renames[i].from == string(name) {
-			return o.renames[i].to, true
-		}
-	}
-	return "", false
 }

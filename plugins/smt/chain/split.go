@@ -30,12 +30,10 @@ type split struct {
 
 // splitProgram is what Split comes to for a schema.
 type splitProgram struct {
-	*program
-	member  int
-	nodes   []wit.Node // of the input, where the array and its items are
-	array   uint32
-	element uint32
-	out     uint32
+	failure        *failure
+	member         int
+	array, element uint32
+	out            uint32
 }
 
 // maxSplit is how many bytes, rows counted, the parts of one record may come to.
@@ -65,11 +63,10 @@ func newSplit(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-func (o *split) compile(w *work, nodes []wit.Node, stage int) *splitProgram {
-	p, l := beginProgram(nodes)
-	x := &splitProgram{program: p, nodes: nodes}
+func (o *split) compile(w *work, l *layout, stage int) *splitProgram {
+	nodes, x := l.nodes, &splitProgram{}
 	wrong := func(n *wit.Node) *splitProgram {
-		p.failure = &failure{stage, dataException, "Only arrays can be split, found: " + javaClass(n)}
+		x.failure = &failure{stage, dataException, "Only arrays can be split, found: " + javaClass(n)}
 		return x
 	}
 	if o.field == "" {
@@ -80,17 +77,18 @@ func (o *split) compile(w *work, nodes []wit.Node, stage int) *splitProgram {
 		x.out = w.schemas.declare(graft(nil, nodes, x.element))
 		return x
 	}
-	if l == nil {
-		p.failure = onlyStruct(stage, "splitting", javaClass(&nodes[0]))
+	y := &w.object
+	y.open(w, l, nil, 0)
+	f := y.find(o.field)
+	switch {
+	case !l.isStruct():
+		x.failure = onlyStruct(stage, "splitting", javaClass(&nodes[0]))
+		return x
+	case f == nil:
+		x.failure = &failure{stage, dataException, "Field does not exist: " + o.field}
 		return x
 	}
-	x.member = l.find(o.field)
-	if x.member < 0 {
-		p.failure = &failure{stage, dataException, "Field does not exist: " + o.field}
-		return x
-	}
-	f := &l.fields[x.member]
-	x.array = f.node
+	x.member, x.array = f.index, f.node
 	if nodes[x.array].Kind != wit.Array {
 		return wrong(&nodes[x.array])
 	}
@@ -100,8 +98,8 @@ func (o *split) compile(w *work, nodes []wit.Node, stage int) *splitProgram {
 		return x
 	}
 	f.node = x.element
-	l.makeAnew()
-	x.out, p.failure = new(output).write(&w.schemas, l, stage)
+	y.renew()
+	x.out, x.failure = w.schemas.declareMade(y.nodes(), stage)
 	return x
 }
 
@@ -125,13 +123,12 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 		f := o.dynamic(w, c.bytes, stage, &p)
 		return p, true, f, nil
 	}
-	x, err := o.programs.of(&w.schemas, c.schema, func(nodes []wit.Node) *splitProgram {
-		return o.compile(w, nodes, stage)
-	})
+	l, err := w.layout(c.schema)
 	if err != nil {
 		return p, false, nil, err
 	}
-	null, start, good := x.null(c.bytes)
+	x, _ := o.programs.of(&w.schemas, c.schema, func([]wit.Node) *splitProgram { return o.compile(w, l, stage) })
+	null, start, good := l.null(c.bytes)
 	switch {
 	case !good:
 		return p, false, broken(stage, 0), nil
@@ -143,15 +140,15 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	p.form, p.schema = wit.Structured, x.out
 	array := c.bytes[start:]
 	if o.field != "" {
-		if bad := w.offsets(&x.program.reader, c.bytes, start); bad >= 0 {
-			return p, false, broken(stage, bad), nil
+		if done, f := w.opened(c, l, nil, stage); done {
+			return p, false, f, nil
 		}
 		from, to := w.ends[x.member], w.ends[x.member+1]
 		array = c.bytes[from:to]
 		if !o.extract {
 			p.prefix, p.suffix = c.bytes[start:from], c.bytes[to:]
 		}
-		null, size, good := datum.IsNull(&x.nodes[x.array], array)
+		null, size, good := datum.IsNull(&l.nodes[x.array], array)
 		if !good {
 			return p, false, broken(stage, x.member), nil
 		}
@@ -160,7 +157,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 		}
 		array = array[size:]
 	}
-	if p.items, good = arrayItems(x.nodes, x.element, array); !good {
+	if p.items, good = arrayItems(l.nodes, x.element, array); !good {
 		return p, false, broken(stage, x.member), nil
 	}
 	return p, true, nil, nil
@@ -205,14 +202,14 @@ func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
 	p.form, p.nulls = wit.Dynamic, true
 	array := in
 	if o.field != "" {
-		if f := w.entries.take(in, stage, "splitting"); f != nil {
+		if f := w.object.openMap(w, in, stage, "splitting"); f != nil {
 			return f
 		}
-		at := w.entries.find(o.field)
+		at := w.object.find(o.field)
 		if at == nil {
 			return nil
 		}
-		if array = at.value; !o.extract {
+		if array = at.bytes; !o.extract {
 			p.nulls = false
 			from := cap(in) - cap(array) // it is a slice of in, up to the same end
 			p.prefix, p.suffix = in[:from], in[from+len(array):]

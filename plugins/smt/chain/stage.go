@@ -1,11 +1,51 @@
 package chain
 
 import (
-	"strings"
-
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
+
+// work is what the plain way works with: the schemas, and the row at work. Columns that stages have written are in
+// scratch, so nothing there is written again until the row is done, but for a part of a split row.
+type work struct {
+	schemas schemas
+	layouts programs[*layout]
+	// number is the row's in the call.
+	number int
+	view   view
+	// scratch takes what is written for the row on the way; spent is the size of its parts so far, in bytes.
+	scratch []byte
+	spent   int
+	// ends are where the members of the value at work begin, and where the last ends.
+	ends []uint64
+	// object is the key or value at work.
+	object object
+}
+
+// room makes room for so many ends.
+func (w *work) room(n int) {
+	if len(w.ends) < n {
+		w.ends = make([]uint64, n)
+	}
+}
+
+// put writes a column's value.
+func (w *work) put(c *column, form wit.Form, schema uint32, write func(dst []byte) []byte) {
+	from := len(w.scratch)
+	w.scratch = write(w.scratch)
+	c.set(form, schema, w.scratch[from:])
+}
+
+// addHeaders adds n headers to those of a row, which add appends.
+func (w *work) addHeaders(v *view, n, stage int, add func(dst []byte) []byte) *failure {
+	b, f := beginHeaders(w.scratch, &v.columns[headerSide], n, stage)
+	if f == nil {
+		from := len(w.scratch)
+		w.scratch = add(b)
+		v.columns[headerSide].set(wit.Raw, 0, w.scratch[from:])
+	}
+	return f
+}
 
 // transformationStage is a transform with its condition.
 type transformationStage struct {
@@ -13,11 +53,11 @@ type transformationStage struct {
 	operation operation
 	condition condition // nil: always
 	negate    bool
-	// programs are those of a [fieldOperation], by topic where that is part of them.
-	programs map[string]*programs[*program]
+	// results are those of a [fieldOperation], by schema.
+	results programs[*results]
 }
 
-// applies tells whether a stage is for the row at work.
+// applies reports whether a stage is for the row at work.
 func (s *transformationStage) applies(w *work, v *view) (bool, *failure, error) {
 	if s.condition == nil {
 		return true, nil, nil
@@ -31,86 +71,105 @@ func (s *transformationStage) applies(w *work, v *view) (bool, *failure, error) 
 
 // apply does a stage to the row at work.
 func (s *transformationStage) apply(w *work, v *view) (*failure, error) {
-	if o, ok := s.operation.(rowOperation); ok {
-		w.closeMap()
-		return o.apply(w, v, s.number)
+	if o, ok := s.operation.(fieldOperation); ok {
+		return s.applyFields(w, v, o)
 	}
-	return s.applyFields(w, s.operation.(fieldOperation), v)
+	return s.operation.(rowOperation).apply(w, v, s.number)
 }
 
 // applyFields does a stage on fields to the row at work.
-func (s *transformationStage) applyFields(w *work, o fieldOperation, v *view) (*failure, error) {
-	about := o.about()
+func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*failure, error) {
+	about, x := o.about(), &w.object
 	c := &v.columns[about.at]
+	at := step{s.number, v.topic, v.row}
 	switch {
 	case c.form == wit.Absent && about.needed:
 		return onlyMap(s.number, about.purpose, "null"), nil
 	case c.form == wit.Absent:
 		return nil, nil
 	case c.form == wit.Dynamic:
-		return s.applyEntries(w, o, v), nil
+		f := x.openMap(w, c.bytes, s.number, about.purpose)
+		if f == nil {
+			f = o.apply(x, at)
+		}
+		if f == nil {
+			f = x.pending
+		}
+		if f == nil {
+			f = s.write(w, v, c, x, about, wit.Dynamic, &results{})
+		}
+		return f, nil
 	}
-	w.closeMap()
-	p, err := s.program(w, o, v.topic, c.schema)
+	l, err := w.layout(c.schema)
 	if err != nil {
 		return nil, err
 	}
-	return p.apply(w, v, c, s.number), nil
-}
-
-// program is what a stage on fields comes to for a topic and a schema.
-func (s *transformationStage) program(w *work, o fieldOperation, topic string, schema uint32) (*program, error) {
-	if !o.about().topical {
-		topic = ""
+	null, start, ok := l.null(c.bytes)
+	switch {
+	case !ok:
+		return broken(s.number, 0), nil
+	case null && about.needed:
+		return onlyStruct(s.number, about.purpose, "null"), nil
+	case null && !about.nulls:
+		return nil, nil
+	case !l.isStruct() && about.listing && null == about.nulls:
+		return &failure{s.number, dataException, "Cannot list fields on non-struct type"}, nil
+	case !l.isStruct():
+		return onlyStruct(s.number, about.purpose, javaClass(&l.nodes[0])), nil
 	}
-	list := s.programs[topic]
-	if list == nil {
-		if s.programs == nil || len(s.programs) >= maxCached {
-			s.programs = map[string]*programs[*program]{}
+	x.open(w, l, c.bytes, start)
+	x.null = null
+	if f := o.apply(x, at); f != nil {
+		return f, nil
+	}
+	r, err := s.results.of(&w.schemas, c.schema, func([]wit.Node) *results {
+		var again func(y *object) *failure
+		if about.nulls {
+			again = func(y *object) *failure {
+				f := o.apply(y, at)
+				if f == nil {
+					f = y.pending
+				}
+				return f
+			}
 		}
-		topic = strings.Clone(topic)
-		list = &programs[*program]{}
-		s.programs[topic] = list
-	}
-	return list.of(&w.schemas, schema, func(nodes []wit.Node) *program {
-		return newProgram(&w.schemas, []step{{s.number, o, topic, false}}, schema, nodes)
+		return x.results(&w.schemas, s.number, again)
 	})
+	switch {
+	case err != nil || r.failure != nil:
+		return r.failure, err
+	case null:
+		missing := c.missing
+		c.set(wit.Structured, r.value, datum.AppendBranch(nil, &x.root, true))
+		c.missing = missing
+		return nil, nil
+	case !x.untouched():
+		x.load(s.number)
+	}
+	if x.pending != nil {
+		return x.pending, nil
+	}
+	return s.write(w, v, c, x, about, wit.Structured, r), nil
 }
 
-// applyEntries does a stage on fields to a column without schema. The map stays open for further stages on fields.
-func (s *transformationStage) applyEntries(w *work, o fieldOperation, v *view) *failure {
-	m, about := &w.entries, o.about()
-	c := &v.columns[about.at]
-	if w.open != c {
-		w.closeMap()
-		if f := m.take(c.bytes, s.number, about.purpose); f != nil {
+// write makes the columns of an object: headers, key and value.
+func (s *transformationStage) write(w *work, v *view, c *column, x *object, about *target, form wit.Form,
+	r *results) *failure {
+	if len(x.headers) > 0 {
+		f := w.addHeaders(v, len(x.headers), s.number, func(dst []byte) []byte { return x.appendHeaders(dst, r) })
+		if f != nil {
 			return f
 		}
-		w.open = c
 	}
-	if f := o.schemaless(m, step{s.number, o, v.topic, false}, v.row); f != nil {
-		return f
+	if x.key != nil {
+		w.put(&v.columns[keySide], form, r.key, x.key.write)
 	}
-	if !about.keeps {
-		c.class = "" // Kafka's transforms make a new map, even of the same entries
-	}
-	if m.key != nil {
-		from := len(w.scratch)
-		w.scratch = m.key.write(w.scratch)
-		v.columns[keySide].set(wit.Dynamic, 0, w.scratch[from:])
-		m.key = nil
-	}
-	if len(m.headers) == 0 {
+	if !x.same() {
+		w.put(c, form, r.value, x.write)
 		return nil
 	}
-	f := w.addHeaders(v, len(m.headers), s.number, func(dst []byte) ([]byte, *failure) {
-		for i := range m.headers {
-			h := &m.headers[i]
-			dst = append(datum.AppendText(dst, h.name), byte(wit.Dynamic), 0)
-			dst = datum.AppendBytes(dst, h.entry.value)
-		}
-		return dst, nil
-	})
-	m.headers = m.headers[:0]
-	return f
+	if c.schema = r.value; !about.keeps && x.isMap {
+		c.class = "" // Kafka's transforms make a new map, even of the same entries
+	}
+	return nil
 }

@@ -22,8 +22,8 @@ var stampSpecs = []wit.SettingSpec{
 type stampRouter struct {
 	topic string
 	date  *dateformat.Format
-	// wrong is what SimpleDateFormat says of a pattern that it does not take, which Kafka finds out with each record.
-	wrong string
+	// wrong is what SimpleDateFormat says about a bad pattern, which Kafka finds out with each record.
+	wrong error
 	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the
 	// same.
 	made, from string
@@ -42,6 +42,9 @@ func newStampRouter(s settings) (operation, *wit.Fault) {
 	o := &stampRouter{topic: given(&stampSpecs[0])}
 	pattern := given(&stampSpecs[1])
 	o.date, o.wrong = dateformat.Parse(pattern)
+	if _, is := o.wrong.(*dateformat.Unsupported); is {
+		return nil, invalid("timestamp.format", pattern, o.wrong.Error())
+	}
 	return o, nil
 }
 
@@ -50,8 +53,8 @@ func (o *stampRouter) apply(_ *work, v *view, stage int) (*failure, error) {
 	if at < 0 {
 		return &failure{stage, dataException, "Timestamp missing on record: of topic " + strconv.Quote(v.topic)}, nil
 	}
-	if o.wrong != "" {
-		return &failure{stage, illegalArgument, o.wrong}, nil
+	if o.wrong != nil {
+		return &failure{stage, illegalArgument, o.wrong.Error()}, nil
 	}
 	made := o.topicOf(v.topic, at)
 	if made == "" {

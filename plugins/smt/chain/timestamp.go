@@ -47,8 +47,8 @@ type timestampConverter struct {
 	target
 	timeForms
 	field string
-	// edit is the conversion of a value without schema; its make is nil until one came.
-	edit edit
+	// entries is the conversion of values without schema; its make is nil until one came.
+	entries edit
 }
 
 // timestampWhole is TimestampConverter of a key or value as a whole.
@@ -84,7 +84,8 @@ var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "mi
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
-	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats"},
+	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", listing: true,
+		nulls: true},
 		timeForms: timeForms{to: noForm, precision: milliseconds}}
 	field, _ := s.find("field")
 	o.field = setting.Trim(field)
@@ -114,9 +115,9 @@ func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 	}
 	pattern, _ := s.find("format")
 	if o.pattern = setting.Trim(pattern); o.pattern != "" {
-		var wrong string
-		if o.format, wrong = dateformat.Parse(o.pattern); wrong != "" {
-			return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
+		var wrong error
+		if o.format, wrong = dateformat.Parse(o.pattern); wrong != nil {
+			return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong.Error()+
 				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
 				"for string timestamps: "+o.pattern)
 		}
@@ -131,43 +132,43 @@ func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// layout has a field of a structure represent its time in another form.
-func (o *timestampConverter) layout(l *structDraft, s step) *failure {
-	if o.replaceNull {
-		l.replaceNulls()
+func (o *timestampConverter) apply(x *object, s step) *failure {
+	if x.isMap {
+		if o.entries.make == nil { // an operation has one stage
+			o.entries = o.ofEntries(s.stage)
+		}
+		names := []string{o.field}
+		return x.editEntries(names, names, func(int) edit { return o.entries }, s.stage)
 	}
-	l.stays, l.nullsToo = false, true
-	for i := range l.fields {
-		f := &l.fields[i]
+	if o.replaceNull {
+		x.replaceNulls(s.stage)
+	}
+	x.stays = false
+	for i := range x.fields {
+		f := &x.fields[i]
 		if f.name != o.field {
 			continue
 		}
-		from := &f.nodes[f.node]
+		from := f.schema()
 		form, wrong := formOf(from, s.stage)
 		by := o.of(from, form, s.stage)
 		switch {
 		case wrong != nil:
-			l.pending(wrong)
-			by = edit{make: func(dst, _ []byte) ([]byte, *failure) { return dst, wrong }}
+			x.fail(wrong)
+			by = fails(wrong)
 		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.alike(form):
-			by = edit{}
+			by = edit{} // the bytes are the same
 		}
-		if wrong := l.edit(f, o.node(from.Optional), by); wrong != nil {
-			return wrong
-		}
+		x.retype(f, o.node(from.Optional), by, s.stage)
 	}
 	return nil
-}
-
-func (o *timestampConverter) noStruct(p *program, stage int) {
-	p.ofNull = &failure{stage, dataException, "Cannot list fields on non-struct type"}
 }
 
 // of is the conversion of values with a schema of times of a form.
 func (o *timeForms) of(from *wit.Node, form timestampForm, stage int) edit {
 	by := edit{make: func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, stage) }}
 	if c, ok := o.kernel(form); ok && from.Kind == wit.Int64 {
-		by.kernel = always(c)
+		by.conversion = always(c)
 	}
 	return by
 }
@@ -198,11 +199,11 @@ func (o *timeForms) alike(form timestampForm) bool {
 	return counted(form) && counted(o.to)
 }
 
-// schemaless has an entry represent its time in another form; one that is not there becomes a null.
-func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure {
-	if o.edit.make == nil { // an operation stands at one stage
-		o.edit.make = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
-		o.edit.kernel = func(tag byte) (c conversion) {
+// ofEntries is the conversion of values without schema.
+func (o *timeForms) ofEntries(stage int) edit {
+	return edit{
+		make: func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, stage) },
+		conversion: func(tag byte) (c conversion) {
 			form := unixForm
 			if tag == datum.TagInstant {
 				form = wholeForm
@@ -211,13 +212,8 @@ func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure
 				c = by.tagged(tag, datum.TagText)
 			}
 			return c
-		}
+		},
 	}
-	made, f := m.edit(o.field, o.edit)
-	if f == nil {
-		m.put(o.field, made)
-	}
-	return f
 }
 
 // node is the schema of what comes out.
@@ -407,12 +403,12 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 }
 
 // edit makes the conversion of values of a schema.
-func (o *timestampWhole) edit(w *work, nodes []wit.Node, stage int) *wholeEdit {
-	p, _ := beginProgram(nodes)
-	made := o.node(nodes[0].Optional)
-	form, wrong := formOf(&nodes[0], stage)
-	return &wholeEdit{reader: p.reader, failure: wrong, from: &nodes[0], made: &made,
-		schema: w.schemas.declare([]wit.Node{made}), edit: o.of(&nodes[0], form, stage)}
+func (o *timestampWhole) edit(w *work, l *layout, stage int) *wholeEdit {
+	from := &l.nodes[0]
+	made := o.node(from.Optional)
+	form, wrong := formOf(from, stage)
+	return &wholeEdit{failure: wrong, from: from, made: &made, schema: w.schemas.declare([]wit.Node{made}),
+		edit: o.of(from, form, stage)}
 }
 
 // representDynamic does a column without schema.
@@ -428,8 +424,8 @@ func (o *timestampWhole) representDynamic(w *work, c *column, stage int) *failur
 }
 
 // represent does a column with a schema.
-func (o *timestampWhole) represent(w *work, c *column, x *wholeEdit, stage int) *failure {
-	null, start, ok := x.null(c.bytes)
+func (o *timestampWhole) represent(w *work, c *column, l *layout, x *wholeEdit, stage int) *failure {
+	null, start, ok := l.null(c.bytes)
 	switch {
 	case !ok:
 		return broken(stage, 0)

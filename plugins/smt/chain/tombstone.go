@@ -18,20 +18,13 @@ var tombstoneSpecs = []wit.SettingSpec{
 
 // toTombstone is ToTombstone, our own: a record that says that an entity was deleted becomes a key without a value.
 type toTombstone struct {
-	onColumn[*tombstoneProgram]
+	onColumn[*field]
 	fields, values []string
-}
-
-// tombstoneProgram is the field's member in a schema, -1: there is none.
-type tombstoneProgram struct {
-	*program
-	member int
-	node   wit.Node
 }
 
 func newToTombstone(s settings) (operation, *wit.Fault) {
 	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
-	o.onColumn = onColumn[*tombstoneProgram]{side: valueSide, compile: o.program, structured: o.look,
+	o.onColumn = onColumn[*field]{side: valueSide, compile: o.program, structured: o.look,
 		dynamic: o.lookInMap}
 	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
 		if _, given := s.find(name); !given {
@@ -46,42 +39,44 @@ func newToTombstone(s settings) (operation, *wit.Fault) {
 
 // lookInMap does a column without schema.
 func (o *toTombstone) lookInMap(w *work, c *column, stage int) *failure {
-	class, bad := w.entries.read(c.bytes)
-	switch {
-	case bad:
+	if class, bad := w.object.readMap(w, c.bytes); bad {
 		return broken(stage, 0)
-	case class != "":
+	} else if class != "" {
 		return nil
 	}
+	if x := o.find(&w.object); x != nil && x.bytes[0] == datum.TagText {
+		text, _ := datum.Block(x.bytes[1:])
+		return o.bury(w, c, text, stage)
+	}
+	return nil
+}
+
+// find is the first of the fields that is there.
+func (o *toTombstone) find(x *object) *field {
 	for _, name := range o.fields {
-		if x := w.entries.find(name); x != nil {
-			if x.value[0] != datum.TagText {
-				break
-			}
-			text, _ := datum.Block(x.value[1:])
-			return o.bury(w, c, text, stage)
+		if f := x.find(name); f != nil {
+			return f
 		}
 	}
 	return nil
 }
 
-// look does a column with a schema.
-func (o *toTombstone) look(w *work, c *column, x *tombstoneProgram, stage int) *failure {
-	if x.member < 0 {
+// look does a column with a schema; of is its field, nil if it has none.
+func (o *toTombstone) look(w *work, c *column, l *layout, of *field, stage int) *failure {
+	if of == nil {
 		return nil
 	}
-	if done, f := x.opened(w, c, stage); done {
+	if done, f := w.opened(c, l, nil, stage); done {
 		return f
 	}
-	b := c.bytes[w.ends[x.member]:w.ends[x.member+1]]
-	null, size, ok := datum.IsNull(&x.node, b)
+	null, size, ok := datum.IsNull(of.schema(), w.object.fields[of.index].bytes)
 	if !ok {
-		return broken(stage, x.member)
+		return broken(stage, of.index)
 	}
 	if null {
 		return nil
 	}
-	text, _ := datum.Block(b[size:])
+	text, _ := datum.Block(w.object.fields[of.index].bytes[size:])
 	return o.bury(w, c, text, stage)
 }
 
@@ -102,21 +97,11 @@ func (o *toTombstone) bury(w *work, c *column, text []byte, stage int) *failure 
 }
 
 // program finds the field in a schema.
-func (o *toTombstone) program(_ *work, nodes []wit.Node, _ int) *tombstoneProgram {
-	p, l := beginProgram(nodes)
-	x := &tombstoneProgram{program: p, member: -1}
-	if l == nil {
-		return x
+func (o *toTombstone) program(w *work, l *layout, _ int) *field {
+	x := &object{}
+	x.open(w, l, nil, 0)
+	if f := o.find(x); f != nil && f.schema().Kind == wit.Text {
+		return f
 	}
-	for _, name := range o.fields {
-		at := l.find(name)
-		if at < 0 {
-			continue
-		}
-		if n := nodes[l.fields[at].node]; n.Kind == wit.Text {
-			x.member, x.node = at, n
-		}
-		break
-	}
-	return x
+	return nil
 }

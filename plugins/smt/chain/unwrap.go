@@ -91,8 +91,8 @@ func (o *unwrap) node(nodes []wit.Node, node uint32, name string) wit.Node {
 }
 
 // unwrapped makes the schema without wrappers.
-func (o *unwrap) unwrapped(w *work, nodes []wit.Node, stage int) *unwrapped {
-	x := &unwrapped{nodes: nodes}
+func (o *unwrap) unwrapped(w *work, l *layout, stage int) *unwrapped {
+	nodes, x := l.nodes, &unwrapped{nodes: l.nodes}
 	if x.same = !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }); x.same {
 		return x
 	}
@@ -109,7 +109,7 @@ func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
 }
 
 // strip does a column with a schema.
-func (o *unwrap) strip(w *work, c *column, x *unwrapped, stage int) *failure {
+func (o *unwrap) strip(w *work, c *column, _ *layout, x *unwrapped, stage int) *failure {
 	if x.failure != nil || x.same {
 		return x.failure
 	}

@@ -5,14 +5,13 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// onColumn is a rowOperation on one column, by what it comes to for the column's schema.
+// onColumn is a rowOperation on one column as a whole: structured does one with a schema, by what compile made of that,
+// dynamic one without.
 type onColumn[P any] struct {
-	side     side
-	programs programs[P]
-	// compile makes that for a schema. structured and dynamic do a column with a schema and one without, which is
-	// there.
-	compile    func(w *work, nodes []wit.Node, stage int) P
-	structured func(w *work, c *column, x P, stage int) *failure
+	side       side
+	programs   programs[P]
+	compile    func(w *work, l *layout, stage int) P
+	structured func(w *work, c *column, l *layout, x P, stage int) *failure
 	dynamic    func(w *work, c *column, stage int) *failure
 }
 
@@ -24,16 +23,32 @@ func (o *onColumn[P]) apply(w *work, v *view, stage int) (*failure, error) {
 	case wit.Dynamic:
 		return o.dynamic(w, c, stage), nil
 	}
-	x, err := o.programs.of(&w.schemas, c.schema, func(nodes []wit.Node) P { return o.compile(w, nodes, stage) })
+	l, err := w.layout(c.schema)
 	if err != nil {
 		return nil, err
 	}
-	return o.structured(w, c, x, stage), nil
+	x, _ := o.programs.of(&w.schemas, c.schema, func([]wit.Node) P { return o.compile(w, l, stage) })
+	return o.structured(w, c, l, x, stage), nil
 }
 
-// wholeEdit is what becomes of values of one schema as a whole.
+// opened takes the structure of a column apart, with its values. done: it is null, or the row has failed, with wrong
+// where that is given.
+func (w *work) opened(c *column, l *layout, wrong *failure, stage int) (done bool, f *failure) {
+	null, start, ok := l.null(c.bytes)
+	switch {
+	case !ok:
+		return true, broken(stage, 0)
+	case null:
+		return true, nil
+	case wrong != nil:
+		return true, wrong
+	}
+	w.object.open(w, l, c.bytes, start)
+	return !w.object.load(stage), w.object.pending
+}
+
+// wholeEdit is the edit of values of one schema as a whole.
 type wholeEdit struct {
-	reader
 	failure *failure
 	// from and made are the schema before and after, schema the number of that.
 	from, made *wit.Node

@@ -517,12 +517,6 @@ func members(s *Rows, end int) (why int) {
 	return Full
 }
 
-// kernel(s) of Members
-func goMembers(s *Rows) int {
-	found := members(s, s.Limit)
-	return found
-}
-
 // kernel(s, in) of Apart
 func goApart(s *Rows) int {
 	in := s.In
@@ -662,34 +656,6 @@ func common(data unsafe.Pointer, i int) int {
 		n = text(w)
 	}
 	return n
-}
-
-// kernel(s) of Entries
-func goEntries(s *Rows) int {
-	data := s.Data
-	ends := s.Ends
-	i := s.Place
-	m := s.Member
-	for m < s.Count {
-		Store(ends, m*8, uint64(i))
-		m++
-		if i >= s.Limit {
-			return Done
-		}
-		n := common(data, i)
-		if n == bad {
-			s.Member = m
-			s.Place = i
-			return Skip
-		}
-		i += n
-		if i > s.Limit {
-			return Done
-		}
-	}
-	Store(ends, m*8, uint64(i))
-	s.Place = i
-	return Full
 }
 
 // prepared finds the members or entries of a row's value, and where its parts go: ready, or why it stopped.

@@ -9,14 +9,6 @@ func Pass(s *Rows) int { return goPass(s) }
 // the program appends, it writes after the values, which are apart.
 func Values(s *Rows) int { return goValues(s) }
 
-// Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
-// s.Place: Full when it has come to the end, else why it stopped.
-func Members(s *Rows) int { return goMembers(s) }
-
-// Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
-// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends after s.Limit.
-func Entries(s *Rows) int { return goEntries(s) }
-
 // Apart tells, by Full, whether the data of the rows lie one after the other, with Room after each value, so that
 // what a program appends to a value can be written after it.
 func Apart(s *Rows) int { return goApart(s) }

@@ -15,18 +15,6 @@ func Pass(s *Rows) int
 //go:noescape
 func Values(s *Rows) int
 
-// Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
-// s.Place: Full when it has come to the end, else why it stopped.
-//
-//go:noescape
-func Members(s *Rows) int
-
-// Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
-// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends after s.Limit.
-//
-//go:noescape
-func Entries(s *Rows) int
-
 // Apart tells, by Full, whether the data of the rows lie one after the other, with Room after each value, so that
 // what a program appends to a value can be written after it.
 //

@@ -1,10 +1,11 @@
 package plugintest
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -28,127 +29,68 @@ func (b *batch) learn(schemas []wit.Schema) {
 	}
 }
 
-// record is a record as golden files have it.
-type record struct {
-	Topic     string
-	Partition *int32
-	Offset    *int64
-	Timestamp *int64
-	Headers   []header
-	Key       json.RawMessage
-	Value     json.RawMessage
-}
-
-// header is a record's header as golden files have it; raw is one that no converter has read, in base64.
-type header struct {
-	Name  string
-	Value json.RawMessage
-	Raw   []byte
-}
-
-// add reads a record and appends it.
-func (b *batch) add(line string) error {
-	var r record
-	d := json.NewDecoder(strings.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return err
+// add appends a record.
+func (b *batch) add(r Record) error {
+	row := wit.Row{Origin: uint32(len(b.rows)), Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
+	at := slices.Index(b.topics, r.Topic)
+	if at < 0 {
+		at, b.topics = len(b.topics), append(b.topics, r.Topic)
 	}
-	or := func(p *int64) int64 {
-		if p == nil {
-			return -1
-		}
-		return *p
-	}
-	row := wit.Row{Origin: uint32(len(b.rows)), Partition: -1, Offset: or(r.Offset), Timestamp: or(r.Timestamp)}
-	if r.Partition != nil {
-		row.Partition = *r.Partition
-	}
-	if at := slices.Index(b.topics, r.Topic); at >= 0 {
-		row.Topic = uint32(at)
-	} else {
-		row.Topic = uint32(len(b.topics))
-		b.topics = append(b.topics, r.Topic)
-	}
+	row.Topic = uint32(at)
 	var err error
-	if row.Key, err = b.datum(r.Key); err != nil {
+	if row.Key, err = b.append(r.Key); err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
-	if row.Value, err = b.datum(r.Value); err != nil {
+	if row.Value, err = b.append(r.Value); err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	if row.Headers, err = b.headers(r.Headers); err != nil {
-		return fmt.Errorf("headers: %w", err)
-	}
-	b.rows = append(b.rows, row)
-	return nil
-}
-
-// headers writes a block of headers into the batch's data.
-func (b *batch) headers(all []header) (d wit.Datum, err error) {
-	if len(all) == 0 {
-		return wit.Datum{}, nil
-	}
 	var list []datum.Header
-	for _, h := range all {
+	for _, h := range r.Headers {
 		one := datum.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
 		if h.Raw == nil {
-			at := len(b.data)
-			v, err := b.datum(h.Value)
+			start := len(b.data)
+			d, err := b.append(h.Value)
 			if err != nil {
-				return d, err
+				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Form, one.Schema, one.Value = v.Form, v.Schema, slices.Clone(b.data[at:])
-			if b.data = b.data[:at]; v.Form == wit.Absent {
+			one.Form, one.Schema, one.Value = d.Form, d.Schema, slices.Clone(b.data[start:])
+			if b.data = b.data[:start]; d.Form == wit.Absent {
 				one.Form = wit.Dynamic
 				one.Value, _ = datum.AppendDynamic(nil, nil)
 			}
 		}
 		list = append(list, one)
 	}
-	d = wit.Datum{Form: wit.Raw, Start: uint32(len(b.data))}
-	b.data = datum.AppendHeaders(b.data, list)
-	d.Size = uint32(len(b.data)) - d.Start
-	return d, nil
+	if list != nil {
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(len(b.data))}
+		b.data = datum.AppendHeaders(b.data, list)
+		row.Headers.Size = uint32(len(b.data)) - row.Headers.Start
+	}
+	b.rows = append(b.rows, row)
+	return nil
 }
 
-// datum writes a key or value into the batch's data.
-func (b *batch) datum(text json.RawMessage) (d wit.Datum, err error) {
-	if len(text) == 0 || string(text) == "null" {
-		return wit.Datum{}, nil
-	}
+// append writes a key or value into the batch's data.
+func (b *batch) append(v Value) (d wit.Datum, err error) {
 	d.Start = uint32(len(b.data))
-	var envelope map[string]json.RawMessage
-	if json.Unmarshal(text, &envelope) == nil && len(envelope) == 2 && envelope["schema"] != nil &&
-		envelope["payload"] != nil {
-		nodes, err := readSchema(envelope["schema"])
-		if err != nil {
-			return d, err
-		}
-		v, err := readValue(nodes, 0, envelope["payload"])
-		if err != nil {
-			return d, err
-		}
-		d.Form, d.Schema = wit.Structured, b.schema(nodes)
-		b.data, err = datum.Append(b.data, nodes, 0, v)
-		d.Size = uint32(len(b.data)) - d.Start
-		return d, err
+	switch {
+	case v.Schema != nil:
+		d.Form, d.Schema = wit.Structured, b.schema(v.Schema)
+		b.data, err = datum.Append(b.data, v.Schema, 0, v.Data)
+	case v.Data == nil:
+		return wit.Datum{}, nil
+	default:
+		d.Form = wit.Dynamic
+		b.data, err = datum.AppendDynamic(b.data, v.Data)
 	}
-	v, err := readDynamic(text)
-	if err != nil {
-		return d, err
-	}
-	d.Form = wit.Dynamic
-	b.data, err = datum.AppendDynamic(b.data, v)
 	d.Size = uint32(len(b.data)) - d.Start
 	return d, err
 }
 
-// schema numbers a schema as the host would: equal ones have one number.
+// schema numbers a schema as the host does: equal ones have one number.
 func (b *batch) schema(nodes []wit.Node) uint32 {
-	text := writeSchema(nodes, 0)
 	for _, s := range b.schemas {
-		if encode(writeSchema(s.Nodes, 0)) == encode(text) {
+		if cmp.Equal(s.Nodes, nodes) {
 			return s.ID
 		}
 	}
@@ -158,41 +100,35 @@ func (b *batch) schema(nodes []wit.Node) uint32 {
 	return s.ID
 }
 
-// line writes a row that came out; what it left unchanged is the input's.
-func (b *batch) line(row, input wit.Row, topics []string, data []byte) (string, error) {
+// record reads a row that came out; what it left unchanged is the input's.
+func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Record, err error) {
 	if int(row.Topic) >= len(topics) {
-		return "", fmt.Errorf("topic %d of %d", row.Topic, len(topics))
+		return r, fmt.Errorf("topic %d of %d", row.Topic, len(topics))
 	}
-	out := object{{"topic", topics[row.Topic]}}
-	if row.Partition >= 0 {
-		out = append(out, pair{"partition", row.Partition})
+	r = Record{Topic: topics[row.Topic], Partition: row.Partition, Offset: row.Offset, Timestamp: row.Timestamp}
+	if r.Key, err = b.read(row.Key, input.Key, data); err != nil {
+		return r, fmt.Errorf("key: %w", err)
 	}
-	if row.Offset >= 0 {
-		out = append(out, pair{"offset", row.Offset})
+	if r.Value, err = b.read(row.Value, input.Value, data); err != nil {
+		return r, fmt.Errorf("value: %w", err)
 	}
-	if row.Timestamp >= 0 {
-		out = append(out, pair{"timestamp", row.Timestamp})
+	d, content, err := b.content(row.Headers, input.Headers, data)
+	if err != nil || d.Form == wit.Absent {
+		return r, err
 	}
-	for _, part := range []struct {
-		name    string
-		d, from wit.Datum
-	}{{"key", row.Key, input.Key}, {"value", row.Value, input.Value}} {
-		v, err := b.show(part.d, part.from, data)
+	all, err := datum.Headers(nil, content)
+	for _, h := range all {
+		if h.Form == wit.Raw {
+			r.Headers = append(r.Headers, Header{Name: h.Name, Raw: h.Value})
+			continue
+		}
+		v, err := b.value(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", part.name, err)
+			return r, fmt.Errorf("header %s: %w", h.Name, err)
 		}
-		if v != nil {
-			out = append(out, pair{part.name, v})
-		}
+		r.Headers = append(r.Headers, Header{Name: h.Name, Value: v})
 	}
-	headers, err := b.showHeaders(row.Headers, input.Headers, data)
-	if err != nil {
-		return "", fmt.Errorf("headers: %w", err)
-	}
-	if len(headers) > 0 {
-		out = append(out, pair{"headers", headers})
-	}
-	return encode(out) + "\n", nil
+	return r, err
 }
 
 // content are the bytes of a datum that came out; what it left unchanged is the input's.
@@ -209,55 +145,68 @@ func (b *batch) content(d, from wit.Datum, data []byte) (of wit.Datum, content [
 	return d, data[d.Start : d.Start+d.Size], nil
 }
 
-// showHeaders are a row's headers as JSON.
-func (b *batch) showHeaders(d, from wit.Datum, data []byte) (list []any, err error) {
+// read is the value of a datum that came out.
+func (b *batch) read(d, from wit.Datum, data []byte) (Value, error) {
 	d, content, err := b.content(d, from, data)
 	if err != nil || d.Form == wit.Absent {
-		return nil, err
+		return Value{}, err
 	}
-	all, err := datum.Headers(nil, content)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range all {
-		if h.Form == wit.Raw {
-			list = append(list, object{{"name", h.Name}, {"raw", h.Value}})
-			continue
-		}
-		v, err := b.shown(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", h.Name, err)
-		}
-		list = append(list, object{{"name", h.Name}, {"value", v}})
-	}
-	return list, nil
+	return b.value(d, content)
 }
 
-// show is a datum as JSON; nil for none.
-func (b *batch) show(d, from wit.Datum, data []byte) (any, error) {
-	d, content, err := b.content(d, from, data)
-	if err != nil || d.Form == wit.Absent {
-		return nil, err
-	}
-	return b.shown(d, content)
-}
-
-// shown is a value as JSON.
-func (b *batch) shown(d wit.Datum, content []byte) (any, error) {
+func (b *batch) value(d wit.Datum, content []byte) (v Value, err error) {
+	content = slices.Clone(content) // the memory is the plugin's
 	if d.Form == wit.Dynamic {
 		if err := datum.CheckDynamic(content); err != nil {
-			return nil, err
+			return v, err
 		}
-		v, _, err := datum.ReadDynamic(content)
-		return writeValue(nil, 0, v), err
+		v.Data, _, err = datum.ReadDynamic(content)
+		return v, err
 	}
 	nodes, known := b.known[d.Schema]
 	if !known {
-		return nil, fmt.Errorf("schema %#x was never declared", d.Schema)
+		return v, fmt.Errorf("schema %#x was never declared", d.Schema)
 	}
 	if err := datum.Check(nodes, content); err != nil {
-		return nil, err
+		return v, err
 	}
-	v, _, err := datum.Read(nodes, 0, content)
-	return object{{"schema", writeSchema(nodes, 0)}, {"payload", writeValue(nodes, 0, v)}}, err
+	v.Schema = nodes
+	v.Data, _, err = datum.Read(nodes, 0, content)
+	return v, err
+}
+
+// apply runs rows through the plugin, and reads what comes out into the results of their origins.
+func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.Row, schemas []wit.Schema,
+	results []Result) {
+	t.Helper()
+	for len(rows) > 0 {
+		out, err := p.Apply(context, schemas, b.topics, slices.Clone(rows), slices.Clone(b.data))
+		if err != nil {
+			t.Fatalf("apply: %v", err)
+		}
+		if out.Consumed == 0 || int(out.Consumed) > len(rows) {
+			t.Fatalf("apply: consumed %d of %d rows", out.Consumed, len(rows))
+		}
+		b.learn(out.Schemas)
+		topics := out.Topics
+		if len(topics) == 0 {
+			topics = b.topics
+		}
+		last := uint32(0)
+		for _, row := range out.Rows {
+			if row.Origin >= out.Consumed || row.Origin < last {
+				t.Fatalf("row of origin %d after %d, of %d consumed", row.Origin, last, out.Consumed)
+			}
+			last = row.Origin
+			r, err := b.record(row, rows[row.Origin], topics, out.Data)
+			if err != nil {
+				t.Fatalf("record %d: %v", row.Origin, err)
+			}
+			results[row.Origin].Records = append(results[row.Origin].Records, r)
+		}
+		for _, f := range out.Faults {
+			results[f.Origin].Fault = &Fault{f.Fault.Message, f.ErrorClass, f.Stage}
+		}
+		rows, results, schemas = rows[out.Consumed:], results[out.Consumed:], nil
+	}
 }

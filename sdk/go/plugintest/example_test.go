@@ -4,10 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // upper is the transform that is tested: it writes a field in upper case.
@@ -32,27 +35,27 @@ func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
-// A test of a transform is a line and a file for each case. testdata/upper.txt:
-//
-//	[example.Upper]
-//	field=name
-//
-//	{"topic":"people","value":{"name":"Ada","city":"London"}}
-//	{"topic":"people","key":"1"}
-//
-//	-----
-//	{"topic":"people","value":{"name":"ADA","city":"London"}}
-//	{"topic":"people","key":"1"}
+// A test of a transform has records, and what is to become of them.
 func ExampleTransform() {
-	_ = func(t *testing.T) { // as TestUpper in a file of tests
-		plugintest.Transform(t, transform.Records(upper{}), "testdata/*.txt")
+	_ = testUpper // as TestUpper in a file of tests
+}
+
+func testUpper(t *testing.T) {
+	stages := []wit.Stage{{Component: "example.Upper", Settings: []wit.Setting{{Name: "field", Value: "name"}}}}
+	person := func(name string) plugintest.Record {
+		return plugintest.Record{Topic: "people", Value: plugintest.Value{Data: datum.Map{{Key: "name", Value: name},
+			{Key: "city", Value: "London"}}}}
+	}
+	keyOnly := plugintest.Record{Topic: "people", Key: plugintest.Value{Data: "1"}}
+	got := plugintest.Transform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)
+	want := []plugintest.Result{{Records: []plugintest.Record{person("ADA")}}, {Records: []plugintest.Record{keyOnly}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
 
 // The example is true.
-func TestUpper(t *testing.T) {
-	plugintest.Transform(t, transform.Records(upper{}), "testdata/*.txt")
-}
+func TestUpper(t *testing.T) { testUpper(t) }
 
 // news is the source that is tested: it reads a list of titles.
 type news struct{}

@@ -1,24 +1,14 @@
-// Package plugintest tests a plugin from files, natively and without a host: a golden file holds what goes in, a line
-// of dashes, and what must come out.
+// Package plugintest tests a plugin natively and without a host: [Transform] runs records through it, [Source] plays
+// recorded exchanges.
 //
-//	func TestMask(t *testing.T) { plugintest.Transform(t, transform.Records(maskText{}), "testdata/*.txt") }
-//
-// Run with -update the tests write the second half again.
-//
-// A file begins with what is configured: one `[class]` line for each stage (a source or sink has one), its settings
-// below it as `name=value`, then an empty line. What follows depends on the world: [Transform], [Source].
-//
-// Records are JSON objects, one a line, with topic, partition, offset, timestamp, key, value and headers. Key and value
-// are written as Kafka Connect's JSON converter does: `{"schema":…,"payload":…}` with a schema, any other JSON without
-// one; left out where there is none. Headers are a list of {"name":…,"value":…}, the value written in the same way, or
-// of {"name":…,"raw":…} in base64 where no converter has read it.
+// A file of exchanges begins with what is configured: a `[class]` line, its settings below it as `name=value`, then an
+// empty line. After a line of dashes it has what must come out; run with -update the tests write that half again.
 package plugintest
 
 import (
 	"flag"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -82,78 +72,64 @@ func configuration(t *testing.T, input string) (stages []wit.Stage, rest string)
 	return stages, rest
 }
 
-// Transform runs a chain of the plugin's stages over records. After the configuration the input has one record a line;
-// the output has the records that come out and, as {"fault":…}, those that failed. Records go in one batch and then one
-// by one through a plugin that has seen the schemas: both must come to the same.
-func Transform(t *testing.T, p wit.Transform, pattern string) {
-	t.Helper()
-	golden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
-		context, err := p.Prepare(stages)
-		if err != nil {
-			return "prepare: " + err.Error() + "\n"
-		}
-		b := newBatch()
-		for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
-			if err := b.add(line); err != nil {
-				t.Fatalf("record %d: %v", len(b.rows)+1, err)
-			}
-		}
-		whole := strings.Join(b.apply(t, p, context, b.rows, b.schemas), "")
-		var single []string
-		for i := range b.rows {
-			single = append(single, b.apply(t, p, context, b.rows[i:i+1], nil)...)
-		}
-		if one := strings.Join(single, ""); one != whole {
-			t.Errorf("one by one the records come to something else:\n%s", cmp.Diff(whole, one))
-		}
-		return whole
-	})
+// Value is a key or a value as package datum has it, with its schema; Schema is nil for one without a schema, and the
+// zero Value is none.
+type Value struct {
+	Schema []wit.Node
+	Data   any
 }
 
-// apply runs rows through the plugin and writes what comes out, a line each.
-func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.Row,
-	schemas []wit.Schema) (lines []string) {
-	t.Helper()
-	for len(rows) > 0 {
-		out, err := p.Apply(context, schemas, b.topics, slices.Clone(rows), slices.Clone(b.data))
-		if err != nil {
-			return append(lines, "apply: "+err.Error()+"\n")
-		}
-		if out.Consumed == 0 || int(out.Consumed) > len(rows) {
-			t.Fatalf("apply: consumed %d of %d rows", out.Consumed, len(rows))
-		}
-		lines = append(lines, b.lines(t, rows, &out)...)
-		rows, schemas = rows[out.Consumed:], nil
-	}
-	return lines
+// Header is a header of a record; Raw is one that no converter has read.
+type Header struct {
+	Name  string
+	Value Value
+	Raw   []byte
 }
 
-// lines writes rows and faults in the order of the rows that they came from.
-func (b *batch) lines(t *testing.T, rows []wit.Row, out *wit.Applied) (lines []string) {
+// Record is a record that goes into a transform, or comes out of it.
+type Record struct {
+	Topic             string
+	Partition         int32
+	Offset, Timestamp int64
+	Key, Value        Value
+	Headers           []Header
+}
+
+// Fault is why a record failed: the message, the class that Kafka Connect has for it, and the stage's place.
+type Fault struct {
+	Message, Class string
+	Stage          uint32
+}
+
+// Result is what became of one record: the records that were made of it, a fault, or neither if it was dropped.
+type Result struct {
+	Records []Record
+	Fault   *Fault
+}
+
+// Transform runs records through a chain of the plugin's stages, and returns what became of each. Records go in one
+// batch and then one by one through a plugin that has seen the schemas: both must come to the same.
+func Transform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...Record) []Result {
 	t.Helper()
-	b.learn(out.Schemas)
-	topics := out.Topics
-	if len(topics) == 0 {
-		topics = b.topics
+	context, err := p.Prepare(stages)
+	if err != nil {
+		t.Fatalf("prepare: %v", err)
 	}
-	next := 0
-	for origin := range out.Consumed {
-		for ; next < len(out.Rows) && out.Rows[next].Origin <= origin; next++ {
-			line, err := b.line(out.Rows[next], rows[origin], topics, out.Data)
-			if err != nil {
-				t.Fatalf("record %d: %v", origin, err)
-			}
-			lines = append(lines, line)
-		}
-		for _, f := range out.Faults {
-			if f.Origin == origin {
-				lines = append(lines, encode(object{{"fault", f.Fault.Message}, {"class", f.ErrorClass},
-					{"stage", f.Stage}})+"\n")
-			}
+	b := newBatch()
+	for i, r := range records {
+		if err := b.add(r); err != nil {
+			t.Fatalf("record %d: %v", i, err)
 		}
 	}
-	if next != len(out.Rows) {
-		t.Errorf("%d rows do not stand in the order of the rows that they came from", len(out.Rows)-next)
+	whole, single := make([]Result, len(records)), make([]Result, len(records))
+	b.apply(t, p, context, b.rows, b.schemas, whole)
+	for i := range b.rows {
+		row := b.rows[i]
+		row.Origin = 0
+		b.apply(t, p, context, []wit.Row{row}, nil, single[i:i+1])
 	}
-	return lines
+	if d := cmp.Diff(whole, single); d != "" {
+		t.Errorf("one by one the records come to something else:\n%s", d)
+	}
+	return whole
 }

@@ -298,14 +298,11 @@ func (r *reading) rows(p *wit.Portion) {
 			name string
 			d    wit.Datum
 		}{{"key", row.Key}, {"value", row.Value}} {
-			v, err := r.b.show(part.d, wit.Datum{}, p.Data)
+			v, err := r.b.read(part.d, wit.Datum{}, p.Data)
 			if err != nil {
 				r.t.Fatalf("row %d, %s: %v", row.Origin, part.name, err)
 			}
-			if o, structured := v.(object); structured && len(o) == 2 && o[0].name == "schema" {
-				v = o[1].value
-			}
-			line = append(line, pair{part.name, v})
+			line = append(line, pair{part.name, writeValue(v.Schema, 0, v.Data)})
 		}
 		r.out.WriteString(encode(line) + "\n")
 	}

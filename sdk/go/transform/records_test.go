@@ -3,6 +3,8 @@ package transform_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -72,7 +74,101 @@ var stepFuncs = map[string]transform.Func{
 	},
 }
 
-// Fields and headers are added, and one record becomes several, each in a line, with and without a schema.
-func TestRecords(t *testing.T) {
-	plugintest.Transform(t, transform.Records(steps{}), "testdata/*.txt")
+// failed is the result of a record that failed.
+func failed(stage uint32, message string) plugintest.Result {
+	return plugintest.Result{Fault: &plugintest.Fault{Message: message,
+		Class: "org.apache.kafka.connect.errors.DataException", Stage: stage}}
+}
+
+func made(records ...plugintest.Record) plugintest.Result { return plugintest.Result{Records: records} }
+
+// in is a record of topic t, with a schema where there are nodes.
+func in(v any, nodes ...wit.Node) plugintest.Record {
+	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
+}
+
+func of(r plugintest.Record, topic string, headers ...plugintest.Header) plugintest.Record {
+	r.Topic, r.Headers = topic, headers
+	return r
+}
+
+func runs(t *testing.T, stages []string, records []plugintest.Record, want ...plugintest.Result) {
+	t.Helper()
+	var chain []wit.Stage
+	for _, name := range stages {
+		chain = append(chain, wit.Stage{Component: name})
+	}
+	if d := cmp.Diff(want, plugintest.Transform(t, transform.Records(steps{}), chain, records...)); d != "" {
+		t.Error(d)
+	}
+}
+
+// structure is a struct with these fields; their nodes stand behind it, those below a node behind all.
+func structure(names []string, nodes ...wit.Node) []wit.Node {
+	root := wit.Node{Kind: wit.Structure}
+	for i, name := range names {
+		root.Members = append(root.Members, wit.Member{Name: name, Node: uint32(i + 1)})
+	}
+	return append([]wit.Node{root}, nodes...)
+}
+
+var (
+	text, optional = wit.Node{Kind: wit.Text}, wit.Node{Kind: wit.Text, Optional: true}
+	id             = wit.Node{Kind: wit.Int64}
+	idAndName      = structure([]string{"id", "name"}, id, text)
+)
+
+// Fields are added, with and without a schema.
+func TestFieldsAreAdded(t *testing.T) {
+	const there, nowhere = `there is a field "source" already`, `there is no structure for a field "source"`
+	tags := datum.List{"sap", "b"}
+	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
+		wit.Node{Kind: wit.Array, Optional: true, Element: 5}, text)
+	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{in(datum.Record{int64(1), "a"}, idAndName...),
+		in(datum.Record{int64(2), "b"}, idAndName...), in(datum.Map{{Key: "id", Value: int64(1)}}),
+		in(datum.Map{{Key: "source", Value: "there"}}), in("text"), in(nil)},
+		made(in(datum.Record{int64(1), "a", "sap!", tags}, all...)),
+		made(in(datum.Record{int64(2), "b", "sap!", tags}, all...)),
+		made(in(datum.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"}, {Key: "tags", Value: tags}})),
+		failed(0, there), failed(0, nowhere), failed(0, nowhere))
+}
+
+// Headers are read, removed and set.
+func TestHeadersOfRecords(t *testing.T) {
+	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
+	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
+	one, two := in(datum.Map{{Key: "id", Value: int64(1)}}), in(datum.Map{{Key: "id", Value: int64(2)}})
+	typed := in(datum.Record{int64(1), "a"}, idAndName...)
+	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
+		of(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}}, other),
+		of(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
+			plugintest.Header{Name: "trace", Raw: []byte("xy")}), two},
+		made(of(in(datum.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other, origin)),
+		made(of(in(datum.Record{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
+			optional)...), "t", origin)),
+		made(of(in(datum.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
+}
+
+// One record becomes several, or none.
+func TestSeveralRecordsOfOne(t *testing.T) {
+	h := plugintest.Header{Name: "h", Value: plugintest.Value{Data: int64(1)}}
+	array := wit.Node{Kind: wit.Array, Element: 3}
+	before := structure([]string{"names", "name"}, array, text, text)
+	after := structure([]string{"names", "name", "source"}, array, text, text, text)
+	after[0].Members[2].Node = 4 // what is added stands behind all
+	typed := func(names ...any) plugintest.Record { return in(datum.Record{datum.List(names), ""}, before...) }
+	bare := func(name any, more ...datum.Entry) plugintest.Record {
+		return in(append(datum.Map{{Key: "names", Value: datum.List{"x", "y"}}, {Key: "name", Value: name}}, more...))
+	}
+	twice := func(r plugintest.Record, headers ...plugintest.Header) []plugintest.Record {
+		return []plugintest.Record{of(r, "t", headers...), of(r, "t.copy", headers...)}
+	}
+	of2 := func(name string) []plugintest.Record {
+		return twice(in(datum.Record{datum.List{"a", "c"}, name, "sap"}, after...), h)
+	}
+	source := datum.Entry{Key: "source", Value: "sap"}
+	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{of(typed("a", "c"), "t", h),
+		typed("a", "b", "c"), bare(nil), in(datum.Map{{Key: "id", Value: int64(1)}})},
+		made(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
+		made(append(twice(bare("x", source)), twice(bare("y", source))...)...), made())
 }

@@ -1,16 +1,18 @@
-// Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names and
-// weeks of Locale.US: for the transforms in the guest, and for the converters in the host. format.go has patterns,
-// writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
+// Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names of
+// Locale.US: for the transforms in the guest, and for the converters in the host. It knows the pattern letters of
+// dates, times of day and time zones; eras, weeks, days of the year and hours up to 24 are refused by name. format.go
+// has patterns, writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
 package dateformat
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 )
 
-// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the
-// image that Kafka is published as, and of most workers.
+// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names of Locale.US: those of the image that Kafka
+// is published as, and of most workers.
 type Format struct {
 	items []item
 	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
@@ -68,12 +70,31 @@ const (
 	day    = 24 * hour
 )
 
-// letters are the letters that SimpleDateFormat knows.
-const letters = "GyMdkHmsSEDFwWahKzZYuXL"
+// Letters that are supported, and others that SimpleDateFormat knows.
+const (
+	letters     = "yMdHhmsSEazZX"
+	unsupported = "GkDFwWKYuL"
+)
 
-// Parse reads a pattern; wrong is what Java says about one that is none.
-func Parse(pattern string) (f *Format, wrong string) {
-	f = &Format{Unit: day}
+// Unsupported is a letter that Java knows and this package does not.
+type Unsupported struct{ Letter byte }
+
+func (u *Unsupported) Error() string {
+	return "the pattern letter '" + string(rune(u.Letter)) + "' is not supported; supported are " + letters
+}
+
+// MustParse is Parse for a constant pattern.
+func MustParse(pattern string) *Format {
+	f, err := Parse(pattern)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
+// Parse reads a pattern. The error is an [*Unsupported], or what Java says about text that is no pattern.
+func Parse(pattern string) (*Format, error) {
+	f := &Format{Unit: day}
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
@@ -92,8 +113,10 @@ func Parse(pattern string) (f *Format, wrong string) {
 			quoted = !quoted
 		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
+		case strings.IndexByte(unsupported, b) >= 0:
+			return nil, &Unsupported{b}
 		case strings.IndexByte(letters, b) < 0:
-			return nil, "Illegal pattern character '" + string(rune(b)) + "'"
+			return nil, errors.New("Illegal pattern character '" + string(rune(b)) + "'")
 		default:
 			flush()
 			from := i
@@ -102,7 +125,7 @@ func Parse(pattern string) (f *Format, wrong string) {
 			}
 			count := i + 1 - from
 			if b == 'X' && count > 3 {
-				return nil, "invalid ISO 8601 format: length=" + strconv.Itoa(count)
+				return nil, errors.New("invalid ISO 8601 format: length=" + strconv.Itoa(count))
 			}
 			f.items = append(f.items, item{letter: b, count: count})
 			f.Unit = min(f.Unit, unitOf(b))
@@ -110,10 +133,10 @@ func Parse(pattern string) (f *Format, wrong string) {
 	}
 	flush()
 	if quoted {
-		return nil, "Unterminated quote"
+		return nil, errors.New("Unterminated quote")
 	}
 	f.lay()
-	return f, ""
+	return f, nil
 }
 
 // unitOf is how often what a letter shows can change, in milliseconds.
@@ -125,7 +148,7 @@ func unitOf(letter byte) int64 {
 		return second
 	case 'm':
 		return 60 * second
-	case 'H', 'k', 'K', 'h', 'a':
+	case 'H', 'h', 'a':
 		return hour
 	}
 	return day
@@ -141,7 +164,7 @@ var (
 func (f *Format) Append(dst []byte, at int64) []byte {
 	days := FloorDiv(at, day)
 	rest := at - days*day
-	d := dateOf(days)
+	year, month, dayOfMonth := dateOf(days)
 	h := rest / hour
 	for i := range f.items {
 		x := &f.items[i]
@@ -150,25 +173,21 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 		case 0:
 			dst = append(dst, x.text...)
 			continue
-		case 'G':
-			dst = append(dst, [...]string{"AD", "BC"}[d.era]...)
-			continue
-		case 'y', 'Y':
-			n = d.year
-			if x.letter == 'Y' {
-				n = d.weekYear()
+		case 'y':
+			if n = year; n <= 0 { // before Christ
+				n = 1 - n
 			}
 			if x.count == 2 {
-				n = clipYear(n)
+				n %= 100
 			}
-		case 'M', 'L':
+		case 'M':
 			if x.count >= 3 {
-				dst = append(dst, short(months[d.month-1], x.count)...)
+				dst = append(dst, short(months[month-1], x.count)...)
 				continue
 			}
-			n = d.month
+			n = month
 		case 'E':
-			dst = append(dst, short(weekdays[d.weekday()], x.count)...)
+			dst = append(dst, short(weekdays[FloorMod(days+4, 7)], x.count)...)
 			continue
 		case 'a':
 			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
@@ -187,23 +206,9 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 			dst = append(dst, 'Z')
 			continue
 		case 'd':
-			n = d.day
-		case 'D':
-			n = d.dayOfYear()
-		case 'F':
-			n = (d.days-daysOf(d.astronomical, d.month, 1))/7 + 1 // days that there were: 1582-10 has fewer
-		case 'w':
-			n = d.week()
-		case 'W':
-			n = d.weekOfMonth()
-		case 'u':
-			n = (d.weekday()+6)%7 + 1
+			n = dayOfMonth
 		case 'H':
 			n = h
-		case 'k':
-			n = (h+23)%24 + 1
-		case 'K':
-			n = h % 12
 		case 'h':
 			n = (h+11)%12 + 1
 		case 'm':
@@ -226,18 +231,7 @@ func short(name string, count int) string {
 	return name
 }
 
-// clipYear is a year's last two digits.
-func clipYear(n int64) int64 {
-	if n < 0 {
-		return -(-n % 100)
-	}
-	return n % 100
-}
-
 func appendPadded(dst []byte, n int64, digits int) []byte {
-	if n < 0 {
-		dst, n = append(dst, '-'), -n
-	}
 	var b [20]byte
 	text := strconv.AppendInt(b[:0], n, 10)
 	for ; digits > len(text); digits-- {
@@ -246,23 +240,12 @@ func appendPadded(dst []byte, n int64, digits int) []byte {
 	return append(dst, text...)
 }
 
-// date is a day of java.util.GregorianCalendar, which is Julian before 1582-10-15.
-type date struct {
-	// days since 1970-01-01.
-	days int64
-	// era is 0, and 1 before the year 1; year counts in it. astronomical counts on below 1: 0 is 1 BC.
-	era                int
-	year, astronomical int64
-	month, day         int64
-}
-
-// cutover is the first Gregorian day.
+// cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
 const cutover = -141427
 
-func dateOf(days int64) date {
-	d := date{days: days}
-	// years that begin in March, counted from the one of the year 0; in them a leap day is the last day
-	var year int64
+// dateOf returns the date of a day since 1970: in the Julian calendar before the cutover. The year 0 is 1 BC.
+func dateOf(days int64) (year, month, dayOfMonth int64) {
+	// Years begin in March here, from the one of the year 0 on; in them a leap day is the last day.
 	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
 		z := days + 719468
@@ -278,24 +261,11 @@ func dateOf(days int64) date {
 		year, dayOfYear = era*4+int64(inEra), of-365*inEra
 	}
 	m := (5*dayOfYear + 2) / 153
-	d.day = int64(dayOfYear - (153*m+2)/5 + 1)
-	d.month = int64((m+2)%12 + 1)
-	if d.month <= 2 {
+	dayOfMonth = int64(dayOfYear - (153*m+2)/5 + 1)
+	if month = int64((m+2)%12 + 1); month <= 2 {
 		year++
 	}
-	d.astronomical, d.year = year, year
-	if year <= 0 {
-		d.era, d.year = 1, 1-year
-	}
-	return d
-}
-
-// daysOf is the number of a day, of which the calendar is the Julian one where the day would lie before the cutover.
-func daysOf(year, month, day int64) int64 {
-	if gregorian := gregorianDays(year, month, day); gregorian >= cutover {
-		return gregorian
-	}
-	return julianDays(year, month, day)
+	return year, month, dayOfMonth
 }
 
 func gregorianDays(year, month, day int64) int64 {
@@ -315,34 +285,6 @@ func marchDays(year, month, day int64) (inYear, days int64) {
 		month += 12
 	}
 	return year, (153*(month-3)+2)/5 + day - 1
-}
-
-// weekday is 0 on Sundays.
-func (d *date) weekday() int64 { return FloorMod(d.days+4, 7) }
-
-func (d *date) dayOfYear() int64 { return d.days - daysOf(d.astronomical, 1, 1) + 1 }
-
-// sunday is the first day of the week of a day.
-func sunday(days int64) int64 { return days - FloorMod(days+4, 7) }
-
-// week is the number of the week, the first being that of January 1st.
-func (d *date) week() int64 {
-	if d.weekYear() != d.astronomical {
-		return 1
-	}
-	return (sunday(d.days)-sunday(daysOf(d.astronomical, 1, 1)))/7 + 1
-}
-
-// weekYear is the year that the week belongs to.
-func (d *date) weekYear() int64 {
-	if sunday(d.days)+6 >= daysOf(d.astronomical+1, 1, 1) {
-		return d.astronomical + 1
-	}
-	return d.astronomical
-}
-
-func (d *date) weekOfMonth() int64 {
-	return (sunday(d.days)-sunday(daysOf(d.astronomical, d.month, 1)))/7 + 1
 }
 
 // FloorDiv is floorDiv of java.lang.Math.

@@ -2,22 +2,20 @@ package dateformat
 
 import (
 	"math"
-	"slices"
 	"unicode"
 	"unicode/utf16"
 )
 
 // This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
-// It differs in three ways, and fails where it does: of names of time zones those of zones.go are known; of years with
-// two digits those that are another one in some years are refused (a plugin has no clock); and so are years of weeks
-// whose milliseconds 64 bits do not hold, where Java wraps around. Other years and their milliseconds wrap as in Java.
+// It refuses names of time zones that are not in zones.go, and years of two digits that mean another year in some years
+// (a plugin has no clock). Large years wrap as in Java.
 
 // digits tells whether what a letter stands for is read as digits.
 func (x *item) digits() bool {
 	switch x.letter {
-	case 0, 'G', 'E', 'a', 'z', 'Z', 'X':
+	case 0, 'E', 'a', 'z', 'Z', 'X':
 		return false
-	case 'M', 'L':
+	case 'M':
 		return x.count <= 2
 	}
 	return true
@@ -27,15 +25,10 @@ func (x *item) digits() bool {
 type calendarField int
 
 const (
-	eraField calendarField = iota
-	yearField
+	yearField calendarField = iota
 	monthField
-	weekField
-	weekOfMonthField
 	dayField
-	dayOfYearField
 	weekdayField
-	weekdayInMonthField
 	halfField
 	hour12Field
 	hourField
@@ -43,20 +36,13 @@ const (
 	secondField
 	milliField
 	zoneField
-	savingField
-	weekYearField
 	fieldCount
 )
 
 // fieldOf are the fields of letters.
-var fieldOf = map[byte]calendarField{
-	'G': eraField, 'y': yearField, 'M': monthField, 'L': monthField, 'd': dayField, 'k': hourField, 'H': hourField,
-	'm': minuteField,
-	's': secondField, 'S': milliField, 'E': weekdayField, 'D': dayOfYearField, 'F': weekdayInMonthField, 'w': weekField,
-	'W': weekOfMonthField, 'a': halfField, 'h': hour12Field, 'K': hour12Field, 'z': zoneField, 'Z': zoneField,
-	'X': zoneField,
-	'Y': weekYearField, 'u': weekdayField,
-}
+var fieldOf = map[byte]calendarField{'y': yearField, 'M': monthField, 'd': dayField, 'H': hourField, 'm': minuteField,
+	's': secondField, 'S': milliField, 'E': weekdayField, 'a': halfField, 'h': hour12Field, 'z': zoneField,
+	'Z': zoneField, 'X': zoneField}
 
 // Years of two digits are those from 80 years before the day on which Java's format was made to 20 years after. A
 // plugin does not know that day: it lies between clockFrom and clockTo, and what the years between would read otherwise
@@ -65,10 +51,6 @@ const (
 	clockFrom = 2026
 	clockTo   = 2036
 )
-
-// maxYear is the largest year, before and after 1, whose milliseconds since 1970 fit 64 bits, other fields at their
-// largest aside. It counts for texts with a year of weeks.
-const maxYear = 290_000_000
 
 // Parser reads texts by a format.
 type Parser struct {
@@ -118,10 +100,6 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	if pos == 0 {
 		return 0, false, false
 	}
-	if p.set[weekYearField] > 0 && max(p.value[yearField], p.value[weekYearField], -p.value[yearField],
-		-p.value[weekYearField]) > maxYear {
-		return 0, false, false
-	}
 	at = p.time()
 	return at, p.unsure, !p.unsure && (!p.Zoned || at+p.value[zoneField] >= p.since)
 }
@@ -144,8 +122,6 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 	}
 	f := fieldOf[x.letter]
 	switch x.letter {
-	case 'G':
-		return p.name(f, start, [][]string{{"BC", "Before Christ"}, {"AD", "Anno Domini"}})
 	case 'E':
 		return p.name(f, start, weekdayNames)
 	case 'a':
@@ -154,7 +130,7 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 		return p.zone(start, pos)
 	case 'X':
 		return p.isoZone(pos, x.count)
-	case 'M', 'L':
+	case 'M':
 		if x.count > 2 {
 			return p.name(f, start, monthNames)
 		}
@@ -171,23 +147,15 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 		return -1
 	}
 	switch x.letter {
-	case 'y', 'Y':
+	case 'y':
 		if x.count <= 2 && end-pos == 2 && unicode.IsDigit(rune(p.text[pos])) && unicode.IsDigit(rune(p.text[pos+1])) {
 			n = p.century(n)
 		}
-	case 'M', 'L':
+	case 'M':
 		n = int64(int32(n - 1))
-	case 'k':
-		if n == 24 {
-			n = 0
-		}
 	case 'h':
 		if n == 12 {
 			n = 0
-		}
-	case 'u':
-		if n >= 1 && n <= 7 {
-			n = n%7 + 1
 		}
 	}
 	p.put(f, n)
@@ -264,7 +232,7 @@ func (p *Parser) zone(start, pos int) int {
 		if sign != 0 {
 			return p.offset(pos+1, sign, 0, true)
 		}
-		p.putZone(0)
+		p.put(zoneField, 0)
 		return pos
 	}
 	for _, name := range []string{"Coordinated Universal Time", "UTC"} {
@@ -276,7 +244,7 @@ func (p *Parser) zone(start, pos int) int {
 		z := &zones[i]
 		for _, name := range z.names {
 			if p.at(pos, name) {
-				p.putZone(z.minutes * 60 * second)
+				p.put(zoneField, z.minutes*60*second)
 				p.Zoned, p.since = true, gregorianDays(z.year, 1, 1)*day
 				return pos + len(name)
 			}
@@ -288,7 +256,7 @@ func (p *Parser) zone(start, pos int) int {
 // isoZone reads what the letter X takes: Z, +hh, +hhmm or +hh:mm by the number of letters.
 func (p *Parser) isoZone(pos, count int) int {
 	if p.text[pos] == 'Z' {
-		p.putZone(0)
+		p.put(zoneField, 0)
 		return pos + 1
 	}
 	sign := signOf(p.text[pos])
@@ -343,13 +311,8 @@ func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 			return -1
 		}
 	}
-	p.putZone((hours*60 + minutes) * 60 * second * sign)
+	p.put(zoneField, (hours*60+minutes)*60*second*sign)
 	return pos
-}
-
-func (p *Parser) putZone(offset int64) {
-	p.put(zoneField, offset)
-	p.put(savingField, 0)
 }
 
 // javaNumber reads a number as java.text.DecimalFormat does where it reads whole numbers, and as an int takes it; end
@@ -472,185 +435,40 @@ func clipped(digits []byte, exponent int64, negative bool) int64 {
 	return n
 }
 
-// later is when the later of two fields was set, 0 when one of them was not.
-func (p *Parser) later(a, b calendarField) int {
-	if p.set[a] == 0 || p.set[b] == 0 {
-		return 0
-	}
-	return max(p.set[a], p.set[b])
-}
-
 // time is the time that the fields come to, as java.util.GregorianCalendar resolves them.
 func (p *Parser) time() int64 {
-	if p.set[weekYearField] > p.set[yearField] {
-		p.weekDate()
-	}
-	return p.date()*day + FloorMod(p.timeOfDay(), day) - p.value[zoneField]
-}
-
-// date is the day, with those that the time of day comes to.
-func (p *Parser) date() int64 {
-	year := int64(1970)
+	at := p.timeOfDay()
+	year, month, more := int64(1970), p.value[monthField], FloorDiv(at, day)
 	if p.set[yearField] > 0 {
 		year = p.value[yearField]
 	}
-	if p.set[eraField] > 0 && p.value[eraField] == 0 {
-		year = int64(int32(1 - year)) // it is of 32 bits in Java
+	if p.set[dayField] > 0 {
+		more += p.value[dayField] - 1
 	}
-	return p.day(year, FloorDiv(p.timeOfDay(), day))
+	inYear, inMonth := int64(int32(year+FloorDiv(month, 12))), FloorMod(month, 12)+1
+	date := func(first int64) int64 {
+		if p.set[weekdayField] > 0 && p.set[dayField] == 0 { // the month's first such weekday
+			first += FloorMod(p.value[weekdayField]-5-first, 7)
+		}
+		return first + more
+	}
+	days := date(gregorianDays(inYear, inMonth, 1))
+	if year < 1582 || days < cutover {
+		days = date(julianDays(inYear, inMonth, 1))
+	}
+	return days*day + FloorMod(at, day) - p.value[zoneField]
 }
 
-// timeOfDay is the latest of hours, or of half days and their hours, with minutes and what is below, in milliseconds.
+// timeOfDay is what was set later: hours, or half days and their hours; with minutes and what is below, in
+// milliseconds.
 func (p *Parser) timeOfDay() int64 {
-	hours := int64(0)
-	half := p.later(hour12Field, halfField)
-	best := max(half, p.set[hourField])
-	if best == 0 {
-		best = max(p.set[hour12Field], p.set[halfField])
+	half := 0
+	if p.set[hour12Field] > 0 && p.set[halfField] > 0 {
+		half = max(p.set[hour12Field], p.set[halfField])
 	}
-	switch {
-	case best == 0:
-	case best == p.set[hourField]:
-		hours = p.value[hourField]
-	default:
+	hours := p.value[hourField]
+	if half > p.set[hourField] || p.set[hourField] == 0 {
 		hours = p.value[hour12Field] + 12*p.value[halfField]
 	}
 	return ((hours*60+p.value[minuteField])*60+p.value[secondField])*second + p.value[milliField]
 }
-
-// weekDate replaces a week of a year by the day that it names.
-func (p *Parser) weekDate() {
-	week, weekday := int64(1), int64(1)
-	if p.set[weekField] > 0 {
-		week = p.value[weekField]
-	}
-	if p.set[weekdayField] > 0 {
-		weekday = p.value[weekdayField]
-	}
-	if weekday < 1 || weekday > 7 {
-		if weekday >= 8 {
-			weekday--
-			week += weekday / 7
-			weekday = weekday%7 + 1
-		} else {
-			back := (7 - weekday) / 7
-			weekday += 7 * back
-			week -= back
-		}
-		weekday = weekday%7 + 1
-	}
-	year := p.value[weekYearField]
-	if of := dateOf(p.date()); of.era == 1 { // the era is that of the other fields
-		year = 1 - year
-	}
-	d := dateOf(sunday(daysOf(year, 1, 1)) + int64(int32(weekday-1+7*(week-1))))
-	p.put(eraField, int64(1-d.era))
-	p.put(yearField, d.year)
-	p.put(monthField, d.month-1)
-	p.put(dayField, d.day)
-}
-
-// way is which fields tell the day.
-type way int
-
-const (
-	byDay way = iota
-	byWeekOfMonth
-	byWeekdayInMonth
-	byDayOfYear
-	byWeekOfYear
-)
-
-// way is that of the fields that were set last.
-func (p *Parser) way() way {
-	of := func(f calendarField) int { return p.later(f, weekdayField) }
-	stamps := [...]int{byDay: p.set[dayField], byWeekOfMonth: of(weekOfMonthField),
-		byWeekdayInMonth: of(weekdayInMonthField),
-		byDayOfYear:      p.set[dayOfYearField], byWeekOfYear: of(weekField)}
-	best := slices.Max(stamps[:])
-	if best == 0 {
-		// None is complete: one alone counts, and a weekday alone is the month's first.
-		stamps[byWeekOfMonth] = p.set[weekOfMonthField]
-		stamps[byWeekdayInMonth] = max(p.set[weekdayInMonthField], p.set[weekdayField])
-		stamps[byWeekOfYear] = p.set[weekField]
-		if best = slices.Max(stamps[:]); best == 0 {
-			return byDay
-		}
-	}
-	weekOfMonth, inMonth := p.set[weekOfMonthField], p.set[weekdayInMonthField]
-	switch {
-	case best == stamps[byDay]:
-		return byDay
-	case best == stamps[byWeekOfMonth] && weekOfMonth >= p.set[weekField], best == stamps[byWeekdayInMonth] &&
-		inMonth >= p.set[weekField]:
-		switch {
-		case stamps[byWeekOfMonth] == stamps[byWeekdayInMonth]:
-			if weekOfMonth >= inMonth {
-				return byWeekOfMonth
-			}
-			return byWeekdayInMonth
-		case best == stamps[byWeekOfMonth]:
-			return byWeekOfMonth
-		}
-		return byWeekdayInMonth
-	case best == stamps[byDayOfYear]:
-		return byDayOfYear
-	}
-	return byWeekOfYear
-}
-
-// day is the day that the fields name, more days on.
-func (p *Parser) day(year, more int64) int64 {
-	w := p.way()
-	if year > 1582 || year == 1582 && w != byDayOfYear && w != byWeekOfYear {
-		if days := p.dayIn(gregorianDays, w, year) + more; days >= cutover {
-			return days
-		}
-	}
-	return p.dayIn(julianDays, w, year) + more
-}
-
-// dayIn is the day in one of the two calendars.
-func (p *Parser) dayIn(days func(year, month, day int64) int64, w way, year int64) int64 {
-	if w == byDayOfYear || w == byWeekOfYear {
-		first := days(year, 1, 1)
-		if w == byDayOfYear {
-			return first + p.value[dayOfYearField] - 1
-		}
-		start := sunday(first)
-		if p.set[weekdayField] > 0 && p.value[weekdayField] != 1 {
-			start = onOrBefore(start+6, p.value[weekdayField])
-		}
-		return start + 7*(p.value[weekField]-1)
-	}
-	month := p.value[monthField]
-	year, month = int64(int32(year+FloorDiv(month, 12))), FloorMod(month, 12)
-	first := days(year, month+1, 1)
-	switch w {
-	case byDay:
-		if p.set[dayField] > 0 {
-			first += p.value[dayField] - 1
-		}
-		return first
-	case byWeekOfMonth:
-		start := sunday(first)
-		if p.set[weekdayField] > 0 {
-			start = onOrBefore(start+6, p.value[weekdayField])
-		}
-		return start + int64(int32(7*(p.value[weekOfMonthField]-1)))
-	}
-	weekday, n := int64(1), int64(1)
-	if p.set[weekdayField] > 0 {
-		weekday = p.value[weekdayField]
-	}
-	if p.set[weekdayInMonthField] > 0 {
-		n = p.value[weekdayInMonthField]
-	}
-	if n >= 0 {
-		return onOrBefore(first+int64(int32(7*n))-1, weekday)
-	}
-	return onOrBefore(days(year, month+2, 1)+int64(int32(7*(n+1)))-1, weekday)
-}
-
-// onOrBefore is the last day up to one that is a weekday, 1 for Sunday.
-func onOrBefore(days, weekday int64) int64 { return days - FloorMod(days+4-int64(int32(weekday-1)), 7) }

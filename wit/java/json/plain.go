@@ -14,15 +14,9 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// plainBlock is the shortest text that plainBlocks takes.
-const plainBlock = 32
-
-// Plain is how many bytes at the beginning of s stand in a string as they are: ASCII but control characters, quotation
-// mark and backslash. It looks at 32 at once where the machine can, else at eight.
+// Plain returns how many bytes at the beginning of s are written to a string as they are: ASCII but control characters,
+// quotation mark and backslash.
 func Plain(s []byte) int {
-	if vectors && len(s) >= plainBlock {
-		return plainBlocks(s)
-	}
 	i := 0
 	for ; len(s)-i >= 8; i += 8 {
 		if m := odd(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {

@@ -1,8 +1,7 @@
 // Package json is the texts and numbers of JSON as Jackson, which Kafka Connect has, writes and reads them. It is safe
 // for guests. Values, and what becomes of them, are its callers' affair.
 //
-// plain.go finds what stands in a string as it is; plain_amd64.s does so by vectors. text.go writes and reads strings,
-// number.go reads numbers.
+// plain.go finds what stands in a string as it is, text.go writes and reads strings, number.go reads numbers.
 package json
 
 import (

@@ -1,12 +1,14 @@
-// Package pattern reads regular expressions in the syntax of Java's java.util.regex and matches them with regexp2: the
-// transforms', predicates' and delta links' in the guests, those of topics' names in the host. class.go has its
-// classes, block.go the blocks of Unicode, script.go its scripts, runeset.go sets of code points, replacement.go what
-// replaces a match.
+// Package pattern translates the common part of Java's regular expressions (java.util.regex of JDK 17) to package
+// regexp2, for the transforms and delta links of guests and for topics' names in the host: characters and their
+// escapes, classes, anchors, groups, references, lookaround, the flags i, m and s, and all quantifiers. Compile refuses
+// the rest by name: intersections and unions of classes, Unicode's blocks and most of its properties, other flags,
+// grapheme clusters. class.go translates classes, replacement.go applies replacements.
 package pattern
 
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -17,33 +19,26 @@ import (
 
 // Pattern is a Java regular expression.
 type Pattern struct {
-	// whole must match the whole text, find any part of it.
+	// whole matches only the whole text, find any part of it.
 	whole, find *regexp2.Regexp
-	// Groups is how many groups there are, Names are the numbers of those with a name. Java numbers all by where they
-	// open.
+	// Groups is the number of capturing groups; Names has the numbers of the named ones.
 	Groups int
 	Names  map[string]int
-	// States is what the expression takes: one for each thing that it matches, a range of code points being one.
-	States int
 }
 
-// What an expression may have, so that reading it takes a tenth of a second at most: a class of three characters has
-// hundreds of ranges.
-const (
-	maxLength = 1_000
-	maxStates = 10_000
-)
+// maxLength is the largest number of characters of an expression.
+const maxLength = 1_000
 
-// Compile reads an expression in Java's syntax. The error says what is wrong with it, or what of it is not supported.
+// Compile translates an expression. The error says what is wrong with it, or which part of it is not supported.
 func Compile(text string) (Pattern, error) {
 	if n := utf8.RuneCountInString(text); n > maxLength {
 		return Pattern{}, fmt.Errorf("expected at most %d characters, found %d", maxLength, n)
 	}
 	t := translate(text)
-	if t.why != "" {
-		return Pattern{States: t.states}, errors.New(t.why)
+	if t.err != "" {
+		return Pattern{}, errors.New(t.err)
 	}
-	p := Pattern{Groups: t.count, Names: t.names, States: t.states}
+	p := Pattern{Groups: t.count, Names: t.names}
 	var err error
 	if p.find, err = regexp2.Compile(t.out.String(), regexp2.None); err == nil {
 		p.whole, err = regexp2.Compile(`\A(?:`+t.out.String()+`)\z`, regexp2.None)
@@ -51,106 +46,88 @@ func Compile(text string) (Pattern, error) {
 	return p, err
 }
 
-// Within bounds each match by a time; without it a match of an expression that goes back and forth takes as long as it
-// takes. A guest needs no such bound: its host ends it.
+// Within limits the time of each match. Without it an expression may backtrack for any time; guests need no limit,
+// since the host ends them.
 func (p Pattern) Within(most time.Duration) Pattern {
 	p.find.MatchTimeout, p.whole.MatchTimeout = most, most
 	return p
 }
 
-// Matches tells whether the expression matches the whole text. The error is that of a match that took too long.
+// Matches reports whether the expression matches the whole text. It fails only by the limit of time.
 func (p Pattern) Matches(text string) (bool, error) { return p.whole.MatchString(text) }
 
-// Find is the first match in a text, with places in code points; nil: there is none. The error is that of a match that
-// took too long.
+// Find returns the first match in a text, with places in code points, or nil. It fails only by the limit of time.
 func (p Pattern) Find(text string) (*regexp2.Match, error) { return p.find.FindStringMatch(text) }
 
-// flags are those of java.util.regex.Pattern that expressions set: (?idmsuxU).
+// flags are the supported ones of (?ims).
 type flags uint8
 
 const (
 	ignoreCase flags = 1 << iota
-	unixLines
 	multiline
 	dotAll
-	unicodeCase
-	comments
-	unicodeClasses
 )
 
-// maxNesting is how deep groups and classes may stand in one another.
+// maxNesting is the largest depth of groups.
 const maxNesting = 100
 
-// translator writes a Java regular expression (java.util.regex.Pattern of JDK 17) in regexp2's syntax, which is .NET's.
-// Classes are worked out to code points, flags to what they mean, so that nothing is left to .NET's reading of them. It
-// says why where it cannot: names of characters, grapheme clusters, canonical equivalence.
+// translator writes a Java expression in regexp2's syntax, which is .NET's. Flags and classes are written out, so that
+// .NET's own meaning of them does not matter.
 type translator struct {
 	in  []rune
 	i   int
 	out strings.Builder
-	why string
+	// err is the first error, "" for none.
+	err string
 	flags
-	// atom is where in out the last thing that can be repeated begins, -1: none.
+	// atom is the place in out of the last thing that can be repeated, -1 if there is none.
 	atom int
-	// open are the groups that are open here.
 	open []openGroup
-	// count and names are those of the capturing groups. All are given their number in out, because .NET would number
-	// named ones last.
+	// count and names number the capturing groups as Java does. All of them get their number as a name in out, because
+	// .NET would number named ones last.
 	count int
 	names map[string]int
 	// referred is the highest number of a group that is referred to.
 	referred int
-	// depth is how deep classes stand in one another.
-	depth int
-	// states counts the states so far, families holds the sets of names in \p{…} by flags and name.
-	states   int
-	families map[string]runeSet
 }
 
-// openGroup is what comes back where a group ends.
+// openGroup is the state to restore at the end of a group.
 type openGroup struct {
-	start int
-	flags flags
-	// behind: a look-behind, whose length must be bounded.
-	behind bool
+	start  int
+	flags  flags
+	behind bool // a look-behind, which Java bounds
 }
 
 func translate(java string) *translator {
-	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}, families: map[string]runeSet{}}
-	for t.skip(); t.i < len(t.in) && t.why == ""; t.skip() {
+	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}}
+	for t.i < len(t.in) && t.err == "" {
 		t.next()
 	}
-	if t.why == "" && len(t.open) > 0 {
-		t.why = "Unclosed group near index " + strconv.Itoa(len(t.in))
+	if t.err == "" && len(t.open) > 0 {
+		t.fail("Unclosed group")
 	}
 	for group := t.count + 1; group <= t.referred; group++ {
-		// Java takes a reference to a group that does not exist, which never matches. Here there is one, never entered.
-		t.write("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
+		// Java accepts a reference to a group that does not exist, which never matches: here it exists, never entered.
+		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
 }
 
-// withoutQuotes writes what stands between \Q and \E with backslashes instead, as Java does before it reads an
-// expression.
+// withoutQuotes replaces \Q…\E by escapes, as Java does before it parses.
 func withoutQuotes(in []rune) []rune {
 	var out []rune
 	quoted := false
 	for i := 0; i < len(in); i++ {
+		escaped := in[i] == '\\' && i+1 < len(in)
 		switch {
-		case quoted && in[i] == '\\' && i+1 < len(in) && in[i+1] == 'E':
-			quoted = false
+		case escaped && (quoted && in[i+1] == 'E' || !quoted && in[i+1] == 'Q'):
+			quoted = !quoted
 			i++
-		case quoted && in[i] < 0x80 && !isASCIILetter(in[i]) && !isDigit(in[i]):
+		case quoted && in[i] < utf8.RuneSelf && !isASCIILetter(in[i]) && !isDigit(in[i]):
 			out = append(out, '\\', in[i])
-		case quoted && isDigit(in[i]) && len(out) > 0:
-			// not as a part of a number or reference in front of it
+		case quoted && isDigit(in[i]): // not as a part of a number or reference before it
 			out = append(out, '\\', 'x', '3', in[i])
-		case quoted:
-			out = append(out, in[i])
-		case in[i] == '\\' && i+1 < len(in) && in[i+1] == 'Q':
-			quoted = true
-			i++
-		case in[i] == '\\' && i+1 < len(in):
+		case !quoted && escaped:
 			out = append(out, in[i], in[i+1])
 			i++
 		default:
@@ -165,13 +142,17 @@ func isASCIILetter(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
 
 func (t *translator) has(f flags) bool { return t.flags&f != 0 }
 
-func (t *translator) wrong(why string) {
-	if t.why == "" {
-		t.why = why + " near index " + strconv.Itoa(min(t.i, len(t.in)))
+// fail notes the first error, with its place.
+func (t *translator) fail(why string) {
+	if t.err == "" {
+		t.err = why + " near index " + strconv.Itoa(min(t.i, len(t.in)))
 	}
 }
 
-// peek is the rune some places on, 0 after the end.
+// unsupported notes that a part of Java's syntax is not supported.
+func (t *translator) unsupported(what string) { t.fail(what + " is not supported") }
+
+// peek returns the rune at a distance, 0 after the end.
 func (t *translator) peek(on int) rune {
 	if t.i+on < len(t.in) {
 		return t.in[t.i+on]
@@ -179,50 +160,11 @@ func (t *translator) peek(on int) rune {
 	return 0
 }
 
-// charge counts the states of a set.
-func (t *translator) charge(s runeSet) runeSet {
-	if t.states += max(1, len(s)); t.states > maxStates {
-		t.wrong("expected an expression of at most " + strconv.Itoa(maxStates) + " states, found more")
-	}
-	return s
-}
-
-// skip passes blanks and comments where the flag x is set.
-func (t *translator) skip() {
-	for t.has(comments) && t.i < len(t.in) {
-		switch c := t.in[t.i]; {
-		case c == ' ' || c >= '\t' && c <= '\r':
-			t.i++
-		case c == '#':
-			for t.i < len(t.in) && !t.endsLine(t.in[t.i]) {
-				t.i++
-			}
-		default:
-			return
-		}
-	}
-}
-
-func (t *translator) endsLine(r rune) bool {
-	return r == '\n' || !t.has(unixLines) && (r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029)
-}
-
-// begin notes that something begins that can be repeated.
-func (t *translator) begin() { t.atom = t.out.Len() }
-
-func (t *translator) write(text string) { t.out.WriteString(text) }
-
-// put writes something that can be repeated, and passes what it stands for.
+// put writes something that can be repeated, and skips size runes of the input.
 func (t *translator) put(text string, size int) {
-	t.begin()
-	t.write(text)
+	t.atom = t.out.Len()
+	t.out.WriteString(text)
 	t.i += size
-}
-
-// putSet writes a class.
-func (t *translator) putSet(s runeSet) {
-	t.begin()
-	s.write(&t.out)
 }
 
 func (t *translator) next() {
@@ -230,177 +172,129 @@ func (t *translator) next() {
 	case '\\':
 		t.escape()
 	case '[':
-		if s := t.class(true); t.why == "" {
-			t.putSet(s)
-		}
+		t.class()
 	case '(':
 		t.group()
 	case ')':
 		if len(t.open) == 0 {
-			t.wrong("Unmatched closing ')'")
+			t.fail("Unmatched closing ')'")
 			return
 		}
 		last := t.open[len(t.open)-1]
 		t.open = t.open[:len(t.open)-1]
-		t.write(")")
-		t.i++
+		t.put(")", 1)
 		t.atom, t.flags = last.start, last.flags
-		t.repeat()
-		return
 	case '|':
-		t.write("|")
-		t.i++
+		t.put("|", 1)
 		t.atom = -1
 		return
 	case '*', '+', '?':
-		t.wrong("Dangling meta character '" + string(c) + "'")
+		t.fail("Dangling meta character '" + string(c) + "'")
 	case '{':
-		// Java repeats the nothing that stands in front of it.
-		t.begin()
-		t.write("(?:)")
+		t.put("(?:)", 0) // Java repeats the nothing before it
 	case '.':
-		switch {
-		case t.has(dotAll):
+		if t.has(dotAll) {
 			t.put(`[\s\S]`, 1)
-		case t.has(unixLines):
-			t.put(`[^\n]`, 1)
-		default:
+		} else {
 			t.put(`[^\n\r\u0085\u2028\u2029]`, 1)
 		}
 	case '^':
-		switch {
-		case !t.has(multiline):
-			t.put(`\A`, 1)
-		case t.has(unixLines):
-			t.put(`(?:(?:\A|(?<=\n))(?!\z))`, 1)
-		default:
+		if t.has(multiline) {
 			t.put(`(?:(?:\A|(?<=[\n\u0085\u2028\u2029])|(?<=\r)(?!\n))(?!\z))`, 1)
+		} else {
+			t.put(`\A`, 1)
 		}
 	case '$':
-		t.put(t.lineEnd(t.has(multiline)), 1)
+		if t.has(multiline) {
+			t.put(`(?=\z|\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])`, 1)
+		} else {
+			t.put(lastLineEnd, 1)
+		}
 	default:
 		t.i++
 		t.literal(c)
 	}
-	if t.why == "" && t.atom >= 0 {
+	if t.err == "" && t.atom >= 0 {
 		t.repeat()
 	}
 }
 
-// lineEnd is $, or \Z where it does not mean every line's end.
-func (t *translator) lineEnd(every bool) string {
-	switch {
-	case t.has(unixLines) && every:
-		return `(?=\z|\n)`
-	case t.has(unixLines):
-		return `(?=\n?\z)`
-	case every:
-		return `(?=\z|\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])`
+// lastLineEnd is $ without the flag m, and \Z.
+const lastLineEnd = `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
+
+// literal writes a code point, with both its cases under the flag i.
+func (t *translator) literal(r rune) {
+	text := quoted(r)
+	if t.has(ignoreCase) && isASCIILetter(r) {
+		text = "[" + text + string(r^0x20) + "]"
 	}
-	return `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
+	t.put(text, 0)
 }
 
-func (t *translator) literal(r rune) { t.putSet(t.single(r)) }
-
-// single is a code point with its other cases, where they count.
-func (t *translator) single(r rune) runeSet { return t.fold(setOf(r, r)) }
-
-func (t *translator) fold(s runeSet) runeSet {
-	if t.has(ignoreCase) {
-		s = s.folded(t.has(unicodeCase))
+// quoted returns a code point that means itself, in a class and outside.
+func quoted(r rune) string {
+	if isDigit(r) || isASCIILetter(r) || r == '_' || r > 0xffff {
+		return string(r)
 	}
-	return t.charge(s)
+	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// repeat takes the repetition that follows something, if one does. A possessive one (`a*+`) becomes an atomic
-// group.
+// repeat reads the quantifier after an atom, if there is one. A possessive one (`a*+`) becomes an atomic group.
 func (t *translator) repeat() {
-	t.skip()
 	var text string
 	unbounded := false
 	switch t.peek(0) {
-	case '*', '+':
-		unbounded = true
-		fallthrough
-	case '?':
-		text = string(t.in[t.i])
+	case '*', '+', '?':
+		text, unbounded = string(t.peek(0)), t.peek(0) != '?'
 		t.i++
 	case '{':
-		if text, unbounded = t.counted(); t.why != "" {
-			return
-		}
+		text, unbounded = t.counted()
 	default:
 		return
 	}
-	if unbounded {
-		for _, g := range t.open {
-			if g.behind {
-				t.wrong("a repetition without an upper bound in a look-behind is not supported")
-				return
-			}
-		}
+	if unbounded && t.inLookBehind() {
+		t.unsupported("a repetition without an upper bound in a look-behind")
 	}
-	t.skip()
 	switch t.peek(0) {
 	case '?':
 		t.i++
-		t.write(text + "?")
+		t.out.WriteString(text + "?")
 	case '+':
 		t.i++
 		whole := t.out.String()
 		t.out.Reset()
-		t.write(whole[:t.atom] + "(?>" + whole[t.atom:] + text + ")")
+		t.out.WriteString(whole[:t.atom] + "(?>" + whole[t.atom:] + text + ")")
 	default:
-		t.write(text)
+		t.out.WriteString(text)
 	}
 	t.atom = -1
 }
 
-// counted reads {n}, {n,} and {n,m}.
+func (t *translator) inLookBehind() bool {
+	for _, g := range t.open {
+		if g.behind {
+			return true
+		}
+	}
+	return false
+}
+
+// quantifiers are {n}, {n,} and {n,m}.
+var quantifiers = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
+
+// counted reads one of the quantifiers.
 func (t *translator) counted() (text string, unbounded bool) {
-	number := func() (n int, any bool) {
-		for ; isDigit(t.peek(0)); t.i++ {
-			if n = n*10 + int(t.peek(0)-'0'); n > 1<<31-1 {
-				t.wrong("Illegal repetition range")
-				return 0, true
-			}
-			any = true
-		}
-		return n, any
+	if text = quantifiers.FindString(string(t.in[t.i:])); text == "" {
+		t.fail("Illegal repetition")
 	}
-	t.i++
-	least, any := number()
-	if !any {
-		t.i--
-		t.wrong("Illegal repetition")
-		return "", false
-	}
-	most := least
-	if t.peek(0) == ',' {
-		t.i++
-		if most, any = number(); !any {
-			most = -1
-		}
-	}
-	if t.peek(0) != '}' {
-		t.wrong("Unclosed counted closure")
-		return "", false
-	}
-	t.i++
-	switch {
-	case most < 0:
-		return "{" + strconv.Itoa(least) + ",}", true
-	case most < least:
-		t.wrong("Illegal repetition range")
-		return "", false
-	}
-	return "{" + strconv.Itoa(least) + "," + strconv.Itoa(most) + "}", false
+	t.i += len(text)
+	return text, strings.HasSuffix(text, ",}")
 }
 
 // group opens a group, or sets flags.
 func (t *translator) group() {
 	if len(t.open) == maxNesting {
-		t.wrong("more than " + strconv.Itoa(maxNesting) + " groups stand in one another")
+		t.fail("more than " + strconv.Itoa(maxNesting) + " nested groups")
 		return
 	}
 	g := openGroup{start: t.out.Len(), flags: t.flags}
@@ -414,25 +308,25 @@ func (t *translator) group() {
 	switch c := t.peek(0); {
 	case c == ':' || c == '=' || c == '!' || c == '>':
 		t.i++
-		t.write("(?" + string(c))
+		t.out.WriteString("(?" + string(c))
 	case c == '<' && (t.peek(1) == '=' || t.peek(1) == '!'):
 		g.behind = true
-		t.write("(?<" + string(t.peek(1)))
+		t.out.WriteString("(?<" + string(t.peek(1)))
 		t.i += 2
 	case c == '<':
 		t.i++
-		if name := t.name(); t.why == "" {
-			if _, twice := t.names[name]; twice {
-				t.wrong("Named capturing group <" + name + "> is already defined")
-				return
-			}
-			t.names[name] = t.count + 1
-			t.capture(g)
+		name := t.name()
+		if _, twice := t.names[name]; twice {
+			t.fail("Named capturing group <" + name + "> is already defined")
 		}
+		t.names[name] = t.count + 1
+		t.capture(g)
 		return
 	default:
-		t.setFlags(g)
-		return
+		if !t.setFlags() {
+			return
+		}
+		t.out.WriteString("(?:")
 	}
 	t.open = append(t.open, g)
 }
@@ -440,137 +334,82 @@ func (t *translator) group() {
 func (t *translator) capture(g openGroup) {
 	t.count++
 	t.open = append(t.open, g)
-	t.write("(?<" + strconv.Itoa(t.count) + ">")
+	t.out.WriteString("(?<" + strconv.Itoa(t.count) + ">")
 }
 
 // name reads a group's name and the > after it.
 func (t *translator) name() string {
 	from := t.i
 	if !isASCIILetter(t.peek(0)) {
-		t.wrong("capturing group name does not start with a Latin letter")
-		return ""
+		t.fail("capturing group name does not start with a Latin letter")
 	}
 	for isASCIILetter(t.peek(0)) || isDigit(t.peek(0)) {
 		t.i++
 	}
 	if t.peek(0) != '>' {
-		t.wrong("named capturing group is missing trailing '>'")
-		return ""
+		t.fail("named capturing group is missing trailing '>'")
 	}
 	t.i++
-	return string(t.in[from : t.i-1])
+	return string(t.in[from:min(t.i-1, len(t.in))])
 }
 
-// setFlags reads (?on-off) and (?on-off:.
-func (t *translator) setFlags(g openGroup) {
-	off := false
-	for ; ; t.i++ {
-		var f flags
-		switch c := t.peek(0); c {
-		case 'i':
-			f = ignoreCase
-		case 'd':
-			f = unixLines
-		case 'm':
-			f = multiline
-		case 's':
-			f = dotAll
-		case 'u':
-			f = unicodeCase
-		case 'x':
-			f = comments
-		case 'U':
-			f = unicodeClasses | unicodeCase
-		case 'c':
-			t.wrong("canonical equivalence, (?c), is not supported")
-			return
-		case '-':
-			if off {
-				t.wrong("Unknown inline modifier")
-				return
-			}
+// setFlags reads (?on-off) and (?on-off:; group reports the second form.
+func (t *translator) setFlags() (group bool) {
+	for off := false; t.err == ""; t.i++ {
+		c := t.peek(0)
+		at := strings.IndexRune("ims", c)
+		switch {
+		case c == ')', c == ':':
+			t.i++
+			return c == ':'
+		case c == '-' && !off:
 			off = true
-			continue
-		case ')':
-			t.i++
-			return
-		case ':':
-			t.i++
-			t.write("(?:")
-			t.open = append(t.open, g)
-			return
+		case c == 0:
+			t.fail("Unknown group type")
+		case strings.ContainsRune("cduxU", c):
+			t.unsupported("the flag (?" + string(c) + ")")
+		case at < 0:
+			t.fail("Unknown inline modifier")
+		case off:
+			t.flags &^= 1 << at
 		default:
-			if c == 0 {
-				t.wrong("Unknown group type")
-			} else {
-				t.wrong("Unknown inline modifier")
-			}
-			return
-		}
-		if off {
-			t.flags &^= f
-		} else {
-			t.flags |= f
+			t.flags |= 1 << at
 		}
 	}
+	return false
 }
 
-// escape translates a backslash outside of classes, and what belongs to it.
+// escape translates an escape outside of classes.
 func (t *translator) escape() {
-	word := func() string {
-		if !t.has(unicodeClasses) {
-			// Of letters beyond ASCII, too, before JDK 19; the names of topics have none. By its tables, since regexp2
-			// sorts a class again for each of its ranges, which took 100 ms for the eight of this one.
-			return `[\p{L}\p{Nd}_]`
-		}
-		var b strings.Builder
-		t.wordSet().write(&b)
-		return b.String()
-	}
+	const word = `[\p{L}\p{Nd}_]` // also beyond ASCII, unlike \w, before JDK 19
 	switch c := t.peek(1); c {
-	case 'A', 'G', 'z':
-		if c == 'G' { // where a match before ended, and there is none
-			c = 'A'
-		}
+	case 'A', 'z':
 		t.put(`\`+string(c), 2)
 	case 'Z':
-		t.put(t.lineEnd(false), 2)
+		t.put(lastLineEnd, 2)
 	case 'b', 'B':
-		if c == 'b' && t.peek(2) == '{' {
-			t.wrong(`\b{g} is not supported`)
-			return
+		switch {
+		case c == 'b' && t.peek(2) == '{':
+			t.unsupported(`\b{g}`)
+		case c == 'b':
+			t.put("(?:(?<="+word+")(?!"+word+")|(?<!"+word+")(?="+word+"))", 2)
+		default:
+			t.put("(?:(?<="+word+")(?="+word+")|(?<!"+word+")(?!"+word+"))", 2)
 		}
-		w := word()
-		at, not := "(?<="+w+")(?!"+w+")|(?<!"+w+")(?="+w+")", "(?<="+w+")(?="+w+")|(?<!"+w+")(?!"+w+")"
-		if c == 'B' {
-			at = not
-		}
-		t.put("(?:"+at+")", 2)
-	case 'R':
-		t.put(`(?:\r\n|[\n\x0B\f\r\u0085\u2028\u2029])`, 2)
-		if t.skip(); strings.ContainsRune("*+?{", t.peek(0)) && t.peek(0) != 0 {
-			// Where it is repeated, Java does not go back into a pair.
-			whole := t.out.String()[t.atom:]
-			before := t.out.String()[:t.atom]
-			t.out.Reset()
-			t.write(before + "(?>" + whole[len("(?:"):])
-		}
-	case 'X':
-		t.wrong(`\X, a grapheme cluster, is not supported`)
+	case 'G', 'R', 'X':
+		t.unsupported(`\` + string(c))
 	case 'k':
 		if t.peek(2) != '<' {
-			t.wrong(`\k is not followed by '<' for named capturing group`)
+			t.fail(`\k is not followed by '<' for named capturing group`)
 			return
 		}
 		t.i += 3
-		if name := t.name(); t.why == "" {
-			group, known := t.names[name]
-			if !known {
-				t.wrong("named capturing group <" + name + "> does not exist")
-				return
-			}
-			t.refer(group)
+		name := t.name()
+		group, known := t.names[name]
+		if !known {
+			t.fail("named capturing group <" + name + "> does not exist")
 		}
+		t.refer(group)
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		// further digits belong to the number as long as there is such a group so far
 		n := int(c - '0')
@@ -580,9 +419,9 @@ func (t *translator) escape() {
 		t.refer(n)
 	default:
 		if set, is := t.classEscape(); is {
-			t.putSet(set)
-		} else if r := t.character(); t.why == "" {
-			t.literal(r)
+			t.put("["+set+"]", 0)
+		} else {
+			t.literal(t.character())
 		}
 	}
 }
@@ -590,130 +429,69 @@ func (t *translator) escape() {
 // refer writes a reference to a group.
 func (t *translator) refer(group int) {
 	t.referred = max(t.referred, group)
-	for _, g := range t.open {
-		if g.behind {
-			t.wrong("a reference to a group in a look-behind is not supported")
-			return
-		}
+	if t.inLookBehind() {
+		t.unsupported("a reference to a group in a look-behind")
 	}
-	t.begin()
+	text := `\k<` + strconv.Itoa(group) + ">"
 	if t.has(ignoreCase) {
-		t.write(`(?i:\k<` + strconv.Itoa(group) + ">)")
-		return
+		text = "(?i:" + text + ")"
 	}
-	t.write(`\k<` + strconv.Itoa(group) + ">")
+	t.put(text, 0)
 }
 
-// character reads an escape that stands for one code point, in a class and outside.
+// character reads an escape of one code point, in a class and outside.
 func (t *translator) character() rune {
 	c := t.peek(1)
-	switch c {
-	case 0:
-		t.wrong("Unexpected internal error")
-		return 0
-	case '0':
-		return t.octal()
-	case 'x':
-		return t.hexadecimal()
-	case 'u':
-		return t.codeUnits()
-	case 'N':
-		t.wrong(`\N, a character by its name, is not supported`)
-		return 0
-	case 'c':
-		if t.i+2 >= len(t.in) {
-			t.wrong("Illegal control escape sequence")
-			return 0
-		}
-		t.i += 3
-		return t.in[t.i-1] ^ 64
-	}
-	if at := strings.IndexRune("aefnrt", c); at >= 0 {
-		t.i += 2
+	from := t.i + 2
+	t.i = min(from, len(t.in))
+	switch at := strings.IndexRune("aefnrt", c); {
+	case c == 0:
+		t.fail("Unexpected internal error")
+	case at >= 0:
 		return []rune("\a\x1b\f\n\r\t")[at]
+	case c == '0':
+		end := from
+		for end < from+3 && end < len(t.in) && t.in[end] >= '0' && t.in[end] < '8' &&
+			(end < from+2 || t.in[from] <= '3') {
+			end++
+		}
+		return t.code(from, end, 8, "octal")
+	case c == 'x' && t.peek(0) == '{':
+		end := from + 1
+		for end < len(t.in) && t.in[end] != '}' {
+			end++
+		}
+		if end == len(t.in) {
+			t.fail("Unclosed hexadecimal escape sequence")
+		}
+		r := t.code(from+1, end, 16, "hexadecimal")
+		t.i++
+		return r
+	case c == 'x':
+		return t.code(from, from+2, 16, "hexadecimal")
+	case c == 'u':
+		r := t.code(from, from+4, 16, "Unicode")
+		if r >= 0xd800 && r <= 0xdfff {
+			t.unsupported("half a pair of surrogates")
+		}
+		return r
+	case c == 'c' && t.i < len(t.in):
+		t.i++
+		return t.in[t.i-1] ^ 64
+	case c == 'N':
+		t.unsupported(`\N, a character by its name,`)
+	case isASCIILetter(c) || isDigit(c):
+		t.fail("Illegal/unsupported escape sequence")
 	}
-	if isASCIILetter(c) || isDigit(c) {
-		t.wrong("Illegal/unsupported escape sequence")
-		return 0
-	}
-	t.i += 2
 	return c
 }
 
-// octal takes \0n, \0nn, \0mnn.
-func (t *translator) octal() rune {
-	n, size := rune(0), 2
-	for size < 5 && t.peek(size) >= '0' && t.peek(size) < '8' && (size < 4 || t.peek(2) <= '3') {
-		n = n*8 + t.peek(size) - '0'
-		size++
+// code reads a code point in digits of a base.
+func (t *translator) code(from, to, base int, kind string) rune {
+	n, err := strconv.ParseUint(string(t.in[min(from, len(t.in)):min(to, len(t.in))]), base, 32)
+	if err != nil || to > len(t.in) || n > utf8.MaxRune {
+		t.fail("Illegal " + kind + " escape sequence")
 	}
-	if size == 2 {
-		t.wrong("Illegal octal escape sequence")
-		return 0
-	}
-	t.i += size
-	return n
-}
-
-// hexadecimal takes \xhh and \x{h…h}.
-func (t *translator) hexadecimal() rune {
-	if t.peek(2) != '{' {
-		n, ok := t.digits(2, 2)
-		if !ok {
-			t.wrong("Illegal hexadecimal escape sequence")
-			return 0
-		}
-		t.i += 4
-		return n
-	}
-	size := 3
-	for size < 12 && t.peek(size) != '}' && t.peek(size) != 0 {
-		size++
-	}
-	n, ok := t.digits(3, size-3)
-	if !ok || t.peek(size) != '}' || n > 0x10ffff || size == 3 {
-		t.wrong("Illegal hexadecimal escape sequence")
-		return 0
-	}
-	t.i += size + 1
-	return n
-}
-
-// codeUnits takes \uhhhh, and two of them that make a pair of surrogates.
-func (t *translator) codeUnits() rune {
-	n, ok := t.digits(2, 4)
-	if !ok {
-		t.wrong("Illegal Unicode escape sequence")
-		return 0
-	}
-	t.i += 6
-	if n < 0xd800 || n > 0xdfff {
-		return n
-	}
-	if low, ok := t.digits(2, 4); ok && n < 0xdc00 && t.peek(0) == '\\' && t.peek(1) == 'u' && low >= 0xdc00 &&
-		low <= 0xdfff {
-		t.i += 6
-		return (n-0xd800)<<10 + low - 0xdc00 + 0x10000
-	}
-	t.wrong("half a pair of surrogates is not supported")
-	return 0
-}
-
-// digits reads hexadecimal digits some places on.
-func (t *translator) digits(on, size int) (n rune, ok bool) {
-	for k := range size {
-		d := strings.IndexRune("0123456789abcdef", lower(t.peek(on+k)))
-		if d < 0 || t.peek(on+k) == 0 {
-			return 0, false
-		}
-		n = n<<4 + rune(d)
-	}
-	return n, size > 0
-}
-
-func lower(r rune) rune {
-	if r >= 'A' && r <= 'Z' {
-		return r | 0x20
-	}
-	return r
+	t.i = min(to, len(t.in))
+	return rune(n)
 }

@@ -18,7 +18,7 @@ func TestPatternsAsJava(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-	if len(lines) < 1000 {
+	if len(lines) < 300 {
 		t.Errorf("only %d lines", len(lines))
 	}
 	differ := 0
@@ -41,7 +41,7 @@ func TestPatternsAsJava(t *testing.T) {
 				got += found(p, s)
 			}
 		}
-		if got == parts[2] {
+		if got == parts[2] || err != nil && strings.Contains(err.Error(), " is not supported near index ") {
 			continue
 		}
 		if differ++; differ < 20 {
@@ -72,10 +72,6 @@ func FuzzPattern(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, expression, text string) {
 		if len(expression) > 200 || len(text) > 20 {
-			return
-		}
-		translated := translate(expression)
-		if translated.why != "" {
 			return
 		}
 		if p, err := Compile(expression); err == nil && p.Groups < 0 {
@@ -115,31 +111,37 @@ func TestJavaPatterns(t *testing.T) {
 	}
 }
 
-// An expression of more characters or states than any needs is refused before it costs anything.
+// An expression of more characters than any needs is refused before it costs anything.
 func TestBoundsOfPatterns(t *testing.T) {
-	marks, err := Compile(`\pM`)
-	if err != nil || marks.States < 100 {
-		t.Fatalf("expected hundreds of states of a class, found %d, %v", marks.States, err)
-	}
-	classes := maxStates / marks.States
 	for text, why := range map[string]string{
-		strings.Repeat("é", maxLength):               "",
-		strings.Repeat("é", maxLength+1):             "expected at most 1000 characters, found 1001",
-		strings.Repeat(`\pL`, 60_000):                "expected at most 1000 characters, found 180000",
-		strings.Repeat(`\pM`, classes):               "",
-		strings.Repeat(`\pM`, classes+1):             "expected an expression of at most 10000 states, found more",
-		strings.Repeat(`\PM`, classes+1):             "expected an expression of at most 10000 states, found more",
-		"[" + strings.Repeat(`\pM`, classes+1) + "]": "expected an expression of at most 10000 states, found more",
-		"[" + strings.Repeat(`\pM&&`, classes+1) + "a]": "expected an expression of at most 10000 states, " +
-			"found more",
-		"(?U)" + strings.Repeat(`\W`, 400):                  "expected an expression of at most 10000 states, found more",
-		"(?iu)" + strings.Repeat("[\x01-\uffff]", 100):      "",
-		strings.Repeat("(a{1,1000}){1,1000}", 50):           "",
-		strings.Repeat("(", 80) + strings.Repeat(")++", 80): "",
+		strings.Repeat("é", maxLength):                           "",
+		strings.Repeat("é", maxLength+1):                         "expected at most 1000 characters, found 1001",
+		strings.Repeat(`\pL`, 60_000):                            "expected at most 1000 characters, found 180000",
+		strings.Repeat("(a{1,1000}){1,1000}", 50):                "",
+		strings.Repeat("(", 80) + strings.Repeat(")++", 80):      "",
+		strings.Repeat("(", 101) + strings.Repeat(")", 101):      "more than 100 nested groups",
+		strings.Repeat("(?:", 101) + strings.Repeat(")", 101):    "more than 100 nested groups",
+		strings.Repeat("[\\W\\d\\P{Alpha}]", maxLength/16) + "+": "",
 	} {
 		_, err := Compile(text)
 		if why == "" && err != nil || why != "" && (err == nil || !strings.HasPrefix(err.Error(), why)) {
 			t.Errorf("%d characters, %.20s: expected %q, found %v", utf8.RuneCountInString(text), text, why, err)
+		}
+	}
+}
+
+// What is not supported is refused by its name.
+func TestUnsupportedPatterns(t *testing.T) {
+	for text, why := range map[string]string{
+		`[a-z&&[^b]]`: "an intersection of classes", `[a[b]]`: "a class in a class", `\p{InGreek}`: `\p{InGreek}`,
+		`\p{javaLowerCase}`: `\p{javaLowerCase}`, `\P{IsAlphabetic}`: `\p{IsAlphabetic}`, `(?iu)é`: "the flag (?u)",
+		`(?x) a`: "the flag (?x)", `(?U:\w)`: "the flag (?U)", `(?d).`: "the flag (?d)", `(?c)a`: "the flag (?c)",
+		`\R`: `\R`, `\X`: `\X`, `\G`: `\G`, `\b{g}`: `\b{g}`, `\N{DIGIT ONE}`: `\N, a character by its name,`,
+		`(?<=a+)b`:   "a repetition without an upper bound in a look-behind",
+		`(?i)\P{Lu}`: `\P{Lu} under the flag i`, `\ud835\udcb3`: "half a pair of surrogates",
+	} {
+		if _, err := Compile(text); err == nil || !strings.HasPrefix(err.Error(), why+" is not supported near index ") {
+			t.Errorf("%s: expected %q, found %v", text, why, err)
 		}
 	}
 }

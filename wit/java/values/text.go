@@ -20,11 +20,11 @@ import (
 const msPerDay = 86_400_000
 
 var (
-	timeFormat, _    = dateformat.Parse("HH:mm:ss.SSS'Z'")
-	dayFormat, _     = dateformat.Parse("yyyy-MM-dd")
-	instantFormat, _ = dateformat.Parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+	timeFormat    = dateformat.MustParse("HH:mm:ss.SSS'Z'")
+	dayFormat     = dateformat.MustParse("yyyy-MM-dd")
+	instantFormat = dateformat.MustParse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
 	// javaDate is java.util.Date.toString in UTC.
-	javaDate, _ = dateformat.Parse("EEE MMM dd HH:mm:ss 'UTC' y")
+	javaDate = dateformat.MustParse("EEE MMM dd HH:mm:ss 'UTC' y")
 )
 
 // Writer writes values as Values.convertToString does. Dates are in UTC, whatever the zone of the process.

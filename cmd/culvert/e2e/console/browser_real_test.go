@@ -210,10 +210,10 @@ func TestRealFailureMended(t *testing.T) {
 	tab.Press("Products")
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("The tasks are made again", "NoSuchSet", "Products")
-	tab.Reach(`button[value="apply"]`)
-	tab.Press(kb.Enter)
+	tab.Has("The tasks are made again", "NoSuchSet", "Products", "You can download the edited text")
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
 	f.Await("bad", "runs", e2etest.Runs)
+	tab.Go(f.Url + "/console/connector?name=bad")
 	tab.Has("Where the time goes")
 	// Dead letters: by cause, tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")

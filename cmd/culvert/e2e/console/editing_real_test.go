@@ -4,8 +4,6 @@ package console
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,11 +17,9 @@ func edited(t *testing.T, n int) (*e2etest.Followed, []*Tab) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	p.File("conf/orders.properties", append([]string{"# what the company sells"},
-		e2etest.Source("orders", address, "Orders")...)...)
 	f := p.Follows("conf")
+	f.Makes(e2etest.Source("orders", address, "Orders")...)
 	f.Awaits("extraction finished: 5 rows")
-	f.Changes()
 	b := NewBrowser(t)
 	var tabs []*Tab
 	for range n {
@@ -72,36 +68,6 @@ func TestRealTwoPeopleEdit(t *testing.T) {
 	for _, tab := range tabs {
 		tab.Quiet(host(f))
 	}
-}
-
-// The file of a connector is changed while its form is open: nothing is overwritten unseen.
-func TestRealFileChangedUnderForm(t *testing.T) {
-	t.Parallel()
-	f, tabs := edited(t, 1)
-	tab, name := tabs[0], filepath.Join("conf", "orders.properties")
-	tab.Type(set, "Products")
-	reviewed(tab, "Products")
-	text, err := os.ReadFile(filepath.Join(f.Dir, name))
-	e2etest.NoError(t, err)
-	f.Replaced(name, strings.Split(strings.ReplaceAll(string(text), "topic=Orders", "topic=by-file"), "\n")...)
-	f.Await("orders", "has the file's settings", func(connect.Status) bool {
-		return f.Shown("orders")["sap.odata#00.topic"] == "by-file"
-	})
-	tab.Click(`button[value="apply"]`)
-	tab.Has("Nothing was stored")
-	reviewed(tab, "Products", "by-file")
-	tab.Type(topic, "by-file") // as the other one wants it
-	tab.Until("text in step", says("sap.odata#00.topic=by-file")+" && "+calm)
-	reviewed(tab, "Products")
-	tab.Until("only one difference", `!document.getElementById("compared").innerText.includes("by-file")`)
-	tab.Click(`button[value="apply"]`)
-	tab.Until("the connector's page", left)
-	text, err = os.ReadFile(filepath.Join(f.Dir, name))
-	e2etest.NoError(t, err)
-	for _, line := range []string{"# what the company sells", "sap.odata#00.topic=by-file", "sap.odata#00.entityset=Products"} {
-		e2etest.Contains(t, "the file", string(text), line)
-	}
-	tab.Quiet(host(f))
 }
 
 // Without the script the pages are read, a selection is steered, and a configuration is set up, looked at and applied.

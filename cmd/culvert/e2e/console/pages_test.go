@@ -212,17 +212,23 @@ func TestButtonsAreRoutes(t *testing.T) {
 	}
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
 	f.Await("orders", "runs", e2etest.Runs)
-	// A configuration: comments and order stay, and so does a password that was never sent.
-	typed, review := toApply(t, f, "bad", "elsewhere")
+	// A configuration of a file is offered for download; one of REST's keeps a password that was never sent.
+	_, review := toApply(t, f, "bad", "elsewhere")
+	e2etest.Contains(t, "the review", review, "The tasks are made again", "conf/bad.properties",
+		"You can download the edited text")
+	settings := f.Shown("bad")
+	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
+	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
+	typed, review := toApply(t, f, "edited", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks are made again", "elsewhere")
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
 		t.Fatalf("apply: %d %s", a.StatusCode, text)
 	}
-	if got := f.Shown("bad"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
+	if got := f.Shown("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
 		t.Errorf("found %v", got)
 	}
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
-		!strings.Contains(text, "Nothing was stored") || f.Shown("bad")["sap.odata#00.topic"] != "elsewhere" {
+		!strings.Contains(text, "Nothing was stored") || f.Shown("edited")["sap.odata#00.topic"] != "elsewhere" {
 		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, text)
 	}
 }

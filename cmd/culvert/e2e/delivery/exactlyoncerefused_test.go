@@ -30,11 +30,6 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 			"worker.properties:2: exactly.once.source.support: "},
 		{[]string{"group.id=g"}, required,
 			"exactly.once.support: expected requested, found required: exactly-once needs "},
-		{[]string{"group.id=g", "exactly.once.source.support=enabled"},
-			append(e2etest.Source("reads", address, "Orders"), "transaction.boundary=interval",
-				"transaction.boundary.interval.ms=5000",
-				"producer.override.transaction.timeout.ms=5000"),
-			"transaction.boundary.interval.ms: expected less than"},
 		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
 			"entity set Orders"},
 	} {

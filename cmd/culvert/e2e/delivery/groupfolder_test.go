@@ -189,17 +189,17 @@ func AdoptedByAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	}
 	adopt(worker).Exits(2).Says("found another worker at work in it")
 	alone.MustStop()
-	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data, worker).Exits(2).Says("found STOPPED halted, feed.json, halted.json",
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data, worker).Exits(2).Says("found STOPPED halted, feed, halted",
 		"culvert cluster adopt --data "+data)
 	adopt(g.File("other.properties", of()...)).Exits(2).Says("expected the file of a worker that forms a group")
 	elsewhere := strings.ReplaceAll(Content(t, worker), "offset.storage.topic=offsets", "offset.storage.topic=others")
 	adopt(g.File("elsewhere.properties", elsewhere)).Exits(1).Says("found none of feed, halted", "--start-over")
 	adopt(worker).Exits(0).Prints("feed was brought", "halted was brought")
 	adopt(worker).Exits(0).Prints("no connectors were to be brought")
-	// A kill before the files were moved.
+	// A kill before the file was moved.
 	aside := filepath.Join(data, "connectors.adopted")
 	back := func() {
-		for _, name := range []string{"connectors", "connectors.states.json", "connectors.brought.json"} {
+		for _, name := range []string{"connectors.json", "connectors.states.json"} {
 			e2etest.NoError(t, os.Rename(filepath.Join(aside, name), filepath.Join(data, name)))
 		}
 		e2etest.NoError(t, os.Remove(aside))
@@ -208,11 +208,15 @@ func AdoptedByAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	adopt(worker).Exits(0).Prints("no connectors were to be brought")
 	back()
 	e2etest.NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
-	file := filepath.Join(data, "connectors", "halted.json")
+	file := filepath.Join(data, "connectors.json")
 	before := Content(t, file)
-	e2etest.NoError(t, os.WriteFile(file, []byte(strings.Replace(before, `"2"`, `"1"`, 1)), 0o600))
+	halted := func(from, to string) []byte {
+		at := strings.Index(before, `"halted"`)
+		return []byte(before[:at] + strings.Replace(before[at:], from, to, 1))
+	}
+	e2etest.NoError(t, os.WriteFile(file, halted(`"2"`, `"1"`), 0o600))
 	adopt(worker).Exits(1).Says("same names and other settings in topic configs, found halted")
-	e2etest.NoError(t, os.WriteFile(file, []byte(strings.Replace(before, `"ODataSource"`, `"${env:HOME}"`, 1)), 0o600))
+	e2etest.NoError(t, os.WriteFile(file, halted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
 	adopt(worker).Exits(2).Says("config.providers=env")
 	e2etest.NoError(t, os.WriteFile(file, []byte(before), 0o600))
 	adopt(worker).Exits(0).Prints("no connectors were to be brought")

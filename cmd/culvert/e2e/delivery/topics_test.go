@@ -14,8 +14,8 @@ func TestTopicsInUse(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders", "Customers")...)
-	p.File("conf/writes.properties", e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"))
+	f.Makes(e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	topics := func(connector, want string) {
 		t.Helper()
 		f.Eventually("topics "+want+" of "+connector, func() bool {

@@ -47,7 +47,7 @@ func TestDoctor(t *testing.T) {
 	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST",
 		"metadata HOST"}
 	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind,
-		"entityset " + northwind + "/Products", "catalogue", "topic Products"}
+		"entityset " + northwind + "/Products", "catalogue", "settings", "topic Products"}
 
 	r := p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
 	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2etest.Steps(t, r)); r.Code != 0 || d != "" {
@@ -147,6 +147,8 @@ func TestDoctorOfAService(t *testing.T) {
 			"service /nowhere FAIL sap.odata#00.service"},
 		{"no such set", odatatest.Options{}, []string{"sap.odata#00.entityset=Product"},
 			"entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
+		{"no such property", odatatest.Options{}, []string{"sap.odata#00.select=Nothing"},
+			"settings FAIL sap.odata#00.select"},
 		{"a set that is refused", odatatest.Options{Switches: odatatest.Switches{Match: "/Products?", Status: 403,
 			StatusCount: 1000}}, nil,
 			"entityset " + northwind + "/Products FAIL sap.odata#00.entityset"},

@@ -46,11 +46,6 @@ func TestFlow(t *testing.T) {
 		if flow.Rows <= 0 || flow.Bytes <= 0 || flow.Seconds <= 0 || flow.Seconds > 60 || flow.Tasks != 1 {
 			t.Errorf("%s: found %+v", name, flow)
 		}
-		shown := p.Run("connectors", "flow", name, "--url", f.Url).Exits(0).Stdout
-		if !strings.Contains(shown, "rows and ") || !strings.Contains(shown, "STAGE") ||
-			len(strings.Split(shown, "\n")) != len(flow.Stages)+3 {
-			t.Errorf("found\n%s", shown)
-		}
 	}
 	f.Must(404, "GET", "/culvert/connectors/none/flow", "")
 }
@@ -90,19 +85,17 @@ func TestObserved(t *testing.T) {
 		return states() == "bad=failed held=paused away=waiting-for-service orders=idle" && f.Rows("orders") == 10
 	})
 	for _, l := range read().Connectors {
-		by, cause := "file ", ""
+		cause := ""
 		switch l.Name {
 		case "bad":
 			cause = "404"
-		case "held":
-			by = "REST at 127.0.0.1"
 		case "away":
 			cause = "connection refused"
 		}
-		if !strings.HasPrefix(l.By, by) || !strings.Contains(l.Cause, cause) || (l.Advice == "") != (cause == "") ||
+		if !strings.Contains(l.Cause, cause) || (l.Advice == "") != (cause == "") ||
 			l.Since == nil || l.Type != "source" || l.Class != "ODataSource" ||
 			l.Name == "orders" && l.Rows == 0 {
-			t.Errorf("expected by %q, because of %q, found %+v", by, cause, l)
+			t.Errorf("expected %q as its cause, found %+v", cause, l)
 		}
 	}
 	shown := p.Run("connectors", "list", "--state", "failed", "--url", f.Url).Exits(0).Stdout
@@ -119,9 +112,6 @@ func TestObserved(t *testing.T) {
 	if at < 0 || len(all.Origins) != 2 || all.Origins[at].Requests.Limit == 0 || all.Origins[at].Sessions.Used == 0 ||
 		!slices.Contains(all.Origins[at].Connectors, "orders") {
 		t.Errorf("found %+v", all)
-	}
-	if shown := p.Run("origins", "--url", f.Url).Exits(0).Stdout; !strings.Contains(shown, "http://"+address) {
-		t.Errorf("found\n%s", shown)
 	}
 }
 

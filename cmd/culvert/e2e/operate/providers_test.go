@@ -29,8 +29,13 @@ func TestReferencesOfREST(t *testing.T) {
 			p.Environ = []string{"CANARY=" + e2etest.Canary}
 			_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 			secrets := p.SecretFile("secrets")
-			p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
+			if name == "read only" {
+				p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
+			}
 			f := p.Follows("conf", lines...)
+			if name != "read only" {
+				f.Makes(e2etest.Source("calm", address, "Products")...)
+			}
 			f.Await("calm", "runs", e2etest.Runs)
 			for _, reference := range []string{"${file:" + secrets + ":key}",
 				"${dir:" + filepath.Dir(secrets) + ":whole}", "${env:CANARY}"} {
@@ -73,9 +78,8 @@ func TestReferencesOfREST(t *testing.T) {
 	}
 }
 
-// A reference of a file that somebody wrote goes on to hold when its connector is changed by REST, and no other one
-// does. What REST wrote stays REST's, also when the worker is started again with other lines; what somebody changes in
-// the file after that is theirs.
+// A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST
+// brings has those of config.providers alone, also when the worker is started again with other lines.
 func TestReferencesThatRESTKeeps(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -90,13 +94,10 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	if shown["sap.odata.user.pwd"] != pwd {
 		t.Fatalf("found %v", shown)
 	}
-	shown["tasks.max"] = "1"
-	f.Must(200, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, shown))
-	f.Must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.connection.read.timeout.ms": "50000"}`)
-	f.Await("calm", "runs", e2etest.Runs)
-	f.Must(400, "PATCH", "/connectors/calm/config", e2etest.AsJSON(t,
-		map[string]string{"sap.odata.user.name": "${file:" + secrets + ":user}"}), "config.providers=file")
-	f.Must(400, "PATCH", "/connectors/calm/config", e2etest.AsJSON(t, map[string]string{"sap.odata.proxy.user.pwd": pwd}))
+	const validate = "/connector-plugins/ODataSource/config/validate"
+	e2etest.Lacks(t, "a check", f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
+	shown["sap.odata.user.name"] = "${file:" + secrets + ":user}"
+	f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown), "config.providers=file")
 	f.MustStop()
 
 	// A provider that the worker's file names, for a folder, holds for what comes by REST.
@@ -107,7 +108,6 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.Await("calm", "runs", e2etest.Runs)
 	made := e2etest.Configuration(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd))
-	f.Must(200, "PATCH", "/connectors/calm/config", e2etest.AsJSON(t, map[string]string{"tasks.max": "2"}))
 	f.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
 	f.Await("made", "runs", e2etest.Runs)
 	made["sap.odata.user.pwd"] = "${file:" + p.File("other.properties", "pwd=geheim") + ":pwd}"
@@ -129,7 +129,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	}
 	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
 
-	// A file that somebody writes holds, whatever REST wrote into it before.
+	// A file goes before what REST has made.
 	f.Replaced("conf/made.json", e2etest.AsJSON(t, map[string]any{"name": "made",
 		"config": e2etest.Configuration(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
 			"sap.odata.user.pwd= "+pwd))}))

@@ -128,6 +128,9 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f := p.Follows("conf")
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Eventually("rows", func() bool { return f.Rows("orders") == s.Count("Orders") })
+	made := e2etest.Instead(lines, "name=made", "sap.odata#00.topic=made")
+	f.Makes(made...)
+	f.Eventually("rows", func() bool { return f.Rows("made") == s.Count("Orders") })
 
 	const wrong = "the nearest name is Orders"
 	f.Replaced("conf/orders.properties", e2etest.Instead(lines, "sap.odata#00.entityset=Ordres")...)
@@ -141,16 +144,16 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Await("orders", "runs without a word", func(s connect.Status) bool {
 		return s.Connector.ConfigError == "" && e2etest.Runs(s)
 	})
-	settings := e2etest.Configuration(e2etest.Instead(lines, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+	settings := e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres"))
+	if said := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
 		t.Errorf("found %s", said)
 	}
-	f.Lives("orders", 1)
+	f.Lives("made", 1)
 
 	// One task that has failed leaves others that a wrong set would stop.
-	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2"), "sap.odata#01.service="+odatatest.NorthwindPath,
+	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"), "sap.odata#01.service="+odatatest.NorthwindPath,
 		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
-	p.File("conf/half.properties", half...)
+	f.Makes(half...)
 	f.Await("half", "runs by half", func(s connect.Status) bool {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
@@ -170,10 +173,10 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 
 	// Nobody answers: what is not known is wrong nowhere.
-	settings = e2etest.Configuration(append(lines, "transforms="))
+	settings = e2etest.Configuration(append(made, "transforms="))
 	s.Set("status", "503")
-	f.Must(200, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
-	f.Lives("orders", 2)
+	f.Must(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
+	f.Lives("made", 2)
 	f.Stop()
 }
 
@@ -240,9 +243,8 @@ func TestDiff(t *testing.T) {
 			f.Await(name, "runs", e2etest.Runs)
 		}
 	}
-	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
-	e2etest.NoError(t, os.MkdirAll(filepath.Join(p.Data, "connectors"), 0o755))
-	p.File("data/connectors/own.json", e2etest.AsJSON(t, e2etest.Configuration(e2etest.Source("own", address, "Suppliers"))))
+	// What was made by REST is kept in the data folder, and no folder misses it.
+	f.Makes(e2etest.Source("own", address, "Suppliers")...)
 	f.Await("own", "runs", e2etest.Runs)
 	diff := func(folder string, more ...string) e2etest.Result {
 		t.Helper()

@@ -45,7 +45,7 @@ func TestSamples(t *testing.T) {
 	}
 	for _, row := range taken.Rows {
 		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
-		if row.Differs != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Did != "changed" ||
+		if row.Problem != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Did != "changed" ||
 			!strings.Contains(mask.Records[0].Value, `"Country": ""`) || strings.Contains(row.Came.Value, `"Country": ""`) ||
 			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Did != "skipped" ||
 			!strings.Contains(row.Came.ValueSchema, `"field": "Country"`) {
@@ -100,7 +100,7 @@ func TestSamples(t *testing.T) {
 	e2etest.Lacks(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
 }
 
-// Commands of a connector's plugin run with its settings; rows that peek finds go through its chain.
+// Commands of a connector's plugin run with its settings.
 func TestToolsByREST(t *testing.T) {
 	t.Parallel()
 	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "smt")
@@ -115,20 +115,14 @@ func TestToolsByREST(t *testing.T) {
 	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
 	f.Must(200, "POST", at+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
 	f.Must(200, "POST", at+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
-	answer := e2etest.As[rest.ToolAnswer](t, f.Must(200, "POST", at+"/peek", peek+`,"chain":true}`))
-	if k := answer.Sample; k == nil || len(k.Rows) != 2 || !strings.Contains(k.Problem, "without schemas") ||
-		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"Origin": "here"`) {
-		t.Errorf("found %+v", answer)
-	}
 	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has none of this name",
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
 		f.Must(400, "POST", at+"/peek", body, says)
 	}
-	f.Must(409, "POST", at+"/retire", "{}", "to be STOPPED")
+	// Commands that change something at the service are refused, before they do.
+	f.Must(409, "POST", at+"/delete-subscription", `{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
+		"only commands that read", "culvert delete-subscription")
+	f.Must(409, "POST", at+"/retire", "{}", "only commands that read")
 	f.Must(404, "POST", at+"/wander", "{}", "has no command wander")
-	p.Run("connectors", "tool", "there", "--url", f.Url).Exits(0).Prints("list-entitysets: ", "  e (string): ")
-	p.Run("connectors", "tool", "there", "peek", "--option", "s="+odatatest.NorthwindPath, "--option", "e=Customers",
-		"--option", "n=1", "--chain", "--url", f.Url).Exits(0).Prints("row 1 of task 0", `"Origin": "here"`)
-	p.Run("connectors", "tool", "there", "peek", "--option", "s", "--url", f.Url).Exits(2)
 	f.Stop()
 }

@@ -64,10 +64,10 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		"header": e2etest.Instead(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
 			"sap.odata.header.X-Key=in-place"),
 	}
-	for name, lines := range stored {
-		p.File("conf/"+name+".properties", lines...)
-	}
+	p.File("conf/behind.properties", stored["behind"]...)
 	f := p.Follows("conf")
+	f.Makes(stored["plain"]...)
+	f.Makes(stored["header"]...)
 	for name := range stored {
 		f.Await(name, "runs", e2etest.Runs)
 	}
@@ -102,9 +102,13 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 					t.Errorf("the check finds nothing wrong: %.500s", answer)
 				}
 			}
-			for _, answer := range []string{f.Must(400, "PUT", path, e2etest.AsJSON(t, shown)),
-				f.Must(400, "PATCH", path, e2etest.AsJSON(t, c.set))} {
-				if !strings.Contains(answer, c.secret+": expected the secret itself") {
+			status, said := 400, c.secret+": expected the secret itself"
+			if c.connector == "behind" {
+				status, said = 409, "is kept in conf/"
+			}
+			for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
+				f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
+				if !strings.Contains(answer, said) {
 					t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
 				}
 				if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {

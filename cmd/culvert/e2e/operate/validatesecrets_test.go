@@ -53,8 +53,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		"value.converter.basic.auth.credentials.source=USER_INFO", "value.converter.basic.auth.user.info=a:b"}
 	chain := []string{"transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.a.spec=OrderID:string", "transforms.a.predicate=p", "predicates=p",
-		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
-		"transaction.boundary=interval", "transaction.boundary.interval.ms=1000"}
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
 	one := append(e2etest.Source("one", "sap.example.com:443", "Orders"), chain...)
 	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
 		"key.converter.schema.registry.url=http://registry.example.com:8081",

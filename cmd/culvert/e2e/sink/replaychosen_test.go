@@ -33,8 +33,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.number.spec=ShipPostalCode:int16")
-	p.File("conf/orders.properties", lines...)
 	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Makes(lines...)
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"

@@ -116,17 +116,20 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	settings := func(address string, more ...string) []string {
 		return append(append(e2etest.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
 	}
-	p.File("conf/moves.properties", settings(address)...)
+	filed := func(address string) []string {
+		return e2etest.Instead(settings(address), "name=filed", "sap.odata#00.topic=filed")
+	}
+	p.File("conf/filed.properties", filed(address)...)
 	f := p.Follows("conf")
-	f.Awaits("extraction finished")
+	f.Makes(settings(address)...)
 	f.Await("moves", "runs", e2etest.Runs)
+	f.Await("filed", "runs", e2etest.Runs)
 	put := func(want int, lines ...string) string {
 		return f.Must(want, "PUT", "/connectors/moves/config", e2etest.AsJSON(t, e2etest.Configuration(lines)))
 	}
-	f.Eventually("that the offset is stored", func() bool {
-		status, answer := f.Call("GET", "/connectors/moves/offsets", "")
-		return status == 200 && strings.Contains(answer, "fingerprint")
-	})
+	for _, name := range []string{"moves", "filed"} {
+		f.Until(200, "GET", "/connectors/"+name+"/offsets", "", "fingerprint")
+	}
 	refused := func(lines []string, wanted ...string) {
 		t.Helper()
 		answer := put(400, lines...)
@@ -138,8 +141,8 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	}
 	refused(settings(moved), address, moved)
 	refused(settings(address, "sap.odata.sap.client=200"), "client 200") // is another set of data
-	f.Replaced("conf/moves.properties", settings(moved)...)
-	f.Await("moves", "runs on with a refused file", func(s connect.Status) bool {
+	f.Replaced("conf/filed.properties", filed(moved)...)
+	f.Await("filed", "runs on with a refused file", func(s connect.Status) bool {
 		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
 			strings.Contains(s.Connector.ConfigError, "sap.odata#00.query.change=keep")
 	})

@@ -3,6 +3,7 @@ package pause_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,4 +27,17 @@ func TestFor(t *testing.T) {
 			t.Errorf("expected the cause, found %v", err)
 		}
 	})
+}
+
+// Pauses double up to the longest, and begin again after a reset.
+func TestBackoff(t *testing.T) {
+	b := pause.Backoff{First: 300, Longest: 1000}
+	var got []time.Duration
+	for range 4 {
+		got = append(got, b.Next())
+	}
+	b.Reset()
+	if got = append(got, b.Next()); !slices.Equal(got, []time.Duration{300, 600, 1000, 1000, 300}) {
+		t.Errorf("found %v", got)
+	}
 }

@@ -12,51 +12,17 @@ import (
 )
 
 // Replace writes a file in the place of the one of that name, for this user alone (0600).
-func Replace(path string, content []byte) error { return replace(path, content, 0, false) }
+func Replace(path string, content []byte) error { return replace(path, content, false) }
 
 // ReplaceSynced is Replace for what must outlive a crash of the machine.
-func ReplaceSynced(path string, content []byte) error { return replace(path, content, 0, true) }
+func ReplaceSynced(path string, content []byte) error { return replace(path, content, true) }
 
-// Rewrite is ReplaceSynced for a file of a user, which keeps the rights that it had. Where the path is a link, what it
-// leads to is written.
-func Rewrite(path string, content []byte) error {
-	path = target(path)
-	var mode os.FileMode
-	if before, err := os.Stat(path); err == nil {
-		mode = before.Mode().Perm()
-	}
-	return replace(path, content, mode, true)
-}
-
-// Try tries whether Rewrite may write a file of a path, without doing so.
-func Try(path string) error {
-	name, err := sibling(target(path), nil, false)
-	if err != nil {
-		return err
-	}
-	return os.Remove(name)
-}
-
-// target is what a path leads to that is a link, else the path.
-func target(path string) string {
-	if to, err := filepath.EvalSymlinks(path); err == nil {
-		return to
-	}
-	return path
-}
-
-// replace has mode 0 for the usual one.
-func replace(path string, content []byte, mode os.FileMode, synced bool) error {
+func replace(path string, content []byte, synced bool) error {
 	name, err := sibling(path, content, synced)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(name)
-	if mode != 0 {
-		if err := os.Chmod(name, mode); err != nil {
-			return err
-		}
-	}
 	if err := os.Rename(name, path); err != nil {
 		return err
 	}
@@ -64,14 +30,6 @@ func replace(path string, content []byte, mode os.FileMode, synced bool) error {
 		return syncFolder(filepath.Dir(path))
 	}
 	return nil
-}
-
-// Remove removes a file for good: it does not come back by a crash of the machine.
-func Remove(path string) error {
-	if err := os.Remove(path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
 }
 
 // syncFolder has the names of a folder outlive a crash of the machine, where its file system can do that.

@@ -16,7 +16,7 @@ import (
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	for _, want := range []string{"one", "another"} {
-		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced, Rewrite} {
+		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced} {
 			require.NoError(t, write(path, []byte(want)))
 			if got, err := os.ReadFile(path); err != nil || string(got) != want {
 				t.Errorf("expected %q, found %q, %v", want, got, err)
@@ -27,17 +27,6 @@ func TestReplace(t *testing.T) {
 	if err := Replace(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("expected that there is no such folder, found %v", err)
 	}
-}
-
-// The file of a user stays as readable as it was.
-func TestRewrite(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a")
-	require.NoError(t, os.WriteFile(path, nil, 0o640))
-	require.NoError(t, Rewrite(path, []byte("a")))
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("found %v, %v", info.Mode(), err)
-	}
-	alone(t, path)
 }
 
 // Of many that write a new file at once one succeeds, on file systems without links, too.
@@ -75,23 +64,6 @@ func alone(t *testing.T, path string) {
 	t.Helper()
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("expected one file, found %v, %v", files, err)
-	}
-}
-
-// A link stays one: what it leads to is written.
-func TestRewriteOfALink(t *testing.T) {
-	dir := t.TempDir()
-	path, to := filepath.Join(dir, "a"), filepath.Join(t.TempDir(), "b")
-	require.NoError(t, os.WriteFile(to, []byte("before"), 0o600))
-	if err := os.Symlink(to, path); err != nil {
-		t.Skip("no links here: ", err)
-	}
-	require.NoError(t, Rewrite(path, []byte("now")))
-	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
-		t.Errorf("expected a link, found %v %v", info, err)
-	}
-	if got, err := os.ReadFile(to); err != nil || string(got) != "now" {
-		t.Errorf("found %q %v", got, err)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // and drop a newer one. Each write is a transaction. A write whose context ends goes on, and later ones wait for it.
 func (s *Store) OpenWriter(ctx context.Context, connector, id string,
 	wrote func(began time.Time, err error)) (*Writer, error) {
-	transactions, err := kafka.OpenTransactions(ctx, s.kafka, "offsets-"+id, []string{id}, nil, 0)
+	transactions, err := kafka.OpenTransactions(ctx, s.kafka, "offsets-"+id, []string{id}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("offsets of connector %s: %w", connector, err)
 	}

@@ -84,12 +84,12 @@ func (t *Task) commitNow(ctx context.Context) error {
 // commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of
 // metadata that is not stored: nothing that comes by itself mends that.
 func (t *Task) commitLast(ctx context.Context) error {
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for backoff := (pause.Backoff{First: 50 * time.Millisecond, Longest: time.Second}); ; {
 		err := t.commit(ctx)
 		if err == nil {
 			return nil
 		}
-		if pause.For(ctx, wait) != nil {
+		if backoff.Wait(ctx) != nil {
 			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
 			if errors.Is(err, kafka.ErrCommitMetadata) {
 				return err

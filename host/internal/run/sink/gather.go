@@ -243,9 +243,8 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	converted()
 	converting.End(nil)
 	g.converted(b, read)
-	looked := g.task.o.Tap.Before(g.task.o.Task, "", &b.rows)
+	g.task.o.Tap.Before(g.task.o.Task, "", &b.rows)
 	if g.chain == nil || len(read) == 0 {
-		looked.After(&b.rows, nil, nil)
 		err := g.transformed(b, read, nil)
 		g.task.arrived(b)
 		return b, err
@@ -254,7 +253,6 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	transforming := b.span.Child("transform", tracing.Internal)
 	faults, err := g.transform(working, &b.rows)
 	ended()
-	looked.After(&b.rows, faults, err)
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)

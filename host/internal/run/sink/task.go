@@ -73,7 +73,7 @@ type Options struct {
 	Reach *Reach
 	// Tally is what is counted of the task. Default: the task's own.
 	Tally *task.Tally
-	// Tap has rows looked at, before transforms and after. nil: nobody looks.
+	// Tap has rows looked at before transforms. nil: nobody looks.
 	Tap *task.Tap
 	// Tracer makes spans of batches; nil: there are none.
 	Tracer *tracing.Tracer

@@ -551,7 +551,7 @@ func describe(fields []wit.Field) string {
 
 // pace keeps a feed from asking a service, or a plugin, without a pause where nothing comes of it: whatever period or
 // `more` a plugin names. The zero value is ready.
-type pace struct{ idle int }
+type pace struct{ backoff pause.Backoff }
 
 // The pause before the next try grows from the one to the other while nothing comes.
 const (
@@ -561,14 +561,10 @@ const (
 
 // after is the least pause after a try that brought something, or nothing.
 func (p *pace) after(something bool) time.Duration {
+	p.backoff.First, p.backoff.Longest = leastPause, maxPause
 	if something {
-		p.idle = 0
+		p.backoff.Reset()
 		return leastPause
 	}
-	pause := leastPause << p.idle
-	if pause >= maxPause {
-		return maxPause
-	}
-	p.idle++
-	return pause
+	return p.backoff.Next()
 }

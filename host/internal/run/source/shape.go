@@ -98,10 +98,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	for i := range c.batch.Rows {
 		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
 	}
-	looked := s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
-	if s.chain == nil {
-		looked.After(&c.batch, nil, nil)
-	} else if len(c.batch.Rows) > 0 {
+	s.feed.task.o.Tap.Before(s.feed.task.o.Task, s.feed.name, &c.batch)
+	if s.chain != nil && len(c.batch.Rows) > 0 {
 		working, transformed := s.feed.task.count.transform.Work(ctx)
 		span := c.of.span.Child("transform", tracing.Internal)
 		faults, err := s.feed.task.o.Retry.Transform(working, s.chain.Apply, &c.batch, func(failure error) {
@@ -110,7 +108,6 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.of.what, "error", failure)
 		})
 		transformed()
-		looked.After(&c.batch, faults, err)
 		span.Number("culvert.rows", int64(len(c.batch.Rows)))
 		span.End(err)
 		if err != nil {

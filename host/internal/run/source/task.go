@@ -84,7 +84,7 @@ type Options struct {
 	Pages int
 	// Tally is what is counted of the task. Default: the task's own.
 	Tally *task.Tally
-	// Tap has rows looked at, before transforms and after. nil: nobody looks.
+	// Tap has rows looked at before transforms. nil: nobody looks.
 	Tap *task.Tap
 	// Tracer makes spans of pages; nil: there are none. TraceHeaders has each record carry the trace context of the
 	// page that it comes from.

@@ -39,7 +39,13 @@ const firstDelay = 300 * time.Millisecond
 func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
 
 // Begin begins an operation. The value belongs to one goroutine.
-func (r Retrying) Begin() *Retries { return &Retries{of: r, began: time.Now()} }
+func (r Retrying) Begin() *Retries {
+	longest := r.MaxDelay
+	if longest <= 0 {
+		longest = time.Minute
+	}
+	return &Retries{of: r, began: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
+}
 
 // Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
 // remember nothing and the order of the rows stays. Rows that a failed try has made are dropped. again is called with
@@ -78,9 +84,9 @@ func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *re
 
 // Retries is an operation that is tried again.
 type Retries struct {
-	of     Retrying
-	began  time.Time
-	pauses int
+	of      Retrying
+	began   time.Time
+	backoff pause.Backoff
 }
 
 // Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
@@ -90,14 +96,9 @@ func (r *Retries) Wait(ctx context.Context) (again bool, err error) {
 	if !r.of.Allows(since) {
 		return false, nil
 	}
-	longest := r.of.MaxDelay
-	if longest <= 0 {
-		longest = time.Minute
-	}
-	delay := firstDelay << min(r.pauses, 30)
-	r.pauses++
-	if delay > longest {
-		delay = rand.N(longest)
+	delay := r.backoff.Next()
+	if delay == r.backoff.Longest { // as Kafka Connect's: the pauses end at random ones
+		delay = rand.N(r.backoff.Longest - 1)
 	}
 	if r.of.Timeout >= 0 {
 		delay = min(delay, r.of.Timeout-since)

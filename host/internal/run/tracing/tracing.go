@@ -15,7 +15,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -40,7 +39,6 @@ type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
 	exporter *exporter
-	client   *client
 	strike   func(string) string
 }
 
@@ -51,7 +49,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(o)
+	e, err := newExporter(o, log)
 	if err != nil {
 		return nil, err
 	}
@@ -67,20 +65,20 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}
-	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), to: client.shown(), log: log}
-	p := sdk.NewTracerProvider(sdk.WithBatcher(e), sdk.WithSampler(sampler), sdk.WithResource(about))
+	p := sdk.NewTracerProvider(sdk.WithBatcher(e, sdk.WithExportTimeout(o.Timeout)),
+		sdk.WithSampler(sampler), sdk.WithResource(about))
 	strike := o.Strike
 	if strike == nil {
 		strike = func(text string) string { return text }
 	}
 	return &Tracer{tracer: p.Tracer(scope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
-		client: client, strike: strike}, nil
+		strike: strike}, nil
 }
 
 // Close sends what waits still, once, and ends the tracer, when ctx ends at the latest.
 func (t *Tracer) Close(ctx context.Context) {
 	if t != nil {
-		t.client.end()
+		t.exporter.post.closing.Store(true)
 		_ = t.provider.Shutdown(ctx) // what was lost by it was said
 	}
 }

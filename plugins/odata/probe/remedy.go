@@ -1,0 +1,67 @@
+package probe
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// remedy names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended;
+// setting is "" where none of the connector's does it.
+//
+// Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active
+// with an HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or
+// /IWBEP/.
+func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
+	code := ""
+	if f.Code != nil {
+		code = strings.ToUpper(*f.Code)
+	}
+	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
+	page := fault.IsHTML(answer.Body)
+	_, text, _ := strings.Cut(f.Message, ": HTTP ")
+	text = fault.Said(answer.Target, text)
+	switch status := answer.Status; {
+	case status == 401:
+		return config.User, "The user, its password or the client (" + config.Client +
+			") is not what the system knows, or the user is locked: transaction SU01 in the SAP system. Nothing more " +
+			"is sent with this password, since systems lock users after a few failures"
+	case status >= 300 && status < 400 || page && status >= 200 && status < 300:
+		return config.User, "A logon page means that the user has to be one for technical communication: transaction " +
+			"SU01, user type System or Communications"
+	case status == 403 && !gateway:
+		return "", "Either the node of the service is not active (transaction SICF, default_host/sap/opu/odata), or, " +
+			"where a Cloud Connector is between, the virtual host or the path is not exposed (Cloud Connector, Cloud " +
+			"To On-Premise, Access Control, Resources), or a firewall refuses it"
+	case status == 403:
+		return "", "The user lacks an authorization: transactions SU53 (of that user) and PFCG; for a service, " +
+			"object S_SERVICE; details in /IWFND/ERROR_LOG"
+	case status == 404 && gateway:
+		return "", "The service is not registered at this Gateway: transaction /IWFND/MAINT_SERVICE; or the path " +
+			"holds another name or version of it"
+	case status == 404:
+		return "", "Nothing is at this path: is it spelt as transaction /IWFND/MAINT_SERVICE shows it, and is its " +
+			"node active (transaction SICF)?"
+	case status == 417:
+		return "", "HTTP 417 is what a Cloud Connector's administration says while a subaccount is added by a user " +
+			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +
+			"Connector Administrator"
+	case status == 400 && strings.Contains(text, "client"):
+		return config.Client, "The client is not one of this system's"
+	case status >= 500 && (strings.Contains(text, "rfc") || strings.Contains(text, "system alias")):
+		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC " +
+			"destination) and the system alias in /IWFND/MAINT_SERVICE"
+	case status == 503:
+		return "", "The system is starting, stopping or has no free work process, or no Cloud Connector is attached: " +
+			"transaction SMICM; BTP cockpit, Connectivity, Cloud Connectors"
+	case status == 502 || status == 504:
+		return "", "Something between does not reach the system: where that is a Cloud Connector, \"Check " +
+			"Availability\" of the mapping (Cloud To On-Premise, Access Control) " +
+			"has to say Reachable; else a reverse proxy or a load balancer"
+	case status >= 500:
+		return "", "The service failed: transactions /IWFND/ERROR_LOG and ST22 in the SAP system"
+	}
+	return "", ""
+}

@@ -1,0 +1,275 @@
+package probe
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Doctor is the command by which `culvert doctor` takes the steps of a plugin. Without an option it answers with the
+// names of its steps, in order; with option step it takes that step and answers whether it went well, which setting
+// mends it if not, and what was found.
+const Doctor = "doctor"
+
+const optionStep = "step"
+
+// Service is one that a connector's settings name.
+type Service struct {
+	// Path has no slash at its end.
+	Path string
+	// Setting is the one that names it.
+	Setting string
+	// Written reports whether the connector writes to it, and so needs a token.
+	Written bool
+	// Sets are the entity sets of it that the settings name.
+	Sets []Set
+}
+
+// Set is an entity set that a connector reads or writes.
+type Set struct {
+	// Name as the settings have it, Setting the one that names it.
+	Name, Setting string
+	// Atom: rows are requested in Atom, else in JSON.
+	Atom bool
+	// Find returns its address and the options that each request for it needs, by the metadata. Nil for an entity set
+	// that needs none.
+	Find func(*edm.Model) (address, options string, err error)
+}
+
+// DoctorCommand declares the command for a plugin's list.
+func DoctorCommand() wit.Command {
+	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
+		"service, for culvert doctor.",
+		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil,
+			"One step; without it, the names of all.")}}
+}
+
+// Steps is the command; query goes with all that it asks.
+func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
+	answers []wit.Response) (wit.Reply, error) {
+	steps := stepsOf(services, query)
+	name := ""
+	for _, o := range options {
+		if o.Name == optionStep {
+			name = strings.TrimSpace(o.Value)
+		}
+	}
+	if name == "" {
+		names := jsontext.List()
+		for _, s := range steps {
+			names.Items = append(names.Items, jsontext.Text(s.name))
+		}
+		return Document(names), nil
+	}
+	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
+	if i < 0 {
+		return wit.Reply{}, fault.Config(optionStep, "unknown step "+name)
+	}
+	return Run(state, answers, steps[i].take)
+}
+
+// step asks one thing of the service.
+type step struct {
+	name, setting string
+	// ask gets documents and returns what they hold, or what is wrong with them.
+	ask func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	// optional: an answer that is not good is no obstacle.
+	optional bool
+}
+
+func stepsOf(services []Service, query uri.Query) []step {
+	var steps []step
+	for _, s := range distinct(services) {
+		document := service.DocumentRequest(s.Path, query)
+		steps = append(steps,
+			step{name: "service " + s.Path, setting: s.Setting, ask: reading(document, readService(s.Path))},
+			step{name: "metadata " + s.Path, setting: s.Setting, ask: reading(service.MetadataRequest(s.Path, query),
+				readMetadata(s.Path))})
+		if s.Written {
+			document.TokenFrom = wit.Ptr(document.Target)
+			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting,
+				ask: reading(document, readService(s.Path))})
+		}
+		for _, set := range s.Sets {
+			steps = append(steps, stepOf(s, set, query))
+		}
+	}
+	return append(steps, step{name: "catalogue", ask: reading(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
+		func(answer *wit.Response) (string, error) {
+			_, _, err := readCatalogue(answer)
+			return "readable", err
+		}), optional: true})
+}
+
+// reading asks for one document and reads it.
+func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
+	string, error) {
+	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+		answer, err := get(r)
+		if err != nil {
+			return "", err
+		}
+		return read(answer)
+	}
+}
+
+// distinct has every path once; it is written to if any of its settings writes.
+func distinct(services []Service) []Service {
+	var list []Service
+	at := map[string]int{}
+	for _, s := range services {
+		if i, ok := at[s.Path]; ok {
+			list[i].Written = list[i].Written || s.Written
+			for _, set := range s.Sets {
+				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
+					list[i].Sets = append(list[i].Sets, set)
+				}
+			}
+			continue
+		}
+		at[s.Path] = len(list)
+		s.Sets = slices.Clone(s.Sets)
+		list = append(list, s)
+	}
+	return list
+}
+
+// take takes the step and answers {"ok":…,"setting":…,"message":…}.
+func (s *step) take(p *Prober) (wit.Reply, error) {
+	var answer *wit.Response // the last one
+	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
+		a, err := p.Get(r)
+		if err == nil {
+			answer = a
+		}
+		return a, err
+	})
+	ok, name := err == nil || s.optional, ""
+	switch f, is := err.(*wit.Fault); {
+	case err == nil:
+	case err == ErrMissing:
+		return wit.Reply{}, err
+	case s.optional:
+		message = "not readable, which only costs suggestions of services: " + err.Error()
+	case is:
+		var advice string
+		if name, advice = remedy(answer, f); name == "" {
+			name = s.setting
+		}
+		if message = f.Message; advice != "" {
+			message += ". " + advice
+		}
+	default:
+		message, name = err.Error(), s.setting
+	}
+	return Document(jsontext.Of(jsontext.Member{Name: "ok", Value: jsontext.Bool(ok)}, Member("setting", name),
+		Member("message", message))), nil
+}
+
+func readService(path string) func(*wit.Response) (string, error) {
+	return func(answer *wit.Response) (string, error) {
+		names, err := service.ReadDocument(path, answer)
+		return counted(len(names), "entity set"), err
+	}
+}
+
+func readMetadata(path string) func(*wit.Response) (string, error) {
+	return func(answer *wit.Response) (string, error) {
+		m, err := service.ReadMetadata(path, answer)
+		if err != nil {
+			return "", err
+		}
+		return counted(len(m.Sets), "entity set") + ", " + counted(len(m.Functions), "function import"), nil
+	}
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
+}
+
+const (
+	unauthorized   = 401
+	notImplemented = 501
+)
+
+// stepOf looks an entity set up in the metadata and asks for one row of it.
+func stepOf(s Service, set Set, query uri.Query) step {
+	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
+		ask: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+			answer, err := get(service.MetadataRequest(s.Path, query))
+			if err != nil {
+				return "", err
+			}
+			m, err := service.ReadMetadata(s.Path, answer)
+			if err != nil {
+				return "", err
+			}
+			address, options, err := set.find(m, s)
+			if err != nil {
+				return "", err
+			}
+			target, accept := s.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
+			if !set.Atom {
+				target, accept = target+"&$format=json", "application/json"
+			}
+			if answer, err = get(service.Get("rows", query.On(target), accept)); err != nil {
+				return "", err
+			}
+			return readRows(s, set, answer)
+		}}
+}
+
+// find returns the set's address, and the options of requests for it as they stand before others.
+func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
+	if set.Find == nil {
+		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
+		if err != nil {
+			return "", "", err
+		}
+		return service.Address(found), "", nil
+	}
+	if address, options, err = set.Find(m); options != "" {
+		options += "&"
+	}
+	return address, options, err
+}
+
+// readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a
+// service can do.
+func readRows(s Service, set Set, answer *wit.Response) (string, error) {
+	what := "entity set " + set.Name + " of " + s.Path
+	switch status := answer.Status; {
+	case status == notImplemented && !s.Written:
+		return "there; the service does not answer for one row alone ($top), so whether it can be " +
+			"read shows when it is read", nil
+	case !set.Atom && fault.RefusesFormat(answer, answer.Body):
+		return "there; the service does not know $format, which is left out when the set is read", nil
+	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
+		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(),
+			nil
+	case !succeeded(answer):
+		return "", fault.Of(what, answer, answer.Body)
+	}
+	if set.Atom {
+		if !bytes.Contains(answer.Body, []byte("feed")) || fault.IsHTML(answer.Body) {
+			return "", fault.NotData(what, "an Atom feed", answer.Body)
+		}
+		return "readable", nil
+	}
+	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
+		return "", fault.NotData(what, "rows in JSON", answer.Body)
+	}
+	return "readable", nil
+}

@@ -1,0 +1,285 @@
+package write
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// schemas holds the schemas that the host has declared, by their numbers.
+type schemas map[uint32][]wit.Node
+
+// learn keeps a copy of schemas: the host's lie in memory that its next call overwrites.
+func (s schemas) learn(declared []wit.Schema) {
+	for i := range declared {
+		nodes := make([]wit.Node, len(declared[i].Nodes))
+		for j := range nodes {
+			nodes[j] = cloneNode(&declared[i].Nodes[j])
+		}
+		s[declared[i].ID] = nodes
+	}
+}
+
+func cloneNode(n *wit.Node) wit.Node {
+	c := wit.Node{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
+	if n.Name != nil {
+		c.Name = wit.Ptr(strings.Clone(*n.Name))
+	}
+	for _, p := range n.Parameters {
+		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
+	}
+	for _, m := range n.Members {
+		c.Members = append(c.Members, wit.Member{Name: strings.Clone(m.Name), Node: m.Node})
+	}
+	if n.DefaultValue != nil {
+		// It counts for the order of branches.
+		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
+	}
+	return c
+}
+
+// read returns a key or value of a row. ok is false if it is absent or null. Its lengths, branches and tags are checked
+// here, once, so that the methods of [field] rely on them.
+func (s schemas) read(d wit.Datum, data []byte) (f field, ok bool, err error) {
+	f = field{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
+	switch d.Form {
+	case wit.Structured:
+		if f.nodes = s[d.Schema]; f.nodes == nil {
+			return f, false, &wit.Fault{Kind: wit.FaultInternal, Message: "a row's schema was never declared"}
+		}
+		_, err = datum.Skip(f.nodes, 0, f.bytes)
+	case wit.Dynamic:
+		_, err = datum.SkipDynamic(f.bytes)
+	default:
+		return field{}, false, nil
+	}
+	if err != nil {
+		return f, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
+	}
+	f.open()
+	f = f.resolved()
+	return f, f.present, nil
+}
+
+// field is a value where it is in a row's bytes. The zero field is null.
+type field struct {
+	schemas schemas
+	// nodes and node are the value's schema. Schemaless values have no nodes.
+	nodes []wit.Node
+	node  uint32
+	// present reports that the value is not null. Its content starts at start, after the branch or tag.
+	present bool
+	start   uint8
+	// bytes begins with the value, and may continue after it.
+	bytes []byte
+}
+
+// open sets present and start.
+func (f *field) open() {
+	switch {
+	case f.nodes == nil:
+		f.present, f.start = len(f.bytes) > 0 && f.bytes[0] != datum.TagNull, 1
+	case f.nodes[f.node].Optional:
+		f.present, f.start = (f.bytes[0] == 0) != (f.nodes[f.node].DefaultValue == nil), 1
+	default:
+		f.present = true
+	}
+}
+
+// schema returns the value's node, nil if it is schemaless.
+func (f *field) schema() *wit.Node {
+	if f.nodes == nil {
+		return nil
+	}
+	return &f.nodes[f.node]
+}
+
+// kindOther is the kind of schemaless values that have none of the kinds of schemas.
+const kindOther = wit.Structure + 1
+
+// kind returns the kind of a value that is not null.
+func (f *field) kind() wit.Kind {
+	if f.nodes != nil {
+		return f.nodes[f.node].Kind
+	}
+	switch tag := f.bytes[0]; tag {
+	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
+		return wit.Int8 + wit.Kind(tag-datum.TagInt8)
+	case datum.TagText:
+		return wit.Text
+	case datum.TagArray:
+		return wit.Array
+	case datum.TagMap:
+		return wit.Mapping
+	}
+	return kindOther
+}
+
+// number, and block, return the content of integers, and of texts and bytes.
+func (f *field) number() int64 {
+	n, _ := datum.Number(f.bytes[f.start:])
+	return n
+}
+
+func (f *field) block() []byte {
+	content, _ := datum.Block(f.bytes[f.start:])
+	return content
+}
+
+// value reads the value as package datum does. It fails for texts that are not UTF-8.
+func (f *field) value() (v any, err error) {
+	switch {
+	case f.nodes != nil:
+		v, _, err = datum.Read(f.nodes, f.node, f.bytes)
+	case len(f.bytes) > 0:
+		v, _, err = datum.ReadDynamic(f.bytes)
+	}
+	return v, err
+}
+
+// text returns the value if it is a text.
+func (f *field) text() (text []byte, ok bool) {
+	if !f.present || f.kind() != wit.Text {
+		return nil, false
+	}
+	text = f.block()
+	return text, utf8.Valid(text)
+}
+
+// resolved returns a struct inside schemaless data as a value of the struct's schema, and other values as they are.
+func (f field) resolved() field {
+	if f.nodes != nil || len(f.bytes) == 0 || f.bytes[0] != datum.TagStruct {
+		return f
+	}
+	id, size := datum.Number(f.bytes[1:])
+	content, _ := datum.Block(f.bytes[1+size:])
+	nodes := f.schemas[uint32(id)]
+	if nodes == nil || id>>32 != 0 {
+		return f
+	}
+	if _, err := datum.Skip(nodes, 0, content); err != nil {
+		return f
+	}
+	f = field{schemas: f.schemas, nodes: nodes, bytes: content}
+	f.open()
+	return f
+}
+
+// member finds a member of a struct or map by its name.
+func (f field) member(name string) (found field, ok bool) {
+	for m := f.members(); m.next(); {
+		if m.name == name {
+			return m.value, true
+		}
+	}
+	return found, false
+}
+
+// cursor goes through the members of a struct or map, or the items of an array.
+type cursor struct {
+	of   field
+	kind wit.Kind
+	// rest is what follows the current value.
+	rest []byte
+	// count is how many members of a struct were read, or how many items are left in the block at hand; last reports
+	// that no other block follows.
+	count int64
+	last  bool
+	name  string
+	value field
+	// bad reports that the value is not one of the kind that was asked for, or a map with a key that is not a text.
+	bad bool
+}
+
+// members starts to read a struct or map.
+func (f field) members() cursor {
+	c := f.begin()
+	c.bad = c.kind != wit.Structure && c.kind != wit.Mapping
+	return c
+}
+
+// items starts to read an array.
+func (f field) items() cursor {
+	c := f.begin()
+	c.bad = c.kind != wit.Array
+	return c
+}
+
+func (f field) begin() cursor {
+	if !f.present {
+		return cursor{kind: kindOther}
+	}
+	c := cursor{of: f, kind: f.kind(), rest: f.bytes[f.start:]}
+	if f.nodes == nil && (c.kind == wit.Mapping || c.kind == wit.Array) {
+		c.count, c.last = c.number(), true
+	}
+	return c
+}
+
+// next goes to the next member or item. It returns false at the end.
+func (c *cursor) next() bool {
+	if c.bad {
+		return false
+	}
+	if c.kind == wit.Structure {
+		members := c.of.schema().Members
+		if c.count == int64(len(members)) {
+			return false
+		}
+		m := &members[c.count]
+		c.name = m.Name
+		c.take(m.Node)
+		c.count++
+		return true
+	}
+	if c.count == 0 && !c.last {
+		if c.count = c.number(); c.count < 0 { // the block's size follows
+			c.count = -c.count
+			c.number()
+		}
+		c.last = c.count == 0
+	}
+	if c.count == 0 {
+		return false
+	}
+	c.count--
+	var key, element uint32
+	if n := c.of.schema(); n != nil {
+		key, element = n.Key, n.Element
+	}
+	if c.kind == wit.Mapping {
+		c.take(key)
+		name, ok := c.value.text()
+		if !ok {
+			c.bad = true
+			return false
+		}
+		c.name = string(name)
+	}
+	if c.take(element); c.of.nodes == nil {
+		c.value = c.value.resolved()
+	}
+	return true
+}
+
+func (c *cursor) number() int64 {
+	n, size := datum.Number(c.rest)
+	c.rest = c.rest[size:]
+	return n
+}
+
+// take takes the next value, of a node of the schema.
+func (c *cursor) take(node uint32) {
+	size := 0
+	if c.of.nodes == nil {
+		size, _ = datum.SkipDynamic(c.rest)
+	} else if size = datum.Short(&c.of.nodes[node], c.rest, 0); size == 0 {
+		size, _ = datum.Skip(c.of.nodes, node, c.rest)
+	}
+	c.value = field{schemas: c.of.schemas, nodes: c.of.nodes, node: node, bytes: c.rest[:size:size]}
+	c.value.open()
+	c.rest = c.rest[size:]
+}
