@@ -18,7 +18,7 @@ import (
 )
 
 func TestReadmeNamesEverySwitch(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../../examples/demo-service/README.md")
 	ok(t, err)
 	for _, name := range append(odatatest.SwitchNames(), odatatest.ActionNames()...) {
 		if !strings.Contains(string(readme), "| `"+name+"` |") {
