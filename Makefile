@@ -29,13 +29,17 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all guests native program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
+.PHONY: all kernels guests native program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
-bin/plugins/%.wasm: FORCE
+bin/plugins/%.wasm: kernels FORCE
 	@mkdir -p $(@D)
-	GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -ldflags="-s -w" -o $@ ./plugins/$*
+	GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -tags kernels -ldflags="-s -w" -o $@ ./plugins/$*
+
+# Assembly of the plugins' kernels, which the tag kernels takes in place of the same Go.
+kernels:
+	@$(GO) run ./plugins/assembler
 
 bin/culvert: FORCE
 	@$(MAKE) --no-print-directory program

@@ -31,7 +31,7 @@ encoding/json into a map (JSON) takes for the same bytes, natively; times-regula
 	1, "", []string{"guest-ns/row", "ratio", "times-regular"}}
 
 var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +
-	"(build tag stock), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, of the time of " +
+	"(without the build tag kernels), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, of the time of " +
 	"their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
 	[]string{"times-kernel"}}
 

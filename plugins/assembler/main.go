@@ -1,7 +1,7 @@
-// Command assembler turns functions of kernel.go in the folder that it runs in into Wasm assembly, kernel_wasm.s. Go's
-// own Wasm code goes through a jump table at every jump; assembly has real loops and blocks. The Go source stays the
-// truth: it is what other machines run, and what the tests compare the assembly with. Its arguments are the files with
-// functions to be assembled or inlined.
+// Command assembler writes kernel_wasm.s, Wasm assembly, beside the kernel.go of each of the plugins' kernels. It runs
+// in the root of the repository, as by make guests. Go's own Wasm code goes through a jump table at every jump; assembly
+// has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the tests compare
+// the assembly with.
 //
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
 // if, for, return, and calls, which are inlined. A function that is called may take the address of a variable
@@ -10,8 +10,8 @@
 // 64. Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must do what
 // their like in plugins/odata/decode/fast and plugins/smt/kernel do.
 //
-// With the build tag stock a guest takes the Go as it is, in place of the assembly: make bench prints how the two
-// compare, which says when stock Go is good enough to do without.
+// A guest has the assembly with the build tag kernels; without it the same Go is compiled, so that a clone in which
+// nothing was made builds too. make bench prints how the two compare, which says when Go is good enough to do without.
 //
 // Up to two pointers of a kernel are kept as 32-bit addresses, those that its comment names: "kernel(e, s): …". What is
 // read and written by way of the same value of such an address has its bounds checked once, by the engine (wazero), as
@@ -22,6 +22,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/build"
@@ -32,19 +33,56 @@ import (
 	"go/types"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
 
 func main() {
-	text, err := generate(".", os.Args[1:])
-	if err == nil {
-		err = os.WriteFile("kernel_wasm.s", text, 0o644)
+	for _, k := range kernels {
+		if err := k.write("."); err != nil {
+			fmt.Fprintln(os.Stderr, "assembler:", err)
+			os.Exit(1)
+		}
 	}
+}
+
+// kernel is a package with functions that are assembled: its folder below the root of the repository, and those of its
+// files with functions to be assembled or inlined.
+type kernel struct {
+	folder string
+	files  []string
+}
+
+var kernels = []kernel{
+	{"plugins/odata/decode/fast", []string{"kernel.go", "word.go", "row.go", "template.go"}},
+	{"plugins/smt/kernel", []string{"kernel.go", "word.go", "rows.go"}},
+}
+
+// write writes a kernel's assembly, unless it is there: tests that build guests do it side by side.
+func (k kernel) write(root string) error {
+	folder := filepath.Join(root, k.folder)
+	text, err := generate(folder, k.files)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return fmt.Errorf("%s: %w", k.folder, err)
 	}
+	path := filepath.Join(folder, "kernel_wasm.s")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	// A name of its own and a rename: a compiler that reads the file meanwhile sees the old one or the new one.
+	whole, err := os.CreateTemp(folder, "kernel_wasm.*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(whole.Name())
+	if _, err = whole.Write(text); err == nil {
+		err = whole.Chmod(0o644)
+	}
+	if err = errors.Join(err, whole.Close()); err != nil {
+		return err
+	}
+	return os.Rename(whole.Name(), path)
 }
 
 type generator struct {
@@ -122,7 +160,7 @@ func generate(folder string, files []string) (text []byte, err error) {
 	}()
 	g.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
 	g.line("")
-	g.line("//go:build !stock")
+	g.line("//go:build kernels")
 	g.line("")
 	g.line("#include \"textflag.h\"")
 	var kernels []*ast.FuncDecl

@@ -96,8 +96,11 @@ func build(t testing.TB, pkg, flag string) []byte {
 	if err := Depend("plugins", "sdk", "wit", "examples"); err != nil {
 		t.Fatal(err)
 	}
+	if err := kernels(); err != nil {
+		t.Fatal(err)
+	}
 	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", flag, "-o", out, pkg)
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-tags=kernels", flag, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the guest %s: %v\n%s", pkg, err, text)
@@ -109,6 +112,20 @@ func build(t testing.TB, pkg, flag string) []byte {
 	built[key] = b
 	return b
 }
+
+// kernels makes the assembly of the plugins' kernels.
+var kernels = sync.OnceValue(func() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "run", "./plugins/assembler")
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("assembling the kernels: %w\n%s", err, text)
+	}
+	return nil
+})
 
 // Depend has the result of a test depend on all files in folders of the module, named from its root. The command `go
 // test` takes a result from its cache while the files that the test opened are as they were, and does not see what a

@@ -8,8 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-//go:generate go run ../../assembler kernel.go word.go rows.go
-
 const (
 	highs = 0x8080808080808080
 	// low is the lower half of a word; form and schema are what counts of the word that has both.

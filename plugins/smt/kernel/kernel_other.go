@@ -1,4 +1,4 @@
-//go:build !wasm || stock
+//go:build !wasm || !kernels
 
 package kernel
 

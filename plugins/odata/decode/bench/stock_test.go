@@ -5,7 +5,7 @@ import "testing"
 // BenchmarkStock measures by which factor a guest takes longer whose kernels are Go that stock Go has compiled, in
 // turns with the guest whose kernels are assembly: processor time, regular pages.
 func BenchmarkStock(b *testing.B) {
-	binary, err := buildGuest("stock")
+	binary, err := buildGuest("")
 	if err != nil {
 		b.Fatal(err)
 	}

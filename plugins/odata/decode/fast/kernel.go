@@ -6,8 +6,6 @@ import (
 	"unsafe"
 )
 
-//go:generate go run ../../../assembler kernel.go word.go row.go template.go
-
 // quotient is u divided by the power of ten at p+i, as bits.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
