@@ -112,7 +112,7 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 	}
 	defer m.host.processors.give()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
-	module, memory, err := compiled.Instantiate(i.calling, config)
+	module, err := compiled.Instantiate(i.calling, config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
 			_ = module.Close(i.calling)
@@ -132,10 +132,6 @@ func (m *module) instanceFor(ctx context.Context, lines *bucket, pool *Pool) (*I
 		return nil, err
 	}
 	i.judge(nil)
-	if err := compiled.Share(memory, int(i.guest.MemoryBytes())); err != nil {
-		_ = module.Close(i.calling)
-		return nil, err
-	}
 	i.counters.instances.Add(1)
 	i.counters.started.Add(1)
 	i.out.flush()

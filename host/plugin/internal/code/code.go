@@ -4,8 +4,7 @@
 //     race.go, norace.go: how much longer that takes with the race detector.
 //   - cache.go, owner_unix.go, owner_other.go: what is kept on the disk about modules, and whether a folder is the
 //     user's own; codecache.go: their code; native.go: code that comes with the program.
-//   - image_linux.go, image_other.go: what the memories of instances have in common; memory_mapped.go, memory_heap.go,
-//     memory_other.go: where they are.
+//   - memory_mapped.go, memory_heap.go, memory_other.go: where the memories of instances are.
 //   - file.go: reading files of modules.
 package code
 
@@ -31,25 +30,12 @@ import (
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	// image is what the memories of its instances begin with.
-	image image
 }
 
-// Instantiate makes an instance, whose memory is returned too.
-func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (m api.Module,
-	memory experimental.LinearMemory, err error) {
-	allocator := experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
-		memory = allocateMemory(least, most)
-		return memory
-	})
-	m, err = c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
-	return m, memory, err
-}
-
-// Share has an instance whose memory is what its module began with share the pages of the others. size is that of the
-// memory, in bytes. After an error the memory is unusable.
-func (c *Code) Share(memory experimental.LinearMemory, size int) error {
-	return c.image.share(memory, size)
+// Instantiate makes an instance.
+func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api.Module, error) {
+	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
+	return c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
 }
 
 // Compiler compiles modules, and keeps what came of it on the disk where it has a folder. It is safe for use by several
@@ -271,7 +257,6 @@ func (s *Slow) Error() string {
 // Close frees the runtime and the compiled code.
 func (c *Code) Close() {
 	ctx := context.Background()
-	c.image.close()
 	if c.compiled != nil {
 		_ = c.compiled.Close(ctx)
 	}
