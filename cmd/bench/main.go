@@ -31,8 +31,8 @@ encoding/json into a map (JSON) takes for the same bytes, natively; times-regula
 	1, "", []string{"guest-ns/row", "ratio", "times-regular"}}
 
 var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +
-	"(without the build tag kernels), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, of the time of " +
-	"their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
+	"(without the build tag kernels), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, " +
+	"of the time of their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
 	[]string{"times-kernel"}}
 
 var transforming = benchmark{"./host/internal/run/transform", "BenchmarkChains",

@@ -1,7 +1,7 @@
 // Command assembler writes kernel_wasm.s, Wasm assembly, beside the kernel.go of each of the plugins' kernels. It runs
-// in the root of the repository, as by make guests. Go's own Wasm code goes through a jump table at every jump; assembly
-// has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the tests compare
-// the assembly with.
+// in the root of the repository, as by make guests. Go's own Wasm code goes through a jump table at every jump;
+// assembly has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the tests
+// compare the assembly with.
 //
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
 // if, for, return, and calls, which are inlined. A function that is called may take the address of a variable

@@ -18,7 +18,8 @@ func TestKernelsAreAssembled(t *testing.T) {
 		}
 		again, err := generate(filepath.Join("..", "..", k.folder), k.files)
 		if err != nil || !bytes.Equal(again, first) || !bytes.Contains(first, []byte("TEXT")) {
-			t.Errorf("%s: expected the same functions twice, found %d and %d bytes (%v)", k.folder, len(first), len(again), err)
+			t.Errorf("%s: expected the same functions twice, found %d and %d bytes (%v)", k.folder, len(first),
+				len(again), err)
 		}
 	}
 }
