@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
@@ -110,28 +108,4 @@ func (l locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.to.Write(p)
-}
-
-// One line at the start names connectors that REST may have written before its references were noted, and no others.
-func TestUnknownReferencesAreNamed(t *testing.T) {
-	t.Setenv("SOMETHING", "some text")
-	data := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(data, "connectors"), 0o700))
-	for name, lines := range map[string]string{"before": `"x": "${env:SOMETHING}"`, "without": `"x": "1"`} {
-		text := fmt.Sprintf("{\n  \"connector.class\": \"None\",\n  \"name\": %q,\n  %s\n}", name, lines)
-		require.NoError(t, os.WriteFile(filepath.Join(data, "connectors", name+".json"), []byte(text), 0o600))
-	}
-	var mu sync.Mutex
-	var log bytes.Buffer
-	h, err := New(t.Context(), Config{Data: data, Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
-		Files: config.Files{Worker: write(t, "worker.properties",
-			"bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
-	require.NoError(t, err)
-	h.Close()
-	mu.Lock()
-	defer mu.Unlock()
-	if said := log.String(); strings.Count(said, "before their references were noted") != 1 ||
-		!strings.Contains(said, "connectors=[before]") {
-		t.Errorf("found %s", said)
-	}
 }

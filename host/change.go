@@ -118,13 +118,15 @@ func (r *reloader) stored(name string) *config.Connector {
 }
 
 // Source implements [rest.Worker].
-func (w worker) Source(name string) (text []byte, version string, err error) {
+func (w worker) Source(name string, withText bool) (text []byte, version string, err error) {
 	now, err := w.herder().NowOf(name)
 	switch {
 	case err != nil:
 		return nil, "", err
 	case w.host.clustered != nil || w.host.config.Files.Made(now.Given):
 		return nil, now.Given.Version, nil
+	case !withText:
+		return nil, "", nil
 	}
 	text, err = config.ReadText(now.File)
 	return text, "", err

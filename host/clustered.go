@@ -59,15 +59,19 @@ type clustered struct {
 // inGroup tells whether a worker forms a group: as its settings say, unless it is to end by itself.
 func (c *Config) inGroup(w *config.Worker) bool { return w.InGroup() && !c.Once && !c.alone }
 
-// noneOfBefore refuses a data folder with connectors that REST made while the worker was alone, or with what it was to
-// pause or stop: they would not run any more, or run that were not to, and nobody would notice.
-func noneOfBefore(data string) error {
-	c := Config{Data: data, Logger: slog.New(slog.DiscardHandler)}
-	targets, err := c.openStored()
+// noneOfBefore refuses a data folder with connectors that REST made while the worker was alone, with files of such
+// connectors that cannot be imported, or with what the worker was to pause or stop: they would not run any more, or run
+// that were not to, and nobody would notice.
+func noneOfBefore(c Config) error {
+	c.Logger = slog.New(slog.DiscardHandler)
+	targets, problems, err := c.openStored()
 	if err != nil {
 		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
 	}
 	found := c.Files.REST.Names()
+	for _, p := range problems {
+		found = append(found, p.File)
+	}
 	for name, target := range targets.All() {
 		if target != config.TargetStarted {
 			found = append(found, target+" "+name)
@@ -77,10 +81,11 @@ func noneOfBefore(data string) error {
 		return nil
 	}
 	slices.Sort(found)
+	found = slices.Compact(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
 		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: `culvert cluster "+
 		"adopt --data %s WORKER-FILE` brings them there, or take status.storage.topic out so that the worker goes on "+
-		"alone", data, strings.Join(found, ", "), data)
+		"alone", c.Data, strings.Join(found, ", "), c.Data)
 }
 
 // statesFile and connectorsFile are where a worker that is alone keeps what its connectors are to do, and those that
@@ -498,7 +503,10 @@ func (c *clustered) run(ctx context.Context) (err error) {
 	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { c.Run(working) })
+	running.Go(func() {
+		defer guard.Vital("the worker's part in its group")
+		c.Run(working)
+	})
 	if c.host.config.ResumeLogons {
 		running.Go(func() {
 			defer guard.Recover(log, "resuming logons", nil)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -26,18 +27,93 @@ import (
 // what it was to stop: nobody would notice that they do not run, or that it runs.
 func TestNoneOfBefore(t *testing.T) {
 	data := t.TempDir()
-	assert.NoError(t, noneOfBefore(data), "no folder")
+	refused := func() error { return noneOfBefore(Config{Data: data}) }
+	assert.NoError(t, refused(), "no folder")
 	require.NoError(t, os.Mkdir(filepath.Join(data, "connectors"), 0o755))
 	states := filepath.Join(data, statesFile)
 	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED"}`), 0o600))
-	assert.NoError(t, noneOfBefore(data), "an empty one")
+	assert.NoError(t, refused(), "an empty one")
 	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED","b":"STOPPED"}`), 0o600))
-	assert.Error(t, noneOfBefore(data), "found STOPPED b: `culvert cluster adopt --data")
+	assert.Error(t, refused(), "found STOPPED b: `culvert cluster adopt --data")
 	orders := filepath.Join(data, "connectors", "orders.properties")
+	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty one is removed
 	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
-	assert.Error(t, noneOfBefore(data), "found STOPPED b, orders.properties: `culvert cluster adopt")
+	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt")
+	if _, err := os.Stat(orders); err == nil {
+		t.Error("expected orders.properties to be imported")
+	}
+	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
 	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
-	assert.Error(t, noneOfBefore(data), "states of connectors")
+	assert.Error(t, refused(), "states of connectors")
+}
+
+// A file of a connector of the version before that cannot be imported keeps a worker from a group, and is not adopted
+// silently: the connector would be lost.
+func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
+	data := t.TempDir()
+	bad := filepath.Join(data, "connectors", "bad.json")
+	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
+	require.NoError(t, os.WriteFile(bad, []byte("{"), 0o600))
+	assert.Error(t, noneOfBefore(Config{Data: data}), "found "+bad+": `culvert cluster adopt")
+	_, err := Adopt(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+		Worker: write(t, "worker.properties", "bootstrap.servers=127.0.0.1:1\ngroup.id=g\n"+
+			"config.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n")}}, false)
+	assert.Error(t, err, bad+":1: invalid JSON")
+}
+
+// Files that users have written stay theirs, also where they lie in the folder in which REST kept connectors before.
+func TestGivenFilesAreNotImported(t *testing.T) {
+	for name, files := range map[string]func(folder, file, link string) config.Files{
+		"nothing": func(string, string, string) config.Files { return config.Files{} },
+		"folder":  func(folder, _, _ string) config.Files { return config.Files{Folder: folder + "/../connectors/"} },
+		"linked folder": func(_, _, link string) config.Files {
+			return config.Files{Folder: filepath.Join(link, "folder")}
+		},
+		"file":        func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
+		"worker":      func(_, file, _ string) config.Files { return config.Files{Worker: file} },
+		"linked file": func(_, _, link string) config.Files { return config.Files{Connectors: []string{link + "/file"}} },
+		"others": func(_, _, link string) config.Files {
+			return config.Files{Folder: link, Worker: filepath.Join(link, "w"), Connectors: []string{link + "/other"}}
+		},
+	} {
+		for _, grouped := range []bool{false, true} {
+			data, link := t.TempDir(), t.TempDir()
+			folder := filepath.Join(data, "connectors")
+			file := filepath.Join(folder, "mine.properties")
+			require.NoError(t, errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte("name=mine"), 0o600),
+				os.Symlink(folder, filepath.Join(link, "folder")), os.Symlink(file, filepath.Join(link, "file"))))
+			c := Config{Data: data, Logger: quiet(), Files: files(folder, file, link)}
+			if grouped {
+				_ = noneOfBefore(c)
+			} else {
+				_, _, err := c.openStored()
+				require.NoError(t, err)
+			}
+			_, err := os.Stat(file)
+			assert.Equal(t, name != "nothing" && name != "others", err == nil, name, grouped)
+		}
+	}
+}
+
+// What killed writes have left in the data folder goes at the next start: it may hold passwords.
+func TestLeftoversGo(t *testing.T) {
+	data := t.TempDir()
+	folder := filepath.Join(data, "connectors")
+	require.NoError(t, os.Mkdir(folder, 0o755))
+	old := time.Now().Add(-2 * time.Hour)
+	leftovers := []string{filepath.Join(data, ".culvert-new-1"), filepath.Join(folder, ".culvert-new-2")}
+	for _, path := range leftovers {
+		require.NoError(t, errors.Join(os.WriteFile(path, []byte("secret"), 0o600), os.Chtimes(path, old, old)))
+	}
+	h, err := New(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
+	require.NoError(t, err)
+	h.Close()
+	for _, path := range leftovers {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("expected %s to be removed", path)
+		}
+	}
 }
 
 // The folders that keep a leader from applying its own are those of members that stay, and say another digest.

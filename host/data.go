@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 
 	"github.com/culvert-project/culvert/host/internal/base/lock"
+	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
 // lockData keeps other workers out of a data folder. The embedded broker has a lock of its own: it may run there with
 // the worker, and what only reads asks for neither. Where the folder's file system has no locks, or cannot be written,
-// the worker goes on without.
+// the worker goes on without. What killed writes have left in the folder is removed.
 func lockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	l, err := lock.Take(filepath.Join(dir, "worker.lock"))
 	switch {
@@ -21,5 +22,6 @@ func lockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	case err != nil:
 		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
 	}
+	wholefile.Clean(dir)
 	return l, nil
 }

@@ -160,15 +160,23 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings); err == nil && c.inGroup(own) &&
 		!c.adopts {
 		// Connectors and what they are to do stand in the group's topics.
-		if err := noneOfBefore(c.Data); err != nil {
+		if err := noneOfBefore(c); err != nil {
 			locked.Release()
 			return nil, &SetupError{err}
 		}
 	} else if !c.Once {
 		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
-		if targets, err = c.openStored(); err != nil {
+		var refused config.Problems
+		if targets, refused, err = c.openStored(); err == nil && c.adopts {
+			err = refused.Err() // a group that adopts the others would lose these connectors
+		}
+		if err != nil {
 			locked.Release()
 			return nil, &SetupError{err}
+		}
+		for _, p := range refused {
+			c.Logger.Error("a connector of an earlier version, which was made by REST, does not run: mend its file, "+
+				"then start the worker again: "+p.String(), "file", p.File)
 		}
 	}
 	h, problems, err := open(ctx, c, true)
@@ -216,25 +224,29 @@ func New(ctx context.Context, c Config) (*Host, error) {
 }
 
 // openStored opens what a worker without a group keeps in its data folder: the connectors that REST has made, into
-// c.Files, and the target states of all.
-func (c *Config) openStored() (targets *config.Targets, err error) {
+// c.Files, and the target states of all connectors. It imports connectors of an earlier version from DATA/connectors,
+// unless that folder holds files that the user has given. The problems are those of files that cannot be imported.
+func (c *Config) openStored() (targets *config.Targets, problems config.Problems, err error) {
 	if targets, err = config.OpenTargets(filepath.Join(c.Data, statesFile)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, connectorsFile)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	folder := filepath.Join(c.Data, "connectors")
+	if c.Files.Uses(folder) {
+		if c.Files.Folder == "" {
+			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
+				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder", folder)
+		}
+		return targets, nil, nil
+	}
 	imported, problems, err := c.Files.REST.Import(folder, targets)
 	if len(imported) > 0 {
 		c.Logger.Info("connectors that were made by REST in an earlier version are kept in one file from now on",
 			"folder", folder, "file", filepath.Join(c.Data, connectorsFile), "connectors", imported)
 	}
-	for _, p := range problems {
-		c.Logger.Error("a connector of an earlier version, which was made by REST, does not run: mend its file, then "+
-			"start the worker again: "+p.String(), "folder", folder)
-	}
-	return targets, err
+	return targets, problems, err
 }
 
 // refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from
@@ -403,8 +415,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	}
 	h.opened(func(r *running) { r.plugins = plugins })
 	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
-		Registry:   h.registry,
-		Connectors: in.Connectors}
+		Registry: h.registry, Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
 }
 
@@ -606,7 +617,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	// The group hears of it before the tasks stop, so that others have them by then.
 	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { h.running.herder.Run(herding) })
+	running.Go(func() {
+		defer guard.Vital("the connectors")
+		h.running.herder.Run(herding)
+	})
 	err = h.clustered.run(ctx)
 	stop()
 	running.Wait()

@@ -15,7 +15,7 @@ import (
 )
 
 // gcPercent is how much garbage there may be beside what is alive before it is collected, in percent.
-const gcPercent = 200
+const gcPercent = 100
 
 // limitMemory sets the garbage collector's target, and the memory that makes it work harder: half of the machine's, or
 // of the container's. GOGC and GOMEMLIMIT count instead where they are given.
@@ -28,13 +28,17 @@ func limitMemory() {
 	}
 }
 
+// leastGuestMemory is for four instances with the default limit: each counts with its limit, which few come near, and
+// a service that answers late holds an instance.
+const leastGuestMemory = 512 << 20
+
 // guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
-// is.
+// is, or leastGuestMemory.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return available() / 4
+	return max(available()/4, leastGuestMemory)
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.

@@ -82,6 +82,7 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 	if settings == nil {
 		return w.configured(name)
 	}
+	given := settings
 	settings, err := w.unmasked(name, settings)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 			}
 		}
 	}
-	problems := append(c.Problems, w.sent(w.host.checking(), c, settings).Astray()...)
+	problems := append(c.Problems, w.sent(w.host.checking(), c, given).Astray()...)
 	if problems.Err() == nil {
 		problems = append(problems, w.host.checking().Stages(ctx, c)...)
 	}

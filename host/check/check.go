@@ -45,14 +45,14 @@ type Checker struct {
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string
 
-	// plans holds what plugins have planned for connectors.
-	plans map[*config.Connector]planned
+	// Plans holds what plugins have planned for connectors, nil: for this Checker and those made of it with [Checker.Among].
+	Plans *Plans
 }
 
 // Among is the checker of an installation with these connectors.
 func (k *Checker) Among(connectors []*config.Connector) Checker {
 	among := *k
-	among.Connectors, among.plans = connectors, nil
+	among.Connectors = connectors
 	return among
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -114,23 +115,67 @@ type planned struct {
 	reads map[string]config.Entry
 }
 
-// layout returns what the plugin of a connector plans, nothing if it cannot. A Checker asks once for each connector.
+// Plans are what plugins have planned for connectors, by name, each until its settings or its plugin change: a check
+// compares a connector with the claims of all others, and asking the plugin of each of them again would make a change of
+// one connector cost as much as there are connectors. The zero value is empty; it may be used at any time.
+type Plans struct {
+	mu    sync.Mutex
+	known map[string]knownPlan
+}
+
+// knownPlan is a plan with what it was made of.
+type knownPlan struct {
+	entries []config.Entry
+	module  string
+	planned planned
+}
+
+func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, some := p.known[c.Name]
+	return k.planned, some && k.module == module && slices.EqualFunc(k.entries, c.Entries,
+		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
+}
+
+// keep keeps a plan, and lets go of those of connectors that are gone once they are many.
+func (p *Plans) keep(c *config.Connector, module string, plan planned, all []*config.Connector) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[string]knownPlan{}
+	}
+	p.known[c.Name] = knownPlan{c.Entries, module, plan}
+	if len(p.known) > 2*len(all)+100 {
+		there := map[string]bool{c.Name: true}
+		for _, o := range all {
+			there[o.Name] = true
+		}
+		maps.DeleteFunc(p.known, func(name string, _ knownPlan) bool { return !there[name] })
+	}
+}
+
+// layout returns what the plugin of a connector plans, nothing if it cannot.
 func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
-	if all, known := k.plans[c]; known || c.Problems.Err() != nil {
-		return all
+	if c.Problems.Err() != nil {
+		return planned{}
+	}
+	if k.Plans == nil {
+		k.Plans = &Plans{}
 	}
 	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
 		return planned{}
 	}
-	all, _ := k.plan(ctx, c, info, component)
-	all.reads = reads(c, component)
-	if k.plans == nil {
-		k.plans = map[*config.Connector]planned{}
+	if known, some := k.Plans.find(c, info.Hash); some {
+		return known
 	}
-	if ctx.Err() == nil {
-		k.plans[c] = all
+	all, err := k.plan(ctx, c, info, component)
+	all.reads = reads(c, component)
+	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
+	if fault := new(wit.Fault); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
+		k.Plans.keep(c, info.Hash, all, k.Connectors)
 	}
 	return all
 }

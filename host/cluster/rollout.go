@@ -78,7 +78,8 @@ func (r *rollout) next() rest.GroupPin {
 
 // target is the version that is to run: the one that each member would run if it were alone, else the newest that all
 // have. Where they have none in common, as while images are rolled, it is the one that most have, and of several the
-// one that is pinned. What was left or passed over counts only where nobody has anything else.
+// one that is pinned. What was left or passed over counts only where nobody has anything else, or where it is pinned
+// and more members have it than the other version.
 func (r *rollout) target(p *rest.GroupPin) offered {
 	for _, wanted := range []func(offered) bool{
 		func(o offered) bool { return !o.Left && !slices.Contains(p.Passed, o.Hash) },
@@ -99,11 +100,15 @@ func (r *rollout) target(p *rest.GroupPin) offered {
 			}
 		}
 		if len(all) > 0 {
-			return slices.MaxFunc(all, func(a, b offered) int {
+			best := slices.MaxFunc(all, func(a, b offered) int {
 				return cmp.Or(cmp.Compare(first[a.Hash]/len(r.members), first[b.Hash]/len(r.members)),
 					cmp.Compare(len(a.by)/len(r.members), len(b.by)/len(r.members)), // all have it
 					r.compare(a, b, p))
 			})
+			if pinned := r.of(p.Hash); len(best.by) < len(r.members) && len(pinned.by) > len(best.by) {
+				return pinned // else members that lack the best would run nothing
+			}
+			return best
 		}
 		if r.of(p.Hash).by != nil {
 			break

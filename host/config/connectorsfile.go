@@ -124,8 +124,9 @@ func (f *ConnectorsFile) change(do func(*storedConnectors)) error {
 
 // Import stores the connectors that an earlier version kept in a folder, one file for each, and removes their files. A
 // file that cannot be imported stays, with a problem. A target state next to the settings counts unless another was
-// set. Import may be repeated after a crash.
+// set. Import may be repeated after a crash. It also removes what killed writes have left in the folder.
 func (f *ConnectorsFile) Import(folder string, targets *Targets) (imported []string, problems Problems, err error) {
+	wholefile.Clean(folder)
 	files, err := Folder(folder)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

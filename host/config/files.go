@@ -22,6 +22,33 @@ type Files struct {
 	REST *ConnectorsFile
 }
 
+// workerNames are the names of the worker's file in a folder.
+var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}
+
+// Uses reports whether a folder is the one of the connectors' files, or holds a file of a connector that was named, by
+// whatever path or link it was given. The worker's file counts if its name is not that of a worker's file, so that
+// [Folder] would return it as a connector's. A folder that does not exist is not used.
+func (f Files) Uses(folder string) bool {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return false
+	}
+	used, paths := []string{f.Folder}, slices.Clone(f.Connectors)
+	if f.Worker != "" && !slices.Contains(workerNames, filepath.Base(f.Worker)) {
+		paths = append(paths, f.Worker)
+	}
+	for _, path := range paths {
+		used = append(used, filepath.Dir(path))
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			used = append(used, filepath.Dir(target))
+		}
+	}
+	return slices.ContainsFunc(used, func(dir string) bool {
+		other, err := os.Stat(dir)
+		return err == nil && os.SameFile(info, other)
+	})
+}
+
 // endings are those of connectors' files in a folder.
 var endings = []string{".properties", ".json", ".yaml", ".yml"}
 
@@ -38,7 +65,7 @@ func Folder(dir string) (Files, error) {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
 		switch {
 		case strings.HasPrefix(name, "."), IsTest(name):
-		case slices.Contains([]string{"worker.properties", "worker.yaml", "worker.yml"}, name):
+		case slices.Contains(workerNames, name):
 			if f.Worker != "" {
 				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker),
 					name)

@@ -17,10 +17,9 @@ var unguarded = map[string]string{
 		"before it",
 	"host/internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/internal/run/source/feed.go: hurry":     "sets a timer",
-	"host/internal/run/source/feed.go: cancel":    "ends a context",
-	"host/internal/run/tracing/export.go: cancel": "ends a context",
-	"host/internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
+	"host/internal/run/source/feed.go: hurry":  "sets a timer",
+	"host/internal/run/source/feed.go: cancel": "ends a context",
+	"host/internal/run/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
 	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/cluster/group.go: g.end":               "a context's cancel",
@@ -43,6 +42,7 @@ var unguarded = map[string]string{
 	"host/transport/socks/exchange.go: func":     "sets a deadline",
 	"host/transport/body.go: func":               "ends a context",
 	"host/plugin/notice.go: func":                "writes a line",
+	"host/plugin/admission.go: func":             "ends a context",
 	"host/guard/lock.go: func":                   "ends the process",
 	"cmd/culvert/main.go: func":                  "waits for signals, and ends the process",
 }

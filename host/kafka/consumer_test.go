@@ -132,7 +132,7 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	}
 }
 
-// Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and an intersection of classes.
+// Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and a possessive quantifier.
 func TestConsumerRegexIsJavas(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders-b", "yes")
@@ -140,7 +140,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders-old", "no")
 	config := testConfig(b.Addr())
 	config.Consumer.MetadataMaxAge = 100 * time.Millisecond
-	s := openConsumer(t, config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
+	s := openConsumer(t, config, ConsumerOptions{Group: "g", Regex: `orders-(?!old|c)[a-z]++`})
 	expectValues(t, s, Offsets{}, "yes")
 	kafkatest.Put(t, b.Addr(), "orders-later", "yes, too")
 	expectValues(t, s, Offsets{}, "yes, too")

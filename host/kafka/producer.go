@@ -215,7 +215,9 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
-	case errors.Is(err, kerr.MessageTooLarge): // which says nothing of the client
+	case errors.Is(err, kerr.MessageTooLarge):
+		// The client keeps the limit that a topic had when it first wrote there: the next one asks for it again.
+		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
 			"both where a record alone is larger: %w", r.Topic, b.producer.client.most, err))

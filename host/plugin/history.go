@@ -235,7 +235,7 @@ type history struct {
 }
 
 type past struct {
-	// Base is the version that ran last.
+	// Base is the version that ran last. In the file it is the one that ran last when the file was written.
 	Base *declared `json:",omitempty"`
 	// All joins the versions that ran.
 	All *declared `json:",omitempty"`
@@ -288,8 +288,9 @@ func (h *history) of(name string) *past {
 }
 
 // judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
-// Versions that come with the program are what others are compared with.
-func (h *history) judge(info *Info) error {
+// It is compared with the versions that ran, with those that come with the program, and with older, which joins versions
+// that other files offer.
+func (h *history) judge(info *Info, older *declared) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if info.BuiltIn {
@@ -297,7 +298,7 @@ func (h *history) judge(info *Info) error {
 		return nil
 	}
 	p := h.of(info.Name)
-	if moved := info.moved((&declared{}).join(p.All).join(h.builtIn[info.Name])); moved != nil {
+	if moved := info.moved((&declared{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
 		return moved
 	}
 	before := cmp.Or(p.Base, h.builtIn[info.Name])
@@ -319,6 +320,8 @@ const shownDifferences = 10
 func (h *history) ran(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	p, is := h.of(info.Name), declaredBy(info)
+	p.Base = is
 	if h.noted[info.Hash] {
 		return
 	}
@@ -328,8 +331,6 @@ func (h *history) ran(info *Info) {
 			h.of(name).All.join(theirs.All)
 		}
 	}
-	p, is := h.of(info.Name), declaredBy(info)
-	p.Base = is
 	p.All.join(is)
 	if h.path == "" {
 		return

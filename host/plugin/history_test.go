@@ -152,6 +152,64 @@ func TestAddressThatMovesInTwoSteps(t *testing.T) {
 		"the role http.address to the setting shop.to (before: shop.address)")
 }
 
+// Versions of folders that are new together, or of which none ran, are compared with each other: the older one decides
+// which setting has the address.
+func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
+	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
+	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
+	for name, x := range map[string]struct {
+		file, second string // the file and version of what moves the address
+		reload       bool   // it comes later
+		want         string
+	}{
+		"at a start":                  {"shop-2.wasm", "2.0.0", false, "shop 1.0.0"},
+		"by other names of the files": {"a.wasm", "2.0.0", false, "shop 1.0.0"},
+		"the same version":            {"shop-2.wasm", "1.0.0", false, "shop 1.0.0"},
+		"a later look":                {"shop-2.wasm", "10.0.0", true, "shop 1.0.0"},
+		"in its place":                {"shop-1.wasm", "2.0.0", true, "shop 2.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := holding(t, "shop-1.wasm", first)
+			second := shop("shop", x.second, moving...)
+			if !x.reload {
+				put(t, folder, x.file, second)
+			}
+			m := manager(t, plugin.Options{}, folder)
+			if x.reload {
+				put(t, folder, x.file, second)
+				require.NoError(t, m.Reload(t.Context()))
+			}
+			assert.Equal(t, x.want, taken(m))
+			info, err := m.Find(wit.ComponentSource, shopClass, "")
+			require.NoError(t, err)
+			if x.want == "shop 1.0.0" {
+				assert.Equal(t, hash(first), info.Hash)
+			}
+			refused := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
+				return i.Err != nil && strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
+			})
+			assert.Equal(t, x.want == "shop 1.0.0", refused, "that the other one is refused")
+		})
+	}
+}
+
+// The version that ran last is the one that others are compared with in warnings, also after a way back.
+func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
+	folder, log := t.TempDir(), &logtest.Journal{}
+	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+		Logger: log.Logger(slog.LevelWarn)}, folder)
+	for _, version := range []string{"1.0.0", "2.0.0", "1.0.0"} {
+		put(t, folder, "shop.wasm", shop("shop", version, honest...))
+		require.NoError(t, m.Reload(t.Context()))
+		b, err := m.BindPlugin("c", "shop", "")
+		require.NoError(t, err)
+		b.Close()
+	}
+	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address http.address", "shop.pwd"))
+	require.NoError(t, m.Reload(t.Context()))
+	assert.Contains(t, log.String(), "gives other roles", "before=1.0.0")
+}
+
 // What was a password in a version that ran is known after a restart, for the plugins of folders and for its own; what
 // only lay in a folder is not. Files of the program's versions before count.
 func TestSecretsOfVersionsThatRan(t *testing.T) {

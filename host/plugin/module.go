@@ -48,20 +48,20 @@ type Info struct {
 
 // State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
 // refused.
-func (i *Info) State() string {
+func (info *Info) State() string {
 	switch {
-	case i.Err != nil:
+	case info.Err != nil:
 		return "refused"
-	case i.Active:
+	case info.Active:
 		return "active"
-	case i.Kept:
+	case info.Kept:
 		return "kept"
 	}
 	return "retired"
 }
 
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
-func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
+func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
 
 // host is what the modules of a manager share.
 type host struct {

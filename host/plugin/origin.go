@@ -216,9 +216,9 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 	return a
 }
 
-// loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its
-// origin as soon as it is ready: one that takes long holds up none of the others. The program's own come first, since
-// others are judged by them.
+// loadAll loads modules in parallel, since each takes half a second without a compile cache. The modules of the program
+// come first, since files of folders are compared with them; each is offered as soon as it is loaded. Files of folders
+// are offered when all of them are loaded, older versions first, since newer versions are compared with older ones.
 func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	m.mu.Lock()
 	for _, a := range list {
@@ -234,12 +234,22 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 			others = append(others, a)
 		}
 	}
-	m.loadSome(ctx, own)
-	m.loadSome(ctx, others)
+	m.loadSome(ctx, own, m.admit)
+	m.loadSome(ctx, others, func(context.Context, *arrival) {})
+	version := func(a *arrival) string {
+		if a.loaded == nil {
+			return ""
+		}
+		return a.loaded.info.Version
+	}
+	slices.SortStableFunc(others, func(a, b *arrival) int { return CompareVersions(version(a), version(b)) })
+	for _, a := range others {
+		m.admit(ctx, a)
+	}
 }
 
-// loadSome loads a part of what is on its way.
-func (m *Manager) loadSome(ctx context.Context, list []*arrival) {
+// loadSome loads modules in parallel and calls then with each.
+func (m *Manager) loadSome(ctx context.Context, list []*arrival, then func(context.Context, *arrival)) {
 	var wait sync.WaitGroup
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, a := range list {
@@ -250,16 +260,36 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival) {
 			if a.err == nil {
 				a.loaded, a.err = m.load(ctx, a)
 			}
-			if a.err != nil && ctx.Err() != nil {
-				return // given up: the next look finds the file as new as it is
-			}
-			if a.err == nil {
-				a.err = m.history.judge(&a.loaded.info)
-			}
-			m.settle(a)
+			then(ctx, a)
 		})
 	}
 	wait.Wait()
+}
+
+// admit compares a module that was loaded with other versions, and offers or refuses it.
+func (m *Manager) admit(ctx context.Context, a *arrival) {
+	defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
+	if a.err != nil && ctx.Err() != nil {
+		return // given up: the next look finds the file as new as it is
+	}
+	if a.err == nil {
+		a.err = m.history.judge(&a.loaded.info, m.older(a))
+	}
+	m.settle(a)
+}
+
+// older joins what the versions of the plugin declare that other files offer and that are not newer than a module.
+func (m *Manager) older(a *arrival) *declared {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, info := &declared{}, &a.loaded.info
+	for path, o := range m.origins {
+		if x := o.active; x != nil && path != a.path && x.info.Name == info.Name &&
+			CompareVersions(x.info.Version, info.Version) <= 0 {
+			all.join(declaredBy(&x.info))
+		}
+	}
+	return all
 }
 
 func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -33,9 +34,14 @@ func (e *editing) Info(name string) (connect.Info, error) {
 	return connect.Info{Name: "a", Config: map[string]string{"name": "a", "x": "1", "pwd": "hush", "ref.pwd": "r"}}, nil
 }
 
-func (e *editing) Source(string) ([]byte, string, error) {
-	if e.text == "" {
+func (e *editing) Source(_ string, withText bool) ([]byte, string, error) {
+	switch {
+	case e.text == "":
 		return nil, "7", nil
+	case !withText:
+		return nil, "", nil
+	case e.text == unreadable:
+		return nil, "", errors.New("permission denied")
 	}
 	return []byte(e.text), "", nil
 }
@@ -54,6 +60,9 @@ func (e *editing) Compare(_ context.Context, name string, given Given, masked bo
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil
 }
 
+// unreadable is the text of a file that cannot be read.
+const unreadable = "?"
+
 const properties = "text/x-java-properties"
 
 // The text of a connector is that of its file, else made of its settings, without clear passwords; JSON is what it was.
@@ -71,6 +80,9 @@ func TestTextOfAConnector(t *testing.T) {
 		{properties, "# c\npwd = hush\nb=ö", 200, properties + ";charset=utf-8", "", "# c\npwd = [hidden]\nb=ö"},
 		{properties + ", */*", "", 200, properties + ";charset=utf-8", `"7"`,
 			"name=a\npwd=[hidden]\nref.pwd=r\nx=1\n"},
+		{"application/json", unreadable, 200, "application/json", "",
+			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{properties, unreadable, 500, "application/json", "", `{"error_code":500,"message":"permission denied"}`},
 		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
 	} {
 		w := sent(&editing{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)

@@ -91,7 +91,8 @@ func (x *exchange) connector() { x.reply(x.info(x.name())) }
 
 // config answers with the version of what is shown: one that was stored meanwhile is another one.
 func (x *exchange) config() {
-	text, version, err := x.worker.Source(x.name())
+	withText := x.wantsText()
+	text, version, err := x.worker.Source(x.name(), withText)
 	var info connect.Info
 	if err == nil {
 		info, err = x.worker.Herder().Info(x.name())
@@ -101,7 +102,7 @@ func (x *exchange) config() {
 		return
 	}
 	x.tagged(version)
-	if x.wantsText() {
+	if withText {
 		if text == nil {
 			text = []byte(config.PropertiesText(info.Config))
 		}

@@ -187,7 +187,7 @@ func (s *standIn) Create(_ context.Context, name string, settings map[string]str
 	return info, err
 }
 
-func (s *standIn) Source(string) ([]byte, string, error) { return nil, "", nil }
+func (s *standIn) Source(string, bool) ([]byte, string, error) { return nil, "", nil }
 
 func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
 	settings, null := given.Settings, given.Null

@@ -51,8 +51,8 @@ type Worker interface {
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
 	// Source returns the version of the configuration that Herder shows of a connector, "" for one that has a file,
-	// and what its file of properties holds at the moment, nil if it has none.
-	Source(name string) (text []byte, version string, err error)
+	// and withText what its file of properties holds at the moment, nil if it has none.
+	Source(name string, withText bool) (text []byte, version string, err error)
 	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// Sample has the next rows of a connector kept.

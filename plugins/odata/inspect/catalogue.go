@@ -18,9 +18,14 @@ const maxServices = 10_000
 func listServices(p *probe.Prober, a arguments) (wit.Reply, error) {
 	v := entry.Table.Values(a.given)
 	query, at := config.Query(v), entry.Origin(v)
-	rows, catalogue, next, err := p.Catalogue(query, "$format=json")
-	from, list := query.On(probe.Catalogues[catalogue]+"/ServiceCollection"), jsontext.List()
+	const options = "$format=json"
+	rows, catalogue, next, err := p.Catalogue(query, options)
+	from, list := query.On(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.List()
+	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
+		if err := trail.add(from); err != nil {
+			return wit.Reply{}, err
+		}
 		for _, s := range rows {
 			if begins(s.Name, a.prefix) || begins(s.Path, a.prefix) {
 				list.Items = append(list.Items, jsontext.Of(probe.Member("service", s.Path), probe.Member("name", s.Name),

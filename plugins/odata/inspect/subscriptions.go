@@ -24,8 +24,12 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	each func(s *notify.Subscription, resolve func(link string) (string, error)) error) error {
 	what := "subscriptions of " + root
 	fail := func(err error) error { return &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()} }
+	trail := pageTrail{list: what}
 	for target := root + "/" + collection; ; {
 		request := notify.ListRequest(config.Query(v).On(target))
+		if err := trail.add(request.Target); err != nil {
+			return err
+		}
 		request.Tag += " " + target
 		answer, err := p.Get(request)
 		if err != nil {

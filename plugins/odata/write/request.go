@@ -47,9 +47,6 @@ func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge ||
 // reads tells of an operation that can share a batch whether it is a read.
 func (o operation) reads() bool { return o == readTag || o == readTagOfUpsert || o == readTagOfRemoval }
 
-// identifies tells whether an operation has a RequestID.
-func (m *manner) identifies(o operation) bool { return m.uncertain == "repeatable" && o.inserts() }
-
 // target is what is sent for a row: encode makes it, and settle reads it from the delivery's memo.
 type target struct {
 	operation

@@ -125,6 +125,9 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 	switch when := s.condition.(type) {
 	case nil:
 	case tombstone:
+		if slices.ContainsFunc(r.stages, (*transformationStage).extractsValue) {
+			return false // the extracted field may be null in some rows only
+		}
 		r.live = true
 		if !s.negate {
 			return true // it is for tombstones
@@ -165,6 +168,12 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 	}
 	r.stages, r.topics = append(r.stages, s), append(r.topics, r.topic)
 	return len(r.relabelers) == 0
+}
+
+// extractsValue reports whether the stage replaces the value by one of its fields.
+func (s *transformationStage) extractsValue() bool {
+	o, is := s.operation.(*extract)
+	return is && o.target.at == valueSide
 }
 
 // unfit is the failure of a row that cannot be traced. No row fails by it.

@@ -227,6 +227,73 @@ func TestNullKeys(t *testing.T) {
 	}
 }
 
+// TestTombstonesOfExtractedNulls checks that RecordIsTombstone looks at the extracted field, not at the structure.
+func TestTombstonesOfExtractedNulls(t *testing.T) {
+	extract := stageOf(ClassExtractValue, "field", "f")
+	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "null.$1")
+	header := stageOf(ClassInsertHeader, "header", "h", "value.literal", "x")
+	tombstone := func(s wit.Stage, negate bool) wit.Stage {
+		s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+		return s
+	}
+	for name, x := range map[string]struct {
+		stages []wit.Stage
+		fast   bool
+	}{
+		"filter":              {[]wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, false)}, false},
+		"filter others":       {[]wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, true)}, false},
+		"route":               {[]wit.Stage{extract, tombstone(route, false)}, false},
+		"route others":        {[]wit.Stage{extract, tombstone(route, true)}, false},
+		"header":              {[]wit.Stage{extract, tombstone(header, false)}, false},
+		"header of others":    {[]wit.Stage{extract, tombstone(header, true)}, false},
+		"filter before":       {[]wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract}, true},
+		"extract from others": {[]wit.Stage{tombstone(extract, true), route}, true},
+	} {
+		for form, nodes := range map[string][]wit.Node{"plain": nil,
+			"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}},
+				{Kind: wit.Int64, Optional: true}}} {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
+				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
+				e.begun(call(b))
+				if n := e.lane.alike(c, 0); n > 0 != x.fast {
+					t.Errorf("expected rows in one pass: %t, found %d", x.fast, n)
+				}
+			})
+		}
+	}
+}
+
+// TestMasksOfRequiredAttributes checks that MaskField accepts a required field that InsertField added.
+func TestMasksOfRequiredAttributes(t *testing.T) {
+	mask := stageOf(ClassMaskValue, "fields", "x")
+	key := []wit.Stage{stageOf(ClassValueToKey, "fields", "x"), stageOf(ClassMaskKey, "fields", "x")}
+	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}
+	for _, attribute := range []string{"partition.field", "timestamp.field", "offset.field"} {
+		for name, stages := range map[string][]wit.Stage{
+			"masked":          {mask},
+			"cast and masked": {stageOf(ClassCastValue, "spec", "x:string"), mask},
+			"masked and cast": {mask, stageOf(ClassCastValue, "spec", "x:string")},
+			"in the key":      key,
+		} {
+			t.Run(attribute+"/"+name, func(t *testing.T) {
+				b := rowsOf(t, nodes, int64(5), int64(6), int64(7), int64(8))
+				for i := range b.rows {
+					r := &b.rows[i]
+					r.Partition, r.Offset, r.Timestamp = int32(i), int64(i), int64(i)
+				}
+				last := &b.rows[len(b.rows)-1]
+				last.Partition, last.Offset, last.Timestamp = -1, -1, -1
+				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
+				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
+				if len(faults) != 1 || int(faults[0].Origin) != len(b.rows)-1 {
+					t.Errorf("expected a fault of the last row only, found %v", faults)
+				}
+			})
+		}
+	}
+}
+
 // What edits make longer and a key has too fits twice where the result is written.
 func TestEditedInKeyAndValue(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassTimestampValue, "field", "f", "target.type", "string", "format",

@@ -76,6 +76,8 @@ func (o *masking) apply(x *object, s step) *failure {
 		case f.from == constant, !n.Optional && f.from != attribute, f.full:
 			x.changed = true
 			f.from, f.bytes = constant, masked
+		case !n.Optional: // a required attribute: the program would not check that the row has it
+			return unfit
 		default:
 			choice := [][]byte{masked, nil, masked}
 			null := datum.AppendBranch(nil, n, true)

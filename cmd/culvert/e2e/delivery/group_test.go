@@ -91,9 +91,6 @@ func (g *Group) arguments(n int) (args []string) {
 	return append(args, file)
 }
 
-// Worker is one of them.
-func (g *Group) Worker(n int) *e2etest.Followed { return g.workers[n] }
-
 // Machine is the folder in which a worker runs.
 func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 

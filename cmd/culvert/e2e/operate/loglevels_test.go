@@ -22,7 +22,7 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 			worker, p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
 	}
 	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")
-	located := regexp.MustCompile(`^time=\S+ level=INFO msg="source .* ohja\.location=source\.\S+:\d+\n$`)
+	located := regexp.MustCompile(`^time=\S+ level=INFO ohja\.location=source\.\S+:\d+ msg="source .*\n$`)
 	lines := 0
 	for line := range strings.Lines(r.Stderr) {
 		if lines++; !located.MatchString(line) {

@@ -78,6 +78,8 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 		otlptracehttp.WithInsecure(), // not read: the transport goes by the endpoint
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
 		otlptracehttp.WithMaxResponseSize(maxAnswer),
+		// In place of OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector than this endpoint.
+		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstPause,
 			MaxInterval: lastPause, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
@@ -86,6 +88,12 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), post: p, log: log,
 		to: to.Scheme + "://" + to.Host + to.Path}
 	for _, values := range o.Headers {
+		e.known.Keep(values...)
+	}
+	if password, some := to.User.Password(); some {
+		e.known.Keep(password)
+	}
+	for _, values := range to.Query() {
 		e.known.Keep(values...)
 	}
 	return e, nil
@@ -112,7 +120,10 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	defer e.mu.Unlock()
 	lost := int64(0)
 	if err != nil {
-		lost = min(rejected(err), int64(len(spans)))
+		lost = max(0, min(rejected(err), int64(len(spans))))
+		if lost == 0 { // a partial success that only warns
+			err = nil
+		}
 	}
 	e.lost.Add(lost)
 	e.taken.Add(int64(len(spans)) - lost)

@@ -72,7 +72,7 @@ func (p *prepared) swap(ctx context.Context) {
 	made, err := prepare(ctx, candidate, p.stages)
 	switch {
 	case err == nil:
-		if p.binding.Promote(candidate); p.binding.Current() == candidate { // else another task is to try it
+		if p.binding.Promote(candidate); p.binding.Current() == candidate { // else the binding refused it
 			p.context = made
 		}
 	case ctx.Err() == nil:

@@ -1,0 +1,152 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// manyRounds is more rounds than the host allows and than the commands need for the pages that they read.
+const manyRounds = 120
+
+// isDataFault checks that an error is a data fault that contains these texts.
+func isDataFault(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	var f *wit.Fault
+	if !errors.As(err, &f) || f.Kind != wit.FaultData {
+		t.Fatalf("expected a data fault, found %v", err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(f.Message, text) {
+			t.Errorf("expected %q in %q", text, f.Message)
+		}
+	}
+}
+
+// answersOf returns the answers of a service, whose pages are given by target.
+func answersOf(need *wit.Need, page func(target string) string) (answers []wit.Response) {
+	for _, r := range need.Requests {
+		answers = append(answers, wit.Response{Tag: r.Tag, Target: r.Target, Status: 200, Body: []byte(page(r.Target))})
+	}
+	return answers
+}
+
+// TestSubscriptionsWithRepeatedLink: a next link to a page that was read already is a data fault, whichever page it is.
+// The callback bounds the test, since such a loop needs no further rounds.
+func TestSubscriptionsWithRepeatedLink(t *testing.T) {
+	const first = "/s/Subs"
+	for _, c := range []struct {
+		name, back string
+		links      map[string]string
+		query      string
+	}{
+		{name: "a page that links to itself", back: first, links: map[string]string{first: "Subs"}},
+		{name: "the second page links to the first", back: first,
+			links: map[string]string{first: "Subs?$skiptoken=2", first + "?$skiptoken=2": "/s/Subs"}},
+		{name: "the third page links to the second", back: first + "?$skiptoken=2",
+			links: map[string]string{first: "Subs?$skiptoken=2", first + "?$skiptoken=2": "Subs?$skiptoken=3",
+				first + "?$skiptoken=3": "Subs?$skiptoken=2"}},
+		{name: "the link contains the client", back: first + "?sap-client=[hidden]", query: "sap-client=100",
+			links: map[string]string{first + "?sap-client=100": "Subs?sap-client=100"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			given := []wit.Setting{}
+			if c.query != "" {
+				given = append(given, wit.Setting{Name: "sap.odata.sap.client", Value: "100"},
+					wit.Setting{Name: "sap.odata.sap.client.in", Value: "query"})
+			}
+			var state []byte
+			var answers []wit.Response
+			calls, endless := 0, errors.New("endless")
+			for range manyRounds {
+				p, err := probe.Open(state, answers)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = Subscriptions(p, entry.Table.Values(given), "/s", "Subs",
+					func(*notify.Subscription, func(string) (string, error)) error {
+						if calls++; calls > 100 {
+							return endless
+						}
+						return nil
+					})
+				if !errors.Is(err, probe.ErrMissing) {
+					isDataFault(t, err, "subscriptions of /s: expected a page that was not read yet, "+
+						"found a link back to "+c.back+";", "correct in the service")
+					return
+				}
+				need := p.Need()
+				state, answers = need.State, answersOf(need, func(target string) string {
+					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, c.links[target])
+				})
+			}
+			t.Errorf("the list still asks after %d rounds", manyRounds)
+		})
+	}
+}
+
+// listed runs list-services with a service whose pages are given by target, in a bounded number of rounds.
+func listed(page func(target string) string) (wit.Reply, error) {
+	var state []byte
+	var answers []wit.Response
+	for range manyRounds {
+		reply, err := Run("list-services", nil, nil, state, answers)
+		if err != nil || reply.Ask == nil {
+			return reply, err
+		}
+		state, answers = reply.Ask.State, answersOf(reply.Ask, page)
+	}
+	return wit.Reply{}, fmt.Errorf("list-services still asks after %d rounds", manyRounds)
+}
+
+// TestServicesWithRepeatedLink: a next link to a page of the catalogue that was read already is a data fault, not a
+// list with thousands of copies of its services.
+func TestServicesWithRepeatedLink(t *testing.T) {
+	for name, link := range map[string]string{
+		"a page that links to itself": "ServiceCollection?$skiptoken=1&apikey=hunter2",
+		"a link to the first page":    "ServiceCollection?$format=json",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := listed(func(string) string {
+				return `{"d":{"results":[{"TechnicalServiceName":"A","ServiceUrl":"/a"}],"__next":"` + link + `"}}`
+			})
+			path, _, _ := strings.Cut(link, "hunter2")
+			isDataFault(t, err, "catalogue of services: expected a page that was not read yet, found a link back to "+
+				probe.Catalogues[0]+"/"+path)
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the message shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+// TestServicesWithEndlessLinks: a service whose next link is always new is not read forever.
+func TestServicesWithEndlessLinks(t *testing.T) {
+	n := 0
+	_, err := listed(func(string) string {
+		n++
+		return fmt.Sprintf(`{"d":{"results":[],"__next":"ServiceCollection?$skiptoken=%d"}}`, n)
+	})
+	isDataFault(t, err, "expected at most 100 pages, found a link to one more", "$skiptoken=100")
+}
+
+// TestServicesOfSeveralPages: pages with distinct links are all listed.
+func TestServicesOfSeveralPages(t *testing.T) {
+	n := 0
+	reply, err := listed(func(string) string {
+		if n++; n == 5 {
+			return `{"d":{"results":[{"TechnicalServiceName":"LAST","ServiceUrl":"/l"}]}}`
+		}
+		return fmt.Sprintf(`{"d":{"results":[{"TechnicalServiceName":"S%d","ServiceUrl":"/a"}],`+
+			`"__next":"ServiceCollection?$skiptoken=%d"}}`, n, n)
+	})
+	if err != nil || strings.Count(*reply.Document, `"name"`) != 5 || !strings.Contains(*reply.Document, "LAST") {
+		t.Errorf("expected 5 services, found %+v, %v", reply, err)
+	}
+}
