@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -101,12 +100,7 @@ func firstRead(t *testing.T, c Config, topic string, o ReadOptions) error {
 	require.NoError(t, err)
 	defer r.Close()
 	if o.Follow {
-		err := r.consume(kafkatest.Context(t), topic, Positions{0: 0}, nil, false,
-			func(*kgo.Record) error { return ErrStop })
-		if errors.Is(err, ErrStop) {
-			err = nil
-		}
-		return err
+		return r.follow(kafkatest.Context(t), topic, Positions{0: 0}, false, func(*kgo.Record) error { return ErrStop })
 	}
 	_, err = r.Read(kafkatest.Context(t), topic, o, func(*kgo.Record) error { return ErrStop })
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
@@ -75,9 +77,14 @@ type ReadOptions struct {
 	// Expected: the topic is there, so brokers that do not know it are asked again for 30 s, as by Kafka Connect's
 	// KafkaBasedLog: for a moment after it was made only the controller knows it.
 	Expected bool
-	// SideBySide reads all partitions at the same time, where their order among each other does not matter.
+	// SideBySide reads partitions side by side, where their order among each other does not matter; the records
+	// are handed over one at a time all the same. Not with [ErrStop].
 	SideBySide bool
 }
+
+// partitionsBeside is how many partitions are read side by side: enough to have one on its way while another is
+// looked at.
+const partitionsBeside = 4
 
 // Read hands every record to each, in order within a partition, one partition after the other unless the options say
 // otherwise. The records and their bytes may be kept. It returns where it stands, also with an error. The end of the
@@ -94,27 +101,72 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 	if err != nil {
 		return nil, r.dialer.Explain(err)
 	}
-	parts := []Positions{to}
-	if !o.SideBySide {
-		parts = nil
-		for _, partition := range slices.Sorted(maps.Keys(to)) {
-			parts = append(parts, Positions{partition: to[partition]})
-		}
-	}
-	for _, part := range parts {
-		if err = r.consume(ctx, topic, from, part, o.Uncommitted, each); err != nil {
-			break
-		}
-	}
-	if err == nil && o.Follow {
-		if err = r.consume(ctx, topic, from, nil, o.Uncommitted, each); ctx.Err() != nil {
-			err = nil
-		}
-	}
-	if errors.Is(err, ErrStop) {
-		err = nil
+	err = r.readAll(ctx, topic, from, to, o, each)
+	switch {
+	case errors.Is(err, ErrStop):
+		return from, nil
+	case err == nil && o.Follow:
+		err = r.follow(ctx, topic, from, o.Uncommitted, each)
 	}
 	return from, err
+}
+
+// readAll moves from up to the ends. The first error ends all.
+func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, o ReadOptions,
+	each func(*kgo.Record) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	partitions := make(chan int32, len(to))
+	for _, partition := range slices.Sorted(maps.Keys(to)) {
+		partitions <- partition
+	}
+	close(partitions)
+	var (
+		mu      sync.Mutex
+		failed  error
+		readers sync.WaitGroup
+	)
+	one := func(record *kgo.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return each(record)
+	}
+	some := func() error {
+		for partition := range partitions {
+			mu.Lock()
+			at := Positions{partition: from[partition]}
+			mu.Unlock()
+			err := r.readPartition(ctx, topic, partition, at, to[partition], o.Uncommitted, one)
+			mu.Lock()
+			from[partition] = at[partition]
+			mu.Unlock()
+			if errors.Is(err, ErrStop) {
+				return err
+			}
+			if err != nil {
+				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
+					Lacking(r.dialer.Explain(err), "READ", "Topic "+topic))
+			}
+		}
+		return nil
+	}
+	count := 1
+	if o.SideBySide {
+		count = min(partitionsBeside, len(to))
+	}
+	for range count {
+		readers.Go(func() {
+			err := guard.Do(r.config.Logger, "reading a topic", some)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && failed == nil { // those of the others, from now on, come of it
+				failed = err
+				end()
+			}
+		})
+	}
+	readers.Wait()
+	return failed
 }
 
 // Empty tells whether no record that can be read lies in any partition from one offset up to another: a consumer that
@@ -239,7 +291,7 @@ func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.L
 		if !leaderMoves(err) || failures == leaderTries {
 			return nil, err
 		}
-		if err := pause.For(ctx, leaderPause); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
@@ -267,149 +319,97 @@ func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error)
 	return result, nil
 }
 
-// consume moves at up to the offsets in to, or on and on where to is nil, by a consumer that is told of markers of
-// transactions too. What it is not told of, aborted records and what compaction has left no batch of, shows in what the
-// leader answers ([Reader.progress]), which is asked where no record comes.
-func (r *Reader) consume(ctx context.Context, topic string, at, to Positions, uncommitted bool,
-	each func(*kgo.Record) error) error {
-	offsets, reading := map[int32]kgo.Offset{}, map[int32]*stalls{}
-	for partition, offset := range at {
-		if to == nil || offset < to[partition] {
-			offsets[partition], reading[partition] = kgo.NewOffset().At(offset), &stalls{moved: time.Now()}
-		}
-	}
-	if len(reading) == 0 {
+// readPartition moves at[partition] up to end.
+func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64,
+	uncommitted bool, each func(*kgo.Record) error) error {
+	if at[partition] >= end {
 		return nil
 	}
-	config := r.config
-	config.Consumer.ReadUncommitted = uncommitted
-	client, dialer, err := newClient(config.ConsumerOpts(kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	dialer.OnDenied(end)
-	failed := func(partition int32, err error) error {
-		return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
-			Lacking(dialer.Explain(err), "READ", "Topic "+topic))
-	}
-	for len(reading) > 0 {
-		polling, stop := ctx, func() {}
-		if to != nil {
-			polling, stop = context.WithTimeout(ctx, quietFor)
-		}
-		fetches := client.PollFetches(polling)
-		stop()
-		if ctx.Err() != nil {
-			for partition := range reading {
-				return failed(partition, context.Cause(ctx))
+	var where leadership
+	var silent stalls
+	failures := 0
+	for at[partition] < end {
+		if where.topic == nil {
+			var err error
+			if where, err = r.leader(ctx, topic, partition); err != nil {
+				return err
 			}
 		}
-		for records := fetches.RecordIter(); !records.Done(); {
-			record := records.Next()
-			partition, next := record.Partition, record.Offset+1
-			switch s := reading[partition]; {
-			case s == nil || to != nil && record.Offset >= to[partition]:
-				delete(reading, partition) // what comes after the end
+		got, err := r.fetch(ctx, where, partition, at[partition], uncommitted)
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
+			// Retention moved the start of the log since it was listed.
+			failures++
+			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
+			if err != nil {
+				return err
+			}
+			if start := starts[topic][partition]; start > at[partition] {
+				at[partition] = start
 				continue
-			case to != nil && record.Offset < at[partition]:
-				return failed(partition, ErrShrunk)
-			default:
-				s.progressed()
 			}
-			if !record.Attrs.IsControl() {
-				if err := each(record); err != nil {
-					if errors.Is(err, ErrStop) {
-						at[partition] = next
-						return err
-					}
-					return failed(partition, err)
-				}
+			return kerr.OffsetOutOfRange
+		case leaderMoves(err) && failures < leaderTries:
+			failures++
+			where = leadership{}
+			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+				return err
 			}
-			if at[partition] = next; to != nil && next >= to[partition] {
-				delete(reading, partition)
-			}
-		}
-		for _, e := range fetches.Errors() {
-			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) && e.Topic != "" { // else poll is over
-
-				return failed(e.Partition, config.Consumer.tooLarge(e.Err, at[e.Partition]))
-			}
-		}
-		if to == nil || fetches.NumRecords() > 0 {
 			continue
+		default:
+			return err
 		}
-		for partition, s := range reading {
-			for moves := true; moves; {
-				before := at[partition]
-				got, err := r.progress(ctx, topic, partition, before, uncommitted)
-				if at[partition], err = s.next(before, to[partition], got, err); err != nil {
-					return failed(partition, err)
-				}
-				if moves = at[partition] > before; at[partition] >= to[partition] {
-					delete(reading, partition)
-					break
-				}
+		for _, record := range got.records {
+			if record.Offset >= end {
+				break
 			}
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					at[partition] = record.Offset + 1
+				}
+				return err
+			}
+			at[partition] = record.Offset + 1
+		}
+		if at[partition], err = silent.next(at[partition], end, got); err != nil {
+			return err
 		}
 	}
 	return nil
 }
-
-// quietFor is how long no record comes before the leader is asked whether there is one.
-const quietFor = 200 * time.Millisecond
 
 // stalls counts answers in succession that bring a reader of a partition no further.
 type stalls struct {
 	// empties are those without any batch although the broker could read up to the end, stuck those with batches that
 	// hold nothing from the reader's offset on.
 	empties, stuck int
-	// moved is when the reader last got further, or was answered.
-	moved time.Time
 }
 
-func (s *stalls) progressed() { *s = stalls{moved: time.Now()} }
-
-// next returns the offset to go on at, after the leader's answer to a reader at that offset. Records in it come by the
-// consumer.
-func (s *stalls) next(at, end int64, got fetched, err error) (next int64, failed error) {
-	if err != nil {
-		if leaderMoves(err) && time.Since(s.moved) < leaderTries*leaderPause {
-			return at, nil
-		}
-		return at, err
+// next returns the offset to go on at, after an answer whose records were taken up to at.
+func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
+	next = max(at, min(got.next, end))
+	if next > at || len(got.records) > 0 || !got.anything {
+		s.stuck = 0
+	} else if s.stuck++; s.stuck == 3 {
+		return next, errors.New("the broker answers with batches that hold nothing from there on")
 	}
-	s.moved = time.Now()
-	switch {
-	case got.records:
-		s.progressed()
-		return at, nil
-	case got.next > at:
-		s.progressed()
-		return min(got.next, end), nil
-	case got.anything:
-		if s.stuck++; s.stuck == 3 {
-			return at, errors.New("the broker answers with batches that hold nothing from there on")
-		}
-	case got.readable < end:
+	if got.anything || got.readable < end {
 		s.empties = 0
-	default:
-		// The broker has nothing at or after the offset although the end lies after it: what was there is compacted
-		// away. Twice, since a broker that throttles us also answers nothing.
-		if s.empties++; s.empties == 2 {
-			return end, nil
-		}
+		return next, nil
 	}
-	return at, nil
+	// The broker has nothing at or after the offset although the end lies after it: what was there is compacted away.
+	// Twice, since a broker that throttles us also answers nothing.
+	if s.empties++; s.empties == 2 {
+		return end, nil
+	}
+	return next, nil
 }
 
 // leaderTries is how often a partition's leader is looked for again, each time after a tenth of a second: brokers that
 // start, or take over from others, take some seconds.
-const leaderTries, leaderPause = 300, 100 * time.Millisecond
+const leaderTries = 300
 
 // errUnanswered is in the error of a request that a partition's leader has not answered.
 var errUnanswered = errors.New("the leader does not answer")
@@ -427,41 +427,64 @@ func leaderMoves(err error) bool {
 	return errors.Is(err, errUnanswered) || errors.As(err, &unanswered)
 }
 
-// fetched is what a leader has at an offset: records tells whether there are any that can be read, next is the offset
-// after all that was answered, readable where reading ends at this time.
+// leadership is where a partition is read.
+type leadership struct {
+	topic *kadm.TopicDetail
+	node  int32
+}
+
+func (r *Reader) leader(ctx context.Context, topic string, partition int32) (leadership, error) {
+	for {
+		metadata, err := r.admin.Metadata(ctx, topic)
+		if err != nil {
+			return leadership{}, fmt.Errorf("metadata: %w", err)
+		}
+		detail := metadata.Topics[topic]
+		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			return leadership{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
+		}
+		p, known := detail.Partitions[partition]
+		switch {
+		case known && p.Err == nil && p.Leader >= 0:
+			return leadership{&detail, p.Leader}, nil
+		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
+			return leadership{}, detail.Err
+		}
+		if err := pause.For(ctx, 250*time.Millisecond); err != nil {
+			return leadership{}, fmt.Errorf("no leader: %w", err)
+		}
+	}
+}
+
+// fetched is one answer: next is the offset after all that was read, readable where reading ends at this time.
 type fetched struct {
-	records  bool
+	records  []*kgo.Record
 	next     int64
 	readable int64
 	anything bool
 }
 
-// progress asks the partition's leader what it has from an offset on.
-func (r *Reader) progress(ctx context.Context, topic string, partition int32, offset int64, uncommitted bool) (fetched,
+func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
 	error) {
-	metadata, err := r.admin.Metadata(ctx, topic)
-	if err != nil {
-		return fetched{}, fmt.Errorf("metadata: %w", err)
-	}
-	detail := metadata.Topics[topic]
-	led := detail.Partitions[partition]
-	if err := errors.Join(detail.Err, led.Err); err != nil {
-		return fetched{}, err
-	}
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
 	request.IsolationLevel = 1
 	if uncommitted {
 		level, request.IsolationLevel = kgo.ReadUncommitted(), 0
 	}
-	const some = 64 << 10 // bytes; of a larger batch all
-	request.MaxWaitMillis, request.MinBytes, request.MaxBytes, request.SessionEpoch = 10, 1, some, -1
+	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
+	request.MinBytes = 1
+	request.MaxBytes = r.config.Consumer.FetchBytes
+	request.SessionEpoch = -1
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, some
+	p.Partition, p.FetchOffset = partition, offset
+	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID, t.Partitions = topic, detail.ID, append(t.Partitions, p)
+	t.Topic, t.TopicID = where.topic.Topic, where.topic.ID
+	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
-	answer, err := r.client.Broker(int(led.Leader)).Request(ctx, request)
+
+	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
 	if err != nil {
 		return fetched{}, fmt.Errorf("%w: %w", errUnanswered, err)
 	}
@@ -475,11 +498,8 @@ func (r *Reader) progress(ctx context.Context, topic string, partition int32, of
 	}
 	raw := &response.Topics[0].Partitions[0]
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: level, Topic: topic, Partition: partition,
+		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
 	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
-	if errors.Is(processed.Err, kerr.OffsetOutOfRange) { // the consumer looks for the log's start
-		return fetched{records: true}, nil
-	}
 	if processed.Err != nil {
 		return fetched{}, r.config.Consumer.tooLarge(processed.Err, offset)
 	}
@@ -487,5 +507,50 @@ func (r *Reader) progress(ctx context.Context, topic string, partition int32, of
 	if uncommitted || readable < 0 {
 		readable = processed.HighWatermark
 	}
-	return fetched{len(processed.Records) > 0, next, readable, len(raw.RecordBatches) > 0}, nil
+	return fetched{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
+}
+
+// follow goes on from the given positions with new records, as they come.
+func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool,
+	each func(*kgo.Record) error) error {
+	offsets := map[int32]kgo.Offset{}
+	for partition, offset := range at {
+		offsets[partition] = kgo.NewOffset().At(offset)
+	}
+	config := r.config
+	config.Consumer.ReadUncommitted = uncommitted
+	client, dialer, err := newClient(config.ConsumerOpts(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	polling, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	dialer.OnDenied(end)
+	for {
+		fetches := client.PollFetches(polling)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if polling.Err() != nil {
+			return fmt.Errorf("follow %s: %w", topic, context.Cause(polling))
+		}
+		for records := fetches.RecordIter(); !records.Done(); {
+			record := records.Next()
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					return nil
+				}
+				return err
+			}
+			at[record.Partition] = record.Offset + 1
+		}
+		for _, e := range fetches.Errors() {
+			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
+				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
+					Lacking(config.Consumer.tooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+			}
+		}
+	}
 }
