@@ -153,6 +153,8 @@ var boundsOfPlugins = map[string]string{
 	"feed.maxDerived":         "what is told",
 	"guest.maxSkip":           "when garbage is collected",
 	"inspect.maxPeeked":       "asked for by an operator",
+	"inspect.maxPages":        "more than the host's rounds",
+	"inspect.maxShownAddress": "of one message",
 	"jsontext.maxDepth":       "what is read",
 	"kernel.MaxConverted":     "a number's length",
 	"markup.maxDepth":         "what is read",

@@ -45,7 +45,7 @@ type Checker struct {
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string
 
-	// Plans holds what plugins have planned for connectors, nil: for this Checker and those made of it with [Checker.Among].
+	// Plans holds what plugins have planned for connectors, nil: for this Checker alone.
 	Plans *Plans
 }
 

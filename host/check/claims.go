@@ -116,8 +116,8 @@ type planned struct {
 }
 
 // Plans are what plugins have planned for connectors, by name, each until its settings or its plugin change: a check
-// compares a connector with the claims of all others, and asking the plugin of each of them again would make a change of
-// one connector cost as much as there are connectors. The zero value is empty; it may be used at any time.
+// compares a connector with the claims of all others, and asking the plugin of each of them again would make a change
+// of one connector cost as much as there are connectors. The zero value is empty; it may be used at any time.
 type Plans struct {
 	mu    sync.Mutex
 	known map[string]knownPlan

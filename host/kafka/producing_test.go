@@ -122,8 +122,12 @@ func TestSharedProducersFailAlone(t *testing.T) {
 		t.Error("the feed's own:", err)
 	}
 	_ = bad.Close(ctx)
+	assert.NoError(t, good.Close(ctx))
 
-	hasty := open()
+	// The client keeps the limit that a topic had: who comes after a batch that was too large gets another one.
+	hasty, good := open(), open()
+	assert.Equal(t, false, hasty.client == bad.client)
+	assert.Equal(t, true, hasty.client == good.client)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	var results []<-chan error

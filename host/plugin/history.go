@@ -288,8 +288,8 @@ func (h *history) of(name string) *past {
 }
 
 // judge refuses a version from a folder that moves the role of an address, and warns of other roles that changed.
-// It is compared with the versions that ran, with those that come with the program, and with older, which joins versions
-// that other files offer.
+// It is compared with the versions that ran, with those that come with the program, and with older, which joins
+// versions that other files offer.
 func (h *history) judge(info *Info, older *declared) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -186,7 +186,8 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 				assert.Equal(t, hash(first), info.Hash)
 			}
 			refused := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
-				return i.Err != nil && strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
+				return i.Err != nil &&
+					strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
 			})
 			assert.Equal(t, x.want == "shop 1.0.0", refused, "that the other one is refused")
 		})
