@@ -301,7 +301,7 @@ func TestKubernetesReadme(t *testing.T) {
 		}
 	}
 	if r := p.Run(append(args, "--plugins", e2etest.Plugins(t))...); r.Code != exitDone || r.Stdout != "" ||
-		!strings.Contains(r.Stderr, ": ok: orders, ") {
+		!strings.Contains(r.Stderr, ": ok: orders") {
 		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.Code, r.Stdout, r.Stderr)
 	}
 }

@@ -32,7 +32,7 @@ func TestValidateWithoutSecrets(t *testing.T) {
 		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	args = append(args, "--without-secrets")
-	p.Run(append(args, worker, good)...).Exits(0).PrintsNothing().Says(": ok: good, ")
+	p.Run(append(args, worker, good)...).Exits(0).PrintsNothing().Says(": ok: good")
 	r := p.Run(append(args, worker, good, bad)...)
 	if r.Code != 1 || strings.Count(r.Stdout, "\n") != 2 || !strings.Contains(r.Stdout, "sap.odata#00.selct: ") ||
 		!strings.Contains(r.Stdout, "sap.odata.min.retry.backoff.ms: Invalid value soon") {
