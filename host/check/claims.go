@@ -52,7 +52,8 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil
 	}
-	mine := k.layout(ctx, c)
+	found := foundSources{}
+	mine := k.layout(ctx, c, found)
 	reads := maps.Clone(mine.reads)
 	if effectOf(k.Plugins, c).moves {
 		reads = nil
@@ -65,7 +66,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 			return config.Problems{problem(entry(c, "connector.class"),
 				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
 		}
-		theirs := k.layout(ctx, other)
+		theirs := k.layout(ctx, other, found)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
 				return config.Problems{problem(entry(c, "connector.class"), ClaimedTwice(claim, other.Name, c.Name))}
@@ -155,27 +156,40 @@ func (p *Plans) keep(c *config.Connector, module string, plan planned, all []*co
 	}
 }
 
-// layout returns what the plugin of a connector plans, nothing if it cannot.
-func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
+// foundSources are what [Find] has found for classes and versions in one check: most connectors have the same.
+type foundSources map[[2]string]foundSource
+
+type foundSource struct {
+	info      plugin.Info
+	component wit.Component
+	err       error
+}
+
+// layout returns what the plugin of a connector plans, nothing if it cannot. It adds to found.
+func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSources) planned {
 	if c.Problems.Err() != nil {
 		return planned{}
 	}
 	if k.Plans == nil {
 		k.Plans = &Plans{}
 	}
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
-		wit.ComponentSource)
-	if err != nil {
+	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
+	s, some := found[[2]string{class, version}]
+	if !some {
+		s.info, s.component, s.err = Find(k.Plugins, class, version, wit.ComponentSource)
+		found[[2]string{class, version}] = s
+	}
+	if s.err != nil {
 		return planned{}
 	}
-	if known, some := k.Plans.find(c, info.Hash); some {
+	if known, some := k.Plans.find(c, s.info.Hash); some {
 		return known
 	}
-	all, err := k.plan(ctx, c, info, component)
-	all.reads = reads(c, component)
+	all, err := k.plan(ctx, c, s.info, s.component)
+	all.reads = reads(c, s.component)
 	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
 	if fault := new(wit.Fault); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
-		k.Plans.keep(c, info.Hash, all, k.Connectors)
+		k.Plans.keep(c, s.info.Hash, all, k.Connectors)
 	}
 	return all
 }
@@ -186,7 +200,7 @@ func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Probl
 	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.layout(ctx, c).why
+	why := k.layout(ctx, c, foundSources{}).why
 	if why == nil {
 		return nil
 	}
