@@ -14,15 +14,9 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// gcPercent is how much garbage there may be beside what is alive before it is collected, in percent.
-const gcPercent = 100
-
-// limitMemory sets the garbage collector's target, and the memory that makes it work harder: half of the machine's, or
-// of the container's. GOGC and GOMEMLIMIT count instead where they are given.
+// limitMemory sets the memory from which the garbage collector works harder: half of the machine's, or of the
+// container's. GOMEMLIMIT counts instead where it is given.
 func limitMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available() / 2)
 	}

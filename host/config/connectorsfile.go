@@ -73,7 +73,8 @@ func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector
 	if !there {
 		return nil
 	}
-	settings := maps.Clone(stored.Config)
+	settings := map[string]string{}
+	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
 	settings["name"] = name
 	c := NewBrought(f.place(name), settings, nil, providers)
 	c.Name, c.Version = name, fmt.Sprint(stored.Version)

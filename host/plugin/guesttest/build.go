@@ -96,7 +96,7 @@ func build(t testing.TB, pkg, flag string) []byte {
 	if err := Depend("plugins", "sdk", "wit", "examples"); err != nil {
 		t.Fatal(err)
 	}
-	if err := kernels(); err != nil {
+	if err := Kernels(); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "guest.wasm")
@@ -113,8 +113,8 @@ func build(t testing.TB, pkg, flag string) []byte {
 	return b
 }
 
-// kernels makes the assembly of the plugins' kernels.
-var kernels = sync.OnceValue(func() error {
+// Kernels makes the assembly of the plugins' kernels, which guests have with the build tag kernels.
+var Kernels = sync.OnceValue(func() error {
 	root, err := Root()
 	if err != nil {
 		return err

@@ -239,7 +239,7 @@ func (p *program) chosen(f *field, place kernel.Part, isMap bool) {
 
 // edit adds a value that is edited: by a conversion of the kernel, or by the caller.
 func (p *program) edit(f *field, place kernel.Part, isMap bool) {
-	place.Kind, place.Last = kernel.Edited, len(p.edited) // the place of the piece, for now
+	place.Kind, place.Last = kernel.Edited, len(p.edited) // the index of the piece
 	p.edited = append(p.edited, edited{f.origin, isMap})
 	p.Extra += kernel.MaxConverted
 	if f.from == input && len(f.edits) == 1 && f.edits[0].conversion != nil {

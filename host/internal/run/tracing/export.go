@@ -104,7 +104,7 @@ type exporter struct {
 	sdk.SpanExporter
 	post        *post
 	to          string       // the endpoint without what may be secret
-	known       secret.Known // the headers' values, which a collector may repeat
+	known       secret.Known // of the headers and the endpoint, which a collector may repeat
 	log         *slog.Logger
 	taken, lost atomic.Int64
 

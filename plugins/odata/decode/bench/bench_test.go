@@ -22,6 +22,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 )
 
@@ -47,10 +48,7 @@ func buildGuest(tags string) ([]byte, error) {
 
 // compiled is what a go command makes for Wasm, after the kernels were assembled.
 func compiled(args ...string) ([]byte, error) {
-	assemble := exec.Command("go", "run", "./plugins/assembler")
-	assemble.Dir = filepath.Join("..", "..", "..", "..")
-	if text, err := assemble.CombinedOutput(); err != nil {
-		os.Stderr.Write(text)
+	if err := guesttest.Kernels(); err != nil {
 		return nil, err
 	}
 	folder, err := os.MkdirTemp("", "bench")
