@@ -201,8 +201,9 @@ func (g *Logon) Enter(ctx context.Context, opening func() bool) (done func(statu
 		most = firstTurn
 		g.lead(true)
 	}
-	giveUp := time.AfterFunc(most, func() { release(Nothing) })
-	return g.send(func(o Outcome) { giveUp.Stop(); release(o) }), nil
+	giveUp := func() { release(Nothing) }
+	timer := time.AfterFunc(most, giveUp)
+	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
 }
 
 // send counts a request as under way until its answer begins, and learns from that. after may be nil.
