@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
@@ -125,16 +126,17 @@ func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
 func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
 	origin, _, _ := strings.Cut(s.Place, "\x00")
 	turn = rand.Text()
-	for said := ""; ; {
+	var leader away.Partner
+	for {
+		began := time.Now()
 		a, _, err := l.call(ctx, s, lockoutCall{Permit: turn, Member: l.member()})
 		switch {
 		case err == nil && a.Held:
 			return turn, refused, nil
 		case err == nil && !a.Wait:
 			return "", a.Refused, nil
-		case err != nil && ctx.Err() == nil && err.Error() != said:
-			said = err.Error()
-			l.log.Warn("a logon waits for the leader of the cluster", "origin", origin, "error", err)
+		case err != nil && ctx.Err() == nil:
+			leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin, "error", err)
 		}
 		if err := pause.For(ctx, askAgain); err != nil {
 			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost
@@ -167,7 +169,8 @@ func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 // Run tells the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
 // wait for what comes of this worker's turns.
 func (l *Lockouts) Run(ctx context.Context) {
-	for said := ""; ctx.Err() == nil; {
+	var leader away.Partner
+	for ctx.Err() == nil {
 		l.mu.Lock()
 		pending := l.pending
 		l.mu.Unlock()
@@ -178,17 +181,18 @@ func (l *Lockouts) Run(ctx context.Context) {
 			}
 			continue
 		}
+		began := time.Now()
 		_, known, err := l.call(ctx, pending[0].secret, lockoutCall{What: pending[0].what, Permit: pending[0].turn})
 		if known && err == nil {
-			said = ""
+			leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
 			l.mu.Lock()
 			l.pending = l.pending[1:]
 			l.mu.Unlock()
 			continue
 		}
-		if err != nil && err.Error() != said && ctx.Err() == nil {
-			said = err.Error()
-			l.log.Warn("the leader of the cluster has not heard yet what has come of a logon", "error", err)
+		if err != nil && ctx.Err() == nil {
+			leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
+				"logon", "error", err)
 		}
 		_ = pause.For(ctx, sayAgain)
 	}
