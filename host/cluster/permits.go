@@ -248,7 +248,7 @@ func (p *Permits) resume(ctx context.Context, all lockoutCluster) (a lockoutAnsw
 		a.Forgotten += len(l.Refused)
 		records = append(records, config.TopicRecord{Key: lockoutNotes + name})
 	}
-	all.Resumed = time.Now().UnixMilli()
+	all.Resumed = max(time.Now().UnixMilli(), all.Resumed+1) // by the clock of a leader before it may be later
 	return a, p.write(ctx, records, lockoutKey, all)
 }
 

@@ -141,7 +141,7 @@ func (l *Store) refused(s Secret) time.Time {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !resumed.Equal(l.resumed) {
+	if resumed.After(l.resumed) {
 		until := resumed
 		if !l.resumed.IsZero() {
 			until = time.Now()
