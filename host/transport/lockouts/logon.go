@@ -213,21 +213,24 @@ func (g *Logon) send(after func(Outcome)) (done func(status int)) {
 	g.underway++
 	return func(status int) {
 		o := outcome(status)
-		g.mu.Lock()
-		g.underway--
-		switch o {
-		case Accepted:
-			g.accepted, g.ledAside = time.Now(), false
-		case Rejected:
-			g.accepted, g.ledAside = time.Time{}, false
-		}
-		g.mu.Unlock()
-		if o == Rejected {
-			g.store.refuse(g)
-		}
+		g.learn(o)
 		if after != nil {
 			after(o)
 		}
+	}
+}
+
+// learn notes the outcome of a request. A refusal is known before anybody can ask whether the secret is still right.
+func (g *Logon) learn(o Outcome) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.underway--
+	switch o {
+	case Accepted:
+		g.accepted, g.ledAside = time.Now(), false
+	case Rejected:
+		g.accepted, g.ledAside = time.Time{}, false
+		g.store.refuse(g.secret)
 	}
 }
 

@@ -161,12 +161,12 @@ func (l *Store) refused(s Secret) time.Time {
 }
 
 // refuse notes that a service refused the secret.
-func (l *Store) refuse(g *Logon) {
+func (l *Store) refuse(s Secret) {
 	l.mu.Lock()
-	l.keep(g.secret, time.Now())
+	l.keep(s, time.Now())
 	l.mu.Unlock()
 	if l.group != nil {
-		l.group.Tell(g.secret, "", Rejected)
+		l.group.Tell(s, "", Rejected)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -215,6 +216,31 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	if sent.Load() != 1 || most.Load() != 1 {
 		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), most.Load())
 	}
+}
+
+// Of requests that begin at once after a silence, with a secret that was right, one is refused: none slips through while
+// that is noted.
+func TestSecretThatIsWrongNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New()
+		try(t, l, somebody, 200)
+		time.Sleep(2 * silent)
+		var sent atomic.Int64
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				done, err := l.Of(somebody).Enter(t.Context(), never)
+				if err != nil {
+					wantRefusal(t, err, "ALICE")
+					return
+				}
+				sent.Add(1)
+				done(401)
+			})
+		}
+		wg.Wait()
+		assert.Equal(t, int64(1), sent.Load())
+	})
 }
 
 // Logons of a user take turns, whatever secret they send; those of another one do not wait.
