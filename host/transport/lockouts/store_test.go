@@ -218,8 +218,8 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	}
 }
 
-// Of requests that begin at once after a silence, with a secret that was right, one is refused: none slips through while
-// that is noted.
+// Of requests that begin at once after a silence, with a secret that was right, one is refused: none slips through
+// while that is noted.
 func TestSecretThatIsWrongNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
