@@ -113,7 +113,7 @@ func (x *exchange) negotiate() *fault {
 	}
 	if strings.Contains(accept, "text/") || strings.Contains(accept, "image/") {
 		x.json = false
-		return nil // /$value and /$count
+		return nil // /$count
 	}
 	return &fault{status: http.StatusNotAcceptable, message: "Unsupported media type requested."}
 }

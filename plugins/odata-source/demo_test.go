@@ -54,27 +54,3 @@ func TestPropertiesThatComeAndGo(t *testing.T) {
 		}
 	}
 }
-
-// A function import with rows is read like a set, page by page, with its parameters on each request.
-func TestRowsOfAFunction(t *testing.T) {
-	for _, format := range []string{"json", "atom"} {
-		s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Functions: true, PageSize: 4}})
-		l := whole(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3",
-			"sap.odata.format="+format)...)
-		want := map[string]bool{}
-		s.Each("Products", func(_ string, fields map[string]string) {
-			if fields["CategoryID"] == "3" {
-				want["["+fields["ProductID"]+"]"] = true
-			}
-		})
-		for _, row := range l.rows {
-			if !want[row] {
-				t.Errorf("%s: row %s is of another category, or comes twice", format, row)
-			}
-			delete(want, row)
-		}
-		if len(want) > 0 || len(l.rows) < 5 {
-			t.Errorf("%s: %d rows came, %v are missing: %v", format, len(l.rows), want, l.targets)
-		}
-	}
-}
