@@ -49,18 +49,10 @@ func (x *exchange) within(t *table, r *row, segments []string) *fault {
 		}
 		return x.within(n.target, target, segments[1:])
 	}
-	if predicate == "" {
-		return x.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
-	}
-	key, f := parseKey(n.target.typ, predicate)
-	if f != nil {
-		return f
-	}
-	child := n.target.find(key)
-	if child == nil || !n.related(r, child) {
+	if predicate != "" {
 		return notFound(segments[0])
 	}
-	return x.within(n.target, child, segments[1:])
+	return x.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
 }
 
 // splitKey cuts Orders(10248) into Orders and 10248; the predicate is empty where there are no brackets.
