@@ -91,7 +91,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	t.Helper()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
-		Registry: registry})
+		Registry: registry, CacheDir: guesttest.Code(t)})
 	noError(t, err)
 	t.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
