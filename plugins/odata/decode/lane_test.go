@@ -17,8 +17,8 @@ func plain(l *RowLayout, doc []byte) Decoder {
 	return newPlainJSON(l)
 }
 
-// sameAsPlain checks that a decoder makes of a document what the plain parser makes of it, for some cuts, and for one at
-// every byte of a text, wherever it stands in the document.
+// sameAsPlain checks that a decoder makes of a document what the plain parser makes of it, for some cuts, and for one
+// at every byte of a text, wherever it stands in the document.
 func sameAsPlain(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(l, doc), doc, cuts{size: len(doc) + 1}, nested)
