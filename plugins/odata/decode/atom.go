@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
 
 // Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
 type Atom struct {
@@ -55,7 +59,7 @@ func (d *Atom) nested() *stream {
 	return &child.stream
 }
 
-func (d *Atom) step(out *Output) *syntax {
+func (d *Atom) step(out *Output) *scan.Error {
 	d.inRow = false
 	b := d.buf
 	i := d.pos
@@ -68,7 +72,7 @@ func (d *Atom) step(out *Output) *syntax {
 			d.page.Done = true
 			return nil
 		}
-		return more
+		return scan.More
 	}
 	if b[i] != '<' {
 		return d.between(i)
@@ -92,35 +96,35 @@ func (d *Atom) step(out *Output) *syntax {
 	case atomFeed:
 		return d.child(i, out)
 	}
-	return wrongByte(b, i, "nothing behind the outermost element")
+	return scan.WrongByte(b, i, "nothing behind the outermost element")
 }
 
 // between: text between elements means nothing inside a feed, and is wrong outside.
-func (d *Atom) between(i int) *syntax {
+func (d *Atom) between(i int) *scan.Error {
 	b := d.buf
 	if d.state != atomFeed {
 		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
-			return &syntax{at: i, expected: "Atom", found: "JSON"}
+			return &scan.Error{At: i, Expected: "Atom", Found: "JSON"}
 		}
 		if d.state == atomProlog && utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return wrongByte(b, i, "'<'")
+		return scan.WrongByte(b, i, "'<'")
 	}
 	less := bytes.IndexByte(b[i:], '<')
 	if less < 0 {
 		d.pos = len(b)
-		return more
+		return scan.More
 	}
 	d.pos = i + less
 	return nil
 }
 
-func (d *Atom) start(i int) *syntax {
+func (d *Atom) start(i int) *scan.Error {
 	i = xmlSpace(d.buf, i)
 	mark, ok := byteOrderMark(d.buf, i)
 	if !ok {
-		return more
+		return scan.More
 	}
 	d.pos, d.state = i+mark, atomProlog
 	return nil
@@ -128,7 +132,7 @@ func (d *Atom) start(i int) *syntax {
 
 // declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
 // and HTML has, and an encoding; true: it was the XML declaration, which is passed.
-func (d *Atom) declaration(i int) (bool, *syntax) {
+func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	b := d.buf
 	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
@@ -139,7 +143,7 @@ func (d *Atom) declaration(i int) (bool, *syntax) {
 			return false, err
 		}
 		if name := encoding(b[i:end]); name != "" && name != "utf-8" && name != "us-ascii" {
-			return false, &syntax{at: i, expected: "UTF-8", found: "encoding " + quoted([]byte(name))}
+			return false, &scan.Error{At: i, Expected: "UTF-8", Found: "encoding " + quoted([]byte(name))}
 		}
 		d.pos = end
 		return true, nil
@@ -165,7 +169,7 @@ func encoding(declaration []byte) string {
 }
 
 // root looks at the outermost element.
-func (d *Atom) root(i int, out *Output) *syntax {
+func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := xmlTagAt(b, i)
 	if err != nil {
@@ -199,7 +203,7 @@ func (d *Atom) root(i int, out *Output) *syntax {
 }
 
 // child reads an element of the feed, or its end.
-func (d *Atom) child(i int, out *Output) *syntax {
+func (d *Atom) child(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
 		t, err := xmlTagAt(b, i)
@@ -207,7 +211,7 @@ func (d *Atom) child(i int, out *Output) *syntax {
 			return err
 		}
 		if !t.is(b, d.feed) {
-			return &syntax{at: i, expected: "</" + string(d.feed) + ">", found: string(b[t.start:t.end])}
+			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.start:t.end])}
 		}
 		d.pos, d.state = t.end, atomEnd
 		return nil
@@ -226,7 +230,7 @@ func (d *Atom) child(i int, out *Output) *syntax {
 }
 
 // element reads an element of the feed, or an entry that stands for itself, whole.
-func (d *Atom) element(i int, out *Output) *syntax {
+func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := xmlTagAt(b, i)
 	if err != nil {
@@ -331,7 +335,7 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 
 // function reads the result of a function that is no entity: a structure of its own, or several in elements named
 // element.
-func (d *Atom) function(i int, out *Output) *syntax {
+func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
 	end, err := xmlElement(b, i, maxDepth)
 	if err != nil {

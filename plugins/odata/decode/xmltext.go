@@ -3,6 +3,8 @@ package decode
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // xmlTag is a start tag, an end tag or the tag of an empty element.
@@ -36,23 +38,23 @@ func xmlSpace(b []byte, i int) int {
 }
 
 // xmlName returns the end of a name.
-func xmlName(b []byte, i int) (end int, err *syntax) {
+func xmlName(b []byte, i int) (end int, err *scan.Error) {
 	start := i
 	for i < len(b) {
 		switch c := b[i]; c {
 		case ' ', '\n', '\t', '\r', '/', '>', '=', '<', '"', '\'', '&', '?', '!':
 			if i == start {
-				return 0, wrongByte(b, i, "a name")
+				return 0, scan.WrongByte(b, i, "a name")
 			}
 			return i, nil
 		}
 		i++
 	}
-	return 0, more
+	return 0, scan.More
 }
 
 // xmlTagAt reads the tag whose '<' is at i, its attributes included.
-func xmlTagAt(b []byte, i int) (t xmlTag, err *syntax) {
+func xmlTagAt(b []byte, i int) (t xmlTag, err *scan.Error) {
 	t.start = i
 	i++
 	if i < len(b) && b[i] == '/' {
@@ -72,15 +74,15 @@ func xmlTagAt(b []byte, i int) (t xmlTag, err *syntax) {
 			break
 		}
 		if t.closing {
-			return t, &syntax{at: a.name.start, expected: "'>' of an end tag", found: "an attribute"}
+			return t, &scan.Error{At: a.name.start, Expected: "'>' of an end tag", Found: "an attribute"}
 		}
 	}
 	if b[i] == '/' {
 		if i+1 >= len(b) {
-			return t, more
+			return t, scan.More
 		}
 		if b[i+1] != '>' || t.closing {
-			return t, wrongByte(b, i, "'>'")
+			return t, scan.WrongByte(b, i, "'>'")
 		}
 		t.empty, i = true, i+1
 	}
@@ -92,33 +94,33 @@ func xmlTagAt(b []byte, i int) (t xmlTag, err *syntax) {
 type xmlAttribute struct{ name, value textRange }
 
 // xmlAttributeAt reads the next attribute of a tag. With none left name.end is 0, and next is at '>' or '/'.
-func xmlAttributeAt(b []byte, i int) (a xmlAttribute, next int, err *syntax) {
+func xmlAttributeAt(b []byte, i int) (a xmlAttribute, next int, err *scan.Error) {
 	space := i
 	if i = xmlSpace(b, i); i >= len(b) {
-		return a, 0, more
+		return a, 0, scan.More
 	}
 	if b[i] == '>' || b[i] == '/' {
 		return a, i, nil
 	}
 	if i == space {
-		return a, 0, wrongByte(b, i, "white space before an attribute")
+		return a, 0, scan.WrongByte(b, i, "white space before an attribute")
 	}
 	a.name.start = i
 	if a.name.end, err = xmlName(b, i); err != nil {
 		return a, 0, err
 	}
 	if i = xmlSpace(b, a.name.end); i >= len(b) {
-		return a, 0, more
+		return a, 0, scan.More
 	}
 	if b[i] != '=' {
-		return a, 0, wrongByte(b, i, "'=' after an attribute's name")
+		return a, 0, scan.WrongByte(b, i, "'=' after an attribute's name")
 	}
 	if i = xmlSpace(b, i+1); i >= len(b) {
-		return a, 0, more
+		return a, 0, scan.More
 	}
 	quote := b[i]
 	if quote != '"' && quote != '\'' {
-		return a, 0, wrongByte(b, i, "a quote before an attribute's value")
+		return a, 0, scan.WrongByte(b, i, "a quote before an attribute's value")
 	}
 	a.value.start = i + 1
 	for i++; i < len(b); i++ {
@@ -127,16 +129,16 @@ func xmlAttributeAt(b []byte, i int) (a xmlAttribute, next int, err *syntax) {
 			return a, i + 1, nil
 		}
 		if b[i] == '<' {
-			return a, 0, wrongByte(b, i, "the end of an attribute's value")
+			return a, 0, scan.WrongByte(b, i, "the end of an attribute's value")
 		}
 	}
-	return a, 0, more
+	return a, 0, scan.More
 }
 
 // xmlAside passes a comment, a processing instruction or a CDATA section at i, where '<' is; end 0: it is none of them.
-func xmlAside(b []byte, i int) (end int, err *syntax) {
+func xmlAside(b []byte, i int) (end int, err *scan.Error) {
 	if i+1 >= len(b) {
-		return 0, more
+		return 0, scan.More
 	}
 	if b[i+1] == '?' {
 		return xmlUntil(b, i+2, "?>")
@@ -156,25 +158,25 @@ func xmlAside(b []byte, i int) (end int, err *syntax) {
 		}
 		return xmlUntil(b, i+4, "-->")
 	}
-	return 0, &syntax{at: i, expected: "no document type", found: "'<!'"}
+	return 0, &scan.Error{At: i, Expected: "no document type", Found: "'<!'"}
 }
 
 const cdata = "<![CDATA["
 
-func xmlUntil(b []byte, i int, stop string) (end int, err *syntax) {
+func xmlUntil(b []byte, i int, stop string) (end int, err *scan.Error) {
 	if i <= len(b) {
 		if k := bytes.Index(b[i:], []byte(stop)); k >= 0 {
 			return i + k + len(stop), nil
 		}
 	}
-	return 0, more
+	return 0, scan.More
 }
 
 // xmlHas reports whether text stands at i; more if it may.
-func xmlHas(b []byte, i int, text string) (bool, *syntax) {
+func xmlHas(b []byte, i int, text string) (bool, *scan.Error) {
 	for k := range len(text) {
 		if i+k >= len(b) {
-			return false, more
+			return false, scan.More
 		}
 		if b[i+k] != text[k] {
 			return false, nil
@@ -184,24 +186,24 @@ func xmlHas(b []byte, i int, text string) (bool, *syntax) {
 }
 
 // xmlElement returns the end of the element whose start tag is at i.
-func xmlElement(b []byte, i, depth int) (end int, err *syntax) {
+func xmlElement(b []byte, i, depth int) (end int, err *scan.Error) {
 	open, err := xmlTagAt(b, i)
 	if err != nil {
 		return 0, err
 	}
 	if open.closing {
-		return 0, &syntax{at: i, expected: "a start tag", found: "an end tag"}
+		return 0, &scan.Error{At: i, Expected: "a start tag", Found: "an end tag"}
 	}
 	if open.empty {
 		return open.end, nil
 	}
 	if depth <= 0 {
-		return 0, &syntax{at: i, expected: "less nesting", found: "an element"}
+		return 0, &scan.Error{At: i, Expected: "less nesting", Found: "an element"}
 	}
 	for i = open.end; ; {
 		less := bytes.IndexByte(b[i:], '<')
 		if less < 0 {
-			return 0, more
+			return 0, scan.More
 		}
 		i += less
 		if end, err = xmlAside(b, i); err != nil {
@@ -223,8 +225,8 @@ func xmlElement(b []byte, i, depth int) (end int, err *syntax) {
 		}
 		name := b[open.name.start:open.name.end]
 		if !tag.is(b, name) {
-			return 0, &syntax{at: i, expected: "</" + string(name) + ">",
-				found: "</" + string(b[tag.name.start:tag.name.end]) + ">"}
+			return 0, &scan.Error{At: i, Expected: "</" + string(name) + ">",
+				Found: "</" + string(b[tag.name.start:tag.name.end]) + ">"}
 		}
 		return tag.end, nil
 	}
