@@ -66,7 +66,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 	if d.state == atomStart {
 		return d.start(i)
 	}
-	if i = xmlSpace(b, i); i >= len(b) {
+	if i = scan.XMLSpace(b, i); i >= len(b) {
 		d.pos = i
 		if d.state == atomEnd && d.ended {
 			d.page.Done = true
@@ -82,7 +82,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 			return err
 		}
 	}
-	end, err := xmlAside(b, i)
+	end, err := scan.XMLAside(b, i)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (d *Atom) between(i int) *scan.Error {
 }
 
 func (d *Atom) start(i int) *scan.Error {
-	i = xmlSpace(d.buf, i)
+	i = scan.XMLSpace(d.buf, i)
 	mark, ok := byteOrderMark(d.buf, i)
 	if !ok {
 		return scan.More
@@ -134,11 +134,11 @@ func (d *Atom) start(i int) *scan.Error {
 // and HTML has, and an encoding; true: it was the XML declaration, which is passed.
 func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	b := d.buf
-	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
+	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
 			return false, err
 		}
-		end, err := xmlUntil(b, i, "?>")
+		end, err := scan.XMLUntil(b, i, "?>")
 		if err != nil {
 			return false, err
 		}
@@ -171,21 +171,21 @@ func encoding(declaration []byte) string {
 // root looks at the outermost element.
 func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := xmlTagAt(b, i)
+	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
 	scope := d.scopes.open(b, t, 0)
 	where, local := d.scopes.element(b, t, scope)
-	if string(local) == "feed" && where == atomSpace && !t.closing {
+	if string(local) == "feed" && where == atomSpace && !t.Closing {
 		d.scopes.keep()
 		d.outer, d.rows = scope, len(d.scopes.all)
 		if d.lane != nil {
 			d.lane.bind(&d.scopes, scope)
 		}
-		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
-		d.pos, d.state = t.end, atomFeed
-		if t.empty {
+		d.feed = append(d.feed[:0], t.Name...)
+		d.pos, d.state = t.End, atomFeed
+		if t.Empty {
 			d.state = atomEnd
 		}
 		return nil
@@ -198,7 +198,7 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 	case where == dataSpace:
 		return d.function(i, out)
 	default:
-		return d.noRows(i, "an Atom feed or entry", "element "+string(b[t.name.start:t.name.end]))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(t.Name))
 	}
 }
 
@@ -206,14 +206,14 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 func (d *Atom) child(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
-		t, err := xmlTagAt(b, i)
+		t, err := scan.XMLTagAt(b, i)
 		if err != nil {
 			return err
 		}
-		if !t.is(b, d.feed) {
-			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.start:t.end])}
+		if !bytes.Equal(t.Name, d.feed) {
+			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.Start:t.End])}
 		}
-		d.pos, d.state = t.end, atomEnd
+		d.pos, d.state = t.End, atomEnd
 		return nil
 	}
 	if d.lane != nil && len(d.lane.heads) > 0 {
@@ -232,7 +232,7 @@ func (d *Atom) child(i int, out *Output) *scan.Error {
 // element reads an element of the feed, or an entry that stands for itself, whole.
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := xmlTagAt(b, i)
+	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	entry := string(local) == "entry" && where == atomSpace
 	deleted := string(local) == "deleted-entry" && where != atomSpace
 	d.inRow = entry || deleted
-	end, err := xmlElement(b, i, maxDepth)
+	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
@@ -260,13 +260,13 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 			d.lane.learnRow(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
 		}
 	case deleted:
-		d.deleted(b[i:end], t.shifted(i), at, out)
+		d.deleted(b[i:end], at, out)
 	case where == atomSpace && string(local) == "link":
 		d.link(b, t, scope)
 	case where == metaSpace && string(local) == "error":
 		d.failure = quoted(b[i:end])
 	case where == metaSpace && string(local) == "count":
-		if content, ok := xmlContent(d.text[:0], b[t.end:contentEnd(b, t, end)]); ok {
+		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
 			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
@@ -275,33 +275,27 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	return nil
 }
 
-// shifted is the tag's place in a text that starts at i.
-func (t xmlTag) shifted(i int) xmlTag {
-	t.start, t.end, t.name.start, t.name.end = t.start-i, t.end-i, t.name.start-i, t.name.end-i
-	return t
-}
-
 // contentEnd is where the content of an element ends that starts with t and ends at end.
-func contentEnd(b []byte, t xmlTag, end int) int {
-	if t.empty {
-		return t.end
+func contentEnd(b []byte, t scan.XMLTag, end int) int {
+	if t.Empty {
+		return t.End
 	}
 	return bytes.LastIndex(b[:end], []byte("</"))
 }
 
 // relation is a link's rel without the registry's address in front.
-func relation(b []byte, t xmlTag) []byte {
+func relation(b []byte, t scan.XMLTag) []byte {
 	rel, _ := attribute(b, t, "rel")
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
 }
 
-func (d *Atom) linkOf(b []byte, t xmlTag, scope int) Link {
+func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
 	href, _ := attribute(b, t, "href")
-	text, _ := xmlContent(nil, href)
+	text, _ := scan.XMLContent(nil, href)
 	return Link{Href: string(text), Base: d.scopes.base(scope)}
 }
 
-func (d *Atom) link(b []byte, t xmlTag, scope int) {
+func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
 	switch string(relation(b, t)) {
 	case "next":
 		d.page.Next = d.linkOf(b, t, scope)
@@ -311,15 +305,16 @@ func (d *Atom) link(b []byte, t xmlTag, scope int) {
 }
 
 // deleted takes a tombstone.
-func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
+func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	if d.collect {
 		return
 	}
 	if d.leaveOut(element, at, out) {
 		return
 	}
+	t, _ := scan.XMLTagAt(element, 0)
 	ref, given := attribute(element, t, "ref")
-	id, ok := xmlContent(nil, ref)
+	id, ok := scan.XMLContent(nil, ref)
 	if !given || !ok {
 		d.fault(element, at, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, out)
 		return
@@ -337,23 +332,23 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 // element.
 func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
-	end, err := xmlElement(b, i, maxDepth)
+	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
-	t, _ := xmlTagAt(b, i)
+	t, _ := scan.XMLTagAt(b, i)
 	d.pos, d.state = end, atomEnd
 	inside := d.scopes.open(b, t, 0)
 	d.scopes.keep()
 	c := content(b, t, end)
 	several := false
 	for e, ok := c.next(); ok; e, ok = c.next() {
-		_, local := split(b[e.tag.name.start:e.tag.name.end])
+		_, local := scan.SplitName(e.tag.Name)
 		if several = string(local) == "element"; !several {
 			break
 		}
 		d.outer, d.rows = inside, len(d.scopes.all)
-		d.decode(b[e.tag.start:e.end], d.base+int64(e.tag.start), out, false)
+		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
 	}
 	if !several && !d.scopes.isNull(b, t, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)
