@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -320,9 +321,9 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 		return
 	}
 	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
-	var m moment
-	if when, ok := attribute(element, t, "when"); ok && m.parse(bytes.TrimSpace(when)) {
-		s.When, s.Timed = m.utc(), true
+	var m datetime.Moment
+	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
+		s.When, s.Timed = m.UTC(), true
 	}
 	out.Tombstones = append(out.Tombstones, s)
 	d.page.Rows++

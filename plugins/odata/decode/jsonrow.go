@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -265,9 +266,9 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		case string(name) == "id":
 			t.Ref = string(r.d.plain(b[value:valueEnd]))
 		case string(name) == "when":
-			var m moment
-			t.Timed = m.parse(r.d.plain(b[value:valueEnd]))
-			t.When = m.utc()
+			var m datetime.Moment
+			t.Timed = m.Parse(r.d.plain(b[value:valueEnd]))
+			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
@@ -166,7 +167,7 @@ func (e *entry) configure(markup int) (kind int) {
 		return fast.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
 		if c.As == AsUsual && c.Zone == nil {
-			e.Low, e.High = firstMs, lastMs
+			e.Low, e.High = datetime.FirstMs, datetime.LastMs
 			return fast.Moment
 		}
 	case edm.Guid:

@@ -76,7 +76,7 @@ func unescaped(text string) string {
 		c, size := rune(0), 1
 		switch {
 		case text[0] == '&':
-			if named, n := scan.AppendXMLEntity(nil, []byte(text[:min(len(text), scan.LongestXMLEntity)])); n > 0 {
+			if named, n := scan.AppendXMLEntity(nil, text); n > 0 {
 				c, _ = utf8.DecodeRune(named)
 				size = n
 			}

@@ -318,7 +318,7 @@ func (r *Reader) resolve(raw string) (string, error) {
 	for i := strings.IndexByte(raw, '&'); i >= 0; i = strings.IndexByte(raw, '&') {
 		out = append(out, raw[:i]...)
 		size := 0
-		if out, size = scan.AppendXMLEntity(out, []byte(raw[i:min(len(raw), i+scan.LongestXMLEntity)])); size == 0 {
+		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
 			entity, _, _ := strings.Cut(raw[i:], ";")
 			return "", r.bad("unknown entity " + entity + ";")
 		}

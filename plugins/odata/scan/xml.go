@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -291,17 +292,16 @@ func xmlAllows(text []byte) bool {
 	return utf8.Valid(text)
 }
 
-// LongestXMLEntity is how long an entity or character reference may be, in bytes.
-const LongestXMLEntity = 12
-
 // AppendXMLEntity appends the character that an entity or character reference at the start of b names, such as &amp;.
 // size 0: it is none.
-func AppendXMLEntity(dst, b []byte) (out []byte, size int) {
-	end := bytes.IndexByte(b[:min(len(b), LongestXMLEntity)], ';')
+func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) {
+	const longest = 12
+	head := string(b[:min(len(b), longest)])
+	end := strings.IndexByte(head, ';')
 	if end < 2 {
 		return dst, 0
 	}
-	name := b[1:end]
+	name := head[1:end]
 	if name[0] == '#' {
 		r, ok := characterReference(name[1:])
 		if !ok {
@@ -309,7 +309,7 @@ func AppendXMLEntity(dst, b []byte) (out []byte, size int) {
 		}
 		return utf8.AppendRune(dst, r), end + 1
 	}
-	switch string(name) {
+	switch name {
 	case "amp":
 		return append(dst, '&'), end + 1
 	case "lt":
@@ -325,13 +325,13 @@ func AppendXMLEntity(dst, b []byte) (out []byte, size int) {
 }
 
 // characterReference reads the number of a character reference.
-func characterReference(number []byte) (rune, bool) {
+func characterReference(number string) (rune, bool) {
 	base := rune(10)
 	if len(number) > 0 && number[0] == 'x' {
 		base, number = 16, number[1:]
 	}
 	var r rune
-	for _, c := range number {
+	for _, c := range []byte(number) {
 		digit := rune(99)
 		switch {
 		case '0' <= c && c <= '9':
