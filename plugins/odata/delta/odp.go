@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -134,19 +135,10 @@ func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 
 // readLinks reads a page of DeltaLinksOf….
 func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
-	v, err := jsontext.Parse(body)
-	if err != nil {
+	v, err := document.Parse(body)
+	items, ok := document.Items(v)
+	if err != nil || !ok {
 		return nil, "", false
-	}
-	if v.Has("d") {
-		v = v.At("d")
-	}
-	items := v.Items
-	if v.Kind == jsontext.Object {
-		if !v.Has("results") {
-			return nil, "", false
-		}
-		items = v.At("results").Items
 	}
 	for _, item := range items {
 		if item.At("DeltaToken").Text == "" {
