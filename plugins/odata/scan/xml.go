@@ -262,7 +262,7 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 			i = end
 		}
 	}
-	return dst, xmlAllows(dst[start:])
+	return dst, XMLAllows(dst[start:])
 }
 
 // appendLines appends text with its line ends made \n.
@@ -279,8 +279,8 @@ func appendLines(dst, text []byte) []byte {
 	return dst
 }
 
-// xmlAllows: UTF-8 without the characters that XML 1.0 has no place for.
-func xmlAllows(text []byte) bool {
+// XMLAllows reports whether a text is UTF-8 without the characters that XML 1.0 has no place for.
+func XMLAllows(text []byte) bool {
 	for i, c := range text {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
 			return false

@@ -2,9 +2,9 @@ package write
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 const (
@@ -121,7 +121,7 @@ func (m *members) element(dst []byte, e *atomEntry) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		if !storable([]byte(c.Text)) {
+		if !scan.XMLAllows([]byte(c.Text)) {
 			return dst, refuse(m.where() + ": expected a text that Atom can hold, found one with control characters (" +
 				requestFormat + " = json has room for them)")
 		}
@@ -160,7 +160,7 @@ func (m *members) link(e *atomEntry) (err error) {
 	return nil
 }
 
-// appendXML writes a text that is storable so that a parser gives it back: line ends too.
+// appendXML writes a text that XML allows so that a parser gives it back: line ends too.
 func appendXML[T string | []byte](dst []byte, text T) []byte {
 	from := 0
 	for i := range len(text) {
@@ -181,17 +181,4 @@ func appendXML[T string | []byte](dst []byte, text T) []byte {
 		from = i + 1
 	}
 	return append(dst, text[from:]...)
-}
-
-// storable tells whether XML can hold a text as it is.
-func storable(text []byte) bool {
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c < 0x20 && c != '\t' && c != '\n' && c != '\r':
-			return false
-		case c == 0xbf && i > 0 && i+1 < len(text) && text[i-1] == 0xef && text[i+1] >= 0xbe: // U+FFFE and U+FFFF
-			return false
-		}
-	}
-	return utf8.Valid(text)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -63,7 +64,7 @@ func (m *members) appendCommon(dst []byte, json bool) (_ []byte, ok bool) {
 		case json:
 			return jsontext.AppendText(dst, text)
 		}
-		return appendXML(dst, text), storable(text)
+		return appendXML(dst, text), scan.XMLAllows(text)
 	case instantWay:
 		return value.AppendInstant(dst, m.property.Type.Primitive, m.value.number(), json)
 	case integerWay:
