@@ -109,7 +109,8 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 		if json.Unmarshal(data, &said) == nil && said.Message != "" {
 			text = said.Message
 		}
-		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
+		password, _ := answer.Request.URL.User.Password()
+		return failed(&refusedCall{answer.StatusCode, shown.Text(without(text, restPassword(), password))})
 	case into == nil || len(data) == 0:
 		return nil
 	case plain:
@@ -166,10 +167,12 @@ func (r *remote) ask(ctx context.Context, route string, body any, names ...strin
 // restPassword is that of --user.
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-// without is what a worker says, without the password that it was asked with.
-func without(password, text string) string {
+// without is what a worker says, without the passwords that it was asked with.
+func without(text string, passwords ...string) string {
 	var known secrets.Known
-	known.Keep(password)
+	for _, password := range passwords {
+		known.Keep(password)
+	}
 	return known.Strike(text)
 }
 

@@ -277,7 +277,7 @@ func (k *Checker) ownGroup(c *config.Connector) config.Problems {
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
 func (k *Checker) destination(ctx context.Context, c *config.Connector, component wit.Component) config.Problems {
-	roles := config.NewRoles(config.DeclareComponent(component), c)
+	roles := c.Roles(component)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
