@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
@@ -230,10 +229,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 // differences are those between two configurations, by setting.
 func differences(before, after map[string]string, password func(key string) bool) []rest.Difference {
 	all := []rest.Difference{}
-	names := map[string]string{}
-	maps.Copy(names, before)
-	maps.Copy(names, after)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range config.Differing(before, after) {
 		d := rest.Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
 			v, there := settings[name]
@@ -245,10 +241,8 @@ func differences(before, after map[string]string, password func(key string) bool
 			}
 			return &v
 		}
-		was, is := before[name], after[name]
-		if d.Before, d.After = value(before), value(after); was != is || (d.Before == nil) != (d.After == nil) {
-			all = append(all, d)
-		}
+		d.Before, d.After = value(before), value(after)
+		all = append(all, d)
 	}
 	return all
 }

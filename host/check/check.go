@@ -211,11 +211,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 // clients checks what the connector changes about its Kafka clients.
 func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Problems {
 	var problems config.Problems
-	settings := map[string]string{}
-	for _, e := range c.Entries {
-		settings[e.Key] = e.Value.Reveal()
-	}
-	_, warnings, err := k.Kafka.Override(ctx, settings)
+	_, warnings, err := k.Kafka.Override(ctx, c.Revealed())
 	for _, w := range warnings {
 		problems = append(problems, c.Place(w))
 	}

@@ -283,11 +283,7 @@ func (t *Tool) Topics() (topics []Topic) {
 
 // Kafka is the configuration of the connector's clients.
 func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
-	settings := map[string]string{}
-	for _, e := range t.connector.Entries {
-		settings[e.Key] = e.Value.Reveal()
-	}
-	c, _, err := worker.Override(ctx, settings)
+	c, _, err := worker.Override(ctx, t.connector.Revealed())
 	return c, err
 }
 

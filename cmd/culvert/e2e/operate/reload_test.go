@@ -270,7 +270,7 @@ topic: its tasks are made anew (copy/topic.properties)
 	}
 	diff("copy", "--json").Omits("n3w", "0ld").Prints(
 		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",` +
-			`"settings":["sap.odata#00.topic"],"differences":[{"setting":"sap.odata#00.topic","before":"Products",`+
+			`"settings":["sap.odata#00.topic"],"differences":[{"setting":"sap.odata#00.topic","before":"Products",` +
 			`"after":"Other"}]}`)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
 		Exits(2).Says("expected a running worker")

@@ -79,9 +79,8 @@ func TestSamples(t *testing.T) {
 	c := p.Start("connectors", "sample", "back", "--rows", "2", "--url", f.Url)
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
 	r := c.Wait()
-	r.Exits(0).Prints("row 1 of task 0, partition ", "topic Products, key ",
-		"drop ("+transforms+"Filter): skipped by gone",
-		"ProductName")
+	r.Exits(0).Prints(`"topic":"Products"`, `"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
+		`"did":"skipped"`, "ProductName")
 	f.Await("products", "runs", e2etest.Runs)
 	if s.Count("ProductCopies") == 0 {
 		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
