@@ -18,7 +18,8 @@ import (
 // Difference is what a reload of the files of c would do to a worker that has other connectors, without those of which
 // nothing would change; have returns those, of the worker whose REST listens where the files say, unless it knows
 // better. It sends nothing itself. The error is for files that cannot be read, or have's.
-func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) ([]rest.Comparison, error) {
+func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) ([]rest.Comparison,
+	error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
 		return nil, err

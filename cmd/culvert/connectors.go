@@ -404,7 +404,7 @@ func (r *remote) create(ctx context.Context, name string, g given) error {
 	return r.call(ctx, "POST /connectors", body, nil)
 }
 
-// about has a command's help say what the table of REST says of the route that it calls, the first clause of it in lists.
+// about has a command's help say what the table of REST says of the route that it calls, in lists the first clause.
 func about(route string, c *cobra.Command) *cobra.Command {
 	c.Long = rest.About(route)
 	c.Short, _, _ = strings.Cut(c.Long, ", {")

@@ -90,8 +90,8 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	if r.timeout <= 0 {
 		return wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
-	_, err = (&rest.Client{URL: r.url, Header: r.header, Transport: logon{r, base}, MaxBytes: maxAnswer}).Call(ctx, route,
-		nil, body, into, names...)
+	worker := rest.Client{URL: r.url, Header: r.header, Transport: logon{r, base}, MaxBytes: maxAnswer}
+	_, err = worker.Call(ctx, route, nil, body, into, names...)
 	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
 		password, _ := base.User.Password()
 		refused.Message = shown.Text(without(refused.Message, restPassword(), password))

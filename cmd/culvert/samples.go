@@ -21,8 +21,9 @@ func (r *remote) newSample() *cobra.Command {
 		Short: "Print the next rows of a connector before and after each of its transforms, as JSON",
 		Long: `Print the next rows of a connector as they come, and what each of its transforms makes of them, computed again beside its tasks, as REST
 answers them in JSON; the console shows them side by side. It ends when so many rows have come, or after --timeout with those that have.`,
-		Example: "  culvert connectors sample orders --rows 5 | jq .rows\n  culvert connectors sample orders --show shape",
-		Args:    one("NAME"), ValidArgsFunction: r.complete,
+		Example: `  culvert connectors sample orders --rows 5 | jq .rows
+  culvert connectors sample orders --show shape`,
+		Args: one("NAME"), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			until := time.Now().Add(r.timeout)
 			var s rest.Sample
