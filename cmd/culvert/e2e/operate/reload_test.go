@@ -48,8 +48,6 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	for bad, content := range map[string][]string{
 		"conf/orders.properties:13: tasks.max: ": append(good,
 			"tasks.max=many"),
-		"conf/orders.properties:2: connector.class: no plugin has the source or sink NotThere": append([]string{good[0],
-			"connector.class=NotThere"}, good[2:]...),
 		"conf/orders.properties: the file is empty": {""},
 		"conf/orders.properties:1: name: expected a name that no other connector has": append(
 			[]string{"name=calm"}, good[1:]...),
