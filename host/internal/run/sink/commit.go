@@ -56,6 +56,10 @@ func (t *Task) commitNow(ctx context.Context) error {
 	}
 	began := time.Now()
 	err := t.run.consumer.Commit(ctx, taken.offsets)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		t.account.apply(offsetsKept{taken.offsets})
+		return err // the task stops, and commitLast tries again
+	}
 	t.o.Tally.Commits.Ended(began, err)
 	if err == nil {
 		if !t.account.apply(offsetsStored{taken.offsets, taken.number}).yes {

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
+	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -363,6 +364,29 @@ func TestCommitThatFailsIsTriedAgain(t *testing.T) {
 		assert.Equal(t, 3, x.committed("t", 0), "committed")
 		stop()
 	})
+}
+
+// TestStopEndsACommit: a commit that a stop cuts off is left to the last one. It is no failure, and nobody is warned.
+func TestStopEndsACommit(t *testing.T) {
+	var logged strings.Builder
+	x := newWorld(&writer{repeatable: true})
+	x.o.Tally, x.o.Logger = new(task.Tally), slog.New(slog.NewTextHandler(&logged, nil))
+	stopped := NewTask(x.o)
+	stopped.run = &running{consumer: x.group}
+	at := topicPartition{"t", 0}
+	stopped.account.apply(assigned{map[string][]int32{"t": {0}}})
+	stopped.account.apply(offsetKnown{at: at, committed: -1})
+	items := stopped.account.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
+	stopped.account.apply(rowsSettled{items, true})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	x.group.refuse = ctx.Err()
+	if err := stopped.commit(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the commit to be cut off, found %v", err)
+	}
+	assert.Equal(t, 0, x.o.Tally.At(time.Now()).FailedCommits, "failed commits")
+	assert.Equal(t, "", logged.String(), "the log")
+	assert.Equal(t, 1, stopped.account.apply(offsetsTaken{}).offsets["t"][0].Offset, "offset of the next commit")
 }
 
 func TestStop(t *testing.T) {
