@@ -14,25 +14,29 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// limitMemory sets the memory from which the garbage collector works harder: half of the machine's, or of the
-// container's. GOMEMLIMIT counts instead where it is given.
+// limitMemory has the garbage collector run when half as much is allocated as is in use, and work harder from half of
+// the machine's memory on, or of the container's. GOGC and GOMEMLIMIT count instead if they are given.
 func limitMemory() {
+	if os.Getenv("GOGC") == "" {
+		const percent = 50
+		debug.SetGCPercent(percent)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available() / 2)
 	}
 }
 
 // leastGuestMemory is for four instances with the default limit: each counts with its limit, which few come near, and
-// a service that answers late holds an instance.
-const leastGuestMemory = 512 << 20
+// a service that answers late holds an instance. mostGuestMemory is for sixteen, which in fact take some 150 MB.
+const leastGuestMemory, mostGuestMemory = 512 << 20, 2 << 30
 
 // guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
-// is, or leastGuestMemory.
+// is, but at least leastGuestMemory and at most mostGuestMemory.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return max(available()/4, leastGuestMemory)
+	return min(max(available()/4, leastGuestMemory), mostGuestMemory)
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.

@@ -37,7 +37,8 @@ var generalSettings = []wit.SettingSpec{
 		"fills it."),
 	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of the instances of all sources and sinks, and of those of "+
 		"all transforms, in bytes, each counted with its limit memory.bytes; a quarter of what the machine or its "+
-		"control group gives unless given. Connectors that find none left take turns; one is always let in.",
+		"control group gives, at most 2 GiB, unless given. Connectors that find none left take turns; one is always "+
+		"let in.",
 		atLeast(1)),
 	declared("key.converter", wit.KindClassName, JSONConverter,
 		"Converter of record keys; its own settings follow as key.converter.…"),
