@@ -27,16 +27,16 @@ func limitMemory() {
 }
 
 // leastGuestMemory is for four instances with the default limit: each counts with its limit, which few come near, and
-// a service that answers late holds an instance. mostGuestMemory is for sixteen, which in fact take some 150 MB.
-const leastGuestMemory, mostGuestMemory = 512 << 20, 2 << 30
+// a service that answers late holds an instance.
+const leastGuestMemory = 512 << 20
 
 // guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
-// is, but at least leastGuestMemory and at most mostGuestMemory.
+// is, but at least leastGuestMemory and at most four times as much: sixteen instances, which in fact take some 150 MB.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return min(max(available()/4, leastGuestMemory), mostGuestMemory)
+	return min(max(available()/4, leastGuestMemory), 4*leastGuestMemory)
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.
