@@ -300,17 +300,3 @@ func TestWorkersKeepToTheirShares(t *testing.T) {
 		})
 	}
 }
-
-// What waits for a share says so in a task's status.
-func TestStatusNamesTheShare(t *testing.T) {
-	f := &traffic{takes: time.Minute}
-	service(t, f.ServeHTTP, func(c *Config) { c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client) {
-		c.at.Load().config.Destinations.Share(sharing(1))
-		done := make(chan time.Duration)
-		go func() { done <- all(t, 2, c) }()
-		time.Sleep(10 * time.Second)
-		assert.Equal(t, "requests to http://sap.example:8000 wait for others: 1 at a time, this worker's share in the "+
-			"cluster", c.Waiting())
-		<-done
-	})
-}
