@@ -21,8 +21,15 @@ func OpenLockouts(data string) (*lockouts.Store, error) {
 func openLockouts(c *Config) (*lockouts.Store, error) {
 	user := cmp.Or(userLogons(), c.Data)
 	store, err := lockouts.Open(user, c.Data, user)
-	if err != nil || !c.ResumeLogons {
-		return store, err
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Writable(); err != nil {
+		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, which "+
+			"may lock the user", "error", err)
+	}
+	if !c.ResumeLogons {
+		return store, nil
 	}
 	n, err := store.Resume(context.Background())
 	c.Logger.Info("refused logons are tried once more", "refusals", n)

@@ -34,7 +34,8 @@ const (
 // Neither secrets nor users are in the topic or in calls, but HMACs under a key that all readers of the topic know:
 // from one of the secret itself they could guess a password, so it is one of a slow hash.
 //
-// Invariant: what Tell is given is told to one leader after another, in order, until one has heard it or Run ends.
+// Invariant: what Tell is given is told to one leader after another, in order for a user, until one has heard it or Run
+// ends.
 type Lockouts struct {
 	ledger config.Ledger
 	ask    func(ctx context.Context, call, answer any) error
@@ -193,7 +194,24 @@ func (l *Lockouts) Run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
 				"logon", "error", err)
+			l.putBack(pending[0].secret.Place)
 		}
 		_ = pause.For(ctx, sayAgain)
 	}
+}
+
+// putBack puts what is to be told of a user after that of others, which the leader may accept, as when the user's note
+// is damaged.
+func (l *Lockouts) putBack(place string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var others, own []verdict
+	for _, v := range l.pending {
+		if v.secret.Place == place {
+			own = append(own, v)
+		} else {
+			others = append(others, v)
+		}
+	}
+	l.pending = append(others, own...)
 }

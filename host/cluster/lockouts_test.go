@@ -595,3 +595,35 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	assert.Equal(t, 1, n)
 	assert.Equal(t, 1, len(b.store.Notes(lockoutNotes)))
 }
+
+// What the leader can't take of one user, whose note is damaged, holds up nothing of others.
+func TestVerdictThatTheLeaderCannotTake(t *testing.T) {
+	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
+		bob := alice("wrong")
+		bob.User = "BOB"
+		for _, id := range []lockouts.Identity{alice("wrong"), bob} {
+			ctx := t.Context()
+			done, err := desks[0].store.Of(id).Enter(ctx, func() bool { return true })
+			require.NoError(t, err)
+			if id.User != "BOB" {
+				o.mu.Lock()
+				for key := range o.notes {
+					if key != lockoutNotes+lockoutKey {
+						o.notes[key] = json.RawMessage(`"damaged"`)
+					}
+				}
+				o.mu.Unlock()
+			}
+			done(401)
+		}
+		time.Sleep(5 * sayAgain)
+		desks[0].shared.mu.Lock()
+		defer desks[0].shared.mu.Unlock()
+		for _, v := range desks[0].shared.pending {
+			if strings.Contains(v.secret.Place, "BOB") {
+				t.Error("the refusal of another user was not told")
+			}
+		}
+		assert.Equal(t, 1, len(desks[0].shared.pending))
+	})
+}

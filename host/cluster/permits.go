@@ -34,6 +34,9 @@ const (
 	maxRefused = 16
 )
 
+// doubted is a refusal in the words of workers before this version, in a rolling upgrade.
+const doubted lockouts.Outcome = "doubted"
+
 // resumeLogons is what a worker asks in the place of an outcome, so that all refusals be forgotten.
 const resumeLogons lockouts.Outcome = "resume"
 
@@ -117,7 +120,7 @@ func (l *lockout) tell(c lockoutCall, now time.Time) (changed bool) {
 	t := l.Trial
 	own := t != nil && t.Secret == c.Secret && c.Permit != "" && t.Permit == c.Permit
 	switch {
-	case c.What == lockouts.Rejected && l.find(c.Secret) < 0:
+	case (c.What == lockouts.Rejected || c.What == doubted) && l.find(c.Secret) < 0:
 		l.refuse(c.Secret, now)
 	case c.What == lockouts.Accepted && own:
 		l.Trial, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()

@@ -39,10 +39,12 @@ type file struct {
 	unwritten map[[sha256.Size]byte]time.Time
 	// foreign: it belongs to other processes and may be another user's; nothing is added to it.
 	foreign bool
+	// owner is the error of a file of another user, as on a share of a cloud: its owner could remove refusals, so it is
+	// read, and nothing is added to it.
+	owner error
 }
 
-// openFile returns the file of a folder, which is made if it is missing, for this user of the machine alone. One of
-// another user is an error: its owner could remove refusals, or choose the salt.
+// openFile returns the file of a folder, which is made if it is missing, for this user of the machine alone.
 func openFile(folder string) (*file, error) {
 	f := &file{path: filepath.Join(folder, fileName)}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -51,7 +53,10 @@ func openFile(folder string) (*file, error) {
 	if err := f.create(); err != nil {
 		return nil, err
 	}
-	return f, f.read()
+	if err := f.read(); err != nil && f.owner == nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // create makes the file with a salt unless it is there.
@@ -73,7 +78,7 @@ func (f *file) read() error {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		f.seen, f.salt, f.refused = nil, nil, nil
+		f.seen, f.salt, f.refused, f.owner = nil, nil, nil, nil
 		return nil
 	case err != nil:
 		return err
@@ -81,8 +86,8 @@ func (f *file) read() error {
 		info.ModTime().Equal(f.seen.ModTime()):
 		return nil
 	}
-	if err := checkOwner(info); err != nil && !f.foreign {
-		return fmt.Errorf("%s: %w", f.path, err)
+	if f.owner = checkOwner(info); f.owner != nil {
+		f.owner = fmt.Errorf("%s: %w", f.path, f.owner)
 	}
 	content, err := wholefile.Read(f.path, maxFile)
 	if err != nil {
@@ -112,13 +117,16 @@ func (f *file) digest(s Secret) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// find returns since when a secret is refused. Zero means it is not.
-func (f *file) find(s Secret) time.Time {
-	_ = f.read() // what was read last counts on
-	if len(f.refused) == 0 && len(f.unwritten) == 0 {
-		return time.Time{}
+// find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't be
+// read. That of a file of other processes or of another user is passed over: what was read last counts on.
+func (f *file) find(s Secret) (at time.Time, err error) {
+	if err = f.read(); f.foreign || f.owner != nil {
+		err = nil
 	}
-	return cmp.Or(f.refused[f.digest(s)], f.unwritten[s.Hash()])
+	if len(f.refused) == 0 && len(f.unwritten) == 0 {
+		return time.Time{}, err
+	}
+	return cmp.Or(f.refused[f.digest(s)], f.unwritten[s.Hash()]), err
 }
 
 // add adds a refusal. One that can't be written counts until the process ends.
@@ -158,19 +166,24 @@ func (f *file) append(s Secret, at time.Time) error {
 		err = checkOwner(info)
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(to, "%d %s\n", at.UnixMilli(), f.digest(s))
+		// The last line may be one of a write that was cut short.
+		_, err = fmt.Fprintf(to, "\n%d %s\n", at.UnixMilli(), f.digest(s))
 	}
-	return errors.Join(err, to.Sync(), to.Close())
+	if err = errors.Join(err, to.Sync(), to.Close()); err == nil {
+		f.refused[f.digest(s)] = at
+	}
+	return err
 }
 
-// forget removes the refusals that are not after a time, and returns how many there were.
+// forget removes the refusals that are not after a time, of all times if it is zero, and returns how many there were.
 func (f *file) forget(until time.Time) (forgotten int, err error) {
 	if err := f.read(); err != nil {
 		return 0, err
 	}
 	before, written := len(f.refused)+len(f.unwritten), len(f.refused)
-	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return !at.After(until) })
-	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return !at.After(until) })
+	goes := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
+	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return goes(at) })
+	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return goes(at) })
 	forgotten = before - len(f.refused) - len(f.unwritten)
 	switch {
 	case len(f.refused) == written:

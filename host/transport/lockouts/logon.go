@@ -87,14 +87,14 @@ func (l *LockedOut) Error() string { return l.Why }
 // Unwrap is the fault.
 func (l *LockedOut) Unwrap() error { return &wit.Fault{Kind: wit.FaultUnauthorized, Message: l.Why} }
 
-// Refusal says who was refused where and since when, and how that is mended; "" if the secret was not refused. So does
-// a nil logon.
+// Refusal says who was refused where and since when, and how that is mended, or that refusals can't be read; "" if the
+// secret was not refused. So does a nil logon.
 func (g *Logon) Refusal() string {
 	if g == nil {
 		return ""
 	}
-	at := g.store.refused(g.secret)
-	if at.IsZero() {
+	at, err := g.store.refused(g.secret)
+	if at.IsZero() && err == nil {
 		return ""
 	}
 	who := fmt.Sprintf("the password of user %q", g.User)
@@ -104,12 +104,19 @@ func (g *Logon) Refusal() string {
 	if g.Client != "" {
 		who += " in client " + g.Client
 	}
+	if err != nil {
+		return fmt.Sprintf("%s is not sent to %s, because refused logons can't be read: %v", who, g.Origin, err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	suspect := g.suspect
+	if g.store.group != nil {
+		suspect += " (or two workers of the group ended while they tried it)"
+	}
 	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few "+
 		"failures: change user or password, or, when the user is unlocked and they are right, try once more with "+
 		"culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, g.suspect)
+		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, suspect)
 }
 
 // shut returns the error of a secret that was refused before.

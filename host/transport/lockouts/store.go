@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -23,7 +24,8 @@ type Store struct {
 	group Group // nil for a worker that is alone
 
 	mu      guard.Mutex
-	files   []*file // the own one first
+	files   []*file  // the own one first
+	former  []string // folders of [formerFolder]
 	logons  map[[sha256.Size]byte]*Logon
 	gates   map[string]guard.Turn // by [Identity.place]
 	resumed time.Time             // when an operator had resumed in the group, as of the last look
@@ -44,12 +46,25 @@ func Open(locks, own string, others ...string) (*Store, error) {
 	}
 	l := New()
 	l.locks, l.files = locks, []*file{f}
+	for _, folder := range append([]string{own}, others...) {
+		if former := filepath.Join(folder, formerFolder); hasFormer(former) {
+			l.former = append(l.former, former)
+		}
+	}
 	for _, folder := range others {
 		if path := filepath.Join(folder, fileName); path != f.path {
 			l.files = append(l.files, &file{path: path, foreign: true})
 		}
 	}
 	return l, nil
+}
+
+// Writable returns an error if refusals can't be added to the own file because it is another user's: they end with the
+// process then.
+func (l *Store) Writable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.files[0].owner
 }
 
 // Group is what the workers of a group find out about secrets together (P10). Methods may be called by several
@@ -115,6 +130,7 @@ func (l *Store) Of(id Identity) *Logon {
 	g := &Logon{Identity: id, secret: id.hidden(), store: l, turn: turn}
 	g.Secret = ""
 	l.logons[key] = g
+	l.adopt(id, g.secret)
 	return g
 }
 
@@ -122,46 +138,55 @@ func (l *Store) Of(id Identity) *Logon {
 // counts as refused, so that clients do not send it.
 func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
-	g := l.logons[id.key()]
-	l.mu.Unlock()
+	g, s := l.logons[id.key()], id.hidden()
 	if g == nil {
-		return false, !l.refused(id.hidden()).IsZero()
+		l.adopt(id, s)
+	} else {
+		s = g.secret
+		accepted, _ = g.known()
 	}
-	accepted, _ = g.known()
-	return accepted, !l.refused(g.secret).IsZero()
+	l.mu.Unlock()
+	at, err := l.refused(s)
+	return accepted, !at.IsZero() || err != nil
 }
 
 // refused returns since when a secret is refused, as far as this process, its files and the group know; zero: it is
-// not. An operator's resume in the group removes what this worker keeps from before, and what is there when it hears of
-// the resume, since clocks differ.
-func (l *Store) refused(s Secret) time.Time {
+// not. The error is that of the own file, if it can't be read. An operator's resume in the group removes what this
+// worker kept before it began; later everything that is there when it hears of the resume, since clocks differ.
+func (l *Store) refused(s Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
 	if l.group != nil {
 		inGroup, resumed = l.group.Look(s)
 	}
+	s.Hash() // before others wait for the lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if resumed.After(l.resumed) {
-		until := resumed
-		if !l.resumed.IsZero() {
-			until = time.Now()
+		var until time.Time
+		if l.resumed.IsZero() {
+			until = resumed
 		}
 		l.resumed = resumed
 		_, _ = l.forget(until)
 	}
+	var unread error
 	for _, f := range l.files {
-		if at := f.find(s); !at.IsZero() {
-			return at
+		at, err := f.find(s)
+		if !at.IsZero() {
+			return at, nil
 		}
+		unread = errors.Join(unread, err)
 	}
-	if !inGroup.IsZero() {
-		l.keep(s, inGroup) // for commands beside this worker
+	if inGroup.IsZero() || resumed.Before(l.resumed) { // a look from before a resume
+		return time.Time{}, unread
 	}
-	return inGroup
+	l.keep(s, inGroup) // for commands beside this worker
+	return inGroup, nil
 }
 
 // refuse notes that a service refused the secret.
 func (l *Store) refuse(s Secret) {
+	s.Hash() // before others wait for the lock
 	l.mu.Lock()
 	l.keep(s, time.Now())
 	l.mu.Unlock()
@@ -173,7 +198,7 @@ func (l *Store) refuse(s Secret) {
 // keep adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
 // the secret again.
 func (l *Store) keep(s Secret, at time.Time) {
-	if !l.files[0].find(s).IsZero() {
+	if known, _ := l.files[0].find(s); !known.IsZero() {
 		return
 	}
 	err := l.files[0].add(s, at)
@@ -183,8 +208,14 @@ func (l *Store) keep(s Secret, at time.Time) {
 	}
 }
 
-// forget removes refusals that are not after a time, as far as they are known here; l.mu is held.
+// forget removes refusals that are not after a time, all if it is zero, as far as they are known here; l.mu is held.
 func (l *Store) forget(until time.Time) (forgotten int, err error) {
+	if until.IsZero() {
+		for _, folder := range l.former {
+			err = errors.Join(err, os.RemoveAll(folder))
+		}
+		l.former = nil
+	}
 	for _, f := range l.files {
 		n, wrong := f.forget(until)
 		forgotten, err = forgotten+n, errors.Join(err, wrong)
@@ -201,7 +232,7 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	forgotten, here := l.forget(time.Now())
+	forgotten, here := l.forget(time.Time{})
 	return max(known, forgotten), errors.Join(err, here)
 }
 
@@ -211,14 +242,9 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
 	if l.group != nil {
-		turn, refused, err := l.group.Enter(ctx, s)
+		turn, err := l.enter(ctx, s)
 		if err != nil {
 			return nil, err
-		}
-		if !refused.IsZero() {
-			l.mu.Lock()
-			l.keep(s, refused)
-			l.mu.Unlock()
 		}
 		if turn != "" {
 			end = func(o Outcome) {
@@ -242,6 +268,29 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 	return end, nil
 }
 
+// enter has the group give the turn, see [Group.Enter], and notes a secret that it knows as refused, unless an operator
+// has resumed in the meantime: then it asks again.
+func (l *Store) enter(ctx context.Context, s Secret) (turn string, err error) {
+	s.Hash() // before others wait for the lock
+	for {
+		l.mu.Lock()
+		resumed := l.resumed
+		l.mu.Unlock()
+		turn, at, err := l.group.Enter(ctx, s)
+		if err != nil || at.IsZero() {
+			return turn, err
+		}
+		l.mu.Lock()
+		if resumed.Equal(l.resumed) {
+			l.keep(s, at)
+		}
+		l.mu.Unlock()
+		if at, err := l.refused(s); err != nil || !at.IsZero() {
+			return turn, nil // the caller looks itself
+		}
+	}
+}
+
 // Lockout is a secret that is not sent, and why.
 type Lockout struct {
 	Origin, Client, User string
@@ -261,7 +310,7 @@ func (l *Store) List() (list []Lockout, others int) {
 	}
 	l.mu.Unlock()
 	for _, g := range known {
-		if at := l.refused(g.secret); !at.IsZero() {
+		if at, _ := l.refused(g.secret); !at.IsZero() {
 			list = append(list, Lockout{Origin: g.Origin, Client: g.Client, User: g.User, Since: at, Text: g.Refusal()})
 		}
 	}

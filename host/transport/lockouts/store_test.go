@@ -2,6 +2,9 @@ package lockouts
 
 import (
 	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"os"
@@ -123,7 +126,8 @@ func TestEachRefusedSecretIsRemembered(t *testing.T) {
 	}
 	content, err := os.ReadFile(filepath.Join(folder, fileName))
 	require.NoError(t, err)
-	assert.Equal(t, 3, strings.Count(string(content), "\n"), "lines: a salt, two refusals")
+	assert.Equal(t, 3, len(strings.FieldsFunc(string(content), func(r rune) bool { return r == '\n' })),
+		"lines: a salt, two refusals")
 }
 
 // A refusal that cannot be written down is reported, and holds in memory: a restart would show the secret again.
@@ -342,4 +346,85 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	late.Share(&told{resumed: time.Now().Add(time.Second)})
 	wants(late, false, "resumed while it was away")
 	wants(open(t, folder), false, "beside it")
+}
+
+// A refusal of a clock that is ahead goes with a resume, here and in the group.
+func TestResumeOfRefusalsAhead(t *testing.T) {
+	for what, group := range map[string]*told{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
+		l := open(t, t.TempDir())
+		if group != nil {
+			l.Share(group)
+		}
+		l.Judged(somebody)
+		l.mu.Lock()
+		l.keep(somebody.hidden(), time.Now().Add(time.Hour))
+		l.mu.Unlock()
+		if group != nil {
+			group.resumed = time.Now()
+		} else if _, err := l.Resume(t.Context()); err != nil {
+			t.Error(err)
+		}
+		_, refused := l.Judged(somebody)
+		assert.Equal(t, false, refused, what)
+	}
+}
+
+// A look of before a resume brings nothing back.
+func TestStaleLook(t *testing.T) {
+	g := &told{resumed: time.Now()}
+	l := open(t, t.TempDir())
+	l.Share(g)
+	l.Judged(somebody)
+	g.refused, g.resumed = time.Now(), g.resumed.Add(-time.Second)
+	_, refused := l.Judged(somebody)
+	assert.Equal(t, false, refused)
+}
+
+// A line that was cut short takes no other one along; and a file that can't be read has no secret sent.
+func TestDamagedFileOfRefusals(t *testing.T) {
+	folder := t.TempDir()
+	l := open(t, folder)
+	path := filepath.Join(folder, fileName)
+	salt, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(salt, "12345 abc"...), 0o600))
+	try(t, l, somebody, 401)
+	_, err = try(t, open(t, folder), somebody, 200)
+	wantRefusal(t, err, "was refused (401)")
+
+	require.NoError(t, os.WriteFile(path, []byte("something else"), 0o600))
+	_, err = try(t, l, somebody, 200)
+	wantRefusal(t, err, "was refused (401)")
+	bob := somebody
+	bob.User = "BOB"
+	_, err = try(t, l, bob, 200)
+	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`, "expected a salt in the first line")
+}
+
+// What versions before have kept, a file for each secret, counts until an operator resumes.
+func TestRefusalsOfVersionsBefore(t *testing.T) {
+	folder, user := t.TempDir(), t.TempDir()
+	former := filepath.Join(user, "logons")
+	require.NoError(t, os.Mkdir(former, 0o700))
+	salt := []byte("0123456789abcdef0123456789abcdef")
+	require.NoError(t, os.WriteFile(filepath.Join(former, "salt"), salt, 0o600))
+	hash, err := pbkdf2.Key(sha256.New, "http://sap.example:8000\x00100\x00ALICE\x00Secr3t", salt, 100_000, 16)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(former, hex.EncodeToString(hash)+".refused"), nil, 0o600))
+
+	l := open(t, folder, user)
+	_, refused := l.Judged(somebody)
+	assert.Equal(t, true, refused)
+	_, err = try(t, open(t, user, folder), somebody, 200)
+	wantRefusal(t, err, "ALICE")
+	other := somebody
+	other.Secret = "another"
+	if sent, err := try(t, l, other, 200); !sent {
+		t.Error(err)
+	}
+	_, err = l.Resume(t.Context())
+	require.NoError(t, err)
+	if sent, err := try(t, open(t, folder, user), somebody, 200); !sent {
+		t.Error(err)
+	}
 }
