@@ -25,8 +25,8 @@ func openLockouts(c *Config) (*lockouts.Store, error) {
 		return nil, err
 	}
 	if err := store.Writable(); err != nil {
-		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, which "+
-			"may lock the user", "error", err)
+		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+			"which may lock the user", "error", err)
 	}
 	if !c.ResumeLogons {
 		return store, nil

@@ -117,8 +117,8 @@ func (f *file) digest(s Secret) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't be
-// read. That of a file of other processes or of another user is passed over: what was read last counts on.
+// find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't
+// be read. That of a file of other processes or of another user is passed over: what was read last counts on.
 func (f *file) find(s Secret) (at time.Time, err error) {
 	if err = f.read(); f.foreign || f.owner != nil {
 		err = nil
