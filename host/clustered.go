@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/transport"
-	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -117,7 +116,7 @@ func newClustered(h *Host) (*clustered, error) {
 		}
 		return nil, rest.Starting
 	})
-	c.bound(nil) // before the worker has joined it has no shares
+	c.divide(nil) // before the worker has joined it has no tasks
 	return c, nil
 }
 
@@ -327,17 +326,14 @@ func (c *clustered) join(herder *connect.Herder) {
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: h.now().plugins, Classes: c.classes,
-		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
+		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: passes,
 		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.news.Ring() },
 		Ask: c.ask, Logger: h.log})
 }
 
-// bound has the worker keep to its shares of origins (P16).
-func (c *clustered) bound(shares map[cluster.Key]cluster.Share) {
-	c.destinations.Share(func(origin string) limits.Share {
-		s := shares[cluster.KeyOf(origin)]
-		return limits.Share{Requests: int(s.Requests), PerSecond: float64(s.PerSecondMilli) / 1000}
-	})
+// divide divides limits of origins by the workers that have tasks of them (P16).
+func (c *clustered) divide(workers map[cluster.Key]int) {
+	c.destinations.Divide(func(origin string) int { return workers[cluster.KeyOf(origin)] })
 }
 
 // ask is [cluster.WorkerOptions]'s Ask.

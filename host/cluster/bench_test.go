@@ -45,7 +45,7 @@ func (g *group) bytes(t testing.TB) (total, longest int) {
 			t.Fatal(err)
 		}
 		assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
-			Shares: g.out.Shares[m.ID]}.Encode()
+			Workers: g.out.Workers[m.ID]}.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,30 +16,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// Plans that ask for another one at once, for as long as somebody's share is late, are put off: by 100 ms, and by more
-// and more up to a second.
-func TestPlansAtOnceArePutOff(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1e9, 0)
-	var soon time.Duration
-	var waits []time.Duration
-	for range 6 {
-		var at time.Time
-		at, soon = putOff(now, now, soon)
-		waits = append(waits, at.Sub(now))
-		now = at
-	}
-	ms := time.Millisecond
-	assert.Equal(t, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, time.Second, time.Second}, waits)
-	for name, next := range map[string]time.Time{"never": {}, "later": now.Add(firstWait)} {
-		at, after := putOff(next, now, soon)
-		assert.Equal(t, next, at, name)
-		assert.Equal(t, time.Duration(0), after, name)
-	}
-	at, _ := putOff(now.Add(-time.Hour), now, 0)
-	assert.Equal(t, now.Add(firstWait), at, "long ago")
-}
-
 // A member is alone where all others are about to leave.
 func TestMembersThatAreAlone(t *testing.T) {
 	t.Parallel()
@@ -79,11 +55,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.Bound = func(map[Key]Share) {}
-		w.o.Taken = func() map[string]int {
-			w.Changed("c") // as connectors do meanwhile, which who counts may wait for
-			return nil
-		}
+		w.o.Divide = func(map[Key]int) {}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context()})
 		joins := func(held ...Held) {

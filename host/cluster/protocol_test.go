@@ -32,7 +32,6 @@ var metadataExample = Metadata{
 	Offset: 258,
 	Holds: []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 1, 3)},
 		{Connector: 0x0102030405060709, Units: units(0)}},
-	Shares:     []Share{{Origin: 0x1112131415161718, Requests: 2, PerSecondMilli: 500}},
 	Generation: 7,
 	Leaving:    true,
 	Name:       "a-0",
@@ -50,7 +49,7 @@ var assignmentExample = Assignment{
 	Delay:     3 * time.Second,
 	Again:     true,
 	Target:    []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 9)}},
-	Shares:    []Share{{Origin: 0x1112131415161718, Requests: 1}},
+	Workers:   map[Key]int{0x1112131415161718: 2},
 	Alone:     true,
 }
 
@@ -64,7 +63,7 @@ func TestBytesOfMembers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, java+"ffffffff"+"c2", hex.EncodeToString(b[:len(java)/2+5]))
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
-		`"Shares":[{"o":1230066625199609624,"r":2,"p":500}],"Generation":7,"Leaving":true,"Name":"a-0",`+
+		`"Generation":7,"Leaving":true,"Name":"a-0",`+
 		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Left":false}],`+
 		`"Digest":"e3b0","Classes":[2387509390608836392],"Topic":"configs","Lags":true}`+"\n", string(text))
 	b, err = assignmentExample.Encode()
@@ -74,7 +73,7 @@ func TestBytesOfMembers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, java, hex.EncodeToString(b[:len(java)/2]))
 	assert.Equal(t, `{"Again":true,"Target":[{"c":72623859790382856,"v":300,"u":"AQI="}],`+
-		`"Shares":[{"o":1230066625199609624,"r":1}],"Alone":true}`+"\n", string(text))
+		`"Workers":{"1230066625199609624":2},"Alone":true}`+"\n", string(text))
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 
@@ -99,7 +98,7 @@ func TestMembersBytesComeBack(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
-		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r),
+		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r),
 			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r),
 			Topic: text(r), Lags: r.IntN(2) == 0}
 		for range r.IntN(3) {
@@ -116,7 +115,7 @@ func TestMembersBytesComeBack(t *testing.T) {
 		assert.Equal(t, m, got)
 
 		a := Assignment{Leader: text(r), LeaderURL: text(r), Offset: r.Int64(), Again: r.IntN(2) == 0,
-			Delay: time.Duration(r.Int32()) * time.Millisecond, Target: randomHeld(r), Shares: randomShares(r),
+			Delay: time.Duration(r.Int32()) * time.Millisecond, Target: randomHeld(r),
 			Alone: r.IntN(2) == 0}
 		b, err = a.Encode()
 		require.NoError(t, err)
@@ -137,13 +136,6 @@ func randomHeld(r *rand.Rand) (list []Held) {
 		list = append(list, h)
 	}
 	slices.SortFunc(list, compareHeld)
-	return list
-}
-
-func randomShares(r *rand.Rand) (list []Share) {
-	for range r.IntN(3) {
-		list = append(list, Share{Key(r.Uint64()), r.Int32(), r.Int32()})
-	}
 	return list
 }
 

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport"
-	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -343,8 +342,8 @@ func TestOnce(t *testing.T) {
 	assert.Error(t, o.do(ended, do(nil)), "canceled")
 }
 
-// Connectors ask their services by the worker's shares.
-func TestConnectorsHaveTheWorkersShares(t *testing.T) {
+// Connectors ask their services by the worker's part of their limits.
+func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	b := connected(t)
@@ -353,9 +352,9 @@ func TestConnectorsHaveTheWorkersShares(t *testing.T) {
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
 	var asked []string
 	b.options.Destinations = transport.NewDestinations()
-	b.options.Destinations.Share(func(origin string) limits.Share {
+	b.options.Destinations.Divide(func(origin string) int {
 		asked = append(asked, origin)
-		return limits.Share{Requests: 1}
+		return 4
 	})
 	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")
