@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -56,4 +57,18 @@ func TestWatch(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
 		t.Errorf("found %q through the link", text)
 	}
+}
+
+// Contents count, not times: another text of the same length is seen, the same one written again is not.
+func TestStamp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	at := time.Unix(1e9, 0)
+	stamp := func(text string) string {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.Chtimes(path, at, at))
+		return Stamp(path)
+	}
+	none, one := Stamp(path), stamp("one")
+	assert.Equal(t, one, stamp("one"))
+	assert.Equal(t, false, one == stamp("two") || one == none)
 }
