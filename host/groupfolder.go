@@ -33,7 +33,6 @@ type groupFolder struct {
 	mu     sync.Mutex
 	found  *config.Snapshot // nil before the first look
 	digest string           // of what was found, before that of what was read at the start; "" without a folder
-	said   string           // the digest that the group has
 	differ string           // the workers whose folders differ from that of this one, which leads
 }
 
@@ -50,8 +49,7 @@ func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
 func (f *groupFolder) announced() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.said = f.digest
-	return f.said
+	return f.digest
 }
 
 // run follows the folder until ctx ends.
@@ -92,23 +90,18 @@ func (f *groupFolder) take(s config.Snapshot) {
 	f.news.Ring()
 }
 
-// apply tells the group what the folder holds, where that is news. While the worker leads, and no other has another
-// folder, it has the config topic hold the same.
+// apply has the config topic hold what the folder does, while the worker leads and no other has another folder.
 func (f *groupFolder) apply(ctx context.Context) {
 	f.mu.Lock()
-	found, digest, news := f.found, f.digest, f.said != f.digest
+	found, digest := f.found, f.digest
 	f.mu.Unlock()
-	switch group, leads := f.of.Overview(); {
-	case f.of.Member() == "":
-		return
-	case news:
-		f.of.Rejoin("its folder of connectors holds something else")
-		f.announced()
-		return
-	case !leads || f.of.Members() == nil:
+	group, leads := f.of.Overview()
+	if !leads || f.of.Members() == nil {
 		f.differs("")
 		return
-	case !f.differs(differing(digest, group)) || digest == "" || found == nil:
+	}
+	others, known := differing(digest, group)
+	if !known || !f.differs(others) || digest == "" || found == nil {
 		return
 	}
 	if f.files.applying.Lock(ctx) != nil {
@@ -133,18 +126,22 @@ func (f *groupFolder) apply(ctx context.Context) {
 	}
 }
 
-// differing are those of a group whose folders are others than that of its leader, whose digest is known.
-func differing(digest string, group rest.Group) string {
-	var others []string
+// differing returns the workers whose folders are others than that of the leader, whose digest it is. known is false if
+// the group has not heard of that digest yet.
+func differing(digest string, group rest.Group) (others string, known bool) {
+	var ids []string
 	for _, m := range group.Members {
-		if !m.Leaving && m.WorkerID != group.Leader && m.Digest != "" && m.Digest != digest {
-			others = append(others, m.WorkerID)
+		switch {
+		case m.WorkerID == group.Leader:
+			known = m.Digest == digest
+		case !m.Leaving && m.Digest != "" && m.Digest != digest:
+			ids = append(ids, m.WorkerID)
 		}
 	}
-	return strings.Join(others, ", ")
+	return strings.Join(ids, ", "), known
 }
 
-// differs notes which workers have other folders, and tells whether there are none.
+// differs notes which workers have other folders than this one, which leads, and reports whether there are none.
 func (f *groupFolder) differs(others string) (none bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -303,7 +303,7 @@ func unbalanced(g *group) string {
 }
 
 // states is how many random states are simulated.
-const states = 100_000
+const states = 30_000
 
 // Random states, with members that come, go, vanish, return and are slow to let go, and connectors that come, go and
 // change. In no round is the barrier broken; when things rest, the group comes to rest soon, balanced, and another plan

@@ -315,7 +315,7 @@ func (w *Worker) pin() {
 	w.o.Plugins.Pin(pins)
 }
 
-// offer puts into metadata what this worker's plugins are, and tells whether that is news for its group.
+// offer puts into metadata what this worker's plugins and its folder are, and tells whether that is news for its group.
 func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, o := range w.o.Plugins.Offers() {
 		o.Hash = shortHash(o.Hash)
@@ -324,6 +324,7 @@ func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes)))
+	m.Digest = w.o.Folder()
+	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
 	return before == nil || *before != *w.offered.Load()
 }

@@ -26,9 +26,9 @@ import (
 
 // simSeeds groups have simRounds rounds each; with CULVERT_SOAK there are soakSeeds.
 const (
-	simSeeds  = 25
+	simSeeds  = 8
 	soakSeeds = 100
-	simRounds = 20
+	simRounds = 12
 	// simMost is how many generations a group forms at most: three times what was seen, and fewer than where joins
 	// followed each other for as long as a task took to end.
 	simMost = 300

@@ -155,7 +155,7 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-look.C:
 			w.repeat()
 			if w.offer(&Metadata{}) {
-				w.Rejoin("this worker's plugins have changed")
+				w.Rejoin("this worker's plugins, or its folder of connectors, have changed")
 			}
 			w.keepUp()
 		case <-w.work:
@@ -252,7 +252,7 @@ func (w *Worker) metadata() []byte {
 	w.mu.Lock()
 	w.said = holds
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
-		Leaving: w.stay.leaving() || w.lags, Name: w.name(), Digest: w.o.Folder(), Topic: w.o.Group.Topic, Lags: w.lags}
+		Leaving: w.stay.leaving() || w.lags, Name: w.name(), Topic: w.o.Group.Topic, Lags: w.lags}
 	w.mu.Unlock()
 	w.pin()
 	w.offer(&m)
