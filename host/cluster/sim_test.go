@@ -146,8 +146,6 @@ type simulated struct {
 	topic   string
 	flush   time.Duration // offset.flush.interval.ms of theirs
 	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
-	// herds makes what has the tasks of workers, in the place of their herders; nil: these have them.
-	herds func() Herder
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their ways
@@ -259,14 +257,10 @@ func (s *simulated) start(slot int) *simWorker {
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
 	member := s.network.Config(w.way + memberWay)
 	member.Logger = w.logger
-	var herder Herder = late{w.herder, w}
-	if s.herds != nil {
-		herder = s.herds()
-	}
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic,
 		Session: simSession, Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url,
 		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
-		Status: w.status, Herder: herder,
+		Status: w.status, Herder: late{w.herder, w},
 		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
 		Classes: func() []string {
 			if slot >= s.lacking {
