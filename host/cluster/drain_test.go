@@ -30,22 +30,6 @@ func TestMembersThatAreAlone(t *testing.T) {
 	assert.Equal(t, true, alone(g.in.Members, "m1"))
 }
 
-// What a worker has in mind only changes as the comment at its type says.
-func TestStay(t *testing.T) {
-	t.Parallel()
-	w := NewWorker(WorkerOptions{})
-	for _, c := range []struct {
-		to   stay
-		from []stay
-		goes bool
-	}{{drains, []stay{stays}, true}, {drains, []stay{stays}, false}, {rests, []stay{stays}, false},
-		{leaves, []stay{stays, drains}, true}, {stays, []stay{drains}, false}} {
-		assert.Equal(t, c.goes, w.become(c.to, c.from...), c)
-	}
-	assert.Equal(t, []bool{false, true, true, false},
-		[]bool{stays.leaving(), drains.leaving(), leaves.leaving(), rests.leaving()})
-}
-
 // A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
 // that it had it still, and the generation after that join gives it to nobody.
 func TestDrainedWhenItsGroupKnows(t *testing.T) {
