@@ -327,8 +327,8 @@ func (c *clustered) join(herder *connect.Herder) {
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: h.now().plugins, Classes: c.classes,
 		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: passes,
-		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.news.Ring() },
-		Ask: c.ask, Logger: h.log})
+		Folder: func() string { return h.now().folder.announced() },
+		Ask:    c.ask, Logger: h.log})
 }
 
 // divide divides limits of origins by the workers that have tasks of them (P16).

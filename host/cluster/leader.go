@@ -134,7 +134,6 @@ func (l *leader) run(ctx context.Context) {
 		if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
 			l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 		}
-		l.w.o.Leads()
 		l.roll(ctx)
 		now := time.Now()
 		if took < cleanCheap || now.Sub(cleaned) > 10*took { // a tenth of the time, however often there is news

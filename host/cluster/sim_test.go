@@ -261,7 +261,7 @@ func (s *simulated) start(slot int) *simWorker {
 		Session: simSession, Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url,
 		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
 		Status: w.status, Herder: late{w.herder, w},
-		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
+		Plugins: s.plugins, Folder: func() string { return "" },
 		Classes: func() []string {
 			if slot >= s.lacking {
 				return nil

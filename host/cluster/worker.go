@@ -50,10 +50,8 @@ type WorkerOptions struct {
 	Declared func(class string) (name, plugin string)
 	// Divide has the worker divide the limits of origins from now on, by [Assignment.Workers].
 	Divide func(workers map[Key]int)
-	// Folder is the digest of the worker's folder of connectors, "" without one. Leads hears that this worker leads, in
-	// each generation and from time to time.
+	// Folder is the digest of the worker's folder of connectors, "" without one.
 	Folder func() string
-	Leads  func()
 	// Ask has another worker, by its URL, or this one ("") answer a call; see [Worker.AskLeader].
 	Ask func(ctx context.Context, to, call, connector string, body, answer any) error
 	// Passes tells whether the error of such a call may be over when it is tried again.
