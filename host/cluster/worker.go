@@ -250,7 +250,7 @@ func (w *Worker) metadata() []byte {
 	w.mu.Lock()
 	w.said = holds
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
-		Leaving: w.stay.leaving() || w.lags, Name: w.name(), Topic: w.o.Group.Topic, Lags: w.lags}
+		Leaving: w.stay == leaves || w.lags, Name: w.name(), Topic: w.o.Group.Topic, Lags: w.lags}
 	w.mu.Unlock()
 	w.pin()
 	w.offer(&m)
