@@ -36,9 +36,9 @@ func (w *Worker) become(to, from stay) bool {
 var ErrAlone = errors.New("expected another worker of the group that takes over what this one runs, found none: it " +
 	"hands nothing over, and goes on")
 
-// Drain implements rest.Cluster. It begins to leave: it hands over what the worker runs, and returns when the group has
-// formed a generation with that, or with ctx's error. From then on the worker is given nothing, until it ends. The error
-// is [ErrAlone] where no other worker is to stay in the group; where the others drain at the same time it may come when
+// Drain implements rest.Cluster. It begins to leave: it hands over what the worker runs, and returns when the group
+// has formed a generation with that, or with ctx's error. From then on the worker is given nothing, until it ends. The
+// error is [ErrAlone] if no other worker is to stay in the group; if the others drain at the same time it may come when
 // tasks have been stopped, and then they go on.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.placed(); alone {

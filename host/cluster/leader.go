@@ -257,7 +257,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 const readLater = 10 * time.Second
 
 // keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold. One
-// that was out of the group has stopped everything. Origins are not known: each member sends them one request at a time.
+// that was out of the group has stopped everything. Origins are not known: each member sends one request at a time.
 func keep(members []Member) Output {
 	out := Output{Targets: map[string][]Held{}}
 	newest := int32(0)

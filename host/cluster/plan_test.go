@@ -173,8 +173,8 @@ func (g *group) waits() time.Duration {
 }
 
 // broken finds what the members' holdings break: a unit of two members, tasks of two versions at two members, tasks of
-// two connectors with one claim at two members, more members with tasks of an origin, or more requests of these, than it
-// may have.
+// two connectors with one claim at two members, more members with tasks of an origin, or more requests of these, than
+// it may have.
 func broken(members []Member, connectors map[[2]int64]Connector, plan Output) string {
 	type at struct {
 		member  string

@@ -71,4 +71,16 @@ func TestStamp(t *testing.T) {
 	none, one := Stamp(path), stamp("one")
 	assert.Equal(t, one, stamp("one"))
 	assert.Equal(t, false, one == stamp("two") || one == none)
+
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(maxStamped+2))
+	large := Stamp(path)
+	_, err = f.WriteAt([]byte{1}, maxStamped)
+	require.NoError(t, err)
+	assert.Equal(t, large, Stamp(path), "what comes after the bound")
+	_, err = f.WriteAt([]byte{1}, maxStamped-1)
+	require.NoError(t, err)
+	assert.Equal(t, false, large == Stamp(path))
 }
