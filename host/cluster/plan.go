@@ -625,9 +625,9 @@ func (p *plan) seeHoldings() {
 			}
 			if !known {
 				p.unknown = append(p.unknown, m)
-				p.out.Again = true
 				for o := range p.origins { // it may ask any
 					p.origins[o].asking++
+					p.out.Again = true
 				}
 				continue
 			}
