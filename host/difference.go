@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
@@ -16,14 +15,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of
-// the worker whose REST listens where the files say, unless it knows better. It sends nothing itself. passwords tells
-// for a connector which of its settings are not to be shown. The error is for files that cannot be read, or have's.
-func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) (plan []config.Step,
-	passwords func(*config.Connector, string) bool, err error) {
+// Difference is what a reload of the files of c would do to a worker that has other connectors, without those of which
+// nothing would change; have returns those, of the worker whose REST listens where the files say, unless it knows
+// better. It sends nothing itself. The error is for files that cannot be read, or have's.
+func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) ([]rest.Comparison,
+	error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer h.Close()
 	h.examineOffline(ctx, false)
@@ -32,23 +31,28 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 	}
 	now, err := have(restURL(h.in.Worker))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	written := map[string]map[string]string{}
 	for _, n := range now {
 		unhide(n, h.in.Connectors)
+		written[n.Name] = n.Written
 	}
+	all := []rest.Comparison{}
 	checked := func(*config.Connector) config.Problems { return nil }
-	declared := map[string]*config.Declarations{}
-	plan = config.Plan(now, h.in.Connectors, checked, func(c *config.Connector) *config.Declarations {
-		declared[c.Name] = h.checks.checker.Declared(c)
-		return declared[c.Name]
-	})
-	return plan, func(c *config.Connector, key string) bool {
-		if d := declared[c.Name]; d != nil {
-			return config.IsPassword(key, d)
+	for _, step := range config.Plan(now, h.in.Connectors, checked, h.checks.checker.Declared) {
+		if step.Effect == config.Nothing {
+			continue
 		}
-		return config.IsPassword(key)
-	}, nil
+		found := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
+		if len(step.Settings) > 0 {
+			declared := h.checks.checker.Declared(step.Connector)
+			found.Differences = differences(written[step.Name], step.Connector.Raw(),
+				func(key string) bool { return config.IsPassword(key, declared) })
+		}
+		all = append(all, found)
+	}
+	return all, nil
 }
 
 // unhide takes what a worker hides for equal to what the files say: nobody can tell.
@@ -226,10 +230,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 // differences are those between two configurations, by setting.
 func differences(before, after map[string]string, password func(key string) bool) []rest.Difference {
 	all := []rest.Difference{}
-	names := map[string]string{}
-	maps.Copy(names, before)
-	maps.Copy(names, after)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range config.Differing(before, after) {
 		d := rest.Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
 			v, there := settings[name]
@@ -241,10 +242,8 @@ func differences(before, after map[string]string, password func(key string) bool
 			}
 			return &v
 		}
-		was, is := before[name], after[name]
-		if d.Before, d.After = value(before), value(after); was != is || (d.Before == nil) != (d.After == nil) {
-			all = append(all, d)
-		}
+		d.Before, d.After = value(before), value(after)
+		all = append(all, d)
 	}
 	return all
 }
@@ -252,19 +251,23 @@ func differences(before, after map[string]string, password func(key string) bool
 // changesOf are the steps of a plan that do something.
 func changesOf(plan []config.Step) (all []rest.Change) {
 	for _, step := range plan {
-		if step.Effect == config.Nothing {
-			continue
+		if step.Effect != config.Nothing {
+			all = append(all, changeOf(step))
 		}
-		one := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
-		if step.Connector != nil {
-			one.File = step.Connector.File
-		}
-		for _, p := range step.Problems {
-			if !p.Warning {
-				one.Problems = append(one.Problems, p.String())
-			}
-		}
-		all = append(all, one)
 	}
 	return all
+}
+
+// changeOf is a step of a plan as REST shows it.
+func changeOf(step config.Step) rest.Change {
+	c := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
+	if step.Connector != nil {
+		c.File = step.Connector.File
+	}
+	for _, p := range step.Problems {
+		if !p.Warning {
+			c.Problems = append(c.Problems, p.String())
+		}
+	}
+	return c
 }

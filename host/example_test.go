@@ -63,12 +63,12 @@ func ExampleDifference() {
 	have := func(rest string) ([]config.Now, error) { // rest is where the worker's REST listens
 		return []config.Now{{Name: "orders", Written: map[string]string{"name": "orders", "tasks.max": "1"}}}, nil
 	}
-	plan, _, err := host.Difference(context.Background(), host.Config{Files: files}, have)
+	plan, err := host.Difference(context.Background(), host.Config{Files: files}, have)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, step := range plan {
-		fmt.Println(step.Name, step.Effect, step.Settings)
+	for _, change := range plan {
+		fmt.Println(change.Connector, change.Effect, change.Settings)
 	}
 }
 

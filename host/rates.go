@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// rates are how fast counters grow. Whoever asks for figures takes the samples.
+// rates computes how fast counters grow. Scrapes take the samples.
 type rates struct {
-	mu      sync.Mutex
-	samples map[rateKey][]sample
-	seen    map[rateKey]bool
+	mu sync.Mutex
+	// before holds the samples of the round before, samples those of the present one: an older one, and one that takes
+	// its place when it is rateWindow old.
+	before, samples map[rateKey][2]sample
 }
 
 // rateKey names a counter; without a connector it is the worker's.
@@ -24,48 +25,30 @@ type sample struct {
 	value float64
 }
 
-const (
-	// rateWindow is over how long a rate is taken, at least where there are samples of that age.
-	rateWindow = time.Minute
-	// sampleEvery is how far samples that are kept are apart.
-	sampleEvery = 5 * time.Second
-)
+// rateWindow is over how long a rate is taken, at least where there are samples of that age.
+const rateWindow = time.Minute
 
-// begin locks the rates for a round of all tasks, end lets them go and forgets tasks that are gone.
+// begin locks the rates for a round of all tasks. Counters that the round before did not have are forgotten.
 func (r *rates) begin() {
 	r.mu.Lock()
-	r.seen = map[rateKey]bool{}
+	r.before, r.samples = r.samples, map[rateKey][2]sample{}
 }
 
-func (r *rates) end() {
-	for key := range r.samples {
-		if !r.seen[key] {
-			delete(r.samples, key)
-		}
-	}
-	r.mu.Unlock()
-}
+// end unlocks the rates.
+func (r *rates) end() { r.mu.Unlock() }
 
-// of takes a sample and returns the growth in a second since the oldest one that is kept. A counter that has begun
-// again has begun at zero.
-func (r *rates) of(key rateKey, now time.Time, value float64) float64 {
-	r.seen[key] = true
-	kept := r.samples[key]
-	if n := len(kept); n > 0 && value < kept[n-1].value {
-		kept = nil
+// of takes a sample and returns the growth in a second since the older one that is kept. A counter that has begun again
+// has begun at zero.
+func (r *rates) of(key rateKey, now time.Time, value float64) (rate float64) {
+	kept, there := r.before[key]
+	if !there || value < kept[1].value {
+		kept = [2]sample{{now, value}, {now, value}}
 	}
-	for len(kept) > 1 && now.Sub(kept[1].at) >= rateWindow {
-		kept = kept[1:]
-	}
-	rate := 0.0
-	if len(kept) > 0 && now.After(kept[0].at) {
+	if now.After(kept[0].at) {
 		rate = (value - kept[0].value) / now.Sub(kept[0].at).Seconds()
 	}
-	if n := len(kept); n == 0 || now.Sub(kept[n-1].at) >= sampleEvery {
-		kept = append(kept, sample{now, value})
-	}
-	if r.samples == nil {
-		r.samples = map[rateKey][]sample{}
+	if now.Sub(kept[1].at) >= rateWindow {
+		kept = [2]sample{kept[1], {now, value}}
 	}
 	r.samples[key] = kept
 	return rate

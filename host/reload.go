@@ -108,7 +108,7 @@ func (r *reloader) check(ctx context.Context, c *config.Connector) config.Proble
 }
 
 // reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
-const reloadAsks = 30 * time.Second
+const reloadAsks = 5 * time.Second
 
 // mayStop tells whether a configuration would take the place of one of which something runs.
 func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {

@@ -130,7 +130,10 @@ func (w worker) tool(ctx context.Context, c *config.Connector) (*check.Tool, []w
 	return tool, commands, err
 }
 
-// Tools are the commands of a connector's plugin.
+// changing are commands of plugins that change something at the service, some by GET: they are neither offered nor run.
+var changing = []string{"retire", "delete-subscription"}
+
+// Tools are the commands of a connector's plugin that only read.
 func (w worker) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	c, err := w.configured(name)
 	if err != nil {
@@ -143,6 +146,9 @@ func (w worker) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	defer tool.Close()
 	all := []rest.Tool{}
 	for _, command := range commands {
+		if slices.Contains(changing, command.Name) {
+			continue
+		}
 		t := rest.Tool{Name: command.Name, Usage: shown.Line(command.Usage), Options: []rest.ToolOption{}}
 		for _, o := range command.Options {
 			t.Options = append(t.Options, rest.ToolOption{Name: o.Name, Type: check.KindName(o.Kind),
@@ -179,8 +185,8 @@ func (w worker) RunTool(ctx context.Context, name, command string, asked rest.To
 	if err != nil {
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	}
-	if command == "retire" { // which ends queues of changes, some by GET
-		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert retire")
+	if slices.Contains(changing, command) {
+		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert "+command)
 	}
 	reply, err := tool.Run(asking, command, options)
 	var fault *wit.Fault

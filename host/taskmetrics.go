@@ -220,7 +220,7 @@ func whole(value func(*metered) int64) func(metered) float64 {
 func rated(name, help string, value func(*metered) int64) []metric[metered] {
 	name = "kafka_connect_" + name
 	return []metric[metered]{counter(name+"_total", help, whole(value)),
-		gauge(name+"_rate", help+" In a second, over about a minute.",
+		gauge(name+"_rate", help+" In a second, over a minute or two.",
 			func(t metered) float64 { return t.rate(name, float64(value(&t))) })}
 }
 

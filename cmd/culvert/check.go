@@ -75,19 +75,13 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
 		c.Info.Contract)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	m := &c.Metered
 	fmt.Fprintf(t, "interfaces\t%s\n", strings.Join(c.Info.Interfaces, ", "))
 	fmt.Fprintf(t, "hash\t%.12s\n", c.Info.Hash)
 	fmt.Fprintf(t, "memory\t%s bytes at the start, at most %s\n", grouped(c.MemoryBytes), grouped(c.Limits.MemoryBytes))
 	fmt.Fprintf(t, "size\t%s\n", growth(c))
-	fmt.Fprintf(t, "functions\t%s, %s of them small leaves that their callers pay for\n", grouped(m.Functions),
-		grouped(m.Leaves))
-	fmt.Fprintf(t, "charged\t%s entries, %s loops, %s copies\n", grouped(m.Entries), grouped(m.Loops),
-		grouped(m.Copies))
-	if len(m.Dropped) > 0 {
-		fmt.Fprintf(t, "left out\t%s\n", strings.Join(m.Dropped, ", "))
+	if dropped := c.Metered.Dropped; len(dropped) > 0 {
+		fmt.Fprintf(t, "left out\t%s\n", strings.Join(dropped, ", "))
 	}
-	fmt.Fprintln(t, "refused features\tnone")
 	fmt.Fprintf(t, "calls\t%s tried with nothing set, within %v; a fault is an answer, and says "+
 		"what a function lacks\n", grouped(len(c.Calls)), plugin.CheckTime)
 	fmt.Fprintln(t)

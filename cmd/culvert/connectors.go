@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,13 +40,17 @@ func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err err
 	return all, err
 }
 
-// all are all connectors, with why states of some are not known.
-func (r *remote) all(ctx context.Context) (all map[string]expanded, unknown []string, err error) {
+// all are the connectors of one state, all for "", that a search finds, with why states of some are not known.
+func (r *remote) all(ctx context.Context, state, search string) (all map[string]expanded, unknown []string, err error) {
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
 	}
-	listing, err := r.listing(ctx, r.once, "", "")
-	if err != nil && !isRefused(err, http.StatusNotFound) { // as Kafka Connect answers
+	chosen := state+search != ""
+	listing, err := r.listing(ctx, state, search)
+	switch {
+	case err != nil && chosen:
+		return nil, nil, err
+	case err != nil && !isRefused(err, http.StatusNotFound): // as Kafka Connect answers
 		unknown = append(unknown, "states shown are Kafka Connect's, which do not say whether services are away: "+
 			err.Error())
 	}
@@ -57,6 +60,9 @@ func (r *remote) all(ctx context.Context) (all map[string]expanded, unknown []st
 			one.Listed = l
 			all[l.Name] = one
 		}
+	}
+	if chosen {
+		maps.DeleteFunc(all, func(_ string, one expanded) bool { return one.Listed == nil })
 	}
 	return all, append(unknown, listing.Silent...), nil
 }
@@ -118,13 +124,10 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 	}
 	r.flags(c)
 	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newCompare(), r.newApply(),
-		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", "DELETE /connectors/{name}"),
-		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
-			"PUT /connectors/{name}/pause"),
-		r.steered("resume", "Have connectors run that are paused or stopped", "is to run",
-			"PUT /connectors/{name}/resume"),
-		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED",
-			"PUT /connectors/{name}/stop"),
+		r.steered("delete", "is deleted", "DELETE /connectors/{name}"),
+		r.steered("pause", "is to be PAUSED", "PUT /connectors/{name}/pause"),
+		r.steered("resume", "is to run", "PUT /connectors/{name}/resume"),
+		r.steered("stop", "is to be STOPPED", "PUT /connectors/{name}/stop"),
 		r.newRestart(), r.newSnapshot(), r.newSample(), r.newLockouts(),
 		gone("config", "GET /connectors/NAME/config of the worker's REST, with Accept: text/x-java-properties for a text"),
 		gone("flow", "GET /culvert/connectors/NAME/flow of the worker's REST, or its console"),
@@ -135,55 +138,22 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 func (r *remote) newList() *cobra.Command {
 	var state, search string
 	c := &cobra.Command{
-		Use: "list", Short: "List connectors with their states", Args: cobra.NoArgs,
-		Long: `List connectors with their states, in the order of their names. With --state or --search, of workers that are Culvert's: those that need
-somebody first, with one word for the state of each, since when, why, and what is to be done.`,
+		Use: "list", Short: "List connectors as culvert status shows them", Args: cobra.NoArgs,
+		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a worker that is Culvert's.`,
 		Example: `  culvert connectors list
   culvert connectors list --state failed
   culvert connectors list --search orders`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("state") || c.Flags().Changed("search") {
-				return r.list(c, state, search)
-			}
-			all, notes, err := r.all(c.Context())
+			now, err := r.look(c.Context(), state, search)
 			if err != nil {
 				return err
 			}
-			if !r.json {
-				return failed(printStates(c.OutOrStdout(), all, notes))
-			}
-			of := map[string]func(string) bool{}
-			for name, one := range all {
-				class := one.Info.Config["connector.class"]
-				if of[class] == nil {
-					if of[class], err = r.passwords(c.Context(), class); err != nil {
-						return err
-					}
-				}
-				one.Info.Config = config.Masked(one.Info.Config, of[class])
-				all[name] = one
-			}
-			return failed(printJSON(c.OutOrStdout(), all))
+			return failed(r.print(c.OutOrStdout(), now, nil))
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions, ", "))
 	c.Flags().StringVar(&search, "search", "", "`TEXT` in name, class or cause of those that are listed")
 	return c
-}
-
-// printStates prints a table of connectors.
-func printStates(out io.Writer, all map[string]expanded, notes []string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tCLASS")
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		one := all[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", shown.Line(name), shown.Line(one.Status.Type), shown.Line(one.listed().State),
-			tasks(one.listed()), shown.Line(one.Info.Config["connector.class"]))
-	}
-	for _, note := range notes {
-		fmt.Fprintln(w, shown.Line(note))
-	}
-	return w.Flush()
 }
 
 func (r *remote) newShow() *cobra.Command {
@@ -211,7 +181,7 @@ func (r *remote) newShow() *cobra.Command {
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
-			if listing, err := r.listing(c.Context(), r.once, "", args[0]); err == nil {
+			if listing, err := r.listing(c.Context(), "", args[0]); err == nil {
 				for i, l := range listing.Connectors {
 					if l.Name == args[0] {
 						one.Listed = &listing.Connectors[i]
@@ -372,49 +342,17 @@ where it would be refused.`,
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}
-			err = r.printed(c, found, nil, func(w io.Writer) { io.WriteString(w, comparisonText(found)) })
-			if err == nil && (found.Effect == config.Refuse || found.Kept != "") {
-				err = failed(errors.New("it would be refused"))
+			if r.json {
+				err = printJSON(c.OutOrStdout(), found)
+			} else {
+				_, err = io.WriteString(c.OutOrStdout(), planText([]rest.Comparison{found}))
 			}
-			return err
+			if err == nil && (found.Effect == config.Refuse || found.Kept != "") {
+				err = errors.New("it would be refused")
+			}
+			return failed(err)
 		},
 	}
-}
-
-// comparisonText is a comparison for people.
-func comparisonText(found rest.Comparison) string {
-	one := change{Connector: found.Connector, Effect: found.Effect, File: found.File, Problems: found.Problems,
-		goesOn: found.GoesOn}
-	for _, d := range found.Differences {
-		one.Settings = append(one.Settings, changedSetting{d.Setting, d.Before, d.After})
-	}
-	plan := []change{one}
-	if found.Effect == config.Nothing {
-		plan = nil
-	}
-	var b strings.Builder
-	b.WriteString(planText(plan))
-	for _, f := range found.Feeds {
-		what := map[string]string{"fail": "fails, since its offset belongs to something else",
-			"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
-		fmt.Fprintf(&b, "  feed %s %s, by %s\n", shown.Line(f.Feed), what, shown.Line(strings.Join(f.Differs, ", ")))
-	}
-	for _, d := range found.Stored {
-		fmt.Fprintf(&b, "  what is stored has another %s\n", shown.Line(d.Setting))
-	}
-	if found.StoredProblem != "" {
-		fmt.Fprintf(&b, "  what is stored is not taken: %s\n", shown.Line(found.StoredProblem))
-	}
-	if found.Kept != "" {
-		fmt.Fprintf(&b, "  %s\n", shown.Line(found.Kept))
-	}
-	for _, text := range found.Warnings {
-		fmt.Fprintf(&b, "  warning: %s\n", shown.Line(text))
-	}
-	if found.Version != "" {
-		fmt.Fprintf(&b, "version %s\n", shown.Line(found.Version))
-	}
-	return b.String()
 }
 
 func (r *remote) newApply() *cobra.Command {
@@ -466,16 +404,26 @@ func (r *remote) create(ctx context.Context, name string, g given) error {
 	return r.call(ctx, "POST /connectors", body, nil)
 }
 
+// about has a command's help say what the table of REST says of the route that it calls, in lists the first clause.
+func about(route string, c *cobra.Command) *cobra.Command {
+	c.Long = rest.About(route)
+	c.Short, _, _ = strings.Cut(c.Long, ", {")
+	if end := strings.IndexAny(c.Short, ";.:"); end > 0 {
+		c.Short = c.Short[:end]
+	}
+	return c
+}
+
 // steered is a command that calls one route for each of several connectors.
-func (r *remote) steered(verb, short, did, route string) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " NAME…", Short: short, Args: some("NAME"), ValidArgsFunction: r.complete,
+func (r *remote) steered(verb, did, route string) *cobra.Command {
+	return about(route, &cobra.Command{
+		Use: verb + " NAME…", Args: some("NAME"), ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			return r.each(c, len(args), func(i int) (string, string, error) {
 				return args[i], did, r.call(c.Context(), route, nil, nil, args[i])
 			})
 		},
-	}
+	})
 }
 
 func (r *remote) newRestart() *cobra.Command {
@@ -505,6 +453,49 @@ func (r *remote) newRestart() *cobra.Command {
 	c.Flags().BoolVar(&onlyFailed, "failed", false, "only what has failed; the rest runs on")
 	c.Flags().IntVar(&task, "task", -1, "`N` of a task, which is restarted alone")
 	return c
+}
+
+func (r *remote) newSnapshot() *cobra.Command {
+	const route = "POST /culvert/connectors/{name}/feeds/{feed}/snapshot"
+	return about(route, &cobra.Command{
+		Use: "snapshot NAME FEED", Args: these("NAME", "FEED"), ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			var asked struct{ Snapshot string }
+			err := r.call(c.Context(), route, nil, &asked, args...)
+			return r.did(c, args[0], fmt.Sprintf("is to read %s as snapshot %s", inLine(args[1]),
+				inLine(asked.Snapshot)), err)
+		},
+	})
+}
+
+func (r *remote) newLockouts() *cobra.Command {
+	const resume = "PUT /culvert/lockouts/resume"
+	c := about("GET /culvert/lockouts", &cobra.Command{
+		Use: "lockouts", Args: cobra.NoArgs,
+		Example: `  culvert connectors lockouts
+  culvert connectors lockouts resume --url http://connect.example.com:8083`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var found rest.Lockouts
+			if err := r.get(c.Context(), "/culvert/lockouts", &found); err != nil {
+				return err
+			}
+			return failed(r.show(c.OutOrStdout(), found))
+		},
+	})
+	c.AddCommand(about(resume, &cobra.Command{
+		Use: "resume", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var done struct{ Resumed int }
+			err := r.call(c.Context(), resume, nil, &done)
+			return r.did(c, number(done.Resumed, "refused logon"), "to be tried once more", err)
+		},
+	}))
+	return c
+}
+
+// did prints what was done to something, where err is nil.
+func (r *remote) did(c *cobra.Command, name, did string, err error) error {
+	return r.each(c, 1, func(int) (string, string, error) { return name, did, err })
 }
 
 // done is what was done to a connector.
@@ -568,16 +559,15 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds; ask
-// is [remote.call], or [remote.once] where a group without a leader is not waited for.
-func (r *remote) listing(ctx context.Context, ask func(ctx context.Context, route string, body, into any,
-	names ...string) error, state, search string) (all rest.Listing, err error) {
+// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds. A
+// group without a leader is not waited for.
+func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	for after := ""; ; after = all.Next {
 		var page rest.Listing
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
-		if err := ask(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
+		if err := r.once(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
 			return all, err
 		}
 		page.Connectors = append(all.Connectors, page.Connectors...)
@@ -585,37 +575,4 @@ func (r *remote) listing(ctx context.Context, ask func(ctx context.Context, rout
 			return all, nil
 		}
 	}
-}
-
-// list lists the connectors of one state, all for "", that a search finds.
-func (r *remote) list(c *cobra.Command, state, search string) error {
-	all, err := r.listing(c.Context(), r.call, state, search)
-	if err != nil {
-		return err
-	}
-	return r.printed(c, all, all.Silent, func(w io.Writer) {
-		fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tSINCE\tTASKS\tROWS/S\tCAUSE")
-		for _, l := range all.Connectors {
-			since := ""
-			if l.Since != nil {
-				since = l.Since.Format(time.RFC3339)
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%.1f\t%s\n", inLine(l.Name), inLine(l.Type), inLine(l.State), since,
-				l.Tasks, l.Rows, strings.TrimSpace(shown.Line(l.Cause)+" "+shown.Line(l.Advice)))
-		}
-	})
-}
-
-// printed prints an answer as JSON, or else what print writes, in columns, with the workers of a group that have not
-// answered.
-func (r *remote) printed(c *cobra.Command, answer any, silent []string, print func(columns io.Writer)) error {
-	if r.json {
-		return failed(printJSON(c.OutOrStdout(), answer))
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	print(w)
-	for _, why := range silent {
-		fmt.Fprintf(w, "not among it: %s\n", shown.Line(why))
-	}
-	return failed(w.Flush())
 }

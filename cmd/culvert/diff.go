@@ -46,24 +46,22 @@ file would be refused.`,
 				return err
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
-			var before []config.Now
 			var others map[string]bool
-			plan, passwords, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now,
-				err error) {
+			plan, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now, err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}
-				before, others, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
-				return before, err
+				now, others, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
+				return now, err
 			})
 			if err != nil {
 				return wrong(err)
 			}
 			// What stands elsewhere is not missed in the folder.
-			plan = slices.DeleteFunc(plan, func(s config.Step) bool {
-				return s.Effect == config.Remove && others[s.Name]
+			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
+				return c.Effect == config.Remove && others[c.Connector]
 			})
-			return printPlan(c.OutOrStdout(), changesOf(plan, before, passwords), asJSON)
+			return printPlan(c.OutOrStdout(), plan, asJSON)
 		},
 	}
 	in.flags(c, "error")
@@ -110,70 +108,18 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 	return now, others, nil
 }
 
-// change is what a reload would do to a connector.
-type change struct {
-	Connector string           `json:"connector"`
-	Effect    config.Effect    `json:"effect"`
-	File      string           `json:"file,omitempty"`
-	Settings  []changedSetting `json:"settings,omitempty"`
-	Problems  []string         `json:"problems,omitempty"`
-	goesOn    bool
-}
-
-// changedSetting is one that differs; nil: it is not there.
-type changedSetting struct {
-	Name string  `json:"name"`
-	Runs *string `json:"runs"`
-	File *string `json:"file"`
-}
-
-// changesOf makes a plan readable. What the worker hides counts as equal.
-func changesOf(plan []config.Step, before []config.Now, passwords func(*config.Connector, string) bool) []change {
-	all := []change{}
-	for _, step := range plan {
-		c := change{Connector: step.Name, Effect: step.Effect, goesOn: step.Goes}
-		if step.Connector != nil {
-			c.File = step.Connector.File
-		}
-		for _, p := range step.Problems {
-			if !p.Warning {
-				c.Problems = append(c.Problems, p.String())
-			}
-		}
-		i := slices.IndexFunc(before, func(n config.Now) bool { return n.Name == step.Name })
-		for _, name := range step.Settings {
-			value := func(m map[string]string) *string {
-				v, ok := m[name]
-				switch {
-				case !ok:
-					return nil
-				case passwords(step.Connector, name):
-					v = config.Mask
-				}
-				return &v
-			}
-			s := changedSetting{name, value(before[i].Written), value(step.Connector.Raw())}
-			c.Settings = append(c.Settings, s)
-		}
-		if c.Effect != config.Nothing {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func printPlan(w io.Writer, changes []change, asJSON bool) error {
+func printPlan(w io.Writer, all []rest.Comparison, asJSON bool) error {
 	refused := 0
-	for _, c := range changes {
+	for _, c := range all {
 		if c.Effect == config.Refuse {
 			refused++
 		}
 	}
 	var err error
 	if asJSON {
-		err = printJSON(w, changes)
+		err = printJSON(w, all)
 	} else {
-		_, err = io.WriteString(w, planText(changes))
+		_, err = io.WriteString(w, planText(all))
 	}
 	switch {
 	case err != nil:
@@ -184,29 +130,59 @@ func printPlan(w io.Writer, changes []change, asJSON bool) error {
 	return nil
 }
 
-func planText(changes []change) string {
-	if len(changes) == 0 {
-		return "nothing would change\n"
-	}
+// planText is comparisons for people.
+func planText(all []rest.Comparison) string {
 	var b strings.Builder
-	for _, c := range changes {
+	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.Nothing }) {
+		b.WriteString("nothing would change\n")
+	}
+	say := func(format string, texts ...string) {
+		args := make([]any, len(texts))
+		for i, text := range texts {
+			args[i] = shown.Line(text)
+		}
+		fmt.Fprintf(&b, format+"\n", args...)
+	}
+	for _, c := range all {
 		what := map[config.Effect]string{config.Create: "a new connector",
 			config.Remove:  "stops and is removed; its offsets stay",
 			config.InPlace: "goes on with other settings", config.Restart: "its tasks are made anew",
 			config.Refuse: "would be refused, and FAILED"}[c.Effect]
-		if c.goesOn {
+		if c.GoesOn {
 			what = "would be refused; what runs goes on"
 		}
-		fmt.Fprintf(&b, "%s: %s", shown.Line(c.Connector), what)
-		if c.File != "" {
-			fmt.Fprintf(&b, " (%s)", shown.Line(c.File))
+		switch {
+		case c.Effect == config.Nothing:
+		case c.File != "":
+			say("%s: %s (%s)", c.Connector, what, c.File)
+		default:
+			say("%s: %s", c.Connector, what)
 		}
-		b.WriteByte('\n')
-		for _, s := range c.Settings {
-			fmt.Fprintf(&b, "  %s: %s -> %s\n", shown.Line(s.Name), side(s.Runs), side(s.File))
+		for _, d := range c.Differences {
+			say("  %s: %s -> %s", d.Setting, side(d.Before), side(d.After))
 		}
-		for _, p := range c.Problems {
-			fmt.Fprintf(&b, "  %s\n", shown.Line(p))
+		for _, text := range c.Problems {
+			say("  %s", text)
+		}
+		for _, f := range c.Feeds {
+			what := map[string]string{"fail": "fails, since its offset belongs to something else",
+				"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
+			say("  feed %s %s, by %s", f.Feed, what, strings.Join(f.Differs, ", "))
+		}
+		for _, d := range c.Stored {
+			say("  what is stored has another %s", d.Setting)
+		}
+		if c.StoredProblem != "" {
+			say("  what is stored is not taken: %s", c.StoredProblem)
+		}
+		if c.Kept != "" {
+			say("  %s", c.Kept)
+		}
+		for _, text := range c.Warnings {
+			say("  warning: %s", text)
+		}
+		if c.Version != "" {
+			say("version %s", c.Version)
 		}
 	}
 	return b.String()

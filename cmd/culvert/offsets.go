@@ -142,24 +142,15 @@ func messageOf(answer []byte) string {
 	return shown.Text(m.Message)
 }
 
-// offsets sends requests about the offsets of a connector. Another answer than 200 is an error, with what the worker
-// says.
+// offsets sends requests about the offsets of a connector.
 func (r *remote) offsets(ctx context.Context, connector string) caller {
-	return func(method string, body []byte) ([]byte, error) {
-		ctx, cancel := context.WithTimeout(ctx, r.timeout)
-		defer cancel()
+	return func(method string, body []byte) (answer []byte, err error) {
 		var sent any
 		if body != nil {
 			sent = json.RawMessage(body)
 		}
-		answer, data, err := r.ask(ctx, method+" /connectors/{name}/offsets", sent, connector)
-		switch {
-		case err != nil:
-			return nil, err
-		case answer.StatusCode != http.StatusOK:
-			password, _ := answer.Request.URL.User.Password()
-			return nil, failed(fmt.Errorf("%s: %s", answer.Status, without(password, messageOf(data))))
-		}
-		return data, nil
+		var text string
+		err = r.call(ctx, method+" /connectors/{name}/offsets", sent, &text, connector)
+		return []byte(text), err
 	}
 }

@@ -33,6 +33,35 @@ func newPlugins() *cobra.Command {
 	return c
 }
 
+func newPluginsSwap() *cobra.Command {
+	const route = "PUT /culvert/plugins/{name}/swap"
+	r := &remote{}
+	c := about(route, &cobra.Command{
+		Use:     "swap NAME HASH",
+		Example: "  culvert plugins swap odata-source 5fe2…c1 --url http://connect.example.com:8083",
+		Args:    these("NAME", "HASH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return r.did(c, args[0], "is to be version "+args[1], r.call(c.Context(), route,
+				map[string]string{"hash": args[1]}, nil, args[0]))
+		},
+	})
+	r.flags(c)
+	return c
+}
+
+func newPluginsRollback() *cobra.Command {
+	const route = "PUT /culvert/plugins/{name}/rollback"
+	r := &remote{}
+	c := about(route, &cobra.Command{
+		Use: "rollback NAME", Example: "  culvert plugins rollback odata-source", Args: one("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return r.did(c, args[0], "is to be the version before", r.call(c.Context(), route, nil, nil, args[0]))
+		},
+	})
+	r.flags(c)
+	return c
+}
+
 // openPlugins opens the plugins that are built in, and those of the folders.
 func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
 	o, w, err := alone(c, in, "")

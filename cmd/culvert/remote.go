@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -44,18 +40,10 @@ func (r *remote) flags(c *cobra.Command) {
 	f.DurationVar(&r.timeout, "timeout", 100*time.Second, "how long an answer may take, conflicts that pass included")
 }
 
-// refusedCall is an answer that says no.
-type refusedCall struct {
-	status int
-	text   string
-}
-
-func (r *refusedCall) Error() string { return r.text }
-
 // isRefused tells whether an error is an answer that says no, with this status or, for 0, with any.
 func isRefused(err error, status int) bool {
-	var refused *refusedCall
-	return errors.As(err, &refused) && (status == 0 || refused.status == status)
+	var refused *rest.Refusal
+	return errors.As(err, &refused) && (status == 0 || refused.Status == status)
 }
 
 // conflictPause is between two tries of what a worker answers with a conflict, or 503, which passes: it starts, or
@@ -93,83 +81,51 @@ func momentary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
+// once is call without other tries. Errors have the exit code that they come to.
 func (r *remote) once(ctx context.Context, route string, body, into any, names ...string) error {
-	method, target := rest.Target(route, names...)
-	what := method + " " + target + ": "
-	answer, data, err := r.ask(ctx, route, body, names...)
-	text, plain := into.(*string)
-	switch {
-	case err != nil:
-		return err
-	case answer.StatusCode >= http.StatusBadRequest:
-		var said struct {
-			Message string `json:"message"`
-		}
-		text := what + answer.Status
-		if json.Unmarshal(data, &said) == nil && said.Message != "" {
-			text = said.Message
-		}
-		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
-	case into == nil || len(data) == 0:
-		return nil
-	case plain:
-		*text = string(data)
-		return nil
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return failed(fmt.Errorf("%sexpected a worker's answer in JSON: %w", what, err))
-	}
-	return nil
-}
-
-// ask sends a request and reads the answer, whatever its status. Errors have the exit code that they come to.
-func (r *remote) ask(ctx context.Context, route string, body any, names ...string) (*http.Response, []byte, error) {
 	base, err := workerURL(r.url)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	if r.timeout <= 0 {
-		return nil, nil, wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
+		return wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
-	var sent io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return nil, nil, err
-		}
-		sent = bytes.NewReader(data)
+	worker := rest.Client{URL: r.url, Header: r.header, Transport: logon{r, base}, MaxBytes: maxAnswer}
+	_, err = worker.Call(ctx, route, nil, body, into, names...)
+	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
+		password, _ := base.User.Password()
+		refused.Message = shown.Text(without(refused.Message, restPassword(), password))
 	}
-	method, target := rest.Target(route, names...)
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.url, "/")+target, sent)
+	return failed(err)
+}
+
+// logon sends requests to a worker at a URL with the user that they are to have.
+type logon struct {
+	*remote
+	base *url.URL
+}
+
+// RoundTrip follows redirections, which get no password.
+func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
+	if l.user != "" {
+		request.SetBasicAuth(l.user, restPassword())
+	}
+	answer, err := (&http.Client{Transport: l.transport, CheckRedirect: secrets.Redirect}).Do(request)
 	if err != nil {
-		return nil, nil, wrong(fmt.Errorf("--url: %w", err))
+		err = noAnswer(l.base, err)
 	}
-	if target != "/metrics" {
-		request.Header.Set("Accept", "application/json")
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	maps.Copy(request.Header, r.header)
-	if r.user != "" {
-		request.SetBasicAuth(r.user, restPassword())
-	}
-	answer, err := (&http.Client{Transport: r.transport, CheckRedirect: secrets.Redirect}).Do(request)
-	if err != nil {
-		return nil, nil, noAnswer(base, err)
-	}
-	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	return answer, data, failed(err)
+	return answer, err
 }
 
 // restPassword is that of --user.
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-// without is what a worker says, without the password that it was asked with.
-func without(password, text string) string {
+// without is what a worker says, without the passwords that it was asked with.
+func without(text string, passwords ...string) string {
 	var known secrets.Known
-	known.Keep(password)
+	for _, password := range passwords {
+		known.Keep(password)
+	}
 	return known.Strike(text)
 }
 
@@ -191,5 +147,5 @@ func noAnswer(base *url.URL, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("there was no answer in time")
 	}
-	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
+	return fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err)
 }

@@ -37,7 +37,7 @@ failed, where its service does not answer, where records were refused since its 
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
-				now, err := r.look(c.Context())
+				now, err := r.look(c.Context(), "", "")
 				if err != nil {
 					return err
 				}
@@ -98,8 +98,9 @@ func (l look) fault() error {
 	return failed(errors.New(strings.Join(bad, "; ")))
 }
 
-func (r *remote) look(ctx context.Context) (look, error) {
-	all, notes, err := r.all(ctx)
+// look asks for the connectors of one state, all for "", that a search finds.
+func (r *remote) look(ctx context.Context, state, search string) (look, error) {
+	all, notes, err := r.all(ctx, state, search)
 	if err != nil {
 		return look{}, err
 	}
@@ -264,7 +265,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		now, err := r.look(ctx)
+		now, err := r.look(ctx, "", "")
 		var code *failure
 		switch {
 		case ctx.Err() != nil:

@@ -211,11 +211,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 // clients checks what the connector changes about its Kafka clients.
 func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Problems {
 	var problems config.Problems
-	settings := map[string]string{}
-	for _, e := range c.Entries {
-		settings[e.Key] = e.Value.Reveal()
-	}
-	_, warnings, err := k.Kafka.Override(ctx, settings)
+	_, warnings, err := k.Kafka.Override(ctx, c.Revealed())
 	for _, w := range warnings {
 		problems = append(problems, c.Place(w))
 	}
@@ -277,7 +273,7 @@ func (k *Checker) ownGroup(c *config.Connector) config.Problems {
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
 func (k *Checker) destination(ctx context.Context, c *config.Connector, component wit.Component) config.Problems {
-	roles := config.NewRoles(config.DeclareComponent(component), c)
+	roles := c.Roles(component)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}

@@ -24,7 +24,7 @@ import (
 
 // holder is where claims of a connector hold, as its settings say.
 func holder(c *config.Connector, component wit.Component) string {
-	roles := config.NewRoles(config.DeclareComponent(component), c)
+	roles := c.Roles(component)
 	return fmt.Sprintf("%v, user %s", systemOf(c, component), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 

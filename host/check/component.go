@@ -70,53 +70,38 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 const (
 	// allNamed is up to how many classes are all named, whether or not they look like the one that was meant.
 	allNamed = 4
-	// nearNamed is how many names, as in `InsertField$Key` and `InsertField$Value`, are named at most.
-	nearNamed = 3
+	// nearNamed is how many of them are named at most.
+	nearNamed = 4
 	// comparedClasses and comparedName bound the comparing, in classes and bytes of a name.
 	comparedClasses, comparedName = 1000, 100
 )
 
 // nearest are the classes that were meant by one that nobody has, the nearest first, or only those that differ in
-// package, `$Key`, `$Value` and small letters: their names without these are misspelt in few letters, or have much in
-// common with it, as another vendor's `MessageTimestampRouter` has with `TimestampRouter`.
-func nearest(class string, offered []string) []string {
+// package, `$Key`, `$Value` and small letters: their names without these are misspelt in few letters, or one has the
+// other in it, as another vendor's `MessageTimestampRouter` has `TimestampRouter`.
+func nearest(class string, offered []string) (near []string) {
 	meant, side := simpleName(class)
-	type match struct {
-		name             string
-		classes          []string
-		distance, weight int
-	}
-	var found []match
 	if meant == "" {
 		return nil
 	}
+	by := map[int][]string{} // classes by the distance of their names
 	for _, o := range offered[:min(len(offered), comparedClasses)] {
 		name, of := simpleName(o)
-		if n := len(found); n > 0 && found[n-1].name == name { // offered is sorted
-			if of == side || side == "" {
-				found[n-1].classes = append(found[n-1].classes, o)
-			}
-			continue
+		distance := setting.Distance(meant, name)
+		if distance > 1 && (strings.Contains(meant, name) || strings.Contains(name, meant)) {
+			distance = 1
 		}
-		distance, common := setting.Distance(meant, name), commonLetters(meant, name)
-		if distance > len(name)/4+1 && common < 6 && common < min(len(meant), len(name)) {
-			continue
+		if distance <= len(name)/4+1 && (of == side || of == "" || side == "") {
+			by[distance] = append(by[distance], o)
 		}
-		m := match{name: name, distance: distance, weight: distance - 2*common}
-		if of == side || of == "" || side == "" {
-			m.classes = []string{o}
+	}
+	for _, distance := range slices.Sorted(maps.Keys(by)) {
+		near = append(near, by[distance]...)
+		if distance == 0 {
+			break
 		}
-		found = append(found, m)
 	}
-	slices.SortStableFunc(found, func(a, b match) int { return a.weight - b.weight })
-	if len(found) > 0 && found[0].distance == 0 {
-		return found[0].classes
-	}
-	var near []string
-	for _, m := range found[:min(len(found), nearNamed)] {
-		near = append(near, m.classes...)
-	}
-	return near
+	return near[:min(len(near), nearNamed)]
 }
 
 // simpleName is the part of a class after its package in small letters, and Key or Value where it ends with these.
@@ -126,23 +111,6 @@ func simpleName(class string) (name, side string) {
 		side = ""
 	}
 	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), side
-}
-
-// commonLetters is the length of the longest text that is in both.
-func commonLetters(a, b string) int {
-	longest := 0
-	last, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	for i := range len(a) {
-		for j := range len(b) {
-			row[j+1] = 0
-			if a[i] == b[j] {
-				row[j+1] = last[j] + 1
-				longest = max(longest, row[j+1])
-			}
-		}
-		last, row = row, last
-	}
-	return longest
 }
 
 // reworded is an error in other words.

@@ -30,7 +30,7 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600))
 	}
 	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
-		Logger: slog.New(slog.DiscardHandler)}
+		Logger: slog.New(slog.DiscardHandler), CacheDir: guesttest.Code(t)}
 	alone, err := plugin.New(t.Context(), o)
 	require.NoError(t, err)
 	defer alone.Close()

@@ -112,7 +112,7 @@ const destination = "destination:"
 
 // systemOf is the system that a connector's settings name; its origin is "" where nothing names one.
 func systemOf(c *config.Connector, component wit.Component) system {
-	return systemBy(config.NewRoles(config.DeclareComponent(component), c))
+	return systemBy(c.Roles(component))
 }
 
 // Origin is the origin or the destination of BTP that a connector's settings name, "" where nothing names one.

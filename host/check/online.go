@@ -70,7 +70,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 		return nil, untried, k.ask(ctx, c, "", info, component, found)
 	}
 	problems = config.Examined(c, "", examined, found)
-	name := secretOf(config.NewRoles(config.DeclareComponent(component), c))
+	name := secretOf(c.Roles(component))
 	if v.refused != nil {
 		problems = append(problems, problem(entry(c, name), v.refused))
 	}
@@ -154,7 +154,7 @@ type visit struct {
 func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	roles := config.NewRoles(config.DeclareComponent(component), c)
+	roles := c.Roles(component)
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
@@ -181,7 +181,7 @@ func Silent(problems config.Problems) bool {
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
 	v := &visit{online: k.Online, until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
 	v.connect = func() (*transport.Client, error) {
-		roles := config.NewRoles(config.DeclareComponent(component), c)
+		roles := c.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
 		}

@@ -211,12 +211,12 @@ func (t *Tool) service() (*service.Service, error) {
 
 // Target is the destination of BTP that the connector names, "" for none.
 func (t *Tool) Target() string {
-	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Text(role.Destination)
+	return t.connector.Roles(t.component).Text(role.Destination)
 }
 
 // Setting is the connector's name for the setting of a role.
 func (t *Tool) Setting(role string) string {
-	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Setting(role)
+	return t.connector.Roles(t.component).Setting(role)
 }
 
 // Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
@@ -283,11 +283,7 @@ func (t *Tool) Topics() (topics []Topic) {
 
 // Kafka is the configuration of the connector's clients.
 func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
-	settings := map[string]string{}
-	for _, e := range t.connector.Entries {
-		settings[e.Key] = e.Value.Reveal()
-	}
-	c, _, err := worker.Override(ctx, settings)
+	c, _, err := worker.Override(ctx, t.connector.Revealed())
 	return c, err
 }
 

@@ -32,23 +32,27 @@ const (
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
+// Differing are the settings, sorted, that two configurations do not have alike, those included that one of them lacks.
+func Differing(before, after map[string]string) (names []string) {
+	for name, value := range after {
+		if was, there := before[name]; !there || was != value {
+			names = append(names, name)
+		}
+	}
+	for name := range before {
+		if _, there := after[name]; !there {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // compare tells what it means for a connector, of which written are the settings as they were written, to be configured
 // as c. settings are those that differ; where some do, declared is asked for the declarations of its plugin.
 func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
 	settings []string) {
-	now := c.Raw()
-	for key := range now {
-		if before, ok := written[key]; !ok || before != now[key] {
-			settings = append(settings, key)
-		}
-	}
-	for key := range written {
-		if _, ok := now[key]; !ok {
-			settings = append(settings, key)
-		}
-	}
-	slices.Sort(settings)
-	if len(settings) == 0 {
+	if settings = Differing(written, c.Raw()); len(settings) == 0 {
 		return Nothing, nil
 	}
 	d := declared(c)

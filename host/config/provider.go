@@ -324,13 +324,16 @@ func (c *Connector) Again(p *Providers) (*Connector, error) {
 
 // Differing are the keys whose values differ between two readings of one connector.
 func (c *Connector) Differing(other *Connector) []string {
-	var keys []string
+	return Differing(c.Revealed(), other.Revealed())
+}
+
+// Revealed are the settings with what references resolve to.
+func (c *Connector) Revealed() map[string]string {
+	values := map[string]string{}
 	for _, e := range c.Entries {
-		if v, ok := other.Get(e.Key); !ok || v != e.Value.Reveal() {
-			keys = append(keys, e.Key)
-		}
+		values[e.Key] = e.Value.Reveal()
 	}
-	return keys
+	return values
 }
 
 // Files are those that references of a connector lead to.

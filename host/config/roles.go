@@ -63,6 +63,9 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 	return r
 }
 
+// Roles are the connector's settings with a role of a component, see [NewRoles].
+func (c *Connector) Roles(component wit.Component) Roles { return NewRoles(DeclareComponent(component), c) }
+
 // Declared tells whether any setting has the role.
 func (r Roles) Declared(role string) bool {
 	_, ok := r.byRole[role]

@@ -477,31 +477,6 @@ func sameAsPlain(t *testing.T, r TopicRecord, settings map[string]string, ok boo
 	}
 }
 
-// BenchmarkTopicState applies 50,000 records: 10,000 connectors of 20 settings, each with 3 tasks and their commit.
-func BenchmarkTopicState(b *testing.B) {
-	settings := map[string]string{}
-	for n := range 20 {
-		settings[fmt.Sprintf("some.setting.of.a.connector.%d", n)] = "some value that it has"
-	}
-	var all []TopicRecord
-	for n := range 10_000 {
-		name := fmt.Sprintf("connector-of-the-benchmark-%d", n)
-		all = append(all, ConnectorRecord(name, settings))
-		for task := range 3 {
-			all = append(all, TaskRecord(name, task, settings))
-		}
-		all = append(all, CommitRecord(name, 3))
-	}
-	for b.Loop() {
-		s := NewTopicState()
-		for _, r := range all {
-			if _, err := s.Apply(r); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-}
-
 // Of several groups the topic is the one's whose note stands first, whatever compaction has left of it.
 func TestGroupOfATopic(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ func TestFlushInterval(t *testing.T) {
 		if len(problems)+len(more) > 0 {
 			t.Fatal(problems, more)
 		}
-		if found := flushEvery(config.NewRoles(config.DeclareComponent(component), connector),
+		if found := flushEvery(connector.Roles(component),
 			worker); found != c.want {
 			t.Errorf("worker %q, connector %q: expected %v, found %v", c.worker, c.connector, c.want, found)
 		}

@@ -93,7 +93,7 @@ type front struct {
 
 // open opens it with the settings of a life, unless it is open with the same.
 func (f *front) open(c *connector) error {
-	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
+	roles := c.config.Roles(c.class.component)
 	s, err := c.listener(roles)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (k *controller) listen(ends bool) {
 	if given != nil {
 		c := newConnector(o, given)
 		if c.refused == nil && c.class.unknown == nil &&
-			config.NewRoles(config.DeclareComponent(c.class.component), given).Text(role.ListenerPorts) != "" {
+			given.Roles(c.class.component).Text(role.ListenerPorts) != "" {
 			k.fronts(c)
 			return
 		}

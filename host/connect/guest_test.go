@@ -30,7 +30,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
 			Logger: slog.New(slog.DiscardHandler), Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
-			Settings: map[string]string{"plugin.spy.reveal": reveal}})
+			Settings: map[string]string{"plugin.spy.reveal": reveal}, CacheDir: guesttest.Code(t)})
 		require.NoError(t, err)
 		defer m.Close()
 		b.options.Plugins = m

@@ -92,7 +92,7 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 
 // register has the listener hand notifications on for an address; warns: it is said where anybody may send some.
 func (c *connector) register(address string, handle notify.Handler, warns bool) (close func(), err error) {
-	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
+	roles := c.config.Roles(c.class.component)
 	settings, err := c.listener(roles)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/internal/run/source"
@@ -238,7 +237,7 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 
 // origin is where the connector's service is by its settings; "" where a destination says.
 func (c *connector) origin() string {
-	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.given)
+	roles := c.given.Roles(c.class.component)
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""

@@ -90,7 +90,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // sinkOptions are those of a task, whatever it reads.
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Options {
 	c := t.connector
-	roles := config.NewRoles(config.DeclareComponent(c.class.component), c.config)
+	roles := c.config.Roles(c.class.component)
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: sink.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),

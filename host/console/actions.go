@@ -121,7 +121,7 @@ type result struct {
 func (v *visit) act() (any, error) {
 	a, ok := actions[v.sent.Get("do")]
 	if !ok {
-		return nil, &refusal{404, "There is no such action"}
+		return nil, refuse(404, "There is no such action")
 	}
 	o := outcome{Back: back(v.sent.Get("back"))}
 	names := v.sent["name"]
@@ -130,11 +130,11 @@ func (v *visit) act() (any, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return nil, &refusal{400, "Nothing was selected: mark one or more, then press the button"}
+		return nil, refuse(400, "Nothing was selected: mark one or more, then press the button")
 	case len(names) > maxSelected:
-		return nil, &refusal{400, "expected at most " + strconv.Itoa(maxSelected) + " at a time"}
+		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
 	case a.sure != "" && v.sent.Get("sure") == "":
-		return nil, &refusal{400, "This cannot be undone: mark the box beside the button, then press it"}
+		return nil, refuse(400, "This cannot be undone: mark the box beside the button, then press it")
 	}
 	if err := v.mayChange(); err != nil {
 		return nil, err

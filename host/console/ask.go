@@ -1,11 +1,7 @@
 package console
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
@@ -22,17 +18,12 @@ type asker struct {
 	r   *http.Request
 }
 
-// refusal is an answer of REST that says no.
-type refusal struct {
-	Status int
-	Text   string
-}
-
-func (r *refusal) Error() string { return r.Text }
+// refuse is a page's own answer that says no, as REST's do.
+func refuse(status int, text string) error { return &rest.Refusal{Status: status, Message: text} }
 
 // isRefused tells whether REST said no with a status.
 func isRefused(err error, status int) bool {
-	r, ok := errors.AsType[*refusal](err)
+	r, ok := errors.AsType[*rest.Refusal](err)
 	return ok && r.Status == status
 }
 
@@ -67,62 +58,32 @@ func (a asker) getOfGroup(route string, asked url.Values, into any, values ...st
 	return alone, err
 }
 
-// call sends a request. body is text, or a value that is sent as JSON; nil: there is none. into is a text, or a value
-// that JSON is read into. Refusals have the worker's own text.
+// call is [rest.Client.Call] in the name of whoever sent the request. What is read into a text is properties, unless
+// header says otherwise.
 func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
-	method, target := rest.Target(route, values...)
-	at, err := url.Parse(target)
-	if err != nil {
-		return nil, err
-	}
-	r := a.r.Clone(a.r.Context())
-	r.Method, r.URL, r.RequestURI = method, at, target
-	r.Body, r.ContentLength = http.NoBody, 0
-	r.Header = http.Header{"Accept": {"application/json"}}
+	own := http.Header{}
 	if logon := a.r.Header["Authorization"]; logon != nil {
-		r.Header["Authorization"] = logon
+		own["Authorization"] = logon
 	}
 	if _, text := into.(*string); text {
-		r.Header.Set("Accept", mediaText)
+		own.Set("Accept", mediaText)
 	}
-	for name, values := range header {
-		r.Header[name] = values
+	worker := rest.Client{URL: "http://worker", Header: own, Transport: a, MaxBytes: maxAnswer}
+	answered, err := worker.Call(a.r.Context(), route, header, body, into, values...)
+	if r, ok := errors.AsType[*rest.Refusal](err); ok {
+		r.Message = shown.Text(r.Message)
 	}
-	if body != nil {
-		sent, kind := []byte(nil), "application/json"
-		if text, ok := body.(string); ok {
-			sent, kind = []byte(text), mediaText
-		} else if sent, err = json.Marshal(body); err != nil {
-			return nil, err
-		}
-		r.Header.Set("Content-Type", kind)
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+	return answered, err
+}
+
+// RoundTrip has REST answer what the console sends as if whoever asked the console had sent it.
+func (a asker) RoundTrip(sent *http.Request) (*http.Response, error) {
+	r := a.r.Clone(sent.Context())
+	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header
+	r.URL = &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery}
+	r.Body, r.ContentLength = http.NoBody, sent.ContentLength
+	if sent.Body != nil {
+		r.Body = sent.Body
 	}
-	answer, err := rest.Local{Handler: a.api}.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxAnswer:
-		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", maxAnswer, method, at.Path)
-	case answer.StatusCode >= http.StatusMultipleChoices:
-		var said struct{ Message string }
-		if json.Unmarshal(data, &said) != nil || said.Message == "" {
-			said.Message = answer.Status
-		}
-		return answer.Header, &refusal{answer.StatusCode, shown.Text(said.Message)}
-	}
-	switch into := into.(type) {
-	case nil:
-	case *string:
-		*into = string(data)
-	default:
-		if len(data) > 0 {
-			err = json.Unmarshal(data, into)
-		}
-	}
-	return answer.Header, err
+	return rest.Local{Handler: a.api}.RoundTrip(r)
 }

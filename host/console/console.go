@@ -125,7 +125,7 @@ func (c *console) viewer(r *http.Request) viewer {
 // mayChange is the refusal of what would change something, nil for who may do so.
 func (v viewer) mayChange() error {
 	if v.Reads != "" {
-		return &refusal{http.StatusForbidden, "This console only reads: " + v.Reads}
+		return refuse(http.StatusForbidden, "This console only reads: "+v.Reads)
 	}
 	return nil
 }
@@ -291,14 +291,14 @@ func answerJSON(w http.ResponseWriter, status int, value any) {
 
 // statusOf is the status of a page that cannot be shown: REST's own.
 func statusOf(err error) int {
-	if r, ok := errors.AsType[*refusal](err); ok {
+	if r, ok := errors.AsType[*rest.Refusal](err); ok {
 		return r.Status
 	}
 	return http.StatusInternalServerError
 }
 
 func (v *visit) nothing() (any, error) {
-	return nil, &refusal{http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages"}
+	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 
 // answer is what a form may be answered with in the place of a page.

@@ -121,14 +121,14 @@ func (v *visit) postRecords() (any, error) {
 	case "tool":
 		return v.runTool(p)
 	}
-	return nil, &refusal{http.StatusBadRequest, "expected a form of this page"}
+	return nil, refuse(http.StatusBadRequest, "expected a form of this page")
 }
 
 func (v *visit) takeRows(p *recordsPage) (any, error) {
 	rows, err := strconv.Atoi(v.sent.Get("rows"))
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "rows: expected a number, found " +
-			strconv.Quote(brief(v.sent.Get("rows")))}
+		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
+			strconv.Quote(brief(v.sent.Get("rows"))))
 	}
 	asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
 	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)

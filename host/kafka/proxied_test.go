@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -15,13 +14,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -246,21 +243,6 @@ func TestCloudConnectorAway(t *testing.T) {
 	}
 }
 
-// An outage that lasts longer than the setting allows fails the task, and says how long it was.
-func TestCloudConnectorGone(t *testing.T) {
-	t.Parallel()
-	r := openRemote(t)
-	r.Detach("")
-	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=1500"))
-	began := time.Now()
-	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce} {
-		expectDenied(t, what, use(t, c), "kafka.proxy.outage.ms", "kafka.virtual:")
-	}
-	if took := time.Since(began); took < 1500*time.Millisecond {
-		t.Errorf("expected both to fail after 1.5 s, it took %v", took)
-	}
-}
-
 // A virtual host that no Cloud Connector exposes fails the task at once, by its name.
 func TestForbiddenFailsAtOnce(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(3, "t"))
@@ -275,37 +257,9 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 	}
 }
 
-// Location ids are tried in order: with the first Cloud Connector away, the second has the tunnels.
-func TestSecondCloudConnector(t *testing.T) {
-	t.Parallel()
-	r := openRemote(t, kfake.SeedTopics(3, "load"))
-	r.Detach("")
-	r.Attach("DE-Berlin")
-	r.Attach("DE-Bonn")
-	c := parsed(t, r.properties(t, "kafka.proxy.location.id=DE-Bonn, DE-Berlin"))
-	l := &load{topic: "load", records: 20_000, steps: []step{{8_000, func() { r.Detach("DE-Bonn") }}}}
-	l.run(t, waits(t), c)
-	for _, location := range []string{"DE-Bonn", "DE-Berlin"} {
-		if r.Count(func(e connectivitytest.Entry) bool {
-			return e.Location == location && e.Code == 0 && e.Step == connectivitytest.Connect
-		}) == 0 {
-			t.Errorf("no tunnel by %s", location)
-		}
-	}
-}
-
-// Bindings and service keys say all of it.
-func TestBindings(t *testing.T) {
+// A token service that is away passes, and one that refuses the secret does not; the secret is not shown.
+func TestTokenServiceOfTheProxy(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
-	t.Run("VCAP_SERVICES", func(t *testing.T) {
-		t.Setenv("VCAP_SERVICES", r.VCAP(0))
-		require.NoError(t, produceOne(t, parsed(t, r.unbound(t))))
-	})
-	t.Run("service key", func(t *testing.T) {
-		key := filepath.Join(t.TempDir(), "key.json")
-		require.NoError(t, os.WriteFile(key, []byte(r.ServiceKey(connectivitytest.Wrapped)), 0o600))
-		require.NoError(t, produceOne(t, parsed(t, r.unbound(t, "kafka.proxy.service.key="+key))))
-	})
 	t.Run("token service down", func(t *testing.T) {
 		r.TokenServiceDown(http.StatusServiceUnavailable)
 		defer r.TokenServiceDown(0)
@@ -406,29 +360,6 @@ func TestNothingSecretInClear(t *testing.T) {
 					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)
 				}
 			})
-		}
-	}
-}
-
-// Inside the tunnel, too, all that can be seen is TLS: neither records nor what they are for.
-func TestTunnelHoldsTLSAlone(t *testing.T) {
-	a := certtest.Issue(t, "authority", nil, nil)
-	r := openRemote(t, kfake.TLS(serverOf(t, a, "broker-0.corp.invalid", "broker-1.corp.invalid",
-		"broker-2.corp.invalid")), kfake.EnableSASL(),
-		kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.SeedTopics(1, "secret-topic"))
-	r.Record(true)
-	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon,
-		"ssl.truststore.certificates="+string(a.PEM())))
-	client := kafkatest.Client(t, c.ProducerOpts()...)
-	record := &kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}
-	require.NoError(t, client.ProduceSync(waits(t), record).FirstErr())
-	seen := r.Recorded()
-	if !bytes.HasPrefix(seen, []byte{0x16, 0x03}) {
-		t.Fatalf("expected TLS's first record in the tunnel, found % x", seen[:min(len(seen), 8)])
-	}
-	for _, text := range []string{"hush-hush", "alice", "secret-topic", "nobody may read", "eyJ"} {
-		if bytes.Contains(seen, []byte(text)) {
-			t.Errorf("%q can be read in the tunnel", text)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package plugin_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -263,23 +262,5 @@ func TestNothingToRollBackTo(t *testing.T) {
 		if err := prepareOn(t, b); err == nil || b.Again(err) {
 			t.Fatalf("expected no second try of %v", err)
 		}
-	}
-}
-
-// What a caller gives up is no break.
-func TestCallersWhoGiveUpStopNothing(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
-	for range 2 {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
-			defer cancel()
-			_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
-			if !errors.Is(err, context.DeadlineExceeded) || b.Again(err) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
-		t.Errorf("%+v", got)
 	}
 }

@@ -597,3 +597,11 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		t.Errorf("a context of bytes that are no text: %+v", out)
 	}
 }
+
+// provide gives guests of an engine a function to import.
+func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
+	t.Helper()
+	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+		Instantiate(t.Context())
+	require.NoError(t, err)
+}

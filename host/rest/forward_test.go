@@ -178,7 +178,8 @@ func newTrio(t *testing.T) *trio {
 	for i := range all.seats {
 		all.seats[i] = &seat{}
 		h := serving{worker: &namesake{name: fmt.Sprintf("worker %d", i)}, bodies: new(inbound.Bodies),
-			cluster: all.seats[i], peers: peers, within: time.Millisecond}.handler(func(string) bool { return true })
+			validations: make(chan struct{}, maxValidations), cluster: all.seats[i], peers: peers,
+			within: time.Millisecond}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			all.mu.Lock()
 			all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))

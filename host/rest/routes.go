@@ -57,7 +57,7 @@ var routes = []route{
 		"Name, configuration, tasks and type.",
 		operation{gives: connect.Info{}, refuses: []int{404, 409}}},
 	{"DELETE", "/connectors/{name}", leader, (*exchange).remove,
-		"Stops the connector and takes it away; 204.",
+		"Stops the connector and takes it away; its offsets stay.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/config", anyone, (*exchange).config,
 		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
@@ -83,13 +83,13 @@ var routes = []route{
 		"State of one task.",
 		operation{gives: connect.TaskStatus{}, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/pause", anyone, (*exchange).pause,
-		"Pauses the tasks; they keep what they hold. 202.",
+		"Pauses the tasks; they keep what they hold.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"PUT", "/connectors/{name}/resume", anyone, (*exchange).resume,
-		"Goes on, from PAUSED or STOPPED. 202.",
+		"Goes on, from PAUSED or STOPPED.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"PUT", "/connectors/{name}/stop", leader, (*exchange).stop,
-		"Ends the tasks and keeps the connector. 204.",
+		"Ends the tasks and keeps the connector.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"POST", "/connectors/{name}/restart", restarter, (*exchange).restart,
 		"Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that " +
@@ -97,7 +97,7 @@ var routes = []route{
 		operation{query: []string{"includeTasks=boolean", "onlyFailed=boolean"}, gives: connect.Status{},
 			status: http.StatusAccepted, refuses: []int{204, 404}}},
 	{"POST", "/connectors/{name}/tasks/{task}/restart", owner, (*exchange).restartTask,
-		"Restarts one task; the others go on where they run. 204.",
+		"Restarts one task; the others go on where they run.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/offsets", anyone, (*exchange).offsets,
 		"How far a source has read, or a sink has written.",
@@ -127,7 +127,7 @@ var routes = []route{
 		"What the last look at the folder of connectors came to.",
 		operation{gives: Reload{}, refuses: []int{404}}},
 	{"POST", "/culvert/reload", leader, (*exchange).lookAgain,
-		"Has the folder of connectors read again, changed or not. 202.",
+		"Has the folder of connectors read again, changed or not.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"GET", "/culvert/diff", leader, (*exchange).diff,
 		"What a reload of the folder of connectors would do at the moment, by connector: create, remove, " +
@@ -145,12 +145,12 @@ var routes = []route{
 		operation{gives: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*exchange).rollBack,
 		"Has connectors get the version before the present one of a plugin's file; until another file of " +
-			"it comes. In a group all workers run the version that the group ran before. 204.",
+			"it comes. In a group all workers run the version that the group ran before.",
 		operation{status: http.StatusNoContent, refuses: []int{404, 405}}},
 	{"PUT", "/culvert/plugins/{name}/swap", leader, (*exchange).swap,
 		"Has connectors get one of a plugin's versions, {\"hash\": …} as GET /culvert/plugins shows it, " +
 			"before newer ones; until another file of it comes. In a group all workers run it that have it, and the " +
-			"others no tasks with the plugin. 204.",
+			"others no tasks with the plugin.",
 		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405}}},
 	{"GET", "/culvert/lockouts", anyone, (*exchange).lockouts,
 		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",
@@ -195,7 +195,7 @@ var routes = []route{
 		operation{gives: ended{}, refuses: []int{400, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/feeds/{feed}/snapshot", gatherer, (*exchange).snapshot,
 		"Has a feed read whole, beside going on from its offset, as soon as what it is reading is read; " +
-			"{\"snapshot\": …}, which rows of delta mode have in a header. 202.",
+			"{\"snapshot\": …}, which rows of delta mode have in a header.",
 		operation{gives: snapshotAsked{}, status: http.StatusAccepted, refuses: []int{404, 405}}},
 	{"GET", "/culvert/connectors/{name}/deadletters", anyone, (*exchange).letters,
 		"Dead letters of the connector among the last 100 records of each partition of their topic " +
@@ -217,7 +217,7 @@ var routes = []route{
 	{"POST", "/culvert/connectors/{name}/samples", sampler, (*exchange).sample,
 		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as " +
 			"they come before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place " +
-			"of values, as console.records or a missing logon ask for. 202.",
+			"of values, as console.records or a missing logon ask for.",
 		operation{takes: SampleAsked{}, gives: Sample{}, status: http.StatusAccepted, reads: true,
 			refuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/samples/{id}", sampler, (*exchange).sampled,
@@ -230,7 +230,7 @@ var routes = []route{
 		operation{query: []string{"as"}, takes: chainAsked{}, gives: Sample{}, reads: true,
 			refuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/tools", anyone, (*exchange).tools,
-		"Commands of the connector's plugin, with their options.",
+		"Commands of the connector's plugin that only read, with their options.",
 		operation{gives: []Tool{}, refuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", sampler, (*exchange).tool,
 		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
@@ -268,6 +268,15 @@ func Routes() (list []Route) {
 		}
 	}
 	return list
+}
+
+// About is what the table says of a route, given as "METHOD /path/{name}". An unknown route panics, as with [Target].
+func About(call string) string {
+	i := slices.IndexFunc(routes, func(r route) bool { return r.method+" "+r.path == call })
+	if i < 0 {
+		panic("REST has no route " + call)
+	}
+	return routes[i].about
 }
 
 // Target is how a client calls a route, which is given as "METHOD /path/{name}?query": values take the place of what

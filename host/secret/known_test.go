@@ -138,15 +138,3 @@ func TestStrikeBounds(t *testing.T) {
 		t.Errorf("found %q", got)
 	}
 }
-
-func BenchmarkStrike(b *testing.B) {
-	var known secret.Known
-	for i := range 100 {
-		known.Keep(fmt.Sprintf("s3cr3t/Passw0rd-%d", i), fmt.Sprint("host", i), fmt.Sprint(i))
-	}
-	text := strings.Repeat("a message of some length, about a thing: ", 5)
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		_ = known.Strike(text)
-	}
-}

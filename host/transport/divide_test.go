@@ -227,17 +227,3 @@ func TestSmallerPartEndsSessions(t *testing.T) {
 		assert.Equal(t, 0, inUse(), "and then none")
 	})
 }
-
-// What waits for a worker's part of a limit says so in a task's status.
-func TestStatusNamesThePart(t *testing.T) {
-	f := &traffic{takes: time.Minute}
-	service(t, f.ServeHTTP, func(c *Config) { c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client) {
-		c.at.Load().config.Destinations.Divide(among(4))
-		done := make(chan time.Duration)
-		go func() { done <- all(t, 2, c) }()
-		time.Sleep(10 * time.Second)
-		assert.Equal(t, "requests to http://sap.example:8000 wait for others: 1 at a time, this worker's part in the "+
-			"cluster", c.Waiting())
-		<-done
-	})
-}

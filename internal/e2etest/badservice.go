@@ -31,12 +31,10 @@ func WithoutPassword(t *testing.T, said ...string) {
 	}
 }
 
-// Reading is one connector that reads a set of a demo service of its own, and what becomes of it.
+// Reading is one connector that reads Orders of a demo service of its own, and what becomes of it.
 type Reading struct {
 	Name     string // of the connector and of its topic
-	Set      string // default Orders
 	Switches map[string]string
-	Options  odatatest.Options
 	// Front stands in front of the service.
 	Front    func(http.Handler) http.Handler
 	Settings []string
@@ -55,12 +53,7 @@ const ReadRows, ReadPage = 60, 25
 // Start starts the service and returns the connector's file.
 func (r *Reading) Start(p *Place) string {
 	p.T.Helper()
-	o := r.Options
-	if o.Rows == 0 {
-		o.Rows, o.PageSize = ReadRows, ReadPage
-	}
-	o.User, o.Password = "me", Password
-	r.Service = odatatest.New(o)
+	r.Service = odatatest.New(odatatest.Options{Rows: ReadRows, PageSize: ReadPage, User: "me", Password: Password})
 	for name, value := range r.Switches {
 		if err := r.Service.Set(name, value); err != nil {
 			p.T.Fatal(r.Name, err)
@@ -71,10 +64,7 @@ func (r *Reading) Start(p *Place) string {
 		handler = r.Front(handler)
 	}
 	address := Serve(p.T, handler)
-	if r.Set == "" {
-		r.Set = "Orders"
-	}
-	lines := Instead(Source(r.Name, address, r.Set), "sap.odata#00.topic="+r.Name,
+	lines := Instead(Source(r.Name, address, "Orders"), "sap.odata#00.topic="+r.Name,
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+Password,
 		"sap.odata.max.retries=1", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 	return p.File(r.Name+".properties", Instead(lines, r.Settings...)...)

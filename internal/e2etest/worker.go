@@ -236,20 +236,6 @@ func Configuration(lines []string) map[string]string {
 	return settings
 }
 
-// Calls are those of functions of all plugins, by their figures.
-func (f *Followed) Calls() (n float64) {
-	f.Place.T.Helper()
-	for line := range strings.Lines(f.Metrics()) {
-		if labels, ok := strings.CutPrefix(line, "culvert_plugin_calls_total{"); ok {
-			_, value, _ := strings.Cut(labels, "} ")
-			one, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			NoError(f.Place.T, err)
-			n += one
-		}
-	}
-	return n
-}
-
 // As reads an answer.
 func As[T any](t *testing.T, answer string) (v T) {
 	t.Helper()

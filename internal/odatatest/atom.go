@@ -39,7 +39,7 @@ type atomEncoder struct {
 }
 
 func newAtomEncoder(x *exchange) *atomEncoder {
-	e := &atomEncoder{x: x, p: usualPrefixes, typed: !x.mount.sap && !x.sw.OmitType}
+	e := &atomEncoder{x: x, p: usualPrefixes, typed: !x.mount.sap}
 	if x.sw.Prefixes {
 		e.p = otherPrefixes
 	}
@@ -131,9 +131,9 @@ func (e *atomEncoder) prepare(s *shape) {
 
 func (e *atomEncoder) typeAttribute(p *property) string {
 	switch {
-	case p.complex != nil && !e.x.sw.OmitType:
+	case p.complex != nil:
 		return ` ` + e.p.m + `type="` + e.x.mount.namespace + `.` + p.complex.name + `"`
-	case !e.typed || p.kind == stringKind || p.complex != nil:
+	case !e.typed || p.kind == stringKind:
 		return ""
 	}
 	return ` ` + e.p.m + `type="` + p.kind.String() + `"`

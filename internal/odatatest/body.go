@@ -237,7 +237,7 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 	properties := holder.child(nsM, "properties")
 	given := map[int]*value{}
 	if properties == nil {
-		return given, mappedFromAtom(given, &entry, typ)
+		return given, nil
 	}
 	for i := range properties.Children {
 		e := &properties.Children[i]
@@ -254,7 +254,7 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 		}
 		given[n] = v
 	}
-	return given, mappedFromAtom(given, &entry, typ)
+	return given, nil
 }
 
 func fromAtom(p *property, e *element) (*value, error) {
@@ -283,39 +283,4 @@ func fromAtom(p *property, e *element) (*value, error) {
 		v.fields[i] = *field
 	}
 	return v, nil
-}
-
-// mappedFromAtom takes the properties that stand in Atom's own elements.
-func mappedFromAtom(given map[int]*value, entry *element, typ *entityType) error {
-	for i := range typ.properties {
-		p := &typ.properties[i]
-		if p.mapping == "" || given[i] != nil {
-			continue
-		}
-		var e *element
-		switch p.mapping {
-		case "SyndicationTitle":
-			e = entry.child(nsAtom, "title")
-		case "SyndicationSummary":
-			e = entry.child(nsAtom, "summary")
-		case "SyndicationUpdated":
-			e = entry.child(nsAtom, "updated")
-		case "SyndicationAuthorName":
-			if author := entry.child(nsAtom, "author"); author != nil {
-				e = author.child(nsAtom, "name")
-			}
-		}
-		if e == nil || e.Text == "" {
-			continue
-		}
-		v, err := parsePlain(p.kind, strings.TrimSuffix(e.Text, "Z"))
-		if p.kind == stringKind {
-			v, err = parsePlain(p.kind, e.Text)
-		}
-		if err != nil {
-			return fmt.Errorf("property '%s': %w", p.name, err)
-		}
-		given[i] = v
-	}
-	return nil
 }

@@ -101,9 +101,6 @@ func (x *exchange) deltaLink(path string, m mark) string {
 			query += "&" + o.raw
 		}
 	}
-	if x.sw.DeltaHost != "" {
-		return strings.TrimSuffix(x.sw.DeltaHost, "/") + x.mount.path + path + "?" + query
-	}
 	return x.link(path + "?" + query)
 }
 
@@ -116,11 +113,7 @@ func (s *Service) life() int {
 
 // expired is the answer to a token that is no longer known.
 func (x *exchange) expired() *fault {
-	status := x.sw.ExpiredStatus
-	if status == 0 {
-		status = http.StatusGone
-	}
-	return &fault{status: status, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
+	return &fault{status: http.StatusGone, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
 }
 
 // accepted answers 202 while the switch accepted says so.

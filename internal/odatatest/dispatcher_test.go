@@ -80,34 +80,3 @@ func TestKilledServer(t *testing.T) {
 		})
 	}
 }
-
-func TestOnlyServerAway(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{Match: "Orders", KillEvery: 3, KillFor: 2}})
-	var found []int
-	for range 6 {
-		found = append(found, c.do("GET", odatatest.NorthwindPath+"Orders", "").status)
-	}
-	equal(t, []int{200, 200, 503, 503, 503, 503}, found, "the sixth is killed again")
-}
-
-func TestUnknownSessionIsRefused(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p",
-		Switches: odatatest.Switches{UnknownSession: "400"}})
-	c.headers["Authorization"] = "Basic dTpw"
-	c.get(odatatest.SAPPath)
-	c.set("expire-sessions", "")
-	if r := c.expect(400, "GET", odatatest.SAPPath, ""); !strings.Contains(string(r.body), "Session timed out") {
-		t.Errorf("found %s", r.body)
-	}
-}
-
-func TestLockedUser(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{LockAfter: 3}})
-	for range 3 {
-		c.do("GET", odatatest.SAPPath, "", "Authorization", "Basic dTp4")
-	}
-	c.expect(401, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTpw")
-	c.set("unlock-users", "")
-	c.expect(200, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTpw")
-	equal(t, map[string]int{"u": 4}, c.service.Ledger().FailedLogonsOf)
-}

@@ -111,10 +111,6 @@ func (x *exchange) negotiate() *fault {
 			return nil
 		}
 	}
-	if strings.Contains(accept, "text/") || strings.Contains(accept, "image/") {
-		x.json = false
-		return nil // /$value and /$count
-	}
 	return &fault{status: http.StatusNotAcceptable, message: "Unsupported media type requested."}
 }
 

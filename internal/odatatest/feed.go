@@ -28,11 +28,9 @@ func (s source) holds(r *row) bool {
 	return s.navigation == nil || s.navigation.related(s.parent, r)
 }
 
-// collection answers for a collection or its count.
+// collection answers for a collection.
 func (x *exchange) collection(src source, segments []string) *fault {
 	switch {
-	case len(segments) == 1 && segments[0] == "$count":
-		return x.reading(func() *fault { return x.count(src) })
 	case len(segments) > 0:
 		return notFound(segments[0])
 	case x.method == http.MethodPost:
@@ -105,21 +103,6 @@ func (s *selection) total() int {
 		}
 	}
 	return n
-}
-
-func (x *exchange) count(src source) *fault {
-	s, f := x.selection(src)
-	if f != nil {
-		return f
-	}
-	n := s.total()
-	if x.query.skip > 0 {
-		n = max(0, n-x.query.skip)
-	}
-	if x.query.top >= 0 {
-		n = min(n, x.query.top)
-	}
-	return x.text("text/plain;charset=utf-8", strconv.AppendInt(nil, int64(n), 10))
 }
 
 // rows gives the rows of a page one by one, and where the page began when positions are counted.

@@ -1,10 +1,8 @@
 package odatatest
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // expression is a $filter, compiled: it gives the value for a row. A condition gives a Boolean; null counts as false.
@@ -23,7 +21,7 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser reads: or, and, not, comparison, call, path, literal, brackets; in this order of binding.
+// filterParser reads: or, and, not, comparison, path, literal, brackets; in this order of binding.
 type filterParser struct {
 	*lexer
 	typ *entityType
@@ -207,7 +205,7 @@ func (p *filterParser) primary() (*expression, error) {
 			return nil, err
 		}
 		if p.tok.sign == '(' {
-			return p.call(t.name)
+			return nil, fmt.Errorf("unknown function '%s' at position %d", t.name, p.tok.at)
 		}
 		return p.path(t.name)
 	}
@@ -249,85 +247,4 @@ func (p *filterParser) path(name string) (*expression, error) {
 		}
 	}
 	return nil, fmt.Errorf("no property '%s' exists in '%s'", rest, first)
-}
-
-// function is one of the functions of $filter; arguments are never null.
-type function struct {
-	arguments int
-	result    kind
-	apply     func(a []value) value
-}
-
-func textValue(s []byte) value { return value{kind: stringKind, text: s} }
-func intValue(n int) value     { return value{kind: int32Kind, num: int64(n)} }
-
-var functions = map[string]function{
-	"substringof": {2, booleanKind, func(a []value) value { return boolean(bytes.Contains(a[1].text, a[0].text)) }},
-	"startswith":  {2, booleanKind, func(a []value) value { return boolean(bytes.HasPrefix(a[0].text, a[1].text)) }},
-	"endswith":    {2, booleanKind, func(a []value) value { return boolean(bytes.HasSuffix(a[0].text, a[1].text)) }},
-	"length":      {1, int32Kind, func(a []value) value { return intValue(utf8.RuneCount(a[0].text)) }},
-	"indexof": {2, int32Kind, func(a []value) value {
-		i := bytes.Index(a[0].text, a[1].text)
-		if i < 0 {
-			return intValue(-1)
-		}
-		return intValue(utf8.RuneCount(a[0].text[:i]))
-	}},
-	"tolower": {1, stringKind, func(a []value) value { return textValue(bytes.ToLower(a[0].text)) }},
-	"toupper": {1, stringKind, func(a []value) value { return textValue(bytes.ToUpper(a[0].text)) }},
-	"trim":    {1, stringKind, func(a []value) value { return textValue(bytes.TrimSpace(a[0].text)) }},
-	"concat": {2, stringKind, func(a []value) value {
-		return textValue(append(bytes.Clone(a[0].text), a[1].text...))
-	}},
-	"year":   {1, int32Kind, func(a []value) value { return datePart(a[0], 0) }},
-	"month":  {1, int32Kind, func(a []value) value { return datePart(a[0], 1) }},
-	"day":    {1, int32Kind, func(a []value) value { return datePart(a[0], 2) }},
-	"hour":   {1, int32Kind, func(a []value) value { return datePart(a[0], 3) }},
-	"minute": {1, int32Kind, func(a []value) value { return datePart(a[0], 4) }},
-	"second": {1, int32Kind, func(a []value) value { return datePart(a[0], 5) }},
-}
-
-func datePart(v value, part int) value {
-	days, rest := floorDiv(v.num, ticksPerDay)
-	year, month, day := civil(days)
-	seconds := rest / ticksPerSecond
-	return value{kind: int32Kind, num: [...]int64{year, month, day, seconds / 3600, seconds / 60 % 60,
-		seconds % 60}[part]}
-}
-
-func (p *filterParser) call(name string) (*expression, error) {
-	f, ok := functions[name]
-	if !ok {
-		return nil, fmt.Errorf("unknown function '%s' at position %d", name, p.tok.at)
-	}
-	var arguments []*expression
-	for p.tok.sign != ')' || len(arguments) == 0 {
-		a, err := p.operand(p.or)
-		if err != nil {
-			return nil, err
-		}
-		if p.tok.sign != ',' && p.tok.sign != ')' {
-			return nil, fmt.Errorf("expected ',' or ')' at position %d", p.tok.at)
-		}
-		arguments = append(arguments, a)
-	}
-	if len(arguments) != f.arguments {
-		return nil, fmt.Errorf("function '%s' takes %d arguments, found %d", name, f.arguments, len(arguments))
-	}
-	for _, a := range arguments {
-		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() &&
-			!(moment && a.kind == timeKind) ||
-			!moment && a.kind != stringKind {
-			return nil, fmt.Errorf("no function '%s' for an argument of type %s", name, a.kind)
-		}
-	}
-	return &expression{kind: f.result, eval: func(r *row) value {
-		var values [2]value
-		for i, a := range arguments {
-			if values[i] = a.eval(r); values[i].null {
-				return value{null: true}
-			}
-		}
-		return f.apply(values[:])
-	}}, p.next()
 }

@@ -189,12 +189,6 @@ func (d *edmx) container() {
 	}
 	if mount.odp {
 		d.odpFunctions()
-	} else if d.x.sw.Functions && !mount.store && !mount.catalogue {
-		d.f("<%sFunctionImport Name=\"%s\" EntitySet=\"Products\" "+
-			"ReturnType=\"Collection(%s.%s)\" %s:HttpMethod=\"GET\">"+
-			"<%sParameter Name=\"CategoryID\" Type=\"Edm.Int32\" Mode=\"In\"/></%sFunctionImport>\n", d.edm,
-			productsOfCategory, mount.namespace,
-			d.x.service.model.byName["Products"].typ.name, d.m, d.edm, d.edm)
 	}
 	d.f("</%sEntityContainer>\n", d.edm)
 }

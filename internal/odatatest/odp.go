@@ -385,9 +385,6 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 			t = "'" + t + "'"
 		}
 		link := x.link(s.facts.name + "?" + deltaToken + "=" + t)
-		if x.sw.DeltaHost != "" {
-			link = strings.TrimSuffix(x.sw.DeltaHost, "/") + x.mount.path + s.facts.name + "?" + deltaToken + "=" + t
-		}
 		switch x.sw.TokenIn {
 		case "next":
 			next = link

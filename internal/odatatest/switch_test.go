@@ -1,8 +1,6 @@
 package odatatest_test
 
 import (
-	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
@@ -12,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -67,36 +64,6 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	}
 }
 
-func TestLogons(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{LockAfter: 3}})
-	c.http.Jar = nil
-	for range 3 {
-		c.expect(401, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTp4")
-	}
-	c.expect(401, "GET", odatatest.SAPPath, "", "Authorization", "Basic dTpw") // the user is locked
-	c.set("lock-after", "0")
-	for range 2 {
-		c.get(odatatest.SAPPath, "Authorization", "Basic dTpw")
-	}
-	if l := c.service.Ledger(); l.FailedLogons != 4 || l.Logons != 2 || l.SessionsOpened != 2 || l.SessionsOpen != 2 {
-		t.Errorf("without cookies each call opens a session: %+v", l)
-	}
-}
-
-func TestLogoffAndExpiry(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p"})
-	c.get(odatatest.SAPPath, "Authorization", "Basic dTpw")
-	c.get(odatatest.SAPPath) // by the cookie alone
-	c.get("/sap/public/bc/icf/logoff")
-	c.expect(401, "GET", odatatest.SAPPath, "")
-	c.get(odatatest.SAPPath, "Authorization", "Basic dTpw")
-	c.set("expire-sessions", "")
-	c.expect(401, "GET", odatatest.SAPPath, "")
-	if l := c.service.Ledger(); l.SessionsOpen != 0 || l.SessionsOpened != 2 {
-		t.Errorf("%+v", l)
-	}
-}
-
 func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 	for _, mode := range []string{"fetch", "next", "both"} {
 		t.Run(mode, func(t *testing.T) {
@@ -129,42 +96,6 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 	}
 }
 
-func TestStatusForTheNextRequests(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10})
-	tests := []struct{ body, media, contains string }{
-		{"json", "application/json;charset=utf-8", `"code":"SY/530"`}, {"xml", "application/xml;charset=utf-8",
-			"<code>SY/530</code>"},
-		{"html", "text/html; charset=utf-8", "<h1>503"}, {"empty", "", ""},
-	}
-	for _, test := range tests {
-		for name, value := range map[string]string{"match": "GET " + odatatest.SAPPath + "Orders", "status": "503",
-			"status-body": test.body, "status-code": "SY/530", "status-count": "2"} {
-			c.set(name, value)
-		}
-		c.get(odatatest.SAPPath + "Products") // is not concerned
-		for range 2 {
-			r := c.do("GET", odatatest.SAPPath+"Orders", "", "Accept", "application/json")
-			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body),
-				test.contains) ||
-				test.body == "empty" && len(r.body) > 0 {
-				t.Errorf("%s: %d %s\n%s", test.body, r.status, r.header.Get("Content-Type"), r.body)
-			}
-		}
-		c.get(odatatest.SAPPath + "Orders")
-	}
-}
-
-func TestLogonPageWithStatus200(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{LogonPage: 1}})
-	if r := c.get(odatatest.SAPPath + "Orders"); !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") ||
-		!strings.Contains(string(r.body), `type="password"`) {
-		t.Errorf("%s\n%s", r.header.Get("Content-Type"), r.body)
-	}
-	if r := c.get(odatatest.SAPPath + "Orders"); strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {
-		t.Error("only one answer was to be a logon page")
-	}
-}
-
 func TestBrokenAnswers(t *testing.T) {
 	for _, format := range []string{"json", "atom"} {
 		for _, after := range []int{0, 1, 5000, 100_000} {
@@ -191,83 +122,6 @@ func TestBrokenAnswers(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestAppliedButNotAnswered(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{LoseAnswer: 1}})
-	c.headers["Content-Type"] = "application/json"
-	if r := c.do("POST", odatatest.SAPPath+"Inbox", `{"MessageID":9}`); r.err == nil {
-		t.Errorf("answered with %d", r.status)
-	}
-	c.expect(400, "POST", odatatest.SAPPath+"Inbox", `{"MessageID":9}`) // the row exists already
-	if w := c.service.Ledger().Writes["Inbox(9)"]; w.Created != 1 {
-		t.Errorf("%+v", w)
-	}
-}
-
-func TestNextLinkToAnotherHost(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, PageSize: 4})
-	c.set("next-host", "http://other.example:81")
-	for _, f := range []feed{c.jsonFeed(odatatest.SAPPath + "Orders"), c.atomFeed(odatatest.SAPPath + "Orders")} {
-		if f.next != "http://other.example:81"+odatatest.SAPPath+"Orders?$skiptoken=10251" {
-			t.Errorf("next %q", f.next)
-		}
-	}
-	c.set("next-host", "")
-	c.set("self-host", "https://inside.example")
-	if f := c.atom(odatatest.SAPPath + "Orders"); f.next() != "https://inside.example"+odatatest.SAPPath+
-		"Orders?$skiptoken=10251" || !strings.HasPrefix(f.Entries[0].ID, f.Base) {
-		t.Errorf("next %q, base %q, id %q", f.next(), f.Base, f.Entries[0].ID)
-	}
-}
-
-func TestFeedsThatEndEarly(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 50, PageSize: 20, Switches: odatatest.Switches{EndEarly: 30}})
-	for format, read := range map[string]func(string) feed{"JSON": c.jsonFeed, "Atom": c.atomFeed} {
-		f := read(odatatest.SAPPath + "Orders?$inlinecount=allpages")
-		if len(f.rows) != 30 || f.next != "" || f.count != "50" {
-			t.Errorf("%s: %d rows, next %q, count %s", format, len(f.rows), f.next, f.count)
-		}
-		if f := read(odatatest.SAPPath + "Orders?$skip=30"); len(f.rows) != 20 || f.rows[0]["OrderID"] != "10278" {
-			t.Errorf("%s: the rest: %d rows", format, len(f.rows))
-		}
-	}
-}
-
-func TestRefusedOptions(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 5, Switches: odatatest.Switches{RefuseCount: true, RefuseOrderBy: true}})
-	for query, status := range map[string]int{"": 200, "$inlinecount=none": 200, "$inlinecount=allpages": 400,
-		"$orderby=OrderID": 400} {
-		c.expect(status, "GET", odatatest.SAPPath+"Orders?"+query, "")
-	}
-}
-
-func TestOtherShapes(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, PageSize: 4})
-	c.set("omit-null", "true")
-	for format, read := range map[string]func(string) feed{"json": c.jsonFeed, "atom": c.atomFeed} {
-		row := read(odatatest.SAPPath + "Orders?$filter=OrderID eq 10255").rows[0]
-		if _, given := row["CustomerID"]; given || row["OrderID"] != "10255" {
-			t.Errorf("%s with omit-null: %v", format, row)
-		}
-	}
-	c.set("omit-null", "false")
-	c.set("omit-type", "true")
-	if body := string(c.get(odatatest.NorthwindPath + "AllTypes").body); strings.Contains(body, "m:type") {
-		t.Errorf("omit-type: %.2000s", body)
-	}
-	c.set("prefixes", "true")
-	if body := string(c.get(odatatest.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") ||
-		!strings.Contains(body, "<atom:entry>") ||
-		len(c.atomFeed(odatatest.NorthwindPath+"Orders").rows) != 4 {
-		t.Errorf("prefixes: %.1000s", body)
-	}
-	c.set("v1", "true")
-	var document struct{ D []struct{ OrderID int } }
-	if err := json.Unmarshal(c.get(odatatest.NorthwindPath+"Orders?$format=json").body, &document); err != nil ||
-		len(document.D) != 10 {
-		t.Errorf("v1: %v, %d rows", err, len(document.D))
 	}
 }
 
@@ -368,72 +222,11 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 	}
 }
 
-func TestSlowFirstByte(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 5})
-	c.set("slow-first-byte", "1h")
-	c.http.Timeout = 30 * time.Millisecond
-	if r := c.do("GET", odatatest.SAPPath+"Orders", ""); r.err == nil || !os.IsTimeout(r.err) {
-		t.Errorf("%d %v", r.status, r.err)
-	}
-	c.http.Timeout = 0
-	c.set("slow-first-byte", "50ms")
-	began := time.Now()
-	if c.get(odatatest.SAPPath + "Orders"); time.Since(began) < 50*time.Millisecond {
-		t.Error("the answer came too early")
-	}
-}
-
 func TestPreferredPageSize(t *testing.T) {
 	c := start(t, odatatest.Options{Rows: 30, PageSize: 20})
 	c.headers["Prefer"] = "odata.track-changes, odata.maxpagesize=7"
 	if f := c.jsonFeed(odatatest.SAPPath + "Orders"); len(f.rows) != 7 || f.next == "" {
 		t.Errorf("%d rows", len(f.rows))
-	}
-}
-
-// TestOnePageOfAMillionRows also shows that nothing is gathered: the rows are read as they come and counted.
-func TestOnePageOfAMillionRows(t *testing.T) {
-	const rows = 1_000_000
-	c := start(t, odatatest.Options{Rows: rows})
-	response, err := http.Get(c.origin + odatatest.SAPPath + "Orders?$format=json&$select=OrderID&$inlinecount=allpages")
-	ok(t, err)
-	defer response.Body.Close()
-	var found, rest int
-	needle, buffer := []byte(`"OrderID":`), make([]byte, 1<<16)
-	for {
-		n, err := response.Body.Read(buffer[rest:])
-		held := buffer[:rest+n]
-		found += strings.Count(string(held), string(needle))
-		rest = copy(buffer, held[max(0, len(held)-len(needle)+1):])
-		if err == io.EOF {
-			break
-		}
-		ok(t, err)
-	}
-	if found != rows {
-		t.Errorf("%d rows", found)
-	}
-}
-
-func TestAtomIsWellFormedInEveryShape(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 8, PageSize: 3, Switches: odatatest.Switches{ExpandPageSize: 1}})
-	for _, prefixes := range []string{"false", "true"} {
-		c.set("prefixes", prefixes)
-		for _, path := range []string{"Orders?$expand=Customer,Employee,Order_Details/Product/Category", "AllTypes",
-			"Notes", "Pictures", "Codes", "Employees?$expand=Orders", "AllTypes(1)/Place", "Orders(1)", "$metadata",
-			""} {
-			for _, mount := range []string{odatatest.NorthwindPath, odatatest.SAPPath} {
-				d := xml.NewDecoder(strings.NewReader(string(c.do("GET", mount+path, "", "Accept",
-					"application/xml").body)))
-				for {
-					if _, err := d.Token(); err == io.EOF {
-						break
-					} else if err != nil {
-						t.Fatalf("%s%s: %v", mount, path, err)
-					}
-				}
-			}
-		}
 	}
 }
 
@@ -446,26 +239,6 @@ func TestMemoryDoesNotGrowWithThePage(t *testing.T) {
 	}
 	if few, many := allocations(1000), allocations(100_000); many > few+10 {
 		t.Errorf("%.0f allocations for 1,000 rows, %.0f for 100,000", few, many)
-	}
-}
-
-func BenchmarkOrders(b *testing.B) {
-	for _, format := range []string{"json", "atom"} {
-		b.Run(format, func(b *testing.B) {
-			const rows = 100_000
-			s := odatatest.New(odatatest.Options{Rows: rows})
-			request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+odatatest.SAPPath+"Orders?$format="+format,
-				nil)
-			ok(b, err)
-			var w counter
-			b.ReportAllocs()
-			for b.Loop() {
-				w = counter{header: http.Header{}}
-				s.ServeHTTP(&w, request)
-			}
-			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
-			b.ReportMetric(float64(w.size)/rows, "bytes/row")
-		})
 	}
 }
 

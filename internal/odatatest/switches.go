@@ -32,7 +32,6 @@ type Switches struct {
 	RotateSession string
 	LockAfter     int    // lock-after: failed logons that lock the user; 0: never
 	OmitNull      bool   // omit-null: properties that are null are left out
-	OmitType      bool   // omit-type: no m:type in Atom
 	Prefixes      bool   // prefixes: other namespace prefixes in Atom and $metadata
 	V1            bool   // v1: {"d":[…]} without paging
 	RefuseCount   bool   // refuse-count: $inlinecount is 400
@@ -56,11 +55,9 @@ type Switches struct {
 
 	// Switch delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta
 	// link), off, or silent
-	Delta         string
-	DeltaHost     string // delta-host: origin of the delta links only
-	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
-	Tombstones    string // tombstones: on (default) or off: whether deltas tell of deleted rows
-	ExpiredStatus int    // expired-status: status of the answer to an expired token; 0: 410
+	Delta       string
+	DeltaQuotes string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
+	Tombstones  string // tombstones: on (default) or off: whether deltas tell of deleted rows
 	// token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf…
 	// alone
 	TokenIn string
@@ -87,8 +84,7 @@ type Switches struct {
 	// repeat-pages: so many next links after the first page lead to the page on which they stand
 	RepeatPages int
 	// Switch hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
-	Hide      string
-	Functions bool // functions: the function import ProductsOfCategory is there
+	Hide string
 	// enqueue-locks: of so many writes in a hundred, those inside batches too, the entity is locked by another user
 	EnqueueLocks int
 	// fail-before, fail-after: so many requests to write in a hundred, batches as a whole, get no answer of their own
@@ -171,7 +167,6 @@ var switchDefinitions = []switchDefinition{
 	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "fetch", "next", "both"),
 	number("lock-after", func(s *Switches) *int { return &s.LockAfter }),
 	flag("omit-null", func(s *Switches) *bool { return &s.OmitNull }),
-	flag("omit-type", func(s *Switches) *bool { return &s.OmitType }),
 	flag("prefixes", func(s *Switches) *bool { return &s.Prefixes }),
 	flag("v1", func(s *Switches) *bool { return &s.V1 }),
 	flag("refuse-count", func(s *Switches) *bool { return &s.RefuseCount }),
@@ -183,10 +178,8 @@ var switchDefinitions = []switchDefinition{
 	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
 	word("delta", func(s *Switches) *string { return &s.Delta }, "", "links", "off", "silent"),
 	number("catalogue", func(s *Switches) *int { return &s.Catalogue }),
-	word("delta-host", func(s *Switches) *string { return &s.DeltaHost }),
 	word("delta-quotes", func(s *Switches) *string { return &s.DeltaQuotes }, "on", "off"),
 	word("tombstones", func(s *Switches) *string { return &s.Tombstones }, "on", "off"),
-	number("expired-status", func(s *Switches) *int { return &s.ExpiredStatus }),
 	word("token-in", func(s *Switches) *string { return &s.TokenIn }, "", "delta", "next", "links"),
 	{"job", func(s *Switches, text string) (err error) {
 		s.Job, err = time.ParseDuration(text)
@@ -222,7 +215,6 @@ var switchDefinitions = []switchDefinition{
 	number("notify-garbage", func(s *Switches) *int { return &s.NotifyGarbage }),
 	number("repeat-pages", func(s *Switches) *int { return &s.RepeatPages }),
 	word("hide", func(s *Switches) *string { return &s.Hide }),
-	flag("functions", func(s *Switches) *bool { return &s.Functions }),
 	{"drip", func(s *Switches, text string) (err error) {
 		s.Drip, err = time.ParseDuration(text)
 		return err

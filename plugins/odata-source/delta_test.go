@@ -383,7 +383,7 @@ func TestDeltaThatFails(t *testing.T) {
 			message: "the service doesn't track changes of this set"},
 		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.FaultUnsupported,
 			message: "found none, although the service says that it applies odata.track-changes"},
-		{name: "another host", switches: odatatest.Switches{DeltaHost: "https://elsewhere.example"},
+		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
 			kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
 		{name: "410", expired: 410, kind: wit.FaultGone, message: reload},
 		{name: "404", expired: 404, kind: wit.FaultGone, message: reload},
@@ -397,8 +397,12 @@ func TestDeltaThatFails(t *testing.T) {
 			f := newFollower(t, s, tracked00("Products", c.settings...)...)
 			err := f.catchUp(start)
 			if err == nil && c.expired > 0 {
-				noError(t, s.Set("expired-status", fmt.Sprint(c.expired)))
 				noError(t, s.Set("expire-tokens", ""))
+				f.answered = func(_ *wit.Request, r *wit.Response) {
+					if r.Status == http.StatusGone {
+						r.Status = uint16(c.expired)
+					}
+				}
 				stored := fmt.Sprint(f.stored)
 				if err = f.catchUp(poll); fmt.Sprint(f.stored) != stored {
 					t.Error("the offset moved")

@@ -1,80 +1,19 @@
 package main
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A service that gives a page twice, by two addresses: in full mode the load says so and fails, since it can't be told
-// from a circle; in delta mode the rows come twice, and none is missing.
+// A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
+// mode it can't be told from a circle: TestCircles of package load.)
 func TestPagesThatComeTwice(t *testing.T) {
-	for _, paging := range []string{"auto", "keys", "links"} {
-		for _, token := range []string{"key", "offset"} {
-			s := odatatest.New(odatatest.Options{Rows: 60, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 1,
-				SkipToken: token}})
-			l := newLoad(t, s, append(set("00", "Orders"), "sap.odata.paging="+paging)...)
-			_, err := l.run(0, nil)
-			switch {
-			case err != nil && !strings.Contains(err.Error(), "the service's pages go in a circle"):
-				t.Errorf("%s, %s: %v", paging, token, err)
-			case err == nil:
-				l.same(s, "Orders")
-			}
-		}
-	}
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
 		t.Errorf("expected that two pages come twice, found %d rows more than those of two readings", n)
-	}
-}
-
-// A property that a service gains while it is followed is in the rows that have it, and one that it loses is null; no
-// row is missing or a fault.
-func TestPropertiesThatComeAndGo(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 10, Switches: odatatest.Switches{Hide: "Products/UnitsOnOrder"}})
-	f := loaded(t, s, tracked00("Products")...)
-	for n, hidden := range []string{"", "Products/ReorderLevel", "Products/ReorderLevel,Products/UnitsOnOrder"} {
-		noError(t, s.Set("hide", hidden))
-		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
-		if err := f.reopened(poll); err != nil || len(f.faults) > 0 {
-			t.Fatalf("hidden %q: %v, %v", hidden, err, f.faults)
-		}
-		f.equals(s, "Products", "ProductID", "ProductName")
-		value := f.state["[3]"]
-		for _, name := range []string{"UnitsOnOrder", "ReorderLevel"} {
-			if there := value[name] != nil; there == strings.Contains(hidden, name) {
-				t.Errorf("hidden %q: %s is %v", hidden, name, value[name])
-			}
-		}
-	}
-}
-
-// A function import with rows is read like a set, page by page, with its parameters on each request.
-func TestRowsOfAFunction(t *testing.T) {
-	for _, format := range []string{"json", "atom"} {
-		s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Functions: true, PageSize: 4}})
-		l := whole(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3",
-			"sap.odata.format="+format)...)
-		want := map[string]bool{}
-		s.Each("Products", func(_ string, fields map[string]string) {
-			if fields["CategoryID"] == "3" {
-				want["["+fields["ProductID"]+"]"] = true
-			}
-		})
-		for _, row := range l.rows {
-			if !want[row] {
-				t.Errorf("%s: row %s is of another category, or comes twice", format, row)
-			}
-			delete(want, row)
-		}
-		if len(want) > 0 || len(l.rows) < 5 {
-			t.Errorf("%s: %d rows came, %v are missing: %v", format, len(l.rows), want, l.targets)
-		}
 	}
 }

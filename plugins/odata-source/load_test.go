@@ -89,8 +89,7 @@ func TestLoads(t *testing.T) {
 		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
 			asked: []string{"", "$skiptoken"}},
-		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true, OmitType: true,
-			Prefixes: true},
+		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true, Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

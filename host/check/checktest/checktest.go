@@ -46,7 +46,7 @@ func New(t testing.TB, modules map[string][]byte) *Bench {
 	}
 	registry := record.NewRegistry()
 	manager, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: registry,
-		Logger: b.Logger})
+		Logger: b.Logger, CacheDir: guesttest.Code(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

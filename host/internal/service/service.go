@@ -62,7 +62,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 }
 
 func (s *Service) roles() config.Roles {
-	return config.NewRoles(config.DeclareComponent(s.component), s.connector)
+	return s.connector.Roles(s.component)
 }
 
 // Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
@@ -225,7 +225,7 @@ var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
 
 // Paths are the files that a connector names without a reference for its service.
 func Paths(component wit.Component, c *config.Connector) []string {
-	return pathsOf(config.NewRoles(config.DeclareComponent(component), c))
+	return pathsOf(c.Roles(component))
 }
 
 func pathsOf(roles config.Roles) []string {

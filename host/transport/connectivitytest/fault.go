@@ -73,17 +73,8 @@ func (s *Server) Stall(at Step, bytes int) (clear func()) {
 	return s.Inject(Fault{At: at, Stall: true, Bytes: bytes})
 }
 
-// CloseAt lets the port end the next connections at a step, behind some bytes of its answer.
-func (s *Server) CloseAt(at Step, bytes, times int) (clear func()) {
-	return s.Inject(Fault{At: at, Close: true, Bytes: bytes, Times: times})
-}
-
 // Fragment lets every answer of the SOCKS5 port come in single bytes.
 func (s *Server) Fragment(on bool) { s.set(func() { s.fragment = on }) }
-
-// Coalesce lets the answer to CONNECT come in one piece with the first bytes of the system behind, which must speak
-// first.
-func (s *Server) Coalesce(on bool) { s.set(func() { s.coalesce = on }) }
 
 // RefuseByReply lets tokens be refused by REP 05 in the place of the logon's status. The pages have both and do not say
 // when.

@@ -35,7 +35,6 @@ type Server struct {
 	mapped     map[string]string // location NUL virtual host:port -> real; "*" stands for every location
 	faults     []*Fault
 	fragment   bool
-	coalesce   bool
 	byReply    bool
 	record     bool
 	recorded   []byte

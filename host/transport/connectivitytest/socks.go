@@ -253,15 +253,6 @@ func answerTo(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 
 // through is the tunnel.
 func (s *socksSession) through(system net.Conn) {
 	answer := answerTo(0x00)
-	s.mu.Lock()
-	coalesce := s.coalesce
-	s.mu.Unlock()
-	if coalesce {
-		first := make([]byte, 4096)
-		n, _ := system.Read(first)
-		s.passed(first[:n])
-		answer = append(answer, first[:n]...)
-	}
 	t := &tunnel{s.location, s.conn, system}
 	attached := false
 	s.set(func() { // it may have been detached meanwhile, which has ended the tunnels that were there
@@ -277,13 +268,13 @@ func (s *socksSession) through(system net.Conn) {
 	if _, ok := s.reply(Connect, answer); !ok {
 		return
 	}
-	sent, received := int64(0), int64(len(answer)-len(answerTo(0)))
+	var sent, received int64
 	ended := make(chan struct{})
 	s.goroutines.Go(func() {
 		defer close(ended)
 		sent = s.pump(system, s.conn)
 	})
-	received += s.pump(s.conn, system)
+	received = s.pump(s.conn, system)
 	<-ended
 	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
 }

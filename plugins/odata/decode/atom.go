@@ -1,6 +1,11 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
 
 // Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
 type Atom struct {
@@ -55,20 +60,20 @@ func (d *Atom) nested() *stream {
 	return &child.stream
 }
 
-func (d *Atom) step(out *Output) *syntax {
+func (d *Atom) step(out *Output) *scan.Error {
 	d.inRow = false
 	b := d.buf
 	i := d.pos
 	if d.state == atomStart {
 		return d.start(i)
 	}
-	if i = xmlSpace(b, i); i >= len(b) {
+	if i = scan.XMLSpace(b, i); i >= len(b) {
 		d.pos = i
 		if d.state == atomEnd && d.ended {
 			d.page.Done = true
 			return nil
 		}
-		return more
+		return scan.More
 	}
 	if b[i] != '<' {
 		return d.between(i)
@@ -78,7 +83,7 @@ func (d *Atom) step(out *Output) *syntax {
 			return err
 		}
 	}
-	end, err := xmlAside(b, i)
+	end, err := scan.XMLAside(b, i)
 	if err != nil {
 		return err
 	}
@@ -92,35 +97,35 @@ func (d *Atom) step(out *Output) *syntax {
 	case atomFeed:
 		return d.child(i, out)
 	}
-	return wrongByte(b, i, "nothing behind the outermost element")
+	return scan.WrongByte(b, i, "nothing behind the outermost element")
 }
 
 // between: text between elements means nothing inside a feed, and is wrong outside.
-func (d *Atom) between(i int) *syntax {
+func (d *Atom) between(i int) *scan.Error {
 	b := d.buf
 	if d.state != atomFeed {
 		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
-			return &syntax{at: i, expected: "Atom", found: "JSON"}
+			return &scan.Error{At: i, Expected: "Atom", Found: "JSON"}
 		}
 		if d.state == atomProlog && utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return wrongByte(b, i, "'<'")
+		return scan.WrongByte(b, i, "'<'")
 	}
 	less := bytes.IndexByte(b[i:], '<')
 	if less < 0 {
 		d.pos = len(b)
-		return more
+		return scan.More
 	}
 	d.pos = i + less
 	return nil
 }
 
-func (d *Atom) start(i int) *syntax {
-	i = xmlSpace(d.buf, i)
+func (d *Atom) start(i int) *scan.Error {
+	i = scan.XMLSpace(d.buf, i)
 	mark, ok := byteOrderMark(d.buf, i)
 	if !ok {
-		return more
+		return scan.More
 	}
 	d.pos, d.state = i+mark, atomProlog
 	return nil
@@ -128,18 +133,18 @@ func (d *Atom) start(i int) *syntax {
 
 // declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
 // and HTML has, and an encoding; true: it was the XML declaration, which is passed.
-func (d *Atom) declaration(i int) (bool, *syntax) {
+func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	b := d.buf
-	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
+	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
 			return false, err
 		}
-		end, err := xmlUntil(b, i, "?>")
+		end, err := scan.XMLUntil(b, i, "?>")
 		if err != nil {
 			return false, err
 		}
 		if name := encoding(b[i:end]); name != "" && name != "utf-8" && name != "us-ascii" {
-			return false, &syntax{at: i, expected: "UTF-8", found: "encoding " + quoted([]byte(name))}
+			return false, &scan.Error{At: i, Expected: "UTF-8", Found: "encoding " + quoted([]byte(name))}
 		}
 		d.pos = end
 		return true, nil
@@ -165,23 +170,23 @@ func encoding(declaration []byte) string {
 }
 
 // root looks at the outermost element.
-func (d *Atom) root(i int, out *Output) *syntax {
+func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := xmlTagAt(b, i)
+	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
 	scope := d.scopes.open(b, t, 0)
 	where, local := d.scopes.element(b, t, scope)
-	if string(local) == "feed" && where == atomSpace && !t.closing {
+	if string(local) == "feed" && where == atomSpace && !t.Closing {
 		d.scopes.keep()
 		d.outer, d.rows = scope, len(d.scopes.all)
 		if d.lane != nil {
 			d.lane.bind(&d.scopes, scope)
 		}
-		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
-		d.pos, d.state = t.end, atomFeed
-		if t.empty {
+		d.feed = append(d.feed[:0], t.Name...)
+		d.pos, d.state = t.End, atomFeed
+		if t.Empty {
 			d.state = atomEnd
 		}
 		return nil
@@ -194,22 +199,22 @@ func (d *Atom) root(i int, out *Output) *syntax {
 	case where == dataSpace:
 		return d.function(i, out)
 	default:
-		return d.noRows(i, "an Atom feed or entry", "element "+string(b[t.name.start:t.name.end]))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(t.Name))
 	}
 }
 
 // child reads an element of the feed, or its end.
-func (d *Atom) child(i int, out *Output) *syntax {
+func (d *Atom) child(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
-		t, err := xmlTagAt(b, i)
+		t, err := scan.XMLTagAt(b, i)
 		if err != nil {
 			return err
 		}
-		if !t.is(b, d.feed) {
-			return &syntax{at: i, expected: "</" + string(d.feed) + ">", found: string(b[t.start:t.end])}
+		if !bytes.Equal(t.Name, d.feed) {
+			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.Start:t.End])}
 		}
-		d.pos, d.state = t.end, atomEnd
+		d.pos, d.state = t.End, atomEnd
 		return nil
 	}
 	if d.lane != nil && len(d.lane.heads) > 0 {
@@ -226,9 +231,9 @@ func (d *Atom) child(i int, out *Output) *syntax {
 }
 
 // element reads an element of the feed, or an entry that stands for itself, whole.
-func (d *Atom) element(i int, out *Output) *syntax {
+func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := xmlTagAt(b, i)
+	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
@@ -238,7 +243,7 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	entry := string(local) == "entry" && where == atomSpace
 	deleted := string(local) == "deleted-entry" && where != atomSpace
 	d.inRow = entry || deleted
-	end, err := xmlElement(b, i, maxDepth)
+	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
@@ -256,13 +261,13 @@ func (d *Atom) element(i int, out *Output) *syntax {
 			d.lane.learnRow(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
 		}
 	case deleted:
-		d.deleted(b[i:end], t.shifted(i), at, out)
+		d.deleted(b[i:end], at, out)
 	case where == atomSpace && string(local) == "link":
 		d.link(b, t, scope)
 	case where == metaSpace && string(local) == "error":
 		d.failure = quoted(b[i:end])
 	case where == metaSpace && string(local) == "count":
-		if content, ok := xmlContent(d.text[:0], b[t.end:contentEnd(b, t, end)]); ok {
+		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
 			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
@@ -271,33 +276,27 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	return nil
 }
 
-// shifted is the tag's place in a text that starts at i.
-func (t xmlTag) shifted(i int) xmlTag {
-	t.start, t.end, t.name.start, t.name.end = t.start-i, t.end-i, t.name.start-i, t.name.end-i
-	return t
-}
-
 // contentEnd is where the content of an element ends that starts with t and ends at end.
-func contentEnd(b []byte, t xmlTag, end int) int {
-	if t.empty {
-		return t.end
+func contentEnd(b []byte, t scan.XMLTag, end int) int {
+	if t.Empty {
+		return t.End
 	}
 	return bytes.LastIndex(b[:end], []byte("</"))
 }
 
 // relation is a link's rel without the registry's address in front.
-func relation(b []byte, t xmlTag) []byte {
+func relation(b []byte, t scan.XMLTag) []byte {
 	rel, _ := attribute(b, t, "rel")
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
 }
 
-func (d *Atom) linkOf(b []byte, t xmlTag, scope int) Link {
+func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
 	href, _ := attribute(b, t, "href")
-	text, _ := xmlContent(nil, href)
+	text, _ := scan.XMLContent(nil, href)
 	return Link{Href: string(text), Base: d.scopes.base(scope)}
 }
 
-func (d *Atom) link(b []byte, t xmlTag, scope int) {
+func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
 	switch string(relation(b, t)) {
 	case "next":
 		d.page.Next = d.linkOf(b, t, scope)
@@ -307,23 +306,24 @@ func (d *Atom) link(b []byte, t xmlTag, scope int) {
 }
 
 // deleted takes a tombstone.
-func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
+func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	if d.collect {
 		return
 	}
 	if d.leaveOut(element, at, out) {
 		return
 	}
+	t, _ := scan.XMLTagAt(element, 0)
 	ref, given := attribute(element, t, "ref")
-	id, ok := xmlContent(nil, ref)
+	id, ok := scan.XMLContent(nil, ref)
 	if !given || !ok {
 		d.fault(element, at, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, out)
 		return
 	}
 	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
-	var m moment
-	if when, ok := attribute(element, t, "when"); ok && m.parse(bytes.TrimSpace(when)) {
-		s.When, s.Timed = m.utc(), true
+	var m datetime.Moment
+	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
+		s.When, s.Timed = m.UTC(), true
 	}
 	out.Tombstones = append(out.Tombstones, s)
 	d.page.Rows++
@@ -331,25 +331,25 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 
 // function reads the result of a function that is no entity: a structure of its own, or several in elements named
 // element.
-func (d *Atom) function(i int, out *Output) *syntax {
+func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
-	end, err := xmlElement(b, i, maxDepth)
+	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
-	t, _ := xmlTagAt(b, i)
+	t, _ := scan.XMLTagAt(b, i)
 	d.pos, d.state = end, atomEnd
 	inside := d.scopes.open(b, t, 0)
 	d.scopes.keep()
 	c := content(b, t, end)
 	several := false
 	for e, ok := c.next(); ok; e, ok = c.next() {
-		_, local := split(b[e.tag.name.start:e.tag.name.end])
+		_, local := scan.SplitName(e.tag.Name)
 		if several = string(local) == "element"; !several {
 			break
 		}
 		d.outer, d.rows = inside, len(d.scopes.all)
-		d.decode(b[e.tag.start:e.end], d.base+int64(e.tag.start), out, false)
+		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
 	}
 	if !several && !d.scopes.isNull(b, t, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 func (d *Atom) row(text []byte, at int64, out *Output) {
@@ -32,7 +33,7 @@ func (d *Atom) document(dst, row []byte) []byte {
 
 // element is an element inside a text, whole and well formed.
 type element struct {
-	tag xmlTag
+	tag scan.XMLTag
 	end int
 }
 
@@ -43,8 +44,8 @@ type elements struct {
 }
 
 // content is inside the element that starts with t and ends at end.
-func content(b []byte, t xmlTag, end int) elements {
-	return elements{b, t.end, contentEnd(b, t, end)}
+func content(b []byte, t scan.XMLTag, end int) elements {
+	return elements{b, t.End, contentEnd(b, t, end)}
 }
 
 func (e *elements) next() (element, bool) {
@@ -54,15 +55,15 @@ func (e *elements) next() (element, bool) {
 			break
 		}
 		e.i += less
-		if end, _ := xmlAside(e.b, e.i); end > 0 {
+		if end, _ := scan.XMLAside(e.b, e.i); end > 0 {
 			e.i = end
 			continue
 		}
-		t, err := xmlTagAt(e.b, e.i)
-		if err != nil || t.closing {
+		t, err := scan.XMLTagAt(e.b, e.i)
+		if err != nil || t.Closing {
 			break
 		}
-		e.i, _ = xmlElement(e.b, t.start, unlimited)
+		e.i, _ = scan.XMLElement(e.b, t.Start, unlimited)
 		return element{t, e.i}, true
 	}
 	return element{}, false
@@ -83,7 +84,7 @@ func (r *atomReader) decode(out *Output, entry bool) *misfit {
 	d.scopes.all = d.scopes.all[:d.rows]
 	d.spans = d.spans[:0]
 	r.ready(0, l, "")
-	t, _ := xmlTagAt(r.row, 0)
+	t, _ := scan.XMLTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
 	scope := d.scopes.open(r.row, t, d.outer)
 	var m *misfit
@@ -131,7 +132,7 @@ func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfi
 		case where == atomSpace && string(local) == "link":
 			m = r.link(c, inside, l, depth)
 		case where == metaSpace && string(local) == "error":
-			r.d.failure = quoted(r.row[c.tag.start:c.end])
+			r.d.failure = quoted(r.row[c.tag.Start:c.end])
 		}
 		if m != nil {
 			return m
@@ -163,7 +164,7 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 		where, local := s.element(r.row, c.tag, inside)
 		if where != dataSpace {
 			if where == metaSpace && string(local) == "error" {
-				r.d.failure = quoted(r.row[c.tag.start:c.end]) // what is missing after it is no null
+				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // what is missing after it is no null
 			}
 			continue
 		}
@@ -177,7 +178,7 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 		if lv.spans[k].end != 0 {
 			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = textRange{c.tag.start, c.end}, inside
+		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
 	}
 	return nil
 }
@@ -196,7 +197,7 @@ func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit
 		return nil
 	}
 	c := &l.Columns[k]
-	if e.tag.empty {
+	if e.tag.Empty {
 		return c.deferred(lv.spans[k])
 	}
 	children := content(r.row, e.tag, e.end)
@@ -208,7 +209,7 @@ func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit
 		if lv.spans[k].end != 0 {
 			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = textRange{c.tag.start, c.end}, inside
+		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
 	}
 	return c.deferred(lv.spans[k])
 }
@@ -231,13 +232,13 @@ func (r *atomReader) column(dst []byte, l *RowLayout, i, depth int, whole elemen
 		}
 		return appendNull(dst, c, false)
 	}
-	t, _ := xmlTagAt(r.row, where.start)
+	t, _ := scan.XMLTagAt(r.row, where.start)
 	e := element{t, where.end}
 	if r.d.scopes.isNull(r.row, t, scope) {
 		return appendNull(dst, c, true)
 	}
 	if c.Shape == Primitive {
-		return r.primitive(dst, l, c, r.row[t.end:contentEnd(r.row, t, e.end)])
+		return r.primitive(dst, l, c, r.row[t.End:contentEnd(r.row, t, e.end)])
 	}
 	start := len(dst)
 	if c.Optional {
@@ -277,7 +278,7 @@ func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, 
 }
 
 func (r *atomReader) primitive(dst []byte, l *RowLayout, c *Column, content []byte) ([]byte, *misfit) {
-	text, ok := xmlContent(r.d.text[:0], content)
+	text, ok := scan.XMLContent(r.d.text[:0], content)
 	r.d.text = text[:0]
 	if !ok {
 		return dst, c.misfit("text of characters that XML allows, in UTF-8", quoted(content))
@@ -364,9 +365,9 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 			}
 		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
 			!r.hole.found &&
-			!feed.tag.empty:
+			!feed.tag.Empty:
 			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.hole = hole{found: true, link: link, linkAt: textRange{e.tag.start, e.end}, rowsAt: contentEnd(r.row,
+				r.hole = hole{found: true, link: link, linkAt: textRange{e.tag.Start, e.end}, rowsAt: contentEnd(r.row,
 					feed.tag, feed.end)}
 			}
 		}
@@ -388,7 +389,7 @@ func (r *atomReader) target(dst []byte, l *RowLayout, c *Column, entry element) 
 		}
 		children, found := content(r.row, e.tag, e.end), false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
-			if _, local := split(r.row[child.tag.name.start:child.tag.name.end]); string(local) == step {
+			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
 				e, found = child, true
 			}
 		}
@@ -399,20 +400,20 @@ func (r *atomReader) target(dst []byte, l *RowLayout, c *Column, entry element) 
 	if null, _ := attributeLocal(r.row, e.tag, "null"); string(null) == "true" {
 		return appendNull(dst, c, true)
 	}
-	return r.primitive(dst, l, c, r.row[e.tag.end:contentEnd(r.row, e.tag, e.end)])
+	return r.primitive(dst, l, c, r.row[e.tag.End:contentEnd(r.row, e.tag, e.end)])
 }
 
 // attributeLocal returns the value of an attribute by its local name.
-func attributeLocal(b []byte, t xmlTag, name string) ([]byte, bool) {
-	for i := t.name.end; ; {
-		a, next, err := xmlAttributeAt(b, i)
-		if err != nil || a.name.end == 0 {
+func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || a.Name == nil {
 			return nil, false
 		}
 		i = next
-		prefix, local := split(b[a.name.start:a.name.end])
+		prefix, local := scan.SplitName(a.Name)
 		if string(local) == name && string(prefix) != "xmlns" {
-			return b[a.value.start:a.value.end], true
+			return a.Value, true
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
 
 // space is a namespace, as far as feeds know it.
 type space uint8
@@ -44,14 +48,14 @@ type scopes struct{ all []binding }
 func (s *scopes) reset() { s.all = append(s.all[:0], binding{}) }
 
 // open returns the scope inside a tag.
-func (s *scopes) open(b []byte, t xmlTag, outer int) int {
-	for i := t.name.end; ; {
-		a, next, err := xmlAttributeAt(b, i)
-		if err != nil || a.name.end == 0 {
+func (s *scopes) open(b []byte, t scan.XMLTag, outer int) int {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || a.Name == nil {
 			return outer
 		}
 		i = next
-		name, value := b[a.name.start:a.name.end], b[a.value.start:a.value.end]
+		name, value := a.Name, a.Value
 		switch {
 		case string(name) == "xmlns":
 			outer = s.add(binding{outer: outer, value: value, space: spaceOf(value)})
@@ -91,7 +95,7 @@ func (s *scopes) space(prefix []byte, scope int) space {
 func (s *scopes) base(scope int) string {
 	for ; scope > 0; scope = s.all[scope].outer {
 		if s.all[scope].base {
-			text, _ := xmlContent(nil, s.all[scope].value)
+			text, _ := scan.XMLContent(nil, s.all[scope].value)
 			return string(text)
 		}
 	}
@@ -99,36 +103,36 @@ func (s *scopes) base(scope int) string {
 }
 
 // element returns namespace and local name of a tag, in the scope inside it.
-func (s *scopes) element(b []byte, t xmlTag, inside int) (space, []byte) {
-	prefix, local := split(b[t.name.start:t.name.end])
+func (s *scopes) element(b []byte, t scan.XMLTag, inside int) (space, []byte) {
+	prefix, local := scan.SplitName(t.Name)
 	return s.space(prefix, inside), local
 }
 
 // attribute returns the value of an attribute without prefix.
-func attribute(b []byte, t xmlTag, name string) ([]byte, bool) {
-	for i := t.name.end; ; {
-		a, next, err := xmlAttributeAt(b, i)
-		if err != nil || a.name.end == 0 {
+func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || a.Name == nil {
 			return nil, false
 		}
-		if string(b[a.name.start:a.name.end]) == name {
-			return b[a.value.start:a.value.end], true
+		if string(a.Name) == name {
+			return a.Value, true
 		}
 		i = next
 	}
 }
 
 // isNull reports whether a tag has m:null="true".
-func (s *scopes) isNull(b []byte, t xmlTag, inside int) bool {
-	for i := t.name.end; ; {
-		a, next, err := xmlAttributeAt(b, i)
-		if err != nil || a.name.end == 0 {
+func (s *scopes) isNull(b []byte, t scan.XMLTag, inside int) bool {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || a.Name == nil {
 			return false
 		}
 		i = next
-		prefix, local := split(b[a.name.start:a.name.end])
+		prefix, local := scan.SplitName(a.Name)
 		if len(prefix) > 0 && string(local) == "null" && s.space(prefix, inside) == metaSpace {
-			value := string(b[a.value.start:a.value.end])
+			value := string(a.Value)
 			return value == "true" || value == "1"
 		}
 	}
@@ -136,8 +140,8 @@ func (s *scopes) isNull(b []byte, t xmlTag, inside int) bool {
 
 // appendSelfContained appends an element with the declarations in force around it repeated.
 func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
-	t, _ := xmlTagAt(element, 0)
-	dst = append(dst, element[:t.name.end]...)
+	t, _ := scan.XMLTagAt(element, 0)
+	dst = append(dst, element[:t.NameEnd]...)
 	for scope := outer; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
 		if s.hidden(element, t, outer, scope) {
@@ -157,11 +161,11 @@ func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
 		}
 		dst = append(append(append(dst, quote), b.value...), quote)
 	}
-	return append(dst, element[t.name.end:]...)
+	return append(dst, element[t.NameEnd:]...)
 }
 
 // hidden reports whether a binding is hidden by one further in, or by the element's own.
-func (s *scopes) hidden(element []byte, t xmlTag, inner, scope int) bool {
+func (s *scopes) hidden(element []byte, t scan.XMLTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {
 		if o := &s.all[k]; o.base == b.base && string(o.prefix) == string(b.prefix) {

@@ -12,9 +12,9 @@
 //   - layout.go: what a row is; rowlayout.go: that of a view of the metadata. output.go: what comes out; row.go: a row
 //     from its columns. fault.go: pages and rows that are not as they should be, and what is said of them.
 //   - stream.go: pieces of a page, for both formats; follow.go: rows that wait for further pages of an expanded feed.
-//   - json.go, jsonrow.go, jsontext.go: the plain parser of JSON: pages, rows, text. atom.go, atomrow.go, atomscope.go
-//     (namespaces), xmltext.go: that of Atom.
-//   - value.go, number.go, moment.go: values, of which both formats' forms are taken in both.
+//   - json.go, jsonrow.go: the plain parser of JSON: pages, rows. atom.go, atomrow.go, atomscope.go (namespaces): that
+//     of Atom. Both read by package scan.
+//   - value.go, number.go and package datetime: values, of which both formats' forms are taken in both.
 //   - lane.go: the fast lane; lanejson.go, laneatom.go: what differs between formats, above all how it learns.
 //
 // Invariants: the lane makes of a page exactly what the plain parser makes of it, in pieces of any size, and no row

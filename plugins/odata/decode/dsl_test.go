@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -271,7 +272,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 	}
 	switch {
 	case c.As == AsDate:
-		return time.UnixMilli(number() * msPerDay).UTC().Format("2006-01-02"), b
+		return time.UnixMilli(number() * datetime.MsPerDay).UTC().Format("2006-01-02"), b
 	case c.As == AsMicros:
 		return time.UnixMicro(number()).UTC().Format(time.RFC3339Nano), b
 	case c.As == AsFloat64:

@@ -3,7 +3,6 @@ package decode
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,29 +171,6 @@ func differ(t *testing.T, l *RowLayout, doc []byte, cut uint16, d, plain Decoder
 			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
 		}
 	}
-}
-
-// FuzzUnescape: what encoding/json reads as a string without replacing anything is read the same.
-func FuzzUnescape(f *testing.F) {
-	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"",
-		"\"\t\""} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		end, err := jsonString(text, 0)
-		if err != nil || end != len(text) {
-			return
-		}
-		got, ok := unescape(nil, text)
-		var want string
-		failed := json.Unmarshal(text, &want) != nil
-		if ok && (failed || want != string(got)) {
-			t.Fatalf("%q: expected %q (failed %v), found %q", text, want, failed, got)
-		}
-		if !ok && !failed && !strings.ContainsRune(want, '\ufffd') {
-			t.Fatalf("%q: refused, encoding/json reads %q", text, want)
-		}
-	})
 }
 
 // FuzzValue: both decoders agree on every text of every type.

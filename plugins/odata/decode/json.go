@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
@@ -66,15 +67,15 @@ func (d *JSON) nested() *stream {
 	return &child.stream
 }
 
-func (d *JSON) step(out *Output) *syntax {
+func (d *JSON) step(out *Output) *scan.Error {
 	b := d.buf
-	i := jsonSpace(b, d.pos)
+	i := scan.JSONSpace(b, d.pos)
 	d.inRow = false
 	if d.state == jsonEnd {
 		return d.end(i)
 	}
 	if i >= len(b) {
-		return more
+		return scan.More
 	}
 	switch d.state {
 	case jsonStart:
@@ -82,7 +83,7 @@ func (d *JSON) step(out *Output) *syntax {
 	case jsonRoot, jsonInner:
 		return d.probe(i, out)
 	case jsonFirstRow:
-		next, closed, err := jsonFirst(b, i, ']')
+		next, closed, err := scan.JSONFirst(b, i, ']')
 		if err != nil {
 			return err
 		}
@@ -106,7 +107,7 @@ func (d *JSON) step(out *Output) *syntax {
 		}
 		return d.item(i, out)
 	}
-	next, closed, err := jsonNext(b, i, '}')
+	next, closed, err := scan.JSONNext(b, i, '}')
 	if err != nil {
 		return err
 	}
@@ -120,13 +121,13 @@ func (d *JSON) step(out *Output) *syntax {
 }
 
 // end: only white space may follow.
-func (d *JSON) end(i int) *syntax {
+func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
-		return wrongByte(d.buf, i, "nothing behind the page")
+		return scan.WrongByte(d.buf, i, "nothing behind the page")
 	}
 	d.pos = i
 	if !d.ended {
-		return more
+		return scan.More
 	}
 	d.page.Done = true
 	return nil
@@ -141,14 +142,14 @@ func (d *JSON) leave() {
 }
 
 // start skips a byte order mark and knows JSON from other things.
-func (d *JSON) start(i int) *syntax {
+func (d *JSON) start(i int) *scan.Error {
 	b := d.buf
 	mark, ok := byteOrderMark(b, i)
 	if !ok {
-		return more
+		return scan.More
 	}
-	if i = jsonSpace(b, i+mark); i >= len(b) {
-		return more
+	if i = scan.JSONSpace(b, i+mark); i >= len(b) {
+		return scan.More
 	}
 	switch b[i] {
 	case '{':
@@ -161,7 +162,7 @@ func (d *JSON) start(i int) *syntax {
 		if utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return wrongByte(b, i, "'{' at the start of JSON")
+		return scan.WrongByte(b, i, "'{' at the start of JSON")
 	}
 	d.pos = i
 	return nil
@@ -169,14 +170,14 @@ func (d *JSON) start(i int) *syntax {
 
 // probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself,
 // or a page without rows, of which only links and count came.
-func (d *JSON) probe(start int, out *Output) *syntax {
+func (d *JSON) probe(start int, out *Output) *scan.Error {
 	b := d.buf
 	if b[start] != '{' {
-		return wrongByte(b, start, "'{'")
+		return scan.WrongByte(b, start, "'{'")
 	}
 	var only jsonMember
 	count, failure, paged, known := 0, "", false, false
-	i, closed, err := jsonFirst(b, start+1, '}')
+	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var m jsonMember
 		if m, err = d.readMember(i); err != nil {
@@ -186,7 +187,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 			break
 		}
 		if other := m.version(b[m.value]); other != "" && d.state == jsonRoot {
-			return &syntax{at: i, expected: "rows of OData v2", found: other +
+			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path is that of a service of another version"}
 		}
 		_, column := d.layout.names[string(m.name)]
@@ -198,7 +199,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 			}
 		}
 		var end int
-		if end, err = jsonValue(b, m.value, maxDepth); err != nil {
+		if end, err = scan.JSONValue(b, m.value, maxDepth); err != nil {
 			break
 		}
 		if (m.is("error") || m.is("odata.error")) && b[m.value] != 'n' {
@@ -210,7 +211,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		case !m.is("__metadata"):
 			only, count = m, count+1
 		}
-		i, closed, err = jsonNext(b, end, '}')
+		i, closed, err = scan.JSONNext(b, end, '}')
 	}
 	if err != nil {
 		return err
@@ -221,7 +222,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		return nil
 	}
 	if d.state == jsonRoot && !known && !d.wraps(only, count) {
-		return &syntax{at: start, expected: "rows", found: "JSON with none of the set's properties, such as gateways " +
+		return &scan.Error{At: start, Expected: "rows", Found: "JSON with none of the set's properties, such as gateways " +
 			"answer: " + quoted(b[start:i])}
 	}
 	return d.whole(start, i, only, count, out)
@@ -254,7 +255,7 @@ func utf16(b []byte) bool {
 	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
 }
 
-func notUTF8(at int) *syntax { return &syntax{at: at, expected: "UTF-8", found: "UTF-16"} }
+func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
 // enter goes into a member that holds the rows; false: it does not.
 func (d *JSON) enter(m jsonMember) bool {
@@ -273,10 +274,10 @@ func (d *JSON) enter(m jsonMember) bool {
 
 // whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a
 // function.
-func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *syntax {
+func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *scan.Error {
 	b, l := d.buf, d.layout
 	if count == 0 {
-		return &syntax{at: start, expected: "rows", found: "an object without properties"}
+		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
 	if count == 1 {
 		_, column := l.names[string(only.name)]
@@ -289,10 +290,10 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 			d.leave()
 			return nil
 		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
-			return &syntax{at: only.value, expected: "rows",
-				found: "an error document: " + quoted(b[only.value:only.end])}
+			return &scan.Error{At: only.value, Expected: "rows",
+				Found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
-			return &syntax{at: only.value, expected: "rows", found: "a service document"}
+			return &scan.Error{At: only.value, Expected: "rows", Found: "a service document"}
 		case opens == '{':
 			d.pos, d.state = only.value, jsonInner
 			d.open++
@@ -310,15 +311,15 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 }
 
 // member reads a member of an object around the rows, after them.
-func (d *JSON) member(i int) *syntax {
+func (d *JSON) member(i int) *scan.Error {
 	m, err := d.readMember(i)
 	if err != nil {
 		return err
 	}
 	if m.is("results") || m.is("d") {
-		return &syntax{at: i, expected: "rows once", found: "a second " + string(m.name)}
+		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(m.name)}
 	}
-	if m.end, err = jsonValue(d.buf, m.value, maxDepth); err != nil {
+	if m.end, err = scan.JSONValue(d.buf, m.value, maxDepth); err != nil {
 		return err
 	}
 	if d.pageMember(m); m.is("error") && d.buf[m.value] != 'n' {
@@ -336,9 +337,9 @@ type jsonMember struct {
 
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
 
-func (d *JSON) readMember(i int) (jsonMember, *syntax) {
+func (d *JSON) readMember(i int) (jsonMember, *scan.Error) {
 	b := d.buf
-	end, value, err := jsonName(b, i)
+	end, value, err := scan.JSONName(b, i)
 	if err != nil {
 		return jsonMember{}, err
 	}
@@ -349,7 +350,7 @@ func (d *JSON) readMember(i int) (jsonMember, *syntax) {
 func nameIn(text []byte) []byte {
 	name := text[1 : len(text)-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
-		name, _ = unescape(nil, text)
+		name, _ = scan.Unescape(nil, text, false)
 	}
 	return name
 }
@@ -377,7 +378,7 @@ func (d *JSON) plain(value []byte) []byte {
 	switch {
 	case value[0] == '"':
 		ok := false
-		if d.text, ok = unescape(d.text[:0], value); ok {
+		if d.text, ok = scan.Unescape(d.text[:0], value, false); ok {
 			return d.text
 		}
 		return nil
@@ -388,14 +389,14 @@ func (d *JSON) plain(value []byte) []byte {
 }
 
 // item reads a row of the array.
-func (d *JSON) item(start int, out *Output) *syntax {
+func (d *JSON) item(start int, out *Output) *scan.Error {
 	b := d.buf
 	d.inRow = true
-	end, err := jsonValue(b, start, maxDepth)
+	end, err := scan.JSONValue(b, start, maxDepth)
 	if err != nil {
 		return err
 	}
-	next, closed, err := jsonNext(b, end, ']')
+	next, closed, err := scan.JSONNext(b, end, ']')
 	if err != nil {
 		return err
 	}
@@ -431,22 +432,21 @@ const saidWithin = 4 << 10
 
 // noRows is the error of markup in the place of rows, where nothing else is known of it than found; more: too little of
 // it has come to tell.
-func (s *stream) noRows(at int, expected, found string) *syntax {
+func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
 	if !s.ended && len(head) < saidWithin {
-		return more
+		return scan.More
 	}
 	head = head[:min(len(head), saidWithin)]
 	low := bytes.ToLower(head[:min(len(head), 1024)])
-	html := bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
-	e := &syntax{at: at, expected: expected, found: found, html: html}
+	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
-	case html:
-		e.found, e.said = "HTML", fault.Title(head)
+	case s.html:
+		found, s.said = "HTML", fault.Title(head)
 	case fault.IsError(head):
 		if code, message, _ := fault.Document(head); message != "" {
-			e.found, e.said = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+			found, s.said = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
-	return e
+	return &scan.Error{At: at, Expected: expected, Found: found}
 }

@@ -1,6 +1,11 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
 
 func (d *JSON) row(text []byte, at int64, out *Output) {
 	if d.leaveOut(text, at, out) {
@@ -60,15 +65,15 @@ func (r *jsonReader) decode(out *Output) *misfit {
 // members notes where the values of an object's columns are.
 func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit {
 	b := r.row
-	i, closed, _ := jsonFirst(b, object.start+1, '}')
+	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
-		end, value, _ := jsonName(b, i)
+		end, value, _ := scan.JSONName(b, i)
 		name := b[i+1 : end-1]
 		if bytes.IndexByte(name, '\\') >= 0 {
-			r.d.text, _ = unescape(r.d.text[:0], b[i:end])
+			r.d.text, _ = scan.Unescape(r.d.text[:0], b[i:end], false)
 			name = r.d.text
 		}
-		valueEnd, _ := jsonValue(b, value, maxDepth)
+		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		if k, ok := l.names[string(name)]; ok {
 			if lv.spans[k].end != 0 {
 				return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
@@ -77,7 +82,7 @@ func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit 
 		} else if !isControl(name) && !l.known[string(name)] && !r.isDeferred(value) {
 			r.d.report(lv.path, name)
 		}
-		i, closed, _ = jsonNext(b, valueEnd, '}')
+		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	return nil
 }
@@ -92,7 +97,7 @@ func (r *jsonReader) isDeferred(value int) bool {
 	if r.row[value] != '{' {
 		return false
 	}
-	i := jsonSpace(r.row, value+1)
+	i := scan.JSONSpace(r.row, value+1)
 	return bytes.HasPrefix(r.row[i:], []byte(`"__deferred"`))
 }
 
@@ -145,7 +150,7 @@ func (r *jsonReader) primitive(dst []byte, l *RowLayout, c *Column, text []byte)
 		return dst, &misfit{path: c.Name, expected: c.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
-		if r.d.text, ok = unescape(r.d.text[:0], text); !ok {
+		if r.d.text, ok = scan.Unescape(r.d.text[:0], text, false); !ok {
 			return dst, c.misfit("a string of valid escapes and UTF-8", quoted(text))
 		}
 		text = r.d.text
@@ -196,9 +201,9 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 		return dst, &misfit{path: "", expected: "an array of results", found: quoted(r.row[where.start:where.end])}
 	}
 	last, count := rows.start+1, 0
-	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; count++ {
-		last, _ = jsonValue(r.row, i, maxDepth)
-		i, closed, _ = jsonNext(r.row, last, ']')
+	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; count++ {
+		last, _ = scan.JSONValue(r.row, i, maxDepth)
+		i, closed, _ = scan.JSONNext(r.row, last, ']')
 	}
 	if next.end != 0 && !r.hole.found {
 		if href := r.d.plain(r.row[next.start:next.end]); len(href) > 0 {
@@ -212,13 +217,13 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 		return append(dst, 0), nil
 	}
 	dst = appendCount(dst, count)
-	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; {
-		end, _ := jsonValue(r.row, i, maxDepth)
+	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; {
+		end, _ := scan.JSONValue(r.row, i, maxDepth)
 		var m *misfit
 		if dst, m = r.structure(dst, c, textRange{i, end}, depth); m != nil {
 			return dst, m
 		}
-		i, closed, _ = jsonNext(r.row, end, ']')
+		i, closed, _ = scan.JSONNext(r.row, end, ']')
 	}
 	return append(dst, 0), nil
 }
@@ -226,10 +231,10 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 // feed finds results and next link of an expanded feed; twice: it has two.
 func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
 	b := r.row
-	i, closed, _ := jsonFirst(b, object.start+1, '}')
+	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
-		end, value, _ := jsonName(b, i)
-		valueEnd, _ := jsonValue(b, value, maxDepth)
+		end, value, _ := scan.JSONName(b, i)
+		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		switch string(nameIn(b[i:end])) {
 		case "results":
 			twice = twice || rows.end != 0
@@ -237,7 +242,7 @@ func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
 		case "__next":
 			next = textRange{value, valueEnd}
 		}
-		i, closed, _ = jsonNext(b, valueEnd, '}')
+		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	return rows, next, twice
 }
@@ -250,10 +255,10 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		return false
 	}
 	var t Tombstone
-	i, closed, _ := jsonFirst(b, 1, '}')
+	i, closed, _ := scan.JSONFirst(b, 1, '}')
 	for !closed {
-		end, value, _ := jsonName(b, i)
-		valueEnd, _ := jsonValue(b, value, maxDepth)
+		end, value, _ := scan.JSONName(b, i)
+		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		name := b[i+1 : end-1]
 		switch {
 		case string(name) == "@odata.context":
@@ -261,11 +266,11 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		case string(name) == "id":
 			t.Ref = string(r.d.plain(b[value:valueEnd]))
 		case string(name) == "when":
-			var m moment
-			t.Timed = m.parse(r.d.plain(b[value:valueEnd]))
-			t.When = m.utc()
+			var m datetime.Moment
+			t.Timed = m.Parse(r.d.plain(b[value:valueEnd]))
+			t.When = m.UTC()
 		}
-		i, closed, _ = jsonNext(b, valueEnd, '}')
+		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	if r.deleted {
 		t.Origin = r.d.page.Rows

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -165,7 +167,7 @@ func (e *entry) configure(markup int) (kind int) {
 		return fast.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
 		if c.As == AsUsual && c.Zone == nil {
-			e.Low, e.High = firstMs, lastMs
+			e.Low, e.High = datetime.FirstMs, datetime.LastMs
 			return fast.Moment
 		}
 	case edm.Guid:
@@ -265,19 +267,19 @@ func (f *lane) use(buf []byte, out *Output) { f.buf, f.out, f.stopped = buf, out
 
 // try reads as many rows as it can, from the one at p on, and returns where it stopped: in front of a row, or after the
 // rows' end. progress is false if it could not read the row at p; the error is that more text must come first.
-func (f *lane) try(s *stream, p int, out *Output) (next int, closed, progress bool, err *syntax) {
+func (f *lane) try(s *stream, p int, out *Output) (next int, closed, progress bool, err *scan.Error) {
 	if s.eager || s.leaving {
 		return p, false, false, nil
 	}
 	if !s.ended && f.waits(s, p) {
-		return p, false, false, more
+		return p, false, false, scan.More
 	}
 	if f.worthwhile() {
 		next, closed, progress = f.rows(s, p, out)
 		f.tried(progress)
 	}
 	if !progress && !s.ended && f.cut(len(s.buf)) {
-		return p, false, false, more
+		return p, false, false, scan.More
 	}
 	return next, closed, progress, nil
 }

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // atomLane reads entries that are like those before them. An entry is what stands in front of its properties, templates
@@ -99,7 +100,9 @@ func (f *atomLane) bind(s *scopes, scope int) {
 	}
 }
 
-func (f *atomLane) after(p int) (next int, closed, ok bool) { return xmlSpace(f.buf, p), false, true }
+func (f *atomLane) after(p int) (next int, closed, ok bool) {
+	return scan.XMLSpace(f.buf, p), false, true
+}
 
 // between has the kernel go from entry to entry where nothing is expanded in front of the properties.
 func (f *atomLane) between() {
@@ -198,7 +201,7 @@ func (f *atomLane) expanded(r *fast.Row, column int) bool {
 		p, o, ok = x.feed(p, o)
 	} else {
 		x.row.Most = 0
-		p, o, ok = x.entry(xmlSpace(f.buf, p), o)
+		p, o, ok = x.entry(scan.XMLSpace(f.buf, p), o)
 	}
 	return f.leave(r, p, o, ok)
 }
@@ -211,7 +214,7 @@ func (f *atomLane) entry(p, o int) (next, end int, ok bool) {
 		return p, o, false
 	}
 	end = f.finish(f.row.Start)
-	return xmlSpace(f.buf, next), end, end >= 0
+	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
 // feed reads the expanded feed at p.
@@ -248,7 +251,7 @@ func (f *atomLane) tail(r *fast.Row) (int, bool) {
 
 func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
-	end, err := xmlElement(f.buf, start, f.depth)
+	end, err := scan.XMLElement(f.buf, start, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
@@ -265,7 +268,7 @@ func (f *atomLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 
 func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
-	end, err := xmlElement(f.buf, start, f.depth)
+	end, err := scan.XMLElement(f.buf, start, f.depth)
 	if err != nil {
 		return 0
 	}
@@ -281,18 +284,18 @@ func (f *atomLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 
 // attributes looks at a property's attributes: null says that it has m:null, plain that none of them changes what the
 // names mean.
-func attributes(b []byte, t xmlTag, meta []byte) (null, plain bool) {
-	for i := t.name.end; ; {
-		a, next, err := xmlAttributeAt(b, i)
+func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil {
 			return false, false
 		}
-		if a.name.end == 0 {
+		if a.Name == nil {
 			return null, true
 		}
 		i = next
-		prefix, local := split(b[a.name.start:a.name.end])
-		switch value := string(b[a.value.start:a.value.end]); {
+		prefix, local := scan.SplitName(a.Name)
+		switch value := string(a.Value); {
 		case string(prefix) == "xmlns" || string(local) == "xmlns":
 			return false, false
 		case string(local) != "null":
@@ -310,7 +313,7 @@ func (f *atomLane) named(name []byte) *entry {
 	if e := f.names[string(name)]; e != nil {
 		return e
 	}
-	prefix, local := split(name)
+	prefix, local := scan.SplitName(name)
 	if string(prefix) != string(f.data) {
 		return nil
 	}
@@ -338,17 +341,17 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 		f.bind(around, outer)
 	}
 	s := &scopes{append([]binding{}, around.all...)}
-	open, _ := xmlTagAt(text, 0)
+	open, _ := scan.XMLTagAt(text, 0)
 	scope := s.open(text, open, outer)
 	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
 	if !ok {
 		return
 	}
 	t := properties.tag
-	name := text[t.name.start:t.name.end]
-	meta, _ := split(name)
+	name := t.Name
+	meta, _ := scan.SplitName(name)
 	data := s.prefix(dataSpace, inside)
-	before, rest := text[:t.end], text[properties.end:]
+	before, rest := text[:t.End], text[properties.end:]
 	for _, part := range [][]byte{before, rest} {
 		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
 			return
@@ -380,16 +383,16 @@ func (f *atomLane) learn(text []byte, around *scopes, outer int) {
 
 // learnProperties learns from the properties in an element.
 func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
-	before, from := &f.lane.head, e.tag.end
+	before, from := &f.lane.head, e.tag.End
 	children := content(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		x := f.named(text[c.tag.name.start:c.tag.name.end])
+		x := f.named(c.tag.Name)
 		null, plain := attributes(text, c.tag, meta)
-		if x == nil || !plain || xmlSpace(text, from) != c.tag.start {
+		if x == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
 			return
 		}
 		x.learnElement(text, from, c, null)
-		if x.c != nil && x.c.Shape == Complex && !null && !c.tag.empty {
+		if x.c != nil && x.c.Shape == Complex && !null && !c.tag.Empty {
 			inner := f.of(x.Column)
 			inner.data = f.data
 			inner.learnProperties(text, c, meta)
@@ -397,7 +400,7 @@ func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
 		before.followedBy(x)
 		before, from = x, c.end
 	}
-	if xmlSpace(text, from) == contentEnd(text, e.tag, e.end) {
+	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
 		f.end.Open = fast.NewMark(text[from:e.end])
 		before.followedBy(&f.end)
 	}
@@ -406,17 +409,17 @@ func (f *atomLane) learnProperties(text []byte, e element, meta []byte) {
 // learnElement remembers an element with the white space before it, which begins at from.
 func (e *entry) learnElement(text []byte, from int, c element, null bool) {
 	switch whole := fast.NewMark(text[from:c.end]); {
-	case e.Kind == fast.Skip && c.tag.empty:
+	case e.Kind == fast.Skip && c.tag.Empty:
 		e.Null = whole
 	case e.Kind == fast.Skip:
-		e.Open = fast.NewMark(text[from:c.tag.end])
-	case null || c.tag.empty && e.c.Shape == Primitive:
+		e.Open = fast.NewMark(text[from:c.tag.End])
+	case null || c.tag.Empty && e.c.Shape == Primitive:
 		e.Null, e.Empty = whole, 0
 		if !null && !e.c.emptyIsNull() {
 			e.Empty = 1
 		}
-	case !c.tag.empty:
-		e.Open = fast.NewMark(text[from:c.tag.end])
+	case !c.tag.Empty:
+		e.Open = fast.NewMark(text[from:c.tag.End])
 		e.Close = fast.NewMark(text[contentEnd(text, c.tag, c.end):c.end])
 	}
 }
@@ -448,22 +451,22 @@ func (f *atomLane) learnExpanded(s *scopes, text []byte, e element, scope int, p
 			}
 			continue
 		}
-		if several || inline.tag.empty || c.tag.start > properties.tag.start {
+		if several || inline.tag.Empty || c.tag.Start > properties.tag.Start {
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
 		if !f.of(column).learnInline(s, text, inline, inside, f.l.Columns[column].Shape) {
 			return nil, false
 		}
-		parts = append(parts, headPart{newTemplate(text[from:inline.tag.end]), column, f.of(column).generation})
+		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column, f.of(column).generation})
 		from = end
 	}
 	// a second place for properties is for the plain parser
-	if found > 1 || bytes.Count(text[properties.end:], text[properties.tag.start:properties.tag.name.end]) > 0 ||
-		bytes.Count(text[from:properties.tag.end], text[properties.tag.start:properties.tag.name.end]) > 1 {
+	if found > 1 || bytes.Count(text[properties.end:], text[properties.tag.Start:properties.tag.NameEnd]) > 0 ||
+		bytes.Count(text[from:properties.tag.End], text[properties.tag.Start:properties.tag.NameEnd]) > 1 {
 		return nil, false
 	}
-	return append(parts, headPart{newTemplate(text[from:properties.tag.end]), -1, 0}), true
+	return append(parts, headPart{newTemplate(text[from:properties.tag.End]), -1, 0}), true
 }
 
 // inline finds the expanded value of a column in a link; column -1: there is none.
@@ -486,7 +489,7 @@ func (f *atomLane) inline(s *scopes, text []byte, link element, scope int) (colu
 }
 
 // related is the column of expanded entities that a link is about.
-func (f *atomLane) related(text []byte, link xmlTag) (column int, ok bool) {
+func (f *atomLane) related(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
 	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
 	return k, ok && (f.l.Columns[k].Shape == One || f.l.Columns[k].Shape == Many)
@@ -505,10 +508,10 @@ func (f *atomLane) learnInline(s *scopes, text []byte, inline element, scope int
 		if where != atomSpace || string(local) != "entry" {
 			return false
 		}
-		f.learn(text[only.tag.start:only.end], s, scope)
+		f.learn(text[only.tag.Start:only.end], s, scope)
 		return true
 	}
-	if where != atomSpace || string(local) != "feed" || only.tag.empty {
+	if where != atomSpace || string(local) != "feed" || only.tag.Empty {
 		return false
 	}
 	return f.learnFeed(s, text, inline, only, inside)
@@ -528,15 +531,15 @@ func (f *atomLane) learnFeed(s *scopes, text []byte, inline, feed element, scope
 			return false
 		case where == atomSpace && string(local) == "entry":
 			if entries == 0 {
-				front = c.tag.start
+				front = c.tag.Start
 			}
 			if entries++; entries <= maxTemplates {
-				f.learn(text[c.tag.start:c.end], s, scope)
+				f.learn(text[c.tag.Start:c.end], s, scope)
 			}
-			back = xmlSpace(text, c.end)
+			back = scan.XMLSpace(text, c.end)
 		}
 	}
-	f.fronts = addTemplate(f.fronts, text[inline.tag.end:front])
+	f.fronts = addTemplate(f.fronts, text[inline.tag.End:front])
 	f.backs = addTemplate(f.backs, text[back:contentEnd(text, inline.tag, inline.end)])
 	return true
 }
@@ -549,7 +552,7 @@ func findProperties(s *scopes, text []byte, e element, scope int) (element, int,
 		where, local := s.element(text, c.tag, inside)
 		switch {
 		case where == metaSpace && string(local) == "properties":
-			return c, inside, !c.tag.empty
+			return c, inside, !c.tag.Empty
 		case where == atomSpace && string(local) == "content":
 			if p, inside, ok := findProperties(s, text, c, inside); ok {
 				return p, inside, true
@@ -612,39 +615,39 @@ func atomTemplate(t *fast.Template, text []byte) {
 			i, opened = end, false
 			continue
 		}
-		tag, err := xmlTagAt(text, i)
+		tag, err := scan.XMLTagAt(text, i)
 		if err != nil {
 			// the rest begins or ends inside an element
 			t.Text(text[i:]...)
 			break
 		}
-		if tag.closing && opened {
+		if tag.Closing && opened {
 			t.Hole(&fast.AtomSkip)
 		}
 		tagTemplate(t, text, tag)
-		i, opened = tag.end, !tag.closing && !tag.empty
+		i, opened = tag.End, !tag.Closing && !tag.Empty
 	}
 	t.Done()
 }
 
-func tagTemplate(t *fast.Template, text []byte, tag xmlTag) {
-	from := tag.start
-	for i := tag.name.end; ; {
-		a, next, err := xmlAttributeAt(text, i)
-		if err != nil || a.name.end == 0 {
+func tagTemplate(t *fast.Template, text []byte, tag scan.XMLTag) {
+	from := tag.Start
+	for i := tag.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(text, i)
+		if err != nil || a.Name == nil {
 			break
 		}
 		i = next
-		if name := text[a.name.start:a.name.end]; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
+		if name := a.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
 			continue
 		}
-		t.Text(text[from:a.value.start]...)
-		if text[a.value.end] == '"' {
+		t.Text(text[from:a.ValueAt]...)
+		if text[next-1] == '"' {
 			t.Hole(&fast.AtomQuoted)
 		} else {
 			t.Hole(&fast.AtomApostrophed)
 		}
-		from = a.value.end
+		from = next - 1
 	}
-	t.Text(text[from:tag.end]...)
+	t.Text(text[from:tag.End]...)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // jsonLane reads rows of verbose JSON that are like those before them.
@@ -66,7 +67,7 @@ func (f *jsonLane) read(p, o int) (int, bool) {
 }
 
 func (f *jsonLane) after(p int) (next int, closed, ok bool) {
-	next, closed, err := jsonNext(f.buf, p, ']')
+	next, closed, err := scan.JSONNext(f.buf, p, ']')
 	return next, closed, err == nil
 }
 
@@ -75,7 +76,7 @@ func valueAt(r *fast.Row) int { return r.P - entryOf(r.Entry).inside }
 
 func (f *jsonLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
 	e, value := entryOf(r.Entry), valueAt(r)
-	end, err := jsonValue(f.buf, value, f.depth)
+	end, err := scan.JSONValue(f.buf, value, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
@@ -99,7 +100,7 @@ func (f *jsonLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 }
 
 func (f *jsonLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
-	end, err := jsonValue(f.buf, r.P, f.depth)
+	end, err := scan.JSONValue(f.buf, r.P, f.depth)
 	if err != nil {
 		return 0
 	}
@@ -114,7 +115,7 @@ func (f *jsonLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 }
 
 func deferredValue(value []byte) bool {
-	return value[0] == '{' && bytes.HasPrefix(value[jsonSpace(value, 1):], []byte(`"__deferred"`))
+	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
 }
 
 // jsonTemplate makes a template of a value: what its strings hold are holes, all else is to be there again.
@@ -126,8 +127,8 @@ func jsonTemplate(t *fast.Template, value []byte) {
 			i++
 			continue
 		}
-		end, _ := jsonString(value, i)
-		after := jsonSpace(value, end)
+		end, _ := scan.JSONString(value, i)
+		after := scan.JSONSpace(value, end)
 		name := after < len(value) && value[after] == ':'
 		if name || bytes.IndexByte(value[i:end], '\\') >= 0 {
 			t.Text(value[i:end]...)
@@ -191,7 +192,7 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 	// one byte for the number of items
 	from, count := o, 0
 	o++
-	i, closed, err := jsonFirst(b, i+1, ']')
+	i, closed, err := scan.JSONFirst(b, i+1, ']')
 	for err == nil && !closed {
 		f.promise(i, o)
 		f.items()
@@ -199,7 +200,7 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 			return p, o, false
 		}
 		count += f.row.Made + 1
-		i, closed, err = jsonNext(b, i, ']')
+		i, closed, err = scan.JSONNext(b, i, ']')
 	}
 	if err != nil {
 		return p, o, false
@@ -216,9 +217,9 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 // results finds the items of a feed; p is after its bracket.
 func (f *jsonLane) results(p int) (int, bool) {
 	b := f.buf
-	i, closed, err := jsonFirst(b, p, '}')
+	i, closed, err := scan.JSONFirst(b, p, '}')
 	for err == nil && !closed {
-		end, value, wrong := jsonName(b, i)
+		end, value, wrong := scan.JSONName(b, i)
 		if wrong != nil {
 			return 0, false
 		}
@@ -228,8 +229,8 @@ func (f *jsonLane) results(p int) (int, bool) {
 		case "__next":
 			return 0, false
 		}
-		if i, err = jsonValue(b, value, f.depth); err == nil {
-			i, closed, err = jsonNext(b, i, '}')
+		if i, err = scan.JSONValue(b, value, f.depth); err == nil {
+			i, closed, err = scan.JSONNext(b, i, '}')
 		}
 	}
 	return 0, false
@@ -238,17 +239,17 @@ func (f *jsonLane) results(p int) (int, bool) {
 // tail passes what stands after the items of a feed; a further page is for the plain parser.
 func (f *jsonLane) tail(p int) (int, bool) {
 	b := f.buf
-	i, closed, err := jsonNext(b, p, '}')
+	i, closed, err := scan.JSONNext(b, p, '}')
 	for err == nil && !closed {
-		end, value, wrong := jsonName(b, i)
+		end, value, wrong := scan.JSONName(b, i)
 		if wrong != nil {
 			return 0, false
 		}
 		if name := string(b[i+1 : end-1]); name == "results" || name == "__next" && b[value] != 'n' {
 			return 0, false
 		}
-		if i, err = jsonValue(b, value, f.depth); err == nil {
-			i, closed, err = jsonNext(b, i, '}')
+		if i, err = scan.JSONValue(b, value, f.depth); err == nil {
+			i, closed, err = scan.JSONNext(b, i, '}')
 		}
 	}
 	return i, err == nil
@@ -264,10 +265,10 @@ func (f *jsonLane) learnRow(row []byte) {
 // learn learns from an object that is well formed.
 func (f *jsonLane) learn(b []byte, object textRange) {
 	before, from := &f.head, object.start
-	i, closed, _ := jsonFirst(b, from+1, '}')
+	i, closed, _ := scan.JSONFirst(b, from+1, '}')
 	for !closed {
-		end, value, _ := jsonName(b, i)
-		stop, _ := jsonValue(b, value, unlimited)
+		end, value, _ := scan.JSONName(b, i)
+		stop, _ := scan.JSONValue(b, value, unlimited)
 		e := f.named(b[i+1:end-1], b[value])
 		if e == nil || from > object.start && b[from] != ',' {
 			return
@@ -278,7 +279,7 @@ func (f *jsonLane) learn(b []byte, object textRange) {
 		}
 		before.followedBy(e)
 		before, from = e, stop
-		i, closed, _ = jsonNext(b, stop, '}')
+		i, closed, _ = scan.JSONNext(b, stop, '}')
 	}
 	if from > object.start {
 		f.end.Open = fast.NewMark(b[from:i])
@@ -301,11 +302,11 @@ func (f *jsonLane) learnInside(b []byte, value textRange, shape Shape) {
 	if value.end == 0 || b[value.start] != '[' {
 		return
 	}
-	i, closed, _ := jsonFirst(b, value.start+1, ']')
+	i, closed, _ := scan.JSONFirst(b, value.start+1, ']')
 	for n := 0; !closed && b[i] == '{' && n < maxTemplates; n++ {
-		end, _ := jsonValue(b, i, unlimited)
+		end, _ := scan.JSONValue(b, i, unlimited)
 		f.learn(b, textRange{i, end})
-		i, closed, _ = jsonNext(b, end, ']')
+		i, closed, _ = scan.JSONNext(b, end, ']')
 	}
 }
 

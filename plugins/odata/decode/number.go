@@ -11,29 +11,8 @@ import (
 
 // integer reads a whole number within bounds: a sign, then digits.
 func integer(text []byte, low, high int64) (int64, bool) {
-	digits, negative := text, false
-	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
-		negative, digits = digits[0] == '-', digits[1:]
-	}
-	if len(digits) == 0 {
-		return 0, false
-	}
-	// n is kept negative: the most negative number has no positive twin.
-	var n int64
-	for _, c := range digits {
-		d := int64(c - '0')
-		if c < '0' || c > '9' || n < (math.MinInt64+d)/10 {
-			return 0, false
-		}
-		n = n*10 - d
-	}
-	if !negative {
-		if n == math.MinInt64 {
-			return 0, false
-		}
-		n = -n
-	}
-	return n, low <= n && n <= high
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil && low <= n && n <= high
 }
 
 // real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.

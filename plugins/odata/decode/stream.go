@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,6 +31,9 @@ type stream struct {
 	inRow bool
 	// failure is what the service says in the page of its having failed amid it.
 	failure string
+	// html reports that HTML came in the place of rows; said is what the service says there, "" for nothing.
+	html bool
+	said string
 
 	page    Page
 	unknown map[string]bool
@@ -45,7 +49,7 @@ type stream struct {
 // format is what differs between JSON and Atom.
 type format interface {
 	// step reads one thing at pos and moves pos after it.
-	step(out *Output) *syntax
+	step(out *Output) *scan.Error
 	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the
 	// page.
 	row(text []byte, at int64, out *Output)
@@ -75,7 +79,7 @@ func (s *stream) init(f format, l *RowLayout) {
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.leaving = false, false, false, false
-	s.page, s.failure = Page{Count: -1}, ""
+	s.page, s.failure, s.html, s.said = Page{Count: -1}, "", false, ""
 	s.follow.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
@@ -188,10 +192,10 @@ func (s *stream) run(out *Output) *PageError {
 		switch {
 		case err == nil:
 			s.need = 0
-		case err != more:
+		case err != scan.More:
 			return s.wrong(err)
 		case s.ended:
-			return s.wrong(&syntax{at: len(s.buf), expected: "the rest of the page", found: "its end"})
+			return s.wrong(&scan.Error{At: len(s.buf), Expected: "the rest of the page", Found: "its end"})
 		default:
 			return s.wait()
 		}
@@ -203,8 +207,8 @@ func (s *stream) run(out *Output) *PageError {
 func (s *stream) wait() *PageError {
 	tail := len(s.buf) - s.pos
 	if tail > maxRow {
-		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
-			found: "a longer one"})
+		return s.wrong(&scan.Error{At: s.pos, Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
+			Found: "a longer one"})
 	}
 	s.need = tail + 1
 	if tail > shortTail {
@@ -213,9 +217,9 @@ func (s *stream) wait() *PageError {
 	return nil
 }
 
-func (s *stream) wrong(err *syntax) *PageError {
-	e := &PageError{Byte: s.base + int64(err.at), Row: -1, Expected: err.expected, Found: err.found, HTML: err.html,
-		Said: err.said}
+func (s *stream) wrong(err *scan.Error) *PageError {
+	e := &PageError{Byte: s.base + int64(err.At), Row: -1, Expected: err.Expected, Found: err.Found, HTML: s.html,
+		Said: s.said}
 	if s.inRow {
 		e.Row = int64(s.page.Rows)
 	}

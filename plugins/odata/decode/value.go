@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -46,7 +47,8 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		least, most, _ := c.Type.Bounds()
 		n, ok = integer(text, least, most)
 	case edm.Time:
-		n, ok = clockTime(text)
+		n, _, ok = datetime.TimeOfDay(text)
+		n /= datetime.TicksPerMilli
 	case edm.Boolean:
 		return appendBoolean(dst, text)
 	case edm.Guid:
@@ -84,19 +86,19 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
 func appendMoment(dst []byte, c *Column, text []byte) (out []byte, expected string) {
-	var m moment
-	if !m.parse(text) {
+	var m datetime.Moment
+	if !m.Parse(text) {
 		return dst, c.Type.String() + " of the years 1 to 9999"
 	}
 	if c.As == AsDate {
-		return datum.AppendNumber(dst, m.days()), ""
+		return datum.AppendNumber(dst, m.Days()), ""
 	}
-	ms := m.utc()
-	if c.Zone != nil && !m.zoned {
+	ms := m.UTC()
+	if c.Zone != nil && !m.Zoned {
 		ms = c.Zone.UTC(ms)
 	}
 	if c.As == AsMicros {
-		return datum.AppendNumber(dst, ms*1000+m.micros), ""
+		return datum.AppendNumber(dst, ms*1000+m.Ticks/10), ""
 	}
 	return datum.AppendNumber(dst, ms), ""
 }

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -133,19 +135,10 @@ func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 
 // readLinks reads a page of DeltaLinksOf….
 func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
-	v, err := jsontext.Parse(body)
-	if err != nil {
+	v, err := document.Parse(body)
+	items, ok := document.Items(v)
+	if err != nil || !ok {
 		return nil, "", false
-	}
-	if v.Has("d") {
-		v = v.At("d")
-	}
-	items := v.Items
-	if v.Kind == jsontext.Object {
-		if !v.Has("results") {
-			return nil, "", false
-		}
-		items = v.At("results").Items
 	}
 	for _, item := range items {
 		if item.At("DeltaToken").Text == "" {
@@ -160,17 +153,15 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 
 // moment makes times comparable as texts: milliseconds with leading zeros, or what ISO has.
 func moment(text string) string {
-	digits, isDate := strings.CutPrefix(strings.TrimSuffix(strings.TrimSpace(text), ")/"), "/Date(")
-	if !isDate {
+	text = strings.TrimSpace(text)
+	if !strings.HasPrefix(text, "/Date(") {
 		return text
 	}
-	digits, _, _ = strings.Cut(digits, "+")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 {
+	var m datetime.Moment
+	if !m.Parse([]byte(text)) || m.UTC() < 0 {
 		return ""
 	}
-	digits = strconv.FormatInt(n, 10)
-	return strings.Repeat("0", max(0, 16-len(digits))) + digits
+	return strconv.FormatInt(1e16+m.UTC(), 10)[1:]
 }
 
 // listed goes on by the delta links that the service keeps.

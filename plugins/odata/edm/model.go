@@ -137,15 +137,21 @@ func primitive(name string) Primitive {
 	return NotPrimitive
 }
 
-// bounds of the integers, least and most.
-var bounds = map[Primitive][2]int64{SByte: {math.MinInt8, math.MaxInt8}, Byte: {0, math.MaxUint8},
-	Int16: {math.MinInt16, math.MaxInt16}, Int32: {math.MinInt32, math.MaxInt32},
-	Int64: {math.MinInt64, math.MaxInt64}}
-
 // Bounds are the least and the most that an integer type holds; ok: it is one.
 func (p Primitive) Bounds() (least, most int64, ok bool) {
-	b, ok := bounds[p]
-	return b[0], b[1], ok
+	switch p {
+	case SByte:
+		return math.MinInt8, math.MaxInt8, true
+	case Byte:
+		return 0, math.MaxUint8, true
+	case Int16:
+		return math.MinInt16, math.MaxInt16, true
+	case Int32:
+		return math.MinInt32, math.MaxInt32, true
+	case Int64:
+		return math.MinInt64, math.MaxInt64, true
+	}
+	return 0, 0, false
 }
 
 // IsGUID reports whether a text is 8-4-4-4-12 hexadecimal digits, of either case.

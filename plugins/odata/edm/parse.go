@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
@@ -29,8 +28,7 @@ func (e *Error) Error() string { return e.Text }
 // types that nobody has asked for.
 func Parse(document []byte) (*Model, error) {
 	// A copy of 40 MB more would not fit into a guest's memory.
-	text := unsafe.String(unsafe.SliceData(document), len(document))
-	p := parser{Reader: markup.NewTextReader(text), model: &Model{}}
+	p := parser{Reader: markup.Over(document), model: &Model{}}
 	kind, err := p.Next()
 	if err != nil {
 		return nil, err

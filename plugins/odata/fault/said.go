@@ -3,8 +3,9 @@ package fault
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
@@ -75,9 +76,9 @@ func unescaped(text string) string {
 		c, size := rune(0), 1
 		switch {
 		case text[0] == '&':
-			end := strings.IndexByte(text[:min(len(text), 10)], ';')
-			if r, ok := markup.Reference(text[1:max(1, end)]); ok {
-				c, size = r, end+1
+			if named, n := scan.AppendXMLEntity(nil, text); n > 0 {
+				c, _ = utf8.DecodeRune(named)
+				size = n
 			}
 		case text[0] == '\\' && len(text) > 1:
 			c, size = rune(text[1]), 2

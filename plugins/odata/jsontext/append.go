@@ -14,13 +14,16 @@ var plain = func() (plain [256]bool) {
 }()
 
 // AppendString writes a string with its quotes. Bytes that are no UTF-8 become U+FFFD.
-func AppendString(dst []byte, s string) []byte { return appendText(dst, s) }
+func AppendString(dst []byte, s string) []byte {
+	dst, _ = appendText(dst, s)
+	return dst
+}
 
-// AppendText is AppendString for a text that is held as bytes.
-func AppendText(dst, s []byte) []byte { return appendText(dst, s) }
+// AppendText is AppendString for a text that is held as bytes. valid reports whether all of it is UTF-8.
+func AppendText(dst, s []byte) (_ []byte, valid bool) { return appendText(dst, s) }
 
-func appendText[T string | []byte](dst []byte, s T) []byte {
-	dst = append(dst, '"')
+func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
+	dst, valid = append(dst, '"'), true
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -34,7 +37,7 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 				i += size
 				continue
 			}
-			dst = append(append(dst, s[from:i]...), "\ufffd"...)
+			dst, valid = append(append(dst, s[from:i]...), "\ufffd"...), false
 			i++
 			from = i
 			continue
@@ -55,7 +58,7 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 		i++
 		from = i
 	}
-	return append(append(dst, s[from:]...), '"')
+	return append(append(dst, s[from:]...), '"'), valid
 }
 
 // Append writes a value.

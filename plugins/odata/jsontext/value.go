@@ -4,10 +4,11 @@
 package jsontext
 
 import (
+	"bytes"
 	"errors"
-	"strconv"
-	"strings"
-	"unicode/utf8"
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // Kind of a value.
@@ -40,30 +41,30 @@ type Member struct {
 	Value Value
 }
 
-// Error is a document that is no JSON.
-type Error struct {
-	// At is the place in the document, in bytes.
-	At   int
-	Text string
-}
-
-func (e *Error) Error() string { return "JSON, byte " + strconv.Itoa(e.At) + ": " + e.Text }
-
 // maxDepth bounds the nesting: documents come from outside.
 const maxDepth = 1000
 
-// Parse reads one document.
+// Parse reads one document. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
 func Parse(document []byte) (Value, error) {
-	p := parser{text: strings.TrimPrefix(string(document), "\ufeff")}
-	v, err := p.value(0)
-	if err != nil {
-		return Value{}, err
+	p := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')} // which ends a number
+	start := scan.JSONSpace(p.text, 0)
+	end, err := scan.JSONValue(p.text, start, maxDepth)
+	if err == nil {
+		if end = scan.JSONSpace(p.text, end); end < len(p.text) {
+			err = scan.WrongByte(p.text, end, "the end of the document")
+		}
 	}
-	if p.space(); p.at < len(p.text) {
-		return Value{}, p.bad("expected the end of the document")
+	if err != nil {
+		return Value{}, notJSON(err)
+	}
+	v, _ := p.value(start)
+	if p.wrong != nil {
+		return Value{}, notJSON(p.wrong)
 	}
 	return v, nil
 }
+
+func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
 // At follows names of members; a missing one gives a null.
 func (v Value) At(names ...string) Value {
@@ -90,210 +91,60 @@ func (v Value) Has(name string) bool {
 	return false
 }
 
+// parser makes values of a text that is well formed but for its strings.
 type parser struct {
-	text string
-	at   int
+	text []byte
+	// memory is that of the last string.
+	memory []byte
+	// wrong is the first string that is none.
+	wrong *scan.Error
 }
 
-func (p *parser) bad(text string) error { return &Error{p.at, text} }
-
-func (p *parser) space() {
-	for p.at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.at]) >= 0 {
-		p.at++
-	}
-}
-
-func (p *parser) value(depth int) (Value, error) {
-	if depth > maxDepth {
-		return Value{}, p.bad("values nest more than " + strconv.Itoa(maxDepth) + " deep")
-	}
-	p.space()
-	if p.at >= len(p.text) {
-		return Value{}, p.bad("expected a value, found the end of the document")
-	}
-	switch c := p.text[p.at]; {
-	case c == '{':
-		return p.object(depth)
-	case c == '[':
-		return p.array(depth)
-	case c == '"':
-		s, err := p.str()
-		return Value{Kind: String, Text: s}, err
-	case c == '-' || c >= '0' && c <= '9':
-		return p.number()
-	}
-	for _, word := range [...]struct {
-		text string
-		kind Kind
-	}{{"null", Null}, {"true", True}, {"false", False}} {
-		if strings.HasPrefix(p.text[p.at:], word.text) {
-			p.at += len(word.text)
-			return Value{Kind: word.kind}, nil
+// value reads the value that starts at i, and returns its end.
+func (p *parser) value(i int) (v Value, end int) {
+	switch c := p.text[i]; c {
+	case '{', '[':
+		if v.Kind = Array; c == '{' {
+			v.Kind = Object
 		}
-	}
-	return Value{}, p.bad("expected a value")
-}
-
-func (p *parser) object(depth int) (Value, error) {
-	v := Value{Kind: Object}
-	p.at++
-	for first := true; ; first = false {
-		if p.next('}') {
-			return v, nil
-		}
-		if !first && !p.next(',') {
-			return Value{}, p.bad("expected ',' or '}'")
-		}
-		if p.space(); p.at >= len(p.text) || p.text[p.at] != '"' {
-			return Value{}, p.bad("expected a member's name")
-		}
-		name, err := p.str()
-		if err != nil {
-			return Value{}, err
-		}
-		if !p.next(':') {
-			return Value{}, p.bad("expected ':'")
-		}
-		member, err := p.value(depth + 1)
-		if err != nil {
-			return Value{}, err
-		}
-		v.Members = append(v.Members, Member{name, member})
-	}
-}
-
-func (p *parser) array(depth int) (Value, error) {
-	v := Value{Kind: Array}
-	p.at++
-	for first := true; ; first = false {
-		if p.next(']') {
-			return v, nil
-		}
-		if !first && !p.next(',') {
-			return Value{}, p.bad("expected ',' or ']'")
-		}
-		item, err := p.value(depth + 1)
-		if err != nil {
-			return Value{}, err
-		}
-		v.Items = append(v.Items, item)
-	}
-}
-
-// next takes a character, after white space, if it stands there.
-func (p *parser) next(c byte) bool {
-	p.space()
-	if p.at < len(p.text) && p.text[p.at] == c {
-		p.at++
-		return true
-	}
-	return false
-}
-
-func (p *parser) number() (Value, error) {
-	start := p.at
-	for p.at < len(p.text) && strings.IndexByte("+-.eE0123456789", p.text[p.at]) >= 0 {
-		p.at++
-	}
-	text := p.text[start:p.at]
-	if _, err := strconv.ParseFloat(text, 64); errors.Is(err, strconv.ErrSyntax) {
-		return Value{}, p.bad("expected a number")
-	}
-	return Value{Kind: Number, Text: text}, nil
-}
-
-func (p *parser) str() (string, error) {
-	p.at++
-	start := p.at
-	for p.at < len(p.text) {
-		switch c := p.text[p.at]; {
-		case c == '"':
-			s := p.text[start:p.at]
-			p.at++
-			return valid(s), nil
-		case c == '\\':
-			return p.escaped(start)
-		case c < 0x20:
-			return "", p.bad("a control character inside of a string")
-		}
-		p.at++
-	}
-	return "", p.bad("the document ends inside of a string")
-}
-
-// escaped goes on with a string at its first escape.
-func (p *parser) escaped(start int) (string, error) {
-	out := append([]byte(nil), p.text[start:p.at]...)
-	for p.at < len(p.text) {
-		c := p.text[p.at]
-		p.at++
-		switch {
-		case c == '"':
-			return valid(string(out)), nil
-		case c < 0x20:
-			return "", p.bad("a control character inside of a string")
-		case c != '\\':
-			out = append(out, c)
-			continue
-		}
-		if p.at >= len(p.text) {
-			break
-		}
-		c = p.text[p.at]
-		p.at++
-		switch c {
-		case '"', '\\', '/':
-			out = append(out, c)
-		case 'b':
-			out = append(out, '\b')
-		case 'f':
-			out = append(out, '\f')
-		case 'n':
-			out = append(out, '\n')
-		case 'r':
-			out = append(out, '\r')
-		case 't':
-			out = append(out, '\t')
-		case 'u':
-			r, err := p.unicode()
-			if err != nil {
-				return "", err
+		i, closed, _ := scan.JSONFirst(p.text, i+1, c+2)
+		for !closed {
+			var m Member
+			if v.Kind == Object {
+				nameEnd, value, _ := scan.JSONName(p.text, i)
+				m.Name, i = p.string(i, nameEnd), value
 			}
-			out = utf8.AppendRune(out, r)
-		default:
-			return "", p.bad("unknown escape")
+			if m.Value, i = p.value(i); v.Kind == Object {
+				v.Members = append(v.Members, m)
+			} else {
+				v.Items = append(v.Items, m.Value)
+			}
+			i, closed, _ = scan.JSONNext(p.text, i, c+2)
 		}
+		return v, i
+	case '"':
+		end, _ = scan.JSONString(p.text, i)
+		return Value{Kind: String, Text: p.string(i, end)}, end
 	}
-	return "", p.bad("the document ends inside of a string")
+	end, _ = scan.JSONValue(p.text, i, 0)
+	switch p.text[i] {
+	case 'n':
+	case 't':
+		v.Kind = True
+	case 'f':
+		v.Kind = False
+	default:
+		v = Value{Kind: Number, Text: string(p.text[i:end])}
+	}
+	return v, end
 }
 
-// unicode reads the digits of \u and, after a high surrogate, its partner; an unpaired surrogate becomes U+FFFD.
-func (p *parser) unicode() (rune, error) {
-	r, ok := p.hex()
-	if !ok {
-		return 0, p.bad("expected four hexadecimal digits after \\u")
+// string is what the string between two places stands for.
+func (p *parser) string(start, end int) string {
+	ok := false
+	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {
+		p.wrong = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
+			Found: "another one"}
 	}
-	if r >= 0xd800 && r < 0xdc00 && strings.HasPrefix(p.text[p.at:], "\\u") {
-		at := p.at
-		p.at += 2
-		if low, ok := p.hex(); ok && low >= 0xdc00 && low < 0xe000 {
-			return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, nil
-		}
-		p.at = at
-	}
-	return r, nil
+	return string(p.memory)
 }
-
-func (p *parser) hex() (rune, bool) {
-	if len(p.text)-p.at < 4 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(p.text[p.at:p.at+4], 16, 32)
-	if err != nil {
-		return 0, false
-	}
-	p.at += 4
-	return rune(n), true
-}
-
-func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }

@@ -5,10 +5,14 @@
 package markup
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // Kind is what Next came to.
@@ -38,7 +42,9 @@ type Reader struct {
 	// Data is the text of a Text.
 	Data string
 
+	// text is the document, of which names and values are parts, and bytes the same to scan. at is how far it is read.
 	text     string
+	bytes    []byte
 	at       int
 	open     []element
 	bindings []binding
@@ -68,10 +74,14 @@ func (e *Error) Error() string { return "XML, line " + strconv.Itoa(e.Line) + ":
 const maxDepth = 1000
 
 // NewReader reads a document in UTF-8 (a byte order mark is skipped).
-func NewReader(document []byte) *Reader { return NewTextReader(string(document)) }
+func NewReader(document []byte) *Reader { return Over(bytes.Clone(document)) }
 
-// NewTextReader is NewReader without a copy of the document: names and values are parts of text.
-func NewTextReader(text string) *Reader { return &Reader{text: strings.TrimPrefix(text, "\ufeff")} }
+// Over is NewReader without a copy of the document, which must not be changed while names and values are in use: they
+// are parts of it.
+func Over(document []byte) *Reader {
+	document = bytes.TrimPrefix(document, []byte("\ufeff"))
+	return &Reader{text: unsafe.String(unsafe.SliceData(document), len(document)), bytes: document}
+}
 
 // Fork returns a reader that goes on from here by itself.
 func (r *Reader) Fork() *Reader {
@@ -146,32 +156,21 @@ func (r *Reader) Next() (Kind, error) {
 			}
 			continue
 		}
-		rest := r.text[r.at:]
-		switch {
-		case strings.HasPrefix(rest, "<!--"):
-			if err := r.past("-->", "comment"); err != nil {
-				return End, err
-			}
-		case strings.HasPrefix(rest, "<?"):
-			if err := r.past("?>", "processing instruction"); err != nil {
-				return End, err
-			}
-		case strings.HasPrefix(rest, "<![CDATA["):
-			if len(r.open) == 0 {
-				return End, r.bad("text outside of the root element")
-			}
-			start := r.at + len("<![CDATA[")
-			if err := r.past("]]>", "CDATA section"); err != nil {
-				return End, err
-			}
-			r.Data = r.text[start : r.at-len("]]>")]
+		end, err := scan.XMLAside(r.bytes, r.at)
+		if err != nil {
+			return End, r.wrong(err)
+		}
+		if end == 0 {
+			return r.tag()
+		}
+		aside := r.text[r.at:end]
+		content, text := strings.CutPrefix(aside, scan.CDATA)
+		if text && len(r.open) == 0 {
+			return End, r.bad("text outside of the root element")
+		}
+		if r.at = end; text {
+			r.Data = content[:len(content)-len("]]>")]
 			return Text, nil
-		case strings.HasPrefix(rest, "<!"):
-			return End, r.bad("a document type declaration is not read")
-		case strings.HasPrefix(rest, "</"):
-			return r.endTag()
-		default:
-			return r.startTag()
 		}
 	}
 }
@@ -184,16 +183,6 @@ func (r *Reader) finish() (Kind, error) {
 		return End, r.bad("expected an element, found the end of the document")
 	}
 	return End, nil
-}
-
-// past moves past the next occurrence of mark.
-func (r *Reader) past(mark, what string) error {
-	i := strings.Index(r.text[r.at:], mark)
-	if i < 0 {
-		return r.bad("the document ends inside of a " + what)
-	}
-	r.at += i + len(mark)
-	return nil
 }
 
 // characters reads text up to the next tag; white space outside of the root gives End and no error.
@@ -219,45 +208,40 @@ func (r *Reader) characters() (Kind, error) {
 	return Text, nil
 }
 
-// startTag reads a start tag with its attributes and namespaces.
-func (r *Reader) startTag() (Kind, error) {
-	if len(r.open) == 0 && r.rooted {
-		return End, r.bad("a second root element")
-	}
-	if len(r.open) >= maxDepth {
-		return End, r.bad("elements nest more than " + strconv.Itoa(maxDepth) + " deep")
-	}
-	r.at++
-	written, err := r.name()
+// tag reads a tag with its attributes and namespaces.
+func (r *Reader) tag() (Kind, error) {
+	t, err := scan.XMLTagAt(r.bytes, r.at)
 	if err != nil {
-		return End, err
+		return End, r.wrong(err)
+	}
+	written := r.text[t.NameEnd-len(t.Name) : t.NameEnd]
+	switch {
+	case t.Closing && len(r.open) == 0:
+		return End, r.bad("</" + written + "> without a start tag")
+	case t.Closing:
+		if top := r.open[len(r.open)-1].written; top != written {
+			return End, r.bad("expected </" + top + ">, found </" + written + ">")
+		}
+		r.at = t.End
+		return r.pop()
+	case len(r.open) == 0 && r.rooted:
+		return End, r.bad("a second root element")
+	case len(r.open) >= maxDepth:
+		return End, r.bad("elements nest more than " + strconv.Itoa(maxDepth) + " deep")
 	}
 	outer := len(r.bindings)
 	r.Attributes = r.Attributes[:0]
-	for {
-		spaced := r.space()
-		if r.at >= len(r.text) {
-			return End, r.bad("the document ends inside of <" + written)
-		}
-		if c := r.text[r.at]; c == '>' || c == '/' {
+	for at := t.NameEnd; ; {
+		a, next, _ := scan.XMLAttributeAt(r.bytes, at)
+		if a.Name == nil {
 			break
 		}
-		if !spaced {
-			return End, r.bad("expected white space, '>' or '/>' in <" + written)
-		}
-		if err := r.attribute(); err != nil {
+		if err := r.attribute(a); err != nil {
 			return End, err
 		}
+		at = next
 	}
-	if r.text[r.at] == '/' {
-		r.empty = true
-		r.at++
-	}
-	if r.at >= len(r.text) || r.text[r.at] != '>' {
-		return End, r.bad("expected '>' at the end of <" + written)
-	}
-	r.at++
-	r.rooted = true
+	r.at, r.empty, r.rooted = t.End, t.Empty, true
 	return r.push(written, outer)
 }
 
@@ -286,35 +270,13 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 	return Open, nil
 }
 
-// attribute reads name="value"; namespace declarations become bindings.
-func (r *Reader) attribute() error {
-	name, err := r.name()
+// attribute adds an attribute; namespace declarations become bindings.
+func (r *Reader) attribute(a scan.XMLAttribute) error {
+	name := r.text[a.NameAt : a.NameAt+len(a.Name)]
+	value, err := r.resolve(r.text[a.ValueAt : a.ValueAt+len(a.Value)])
 	if err != nil {
 		return err
 	}
-	r.space()
-	if r.at >= len(r.text) || r.text[r.at] != '=' {
-		return r.bad("expected '=' after attribute " + name)
-	}
-	r.at++
-	r.space()
-	if r.at >= len(r.text) || r.text[r.at] != '"' && r.text[r.at] != '\'' {
-		return r.bad("expected a quoted value of attribute " + name)
-	}
-	quote := r.text[r.at]
-	end := strings.IndexByte(r.text[r.at+1:], quote)
-	if end < 0 {
-		return r.bad("the document ends inside of attribute " + name)
-	}
-	raw := r.text[r.at+1 : r.at+1+end]
-	if strings.IndexByte(raw, '<') >= 0 {
-		return r.bad("'<' in the value of attribute " + name)
-	}
-	value, err := r.resolve(raw)
-	if err != nil {
-		return err
-	}
-	r.at += end + 2
 	switch {
 	case name == "xmlns":
 		r.bindings = append(r.bindings, binding{"", value})
@@ -324,26 +286,6 @@ func (r *Reader) attribute() error {
 		r.Attributes = append(r.Attributes, Attribute{Local: name, Value: value})
 	}
 	return nil
-}
-
-func (r *Reader) endTag() (Kind, error) {
-	r.at += 2
-	written, err := r.name()
-	if err != nil {
-		return End, err
-	}
-	r.space()
-	if r.at >= len(r.text) || r.text[r.at] != '>' {
-		return End, r.bad("expected '>' at the end of </" + written)
-	}
-	if len(r.open) == 0 {
-		return End, r.bad("</" + written + "> without a start tag")
-	}
-	if top := r.open[len(r.open)-1].written; top != written {
-		return End, r.bad("expected </" + top + ">, found </" + written + ">")
-	}
-	r.at++
-	return r.pop()
 }
 
 func (r *Reader) pop() (Kind, error) {
@@ -367,80 +309,25 @@ func (r *Reader) lookup(prefix string) (string, bool) {
 	return "", false
 }
 
-func (r *Reader) name() (string, error) {
-	start := r.at
-	for r.at < len(r.text) && strings.IndexByte(" \t\r\n=/><\"'&", r.text[r.at]) < 0 {
-		r.at++
-	}
-	if r.at == start {
-		return "", r.bad("expected a name")
-	}
-	return r.text[start:r.at], nil
-}
-
-func (r *Reader) space() bool {
-	start := r.at
-	for r.at < len(r.text) && strings.IndexByte(" \t\r\n", r.text[r.at]) >= 0 {
-		r.at++
-	}
-	return r.at > start
-}
-
 // resolve replaces entities and character references.
 func (r *Reader) resolve(raw string) (string, error) {
 	if !utf8.ValidString(raw) {
 		return "", r.bad("expected UTF-8, found bytes that are not")
 	}
-	i := strings.IndexByte(raw, '&')
-	if i < 0 {
+	var out []byte
+	for i := strings.IndexByte(raw, '&'); i >= 0; i = strings.IndexByte(raw, '&') {
+		out = append(out, raw[:i]...)
+		size := 0
+		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
+			entity, _, _ := strings.Cut(raw[i:], ";")
+			return "", r.bad("unknown entity " + entity + ";")
+		}
+		raw = raw[i+size:]
+	}
+	if out == nil {
 		return raw, nil
 	}
-	var out strings.Builder
-	for i >= 0 {
-		out.WriteString(raw[:i])
-		raw = raw[i+1:]
-		end := strings.IndexByte(raw, ';')
-		if end < 0 {
-			return "", r.bad("'&' without ';'")
-		}
-		c, ok := Reference(raw[:end])
-		if !ok {
-			return "", r.bad("unknown entity &" + raw[:end] + ";")
-		}
-		out.WriteRune(c)
-		raw = raw[end+1:]
-		i = strings.IndexByte(raw, '&')
-	}
-	out.WriteString(raw)
-	return out.String(), nil
-}
-
-// Reference is the character that a reference such as &amp; names, without & and semicolon.
-func Reference(name string) (rune, bool) {
-	switch name {
-	case "amp":
-		return '&', true
-	case "lt":
-		return '<', true
-	case "gt":
-		return '>', true
-	case "quot":
-		return '"', true
-	case "apos":
-		return '\'', true
-	}
-	if len(name) < 2 || name[0] != '#' {
-		return 0, false
-	}
-	digits, base := name[1:], 10
-	if digits[0] == 'x' {
-		digits, base = digits[1:], 16
-	}
-	n, err := strconv.ParseUint(digits, base, 32)
-	if err != nil || n == 0 || n > utf8.MaxRune || n >= 0xd800 && n < 0xe000 {
-		return 0, false
-	}
-	return rune(n), true
+	return string(append(out, raw...)), nil
 }
 
 func split(written string) (prefix, local string) {
@@ -448,6 +335,15 @@ func split(written string) (prefix, local string) {
 		return written[:i], written[i+1:]
 	}
 	return "", written
+}
+
+// wrong is what is wrong by the scanner.
+func (r *Reader) wrong(err *scan.Error) error {
+	if err == scan.More {
+		return r.bad("the document ends inside of a tag, comment or CDATA section")
+	}
+	r.at = err.At
+	return r.bad("expected " + err.Expected + ", found " + err.Found)
 }
 
 func (r *Reader) bad(text string) error {

@@ -49,9 +49,9 @@ func TestReader(t *testing.T) {
 		{`<a/><b/>`, `<|a></a>!XML, line 1: a second root element`},
 		{`text`, `!XML, line 1: expected a tag, found text outside of the root element`},
 		{`<p:a/>`, `!XML, line 1: the prefix of <p:a> is not declared`},
-		{`<a b=c/>`, `!XML, line 1: expected a quoted value of attribute b`},
-		{`<a b='1'c='2'/>`, `!XML, line 1: expected white space, '>' or '/>' in <a`},
-		{`<`, `!XML, line 1: expected a name`},
+		{`<a b=c/>`, `!XML, line 1: expected a quote before an attribute's value, found 'c'`},
+		{`<a b='1'c='2'/>`, `!XML, line 1: expected white space before an attribute, found 'c'`},
+		{`<`, `!XML, line 1: the document ends inside of a tag, comment or CDATA section`},
 	} {
 		if found := outline(c.document); found != c.outline {
 			t.Errorf("%s\nexpected %s\nfound    %s", c.document, c.outline, found)

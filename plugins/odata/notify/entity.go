@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/feed"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )

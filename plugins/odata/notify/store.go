@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/feed"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -200,9 +199,9 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	if collection := n.text("collection"); collection != "" && collection != f.Set {
 		return "", false, nil
 	}
-	via := n.links["via"]
+	via := n.via
 	if via == "" && len(n.inside) > 0 {
-		via = n.inside[0].address()
+		via = n.inside[0].address
 	}
 	if via != "" && !leads(via, f.Service+"/"+f.Set) {
 		if path := segmentsOf(via); strings.EqualFold(path[len(path)-1], f.Set) {
@@ -210,7 +209,7 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 		}
 		return "", false, nil
 	}
-	raws, err := f.keysOf(&notificationEntry{id: via})
+	raws, err := f.keysOf(&notificationEntry{address: via})
 	if err != nil {
 		return "", true, err
 	}

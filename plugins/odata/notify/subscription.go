@@ -63,7 +63,7 @@ func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next 
 	}
 	for i := range entries {
 		e := &entries[i]
-		list = append(list, Subscription{ID: e.text("ID"), Target: e.address(), Collection: e.text("collection"),
+		list = append(list, Subscription{ID: e.text("ID"), Target: e.address, Collection: e.text("collection"),
 			ChangeType: e.text("changeType"),
 			Address:    e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"),
 			User: e.text("user"), Updated: e.text("updated")})

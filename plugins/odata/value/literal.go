@@ -6,8 +6,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
@@ -135,30 +135,14 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 // moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text
 // that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
 func moment(s string, zoned bool) (string, bool) {
-	if strings.HasPrefix(s, "/Date(") {
-		ms, _, ok := parseInstant(s)
-		if !ok {
-			return "", false
-		}
-		return iso(ms, 0, zoned)
+	if len(s) > 10 && s[10] == ' ' {
+		s = s[:10] + "T" + s[11:]
 	}
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05",
-		"2006-01-02T15:04",
-		"2006-01-02 15:04:05", "2006-01-02"} {
-		t, err := time.Parse(layout, s)
-		if err != nil {
-			continue
-		}
-		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 || t.Nanosecond()%100 != 0 {
-			return "", false
-		}
-		text := t.Format("2006-01-02T15:04:05.9999999")
-		if zoned {
-			text += "Z"
-		}
-		return text, true
+	ms, ticks, ok := parseInstant(s)
+	if !ok {
+		return "", false
 	}
-	return "", false
+	return iso(ms, ticks, zoned)
 }
 
 // timeOfDay writes a time of day as a duration.
@@ -167,45 +151,15 @@ func timeOfDay(s string) (string, bool) {
 		_, ok := durationTicks(s)
 		return s, ok
 	}
-	for _, layout := range [...]string{"15:04:05", "15:04"} {
-		if t, err := time.Parse(layout, s); err == nil && t.Nanosecond()%100 == 0 {
-			text := t.Format("PT15H04M05.9999999") + "S"
-			return text, true
-		}
-	}
-	return "", false
+	var m datetime.Moment
+	ok := m.Parse([]byte("1970-01-01T"+s)) && !m.Rounded && !m.Zoned
+	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
 
 // durationTicks reads PT12H34M56.7S, in units of 100 ns.
 func durationTicks(s string) (int64, bool) {
-	rest, ok := strings.CutPrefix(s, "PT")
-	if !ok || rest == "" {
-		return 0, false
-	}
-	ticks, units := int64(0), "HMS"
-	for rest != "" {
-		i := strings.IndexAny(rest, units)
-		if i <= 0 {
-			return 0, false
-		}
-		whole, fraction, dotted := strings.Cut(rest[:i], ".")
-		n, err := strconv.ParseUint(whole, 10, 20)
-		if err != nil || dotted && (rest[i] != 'S' || fraction == "" || len(fraction) > 7 ||
-			strings.Trim(fraction, "0123456789") != "") {
-			return 0, false
-		}
-		switch rest[i] {
-		case 'H':
-			ticks, units = ticks+int64(n)*36_000_000_000, "MS"
-		case 'M':
-			ticks, units = ticks+int64(n)*600_000_000, "S"
-		case 'S':
-			part, _ := strconv.ParseInt((fraction + "0000000")[:7], 10, 64)
-			ticks, units = ticks+int64(n)*10_000_000+part, ""
-		}
-		rest = rest[i+1:]
-	}
-	return ticks, ticks < 864_000_000_000
+	ticks, rounded, ok := datetime.TimeOfDay([]byte(s))
+	return ticks, ok && !rounded
 }
 
 // Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case,
@@ -228,9 +182,9 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 		y, errY := strconv.ParseFloat(b, 64)
 		return cmp.Compare(x, y), errX == nil && errY == nil && x == x && y == y
 	case edm.DateTime, edm.DateTimeOffset:
-		x, okX := parseTicks(a)
-		y, okY := parseTicks(b)
-		return x.Compare(y), okX && okY
+		x, ticksX, okX := parseInstant(a)
+		y, ticksY, okY := parseInstant(b)
+		return cmp.Or(cmp.Compare(x, y), cmp.Compare(ticksX, ticksY)), okX && okY
 	case edm.Time:
 		x, okX := durationTicks(a)
 		y, okY := durationTicks(b)
@@ -274,13 +228,4 @@ func SameTime(s string) string {
 		return strconv.FormatInt(ticks, 10)
 	}
 	return s
-}
-
-func parseTicks(s string) (time.Time, bool) {
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/wit"
@@ -329,11 +330,7 @@ func trimScale(text string, scale int) string {
 	return strings.TrimSuffix(text, ".")
 }
 
-const (
-	millisOfDay   = 24 * 60 * 60 * 1000
-	ticksOfMilli  = 10_000
-	ticksOfMinute = 60 * 1000 * ticksOfMilli
-)
+const ticksOfMinute = 60 * 1000 * datetime.TicksPerMilli
 
 // count is what a node's integers count: units of which so many are a millisecond, or days where that is 0; since 1970
 // or, of a time of day, since midnight.
@@ -377,30 +374,18 @@ func instant(v any, n *wit.Node) (millis, ticks int64, ok bool) {
 	case !known:
 		return i, 0, true
 	case c.perMilli == 0:
-		return i * millisOfDay, 0, i == int64(int32(i))
+		return i * datetime.MsPerDay, 0, i == int64(int32(i))
 	}
 	millis, rest := floor(i, c.perMilli)
 	ticks, ok = c.ticks(rest)
 	return millis, ticks, ok
 }
 
+// parseInstant reads a point in time in milliseconds since 1970 and ticks. Of /Date(…)/ it takes those in UTC alone.
 func parseInstant(s string) (millis, ticks int64, ok bool) {
-	if inner, ok := strings.CutPrefix(s, "/Date("); ok {
-		inner, ok = strings.CutSuffix(inner, ")/")
-		ms, err := strconv.ParseInt(strings.TrimSuffix(inner, "+0000"), 10, 64)
-		return ms, 0, ok && err == nil
-	}
-	if ms, ok := plainInstant(s); ok {
-		return ms, 0, true
-	}
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
-		"2006-01-02"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			ns := int64(t.Nanosecond())
-			return t.UnixMilli(), ns / 100 % ticksOfMilli, ns%100 == 0
-		}
-	}
-	return 0, 0, false
+	var m datetime.Moment
+	ok = m.Parse([]byte(s)) && !m.Rounded && (m.Offset == 0 || s[0] != '/')
+	return m.UTC(), m.Ticks, ok
 }
 
 // floor divides so that the rest isn't negative.
@@ -411,7 +396,7 @@ func floor(n, by int64) (quotient, rest int64) {
 
 // iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
 func iso(ms, ticks int64, zoned bool) (string, bool) {
-	if ms < firstMilli || ms > lastMilli {
+	if ms < datetime.FirstMs || ms > datetime.LastMs {
 		return "", false
 	}
 	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), ms, ticks, zoned)), true
@@ -465,18 +450,22 @@ func clock(v any, n *wit.Node) (string, bool) {
 		millis, rest = floor(i, c.perMilli)
 		ticks, ok = c.ticks(rest)
 	} else if logical(n) != "" || !plain {
-		_, millis = floor(millis, millisOfDay)
+		_, millis = floor(millis, datetime.MsPerDay)
 	}
-	if !ok || millis < 0 || millis >= millisOfDay {
+	if !ok || millis < 0 || millis >= datetime.MsPerDay {
 		return "", false
 	}
-	ticks += millis * ticksOfMilli
+	return duration(ticks + millis*datetime.TicksPerMilli), true
+}
+
+// duration writes a time of day.
+func duration(ticks int64) string {
 	text := "PT" + two(ticks/(60*ticksOfMinute)) + "H" + two(ticks/ticksOfMinute%60) + "M" +
-		two(ticks/(1000*ticksOfMilli)%60)
-	if rest := ticks % (1000 * ticksOfMilli); rest > 0 {
-		text += "." + strings.TrimRight(strconv.FormatInt(1000*ticksOfMilli+rest, 10)[1:], "0")
+		two(ticks/(1000*datetime.TicksPerMilli)%60)
+	if rest := ticks % (1000 * datetime.TicksPerMilli); rest > 0 {
+		text += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+rest, 10)[1:], "0")
 	}
-	return text + "S", true
+	return text + "S"
 }
 
 func two(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }

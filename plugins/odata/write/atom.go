@@ -2,9 +2,9 @@ package write
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 const (
@@ -17,7 +17,7 @@ const (
 )
 
 // entry writes an entity as an Atom entry, which begins with a tag.
-func (b *bodyWriter) entry(dst []byte, s *structure, f field, where, tag string) ([]byte, error) {
+func (b *bodyWriter) entry(dst []byte, s *structure, f *field, where, tag string) ([]byte, error) {
 	if name := outsideContent(s.Structure); name != "" {
 		return dst, refuse(where + ": " + notInAtom(name))
 	}
@@ -85,28 +85,31 @@ func notInAtom(property string) string {
 }
 
 // properties writes the properties of an entry, or those of a complex property, for which e is nil.
-func (b *bodyWriter) properties(dst []byte, e *atomEntry, s *structure, f field, where string) ([]byte, error) {
-	err := b.each(s, f, where, func(m *member) (err error) {
+func (b *bodyWriter) properties(dst []byte, e *atomEntry, s *structure, f *field, where string) (_ []byte, err error) {
+	m := b.membersOf(s, f, where)
+	for m.next() {
 		switch {
 		case m.navigation != nil:
-			return b.link(e, m)
+			err = m.link(e)
 		case m.null:
 			dst = append(append(append(dst, "<d:"...), m.name...), ` m:null="true"/>`...)
 		case m.inner != nil:
 			dst = append(append(append(append(append(dst, "<d:"...), m.name...), ` m:type="`...),
 				m.inner.QualifiedName()...), `">`...)
-			dst, err = b.properties(dst, nil, m.inner, *m.value, m.where)
+			dst, err = b.properties(dst, nil, m.inner, &m.value, m.where())
 			dst = append(append(append(dst, "</d:"...), m.name...), '>')
 		default:
-			dst, err = b.element(dst, e, m)
+			dst, err = m.element(dst, e)
 		}
-		return err
-	})
-	return dst, err
+		if err != nil {
+			return dst, err
+		}
+	}
+	return dst, m.err
 }
 
 // element writes a primitive property.
-func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error) {
+func (m *members) element(dst []byte, e *atomEntry) ([]byte, error) {
 	dst = append(append(dst, "<d:"...), m.name...)
 	if t := m.property.Type.Primitive; t != edm.String {
 		dst = append(append(append(dst, ` m:type="`...), t.String()...), '"')
@@ -114,12 +117,12 @@ func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error
 	dst = append(dst, '>')
 	out, common := m.appendCommon(dst, false)
 	if mapped := e != nil && m.property.Feed != nil; mapped || !common {
-		c, err := b.converted(m)
+		c, err := m.converted()
 		if err != nil {
 			return dst, err
 		}
-		if !storable([]byte(c.Text)) {
-			return dst, refuse(m.where + ": expected a text that Atom can hold, found one with control characters (" +
+		if !scan.XMLAllows([]byte(c.Text)) {
+			return dst, refuse(m.where() + ": expected a text that Atom can hold, found one with control characters (" +
 				requestFormat + " = json has room for them)")
 		}
 		if mapped {
@@ -131,7 +134,7 @@ func (b *bodyWriter) element(dst []byte, e *atomEntry, m *member) ([]byte, error
 }
 
 // link writes what is inserted along by a navigation property.
-func (b *bodyWriter) link(e *atomEntry, m *member) (err error) {
+func (m *members) link(e *atomEntry) (err error) {
 	kind, name := "entry", m.navigation.Name
 	if m.navigation.Many {
 		kind = "feed"
@@ -142,22 +145,22 @@ func (b *bodyWriter) link(e *atomEntry, m *member) (err error) {
 		dst = append(dst, "<feed>"...)
 		items := m.value.items()
 		for items.next() {
-			if dst, err = b.entry(dst, m.inner, items.value, m.where, "<entry>"); err != nil {
+			if dst, err = m.b.entry(dst, m.inner, &items.value, m.where(), "<entry>"); err != nil {
 				return err
 			}
 		}
 		if items.bad {
-			return unexpected(m.where, "an array of "+m.inner.QualifiedName(), "another kind of value")
+			return unexpected(m.where(), "an array of "+m.inner.QualifiedName(), "another kind of value")
 		}
 		dst = append(dst, "</feed>"...)
-	} else if dst, err = b.entry(dst, m.inner, *m.value, m.where, "<entry>"); err != nil {
+	} else if dst, err = m.b.entry(dst, m.inner, &m.value, m.where(), "<entry>"); err != nil {
 		return err
 	}
 	e.links = append(dst, "</m:inline></link>"...)
 	return nil
 }
 
-// appendXML writes a text that is storable so that a parser gives it back: line ends too.
+// appendXML writes a text that XML allows so that a parser gives it back: line ends too.
 func appendXML[T string | []byte](dst []byte, text T) []byte {
 	from := 0
 	for i := range len(text) {
@@ -178,17 +181,4 @@ func appendXML[T string | []byte](dst []byte, text T) []byte {
 		from = i + 1
 	}
 	return append(dst, text[from:]...)
-}
-
-// storable tells whether XML can hold a text as it is.
-func storable(text []byte) bool {
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c < 0x20 && c != '\t' && c != '\n' && c != '\r':
-			return false
-		case c == 0xbf && i > 0 && i+1 < len(text) && text[i-1] == 0xef && text[i+1] >= 0xbe: // U+FFFE and U+FFFF
-			return false
-		}
-	}
-	return utf8.Valid(text)
 }

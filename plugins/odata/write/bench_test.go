@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -90,7 +91,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	t.Helper()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
-		Registry: registry})
+		Registry: registry, CacheDir: guesttest.Code(t)})
 	noError(t, err)
 	t.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
@@ -210,3 +211,10 @@ func (s *sandboxed) write(b *testing.B) error {
 }
 
 var location = regexp.MustCompile("(?i)\r\nlocation: [^\r]*")
+
+// orderOf is the value of an order.
+func orderOf(i uint32) datum.Record {
+	return datum.Record{int32(i), "ALFKI", int32(5),
+		int64(836_438_400_000) + int64(i)*86_400_000, int32(3), big.NewInt(323_800 + int64(i)).Bytes(),
+		"Vins et alcools Chevalier", "Köln", fmt.Sprintf("%05d", i), "Germany"}
+}

@@ -23,8 +23,6 @@ type bodyWriter struct {
 	nested *[]carried
 	// keys, where they are not nil, stand for the key properties of the row, whatever its value says of them.
 	keys []keyValue
-	// without are fields of the row that are none of the entity's.
-	without func(name string) bool
 }
 
 // carried is content of a navigation property in a row that updates.
@@ -35,69 +33,81 @@ type carried struct {
 	where      string
 }
 
-// member is a member of a struct as it is written.
-type member struct {
-	name string
-	// where is the member's path from the row, for messages.
-	where string
-	value *field
-	// null: it is a property without a value. key, if not nil, is its value, from the record's key.
+// members goes through the members of an entity or complex property that are written.
+type members struct {
+	// cursor has the name and the value of the member at hand.
+	cursor
+	// memberType is the member's property or navigation property.
+	*memberType
+	// null reports a property without a value. key, if not nil, is its value, from the record's key.
 	null bool
 	key  *value.Converted
-	*memberType
+
+	b *bodyWriter
+	s *structure
+	// outer is the path of the entity from the row, "" for the row itself.
+	outer string
+	// keys are the values that stand for the row's key properties; done is how many were written.
+	keys []keyValue
+	done int
+	// columns are the types of a struct's members, nil for a map.
+	columns []*memberType
+	err     error
 }
 
-// each visits the members of an entity or complex property that are written.
-func (b *bodyWriter) each(s *structure, f field, where string, visit func(m *member) error) error {
-	var keys []keyValue
+// membersOf starts to go through the members of an entity or complex property.
+func (b *bodyWriter) membersOf(s *structure, f *field, where string) members {
+	m := members{cursor: f.members(), b: b, s: s, outer: where, columns: s.columnsOf(f)}
 	if where == "" {
-		keys = b.keys
+		m.keys = b.keys
 	}
-	for i := range keys {
-		k := &keys[i]
-		if b.updates && !k.property.Updatable {
-			continue
-		}
-		name := k.property.Name
-		if err := visit(&member{name: name, where: name, key: &k.value, memberType: s.columns[name]}); err != nil {
-			return err
-		}
-	}
-	c := f.members()
-	m := member{} // one for all, since it escapes
-	columns := s.columnsOf(&f)
-	for c.next() {
-		if keys != nil && s.IsKey(c.name) {
-			continue
-		}
-		m = member{name: c.name, where: c.name, value: &c.value}
-		if where != "" {
-			m.where = where + "/" + c.name
-		}
-		if columns != nil {
-			m.memberType = columns[c.count-1]
-		} else {
-			m.memberType = s.columns[c.name]
-		}
-		write, err := b.decide(s, &m, where == "")
-		if err == nil && write {
-			err = visit(&m)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if c.bad {
-		return unexpected(where, "a struct of "+s.QualifiedName(), "another kind of value")
-	}
-	return nil
+	return m
 }
 
-// decide finds out whether a member is written. outer: it is one of the row.
-func (b *bodyWriter) decide(s *structure, m *member, outer bool) (write bool, err error) {
-	c := m.memberType
+// where returns the member's path from the row, for messages.
+func (m *members) where() string {
+	if m.outer == "" {
+		return m.name
+	}
+	return m.outer + "/" + m.name
+}
+
+// next goes to the next member that is written. It returns false at the end, and sets err if a member is refused.
+func (m *members) next() bool {
+	for m.done < len(m.keys) {
+		k := &m.keys[m.done]
+		m.done++
+		if !m.b.updates || k.property.Updatable {
+			m.name, m.key, m.memberType = k.property.Name, &k.value, m.s.columns[k.property.Name]
+			return true
+		}
+	}
+	m.key = nil
+	for m.cursor.next() {
+		if m.keys != nil && m.s.IsKey(m.name) {
+			continue
+		}
+		if m.columns != nil {
+			m.memberType = m.columns[m.count-1]
+		} else {
+			m.memberType = m.s.columns[m.name]
+		}
+		if write, err := m.decide(); write || err != nil {
+			m.err = err
+			return err == nil
+		}
+	}
+	if m.bad {
+		m.err = unexpected(m.outer, "a struct of "+m.s.QualifiedName(), "another kind of value")
+	}
+	return false
+}
+
+// decide finds out whether a member is written.
+func (m *members) decide() (write bool, err error) {
+	b, c := m.b, m.memberType
 	if c == nil {
-		return false, b.unknown(s, m, outer)
+		return false, m.unknown()
 	}
 	if p := c.property; p != nil {
 		m.null = !m.value.present
@@ -107,52 +117,54 @@ func (b *bodyWriter) decide(s *structure, m *member, outer bool) (write bool, er
 		case m.null || p.Type.Primitive != edm.NotPrimitive:
 			return true, nil
 		case c.inner == nil:
-			return false, refuse(m.where + ": its type " + p.Type.Name +
+			return false, refuse(m.where() + ": its type " + p.Type.Name +
 				" is neither a type of OData v2 nor declared in $metadata")
 		}
 		return true, nil
 	}
+	m.null = false
 	switch {
 	case !m.value.present:
 		return false, nil
 	case b.updates && b.nested == nil:
-		return false, refuse(m.where + ": nested content goes with inserts only, because OData v2 has no update of " +
+		return false, refuse(m.where() + ": nested content goes with inserts only, because OData v2 has no update of " +
 			"an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the " +
 			"field out, or write its entities by a topic of their own")
 	case c.inner == nil:
-		return false, refuse(m.where + ": $metadata doesn't say which type it leads to")
+		return false, refuse(m.where() + ": $metadata doesn't say which type it leads to")
 	case b.updates:
-		*b.nested = append(*b.nested, carried{c.navigation, c.inner, *m.value, m.where})
+		*b.nested = append(*b.nested, carried{c.navigation, c.inner, m.value, m.where()})
 		return false, nil
 	}
 	return true, nil
 }
 
 // unknown returns why a field without a property is refused, nil if it is left out.
-func (b *bodyWriter) unknown(s *structure, m *member, outer bool) error {
+func (m *members) unknown() error {
+	how := m.b.how
 	switch {
-	case !m.value.present, outer && b.without != nil && b.without(m.name), b.how.ignoreUnknown:
+	case !m.value.present, m.outer == "" && how.without(m.name), how.ignoreUnknown:
 		return nil
-	case b.how.failUnknown:
-		return &wit.Fault{Kind: wit.FaultConfig, Message: m.where + ": " + s.QualifiedName() +
+	case how.failUnknown:
+		return &wit.Fault{Kind: wit.FaultConfig, Message: m.where() + ": " + m.s.QualifiedName() +
 			" has no such property (" + unknownFields + " = fail)"}
 	}
-	return refuse(m.where + ": " + s.QualifiedName() + " has no such property")
+	return refuse(m.where() + ": " + m.s.QualifiedName() + " has no such property")
 }
 
 // converted returns the value of a primitive property.
-func (b *bodyWriter) converted(m *member) (c value.Converted, err error) {
+func (m *members) converted() (c value.Converted, err error) {
 	if m.key != nil {
 		return *m.key, nil
 	}
-	if c, err = b.how.convert(m.property, m.value); err != nil {
-		return c, refuse(m.where + ": " + err.Error())
+	if c, err = m.b.how.convert(m.property, &m.value); err != nil {
+		return c, refuse(m.where() + ": " + err.Error())
 	}
 	return c, nil
 }
 
 // entity writes a whole entity in the format of the settings; where is its path from the row, for messages.
-func (b *bodyWriter) entity(dst []byte, s *structure, f field, where string) ([]byte, error) {
+func (b *bodyWriter) entity(dst []byte, s *structure, f *field, where string) ([]byte, error) {
 	if b.how.atom {
 		return b.entry(append(dst, atomHead...), s, f, where, atomStart)
 	}
@@ -160,10 +172,11 @@ func (b *bodyWriter) entity(dst []byte, s *structure, f field, where string) ([]
 }
 
 // json writes an entity or a complex property.
-func (b *bodyWriter) json(dst []byte, s *structure, f field, where string) ([]byte, error) {
+func (b *bodyWriter) json(dst []byte, s *structure, f *field, where string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
-	err := b.each(s, f, where, func(m *member) (err error) {
+	m := b.membersOf(s, f, where)
+	for m.next() {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
@@ -172,33 +185,37 @@ func (b *bodyWriter) json(dst []byte, s *structure, f field, where string) ([]by
 		case m.null:
 			dst = append(dst, "null"...)
 		case m.inner == nil:
-			dst, err = b.jsonValue(dst, m)
+			dst, err = m.appendJSON(dst)
 		case m.navigation != nil && m.navigation.Many:
-			dst, err = b.jsonArray(dst, m)
+			dst, err = m.appendArray(dst)
 		default:
-			dst, err = b.json(dst, m.inner, *m.value, m.where)
+			dst, err = b.json(dst, m.inner, &m.value, m.where())
 		}
-		return err
-	})
-	return append(dst, '}'), err
+		if err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), m.err
 }
 
-func (b *bodyWriter) jsonValue(dst []byte, m *member) ([]byte, error) {
+// appendJSON writes the value of a primitive property.
+func (m *members) appendJSON(dst []byte) ([]byte, error) {
 	if out, ok := m.appendCommon(dst, true); ok {
 		return out, nil
 	}
-	c, err := b.converted(m)
+	c, err := m.converted()
 	if err != nil {
 		return dst, err
 	}
 	if c.Ticks != 0 {
-		return dst, unexpected(m.where, "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
+		return dst, unexpected(m.where(), "no digits after milliseconds in JSON, "+requestFormat+" = atom takes them",
 			c.Text)
 	}
 	return c.AppendJSON(dst), nil
 }
 
-func (b *bodyWriter) jsonArray(dst []byte, m *member) (_ []byte, err error) {
+// appendArray writes the entities of a navigation property.
+func (m *members) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
 	items := m.value.items()
@@ -206,12 +223,12 @@ func (b *bodyWriter) jsonArray(dst []byte, m *member) (_ []byte, err error) {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		if dst, err = b.json(dst, m.inner, items.value, m.where); err != nil {
+		if dst, err = m.b.json(dst, m.inner, &items.value, m.where()); err != nil {
 			return dst, err
 		}
 	}
 	if items.bad {
-		return dst, unexpected(m.where, "an array of "+m.inner.QualifiedName(), "another kind of value")
+		return dst, unexpected(m.where(), "an array of "+m.inner.QualifiedName(), "another kind of value")
 	}
 	return append(dst, ']'), nil
 }

@@ -24,7 +24,7 @@ func (e *encoding) request(topic string) (*request, error) {
 		if !e.hasKey {
 			return nil, refuse("a tombstone without a key says nothing about what to delete")
 		}
-		e.keys, e.missing = e.s.keys(e.to.entity, e.key, true)
+		e.keys, e.missing = e.s.keys(e.to.entity, &e.key, true)
 		return e.byMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {
@@ -87,7 +87,7 @@ func (e *encoding) mode() (string, error) {
 
 // write puts the row's value into a request.
 func (e *encoding) write(q *request, updates bool) (err error) {
-	b := bodyWriter{how: &e.s.manner, updates: updates, without: e.s.without}
+	b := bodyWriter{how: &e.s.manner, updates: updates}
 	if e.s.keyFromRecord && e.missing != nil {
 		return e.missing
 	}
@@ -99,7 +99,7 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 		b.nested = &nested
 	}
 	size := max(min(e.usual, maxUsual), int(e.row.Value.Size))
-	if q.body, err = b.entity(make([]byte, 0, size+size/8+64), e.to.entity, e.content, ""); err != nil {
+	if q.body, err = b.entity(make([]byte, 0, size+size/8+64), e.to.entity, &e.content, ""); err != nil {
 		return err
 	}
 	e.usual = len(q.body)

@@ -5,10 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -18,18 +18,8 @@ func tagOf(response *wit.Response) string {
 	if tag := headerOf(response, "ETag"); tag != "" {
 		return tag
 	}
-	if v, err := jsontext.Parse(response.Body); err == nil {
-		if v.Has("d") {
-			v = v.At("d")
-		}
-		return v.At("__metadata", "etag").Text
-	}
-	r := markup.NewReader(response.Body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open {
-		return ""
-	}
-	tag, _ := r.Attribute("etag")
-	return tag
+	v, _ := document.Parse(response.Body)
+	return v.At("__metadata", "etag").Text
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
@@ -60,7 +50,8 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	case a.operation == lookOfUpsert:
 		return proceed(a.hint.to(stepUpdate)), nil
 	case a.operation == find:
-		entities, ok := entitiesIn(response.Body)
+		v, _ := document.Parse(response.Body)
+		entities, ok := document.Items(v)
 		if s.missing(response) || !ok {
 			return unknown("expected a list of entities, found something else")
 		}
@@ -101,38 +92,6 @@ func (s *state) settleFind(a *target, entities []jsontext.Value,
 	return proceed(a.hint.to(stepInsert)), nil
 }
 
-// entitiesIn are those of a feed; ok: it is one.
-func entitiesIn(body []byte) (entities []jsontext.Value, ok bool) {
-	if v, err := jsontext.Parse(body); err == nil {
-		if v = v.At("d"); v.Kind == jsontext.Object {
-			v = v.At("results")
-		}
-		return v.Items, v.Kind == jsontext.Array
-	}
-	r := markup.NewReader(body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
-		return nil, false
-	}
-	for {
-		switch kind, err := r.Next(); {
-		case err != nil:
-			return nil, false
-		case kind == markup.End:
-			return entities, true
-		case kind == markup.Open && r.Local == "entry":
-			entity, ok := entryAt(r)
-			if !ok {
-				return nil, false
-			}
-			entities = append(entities, entity)
-		case kind == markup.Open:
-			if r.Skip() != nil {
-				return nil, false
-			}
-		}
-	}
-}
-
 // difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
 // nothing. Where they have nothing in common it is the document that is another one. What is no entity has no members.
@@ -156,74 +115,12 @@ func (t *entitySet) difference(given, found jsontext.Value) string {
 // propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity
 // is no object.
 func propertiesOf(body []byte) jsontext.Value {
-	if v, err := jsontext.Parse(body); err == nil {
-		if v.Has("d") {
-			v = v.At("d")
-		}
-		return v
-	}
-	r := markup.NewReader(body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "entry" {
+	v, err := document.Parse(body)
+	if _, feed := document.Items(v); err != nil || feed {
 		return jsontext.Value{}
 	}
-	entity, ok := entryAt(r)
-	if kind, err := r.Next(); !ok || err != nil || kind != markup.End {
-		return jsontext.Value{}
-	}
-	return entity
-}
-
-// entryAt reads the Atom entry whose start was read last, to its end.
-func entryAt(r *markup.Reader) (entity jsontext.Value, ok bool) {
-	entity.Kind = jsontext.Object
-	for inside := false; ; {
-		kind, err := r.Next()
-		switch {
-		case err != nil:
-			return entity, false
-		case kind == markup.End:
-			return entity, false
-		case kind == markup.Close && r.Local == "entry":
-			return entity, true
-		case kind == markup.Close && r.Local == "properties":
-			inside = false
-		case kind != markup.Open:
-		case inside:
-			m := jsontext.Member{Name: r.Local}
-			if m.Value, err = propertyAt(r); err != nil {
-				return entity, false
-			}
-			entity.Members = append(entity.Members, m)
-		case r.Local == "properties":
-			inside = true
-		case r.Local != "content":
-			if r.Skip() != nil {
-				return entity, false
-			}
-		}
-	}
-}
-
-// propertyAt reads the element whose start was read last, to its end. A complex one is an object without members.
-func propertyAt(r *markup.Reader) (v jsontext.Value, err error) {
-	v.Kind = jsontext.String
-	if null, _ := r.Attribute("null"); null == "true" {
-		v.Kind = jsontext.Null
-	}
-	for {
-		kind, err := r.Next()
-		switch {
-		case err != nil || kind == markup.Close:
-			return v, err
-		case kind == markup.Text && v.Kind == jsontext.String:
-			v.Text += r.Data
-		case kind == markup.Open:
-			v.Kind = jsontext.Object
-			if err := r.Skip(); err != nil {
-				return v, err
-			}
-		}
-	}
+	v.Members = slices.DeleteFunc(v.Members, func(m jsontext.Member) bool { return m.Name == "__metadata" })
+	return v
 }
 
 // sameValue tells whether two values of a property are the same. Complex values and nested content are not compared.

@@ -59,7 +59,7 @@ func (s schemas) read(d wit.Datum, data []byte) (f field, ok bool, err error) {
 	if err != nil {
 		return f, false, &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
 	}
-	f.open()
+	f.open(0, 0)
 	f = f.resolved()
 	return f, f.present, nil
 }
@@ -69,23 +69,22 @@ type field struct {
 	schemas schemas
 	// nodes and node are the value's schema. Schemaless values have no nodes.
 	nodes []wit.Node
-	node  uint32
-	// present reports that the value is not null. Its content starts at start, after the branch or tag.
+	// bytes are the row's. The value begins at the byte at, its content at start, after the branch or tag.
+	bytes     []byte
+	at, start int
+	node      uint32
+	// present reports that the value is not null.
 	present bool
-	start   uint8
-	// bytes begins with the value, and may continue after it.
-	bytes []byte
 }
 
-// open sets present and start.
-func (f *field) open() {
+// open makes f the value of a node that begins at a byte of the same bytes.
+func (f *field) open(node uint32, at int) {
+	f.node, f.at, f.start, f.present = node, at, at, true
 	switch {
 	case f.nodes == nil:
-		f.present, f.start = len(f.bytes) > 0 && f.bytes[0] != datum.TagNull, 1
-	case f.nodes[f.node].Optional:
-		f.present, f.start = (f.bytes[0] == 0) != (f.nodes[f.node].DefaultValue == nil), 1
-	default:
-		f.present = true
+		f.present, f.start = len(f.bytes) > at && f.bytes[at] != datum.TagNull, at+1
+	case f.nodes[node].Optional:
+		f.present, f.start = (f.bytes[at] == 0) != (f.nodes[node].DefaultValue == nil), at+1
 	}
 }
 
@@ -105,7 +104,7 @@ func (f *field) kind() wit.Kind {
 	if f.nodes != nil {
 		return f.nodes[f.node].Kind
 	}
-	switch tag := f.bytes[0]; tag {
+	switch tag := f.bytes[f.at]; tag {
 	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
 		return wit.Int8 + wit.Kind(tag-datum.TagInt8)
 	case datum.TagText:
@@ -133,9 +132,9 @@ func (f *field) block() []byte {
 func (f *field) value() (v any, err error) {
 	switch {
 	case f.nodes != nil:
-		v, _, err = datum.Read(f.nodes, f.node, f.bytes)
-	case len(f.bytes) > 0:
-		v, _, err = datum.ReadDynamic(f.bytes)
+		v, _, err = datum.Read(f.nodes, f.node, f.bytes[f.at:])
+	case len(f.bytes) > f.at:
+		v, _, err = datum.ReadDynamic(f.bytes[f.at:])
 	}
 	return v, err
 }
@@ -151,11 +150,11 @@ func (f *field) text() (text []byte, ok bool) {
 
 // resolved returns a struct inside schemaless data as a value of the struct's schema, and other values as they are.
 func (f field) resolved() field {
-	if f.nodes != nil || len(f.bytes) == 0 || f.bytes[0] != datum.TagStruct {
+	if f.nodes != nil || len(f.bytes) <= f.at || f.bytes[f.at] != datum.TagStruct {
 		return f
 	}
-	id, size := datum.Number(f.bytes[1:])
-	content, _ := datum.Block(f.bytes[1+size:])
+	id, size := datum.Number(f.bytes[f.start:])
+	content, _ := datum.Block(f.bytes[f.start+size:])
 	nodes := f.schemas[uint32(id)]
 	if nodes == nil || id>>32 != 0 {
 		return f
@@ -164,12 +163,12 @@ func (f field) resolved() field {
 		return f
 	}
 	f = field{schemas: f.schemas, nodes: nodes, bytes: content}
-	f.open()
+	f.open(0, 0)
 	return f
 }
 
 // member finds a member of a struct or map by its name.
-func (f field) member(name string) (found field, ok bool) {
+func (f *field) member(name string) (found field, ok bool) {
 	for m := f.members(); m.next(); {
 		if m.name == name {
 			return m.value, true
@@ -182,8 +181,8 @@ func (f field) member(name string) (found field, ok bool) {
 type cursor struct {
 	of   field
 	kind wit.Kind
-	// rest is what follows the current value.
-	rest []byte
+	// at is where the next value begins.
+	at int
 	// count is how many members of a struct were read, or how many items are left in the block at hand; last reports
 	// that no other block follows.
 	count int64
@@ -195,24 +194,24 @@ type cursor struct {
 }
 
 // members starts to read a struct or map.
-func (f field) members() cursor {
+func (f *field) members() cursor {
 	c := f.begin()
 	c.bad = c.kind != wit.Structure && c.kind != wit.Mapping
 	return c
 }
 
 // items starts to read an array.
-func (f field) items() cursor {
+func (f *field) items() cursor {
 	c := f.begin()
 	c.bad = c.kind != wit.Array
 	return c
 }
 
-func (f field) begin() cursor {
+func (f *field) begin() cursor {
 	if !f.present {
 		return cursor{kind: kindOther}
 	}
-	c := cursor{of: f, kind: f.kind(), rest: f.bytes[f.start:]}
+	c := cursor{of: *f, value: *f, kind: f.kind(), at: f.start}
 	if f.nodes == nil && (c.kind == wit.Mapping || c.kind == wit.Array) {
 		c.count, c.last = c.number(), true
 	}
@@ -225,7 +224,7 @@ func (c *cursor) next() bool {
 		return false
 	}
 	if c.kind == wit.Structure {
-		members := c.of.schema().Members
+		members := c.of.nodes[c.of.node].Members
 		if c.count == int64(len(members)) {
 			return false
 		}
@@ -266,20 +265,21 @@ func (c *cursor) next() bool {
 }
 
 func (c *cursor) number() int64 {
-	n, size := datum.Number(c.rest)
-	c.rest = c.rest[size:]
+	n, size := datum.Number(c.of.bytes[c.at:])
+	c.at += size
 	return n
 }
 
 // take takes the next value, of a node of the schema.
 func (c *cursor) take(node uint32) {
-	size := 0
+	at := c.at
 	if c.of.nodes == nil {
-		size, _ = datum.SkipDynamic(c.rest)
-	} else if size = datum.Short(&c.of.nodes[node], c.rest, 0); size == 0 {
-		size, _ = datum.Skip(c.of.nodes, node, c.rest)
+		c.value = c.of // the value before may have been resolved
+		size, _ := datum.SkipDynamic(c.of.bytes[at:])
+		c.at += size
+	} else if c.at = datum.Short(&c.of.nodes[node], c.of.bytes, at); c.at == 0 {
+		size, _ := datum.Skip(c.of.nodes, node, c.of.bytes[at:])
+		c.at = at + size
 	}
-	c.value = field{schemas: c.of.schemas, nodes: c.of.nodes, node: node, bytes: c.rest[:size:size]}
-	c.value.open()
-	c.rest = c.rest[size:]
+	c.value.open(node, at)
 }

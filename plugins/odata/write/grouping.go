@@ -53,10 +53,11 @@ type requestGroup struct {
 	operations, size int
 }
 
-// line is the groups of a lane, one after another, and the one in which each entity stands last.
+// line is the groups of a lane, one after another, and the one in which each entity stands last, by the entity's hash:
+// two entities of one hash are kept apart as if they were one.
 type line struct {
 	groups []*requestGroup
-	last   map[entityID]int
+	last   map[uint32]int
 	// open are the groups that take more, by class and service, as positions among all plus one.
 	open map[[2]int]int
 }
@@ -77,11 +78,10 @@ func newGrouping(s *state, rows int) *grouping {
 // laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
 // rows; where rows update entities nested in them, there is one, since several rows may update the same.
 func (g *grouping) laneNumber(q *request) uint32 {
-	h := mixed(q.to.lane, q.lane)
 	if !g.s.batches {
-		return h
+		return q.entity
 	}
-	return h % uint32(g.s.lanes)
+	return q.entity % uint32(g.s.lanes)
 }
 
 // apart tells whether a request has a changeset of its own.
@@ -98,14 +98,14 @@ func (g *grouping) add(q *request) {
 		if g.s.batches {
 			each = g.rows / g.s.lanes
 		}
-		l = &line{last: make(map[entityID]int, each), open: map[[2]int]int{}}
+		l = &line{last: make(map[uint32]int, each), open: map[[2]int]int{}}
 		g.lines[number] = l
 		g.order = append(g.order, number)
 	}
 	learned := g.s.learned[q.to.at]
-	last := l.last[entityID{q.to.path, q.lane}]
+	last := l.last[q.entity]
 	for i := range q.updates {
-		last = max(last, l.last[q.updates[i].entityID])
+		last = max(last, l.last[q.updates[i].entity])
 	}
 	if g.s.batches && !learned.noBatch && !q.alone() {
 		kind := [2]int{int(q.class()), q.to.at}
@@ -125,9 +125,9 @@ func (g *grouping) add(q *request) {
 
 // stands notes in which group the entities of a request stand last.
 func (l *line) stands(q *request, n int) {
-	l.last[entityID{q.to.path, q.lane}] = n
+	l.last[q.entity] = n
 	for i := range q.updates {
-		l.last[q.updates[i].entityID] = n
+		l.last[q.updates[i].entity] = n
 	}
 }
 

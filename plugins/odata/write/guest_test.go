@@ -126,7 +126,7 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 func TestPropertiesThatAreLeftOutAreSaid(t *testing.T) {
 	var log bytes.Buffer
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../odata-sink"))},
-		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
 	noError(t, err)
 	defer m.Close()
 	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")

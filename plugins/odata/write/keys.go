@@ -17,7 +17,7 @@ type keyValue struct {
 
 // keys are the values of all key properties that a struct has. scalarKey: where there is only one, a scalar may stand
 // for the struct.
-func (m *manner) keys(of *structure, from field, scalarKey bool) ([]keyValue, error) {
+func (m *manner) keys(of *structure, from *field, scalarKey bool) ([]keyValue, error) {
 	var keys []keyValue
 	for _, name := range of.Key {
 		property := of.properties[name]
@@ -43,13 +43,13 @@ func (m *manner) keys(of *structure, from field, scalarKey bool) ([]keyValue, er
 
 // key is the value of a key property that a struct has; ok is false where it has none. scalarKey is as for
 // [manner.keys].
-func (m *manner) key(of *structure, property *edm.Property, from field, scalarKey bool) (k keyValue, ok bool,
+func (m *manner) key(of *structure, property *edm.Property, from *field, scalarKey bool) (k keyValue, ok bool,
 	err error) {
 	member, ok := from.member(property.Name)
 	if !ok && scalarKey && len(of.Key) == 1 {
 		c := from.members()
 		if c.next(); c.bad {
-			member, ok = from, true
+			member, ok = *from, true
 		}
 	}
 	if !ok || !member.present {
@@ -67,11 +67,15 @@ func predicateOf(keys []keyValue) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	literals := make([]uri.Key, len(keys))
-	for i, k := range keys {
-		literals[i] = uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type, Text: k.value.Text}}
+	var few [4]uri.Key
+	var memory [64]byte
+	literals := few[:0]
+	for i := range keys {
+		k := &keys[i]
+		literals = append(literals, uri.Key{Name: k.property.Name,
+			Literal: uri.Literal{Type: k.value.Type, Text: k.value.Text}})
 	}
-	return string(uri.AppendPredicate(nil, literals))
+	return string(uri.AppendPredicate(memory[:0], literals))
 }
 
 // laneOf is the predicate of a key in its canonical form.

@@ -20,7 +20,8 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 				return unexpected(c.where, "an array of "+c.inner.QualifiedName(), "another kind of value")
 			}
 		}
-		for _, item := range contents {
+		for i := range contents {
+			item := &contents[i]
 			keys, err := e.s.keys(c.inner, item, false)
 			if err != nil {
 				return refuse(c.where + ": " + asFault(err).Message)
@@ -28,7 +29,8 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			var deeper []carried
 			b := bodyWriter{how: &e.s.manner, updates: true, nested: &deeper}
 			predicate := predicateOf(keys)
-			u := nestedUpdate{path: to.path + predicate, entityID: entityID{to.path, laneOf(keys, predicate)}}
+			u := nestedUpdate{path: to.path + predicate,
+				entity: mixed(mixed(laneSeed, to.path), laneOf(keys, predicate))}
 			if u.body, err = b.entity(nil, c.inner, item, c.where); err != nil {
 				return err
 			}

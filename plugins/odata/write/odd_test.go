@@ -117,49 +117,6 @@ func TestIfMatchIgnored(t *testing.T) {
 	}
 }
 
-// A record of a topic that no entity set is configured for is refused by name, and the others are written.
-func TestTopicWithoutSet(t *testing.T) {
-	w := openOrders(t, "sap.odata.enable.batch=0")
-	value := w.dynamic(fields("ID", "k"))
-	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"},
-		[]wit.Row{{Topic: 1, Value: value}, {Value: value}}, w.data, nil, nil, nil)
-	if err != nil || len(out.Ready) != 1 || len(out.Refused) != 1 {
-		t.Fatalf("expected one delivery and one refusal, found %+v (%v)", out, err)
-	}
-	f := out.Refused[0]
-	if f.Origin != 0 || f.Fault.Kind != wit.FaultData || !strings.Contains(f.Fault.Message, "topic elsewhere") ||
-		!strings.Contains(f.Fault.Message, "Orders (sap.odata#00.topic)") {
-		t.Errorf("expected a refusal of the row that names the topic and the settings, found %+v", f)
-	}
-}
-
-// A record of 20 MB, which is more than a batch gets, goes by itself, whole, and those beside it in a batch.
-func TestLargeRecord(t *testing.T) {
-	w := openOrders(t, oneLane)
-	const size = 20 << 20
-	var rows []wit.Row
-	for i, note := range []string{"a", strings.Repeat("x", size), "b"} {
-		rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", string(rune('a'+i)), "Note", note))})
-	}
-	out, err := w.p.Encode(w.context, nil, []string{"Orders"}, rows, w.data, nil, nil, nil)
-	if err != nil || len(out.Refused) > 0 {
-		t.Fatalf("found %+v (%v)", out.Refused, err)
-	}
-	byRow := map[uint32]*wit.Delivery{}
-	for i := range out.Ready {
-		for _, row := range out.Ready[i].Rows {
-			byRow[row] = &out.Ready[i]
-		}
-	}
-	if len(byRow) != len(rows) {
-		t.Fatalf("expected %d rows to be sent, found %d", len(rows), len(byRow))
-	}
-	if d := byRow[1]; len(d.Rows) != 1 || strings.Count(string(d.Request.Body), "x") < size {
-		t.Errorf("expected the large record to go whole and by itself, found %d rows in %d bytes", len(d.Rows),
-			len(d.Request.Body))
-	}
-}
-
 // A decimal that came as bytes in Base64, without schema, has lost its scale: the refusal names the setting by which it
 // comes as a number.
 func TestSchemalessDecimalInBase64(t *testing.T) {

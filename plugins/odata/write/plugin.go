@@ -123,7 +123,7 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 	var e encoding
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
-		e = encoding{schemas: p.schemas, usual: e.usual, s: s, row: &rows[i], data: data}
+		e = encoding{schemas: p.schemas, usual: e.usual, requests: e.requests, s: s, row: &rows[i], data: data}
 		if len(hints) > 0 {
 			e.hint = readHint(hinted[uint32(i)])
 		}

@@ -101,8 +101,8 @@ type request struct {
 	query   string
 	headers []wit.Header
 	body    []byte
-	// lane tells entities apart.
-	lane       string
+	// entity is a hash of the entity: the same for all spellings of its key.
+	entity     uint32
 	repeatable bool
 	// updates are those of the entities nested in the row, which are done with the request or not at all.
 	updates []nestedUpdate
@@ -110,13 +110,10 @@ type request struct {
 
 // nestedUpdate is the update of an entity that is nested in a row. Its method and headers are those of the row's own.
 type nestedUpdate struct {
-	path string
-	body []byte
-	entityID
+	path   string
+	body   []byte
+	entity uint32
 }
-
-// entityID tells entities apart: by the path of their set, and the key as [laneOf] writes it.
-type entityID struct{ set, lane string }
 
 // A memo is the head of a delivery and its targets. Each target begins with a number, which says what of it stands in
 // the memo.

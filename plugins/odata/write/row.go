@@ -10,7 +10,9 @@ import (
 type encoding struct {
 	schemas schemas
 	// usual is the length of the body of the row before.
-	usual       int
+	usual int
+	// requests is memory for requests: the rows before have taken its part up to its length.
+	requests    []request
 	s           *state
 	to          *entitySet
 	row         *wit.Row
@@ -53,10 +55,10 @@ func (e *encoding) findKeys() error {
 		e.missing = refuse("the record has no key, and " + keyFrom + " is record")
 		return nil
 	case e.s.keyFromRecord:
-		e.keys, e.missing = e.s.keys(e.to.entity, e.key, true)
+		e.keys, e.missing = e.s.keys(e.to.entity, &e.key, true)
 		return nil
 	}
-	if e.keys, e.missing = e.s.keys(e.to.entity, e.content, false); e.missing == nil || !e.hasKey {
+	if e.keys, e.missing = e.s.keys(e.to.entity, &e.content, false); e.missing == nil || !e.hasKey {
 		return nil
 	}
 	var keys []keyValue
@@ -65,11 +67,11 @@ func (e *encoding) findKeys() error {
 		if property == nil {
 			return nil
 		}
-		said, inValue, err := e.s.key(e.to.entity, property, e.content, false)
+		said, inValue, err := e.s.key(e.to.entity, property, &e.content, false)
 		if err != nil {
 			return nil // as e.missing says
 		}
-		other, inKey, err := e.s.key(e.to.entity, property, e.key, true)
+		other, inKey, err := e.s.key(e.to.entity, property, &e.key, true)
 		switch {
 		case inValue && inKey && err == nil && canonicalLiteral(said.value.Type, said.value.Text) !=
 			canonicalLiteral(other.value.Type, other.value.Text):
@@ -93,11 +95,16 @@ func (e *encoding) findKeys() error {
 
 // start makes what all requests of the row have.
 func (e *encoding) start(op operation, method string) *request {
-	q := &request{target: target{operation: op, to: e.to, hint: e.hint}, method: method}
+	if len(e.requests) == cap(e.requests) {
+		e.requests = make([]request, 0, 64)
+	}
+	e.requests = e.requests[:len(e.requests)+1]
+	q := &e.requests[len(e.requests)-1]
+	q.operation, q.to, q.hint, q.method = op, e.to, e.hint, method
 	if e.missing == nil {
 		q.predicate = predicateOf(e.keys)
 	}
-	q.lane = e.laneOf(q.predicate)
+	q.entity = mixed(e.to.lane, e.laneOf(q.predicate))
 	return q
 }
 

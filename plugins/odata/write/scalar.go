@@ -6,51 +6,80 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
+// way is how the values of a kind are written into a property.
+type way byte
+
+const (
+	// convertedWay goes by [manner.convert]; the other ways write the same, and allocate nothing.
+	convertedWay way = iota
+	textWay
+	instantWay
+	integerWay
+	decimalWay
+)
+
+// setWay finds out how values of a kind, and of a node if they have one, are written into the property.
+func (c *memberType) setWay(kind wit.Kind, n *wit.Node) {
+	c.way = convertedWay
+	if c.property == nil {
+		return
+	}
+	unnamed := n == nil || n.Name == nil
+	switch t := c.property.Type.Primitive; {
+	case kind == wit.Text && t == edm.String:
+		c.way = textWay
+	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
+		(unnamed || *n.Name == wit.NameTimestamp):
+		c.way = instantWay
+	case kind <= wit.Int64 && unnamed && c.least < c.most:
+		c.way = integerWay
+	case kind == wit.Bytes && t == edm.Decimal && !c.property.VariableScale:
+		if c.scale = value.SmallScale(n); c.scale >= 0 && c.scale <= c.property.Scale {
+			c.way = decimalWay
+		}
+	}
+}
+
 // appendCommon writes the value of a primitive property if it is of a usual kind and fits, with the same result as
 // [value.Convert], but without allocating. Most values are of one. ok is false if the value has to be converted.
-func (m *member) appendCommon(dst []byte, json bool) (_ []byte, ok bool) {
+func (m *members) appendCommon(dst []byte, json bool) (_ []byte, ok bool) {
 	if m.key != nil {
 		return dst, false
 	}
-	kind := m.value.kind()
-	n, p := m.value.schema(), m.property
-	switch t := p.Type.Primitive; {
-	case kind == wit.Text && t == edm.String:
+	if m.columns == nil { // each value may be of another kind
+		m.setWay(m.value.kind(), m.value.schema())
+	}
+	switch m.way {
+	case textWay:
 		text := m.value.block()
+		most := m.property.Length
 		switch {
-		case p.Length > 0 && len(text) > p.Length && utf8.RuneCount(text) > p.Length, !utf8.Valid(text):
+		case most > 0 && len(text) > most && utf8.RuneCount(text) > most:
 			return dst, false
 		case json:
-			return jsontext.AppendText(dst, text), true
+			return jsontext.AppendText(dst, text)
 		}
-		return appendXML(dst, text), storable(text)
-	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset):
-		if n != nil && n.Name != nil && *n.Name != wit.NameTimestamp {
-			return dst, false
-		}
-		v := m.value.number()
-		return value.AppendInstant(dst, t, v, json)
-	case kind <= wit.Int64 && (n == nil || n.Name == nil):
-		least, most, bounded := t.Bounds()
+		return appendXML(dst, text), scan.XMLAllows(text)
+	case instantWay:
+		return value.AppendInstant(dst, m.property.Type.Primitive, m.value.number(), json)
+	case integerWay:
 		v := m.value.number()
 		switch {
-		case !bounded || v < least || v > most:
+		case v < m.least || v > m.most:
 			return dst, false
-		case json && t == edm.Int64:
+		case json && m.property.Type.Primitive == edm.Int64:
 			return append(strconv.AppendInt(append(dst, '"'), v, 10), '"'), true
 		}
 		return strconv.AppendInt(dst, v, 10), true
-	case kind == wit.Bytes && t == edm.Decimal && !p.VariableScale:
-		content := m.value.block()
-		scale := value.SmallScale(n)
-		if scale < 0 || scale > p.Scale || len(content) == 0 || len(content) > 8 {
-			return dst, false
+	case decimalWay:
+		if content := m.value.block(); len(content) > 0 && len(content) <= 8 {
+			return appendDecimal(dst, content, m.scale, m.property, json)
 		}
-		return appendDecimal(dst, content, scale, p, json)
 	}
 	return dst, false
 }

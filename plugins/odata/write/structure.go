@@ -34,6 +34,12 @@ type memberType struct {
 	key   bool
 	// label is the name in JSON, with quotes and colon.
 	label []byte
+	// least and most are the bounds of an integer type, 0 of others.
+	least, most int64
+	// way is how values are written: all values of a column in [structure.bySchema], else the last value. scale is the
+	// scale of their decimals.
+	way   way
+	scale int
 }
 
 func (s *structure) makeColumns() {
@@ -43,7 +49,9 @@ func (s *structure) makeColumns() {
 		s.columns[name] = &memberType{navigation: n, inner: s.inner[name], label: label(name)}
 	}
 	for name, p := range s.properties {
-		s.columns[name] = &memberType{property: p, inner: s.inner[name], key: s.IsKey(name), label: label(name)}
+		c := &memberType{property: p, inner: s.inner[name], key: s.IsKey(name), label: label(name)}
+		c.least, c.most, _ = p.Type.Primitive.Bounds()
+		s.columns[name] = c
 	}
 }
 
@@ -62,8 +70,12 @@ func (s *structure) columnsOf(f *field) []*memberType {
 			clear(s.bySchema)
 		}
 		columns = make([]*memberType, len(n.Members))
-		for i := range n.Members {
-			columns[i] = s.columns[n.Members[i].Name]
+		for i, m := range n.Members {
+			if c := s.columns[m.Name]; c != nil {
+				own, of := *c, &f.nodes[m.Node]
+				own.setWay(of.Kind, of)
+				columns[i] = &own
+			}
 		}
 		s.bySchema[n] = columns
 	}

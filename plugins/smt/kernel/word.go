@@ -1,9 +1,3 @@
-// Package kernel holds the loops over rows that are alike: what a chain of transforms comes to for one schema, or for
-// one sequence of names, done to one row after another. In a guest they are Wasm assembly, which plugins/assembler
-// makes of kernel.go; other machines, and the tests, run the Go.
-//
-// Nothing here checks the bounds of memory, since every caller has left [Room] after what is read and written. Values
-// are checked: what is not as the program expects is left to the caller.
 package kernel
 
 import "unsafe"

@@ -408,15 +408,6 @@ func TestGuestSafe(t *testing.T) {
 	}
 }
 
-func BenchmarkExamine(b *testing.B) {
-	given := settingsOf("shop.mode=one", "shop.size=7", "shop#00.name=x", "shop#01.name=y", "shop.header.X=z",
-		"shop#01.part#02.low=1")
-	d := table()
-	for b.Loop() {
-		d.Examine(given)
-	}
-}
-
 func TestMilliseconds(t *testing.T) {
 	table := Of(Spec("wait.ms", wit.KindLong, wit.Low, nil, "How long."))
 	for text, want := range map[string]time.Duration{

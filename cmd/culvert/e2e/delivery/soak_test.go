@@ -64,57 +64,6 @@ func TestSoakNotifiedUnderLoad(t *testing.T) {
 	}
 }
 
-// T8: many notifications come during a load. Their sender's queue is empty before the load goes on, and they come to a
-// few requests for changes; as many more come to nobody while the worker is down, and are notified again.
-func TestSoakNotificationsAmidALoad(t *testing.T) {
-	t.Parallel()
-	p, worker, port := e2etest.Subscribing(t)
-	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
-		Switches: odatatest.Switches{CSRF: true}})
-	h := &Holdup{Inner: s, After: -1}
-	h.Arm(20_000)
-	address := e2etest.Serve(t, h)
-	files := []string{worker, p.File("delta.properties", e2etest.Notified("delta", address, port, "sap.odata#00.track-changes=1",
-		e2etest.Silent)...)}
-	start := func() *e2etest.Command {
-		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
-	}
-	c := start()
-	c.Eventually("a page that is being read", func() bool {
-		select {
-		case <-h.Held:
-			return true
-		default:
-			return false
-		}
-	})
-	changes := e2etest.OneOf(10_000, 600)
-	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
-	c.Eventually("the end of the queue", s.Pushed)
-	if l := s.Ledger(); l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
-		t.Errorf("%d requests for changes during the load, %d notifications taken", l.Deltas, l.Notified)
-	}
-	close(h.GoOn)
-	c.Equals(p, s, "delta", "after the load")
-	requests := 0
-	for _, r := range s.Ledger().Requests {
-		if strings.Contains(r.Query, "deltatoken") && !strings.Contains(r.Query, "skiptoken") {
-			requests++
-		}
-	}
-	if requests > 5 {
-		t.Errorf("%d notifications led to %d requests for changes", changes, requests)
-	}
-	c.Kill()
-	e2etest.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
-	c = start()
-	c.Equals(p, s, "delta", "after a restart")
-	c.Eventually("the end of the queue", s.Pushed)
-	if l := s.Ledger(); l.Undelivered != 0 {
-		t.Errorf("%d notifications were given up", l.Undelivered)
-	}
-}
-
 // TestStoredNotifications: what the service tells nobody while the worker is down is found in its store.
 func TestStoredNotifications(t *testing.T) {
 	t.Parallel()

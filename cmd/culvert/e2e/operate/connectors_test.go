@@ -48,6 +48,12 @@ func TestConnectorsCommand(t *testing.T) {
 	culvert(0, "customers is changed", "connectors", "apply", file)
 	f.Await("customers", "runs", e2etest.Runs)
 	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
+	secret := p.File("secret.properties", append(e2etest.Source("secret", address, "Suppliers"), "sap.odata.user.pwd=geheim")...)
+	culvert(0, "secret is made", "connectors", "create", secret, "--state", "STOPPED")
+	for _, args := range [][]string{{"show", "secret"}, {"show", "secret", "--json"}, {"list", "--json"}} {
+		p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim").Prints("[hidden]")
+	}
+	culvert(0, "secret is deleted", "connectors", "delete", "secret")
 	other := p.File("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
 		`"sap.odata.host.adress": "x"}}`)
 	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)

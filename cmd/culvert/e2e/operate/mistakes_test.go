@@ -32,16 +32,6 @@ func TestMistakesAreSaid(t *testing.T) {
 			"known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
 		{"snippet", nil, good[2:],
 			`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
-		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"),
-			"prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period; " +
-				"with unknown.settings=warn this is a warning\n",
-			"warning:", "2 problems, 0 warnings"},
-		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"),
-			"anything.properties:10: sap.odata.colour: unknown setting; with unknown.settings=warn this is a warning\n",
-			"header", "1 problem, 0 warnings"},
-		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file " +
-			"with bootstrap.servers of a Kafka, group.id and exactly.once.source.support=enabled; " +
-			"there is no worker's file", "", "1 problem, 0 warnings"},
 		{"listeners", []string{"listeners=ftp://x"}, good,
 			`worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
 		{"extensions", []string{"rest.extension.classes=org.example.Logons"}, good,
@@ -89,19 +79,6 @@ func TestMistakesAreSaid(t *testing.T) {
 		"sap.odata.user.pwd=$SAP_PWD")...)
 	p.Run("validate", "--plugins", dir, variable).Exits(0).Prints(
 		":11: sap.odata.user.pwd: warning: looks like a variable")
-	for _, line := range []string{"sap.odata.header.APIKey", "sap.odata.user.pwd", "producer.override.sasl.jaas.config",
-		"transforms.i.static.field"} {
-		given := append(good[:9:9], "sap.odata.user.name=me", "transforms=i", "transforms.i.type=InsertField$Value",
-			"transforms.i.static.value=y", line+"=${vault:sap:key}")
-		file := p.File("reference.properties", given...)
-		const text = ": looks like a reference to a config provider that there is not: it is not sent as it stands"
-		if line == "transforms.i.static.field" { // Kafka Connect puts it in, and so is done here
-			p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), file).Exits(0).Omits(text)
-			continue
-		}
-		p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), file).Exits(1).Prints(line + text)
-		p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, file).Exits(2).Says(line + text)
-	}
 	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",

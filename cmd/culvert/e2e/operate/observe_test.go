@@ -99,7 +99,8 @@ func TestObserved(t *testing.T) {
 		}
 	}
 	shown := p.Run("connectors", "list", "--state", "failed", "--url", f.Url).Exits(0).Stdout
-	if lines := strings.Split(strings.TrimSpace(shown), "\n"); len(lines) != 2 || !strings.Contains(lines[1], "bad ") {
+	if lines := strings.Split(strings.TrimSpace(shown), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "bad ") ||
+		!strings.HasPrefix(lines[2], "bad: ") {
 		t.Errorf("found\n%s", shown)
 	}
 	p.Run("connectors", "list", "--state", "good", "--url", f.Url).Exits(1).Says("expected one of failed, paused")

@@ -3,10 +3,7 @@ package operate
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -49,6 +46,9 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.Awaits(`msg="the task is restarted, as was asked for" connector=calm task=0`)
 	f.Await("calm", "runs", e2etest.Runs)
 	f.Must(404, "PUT", "/connectors/ghost/pause", "")
+	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=true"} {
+		f.Must(404, "POST", "/connectors/ghost/restart"+query, "", "Unknown connector: ghost")
+	}
 
 	// A check says what is wrong, hides passwords, and changes nothing.
 	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
@@ -369,105 +369,4 @@ func TestInitialStateOfFiles(t *testing.T) {
 	file("paused", "Customers", "PAUSED")
 	p.Once("conf/worker.properties", "conf/paused.json").
 		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
-}
-
-// A check asks the service only where the worker would: a stored password goes nowhere else, and who may only read has
-// nothing sent at all.
-func TestChecksSendNothingElsewhere(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	var asked atomic.Int64
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	defer elsewhere.Close()
-	for _, readOnly := range []bool{false, true} {
-		folder := fmt.Sprintf("conf-%t", readOnly)
-		p.Subfolder(folder)
-		p.File(folder+"/calm.properties", append(e2etest.Source("calm", address, "Products"), "sap.odata.user.name=someone",
-			"sap.odata.user.pwd=geheim")...)
-		f := p.Follows(folder, "rest.config.masked=true", fmt.Sprintf("rest.read.only=%t", readOnly))
-		f.Await("calm", "runs", e2etest.Runs)
-		settings := e2etest.Configuration(append(e2etest.Source("calm", strings.TrimPrefix(elsewhere.URL, "http://"), "Products"),
-			"sap.odata.user.name=someone", "sap.odata.user.pwd=[hidden]"))
-		f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
-		if readOnly {
-			settings["sap.odata.user.pwd"] = "geheim"
-			f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
-		}
-		if n := asked.Load(); n != 0 {
-			t.Errorf("read-only %t: %d requests went elsewhere", readOnly, n)
-		}
-		if !readOnly { // what a password that is given goes to is the client's word
-			settings["sap.odata.user.pwd"] = "other"
-			f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate?logon=check", e2etest.AsJSON(t, settings))
-			if asked.Swap(0) == 0 {
-				t.Error("expected the service to be asked")
-			}
-		}
-		f.MustStop()
-	}
-}
-
-// A page whose name was resolved to a worker that others reach sees no passwords and changes nothing, in no answer that
-// shows configurations, and a check of its sends nothing; `connectors show` and `list` hide passwords, whatever REST
-// shows. Tasks name the class that they are of.
-func TestReboundPagesReadNoPasswords(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	_, port, _ := net.SplitHostPort(porttest.Address(t))
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://0.0.0.0:"+port)
-	file := p.File("calm.properties", append(e2etest.Source("calm", address, "Products"), "sap.odata.user.name=someone",
-		"sap.odata.user.pwd=geheim", "sap.odata.header.X-Key=schluessel")...)
-	f := p.Serves("127.0.0.1:"+port, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, file)
-	f.Await("calm", "runs", e2etest.Runs)
-	call := func(host, method, path, body string) (int, string) {
-		t.Helper()
-		r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
-		e2etest.NoError(t, err)
-		r.Host = host
-		r.Header.Set("Content-Type", "application/json")
-		a, err := http.DefaultClient.Do(r)
-		e2etest.NoError(t, err)
-		defer a.Body.Close()
-		text, err := io.ReadAll(a.Body)
-		e2etest.NoError(t, err)
-		return a.StatusCode, string(text)
-	}
-	for _, path := range []string{"/connectors/calm", "/connectors/calm/config", "/connectors/calm/tasks",
-		"/connectors?expand=info"} {
-		for host, shown := range map[string]bool{"evil.example:" + port: false, "localhost": true, "culvert": true,
-			"culvert.apps.svc": true} {
-			status, body := call(host, "GET", path, "")
-			if status != 200 || strings.Contains(body, "geheim") != shown ||
-				strings.Contains(body, "schluessel") != shown {
-				t.Errorf("%s, Host %s: expected passwords shown: %t, found %d %s", path, host, shown, status, body)
-			}
-		}
-	}
-	if _, body := call("localhost", "GET", "/connectors/calm/tasks", ""); !strings.Contains(body,
-		`"task.class":"org.init.ohja.kafka.connect.odatav2.source.OData2SourceTask"`) {
-		t.Errorf("expected the class of the task, found %s", body)
-	}
-	settings := e2etest.AsJSON(t, e2etest.Configuration(e2etest.Source("calm", address, "Customers")))
-	for line, body := range map[string]string{"PUT /connectors/calm/config": settings, "DELETE /connectors/calm": "",
-		"PATCH /connectors/calm/config": `{"tasks.max": "2"}`, "PUT /connectors/calm/stop": ""} {
-		method, path, _ := strings.Cut(line, " ")
-		if status, answer := call("evil.example", method, path, body); status != 403 ||
-			!strings.Contains(answer, "rest.allowed.hosts") {
-			t.Errorf("%s: expected 403, found %d %s", line, status, answer)
-		}
-	}
-	if n := strings.Count(f.Stderr.String(), "host=evil.example "); n != 1 {
-		t.Errorf("expected one line about the name, found %d", n)
-	}
-	for _, args := range [][]string{{"show", "calm"}, {"show", "calm", "--json"}, {"list", "--json"}} {
-		r := p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim", "schluessel")
-		if strings.Count(r.Stdout, "[hidden]") != 2 {
-			t.Errorf("connectors %v: expected passwords hidden, found %s", args, r.Stdout)
-		}
-	}
 }

@@ -163,7 +163,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	e2etest.Lacks(t, "the log", x.Stderr.String(), "hush-hush")
 }
 
-// Where REST changes nothing, what a change would mean is told all the same, and no password is found by trying.
+// Where REST changes nothing, what a change would mean is told all the same, no password is found by trying, and no
+// check sends anything.
 func TestComparisonsForReaders(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -184,6 +185,15 @@ func TestComparisonsForReaders(t *testing.T) {
 		}
 	}
 	x.Must(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
+	s, elsewhere := e2etest.Demo(t, odatatest.Options{})
+	for _, password := range []string{"[hidden]", "hush-hush"} {
+		settings = e2etest.Configuration(append(e2etest.Source("orders", elsewhere, "Orders"), "sap.odata.user.name=u",
+			"sap.odata.user.pwd="+password))
+		x.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+	}
+	if n := s.Ledger().Total; n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
 }
 
 // While a comparison asks a service that does not answer, others change connectors.

@@ -28,8 +28,8 @@ func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
 		conn.Close()
 	}
 	r := c.Stop()
-	if n := strings.Count(r.Stderr, "level="); n == 0 || n > 10 || !strings.Contains(r.Stderr,
+	if n := strings.Count(r.Stderr, "level="); n == 0 || n >= 40 || !strings.Contains(r.Stderr,
 		"add kafka.virtual:9092") {
-		t.Errorf("expected the reason to be said a few times, found %d lines\n%s", n, r.Stderr)
+		t.Errorf("expected the reason to be said less often than it is met, found %d lines\n%s", n, r.Stderr)
 	}
 }

@@ -165,17 +165,6 @@ func TestUpstreamReferences(t *testing.T) {
 	}
 }
 
-// What is not there cannot be restarted, whatever is asked for with it.
-func TestUpstreamRestartUnknown(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	f := p.Follows("conf", "log.level=error")
-	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
-		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
-		f.Must(404, "POST", "/connectors/Unknown/restart"+query, "", "Unknown connector: Unknown")
-	}
-}
-
 // TestUpstreamOffsets has cases of Kafka's OffsetsApiIntegrationTest with settings of a connector's own: a source made
 // STOPPED that keeps its offsets in a topic of its own, and a sink in a group of its own, which has another member.
 func TestUpstreamOffsets(t *testing.T) {

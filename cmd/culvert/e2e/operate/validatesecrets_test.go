@@ -65,11 +65,9 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		return e2etest.Instead(lines, key+"=${env:CULVERT_TEST_NONE}")
 	}
 	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
-		{"", "", ""}, {"bootstrap.servers", "", ""}, {"group.id", "", ""},
-		{"kafka.proxy.type", "", ""}, {"kafka.proxy.address", "", ""}, {"kafka.proxy.user", "", ""},
-		{"value.converter", "", ""}, {"value.converter.basic.auth.user.info", "", ""}, {"", "transforms", ""},
-		{"", "predicates", "key.converter.basic.auth.user.info"},
-		{"", "transforms.a.type", "key.converter.basic.auth.credentials.source"},
+		{"bootstrap.servers", "", "key.converter.basic.auth.user.info"}, {"kafka.proxy.type", "transforms", ""},
+		{"kafka.proxy.address", "predicates", ""}, {"kafka.proxy.user", "transforms.a.type", ""}, {"value.converter", "", ""},
+		{"value.converter.basic.auth.user.info", "", "key.converter.basic.auth.credentials.source"}, {"group.id", "", ""},
 	} {
 		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			p.File("worker.properties", absent(worker, c.ofWorker)...), p.File("one.properties", absent(one, c.ofOne)...),

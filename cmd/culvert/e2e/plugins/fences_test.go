@@ -80,42 +80,6 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	p.Orders(rows, func(int) bool { return false })
 }
 
-// The same of a sink that loops in encode: each record is written once.
-func TestSinkThatLoopsIsRolledBack(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t, "odata-sink")
-	const rows, page = 40, 10
-	g, s, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", rows)
-	c := p.Start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir,
-		"--data", p.Data,
-		p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), e2etest.Silent)...), p.File("copies.properties",
-			e2etest.SinkOf("copies", address, "Orders", "OrderCopies")...))
-	g.Let(1)
-	c.Eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
-	e2etest.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
-		wit.ExportName(wit.InterfaceSink, "encode")))
-	c.Eventually("the new file", func() bool {
-		return strings.Count(c.Stderr.String(), `msg="plugin loaded" plugin=odata-sink`) == 2+embeddedSinks(c)
-	})
-	g.Let(rows)
-	e2etest.Contains(t, "the reason",
-		c.Awaits(`msg="plugin version rolled back, the one before takes over" plugin=odata-sink`),
-		"3 calls broke soon after it took over for connector copies, at last encode by call.ms")
-	c.Eventually("all copies", func() bool { return s.Count("OrderCopies") == rows })
-	c.MustStop()
-	for key, w := range s.Ledger().Writes {
-		if w.Created != 1 || w.Updated != 0 {
-			t.Errorf("%s: expected it to be written once, found %+v", key, w)
-		}
-	}
-}
-
-// embeddedSinks are those that the program brings along: none where it was built without.
-func embeddedSinks(c *e2etest.Command) int {
-	return strings.Count(c.Stderr.String(), "file=embedded:odata-sink")
-}
-
 // A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's
 // business: with all the others go on without it, with none the task fails with what was broken.
 func TestRowThatLoops(t *testing.T) {
@@ -226,26 +190,4 @@ func TestMetrics(t *testing.T) {
 	if v := of(after, "info", `state="active"`); v != 1 {
 		t.Errorf("expected one active version, found %v", v)
 	}
-}
-
-// A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and
-// another connector goes on.
-func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0"),
-		wit.ExportName(wit.InterfaceTransform, "apply")))
-	const rows = 100
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
-	r := p.Run("run", "--once", "--set", "plugin.smt.limits.call.ms=200", "--plugins", dir, "--data", p.Data,
-		p.File("good.properties", e2etest.Source("good", address, "Orders")...),
-		p.File("stuck.properties", append(e2etest.Source("stuck", address, "Products"), "errors.tolerance=all",
-			"transforms=note",
-			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
-			"transforms.note.static.field=Note", "transforms.note.static.value=x")...))
-	r.Exits(1).Says("connector stuck, task 0: FAILED: ", "plugin smt 0.2.0 (",
-		"connector stuck) is stopped: its apply broke 20 times in succession, at last by call.ms",
-		"it is tried again from ", "or when its file changes")
-	p.Orders(rows, func(int) bool { return false })
 }

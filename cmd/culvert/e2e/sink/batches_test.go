@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,11 +28,6 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			}
 		}
 	}
-	none := func(t *testing.T, l odatatest.Ledger) {
-		if l.Batches != 0 {
-			t.Errorf("expected no batch, found %d", l.Batches)
-		}
-	}
 	switches := func(pairs ...string) map[string]string {
 		m := map[string]string{"csrf": "true"}
 		for i := 0; i < len(pairs); i += 2 {
@@ -50,38 +44,17 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			settings: on("sap.odata.changesets=all"), check: batches(12)},
 		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"),
 			settings: on("errors.tolerance=all"), partly: true},
-		{name: "one-refused-fails", switches: switches(match, inside, "status", "400", "status-count", "1",
-			"status-message", "Not so"), settings: on(), partly: true,
-			fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
-		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(),
-			check: batches(16)},
-		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"),
-			settings: on(), check: batches(8)},
-		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
-			settings: on("sap.odata.max.retries=0", "errors.retry.timeout=-1")},
 		{name: "not-for-too-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
 			settings: on("sap.odata.max.retries=0", "sap.odata.changesets=all"), partly: true,
 			fails: []string{"topic Orders, partition 0, offset ", "tried 1 times", "HTTP 503"}},
-		{name: "lost", switches: switches("lose-answer", "1"), settings: on(), fails: uncertain},
 		{name: "lost-checked", switches: switches("lose-answer", "2"),
-			settings: on("sap.odata.insert.uncertain=check")},
-		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when",
-			"after"), settings: on(), fails: uncertain},
-		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2",
-			"status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
-		{name: "part-408", switches: switches(match, inside, "status", "408", "status-count", "1", "status-body",
-			"empty"), settings: on(), fails: append(slices.Clone(uncertain), "HTTP 408"), partly: true},
-		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"),
 			settings: on("sap.odata.insert.uncertain=check")},
 		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain,
 			partly: true},
 		{name: "repeatable", switches: switches("repeatability", "true", "lose-answer", "1"),
 			settings: on("sap.odata.insert.uncertain=repeatable")},
-		{name: "upsert", switches: switches(), settings: on("sap.odata.operation.mode=upsert"), check: batches(16)},
 		{name: "upsert-lost", switches: switches("lose-answer", "3"), settings: on("sap.odata.operation.mode=upsert",
 			"sap.odata.upsert.first=insert")},
-		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert",
-			"sap.odata.method.tunnel=1"}, check: none},
 		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic",
 			"sap.odata.operation.mode.property=MODE", "transforms=m",
 			"transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",

@@ -1,15 +1,12 @@
 package sink
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -99,44 +96,5 @@ func TestDeadLetterTopic(t *testing.T) {
 	if r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
 		strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
-	}
-}
-
-// A record on which the sink's plugin panics is found among those of its batch, and becomes a dead letter with the
-// stack; all others are written.
-func TestRecordsOnWhichASinkPanics(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 90})
-	broker := e2etest.Embedded(t).Addr()
-	folder := t.TempDir()
-	e2etest.Put(t, folder, "odata-sink.wasm", guesttest.With(t, "../../../../plugins/odata-sink",
-		"../../testdata/guests/panicking/panicking.go"))
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustOnceWith(e2etest.Plugins(t), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
-	records := e2etest.ReadTopic(t, broker, "Orders", 90)
-	for _, at := range []int{3, 4, 89} {
-		records[at].Value = bytes.ReplaceAll(records[at].Value, []byte(`"ShipCity":"`), []byte(`"ShipCity":"Poison`))
-	}
-	for _, r := range records {
-		r.Topic = "Mended"
-	}
-	_, err := kadm.NewClient(e2etest.Client(t, broker)).CreateTopic(t.Context(), 1, 1, nil, "Mended")
-	e2etest.NoError(t, err)
-	e2etest.Produce(t, broker, records...)
-	r := p.MustOnceWith(folder, worker, p.File("back.properties", append(e2etest.SinkOf("back", address, "Mended",
-		"OrderCopies"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
-		"errors.deadletterqueue.context.headers.enable=true")...))
-	if n := s.Count("OrderCopies"); n != 87 {
-		t.Errorf("expected 87 copies, found %d", n)
-	}
-	for n, l := range e2etest.ReadTopic(t, broker, "refused", 3) {
-		found := headersOf(l)
-		e2etest.Equal(t, "offset", []string{"3", "4", "89"}[n], found["__connect.errors.offset"])
-		for _, want := range []string{"plugin odata-sink 0.1.0 (connector back): encode: ",
-			"panic: a record that holds Poison", "panicking.go:"} {
-			e2etest.Contains(t, "the stack", found["__connect.errors.exception.stacktrace"], want)
-			e2etest.Contains(t, "the log", r.Stderr, want)
-		}
 	}
 }

@@ -16,9 +16,8 @@ import (
 func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string][]string{
-		"batches":  {"sap.odata.max.batch.size=7"},
-		"together": {"sap.odata.changesets=all", "sap.odata.max.batch.size=7"},
-		"single":   {"sap.odata.enable.batch=0"},
+		"batches": {"sap.odata.max.batch.size=7"},
+		"single":  {"sap.odata.enable.batch=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,9 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/internal/odatatest"
-
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Mirrored is a sink of the topic orders that is killed while two of its inserts are on their way, which are not
@@ -28,12 +25,7 @@ type Mirrored struct {
 	// Rows is how many records the topic has, one for each entity; First is the first one on its way.
 	Rows, First int
 	// Posts counts the inserts that the service was sent.
-	Posts atomic.Int32
-	// Zero is a record whose order has the key 0; -1: none has. The service makes numbers for such orders, or, with
-	// Numbers, for all. Where it is on its way when the sink is killed, it is applied.
-	Zero    int
-	Numbers bool
-	number  atomic.Int32
+	Posts   atomic.Int32
 	address string
 	held    atomic.Bool
 	lines   []string
@@ -43,17 +35,13 @@ type Mirrored struct {
 // NewMirrored makes the service and the sink, whose group is connect-back.
 func NewMirrored(t *testing.T, rows, first int, settings ...string) *Mirrored {
 	t.Helper()
-	m := &Mirrored{Place: e2etest.NewPlace(t), Service: odatatest.New(odatatest.Options{Rows: 1}), Rows: rows,
-		First: first, Zero: -1}
+	service := odatatest.New(odatatest.Options{Rows: 1})
+	m := &Mirrored{Place: e2etest.NewPlace(t), Service: service, Rows: rows, First: first}
 	m.held.Store(true)
 	m.address = e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			m.Posts.Add(1)
-			m.numbered(r)
 			if m.held.Load() && (asks(r, first) || asks(r, first+1)) {
-				if asks(r, m.Zero) {
-					m.Service.ServeHTTP(httptest.NewRecorder(), r)
-				}
 				<-r.Context().Done()
 				return
 			}
@@ -72,39 +60,14 @@ func asks(r *http.Request, id int) bool {
 	return bytes.Contains(body, fmt.Appendf(nil, `"ship %d"`, id))
 }
 
-var anyOrderID, zeroID = regexp.MustCompile(`"OrderID":\d+,`), regexp.MustCompile(`"OrderID":0,`)
-
-// numbered puts the service's number in the place of an order's key.
-func (m *Mirrored) numbered(r *http.Request) {
-	pattern := zeroID
-	if m.Numbers {
-		pattern = anyOrderID
-	}
-	body, _ := io.ReadAll(r.Body)
-	body = pattern.ReplaceAllFunc(body, func([]byte) []byte {
-		return fmt.Appendf(nil, `"OrderID":%d,`, 50_000+m.number.Add(1))
-	})
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-}
-
 // Fill makes the topic and puts the records of the orders from one on into it.
 func (m *Mirrored) Fill(servers string, from int) {
 	m.T.Helper()
 	e2etest.MakeTopics(m.T, e2etest.Client(m.T, servers), "orders")
-	m.Put(servers, from, m.Rows)
-}
-
-// Put puts records into the topic.
-func (m *Mirrored) Put(servers string, from, end int) {
-	m.T.Helper()
 	var records []*kgo.Record
-	for n := from; n < end; n++ {
-		id := n + 1
-		if n == m.Zero {
-			id = 0
-		}
-		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, id),
-			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, id, n)})
+	for n := from; n < m.Rows; n++ {
+		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
+			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n+1, n)})
 	}
 	e2etest.Produce(m.T, servers, records...)
 }
@@ -143,9 +106,6 @@ func (m *Mirrored) Eventually(what string, done func() bool) {
 	m.T.Helper()
 	m.command.Eventually(what, done)
 }
-
-// Decides adds settings, as an operator does.
-func (m *Mirrored) Decides(settings ...string) { m.lines = append(m.lines, settings...) }
 
 // Once lets the sink go on to the end of the topic.
 func (m *Mirrored) Once(servers string) e2etest.Result {

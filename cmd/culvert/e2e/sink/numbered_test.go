@@ -85,9 +85,6 @@ func TestWhatIsKnownOfADoubtSurvives(t *testing.T) {
 		settings []string
 	}{
 		{"lost", []string{"sap.odata.enable.batch=0"}},
-		{"408", []string{"sap.odata.enable.batch=0"}},
-		{"held", []string{"sap.odata.enable.batch=0"}},
-		{"lost", []string{"sap.odata.max.batch.size=5"}},
 		{"408", []string{"sap.odata.max.batch.size=5"}},
 		{"held", []string{"sap.odata.max.batch.size=5"}},
 	} {

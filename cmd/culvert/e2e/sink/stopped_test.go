@@ -64,28 +64,6 @@ func (c *copying) skips(p *e2etest.Place, names []string, worker string, rows in
 	c.once(p.T, rows)
 }
 
-// SIGTERM in the middle of a batch of 10,000, again and again: nothing is sent twice.
-func TestSinkIsStoppedInALargeBatch(t *testing.T) {
-	t.Parallel()
-	const rows = 800
-	p, _, worker := e2etest.Filled(t, rows)
-	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64",
-		"sap.odata.max.concurrent.requests=64")
-	back := p.File("back.properties", c.lines...)
-	args := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back}
-	for range 3 {
-		run := p.Start(append([]string{"run", "--set", "listeners="}, args...)...)
-		before := c.posts.Load()
-		run.Eventually("POSTs", func() bool { return c.posts.Load() > before+100 })
-		run.MustStop()
-	}
-	if n := c.posts.Load(); n >= rows {
-		t.Fatalf("expected to stop in the middle, found all %d rows written", n)
-	}
-	p.MustRun(append([]string{"run", "--once"}, args...)...)
-	c.once(t, rows)
-}
-
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
 
 // named are the records that a run calls uncertain, each once.
@@ -138,29 +116,6 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	p.Run(append([]string{"run", "--once"}, args...)...).Exits(0)
 	t.Logf("%d records named", len(names))
 	c.once(t, rows)
-}
-
-// A version that hangs in settle is swapped in: what it had sent was answered, and is neither sent again nor forgotten.
-func TestSinkThatHangsInSettle(t *testing.T) {
-	t.Parallel()
-	const rows = 60
-	p, _, worker := e2etest.Filled(t, rows)
-	c := newCopying(p, rows)
-	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink"),
-		wit.ExportName(wit.InterfaceSink, "settle")))
-	back := p.File("back.properties", c.lines...)
-	first := p.Run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
-		worker, back)
-	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again",
-		"errors.uncertain.skip=Orders-"} {
-		first.Exits(1).Says(want)
-	}
-	names := named(first)
-	if n := int(c.posts.Load()); n == 0 || len(names) != n {
-		t.Errorf("expected the %d records that were sent to be named, found %q", n, names)
-	}
-	c.skips(p, names, worker, rows)
 }
 
 // A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one,

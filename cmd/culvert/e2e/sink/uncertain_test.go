@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -120,34 +119,16 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
 	uncertain := append([]string{"it may have been written or not, and is not sent again"}, named...)
 	all := []*writing{
-		{name: "rotate-off", switches: csrf("off")}, {name: "rotate-fetch", switches: csrf("fetch")},
-		{name: "rotate-next", switches: csrf("next")}, {name: "rotate-both", switches: csrf("both")},
-		{name: "one-lane", switches: csrf("both"), settings: []string{"sap.odata.max.in.flight=1"}},
-		{name: "expire", switches: csrf("off"), front: expire(16)},
+		{name: "rotate", switches: csrf("both")},
 		// Again and again, one request at a time: of several, one may meet the end of its session each time it is sent.
 		{name: "expire-again", switches: csrf("off"), front: expire(8, 16, 24, 32),
 			settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "timed-out-again", switches: map[string]string{"csrf": "true", "unknown-session": "400"},
 			front: expire(8, 16, 24, 32), settings: []string{"sap.odata.max.in.flight=1"}},
-		{name: "timed-out", switches: map[string]string{"csrf": "true", "unknown-session": "400"}, front: expire(16)},
-		{name: "expire-rotate", switches: csrf("both"), front: expire(16)},
 		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
-		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},
 		{name: "503-always", switches: post("503", "1000"), fails: append(named, "HTTP 503", "Not now"), partly: true},
-		{name: "503-xml", switches: with(post("503", "2"), "status-body", "xml"),
-			check: of(map[int]int{503: 2, 201: written})},
 		{name: "500", switches: post("500", "1"), fails: append(uncertain, "HTTP 500", "Not now", "(code X/1)"),
 			partly: true, check: once(500)},
-		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"},
-			fails: uncertain, partly: true},
-		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"},
-			check: of(map[int]int{500: 2, 201: written})},
-		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"},
-			check: of(map[int]int{520: 2, 201: written})},
-		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"),
-			check: of(map[int]int{500: 2, 201: written})},
-		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"},
-			fails: uncertain, partly: true},
 		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true,
 			check: of(map[int]int{400: 1, 201: written - 1})},
 		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of
@@ -159,29 +140,9 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 					t.Errorf("expected the first refusal to be the last, found %d", n)
 				}
 			}},
-		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
-		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true,
-			check: once(502)},
-		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain,
-			"was answered 503"), partly: true, check: once(503)},
-		{name: "503-empty", switches: with(post("503", "1"), "status-body", "empty"), fails: append(uncertain,
-			"was answered 503"), partly: true, check: once(503)},
-		{name: "504", switches: post("504", "1"), fails: append(uncertain, "was answered 504"), partly: true,
-			check: once(504)},
-		{name: "507", switches: post("507", "1"), fails: append(uncertain, "was answered 507"), partly: true,
-			check: once(507)},
-		{name: "520", switches: with(post("520", "1"), "status-body", "html"), fails: append(uncertain,
-			"was answered 520"), partly: true, check: once(520)},
-		{name: "524", switches: with(post("524", "1"), "status-body", "empty"),
-			settings: []string{"sap.odata.http.codes=408,429,502,503,504,524"},
-			fails:    append(uncertain, "was answered 524"), partly: true, check: once(524)},
-		{name: "408", switches: with(with(post("408", "1"), "status-body", "empty"), "status-when", "after"),
-			fails: append(uncertain, "was answered 408"), partly: true, check: once(408)},
 		{name: "408-checked", switches: with(with(post("408", "2"), "status-body", "html"), "status-when", "after"),
 			settings: []string{"sap.odata.insert.uncertain=check"}, check: of(map[int]int{408: 2, 201: written - 2})},
-		{name: "408-document", switches: post("408", "2"), check: of(map[int]int{408: 2, 201: written})},
-		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, fails: uncertain, partly: true},
-		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"},
+		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"},
 			settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
 	}
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
@@ -198,58 +159,6 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 			w.judge(t, run)
 		})
 	}
-}
-
-// A tombstone deletes, in the order of its key's records; what is gone already counts as deleted.
-func TestTombstonesDelete(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: written, Switches: odatatest.Switches{CSRF: true}})
-	servers := p.Broker()
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
-	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, there)
-	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
-	gone := []int{0, 7, 8, 39}
-	var records []*kgo.Record
-	for _, n := range gone {
-		// The second one finds nothing.
-		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
-	}
-	e2etest.Produce(t, servers, records...)
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-		"sap.odata.enable.delete=1")...)
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
-	want := e2etest.Entities(s, "Orders")
-	for _, n := range gone {
-		delete(want, fmt.Sprintf("(%d)", 10248+n))
-	}
-	e2etest.Equal(t, "what is left", want, e2etest.Entities(s, "OrderCopies"))
-	for entity, n := range s.Ledger().Writes {
-		if n.Created != 1 || n.Deleted > 1 {
-			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
-		}
-	}
-}
-
-// A task that failed goes on where it was when it is started again: what other lanes wrote meanwhile after the record
-// that failed is not written twice.
-func TestFailedSinkGoesOn(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
-	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
-	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"},
-		front: func(s *odatatest.Service, _ *http.Request, n int) {
-			if n == 5 { // the fifth is refused, those that are on their way are not
-				e2etest.RefuseWrites(t, s, 1)
-			}
-		}}
-	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, there, w.start(p)}
-	p.Run(args...).Exits(1)
-	p.Run(args...).Exits(0)
-	e2etest.NoneTwice(t, w.service.Ledger())
-	e2etest.Copied(t, w.service)
 }
 
 // A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the

@@ -34,42 +34,6 @@ func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 	}
 }
 
-// A property that the service gains right after the worker read its metadata (P23) is in the first record that has it,
-// which comes once, and the task goes on.
-func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 20,
-		Switches: odatatest.Switches{Hide: "Products/UnitsOnOrder"}})
-	p.Broker()
-	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
-	c := p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker,
-		p.File("late.properties", e2etest.Tracked("late", address, odatatest.SAPPath, "Products")...))
-	c.Eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
-	e2etest.NoError(t, s.Set("hide", ""))
-	write := e2etest.Writer{S: s}
-	for _, name := range []string{"First", "Second"} {
-		if !write.Send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
-			t.Fatal("the service refused a change")
-		}
-		c.Eventually(name, func() bool { return e2etest.Folded(p, "late")["3"] == name })
-	}
-	with, without := 0, 0
-	for _, r := range p.Records("late") {
-		switch value := r["value"].(map[string]any); {
-		case r["key"].(map[string]any)["ProductID"] != 3.0:
-		case value["UnitsOnOrder"] != nil:
-			with++
-		default:
-			without++
-		}
-	}
-	if with != 2 || without != 1 {
-		t.Errorf("expected product 3 once without the property and twice with it, found %d and %d times", without, with)
-	}
-	c.MustStop()
-}
-
 // T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
 // JSON with tombstones, and from an ODP service with one generation of tokens; the worker is killed again and again.
 // Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.

@@ -2,9 +2,7 @@ package source
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -64,45 +62,6 @@ func TestChangedQuery(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
 		}
 	})
-}
-
-// TestChangedTopic: a load that was begun into a topic is not gone on with into another: each would have a part of the
-// set. query.change = reload has the whole set in the new one; behind a complete load the topic may be changed.
-func TestChangedTopic(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	inner, answered := odatatest.New(odatatest.Options{PageSize: 20}), atomic.Int64{}
-	products := inner.Count("Products")
-	breaks := atomic.Bool{}
-	breaks.Store(true)
-	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/Products") && answered.Add(1) > 2 && breaks.Load() {
-			w.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	}))
-	run := func(topic string, more ...string) e2etest.Result {
-		lines := append(e2etest.Source("load", address),
-			"sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
-		return p.Once(p.File("load.properties", append(lines, more...)...))
-	}
-	r := run("Products")
-	begun := len(p.Records("Products"))
-	if r.Code == 0 || begun == 0 || begun >= products {
-		t.Fatalf("expected a load that breaks off, found exit %d and %d records\n%s", r.Code, begun, r.Stderr)
-	}
-	breaks.Store(false)
-	if r := run("Other"); r.Code == 0 || !strings.Contains(r.Stderr, `topic=Products`) || !strings.Contains(r.Stderr,
-		`topic=Other`) {
-		t.Errorf("expected that both topics are named, found exit %d\n%s", r.Code, r.Stderr)
-	}
-	run("Other", "sap.odata#00.query.change=reload").Exits(0)
-	if n, old := len(p.Records("Other")), len(p.Records("Products")); n != products || old != begun {
-		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d",
-			begun, n, old)
-	}
-	run("Third").Exits(0)
 }
 
 // A service that is to be read elsewhere (8000 → 44300), or in another SAP client: the PUT is refused while the offsets

@@ -66,28 +66,6 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestReadsThatCannotBe: the metadata decide, before a row is asked for.
-func TestReadsThatCannotBe(t *testing.T) {
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 40})
-	for _, c := range []struct{ line, says string }{
-		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the " +
-			"nearest name is Orders; expected one of "},
-		{"sap.odata#00.expand=Order_Detail", "Order_Detail is no navigation property of NorthwindModel.Order; the " +
-			"nearest name is Order_Details; expected one of "},
-		{"sap.odata#00.select=Frieght",
-			"Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
-	} {
-		p := e2etest.NewPlace(t)
-		r := p.Once(p.File("wrong.properties", append(e2etest.Source("wrong", address, "Orders"), c.line)...))
-		if r.Code == 0 || !strings.Contains(r.LastLine(), c.says) {
-			t.Errorf("%s: exit code %d: %s", c.line, r.Code, r.LastLine())
-		}
-	}
-	if rows := s.Ledger().Rows; rows > 0 {
-		t.Errorf("%d rows were asked for", rows)
-	}
-}
-
 // TestCron reads a set again at the times of an expression, and refuses one that is none.
 func TestCron(t *testing.T) {
 	p := e2etest.NewPlace(t)
@@ -102,22 +80,5 @@ func TestCron(t *testing.T) {
 	r := p.Once(p.File("nightly.properties", append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
 	if r.Code == 0 || !strings.Contains(r.LastLine(), `hour: expected 0 to 23, found "25"`) {
 		t.Errorf("exit code %d: %s", r.Code, r.LastLine())
-	}
-}
-
-// More rows within the look-back of a cursor than can be remembered are true of each page and of each load: it is said
-// once, and not with every page, nor with the next load.
-func TestLookbackIsSaidOnce(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3000})
-	in := p.File("in.properties", append(e2etest.Source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
-		"sap.odata#00.cursor.lookback=1000000", "sap.odata#00.page.size=200", "sap.odata#00.exec-period=1")...)
-	for load, want := range []int{1, 0} {
-		r := p.Once(in)
-		if n := strings.Count(r.Stderr, "look-back"); r.Code != 0 || n != want {
-			t.Errorf("load %d: exit %d, expected %d lines about the look-back, found %d\n%s", load+1, r.Code, want, n,
-				r.Stderr)
-		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -269,54 +268,3 @@ func TestMaintenanceWindow(t *testing.T) {
 		"sap.odata.maintenance.windows=Sundays")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), wrong).Exits(1).Prints("sap.odata.maintenance.windows: expected START/DURATION ZONE")
 }
-
-// T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing
-// is lost.
-func TestCloudConnectorAwayInMidLoad(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	account := connectivitytest.NewServer()
-	t.Cleanup(account.Close)
-	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0)}
-	const rows = 2000
-	s := odatatest.New(odatatest.Options{Rows: rows, PageSize: 20})
-	g := &e2etest.Gate{Inner: s, Set: "/Orders", Turns: make(chan struct{}, 3*rows)} // so that the load lasts
-	account.Attach("DE-Berlin")
-	account.MapAt("DE-Berlin", "s4.virtual:8000", e2etest.Serve(t, g))
-	file := p.File("orders.properties", e2etest.Instead(e2etest.Source("orders", "s4.virtual:8000", "Orders"),
-		"sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
-		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", e2etest.Silent)...)
-	listen := porttest.Address(t)
-	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
-	running := func() {
-		if task := e2etest.TaskOf(t, listen, "orders"); task.State != connect.Running {
-			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", task, c.Stderr.String())
-		}
-	}
-	pages := func(n int) { c.Eventually(fmt.Sprintf("%d pages", n), func() bool { return s.Ledger().Pages >= n }) }
-	for n := range 2 {
-		g.Let(20)
-		pages(10 + 20*n)
-		before := account.Count(away)
-		account.Detach("DE-Berlin")
-		account.DropTunnels()
-		// It is tried again and again, which counts for no retry of the request.
-		c.Eventually("attempts", func() bool { running(); return account.Count(away) > before+2 })
-		account.Attach("DE-Berlin")
-	}
-	g.Let(rows)
-	pages(rows / 20)
-	c.Arrives(p, "Orders", rows)
-	running()
-	c.MustStop()
-	seen := map[any]bool{}
-	for _, r := range p.Records("Orders") {
-		seen[r["key"].(map[string]any)["payload"].(map[string]any)["OrderID"]] = true
-	}
-	if len(seen) != rows {
-		t.Errorf("expected %d rows, found %d", rows, len(seen))
-	}
-}
-
-// away are the attempts that a Cloud Connector did not answer.
-func away(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }

@@ -13,8 +13,13 @@ import (
 // count shows at the end. Requests 1 to 5 are the first page, the question for two keys, two pages by key and the
 // question for the count; with the sixth the set is read again.
 func unsound(asked func(number int)) *oddService {
-	rows := numbers(1, 300)
-	rows = append(append(rows[:149:149], rows[150:]...), 150)
+	var rows []int
+	for row := range 300 {
+		if row+1 != 150 {
+			rows = append(rows, row+1)
+		}
+	}
+	rows = append(rows, 150)
 	return &oddService{rows: rows, page: 100, asked: asked}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -505,27 +504,6 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
 		}
 	})
-}
-
-// As many notifications as may wait come, and are served.
-func BenchmarkWakes(b *testing.B) {
-	tokens := make([]string, maxWakes)
-	for i := range tokens {
-		tokens[i] = fmt.Sprintf("/sap/opu/odata/sap/ZORDERS_SRV/Orders('%010d')", i)
-	}
-	for b.Loop() {
-		f := newFeedOf(&Task{}, nil)
-		for _, token := range tokens {
-			if _, err := f.wake(&wit.Wake{Token: token, Ident: token}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		for f.woken() {
-			f.nextWake()
-			f.served()
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*maxWakes), "µs/wake")
 }
 
 // Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -48,7 +49,8 @@ func moduleOfTheGuide(t *testing.T) []byte {
 // two records of one.
 func TestTransformOfAnotherModule(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
-	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg})
+	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg,
+		CacheDir: guesttest.Code(t)})
 	if err != nil || len(checked.Findings) > 0 {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}

@@ -113,15 +113,3 @@ func TestSizeOfARow(t *testing.T) {
 		t.Error(got)
 	}
 }
-
-// BenchmarkEmptyCall is a call without arguments into a Go guest, which starts a goroutine there for each call.
-func BenchmarkEmptyCall(b *testing.B) {
-	g := instantiate(b, guesttest.Bytes(b, "./testdata/guests/wide"), 0)
-	f := g.Func("culvert:connect/test@0.2.0#posted")
-	b.ReportAllocs()
-	for b.Loop() {
-		g.Start()
-		_, err := g.Call(b.Context(), f)
-		require.NoError(b, err)
-	}
-}

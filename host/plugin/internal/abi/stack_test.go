@@ -35,10 +35,3 @@ func TestStackBytes(t *testing.T) {
 		t.Errorf("expected the whole size of a stack that has grown, found %d", n)
 	}
 }
-
-func BenchmarkStackGrown(b *testing.B) {
-	g := &Guest{running: function(b)}
-	for b.Loop() {
-		g.StackGrown()
-	}
-}

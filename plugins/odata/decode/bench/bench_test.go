@@ -75,14 +75,13 @@ func newGuest(t testing.TB) *guest {
 	return instantiate(t, binary)
 }
 
+// cache keeps what was compiled for the tests of this process: compiling a guest takes seconds.
+var cache = wazero.NewCompilationCache()
+
 func instantiate(t testing.TB, binary []byte) *guest {
 	t.Helper()
-	return instantiateIn(t, wazero.NewRuntime(context.Background()), binary)
-}
-
-func instantiateIn(t testing.TB, r wazero.Runtime, binary []byte) *guest {
-	t.Helper()
 	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	m, err := r.InstantiateWithConfig(ctx, binary,

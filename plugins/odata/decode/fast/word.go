@@ -1,8 +1,3 @@
-// Package fast holds what makes decoding fast in a guest of stock Go: loads of eight bytes without bounds checks, tests
-// on eight bytes at once, and a few loops that are written in Wasm assembly, each with a twin in Go for other machines.
-//
-// Nothing here checks bounds. Texts to be read are followed by [Room] zero bytes, where every scan stops: 0 is illegal
-// in both formats. What is written to must have [Room] bytes after what is needed.
 package fast
 
 import "unsafe"

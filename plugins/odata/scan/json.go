@@ -1,49 +1,25 @@
-package decode
+package scan
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
-// syntax is where and why a text is not what it should be. For the end of what is there so far, see more.
-type syntax struct {
-	at              int
-	expected, found string
-	html            bool
-	// said is what the service says in the place of rows, "" for nothing.
-	said string
-}
-
-// more stands for the end of the text: what follows must be seen first. If nothing follows, the text is cut off.
-var more = &syntax{}
-
-func describe(c byte) string {
-	switch {
-	case c == '\n':
-		return "a line end"
-	case c < 0x20 || c >= 0x7f:
-		const hex = "0123456789abcdef"
-		return "byte 0x" + string(hex[c>>4]) + string(hex[c&15])
-	}
-	return "'" + string(rune(c)) + "'"
-}
-
-func wrongByte(b []byte, i int, expected string) *syntax {
-	return &syntax{at: i, expected: expected, found: describe(b[i])}
-}
-
-// jsonSpace skips white space.
-func jsonSpace(b []byte, i int) int {
+// JSONSpace skips white space.
+func JSONSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
 }
 
-// jsonString returns the end of the string that starts at i. What is between the quotes is looked at by unescape only.
-func jsonString(b []byte, i int) (end int, err *syntax) {
+// JSONString returns the end of the string that starts at i. What is between the quotes is looked at by Unescape only.
+func JSONString(b []byte, i int) (end int, err *Error) {
 	if i >= len(b) {
-		return 0, more
+		return 0, More
 	}
 	if b[i] != '"' {
-		return 0, wrongByte(b, i, "a string")
+		return 0, WrongByte(b, i, "a string")
 	}
 	for i++; i < len(b); i++ {
 		switch b[i] {
@@ -53,55 +29,55 @@ func jsonString(b []byte, i int) (end int, err *syntax) {
 			i++
 		}
 	}
-	return 0, more
+	return 0, More
 }
 
-// jsonName returns a member's name, in quotes, and where its value starts.
-func jsonName(b []byte, i int) (nameEnd, value int, err *syntax) {
-	if nameEnd, err = jsonString(b, i); err != nil {
+// JSONName returns a member's name, in quotes, and where its value starts.
+func JSONName(b []byte, i int) (nameEnd, value int, err *Error) {
+	if nameEnd, err = JSONString(b, i); err != nil {
 		return 0, 0, err
 	}
-	colon := jsonSpace(b, nameEnd)
+	colon := JSONSpace(b, nameEnd)
 	if colon >= len(b) {
-		return 0, 0, more
+		return 0, 0, More
 	}
 	if b[colon] != ':' {
-		return 0, 0, wrongByte(b, colon, "':' after a member's name")
+		return 0, 0, WrongByte(b, colon, "':' after a member's name")
 	}
-	value = jsonSpace(b, colon+1)
+	value = JSONSpace(b, colon+1)
 	if value >= len(b) {
-		return 0, 0, more
+		return 0, 0, More
 	}
 	return nameEnd, value, nil
 }
 
-// jsonNext goes on after a member or item: over a comma to the next one, or to the closing bracket, which is passed
+// JSONNext goes on after a member or item: over a comma to the next one, or to the closing bracket, which is passed
 // too.
-func jsonNext(b []byte, i int, closing byte) (next int, closed bool, err *syntax) {
-	i = jsonSpace(b, i)
+func JSONNext(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
+	i = JSONSpace(b, i)
 	if i >= len(b) {
-		return 0, false, more
+		return 0, false, More
 	}
 	switch b[i] {
 	case closing:
 		return i + 1, true, nil
 	case ',':
-		if i = jsonSpace(b, i+1); i >= len(b) {
-			return 0, false, more
+		if i = JSONSpace(b, i+1); i >= len(b) {
+			return 0, false, More
 		}
 		if b[i] == closing {
-			return 0, false, wrongByte(b, i, "a member or item after ','")
+			return 0, false, WrongByte(b, i, "a member or item after ','")
 		}
 		return i, false, nil
 	}
-	return 0, false, wrongByte(b, i, "',' or "+describe(closing))
+	return 0, false, WrongByte(b, i, "',' or "+describe(closing))
 }
 
-// jsonFirst goes past an opening bracket: to the first member or item, or past the closing bracket.
-func jsonFirst(b []byte, i int, closing byte) (next int, closed bool, err *syntax) {
-	i = jsonSpace(b, i)
+// JSONFirst goes past an opening bracket: to the first member or item, or past the closing bracket.
+func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
+	i = JSONSpace(b, i)
 	if i >= len(b) {
-		return 0, false, more
+		return 0, false, More
 	}
 	if b[i] == closing {
 		return i + 1, true, nil
@@ -109,17 +85,17 @@ func jsonFirst(b []byte, i int, closing byte) (next int, closed bool, err *synta
 	return i, false, nil
 }
 
-// jsonValue returns the end of the value that starts at i.
-func jsonValue(b []byte, i, depth int) (end int, err *syntax) {
+// JSONValue returns the end of the value that starts at i.
+func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	if i >= len(b) {
-		return 0, more
+		return 0, More
 	}
 	switch c := b[i]; {
 	case c == '"':
-		return jsonString(b, i)
+		return JSONString(b, i)
 	case c == '{' || c == '[':
 		if depth <= 0 {
-			return 0, &syntax{at: i, expected: "less nesting", found: describe(c)}
+			return 0, &Error{At: i, Expected: "less nesting", Found: describe(c)}
 		}
 		return jsonInside(b, i, depth-1)
 	case c == '-' || '0' <= c && c <= '9':
@@ -131,40 +107,40 @@ func jsonValue(b []byte, i, depth int) (end int, err *syntax) {
 	case c == 'n':
 		return jsonWord(b, i, "null")
 	}
-	return 0, wrongByte(b, i, "a value")
+	return 0, WrongByte(b, i, "a value")
 }
 
-func jsonInside(b []byte, i, depth int) (end int, err *syntax) {
+func jsonInside(b []byte, i, depth int) (end int, err *Error) {
 	object, closing := b[i] == '{', b[i]+2
-	i, closed, err := jsonFirst(b, i+1, closing)
+	i, closed, err := JSONFirst(b, i+1, closing)
 	for err == nil && !closed {
 		if object {
-			if _, i, err = jsonName(b, i); err != nil {
+			if _, i, err = JSONName(b, i); err != nil {
 				return 0, err
 			}
 		}
-		if i, err = jsonValue(b, i, depth); err != nil {
+		if i, err = JSONValue(b, i, depth); err != nil {
 			return 0, err
 		}
-		i, closed, err = jsonNext(b, i, closing)
+		i, closed, err = JSONNext(b, i, closing)
 	}
 	return i, err
 }
 
-func jsonWord(b []byte, i int, word string) (end int, err *syntax) {
+func jsonWord(b []byte, i int, word string) (end int, err *Error) {
 	for k := range len(word) {
 		if i+k >= len(b) {
-			return 0, more
+			return 0, More
 		}
 		if b[i+k] != word[k] {
-			return 0, wrongByte(b, i+k, word)
+			return 0, WrongByte(b, i+k, word)
 		}
 	}
 	return i + len(word), nil
 }
 
 // jsonNumber: a number ends at the first byte that cannot belong to it, which must have been seen.
-func jsonNumber(b []byte, i int) (end int, err *syntax) {
+func jsonNumber(b []byte, i int) (end int, err *Error) {
 	if b[i] == '-' {
 		i++
 	}
@@ -187,28 +163,28 @@ func jsonNumber(b []byte, i int) (end int, err *syntax) {
 		}
 	}
 	if i >= len(b) {
-		return 0, more
+		return 0, More
 	}
 	return i, nil
 }
 
-func jsonDigits(b []byte, i int) (end int, err *syntax) {
+func jsonDigits(b []byte, i int) (end int, err *Error) {
 	start := i
 	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
 		i++
 	}
 	if i >= len(b) {
-		return 0, more
+		return 0, More
 	}
 	if i == start {
-		return 0, wrongByte(b, i, "a digit")
+		return 0, WrongByte(b, i, "a digit")
 	}
 	return i, nil
 }
 
-// unescape appends what a string, given with its quotes, stands for. false: an escape that does not exist, half of a
-// surrogate pair, a control character, or bytes that are not UTF-8.
-func unescape(dst, quoted []byte) ([]byte, bool) {
+// Unescape appends what a string, given with its quotes, stands for. false: an escape that does not exist, a control
+// character, or, unless lenient has them replaced by U+FFFD, half of a surrogate pair or bytes that are not UTF-8.
+func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 	s := quoted[1 : len(quoted)-1]
 	start := len(dst)
 	for i := 0; i < len(s); {
@@ -223,6 +199,9 @@ func unescape(dst, quoted []byte) ([]byte, bool) {
 		}
 		if s[i+1] == 'u' {
 			r, size := escapedRune(s[i:])
+			if _, half := hex4(s[i:]); size == 0 && lenient && half {
+				r, size = utf8.RuneError, len(`\u0000`)
+			}
 			if size == 0 {
 				return dst, false
 			}
@@ -237,7 +216,13 @@ func unescape(dst, quoted []byte) ([]byte, bool) {
 		dst = append(dst, plain)
 		i += 2
 	}
-	return dst, utf8.Valid(dst[start:])
+	if utf8.Valid(dst[start:]) {
+		return dst, true
+	}
+	if lenient {
+		dst = append(dst[:start], bytes.ToValidUTF8(dst[start:], []byte("\ufffd"))...)
+	}
+	return dst, lenient
 }
 
 func unescaped(c byte) byte {

@@ -1,39 +1,47 @@
-package decode
+// Package datetime reads points in time and times of day as OData v2 writes them: /Date(…)/ of JSON, ISO 8601 of Atom,
+// URLs and settings, durations of Edm.Time. It counts in milliseconds and in ticks of 100 ns, as EDM does.
+package datetime
 
-// moment is a point in time as a service wrote it: the time on its clock, and how far that clock is from UTC.
-type moment struct {
-	// wall is the time on the clock, in milliseconds since 1970 as if it were UTC
-	wall int64
-	// micros are those after the milliseconds
-	micros int64
-	// zoned: offset, in minutes east of UTC, was given
-	zoned  bool
-	offset int64
+import "strconv"
+
+// Moment is a point in time as a service wrote it: the time on its clock, and how far that clock is from UTC.
+type Moment struct {
+	// Wall is the time on the clock, in milliseconds since 1970 as if it were UTC. Ticks follow the milliseconds.
+	Wall, Ticks int64
+	// Zoned reports that Offset, in minutes east of UTC, was given.
+	Zoned  bool
+	Offset int64
+	// Rounded reports that the text said another point in time, next to this one: it has digits after the ticks, or is
+	// just outside of the years 1 to 9999.
+	Rounded bool
 }
 
+// Units of time, and the years 1 to 9999.
 const (
+	TicksPerMilli = 10_000
+	MsPerDay      = 86_400_000
+	// FirstMs and LastMs are 0001-01-01T00:00:00 and 9999-12-31T23:59:59.999.
+	FirstMs = -62_135_596_800_000
+	LastMs  = 253_402_300_799_999
+
 	msPerMinute = 60_000
-	msPerDay    = 86_400_000
-	// firstMs and lastMs are 0001-01-01T00:00:00 and 9999-12-31T23:59:59.999; julianMs is 0001-01-01 by the Julian
-	// calendar, on which Java and ABAP count before 1582.
-	firstMs  = -62_135_596_800_000
-	julianMs = firstMs - 2*msPerDay
-	lastMs   = 253_402_300_799_999
+	// julianMs is 0001-01-01 by the Julian calendar, on which Java and ABAP count before 1582.
+	julianMs = FirstMs - 2*MsPerDay
 )
 
-// utc is the moment in milliseconds since 1970.
-func (m moment) utc() int64 { return m.wall - m.offset*msPerMinute }
+// UTC is the moment in milliseconds since 1970.
+func (m *Moment) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
 
-// days since 1970 on the clock's own calendar.
-func (m moment) days() int64 {
-	days := m.wall / msPerDay
-	if m.wall%msPerDay < 0 {
+// Days are those since 1970 on the clock's own calendar.
+func (m *Moment) Days() int64 {
+	days := m.Wall / MsPerDay
+	if m.Wall%MsPerDay < 0 {
 		days--
 	}
 	return days
 }
 
-// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits after microseconds are
+// Parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits after ticks are
 // dropped.
 //
 // The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
@@ -43,18 +51,18 @@ func (m moment) days() int64 {
 // initial date of ABAP, 0001-01-01, as /Date(-62135769600000)/ in rows and as datetime'0001-01-01T00:00:00' in their
 // addresses; other days before 1582 are taken as they are, since services of both calendars write them. 10000-01-01,
 // /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
-func (m *moment) parse(text []byte) bool {
-	*m = moment{}
+func (m *Moment) Parse(text []byte) bool {
+	*m = Moment{}
 	ok := false
 	if len(text) > 0 && text[0] == '/' {
 		ok = m.parseTicks(text)
 	} else {
 		ok = m.parseISO(text)
 	}
-	return ok && firstMs <= m.wall && m.wall <= lastMs
+	return ok && FirstMs <= m.Wall && m.Wall <= LastMs
 }
 
-func (m *moment) parseTicks(text []byte) bool {
+func (m *Moment) parseTicks(text []byte) bool {
 	const front, back = "/Date(", ")/"
 	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front ||
 		string(text[len(text)-len(back):]) != back {
@@ -67,26 +75,26 @@ func (m *moment) parseTicks(text []byte) bool {
 			if len(number)-i > 5 {
 				return false
 			}
-			offset, ok := integer(number[i:], -9999, 9999)
+			offset, ok := whole(number[i:], -9999, 9999)
 			if !ok {
 				return false
 			}
-			m.offset, m.zoned, number = offset, true, number[:i]
+			m.Offset, m.Zoned, number = offset, true, number[:i]
 		}
 	}
 	var ok bool
-	m.wall, ok = integer(number, julianMs, lastMs+1)
-	switch {
-	case m.wall < firstMs:
-		m.wall += firstMs - julianMs
-	case m.wall > lastMs:
-		m.wall = lastMs
+	m.Wall, ok = whole(number, julianMs, LastMs+1)
+	switch m.Rounded = m.Wall < FirstMs || m.Wall > LastMs; {
+	case m.Wall < FirstMs:
+		m.Wall += FirstMs - julianMs
+	case m.Wall > LastMs:
+		m.Wall = LastMs
 	}
 	return ok && number[0] != '+'
 }
 
 // parseISO reads yyyy-mm-dd, then optionally Thh:mm, :ss, a fraction, and a zone.
-func (m *moment) parseISO(text []byte) bool {
+func (m *Moment) parseISO(text []byte) bool {
 	year, okYear := digits(text, 0, 4)
 	month, okMonth := digits(text, 5, 2)
 	day, okDay := digits(text, 8, 2)
@@ -94,7 +102,7 @@ func (m *moment) parseISO(text []byte) bool {
 		day < 1 || day > daysIn(year, month) {
 		return false
 	}
-	m.wall = daysSince1970(year, month, day) * msPerDay
+	m.Wall = daysSince1970(year, month, day) * MsPerDay
 	if len(text) == 10 {
 		return true
 	}
@@ -103,30 +111,29 @@ func (m *moment) parseISO(text []byte) bool {
 	if !okHour || !okMinute || text[10] != 'T' || text[13] != ':' || hour > 23 || minute > 59 {
 		return false
 	}
-	m.wall += (hour*60 + minute) * msPerMinute
+	m.Wall += (hour*60 + minute) * msPerMinute
 	rest := text[16:]
 	if len(rest) > 0 && rest[0] == ':' {
 		second, ok := digits(rest, 1, 2)
 		if !ok || second > 59 {
 			return false
 		}
-		micros, after, ok := fraction(rest[3:])
+		ticks, rounded, after, ok := fraction(rest[3:])
 		if !ok {
 			return false
 		}
-		m.wall += second*1000 + micros/1000
-		m.micros = micros % 1000
-		rest = after
+		m.Wall += second*1000 + ticks/TicksPerMilli
+		m.Ticks, m.Rounded, rest = ticks%TicksPerMilli, rounded, after
 	}
 	return m.parseZone(rest)
 }
 
 // parseZone reads nothing, Z, ±hh:mm, ±hhmm or ±hh.
-func (m *moment) parseZone(text []byte) bool {
+func (m *Moment) parseZone(text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
-	m.zoned = true
+	m.Zoned = true
 	if len(text) == 1 {
 		return text[0] == 'Z' || text[0] == 'z'
 	}
@@ -148,24 +155,31 @@ func (m *moment) parseZone(text []byte) bool {
 	if !ok || !okMinutes || hours > 23 || minutes > 59 {
 		return false
 	}
-	m.offset = hours*60 + minutes
+	m.Offset = hours*60 + minutes
 	if text[0] == '-' {
-		m.offset = -m.offset
+		m.Offset = -m.Offset
 	}
 	return true
 }
 
-// fraction reads a point and digits, if there are any, as microseconds.
-func fraction(text []byte) (micros int64, rest []byte, ok bool) {
+// fraction reads a point and digits of a second, if there are any, as ticks; rounded: further digits are not 0.
+func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' && text[0] != ',' {
-		return 0, text, true
+		return 0, false, text, true
 	}
 	i := 1
-	for unit := int64(100_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
-		micros += int64(text[i]-'0') * unit
+	for unit := int64(1_000_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+		ticks += int64(text[i]-'0') * unit
+		rounded = rounded || unit == 0 && text[i] != '0'
 		unit /= 10
 	}
-	return micros, text[i:], i > 1
+	return ticks, rounded, text[i:], i > 1
+}
+
+// whole reads a whole number within bounds: a sign, then digits.
+func whole(text []byte, low, high int64) (int64, bool) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil && low <= n && n <= high
 }
 
 // digits reads exactly n digits at i.
@@ -205,29 +219,29 @@ func daysSince1970(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719_468
 }
 
-// clockTime reads a duration that is a time of day, PT12H34M56.789S, in milliseconds; years, months and days in front,
-// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day.
+// TimeOfDay reads a duration that is a time of day, PT12H34M56.789S, in ticks; years, months and days in front,
+// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day. rounded: digits after the ticks were dropped
+// that are not 0.
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
-func clockTime(text []byte) (int64, bool) {
+func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 	i := afterDate(text)
 	if i == 0 || len(text) < i+2 {
-		return 0, false
+		return 0, false, false
 	}
-	var ms int64
 	units := "HMS"
 	for i < len(text) {
 		start := i
 		for i < len(text) && '0' <= text[i] && text[i] <= '9' {
 			i++
 		}
-		n, ok := integer(text[start:i], 0, msPerDay)
+		n, ok := whole(text[start:i], 0, MsPerDay)
 		if !ok || i == len(text) {
-			return 0, false
+			return 0, false, false
 		}
-		part, rest, ok := fraction(text[i:])
+		part, more, rest, ok := fraction(text[i:])
 		if !ok || len(rest) == 0 {
-			return 0, false
+			return 0, false, false
 		}
 		fractional := len(rest) != len(text)-i
 		i = len(text) - len(rest)
@@ -235,7 +249,7 @@ func clockTime(text []byte) (int64, bool) {
 			units = units[1:]
 		}
 		if len(units) == 0 || fractional && units[0] != 'S' {
-			return 0, false
+			return 0, false, false
 		}
 		switch units[0] {
 		case 'H':
@@ -243,12 +257,13 @@ func clockTime(text []byte) (int64, bool) {
 		case 'M':
 			n *= msPerMinute
 		case 'S':
-			n = n*1000 + part/1000
+			n *= 1000
 		}
-		ms += n
+		ticks += n*TicksPerMilli + part
+		rounded = rounded || more
 		units, i = units[1:], i+1
 	}
-	return ms, ms < msPerDay
+	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }
 
 // afterDate is where the time of a duration begins, after its T; 0: it has none, or years, months or days in front

@@ -1,0 +1,103 @@
+package rest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+)
+
+// Client calls routes of a worker's REST, Culvert's or Kafka Connect's.
+type Client struct {
+	// URL is where REST listens, such as http://localhost:8083.
+	URL string
+	// Header is sent with each request, and goes before what requests say by themselves.
+	Header http.Header
+	// Transport sends requests; redirections are what it makes of them.
+	Transport http.RoundTripper
+	// MaxBytes bounds an answer.
+	MaxBytes int64
+}
+
+// Call sends a request to a route, see [Target], and reads the answer into a value. body is a text of properties, or a
+// value that is sent as JSON; nil: there is none. into is nil, a *string, which gets the answer as it is, or what JSON
+// is read into. The error is a [*Refusal] where the worker says no, with the worker's own text.
+func (c *Client) Call(ctx context.Context, route string, header http.Header, body, into any,
+	values ...string) (http.Header, error) {
+	method, target := Target(route, values...)
+	var sent io.Reader
+	kind := "application/json"
+	if text, ok := body.(string); ok {
+		sent, kind = strings.NewReader(text), propertiesType
+	} else if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(data)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+target, sent)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	if body != nil {
+		r.Header.Set("Content-Type", kind)
+	}
+	maps.Copy(r.Header, c.Header)
+	maps.Copy(r.Header, header)
+	answer, err := c.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(answer.Body, c.MaxBytes+1))
+	switch text, asText := into.(*string); {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > c.MaxBytes:
+		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", c.MaxBytes, method, target)
+	case answer.StatusCode >= http.StatusMultipleChoices:
+		var said failure
+		_ = json.Unmarshal(data, &said) // what is no answer of a worker has its status alone
+		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(said.Message, method+" "+target+": "+answer.Status)}
+	case asText:
+		*text = string(data)
+	case into != nil && len(data) > 0:
+		if err := json.Unmarshal(data, into); err != nil {
+			return nil, fmt.Errorf("%s %s: expected a worker's answer in JSON: %w", method, target, err)
+		}
+	}
+	return answer.Header, nil
+}
+
+// Local answers requests by a handler of this process, without a connection.
+type Local struct{ Handler http.Handler }
+
+// RoundTrip is as [http.RoundTripper] says.
+func (l Local) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := &localAnswer{header: http.Header{}, status: http.StatusOK}
+	served := r.Clone(r.Context())
+	if served.Body == nil {
+		served.Body = http.NoBody
+	}
+	l.Handler.ServeHTTP(w, served)
+	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
+		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
+}
+
+// localAnswer is an answer in memory.
+type localAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *localAnswer) Header() http.Header         { return a.header }
+func (a *localAnswer) WriteHeader(status int)      { a.status = status }
+func (a *localAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }

@@ -1,0 +1,209 @@
+// Package document reads an entity or a feed whole, in verbose JSON or Atom, into the tree of the JSON. Pages of rows
+// are read by package decode, which streams.
+package document
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+)
+
+// Parse reads an entity or a feed. Of JSON it returns what is inside of the d, if there is one. Of Atom it makes what
+// JSON would be:
+//
+//   - a feed is an object of results and __next;
+//   - an entity is an object of its properties, whose values are texts, nulls, or for complex ones objects without
+//     members;
+//   - a link is a member of the last part of its relation: what is expanded in it, or an object of __deferred;
+//   - __metadata has uri (of the link to edit it, of itself, or its id), type and etag, and the elements of Atom that
+//     may hold a property: title, updated and user.
+func Parse(body []byte) (v jsontext.Value, err error) {
+	if start := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		if v, err = jsontext.Parse(body); v.Has("d") {
+			v = v.At("d")
+		}
+		return v, err
+	}
+	a := atom{markup.NewReader(body)}
+	kind, err := a.Next()
+	switch {
+	case err != nil:
+		return v, err
+	case kind == markup.Open && a.Local == "entry":
+		v, err = a.entry()
+	case kind == markup.Open && a.Local == "feed":
+		v, err = a.feed()
+	default:
+		return v, errors.New("expected an entry or a feed, found another element")
+	}
+	for err == nil && kind != markup.End { // nothing may follow
+		kind, err = a.Next()
+	}
+	if err != nil { // of what is cut off nothing counts
+		return jsontext.Value{}, err
+	}
+	return v, nil
+}
+
+// Items are the entities of a feed; ok: it is one.
+func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
+	if v.Kind == jsontext.Object {
+		v = v.At("results")
+	}
+	return v.Items, v.Kind == jsontext.Array
+}
+
+// atom reads elements whose start tags were read, each to its end.
+type atom struct{ *markup.Reader }
+
+// inside calls do for each element inside of one; do reads it to its end.
+func (a atom) inside(do func() error) error {
+	for {
+		kind, err := a.Next()
+		if err != nil || kind == markup.Close {
+			return err
+		}
+		if kind == markup.Open {
+			if err := do(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (a atom) feed() (jsontext.Value, error) {
+	results, next := jsontext.List(), ""
+	err := a.inside(func() error {
+		switch a.Local {
+		case "entry":
+			v, err := a.entry()
+			results.Items = append(results.Items, v)
+			return err
+		case "link":
+			if rel, _ := a.Attribute("rel"); rel == "next" {
+				next, _ = a.Attribute("href")
+			}
+		}
+		return a.Skip()
+	})
+	v := jsontext.Of(jsontext.Member{Name: "results", Value: results})
+	if next != "" {
+		v.Members = append(v.Members, text("__next", next))
+	}
+	return v, err
+}
+
+func text(name, s string) jsontext.Member {
+	return jsontext.Member{Name: name, Value: jsontext.Text(s)}
+}
+
+func (a atom) entry() (jsontext.Value, error) {
+	v, metadata, links := jsontext.Of(), jsontext.Of(), map[string]string{}
+	if tag, ok := a.Attribute("etag"); ok {
+		metadata.Members = append(metadata.Members, text("etag", tag))
+	}
+	// said notes the text of an element of Atom.
+	said := func(name string) error {
+		content, err := a.Content()
+		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
+		return err
+	}
+	err := a.inside(func() error {
+		switch a.Local {
+		case "id":
+			content, err := a.Content()
+			links["id"] = strings.TrimSpace(content)
+			return err
+		case "title", "updated":
+			return said(a.Local)
+		case "author":
+			return a.inside(func() error {
+				if a.Local != "name" {
+					return a.Skip()
+				}
+				return said("user")
+			})
+		case "category":
+			term, _ := a.Attribute("term")
+			metadata.Members = append(metadata.Members, text("type", term))
+		case "link":
+			return a.link(&v, links)
+		case "content":
+			return a.inside(func() error {
+				if a.Local != "properties" {
+					return a.Skip()
+				}
+				return a.properties(&v)
+			})
+		case "properties":
+			return a.properties(&v)
+		}
+		return a.Skip()
+	})
+	for _, name := range []string{"edit", "self", "id"} {
+		if links[name] != "" {
+			metadata.Members = append(metadata.Members, text("uri", links[name]))
+			break
+		}
+	}
+	v.Members = append(v.Members, jsontext.Member{Name: "__metadata", Value: metadata})
+	return v, err
+}
+
+func (a atom) link(v *jsontext.Value, links map[string]string) error {
+	rel, _ := a.Attribute("rel")
+	href, _ := a.Attribute("href")
+	name := rel[strings.LastIndexByte(rel, '/')+1:]
+	if links[name] = href; name == "edit" || name == "self" {
+		return a.Skip()
+	}
+	m := jsontext.Member{Name: name, Value: jsontext.Of(jsontext.Member{Name: "__deferred",
+		Value: jsontext.Of(text("uri", href))})}
+	err := a.inside(func() error {
+		if a.Local != "inline" {
+			return a.Skip()
+		}
+		return a.inside(func() (err error) {
+			switch a.Local {
+			case "feed":
+				m.Value, err = a.feed()
+			case "entry":
+				m.Value, err = a.entry()
+			default:
+				err = a.Skip()
+			}
+			return err
+		})
+	})
+	v.Members = append(v.Members, m)
+	return err
+}
+
+func (a atom) properties(v *jsontext.Value) error {
+	return a.inside(func() error {
+		m := jsontext.Member{Name: a.Local, Value: jsontext.Text("")}
+		if null, _ := a.Attribute("null"); null == "true" {
+			m.Value.Kind = jsontext.Null
+		}
+		for {
+			kind, err := a.Next()
+			switch {
+			case err != nil:
+				return err
+			case kind == markup.Close:
+				v.Members = append(v.Members, m)
+				return nil
+			case kind == markup.Text && m.Value.Kind == jsontext.String:
+				m.Value.Text += a.Data
+			case kind == markup.Open:
+				m.Value = jsontext.Of()
+				if err := a.Skip(); err != nil {
+					return err
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,45 @@
+package document_test
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/document"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+)
+
+const spaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"` +
+	` xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+
+// TestParse: an entity or a feed is the same tree in Atom and in JSON, as far as Atom says it.
+func TestParse(t *testing.T) {
+	entry := `<entry` + spaces + ` m:etag="W/&quot;1&quot;"><id> http://x/Es(1) </id><title>T</title><author><name>N</name>` +
+		`</author><category term="S.E"/><link rel="edit" href="Es(1)"/>` +
+		`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" href="Es(1)/Items"/>` +
+		`<link rel="via" href="v"><m:inline><feed><entry><content><m:properties><d:K>2</d:K></m:properties></content>` +
+		`</entry></feed></m:inline></link><content><m:properties><d:A>a&amp;<!-- b -->c</d:A><d:B m:null="true"/>` +
+		`<d:C><d:D>1</d:D></d:C></m:properties></content></entry>`
+	entity := `{"Items":{"__deferred":{"uri":"Es(1)/Items"}},"via":{"results":[{"K":"2","__metadata":{}}]},"A":"a&c",` +
+		`"B":null,"C":{},"__metadata":{"etag":"W/\"1\"","title":"T","user":"N","type":"S.E","uri":"Es(1)"}}`
+	for _, c := range []struct{ name, body, want string }{
+		{"entry", entry, entity},
+		{"feed", `<feed` + spaces + `><title/>` + entry + `<link rel="next" href="n"/></feed>`,
+			`{"results":[` + entity + `],"__next":"n"}`},
+		{"JSON", ` {"d":{"results":[]}}`, `{"results":[]}`},
+		{"JSON without d", `[{"A":1}]`, `[{"A":1}]`},
+		{"another document", `<service/>`, `!expected an entry or a feed, found another element`},
+		{"cut off", entry[:len(entry)-3], `!XML, line 1: the document ends inside of a tag, comment or CDATA section`},
+		{"two documents", entry + entry, `!XML, line 1: a second root element`},
+	} {
+		v, err := document.Parse([]byte(c.body))
+		got := string(jsontext.Append(nil, v))
+		if err != nil {
+			if got != "null" {
+				t.Errorf("%s: expected nothing with an error, found %s", c.name, got)
+			}
+			got = "!" + err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: expected\n%s\nfound\n%s", c.name, c.want, got)
+		}
+	}
+}

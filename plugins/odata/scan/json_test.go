@@ -1,0 +1,37 @@
+package scan_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
+
+// FuzzUnescape: what encoding/json reads as a string without replacing anything is read the same.
+func FuzzUnescape(f *testing.F) {
+	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"",
+		"\"\t\""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		end, err := scan.JSONString(text, 0)
+		if err != nil || end != len(text) {
+			return
+		}
+		got, ok := scan.Unescape(nil, text, false)
+		var want string
+		failed := json.Unmarshal(text, &want) != nil
+		if ok && (failed || want != string(got)) {
+			t.Fatalf("%q: expected %q (failed %v), found %q", text, want, failed, got)
+		}
+		if !ok && !failed && !strings.ContainsRune(want, '\ufffd') {
+			t.Fatalf("%q: refused, encoding/json reads %q", text, want)
+		}
+		// It replaces what is wrong together, encoding/json byte by byte.
+		without := func(text string) string { return strings.ReplaceAll(text, "\ufffd", "") }
+		if got, ok = scan.Unescape(nil, text, true); ok == failed || ok && without(want) != without(string(got)) {
+			t.Fatalf("%q: leniently %q (%v), encoding/json reads %q", text, got, ok, want)
+		}
+	})
+}

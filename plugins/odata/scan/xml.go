@@ -1,0 +1,348 @@
+package scan
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// XMLTag is a start tag, an end tag or the tag of an empty element.
+type XMLTag struct {
+	Start, End int
+	// Name is the qualified name. Attributes start at NameEnd.
+	Name           []byte
+	NameEnd        int
+	Closing, Empty bool
+}
+
+// SplitName returns prefix and local name of a qualified name.
+func SplitName(qualified []byte) (prefix, local []byte) {
+	if i := bytes.IndexByte(qualified, ':'); i >= 0 {
+		return qualified[:i], qualified[i+1:]
+	}
+	return nil, qualified
+}
+
+func isXMLSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+// XMLSpace skips white space.
+func XMLSpace(b []byte, i int) int {
+	for i < len(b) && isXMLSpace(b[i]) {
+		i++
+	}
+	return i
+}
+
+// xmlName returns the end of a name.
+func xmlName(b []byte, i int) (end int, err *Error) {
+	start := i
+	for i < len(b) {
+		switch c := b[i]; c {
+		case ' ', '\n', '\t', '\r', '/', '>', '=', '<', '"', '\'', '&', '?', '!':
+			if i == start {
+				return 0, WrongByte(b, i, "a name")
+			}
+			return i, nil
+		}
+		i++
+	}
+	return 0, More
+}
+
+// XMLTagAt reads the tag whose '<' is at i, its attributes included.
+func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
+	t.Start = i
+	i++
+	if i < len(b) && b[i] == '/' {
+		t.Closing = true
+		i++
+	}
+	if t.NameEnd, err = xmlName(b, i); err != nil {
+		return t, err
+	}
+	t.Name = b[i:t.NameEnd]
+	for i = t.NameEnd; ; {
+		var a XMLAttribute
+		if a, i, err = XMLAttributeAt(b, i); err != nil {
+			return t, err
+		}
+		if a.Name == nil {
+			break
+		}
+		if t.Closing {
+			return t, &Error{At: a.NameAt, Expected: "'>' of an end tag", Found: "an attribute"}
+		}
+	}
+	if b[i] == '/' {
+		if i+1 >= len(b) {
+			return t, More
+		}
+		if b[i+1] != '>' || t.Closing {
+			return t, WrongByte(b, i, "'>'")
+		}
+		t.Empty, i = true, i+1
+	}
+	t.End = i + 1
+	return t, nil
+}
+
+// XMLAttribute is an attribute and where it is in the text. Value is what is between the quotes.
+type XMLAttribute struct {
+	Name, Value     []byte
+	NameAt, ValueAt int
+}
+
+// XMLAttributeAt reads the next attribute of a tag. With none left its name is nil, and next is at '>' or '/'.
+func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
+	space := i
+	if i = XMLSpace(b, i); i >= len(b) {
+		return a, 0, More
+	}
+	if b[i] == '>' || b[i] == '/' {
+		return a, i, nil
+	}
+	if i == space {
+		return a, 0, WrongByte(b, i, "white space before an attribute")
+	}
+	end, err := xmlName(b, i)
+	if err != nil {
+		return a, 0, err
+	}
+	a.Name, a.NameAt = b[i:end], i
+	if i = XMLSpace(b, end); i >= len(b) {
+		return a, 0, More
+	}
+	if b[i] != '=' {
+		return a, 0, WrongByte(b, i, "'=' after an attribute's name")
+	}
+	if i = XMLSpace(b, i+1); i >= len(b) {
+		return a, 0, More
+	}
+	quote := b[i]
+	if quote != '"' && quote != '\'' {
+		return a, 0, WrongByte(b, i, "a quote before an attribute's value")
+	}
+	a.ValueAt = i + 1
+	for i++; i < len(b); i++ {
+		if b[i] == quote {
+			a.Value = b[a.ValueAt:i]
+			return a, i + 1, nil
+		}
+		if b[i] == '<' {
+			return a, 0, WrongByte(b, i, "the end of an attribute's value")
+		}
+	}
+	return a, 0, More
+}
+
+// XMLAside passes a comment, a processing instruction or a CDATA section at i, where '<' is; end 0: it is none of them.
+func XMLAside(b []byte, i int) (end int, err *Error) {
+	if i+1 >= len(b) {
+		return 0, More
+	}
+	if b[i+1] == '?' {
+		return XMLUntil(b, i+2, "?>")
+	}
+	if b[i+1] != '!' {
+		return 0, nil
+	}
+	if ok, err := XMLHas(b, i, CDATA); err != nil || ok {
+		if err != nil {
+			return 0, err
+		}
+		return XMLUntil(b, i+len(CDATA), "]]>")
+	}
+	if ok, err := XMLHas(b, i, "<!--"); err != nil || ok {
+		if err != nil {
+			return 0, err
+		}
+		return XMLUntil(b, i+4, "-->")
+	}
+	return 0, &Error{At: i, Expected: "no document type", Found: "'<!'"}
+}
+
+const CDATA = "<![CDATA["
+
+// XMLUntil returns the end of stop, which is looked for from i on.
+func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
+	if i <= len(b) {
+		if k := bytes.Index(b[i:], []byte(stop)); k >= 0 {
+			return i + k + len(stop), nil
+		}
+	}
+	return 0, More
+}
+
+// XMLHas reports whether text stands at i; more if it may.
+func XMLHas(b []byte, i int, text string) (bool, *Error) {
+	for k := range len(text) {
+		if i+k >= len(b) {
+			return false, More
+		}
+		if b[i+k] != text[k] {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// XMLElement returns the end of the element whose start tag is at i.
+func XMLElement(b []byte, i, depth int) (end int, err *Error) {
+	open, err := XMLTagAt(b, i)
+	if err != nil {
+		return 0, err
+	}
+	if open.Closing {
+		return 0, &Error{At: i, Expected: "a start tag", Found: "an end tag"}
+	}
+	if open.Empty {
+		return open.End, nil
+	}
+	if depth <= 0 {
+		return 0, &Error{At: i, Expected: "less nesting", Found: "an element"}
+	}
+	for i = open.End; ; {
+		less := bytes.IndexByte(b[i:], '<')
+		if less < 0 {
+			return 0, More
+		}
+		i += less
+		if end, err = XMLAside(b, i); err != nil {
+			return 0, err
+		}
+		if end > 0 {
+			i = end
+			continue
+		}
+		if b[i+1] != '/' {
+			if i, err = XMLElement(b, i, depth-1); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		tag, err := XMLTagAt(b, i)
+		if err != nil {
+			return 0, err
+		}
+		if !bytes.Equal(tag.Name, open.Name) {
+			return 0, &Error{At: i, Expected: "</" + string(open.Name) + ">", Found: "</" + string(tag.Name) + ">"}
+		}
+		return tag.End, nil
+	}
+}
+
+// XMLContent appends the text of an element's content: entities resolved, CDATA sections taken, comments left out, line
+// ends made one. false: elements inside, an unknown entity, characters that XML does not allow, or bytes that are not
+// UTF-8.
+func XMLContent(dst, b []byte) ([]byte, bool) {
+	start := len(dst)
+	for i := 0; i < len(b); {
+		switch c := b[i]; {
+		case c == '<':
+			end, err := XMLAside(b, i)
+			if err != nil || end == 0 {
+				return dst, false
+			}
+			if bytes.HasPrefix(b[i:], []byte(CDATA)) {
+				dst = appendLines(dst, b[i+len(CDATA):end-len("]]>")])
+			}
+			i = end
+		case c == '&':
+			size := 0
+			if dst, size = AppendXMLEntity(dst, b[i:]); size == 0 {
+				return dst, false
+			}
+			i += size
+		default:
+			end := i
+			for end < len(b) && b[end] != '<' && b[end] != '&' {
+				end++
+			}
+			dst = appendLines(dst, b[i:end])
+			i = end
+		}
+	}
+	return dst, XMLAllows(dst[start:])
+}
+
+// appendLines appends text with its line ends made \n.
+func appendLines(dst, text []byte) []byte {
+	for i, c := range text {
+		if c == '\r' {
+			if i+1 < len(text) && text[i+1] == '\n' {
+				continue
+			}
+			c = '\n'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// XMLAllows reports whether a text is UTF-8 without the characters that XML 1.0 has no place for.
+func XMLAllows(text []byte) bool {
+	for i, c := range text {
+		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+			return false
+		}
+		if c == 0xef && i+2 < len(text) && text[i+1] == 0xbf && text[i+2] >= 0xbe {
+			return false
+		}
+	}
+	return utf8.Valid(text)
+}
+
+// AppendXMLEntity appends the character that an entity or character reference at the start of b names, such as &amp;.
+// size 0: it is none.
+func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) {
+	const longest = 12
+	head := string(b[:min(len(b), longest)])
+	end := strings.IndexByte(head, ';')
+	if end < 2 {
+		return dst, 0
+	}
+	name := head[1:end]
+	if name[0] == '#' {
+		r, ok := characterReference(name[1:])
+		if !ok {
+			return dst, 0
+		}
+		return utf8.AppendRune(dst, r), end + 1
+	}
+	switch name {
+	case "amp":
+		return append(dst, '&'), end + 1
+	case "lt":
+		return append(dst, '<'), end + 1
+	case "gt":
+		return append(dst, '>'), end + 1
+	case "quot":
+		return append(dst, '"'), end + 1
+	case "apos":
+		return append(dst, '\''), end + 1
+	}
+	return dst, 0
+}
+
+// characterReference reads the number of a character reference.
+func characterReference(number string) (rune, bool) {
+	base := rune(10)
+	if len(number) > 0 && number[0] == 'x' {
+		base, number = 16, number[1:]
+	}
+	var r rune
+	for _, c := range []byte(number) {
+		digit := rune(99)
+		switch {
+		case '0' <= c && c <= '9':
+			digit = rune(c - '0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			digit = rune(c|0x20-'a') + 10
+		}
+		if digit >= base || r > utf8.MaxRune {
+			return 0, false
+		}
+		r = r*base + digit
+	}
+	return r, r > 0 && utf8.ValidRune(r)
+}
