@@ -29,7 +29,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests native program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
+.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -47,13 +47,8 @@ bin/culvert: FORCE
 guests: $(WASM)
 	@mkdir -p $(EMBED) && cp $(WASM) $(EMBED)/
 
-# Native code of the plugins, for the platform that builds: elsewhere they are compiled where the program runs, once.
-native: guests
-	@if [ "$$($(GO) env GOOS GOARCH)" = "$$($(GO) env GOHOSTOS GOHOSTARCH)" ]; \
-	then $(GO) run ./cmd/native $(GUESTS:%=$(EMBED)/%.wasm); else rm -f $(EMBED)/*.native; fi
-
 # The program for the platform that GOOS and GOARCH say. TAGS=pkcs11 has it reach tokens, by C.
-program: native
+program: guests
 	$(GO) build -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
@@ -108,4 +103,4 @@ oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages|Texts|EveryType|EveryPair|EveryRefusal)$$' -count=1 -v -timeout 4h ./host/internal/run/transform
 
 clean:
-	rm -rf bin dist $(EMBED)/*.wasm $(EMBED)/*.native
+	rm -rf bin dist $(EMBED)/*.wasm

@@ -542,7 +542,7 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	only bool) (*plugin.Manager, error) {
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
-	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data),
+	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
 		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
 		NeededOnly: only, MemoryBytes: guestMemory(w)})
@@ -557,9 +557,12 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches;
-// "" where neither can be written, and then they are compiled again each time.
-func cacheFolder(data string) string {
+// cacheFolder is where compiled plugins are kept: in cache.dir; by default in the data folder if there is one, else
+// among the user's caches, and if neither can be written nowhere (""): then plugins are compiled again each time.
+func cacheFolder(data string, w *config.Worker) string {
+	if dir := w.Text("cache.dir"); dir != "" {
+		return dir
+	}
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		user, err := os.UserCacheDir()
 		if err != nil {

@@ -14,9 +14,13 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// limitMemory sets the memory from which the garbage collector works harder: half of the machine's, or of the
-// container's. GOMEMLIMIT counts instead where it is given.
+// limitMemory has the garbage collector run when half as much is allocated as is in use, and work harder from half of
+// the machine's memory on, or of the container's. GOGC and GOMEMLIMIT count instead if they are given.
 func limitMemory() {
+	if os.Getenv("GOGC") == "" {
+		const percent = 50
+		debug.SetGCPercent(percent)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available() / 2)
 	}
@@ -27,12 +31,12 @@ func limitMemory() {
 const leastGuestMemory = 512 << 20
 
 // guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
-// is, or leastGuestMemory.
+// is, but at least leastGuestMemory and at most four times as much: sixteen instances, which in fact take some 150 MB.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return max(available()/4, leastGuestMemory)
+	return min(max(available()/4, leastGuestMemory), 4*leastGuestMemory)
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.

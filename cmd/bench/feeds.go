@@ -77,6 +77,18 @@ type held struct {
 	most, finished float64
 }
 
+// warm compiles plugins into a data folder, as packages do.
+func (b *bench) warm(ctx context.Context, data string) error {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	c, err := begin(ctx, b.culvert, "plugins", "warm", "--data", data)
+	if err != nil {
+		return err
+	}
+	return c.ended()
+}
+
 // read runs a worker until all rows have arrived, and a while longer.
 func (b *bench) read(ctx context.Context, service *process, m many) (h held, err error) {
 	broker, err := b.broker(ctx, "broker-feeds")
@@ -88,7 +100,11 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return h, err
 	}
-	args := []string{"run", "--data", filepath.Join(b.dir, "feeds"), "--set", "listeners=http://127.0.0.1:0"}
+	data := filepath.Join(b.dir, "feeds")
+	if err := b.warm(ctx, data); err != nil {
+		return h, err
+	}
+	args := []string{"run", "--data", data, "--set", "listeners=http://127.0.0.1:0"}
 	worker, _, err := b.configuration("feeds", broker.address, "0", set{"Orders", "json", 0})
 	if err != nil {
 		return h, err

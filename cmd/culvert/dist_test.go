@@ -56,6 +56,10 @@ func TestServiceUnit(t *testing.T) {
 		t.Fatalf("ExecStart=%s: the packages hold no such program", unit["ExecStart"])
 	}
 	configuration, data := runLine(t, "ExecStart", line[1:])
+	warm := "-" + line[0] + " plugins warm --config " + configuration + " --data " + data
+	if unit["ExecStartPre"] != warm {
+		t.Errorf("ExecStartPre: expected %q, found %q", warm, unit["ExecStartPre"])
+	}
 	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
 		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict",
 		"NoNewPrivileges":       "yes",
@@ -92,6 +96,7 @@ func TestDockerfile(t *testing.T) {
 	makefile := readFile(t, "../../Makefile")
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../../go.mod"))[1]
 	var user, volume string
+	warmed := false
 	var command []string
 	made, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
 	for _, i := range dockerfile(t) {
@@ -118,10 +123,16 @@ func TestDockerfile(t *testing.T) {
 				}
 				made["/src/"+words[1]] = true
 			}
+			warmed = warmed || strings.HasPrefix(i.rest, "bin/culvert plugins warm "+
+				"--set cache.dir=/made/var/cache/culvert ")
 			if words[0] == "mkdir" {
 				for _, dir := range words[2:] {
 					made[dir] = true
 				}
+			}
+		case "ENV":
+			if cache, found := strings.CutPrefix(i.rest, "CULVERT_CACHE_DIR="); found {
+				warmed = copied[cache] && warmed
 			}
 		case "USER":
 			user = i.rest
@@ -143,6 +154,9 @@ func TestDockerfile(t *testing.T) {
 	}
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
 		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
+	}
+	if !warmed {
+		t.Error("expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
 	}
 	if len(command) == 0 || !copied[command[0]] {
 		t.Fatalf("ENTRYPOINT: %q is not in the image", command)

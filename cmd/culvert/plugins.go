@@ -29,7 +29,8 @@ func newPlugins() *cobra.Command {
 		RunE:             func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRun: func(c *cobra.Command, _ []string) { sayOthers(c) },
 	}
-	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsSwap(), newPluginsRollback())
+	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm(), newPluginsSwap(),
+		newPluginsRollback())
 	return c
 }
 
@@ -120,6 +121,38 @@ func newPluginsList() *cobra.Command {
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func newPluginsWarm() *cobra.Command {
+	var in installation
+	c := &cobra.Command{
+		Use:   "warm [FILE]",
+		Short: "Compile plugins now, so that a worker's next start need not",
+		Long: `Compile plugins now and keep their code where a worker with the same settings looks for it: in cache.dir, else in the data folder,
+else in the user's cache folder. FILE is the worker's. Run it as the worker's user. What is compiled already stays as it is.`,
+		Example: "  culvert plugins warm --config /etc/culvert --data /var/lib/culvert",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o, err := in.read(args, "", c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			w, err := in.worker(o.Files.Worker)
+			if err != nil {
+				return err
+			}
+			o.Compiling = compiling(c.ErrOrStderr())
+			m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
+			if err != nil {
+				return wrong(err)
+			}
+			defer m.Close()
+			return failed(m.Warm(c.Context()))
+		},
+	}
+	in.flags(c, "warn")
+	in.folderFlag(c)
 	return c
 }
 

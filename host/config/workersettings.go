@@ -31,9 +31,14 @@ var generalSettings = []wit.SettingSpec{
 		"(`embedded:PORT`) for the broker that is built in, which is for trying out."),
 	declared("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a "+
 		"module in a folder goes before a built-in one of the same name."),
+	declared("cache.dir", wit.KindText, "", "Folder for compiled plugins; by default plugins.cache in the data "+
+		"folder, and for commands without one in the user's cache folder. It must belong to the worker's user or "+
+		"root, and nobody else may write there: else plugins are compiled at each start; culvert plugins warm "+
+		"fills it."),
 	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of the instances of all sources and sinks, and of those of "+
 		"all transforms, in bytes, each counted with its limit memory.bytes; a quarter of what the machine or its "+
-		"control group gives unless given. Connectors that find none left take turns; one is always let in.",
+		"control group gives, at most 2 GiB, unless given. Connectors that find none left take turns; one is always "+
+		"let in.",
 		atLeast(1)),
 	declared("key.converter", wit.KindClassName, JSONConverter,
 		"Converter of record keys; its own settings follow as key.converter.…"),

@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -78,9 +80,6 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	if strings.Contains(log.String(), "WARN") {
 		t.Error(log.String())
 	}
-	if left := kept(t, cache, "new"); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
 }
 
 // counted is a folder of modules that tells how often they were read whole.
@@ -124,7 +123,7 @@ func TestDamagedCache(t *testing.T) {
 			return append(sum[:], one[sha256.Size:]...)
 		},
 	} {
-		for _, kind := range []string{"json", "stub"} {
+		for _, kind := range []string{"json", "metered"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
@@ -158,6 +157,112 @@ func TestDamagedCache(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Compiled code that is damaged, or is no file, is found out and made again.
+func TestDamagedCode(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string){
+		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
+		"cut in half": func(t *testing.T, file string) {
+			info, err := os.Stat(file)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(file, info.Size()/2))
+		},
+		"empty": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
+		"no code": func(t *testing.T, file string) {
+			require.NoError(t, os.WriteFile(file, []byte("something that wazero has not written"), 0o600))
+		},
+		"a folder": func(t *testing.T, file string) {
+			require.NoError(t, os.Remove(file))
+			require.NoError(t, os.Mkdir(file, 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(file, "x"), nil, 0o600))
+		},
+		"a link": func(t *testing.T, file string) {
+			require.NoError(t, os.Remove(file))
+			require.NoError(t, os.Symlink("/dev/zero", file))
+		},
+		"a file for its folder": func(t *testing.T, file string) {
+			folder := filepath.Dir(filepath.Dir(file))
+			require.NoError(t, os.RemoveAll(folder))
+			require.NoError(t, os.WriteFile(folder, nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+			m, _ := overCache(t, folder, cache)
+			want := described(t, m)
+			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("expected one file of compiled code, found %v, %v", files, err)
+			}
+			damage(t, files[0])
+			for _, warnings := range []int{1, 0} {
+				m, log := overCache(t, folder, cache)
+				if got := described(t, m); !reflect.DeepEqual(got, want) {
+					t.Errorf("expected %+v, found %+v", want, got)
+				}
+				if n := strings.Count(log.String(), "level=WARN"); n != warnings ||
+					strings.Count(log.String(), "is damaged") != warnings {
+					t.Errorf("expected %d warnings, found %d: %s", warnings, n, log.String())
+				}
+			}
+		})
+	}
+}
+
+// A warm cache has the code of all plugins: the next start compiles none.
+func TestWarm(t *testing.T) {
+	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	m, _ := overCache(t, folder, cache)
+	for _, kind := range []string{"code", "metered"} {
+		require.NoError(t, os.RemoveAll(kept(t, cache, kind)[0]))
+	}
+	require.NoError(t, m.Close())
+	m, _ = overCache(t, folder, cache) // knows the file, and compiles nothing
+	assert.Equal(t, 0, len(kept(t, cache, "code")))
+	require.NoError(t, m.Warm(t.Context()))
+	assert.Equal(t, 1, len(kept(t, cache, "code")))
+	m = manager(t, plugin.Options{CacheDir: t.TempDir()}, t.TempDir())
+	require.NoError(t, m.Warm(t.Context()))
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry()})
+	require.NoError(t, err)
+	defer m.Close()
+	assert.Error(t, m.Warm(t.Context()), "there is no folder")
+}
+
+// Files that were not used for long leave the cache; what is there and used stays.
+func TestOldFilesLeaveTheCache(t *testing.T) {
+	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	m, _ := overCache(t, folder, cache)
+	described(t, m)
+	var stay []string
+	for _, kind := range []string{"json", "metered", "code"} {
+		stay = append(stay, kept(t, cache, kind)...)
+	}
+	age := func(name string, days int) string {
+		t.Helper()
+		name = filepath.Join(cache, name)
+		if _, err := os.Lstat(name); err != nil {
+			require.NoError(t, os.WriteFile(name, []byte("x"), 0o600))
+		}
+		at := time.Now().AddDate(0, 0, -days)
+		require.NoError(t, os.Chtimes(name, at, at))
+		return name
+	}
+	for _, name := range stay {
+		age(filepath.Base(name), 40)
+	}
+	key := strings.Repeat("0a", 32)
+	gone := age("culvert-"+key+".code", 40)
+	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
+	overCache(t, folder, cache)
+	if _, err := os.Lstat(gone); err == nil {
+		t.Errorf("%s is there", gone)
+	}
+	for _, name := range stay {
+		_, err := os.Lstat(name)
+		assert.NoError(t, err)
 	}
 }
 

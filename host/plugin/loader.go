@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin/binary"
@@ -45,8 +44,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		return nil, err
 	}
 	l.notice.begin()
-	prepare := sync.OnceValues(func() (*code.Prepared, error) { return code.Prepare(ctx, data) })
-	d, err := l.start(ctx, m, prepare)
+	d, err := l.start(ctx, m)
 	if err != nil {
 		keepRefusal(l.kept, a.hash, m.limits, err)
 		return nil, err
@@ -56,7 +54,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
 		m.rest()
-		if m.code, err = m.compiled(ctx, prepare); err != nil {
+		if m.code, err = m.compiled(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +67,7 @@ func (l *loader) module(a *arrival, read *binary.Module) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: read, host: &l.host, limits: l.widest(), original: a.bytes, native: a.native,
+	return &module{binary: read, host: &l.host, limits: l.widest(), original: a.bytes,
 		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: read.Contract,
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
@@ -92,15 +90,8 @@ func (l *loader) recall(ctx context.Context, a *arrival, known *code.Facts) (*mo
 }
 
 // start compiles a module and asks it what it is.
-func (l *loader) start(ctx context.Context, m *module, prepare func() (*code.Prepared, error)) (d *wit.Description,
-	err error) {
-	m.native.Lay(l.kept, "")
-	if err := l.compiler.Turn(ctx); err != nil {
-		return nil, err
-	}
-	m.code, err = m.compiled(ctx, prepare)
-	l.compiler.Done()
-	if err != nil {
+func (l *loader) start(ctx context.Context, m *module) (d *wit.Description, err error) {
+	if m.code, err = m.compiled(ctx); err != nil {
 		return nil, err
 	}
 	if d, err = m.describe(ctx); err != nil {
@@ -225,8 +216,6 @@ type arrival struct {
 	builtIn bool
 	// again gives the bytes.
 	again func() ([]byte, error)
-	// native is what was compiled when the program was built, nil: nothing, or nothing that fits.
-	native *code.Native
 	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
 	kept *code.Facts
 	// later: no connector that is configured uses it, as far as can be seen without compiling it.

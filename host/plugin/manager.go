@@ -20,8 +20,7 @@ import (
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
 	Folders []string
-	// Embedded holds the plugins that come with the program, nil for none; next to NAME.wasm may lie NAME.native, what
-	// [Native] has made of it when the program was built: then a CacheDir that is empty is as good as a full one.
+	// Embedded holds the plugins that come with the program, nil for none.
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
@@ -51,8 +50,8 @@ type Options struct {
 	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is
 	// done.
 	NeededOnly bool
-	// Rest is how long compiled code is kept that no connector uses, or of which none has an instance; without CacheDir
-	// it is kept for good. Default 5 s.
+	// Rest is how long compiled code is kept that no connector uses (default 5 s), or of which none has an instance
+	// (default a minute); without CacheDir it is kept for good.
 	Rest time.Duration
 	// Idle is how long an instance is kept that nobody uses. Default 5 s.
 	Idle time.Duration

@@ -90,9 +90,8 @@ type module struct {
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.
 	order int
-	// original gives the file's bytes as they were loaded; native is what was compiled before, nil: nothing.
+	// original returns the file's bytes as they were loaded.
 	original func() ([]byte, error)
-	native   *code.Native
 
 	mu guard.Mutex
 	// users are the pools, offered whether an origin has the module.
@@ -192,10 +191,10 @@ type compilation struct {
 }
 
 // dozeTime is how long the code is kept that has no instances while connectors use the module. They live [idleTime]
-// longer than their last call, so that only what is called less than every ten seconds pays 20 ms for it.
-const dozeTime = 5 * time.Second
+// longer than their last call, so that only what is called less than once a minute pays 0.1 s for it.
+const dozeTime = time.Minute
 
-// ready returns the module's code for an instance, compiling it where it rests: a matter of 20 ms with a disk cache.
+// ready returns the module's code for an instance, compiling it where it rests: a matter of 0.1 s with a cache folder.
 // Call gone when the instance is closed, and at once where there is none because of an error. Who gives up does not
 // wait for it: the engine cannot be stopped within a function.
 func (m *module) ready(ctx context.Context) (*code.Code, error) {
@@ -246,16 +245,7 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
-	m.native.Lay(m.host.kept, "")
-	ctx := context.Background()
-	c.code, c.err = m.compiled(ctx, func() (*code.Prepared, error) {
-		data, err := m.original()
-		if err != nil {
-			return nil, err
-		}
-		return code.Prepare(ctx, data)
-	})
-	if c.err != nil {
+	if c.code, c.err = m.compiled(context.Background()); c.err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
 	}
 	m.mu.Lock()
@@ -267,13 +257,13 @@ func (m *module) compile(c *compilation) {
 	}
 }
 
-// compiled makes the module's code, under its limits, of what prepare returns where no cache has it.
-func (m *module) compiled(ctx context.Context, prepare func() (*code.Prepared, error)) (*code.Code, error) {
+// compiled makes the module's code, under its limits.
+func (m *module) compiled(ctx context.Context) (*code.Code, error) {
 	if err := m.fits(); err != nil {
 		return nil, err
 	}
 	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
-		Interfaces: m.info.Interfaces, Pages: m.limits.pages()}, prepare)
+		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original})
 }
 
 // rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It reports whether there was anything

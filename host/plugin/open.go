@@ -34,7 +34,6 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	background, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.loader.kept = m.loader.compiler.Cache()
-	m.loader.kept.Tidy(time.Now())
 	defer m.loader.notice.end()
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
@@ -48,13 +47,12 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	more := false
 	if err == nil {
 		embedded, more, err = m.begin(ctx, embedded, o.Needed)
+		m.loader.kept.Tidy(time.Now()) // now that what is there counts as used
 	}
 	if err != nil {
 		m.Close()
 		return nil, err
 	}
-	// Nobody compiles now, and only this goroutine has m.
-	m.loader.compiler.LimitTurns()
 	switch {
 	case more && o.NeededOnly:
 	case more:
@@ -111,6 +109,29 @@ func (m *Manager) Loaded(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Warm compiles the modules that new connectors can get, so that a later start finds their code in [Options.CacheDir].
+func (m *Manager) Warm(ctx context.Context) error {
+	if m.loader.kept == nil {
+		return errors.New("there is no folder that compiled code can be kept in")
+	}
+	m.mu.Lock()
+	var all []*module
+	for _, o := range m.origins {
+		if o.active != nil {
+			all = append(all, o.active)
+		}
+	}
+	m.mu.Unlock()
+	var errs []error
+	for _, x := range all {
+		_, err := x.ready(ctx)
+		x.gone()
+		x.rest()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.

@@ -3,8 +3,6 @@ package plugin
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,19 +30,9 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
 		a := &arrival{path: embeddedPrefix + path, builtIn: true, again: again}
-		a.native = m.loader.compiler.Native(files, path)
-		size := int64(0)
-		if a.native != nil {
-			a.hash, size = a.native.File()
-		} else {
-			sum := sha256.New()
-			if size, err = code.SumFile(files, path, sum); err != nil {
-				return err
-			}
-			a.hash = hex.EncodeToString(sum.Sum(nil))
+		if a.hash, a.size, err = code.HashFile(files, path); err != nil {
+			return err
 		}
-		a.size = int(size)
-		a.native.Lay(m.loader.kept, ".json")
 		a.kept = m.loader.kept.Facts(a.hash)
 		if needed != nil && a.kept == nil {
 			data, err := again()

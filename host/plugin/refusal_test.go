@@ -231,38 +231,6 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	assert.Error(t, err, "source AllSource: expected version 2.0.0, there are 1.0.0")
 }
 
-// A damaged compile cache costs time, not the plugin.
-func TestDamagedCompileCache(t *testing.T) {
-	folder, cache := t.TempDir(), t.TempDir()
-	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
-	load := func() string {
-		t.Helper()
-		m, log := overCache(t, folder, cache)
-		defer m.Close()
-		if infos := m.Modules(); len(infos) != 1 || infos[0].Err != nil {
-			t.Fatalf("%+v", infos)
-		}
-		described(t, m) // now it is compiled
-		return log.String()
-	}
-	load()
-	files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code"))
-	if err != nil || len(files) != 1 {
-		t.Fatal(files, err)
-	}
-	info, err := os.Stat(files[0])
-	require.NoError(t, err)
-	for _, size := range []int64{0, 5, info.Size() / 2} {
-		require.NoError(t, os.Truncate(files[0], size))
-		if log := load(); !strings.Contains(log, "compile cache is damaged") {
-			t.Errorf("%d bytes: %s", size, log)
-		}
-		if log := load(); strings.Contains(log, "damaged") {
-			t.Errorf("still damaged: %s", log)
-		}
-	}
-}
-
 // What is no regular file when links are followed, or too large, is refused unread; a file that links lead to is taken,
 // as Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
@@ -21,14 +20,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cache keeps what loading a file has found out, next to the compiled code ([codeCache]): what the file has
-// and says of itself. With both, a file that was loaded before is neither read through nor rewritten nor compiled nor
-// started until a connector needs it. nil keeps nothing.
+// Cache keeps what loading a file has found out: what the file has and says of itself, the file with its meter, and its
+// compiled code. With these, a file that was loaded before is neither rewritten nor compiled, and not started until a
+// connector needs it. nil keeps nothing. Several processes may share a folder.
 //
-// Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum
-// over that name and their content: one that is damaged, cut off, left by another version or put in another's place is
-// as good as none. Whoever can write in the folder could write compiled code there, so a folder that others can write
-// in is not used at all.
+// Its files and folders are named by a hash over the original's and all that decides about the outcome. A file begins
+// with a checksum over that name and its content: one that is damaged, cut off, left by another version or put in
+// another's place is as good as none. A folder is wazero's own cache, with the code of one module for each of wazero's
+// versions and kind of processor. Users who can write in the folder could write compiled code there, so a folder that
+// others can write in is not used at all.
 type Cache struct {
 	dir    string
 	logger *slog.Logger
@@ -43,6 +43,10 @@ func (s *Cache) key(hash string) string {
 		Preparation, wit.Version, Metering, hash))
 }
 
+// What is kept of a module ends in these: a file with its [Facts], one with its [Prepared], and a folder with its
+// compiled code.
+const factsKind, preparedKind, codeKind = "json", "metered", "code"
+
 // Path is the file that keeps something of a kind under a hash.
 func (s *Cache) Path(hash, kind string) string { return s.path(s.key(hash), kind) }
 
@@ -52,8 +56,7 @@ func (s *Cache) path(key, kind string) string {
 
 const checksumBytes = sha256.Size
 
-// checksum is over a file's name, and the length and CRC-32C of its content, which finds damage as the engine does in
-// the compiled code next to it: a cryptographic hash of what is read at every start would cost more than reading it.
+// checksum is over a file's name, and the length and CRC-32C of its content.
 func checksum(key, kind string, content []byte) [checksumBytes]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content,
 		castagnoli)))
@@ -108,7 +111,7 @@ type Facts struct {
 
 // Facts are those of a module, nil if they are not known.
 func (s *Cache) Facts(hash string) *Facts {
-	text := s.Read(hash, "json")
+	text := s.Read(hash, factsKind)
 	if text == nil {
 		return nil
 	}
@@ -116,6 +119,7 @@ func (s *Cache) Facts(hash string) *Facts {
 	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
+	s.used(hash)
 	return f
 }
 
@@ -127,19 +131,40 @@ func (s *Cache) Remember(hash string, f *Facts) {
 	text, err := json.Marshal(f)
 	again := &Facts{}
 	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
-		s.Keep(hash, "json", text)
+		s.Keep(hash, factsKind, text)
 	}
 }
 
-// keptFor is how long files stay in the cache: those of plugins and engines that are no more go with the others, which
-// are made again once they are needed. What was not finished goes after a day.
-const (
-	keptFor       = 30 * 24 * time.Hour
-	unfinishedFor = 24 * time.Hour
-)
+// keptFor is how long files stay in the cache, and compiled code after it was last used: those of plugins and engines
+// that are no more go with the others, which are made again once they are needed.
+const keptFor = 30 * 24 * time.Hour
 
-// linksSuffix ends the names of folders with links to code.
-const linksSuffix = ".links"
+// used keeps what is known of a module from growing old, see [Cache.Tidy]. What is removed too early is made again.
+func (s *Cache) used(hash string) {
+	now := time.Now()
+	for _, kind := range []string{factsKind, preparedKind, codeKind} {
+		_ = os.Chtimes(s.Path(hash, kind), now, now)
+	}
+}
+
+// codeFolder is the folder for a module's compiled code, and whether it holds a file. What is neither a file nor a
+// folder is removed: opening a pipe would wait for somebody who writes.
+func (s *Cache) codeFolder(hash string) (dir string, held bool) {
+	dir = s.Path(hash, codeKind)
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil || e.IsDir():
+		case e.Type().IsRegular():
+			held = true
+		default:
+			s.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "file", path, "expected",
+				"a file", "found", e.Type())
+			err = os.Remove(path)
+		}
+		return err
+	})
+	return dir, held
+}
 
 // Tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
 func (s *Cache) Tidy(now time.Time) {
@@ -149,12 +174,7 @@ func (s *Cache) Tidy(now time.Time) {
 	wholefile.Clean(s.dir)
 	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
-		info, err := os.Lstat(f)
-		if err != nil {
-			continue
-		}
-		unfinished := slices.Contains([]string{".new", linksSuffix}, filepath.Ext(f))
-		if age := now.Sub(info.ModTime()); age > keptFor || unfinished && age > unfinishedFor {
+		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > keptFor {
 			_ = os.RemoveAll(f)
 		}
 	}
@@ -171,6 +191,9 @@ func private(dir string, user int) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("expected a folder")
 	}
 	if err != nil {
 		return err

@@ -1,10 +1,10 @@
-// Package code makes compiled code of the bytes of a module, and keeps it.
+// Package code compiles modules, by wazero, and keeps what loading a module finds out.
 //
 //   - code.go: [Compiler] and [Code]; prepare.go: the one place where a module's bytes change before they are compiled;
 //     race.go, norace.go: how much longer that takes with the race detector.
-//   - cache.go, owner_unix.go, owner_other.go: what is kept on the disk about modules, and whether a folder is the
-//     user's own; codecache.go: their code; native.go: code that comes with the program.
-//   - memory_mapped.go, memory_heap.go, memory_other.go: where the memories of instances are.
+//   - cache.go, owner_unix.go, owner_other.go: what is kept on the disk about modules, the folders for their compiled
+//     code, and whether a folder is the user's own.
+//   - memory_mapped.go, memory_heap.go, memory_other.go: the memories of instances.
 //   - file.go: reading files of modules.
 package code
 
@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	goruntime "runtime"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -25,11 +24,12 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
-// Code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; those
-// of the same bytes share what the cache has of them.
+// Code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero.
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	// cache is closed with the code; nil for one that others use.
+	cache wazero.CompilationCache
 }
 
 // Instantiate makes an instance.
@@ -38,47 +38,36 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 	return c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
 }
 
-// Compiler compiles modules, and keeps what came of it on the disk where it has a folder. It is safe for use by several
+// Compiler compiles modules, and keeps their compiled code in a folder if it has one. It is safe for use by several
 // goroutines.
 type Compiler struct {
 	// Time is how long compiling a module may take. Default [CompileTime].
 	Time    time.Duration
 	provide func(context.Context, wazero.Runtime, *binary.Module) error
 	logger  *slog.Logger
-	// memory is the engine's cache in memory, where there is no folder.
+	// memory holds the code of modules that are not kept.
 	memory wazero.CompilationCache
-	// codes keeps native code; nil: nothing is kept.
-	codes *codeCache
-	// turns holds a token for each module that is being compiled; nil: as many as there are.
-	turns chan struct{}
+	cache  *Cache
 }
 
-// NewCompiler opens what is kept in a folder, "" for memory only. One in which others can write is not used, since it
-// holds what is run, and neither is one in which nothing can be written. provide makes available in a runtime what a
-// module imports.
+// NewCompiler opens a folder for compiled code, "" to keep it in memory alone. A folder in which others can write is
+// not used, since it holds what is run. provide makes available in a runtime what a module imports.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
 	l := &Compiler{provide: provide, logger: logger, memory: wazero.NewCompilationCache()}
 	if dir == "" {
 		return l
 	}
-	err := private(dir, os.Geteuid())
-	if err == nil {
-		l.codes, err = openCodeCache(&Cache{dir, logger})
-	}
-	if err != nil {
+	if err := private(dir, os.Geteuid()); err != nil {
 		logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
+		return l
 	}
+	l.cache = &Cache{dir, logger}
 	return l
 }
 
-// Cache is what keeps other things about modules next to their code, nil where nothing is kept.
-func (l *Compiler) Cache() *Cache {
-	if l.codes == nil {
-		return nil
-	}
-	return l.codes.facts
-}
+// Cache is what keeps other things about modules next to their code, nil if nothing is kept.
+func (l *Compiler) Cache() *Cache { return l.cache }
 
 // Module is what compiling depends on, in addition to the bytes.
 type Module struct {
@@ -89,17 +78,31 @@ type Module struct {
 	Interfaces []string
 	// Pages is the most memory of an instance, in pages of 64 KiB.
 	Pages uint32
+	// Original returns the file's bytes.
+	Original func() ([]byte, error)
 }
 
-// Compile compiles a module; from the cache where the same bytes were compiled before, else what prepare returns. Its
-// signatures are those of the contract.
-func (l *Compiler) Compile(ctx context.Context, m *Module, prepare func() (*Prepared, error)) (*Code, error) {
-	c, err := l.known(ctx, m)
-	if c == nil && err == nil {
-		c, err = l.fresh(ctx, m, prepare)
-	}
+// Compile returns the code of a module: from the folder if it holds the same bytes' code, else compiled. Its signatures
+// are those of the contract.
+func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) {
+	p, err := l.cache.prepared(ctx, m)
 	if err != nil {
 		return nil, err
+	}
+	var unkept error
+	if l.cache != nil {
+		c, unkept = l.kept(ctx, m, p)
+	}
+	if c == nil {
+		if _, slow := errors.AsType[*Slow](unkept); slow || ctx.Err() != nil {
+			return nil, unkept
+		}
+		if c, err = l.compile(ctx, m, p, l.memory); err != nil {
+			return nil, err // as before, or the module's own
+		}
+	}
+	if unkept != nil {
+		l.logger.Warn("the compiled code of a plugin cannot be kept", "folder", l.cache.dir, "error", unkept)
 	}
 	if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
 		c.Close()
@@ -108,55 +111,47 @@ func (l *Compiler) Compile(ctx context.Context, m *Module, prepare func() (*Prep
 	return c, nil
 }
 
-// known makes code of what is kept of a module's, nil where nothing is.
-func (l *Compiler) known(ctx context.Context, m *Module) (c *Code, err error) {
-	if l.codes == nil {
-		return nil, nil
+// kept is Compile with the module's folder. wazero fails if a file there is damaged or cannot be written: a folder that
+// held something is emptied, and tried once more.
+func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
+	dir, held := l.cache.codeFolder(m.Hash)
+	c, err := l.compileIn(ctx, m, p, dir)
+	if err != nil && held && ctx.Err() == nil {
+		l.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "folder", dir, "error", err)
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+		c, err = l.compileIn(ctx, m, p, dir)
 	}
-	if c, err = l.newCode(ctx, m, l.codes.cache); err != nil {
-		return nil, err
+	if err == nil {
+		l.cache.used(m.Hash)
 	}
-	if c.compiled = l.codes.compiled(ctx, m.Hash, c.runtime); c.compiled == nil {
-		c.Close()
-		return nil, context.Cause(ctx)
-	}
-	return c, nil
+	return c, err
 }
 
-// fresh compiles a module, and keeps what comes of it where there is a folder for that.
-func (l *Compiler) fresh(ctx context.Context, m *Module, prepare func() (*Prepared, error)) (c *Code, err error) {
-	p, err := prepare()
+// compileIn compiles a module with a folder of its own for the code.
+func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	cache, dir := l.memory, ""
-	if l.codes != nil {
-		if dir, err = os.MkdirTemp(l.codes.facts.dir, "culvert-*.new"); err == nil {
-			defer os.RemoveAll(dir)
-			cache, _, err = engineCache(dir)
-		}
-		if err != nil {
-			l.logger.Warn("the plugin cache cannot be written", "folder", l.codes.facts.dir, "error", err)
-			cache, dir = wazero.NewCompilationCache(), ""
-		}
+	c, err := l.compile(ctx, m, p, cache)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close(ctx))
 	}
-	if c, err = l.newCode(ctx, m, cache); err != nil {
-		return nil, err
-	}
-	if err := l.compileInto(ctx, c, p, m.Binary.Functions); err != nil {
-		c.Close()
-		return nil, err
-	}
-	if dir != "" {
-		l.codes.keep(ctx, m.Hash, dir, p.Wasm, m.Pages)
-	}
+	c.cache = cache
 	return c, nil
 }
 
-// newCode has a runtime over a cache of the engine, with all that the host provides for a module.
-func (l *Compiler) newCode(ctx context.Context, m *Module, cache wazero.CompilationCache) (*Code, error) {
-	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache, m.Pages))}
-	if err := l.provide(ctx, c.runtime, m.Binary); err != nil {
+// compile compiles a module in a runtime over a cache of the engine, with all that the host provides for the module.
+func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
+	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
+	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	err := l.provide(ctx, c.runtime, m.Binary)
+	if err == nil {
+		err = l.compileInto(ctx, c, p, m.Binary.Functions)
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -174,30 +169,6 @@ const (
 	// in all.
 	largeEffort = 4_000_000
 )
-
-// LimitTurns leaves half of the processors to the connectors that run, from now on. Nothing is being compiled.
-func (l *Compiler) LimitTurns() { l.turns = make(chan struct{}, max(1, goruntime.GOMAXPROCS(0)/2)) }
-
-// Turn waits for a place among those that are compiled because they were found. At the start there is one for each
-// processor, later they leave half of them to the connectors that run; what a connector needs has no turn to wait for.
-func (l *Compiler) Turn(ctx context.Context) error {
-	if l.turns == nil {
-		return nil
-	}
-	select {
-	case l.turns <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// Done ends a turn.
-func (l *Compiler) Done() {
-	if l.turns != nil {
-		<-l.turns
-	}
-}
 
 // compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
 // as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
@@ -261,4 +232,7 @@ func (c *Code) Close() {
 		_ = c.compiled.Close(ctx)
 	}
 	_ = c.runtime.Close(ctx)
+	if c.cache != nil {
+		_ = c.cache.Close(ctx)
+	}
 }

@@ -1,8 +1,9 @@
 package code
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 
@@ -43,12 +44,14 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data[:n:n], nil
 }
 
-// SumFile adds a file to a hash, without holding it, and returns its size.
-func SumFile(files fs.FS, path string, h hash.Hash) (size int64, err error) {
+// HashFile returns the SHA-256 of a file, in hex, and the file's size, without holding the file.
+func HashFile(files fs.FS, path string) (hash string, size int, err error) {
 	f, err := files.Open(path)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	defer f.Close()
-	return io.Copy(h, f)
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), int(n), err
 }

@@ -2,6 +2,7 @@ package code
 
 import (
 	"context"
+	stdbinary "encoding/binary"
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/meter"
@@ -21,8 +22,8 @@ type Prepared struct {
 	effort int
 }
 
-// Prepare turns a module's bytes into those that are compiled: the one place where a module is rewritten. The
-// disk cache is keyed by what comes out of here, a module's identity (hash) by what went in.
+// Prepare turns a module's bytes into those that are compiled: the one place where a module is rewritten. A
+// module's identity (hash) is that of what went in.
 func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	metered, report, err := meter.Rewrite(ctx, binary.Shaped(data), Metering)
 	if ctx.Err() != nil {
@@ -32,6 +33,23 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 		return nil, &Unfit{fmt.Errorf("the module is refused: %w", err)}
 	}
 	return &Prepared{metered, report.Effort}, nil
+}
+
+// prepared is Prepare of a module, from the cache if it was kept there.
+func (s *Cache) prepared(ctx context.Context, m *Module) (*Prepared, error) {
+	const effortBytes = 8
+	if kept := s.Read(m.Hash, preparedKind); len(kept) > effortBytes {
+		return &Prepared{kept[effortBytes:], int(stdbinary.BigEndian.Uint64(kept))}, nil
+	}
+	data, err := m.Original()
+	if err != nil {
+		return nil, err
+	}
+	p, err := Prepare(ctx, data)
+	if err == nil {
+		s.Keep(m.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(p.effort)), p.Wasm...))
+	}
+	return p, err
 }
 
 // Unfit is the error of a module that is refused for what it is.
