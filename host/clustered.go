@@ -24,6 +24,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -332,8 +333,8 @@ func (c *clustered) join(herder *connect.Herder) {
 }
 
 // divide divides limits of origins by the workers that have tasks of them (P16).
-func (c *clustered) divide(workers map[cluster.Key]int) {
-	c.destinations.Divide(func(origin string) int { return workers[cluster.KeyOf(origin)] })
+func (c *clustered) divide(origins map[cluster.Key]limits.Division) {
+	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
 // ask is [cluster.WorkerOptions]'s Ask.

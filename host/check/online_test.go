@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -90,9 +91,9 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	require.NoError(t, err)
 	defer client.Close()
 	var met []string
-	k.Destinations.Divide(func(origin string) int {
+	k.Destinations.Divide(func(origin string) limits.Division {
 		met = append(met, origin)
-		return 1
+		return limits.Division{Workers: 1}
 	})
 	assert.Equal(t, []string{"https://sap.example"}, met)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // A member is alone where all others are about to leave.
@@ -39,7 +40,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.Divide = func(map[Key]int) {}
+		w.o.Divide = func(map[Key]limits.Division) {}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context()})
 		joins := func(held ...Held) {

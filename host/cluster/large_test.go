@@ -37,7 +37,7 @@ func (g *group) bytes(t testing.TB) (total, longest int) {
 			t.Fatal(err)
 		}
 		assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
-			Workers: g.out.Workers[m.ID]}.Encode()
+			Origins: g.out.Origins[m.ID]}.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

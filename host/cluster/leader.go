@@ -236,7 +236,7 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	placed := map[string][]byte{}
 	for _, m := range all {
 		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
-			Target: out.Targets[m.ID], Workers: out.Workers[m.ID], Alone: alone(all, m.ID)}
+			Target: out.Targets[m.ID], Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
 		if !l.w.reads(m.Metadata) {
 			a.Offset = 0
 		}
@@ -308,7 +308,7 @@ func (l *leader) connectors(s config.Snapshot, members []Member) []Connector {
 		one.Fits, one.Lacks = l.fits(c, members)
 		if set := s.Planned(c.Name); set != nil {
 			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Demand.Claims
-			one.Origin, one.Requests = set.Demand.Origin, set.Demand.Requests
+			one.Origin, one.Requests, one.PerSecond = set.Demand.Origin, set.Demand.Requests, set.Demand.PerSecond
 		}
 		all = append(all, one)
 	}

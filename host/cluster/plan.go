@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // defaultRequests is how many requests an origin may have at a time where no connector says it.
@@ -43,10 +44,11 @@ type Connector struct {
 	Tasks   int    // of that version; 0 where it is stopped
 	Claims  []string
 	Origin  string // what its tasks ask, "" if nothing
-	// Requests is how many requests the origin may have at a time; 0: it does not say. Of several connectors of an
-	// origin the smallest holds.
-	Requests int
-	Fits     []bool // by Input.Members: who has what the class needs; nil: everybody
+	// Requests is how many requests the origin may have at a time, PerSecond how many in a second; 0: it does not say.
+	// Of several connectors of an origin the smallest holds.
+	Requests  int
+	PerSecond float64
+	Fits      []bool // by Input.Members: who has what the class needs; nil: everybody
 }
 
 // Memory is what a leader keeps from one plan to the next. The zero value knows nothing.
@@ -74,9 +76,9 @@ type versionKey struct {
 
 // Output is a plan.
 type Output struct {
-	Targets  map[string][]Held      // by member id: all that it is to run
-	Workers  map[string]map[Key]int // by member id, see [Assignment.Workers]
-	Unplaced map[string]string      // by connector: why it, or each of its tasks, is given to nobody
+	Targets  map[string][]Held                  // by member id: all that it is to run
+	Origins  map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
+	Unplaced map[string]string                  // by connector: why it, or each of its tasks, is given to nobody
 	// Next is when the leader is to plan again although nobody joins: lost units are dealt out, or units taken away for
 	// balance. Zero: never.
 	Next time.Time
@@ -152,12 +154,13 @@ type holding struct {
 
 // origin is what tasks ask; its lists are by member.
 type origin struct {
-	key      Key
-	requests int    // that it may have at a time
-	tasks    []int  // that the member is to have
-	members  int    // that are to have any
-	asks     []bool // the member holds tasks, or is given some
-	asking   int    // members that do, or may
+	key       Key
+	requests  int     // that it may have at a time
+	perSecond float64 // requests; 0: as many as members like
+	tasks     []int   // that the member is to have
+	members   int     // that are to have any
+	asks      []bool  // the member holds tasks, or is given some
+	asking    int     // members that do, or may
 }
 
 // admit counts a member among those that ask the origin, and reports false if these would be more than requests.
@@ -171,7 +174,8 @@ func (o *origin) admit(m int) bool {
 
 func newPlan(in Input) *plan {
 	p := &plan{in: &in, index: map[Key]int{}, claims: map[string][]holding{}}
-	p.out = Output{Targets: map[string][]Held{}, Workers: map[string]map[Key]int{}, Unplaced: map[string]string{}}
+	p.out = Output{Targets: map[string][]Held{}, Origins: map[string]map[Key]limits.Division{},
+		Unplaced: map[string]string{}}
 	p.connectors = slices.SortedFunc(slices.Values(in.Connectors), func(a, b Connector) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Name, b.Name))
 	})
@@ -255,9 +259,8 @@ func (p *plan) addOrigin(c *Connector) int {
 		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), asks: make([]bool, n)})
 	}
 	o := &p.origins[i]
-	if c.Requests > 0 && (o.requests == 0 || c.Requests < o.requests) {
-		o.requests = c.Requests
-	}
+	o.requests = limits.Least(o.requests, c.Requests)
+	o.perSecond = limits.Least(o.perSecond, c.PerSecond)
 	return i
 }
 
@@ -591,14 +594,14 @@ func (p *plan) give() {
 		lists[u.owner] = add(lists[u.owner], &p.connectors[u.connector], u.bit)
 	}
 	for m := range p.in.Members {
-		id, workers := p.in.Members[m].ID, map[Key]int{}
+		id, origins := p.in.Members[m].ID, map[Key]limits.Division{}
 		for _, o := range p.origins {
 			if o.asks[m] {
-				workers[o.key] = o.asking
+				origins[o.key] = limits.Division{Workers: o.asking, Requests: o.requests, PerSecond: o.perSecond}
 				p.out.Again = p.out.Again || o.tasks[m] == 0
 			}
 		}
-		p.out.Workers[id] = workers
+		p.out.Origins[id] = origins
 		slices.SortFunc(given[m], compareHeld)
 		p.out.Targets[id] = given[m]
 		p.out.Memory.members = append(p.out.Memory.members,

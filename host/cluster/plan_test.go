@@ -237,7 +237,7 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 		sum := 0
 		for id := range at {
 			sum += 1 // if it does not hear of workers, or of many
-			if by := plan.Workers[id][KeyOf(origin)]; by > 0 {
+			if by := plan.Origins[id][KeyOf(origin)].Workers; by > 0 {
 				sum += max(limits[origin]/by, 1) - 1
 			}
 		}
@@ -462,10 +462,10 @@ func simulate(seed uint64, steps *[]string) string {
 	}
 	before := g.out
 	again := Place(g.in)
-	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Workers, again.Workers) ||
+	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Origins, again.Origins) ||
 		again.Again || !again.Next.IsZero() {
-		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Workers,
-			again.Targets, again.Workers, again.Again, again.Next)
+		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Origins,
+			again.Targets, again.Origins, again.Again, again.Next)
 	}
 	return ""
 }
@@ -473,7 +473,7 @@ func simulate(seed uint64, steps *[]string) string {
 func (g *group) String() string {
 	var s strings.Builder
 	for _, m := range g.in.Members {
-		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.has(m.ID), m.Holds, g.out.Workers[m.ID])
+		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.has(m.ID), m.Holds, g.out.Origins[m.ID])
 	}
 	return s.String()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // What members of a group and their leader hand to each other begins in Kafka Connect's layout of version 2
@@ -127,10 +128,10 @@ type Assignment struct {
 	// Again asks a member that has to let go of units to join again when it has, as others wait for them.
 	Again  bool   `json:",omitempty"`
 	Target []Held `json:",omitempty"` // all that the member is to run: what it holds and is not here is to be stopped
-	// Workers is, for each origin that the member has tasks of, how many members have such tasks: by it they divide the
-	// origin's limits.
-	Workers map[Key]int `json:",omitempty"`
-	Alone   bool        `json:",omitempty"` // all others are about to leave: nobody takes over what this one lets go of
+	// Origins are those that the member has tasks of, with the limits that all members with such tasks divide.
+	Origins map[Key]limits.Division `json:",omitempty"`
+	// Alone: all others are about to leave, and nobody takes over what this one lets go of.
+	Alone bool `json:",omitempty"`
 }
 
 // Encode is the bytes of a member's metadata. It fails for what DecodeMetadata refuses.

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 func units(list ...int) (b Bits) {
@@ -47,7 +48,7 @@ var assignmentExample = Assignment{
 	Delay:     3 * time.Second,
 	Again:     true,
 	Target:    []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 9)}},
-	Workers:   map[Key]int{0x1112131415161718: 2},
+	Origins:   map[Key]limits.Division{0x1112131415161718: {Workers: 2, Requests: 4, PerSecond: 0.5}},
 	Alone:     true,
 }
 
@@ -77,7 +78,7 @@ func TestBytesOfMembers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, java, hex.EncodeToString(b[:len(java)/2]))
 	assert.Equal(t, `{"Again":true,"Target":[{"c":72623859790382856,"v":300,"u":"AQI="}],`+
-		`"Workers":{"1230066625199609624":2},"Alone":true}`+"\n", string(text))
+		`"Origins":{"1230066625199609624":{"w":2,"r":4,"p":0.5}},"Alone":true}`+"\n", string(text))
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // expectAll is what members are to have, in their order.
@@ -220,7 +223,7 @@ func TestWorkersOfAnOrigin(t *testing.T) {
 		t.Helper()
 		var got []int
 		for _, id := range g.ids() {
-			got = append(got, g.out.Workers[id][KeyOf("https://sap")])
+			got = append(got, g.out.Origins[id][KeyOf("https://sap")].Workers)
 		}
 		assert.Equal(t, want, got)
 	}
@@ -293,6 +296,33 @@ func TestWorkersOfAnOrigin(t *testing.T) {
 	g.rebalance()
 	g.rebalance()
 	g.expectAll(t, "b b-0 b-1", "a a-0 a-1")
+}
+
+// P16: the strictest limits of an origin count for connectors on all workers together, which know their own alone.
+func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
+	t.Parallel()
+	own := map[string]limits.Limits{"x": {Concurrent: 2, PerSecond: 5}, "y": {Concurrent: 10}}
+	g := newGroup(connector("x", 1, 1), connector("y", 3, 1))
+	for i := range g.in.Connectors {
+		c := &g.in.Connectors[i]
+		c.Origin, c.Requests, c.PerSecond = "https://sap", own[c.Name].Concurrent, own[c.Name].PerSecond
+		c.Fits = []bool{i == 0, i == 1}
+	}
+	g.join("m1", "m2")
+	g.rebalance()
+	g.expectAll(t, "x x-0", "y y-0")
+	for id, name := range map[string]string{"m1": "x", "m2": "y"} {
+		b, err := Assignment{Origins: g.out.Origins[id]}.Encode()
+		require.NoError(t, err)
+		a, err := DecodeAssignment(b)
+		require.NoError(t, err)
+		l := limits.New("https://sap")
+		client := l.Join(own[name], slog.New(slog.DiscardHandler), func() {}, func(int) {})
+		l.Divide(a.Origins[KeyOf("https://sap")])
+		use := client.Use()
+		assert.Equal(t, 1, use.Requests.Limit, name+" of 2")
+		assert.Equal(t, 2.5, use.PerSecond, name+" of 5 a second")
+	}
 }
 
 // Only what is taken away for balance is put off after a plan that did the same.

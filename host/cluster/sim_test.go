@@ -30,6 +30,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
@@ -178,7 +179,7 @@ type simWorker struct {
 	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
 	gone     bool
-	workers  map[Key]int // by which it divides the limits of origins
+	origins  map[Key]limits.Division // by which it divides the limits of origins
 }
 
 func newSimulated(t testing.TB, service *counted, code string) *simulated {
@@ -268,10 +269,10 @@ func (s *simulated) start(slot int) *simWorker {
 			}
 			return []string{"test.CounterSource"}
 		}, Declared: func(c string) (string, string) { return c, "counter" },
-		Divide: func(workers map[Key]int) {
+		Divide: func(origins map[Key]limits.Division) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.workers = workers
+			w.origins = origins
 		},
 		Ask: w.ask, Passes: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)

@@ -482,7 +482,7 @@ func (r *simulation) divided(up []*simWorker) string {
 	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
 	for _, w := range sharing {
 		w.mu.Lock()
-		by := w.workers[KeyOf(simOrigin)]
+		by := w.origins[KeyOf(simOrigin)].Workers
 		w.mu.Unlock()
 		if by != len(sharing) || by > r.limit {
 			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, r.limit, by,

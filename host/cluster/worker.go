@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // Herder is [connect.Herder], as far as a group moves its work.
@@ -48,8 +49,8 @@ type WorkerOptions struct {
 	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
 	// plugin's name; the text itself where none does.
 	Declared func(class string) (name, plugin string)
-	// Divide has the worker divide the limits of origins from now on, by [Assignment.Workers].
-	Divide func(workers map[Key]int)
+	// Divide has the worker divide the limits of origins from now on, by [Assignment.Origins].
+	Divide func(origins map[Key]limits.Division)
 	// Folder is the digest of the worker's folder of connectors, "" without one.
 	Folder func() string
 	// Ask has another worker, by its URL, or this one ("") answer a call; see [Worker.AskLeader].
@@ -317,7 +318,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
 	w.heard = w.said
 	w.mu.Unlock()
-	w.o.Divide(a.Workers)
+	w.o.Divide(a.Origins)
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
 	if !leading {

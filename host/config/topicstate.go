@@ -24,10 +24,11 @@ type TaskSet struct {
 type Demand struct {
 	// Claims are what no other connector may have at the same time.
 	Claims []string `json:"claims,omitempty"`
-	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it; 0: as many
-	// as they like.
-	Origin   string `json:"origin,omitempty"`
-	Requests int    `json:"requests,omitempty"`
+	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
+	// how many in a second. Zero means no limit.
+	Origin    string  `json:"origin,omitempty"`
+	Requests  int     `json:"requests,omitempty"`
+	PerSecond float64 `json:"per-second,omitempty"`
 }
 
 // Layout is how the work of a connector is shared out among tasks, by its settings that stand at an offset.

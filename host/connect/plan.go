@@ -30,7 +30,7 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	for _, settings := range p.Tasks {
 		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
 	}
-	plan.Origin, plan.Requests = c.to.client.Demand()
+	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
 	return nil, c.o.Planned(ctx, c.config.Name, plan)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -352,9 +353,9 @@ func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
 	var asked []string
 	b.options.Destinations = transport.NewDestinations()
-	b.options.Destinations.Divide(func(origin string) int {
+	b.options.Destinations.Divide(func(origin string) limits.Division {
 		asked = append(asked, origin)
-		return 4
+		return limits.Division{Workers: 4}
 	})
 	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")

@@ -15,33 +15,34 @@ import (
 const sharedOrigin = "http://sap.example:8000"
 
 // among has so many workers have tasks of the service's origin, and none of others.
-func among(workers int) func(string) int {
-	return func(origin string) int {
+func among(workers int) func(string) limits.Division {
+	return func(origin string) limits.Division {
 		if origin != sharedOrigin {
-			return 0
+			return limits.Division{}
 		}
-		return workers
+		return limits.Division{Workers: workers}
 	}
 }
 
 // aloneAgain is what one worker has.
-func aloneAgain(string) int { return 1 }
+func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
 
 func TestDemand(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		config   Config
-		origin   string
-		requests int
+		config    Config
+		origin    string
+		requests  int
+		perSecond float64
 	}{
-		"by default": {Config{Address: "SAP.example"}, "https://sap.example", 4},
+		"by default": {Config{Address: "SAP.example"}, "https://sap.example", 4, 0},
 		"as given": {Config{Scheme: "http", Address: "sap.example", Port: 8000,
-			Limits: limits.Limits{Concurrent: 7, Connections: 9}}, sharedOrigin, 7},
+			Limits: limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5}}, sharedOrigin, 7, 2.5},
 		"fewer connections": {Config{Address: "::1", Limits: limits.Limits{Concurrent: 7, Connections: 3}}, "https://[::1]",
-			3},
+			3, 0},
 		"by a Cloud Connector": {Config{Scheme: "http", Address: "Virtual", Port: 44300,
 			Route: Route{Place: "Cloud Connector of location LOC"}},
-			"http://virtual:44300 by Cloud Connector of location LOC", 4},
+			"http://virtual:44300 by Cloud Connector of location LOC", 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,12 +50,13 @@ func TestDemand(t *testing.T) {
 			client, err := New(c.config)
 			require.NoError(t, err)
 			defer client.Close()
-			origin, requests := client.Demand()
+			origin, requests, perSecond := client.Demand()
 			assert.Equal(t, c.origin, origin)
 			assert.Equal(t, c.requests, requests)
-			c.config.Destinations.Divide(func(named string) int {
+			assert.Equal(t, c.perSecond, perSecond)
+			c.config.Destinations.Divide(func(named string) limits.Division {
 				assert.Equal(t, origin, named, "origins have one name")
-				return 1
+				return limits.Division{Workers: 1}
 			})
 		})
 	}

@@ -16,8 +16,8 @@ import (
 // by several goroutines.
 type Destinations struct {
 	mu      guard.Mutex
-	origins map[string]*shared      // by destination.address
-	workers func(origin string) int // see Divide
+	origins map[string]*shared                  // by destination.address
+	divided func(origin string) limits.Division // see Divide
 }
 
 // shared is there until the last client has left.
@@ -43,8 +43,8 @@ func (all *Destinations) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &shared{limits.New(d.address()), session.New(), &outage{}}
-		if all.workers != nil {
-			s.limiter.Divide(all.workers(d.address()))
+		if all.divided != nil {
+			s.limiter.Divide(all.divided(d.address()))
 		}
 		all.origins[d.address()] = s
 	}
@@ -53,28 +53,29 @@ func (all *Destinations) join(d *destination) {
 }
 
 // Divide divides, from now on, the limits of each origin by the workers of a group that have tasks of it (P16).
-// workers gets origins as [Client.Demand] names them, and returns 0 if this worker has no tasks of one. It is kept and
-// called for origins that come later; it must not wait, and must not call Destinations. Without it the worker is alone.
-func (all *Destinations) Divide(workers func(origin string) int) {
+// divided gets origins as [Client.Demand] names them, and returns zero if this worker has no tasks of one. It is kept
+// and called for origins that come later; it must not wait, and must not call Destinations. Without it the worker is
+// alone.
+func (all *Destinations) Divide(divided func(origin string) limits.Division) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.workers = workers
+	all.divided = divided
 	for origin, s := range all.origins {
-		s.limiter.Divide(workers(origin))
+		s.limiter.Divide(divided(origin))
 	}
 }
 
-// Demand is how many requests at a time all workers of a group together may send to the service, as the client's
-// settings have it. The origin names the clients that share them, by scheme, host and port in lower case, and the route
-// if that leads to a system of its own. Further origins of the settings are not among it: a worker counts as one
-// without tasks there, and sends one request at a time.
-func (c *Client) Demand() (origin string, requests int) {
+// Demand is how many requests at a time, and in a second (zero means no limit), all workers of a group together may
+// send to the service, as the client's settings have it. The origin names the clients that share them, by scheme, host
+// and port in lower case, and the route if that leads to a system of its own. Further origins of the settings are not
+// among it: a worker counts as one without tasks there, and sends one request at a time.
+func (c *Client) Demand() (origin string, requests int, perSecond float64) {
 	d := c.at.Load()
 	own := d.config.Limits
 	if requests = own.Concurrent; own.Connections > 0 {
 		requests = min(requests, own.Connections)
 	}
-	return d.address(), requests
+	return d.address(), requests, own.PerSecond
 }
 
 func (all *Destinations) leave(d *destination) {

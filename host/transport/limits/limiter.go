@@ -4,8 +4,8 @@
 //   - limiter.go: the limits, their division among the workers of a group, who waits for whom. window.go: times without
 //     requests, as users write them.
 //
-// Invariants: of several clients the strictest limits count, divided by the workers. Who has waited longest is next,
-// client by client. What was let in is counted until it is done, also where its client has left.
+// Invariants: of several clients the strictest limits count, of all workers of a group, divided by the workers. Who has
+// waited longest is next, client by client. What was let in is counted until it is done, also where its client has left.
 package limits
 
 import (
@@ -49,7 +49,7 @@ type Limiter struct {
 
 	mu      guard.Mutex
 	clients map[*Client]struct{}
-	workers int // that share the origin, see Divide; 1 if this worker is alone
+	group   Division // of one worker if this one is alone
 	// strictest are the limits of all clients, limits this worker's part of them; only restrict changes them.
 	strictest, limits Limits
 	sessions          int   // that a user may have, 0: any number
@@ -81,8 +81,8 @@ func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 
 // New bounds nothing before a client joins.
 func New(origin string) *Limiter {
-	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, workers: 1, pacing: guard.NewTurn(),
-		rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
+	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, group: Division{Workers: 1},
+		pacing: guard.NewTurn(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 }
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
@@ -143,22 +143,23 @@ func (c *Client) MaxSessions() int {
 	return c.of.sessions
 }
 
-// restrict works out the limits of all clients; l.mu is held. Requests of clients that have left keep the last ones.
+// restrict works out the limits of all clients and of the group; l.mu is held. Requests of clients that have left keep
+// the last ones.
 func (l *Limiter) restrict() {
 	if len(l.clients) == 0 {
 		return
 	}
-	var strictest Limits
+	strictest := Limits{Concurrent: l.group.Requests, PerSecond: l.group.PerSecond}
 	for c := range l.clients {
-		strictest.Concurrent = least(strictest.Concurrent, c.own.Concurrent)
-		strictest.Connections = least(strictest.Connections, c.own.Connections)
-		strictest.PerSecond = least(strictest.PerSecond, c.own.PerSecond)
+		strictest.Concurrent = Least(strictest.Concurrent, c.own.Concurrent)
+		strictest.Connections = Least(strictest.Connections, c.own.Connections)
+		strictest.PerSecond = Least(strictest.PerSecond, c.own.PerSecond)
 		strictest.Windows = append(strictest.Windows, c.own.Windows...)
 	}
 	// A request without a connection would only wait for one.
-	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
-	l.strictest, l.limits = strictest, strictest.part(l.workers)
-	if l.sessions = l.limits.Connections; l.workers != 1 {
+	strictest.Concurrent = Least(strictest.Concurrent, strictest.Connections)
+	l.strictest, l.limits = strictest, strictest.part(l.group.Workers)
+	if l.sessions = l.limits.Connections; l.group.Workers != 1 {
 		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // some may be left of a larger part
 	}
 	l.setRate(l.limits.PerSecond)
@@ -172,31 +173,41 @@ func (l *Limiter) restrict() {
 // origin (zero workers), which only plans and validates.
 func (l Limits) part(workers int) Limits {
 	most := max(l.Concurrent, 1)
-	if workers <= 0 || workers > most {
+	if workers <= 0 {
 		workers = most
 	}
+	l.PerSecond /= float64(workers)
+	workers = min(workers, most)
 	l.Concurrent /= workers
 	l.Connections /= workers
-	l.PerSecond /= float64(workers)
 	return l
 }
 
-// Divide bounds, from now on, what all clients ask to the part of one of so many workers that have tasks of the origin:
-// 1 if this worker is alone, 0 if it has none of its tasks. What is under way goes on.
-func (l *Limiter) Divide(workers int) {
+// Division says how the workers of a group divide the limits of an origin.
+type Division struct {
+	// Workers is how many have tasks of the origin: 1 if this worker is alone, 0 if it has none of its tasks.
+	Workers int `json:"w"`
+	// Requests at a time and PerSecond are the strictest limits of all connectors of the group, which count in addition
+	// to those of this worker's clients. Zero means no limit.
+	Requests  int     `json:"r,omitempty"`
+	PerSecond float64 `json:"p,omitempty"`
+}
+
+// Divide bounds, from now on, what all clients ask to one worker's part of the limits. What is under way goes on.
+func (l *Limiter) Divide(group Division) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if workers == l.workers {
+	if group == l.group {
 		return
 	}
-	l.workers = workers
+	l.group = group
 	l.restrict()
 	l.grant()
-	if workers == 1 {
+	if group.Workers == 1 {
 		return
 	}
 	kept := l.sessions
-	if workers == 0 { // those of tasks that were taken away, or of planning
+	if group.Workers == 0 { // those of tasks that were taken away, or of planning
 		kept = 0
 	}
 	for c := range l.clients {
@@ -218,8 +229,8 @@ func divided(is bool) string {
 	return ""
 }
 
-// least is the lesser of two limits, where 0 is none.
-func least[N int | float64](a, b N) N {
+// Least returns the lesser of two limits. Zero means no limit.
+func Least[N int | float64](a, b N) N {
 	if a == 0 || b != 0 && b < a {
 		return b
 	}

@@ -31,7 +31,7 @@ func TestPartOfLimits(t *testing.T) {
 		"alone":               {[]Limits{{Concurrent: 4}}, 1, Limits{Concurrent: 4}, 0},
 		"two workers":         {[]Limits{{Concurrent: 4}}, 2, Limits{Concurrent: 2}, 2},
 		"three, rounded down": {[]Limits{{Concurrent: 4}}, 3, Limits{Concurrent: 1}, 1},
-		"more than requests":  {[]Limits{{Concurrent: 4}}, 9, Limits{Concurrent: 1}, 1},
+		"more than requests":  {[]Limits{{Concurrent: 4, PerSecond: 9}}, 9, Limits{Concurrent: 1, PerSecond: 1}, 1},
 		"the strictest client": {[]Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}}, 2,
 			Limits{Concurrent: 1, PerSecond: 0.5}, 1},
 		"connections, too": {[]Limits{{Concurrent: 4, Connections: 10}}, 3, Limits{Concurrent: 1, Connections: 3}, 3},
@@ -44,18 +44,18 @@ func TestPartOfLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			before, after := New(origin), New(origin)
-			before.Divide(c.workers)
+			before.Divide(Division{Workers: c.workers})
 			for _, own := range c.clients {
 				join(before, own)
 				join(after, own)
 			}
 			alone, sessions := after.limits, after.sessions
-			after.Divide(c.workers)
+			after.Divide(Division{Workers: c.workers})
 			for when, l := range map[string]*Limiter{"before clients": before, "after clients": after} {
 				assert.Equal(t, c.want, l.limits, when)
 				assert.Equal(t, c.sessions, l.sessions, when)
 			}
-			after.Divide(1)
+			after.Divide(Division{Workers: 1})
 			assert.Equal(t, alone, after.limits, "alone again")
 			assert.Equal(t, sessions, after.sessions, "alone again")
 		})
@@ -69,7 +69,7 @@ func TestPartsComeToNoMore(t *testing.T) {
 	r := rand.New(rand.NewPCG(26, 16))
 	for range 10_000 {
 		all := Limits{Concurrent: 1 + r.IntN(20), Connections: r.IntN(30), PerSecond: float64(r.IntN(3)) * 2.5}
-		all.Concurrent = least(all.Concurrent, all.Connections)
+		all.Concurrent = Least(all.Concurrent, all.Connections)
 		workers := 1 + r.IntN(all.Concurrent)
 		part := all.part(workers)
 		if part.Concurrent < 1 || all.Connections > 0 && part.Connections < part.Concurrent {
@@ -126,21 +126,21 @@ func TestDivisionWhileRequestsRun(t *testing.T) {
 		a.begin(10, one)
 		a.begin(10, two)
 		a.wants(4, "alone")
-		l.Divide(2)
+		l.Divide(Division{Workers: 2})
 		a.wants(4, "what runs goes on")
 		a.ends(2)
 		a.wants(2, "nothing is let through before there is less than the part")
 		a.ends(1)
 		a.wants(2, "one goes, one comes")
-		l.Divide(1)
+		l.Divide(Division{Workers: 1})
 		a.wants(4, "a larger part counts at once")
-		l.Divide(0)
+		l.Divide(Division{Workers: 0})
 		a.ends(3)
 		a.wants(1, "without tasks")
-		l.Divide(1)
+		l.Divide(Division{Workers: 1})
 		a.wants(4, "alone again")
 		two.Leave()
-		l.Divide(4)
+		l.Divide(Division{Workers: 4})
 		one.Leave()
 		a.ends(3)
 		a.wants(1, "also where clients have left")
@@ -160,9 +160,9 @@ func TestWaitingForAPart(t *testing.T) {
 		time.Sleep(longWait + time.Second)
 		const waits = "requests to https://sap.example wait for others: "
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
-		l.Divide(2)
+		l.Divide(Division{Workers: 2})
 		assert.Equal(t, waits+"1 at a time, this worker's part in the cluster", c.Waiting())
-		l.Divide(1)
+		l.Divide(Division{Workers: 1})
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
 		assert.Ends(t, c.EnterAtOnce(t.Context()), ErrNoRoom.Error())
 		a.ends(4)
@@ -170,7 +170,7 @@ func TestWaitingForAPart(t *testing.T) {
 		assert.Equal(t, "", c.Waiting())
 
 		for range 2 {
-			l.Divide(2)
+			l.Divide(Division{Workers: 2})
 			require.NoError(t, c.Begin(t.Context()))
 			ctx, cancel := context.WithCancel(t.Context())
 			go c.Begin(ctx)
@@ -204,11 +204,11 @@ func TestPartOfASecond(t *testing.T) {
 		}
 		sleep := func(until time.Duration) { time.Sleep(until - time.Since(began)) }
 		sleep(250 * time.Millisecond)
-		l.Divide(10) // those that wait have times by the rate before
+		l.Divide(Division{Workers: 10}) // those that wait have times by the rate before
 		sleep(3500 * time.Millisecond)
-		l.Divide(5)
+		l.Divide(Division{Workers: 5})
 		sleep(4100 * time.Millisecond)
-		l.Divide(1) // 10 a second again
+		l.Divide(Division{Workers: 1}) // 10 a second again
 		wg.Wait()
 		var want []time.Duration
 		for _, ms := range []float64{0, 100, 200, 750, 1750, 2750, 3625, 4105, 4205, 4305, 4405, 4505} {
@@ -245,7 +245,7 @@ func TestDivisionWithinAWindow(t *testing.T) {
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(2, c)
 		a.wants(0, "nothing in a window")
-		l.Divide(4)
+		l.Divide(Division{Workers: 4})
 		a.wants(0, "nor in a group")
 		time.Sleep(2*time.Hour - time.Since(began))
 		a.wants(1, "after it")
@@ -271,7 +271,7 @@ func TestConnectionsOfAPart(t *testing.T) {
 		for range 4 {
 			open = append(open, dial())
 		}
-		l.Divide(2)
+		l.Divide(Division{Workers: 2})
 		var made atomic.Bool
 		go func() { dial(); made.Store(true) }()
 		open[0].Close()
