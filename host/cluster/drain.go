@@ -9,7 +9,7 @@ import (
 )
 
 // stay is what a worker has in mind with its group. It goes from stays to each of the others, and from leaves back if
-// nobody takes over; become alone changes it.
+// nobody takes over, but not once Leave was called; become alone changes it.
 type stay uint8
 
 const (
@@ -25,7 +25,7 @@ const (
 func (w *Worker) become(to, from stay) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stay != from {
+	if w.stay != from || w.ends && to == stays {
 		return false
 	}
 	w.stay = to
@@ -84,6 +84,9 @@ func (w *Worker) placed() (generation int32, held, alone bool) {
 // back: it says no goodbye, and within its session nobody else is given what it had. Of any other, and of one that was
 // drained, the group takes over at once what it ran.
 func (w *Worker) Leave(ctx context.Context) error {
+	w.mu.Lock()
+	w.ends = true
+	w.mu.Unlock()
 	back := w.o.Group.Instance != "" && w.become(rests, stays)
 	switch {
 	case back:

@@ -42,14 +42,14 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		w := stopping(t, nil)
 		w.o.Divide = func(map[Key]limits.Division) {}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
-		w.group.Store(&Group{client: client, life: t.Context()})
+		w.group.Store(&Group{client: client, life: t.Context(), end: func() {}})
 		joins := func(held ...Held) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.said = held
 		}
 		begins := func(generation int32, target ...Held) {
-			b, err := Assignment{Target: target}.Encode()
+			b, err := Assignment{Target: target, Alone: generation == 5}.Encode()
 			require.NoError(t, err)
 			w.begins(generation, true, b)
 		}
@@ -69,6 +69,13 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Equal(t, 0, len(drained), "they join")
 		begins(4)
+		require.NoError(t, <-drained)
+
+		// A worker that leaves for good while it drains does not come back, though it is alone by then.
+		go func() { drained <- w.Drain(t.Context()) }()
+		time.Sleep(time.Second)
+		_ = w.Leave(t.Context())
+		begins(5)
 		require.NoError(t, <-drained)
 	})
 }

@@ -80,6 +80,7 @@ type Worker struct {
 	mu guard.Mutex
 	membership
 	stay stay
+	ends bool // Leave was called
 	// bringing is what bring is having the herder run, which an assignment may have replaced meanwhile.
 	bringing []Held
 	// brought is what the herder has of the config topic.
