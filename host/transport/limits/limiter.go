@@ -5,7 +5,7 @@
 //     requests, as users write them.
 //
 // Invariants: of several clients the strictest limits count, of all workers of a group, divided by the workers. Who has
-// waited longest is next, client by client. What was let in is counted until it is done, also where its client has left.
+// waited longest is next, client by client. What was let in is counted until it is done, also if its client has left.
 package limits
 
 import (
