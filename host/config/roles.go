@@ -64,7 +64,9 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 }
 
 // Roles are the connector's settings with a role of a component, see [NewRoles].
-func (c *Connector) Roles(component wit.Component) Roles { return NewRoles(DeclareComponent(component), c) }
+func (c *Connector) Roles(component wit.Component) Roles {
+	return NewRoles(DeclareComponent(component), c)
+}
 
 // Declared tells whether any setting has the role.
 func (r Roles) Declared(role string) bool {
