@@ -33,13 +33,14 @@
 // # The fallback
 //
 // A kernel stops at text that it does not know and returns why: [Missed], [OddValue], [OddMember], [OddRow],
-// [Unsealed] or [Cut]. Package decode then reads the value, the member or the whole row by its plain parser, which can read every
-// row, learns from it if that pays, and calls again. A kernel that gives up more often costs time only. Fuzzing
-// compares with the plain parser (FuzzFastJSON and FuzzFastAtom of package decode).
+// [Unsealed] or [Cut]. Package decode then reads the value, the member or the whole row by its plain parser, which can
+// read every row, learns from it if that pays, and calls again. A kernel that gives up more often costs time only.
+// Fuzzing compares with the plain parser (FuzzFastJSON and FuzzFastAtom of package decode).
 //
 // # Assembly
 //
 // kernel.go is the source. `make kernels` (plugins/assembler; its doc lists the Go that it accepts) generates
 // kernel_wasm.s from it, which builds with the tag kernels use; kernel_wasm.go declares it. Builds without the tag
-// and for other machines compile the same Go (kernel_other.go). BenchmarkStock of plugins/odata/decode/bench compares both.
+// and for other machines compile the same Go (kernel_other.go). BenchmarkStock of plugins/odata/decode/bench compares
+// both.
 package fast
