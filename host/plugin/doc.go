@@ -5,8 +5,8 @@
 // judged by its imports and exports ([binary.Module.Judge]), prepared ([code.Prepare]: the one place where bytes
 // may change), compiled, its signatures compared with the contract's, described. The host calls a start function and
 // `_initialize` itself (binary.StartExport), under the limits of a call. The plugin's description is kept. Its code is
-// freed at most a minute after its last instance, because it takes five times the memory of the file and the cache folder
-// returns it in 0.1 s.
+// freed at most a minute after its last instance, because it takes five times the memory of the file and can be loaded
+// from the cache folder in 0.1 s.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
 // not interrupt it: it waits as the [Binding.Candidate] until the connector's task, at the boundary of a page
