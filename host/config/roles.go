@@ -64,7 +64,9 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 }
 
 // Roles returns the connector's settings by the roles that a component declares, see [NewRoles].
-func (c *Connector) Roles(component wit.Component) Roles { return NewRoles(DeclareComponent(component), c) }
+func (c *Connector) Roles(component wit.Component) Roles {
+	return NewRoles(DeclareComponent(component), c)
+}
 
 // Declared tells whether any setting has the role.
 func (r Roles) Declared(role string) bool {
