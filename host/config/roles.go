@@ -63,7 +63,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 	return r
 }
 
-// Roles are the connector's settings with a role of a component, see [NewRoles].
+// Roles returns the connector's settings by the roles that a component declares, see [NewRoles].
 func (c *Connector) Roles(component wit.Component) Roles {
 	return NewRoles(DeclareComponent(component), c)
 }
