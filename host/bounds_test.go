@@ -109,7 +109,7 @@ var boundsOfPlugins = map[string]string{
 	"write.maxTag":          "TestLargestHintFits",
 	"chain.maxSplit":        "TestSplitsAreBounded",
 	"chain.maxItems":        "TestSplitsAreBounded",
-	"notify.maxEntries":     "plugin.maxWakes",
+	"document.MaxEntries":   "plugin.maxWakes",
 	"notify.maxStored":      "source.maxFollowed",
 	"notify.maxStorePages":  "transport.maxRounds",
 	"notify.maxStoreBody":   "transport.maxBodies",

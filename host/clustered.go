@@ -117,7 +117,7 @@ func newClustered(h *Host) (*clustered, error) {
 		}
 		return nil, rest.Starting
 	})
-	c.bound(nil) // before the worker has joined it has no shares
+	c.divide(nil) // before the worker has joined it has no tasks
 	return c, nil
 }
 
@@ -327,17 +327,14 @@ func (c *clustered) join(herder *connect.Herder) {
 		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: h.now().plugins, Classes: c.classes,
-		Declared: c.declared, SessionKey: c.key, Bound: c.bound, Taken: c.destinations.Taken, Passes: passes,
-		Folder: func() string { return h.now().folder.announced() }, Leads: func() { h.now().folder.news.Ring() },
-		Ask: c.ask, Logger: h.log})
+		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: passes,
+		Folder: func() string { return h.now().folder.announced() },
+		Ask:    c.ask, Logger: h.log})
 }
 
-// bound has the worker keep to its shares of origins (P16).
-func (c *clustered) bound(shares map[cluster.Key]cluster.Share) {
-	c.destinations.Share(func(origin string) limits.Share {
-		s := shares[cluster.KeyOf(origin)]
-		return limits.Share{Requests: int(s.Requests), PerSecond: float64(s.PerSecondMilli) / 1000}
-	})
+// divide divides limits of origins by the workers that have tasks of them (P16).
+func (c *clustered) divide(origins map[cluster.Key]limits.Division) {
+	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
 // ask is [cluster.WorkerOptions]'s Ask.

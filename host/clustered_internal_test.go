@@ -116,7 +116,8 @@ func TestLeftoversGo(t *testing.T) {
 	}
 }
 
-// The folders that keep a leader from applying its own are those of members that stay, and say another digest.
+// The folders that keep a leader from applying its own are those of members that stay, and say another digest. Nothing
+// is known before the group has heard of its own.
 func TestDiffering(t *testing.T) {
 	member := func(id, digest string, leaving bool) rest.GroupMember {
 		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
@@ -124,15 +125,19 @@ func TestDiffering(t *testing.T) {
 	for _, c := range []struct {
 		digest, want string
 		members      []rest.GroupMember
+		known        bool
 	}{
-		{"one", "", nil},
-		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
-		{"one", "", []rest.GroupMember{member("a", "", false)}},
-		{"one", "a, b", []rest.GroupMember{member("a", "two", false), member("b", "three", false), member("c", "", false)}},
-		{"one", "", []rest.GroupMember{member("a", "two", true)}},
-		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}},
+		{"one", "", nil, false},
+		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}, false},
+		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "", false)}, true},
+		{"one", "a, b", []rest.GroupMember{member("me", "one", false), member("a", "two", false), member("b", "three", false),
+			member("c", "", false)}, true},
+		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, true},
+		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}, true},
 	} {
-		assert.Equal(t, c.want, differing(c.digest, rest.Group{Leader: "me", Members: c.members}), c)
+		others, known := differing(c.digest, rest.Group{Leader: "me", Members: c.members})
+		assert.Equal(t, c.want, others, c)
+		assert.Equal(t, c.known, known, c)
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Difference is what a reload of the files of c would do to a worker that has other connectors, without those of which
-// nothing would change; have returns those, of the worker whose REST listens where the files say, unless it knows
-// better. It sends nothing itself. The error is for files that cannot be read, or have's.
+// Difference returns what a reload of the files of c would do to a worker, without connectors that would not change. It
+// sends nothing itself: have returns the worker's connectors, and gets the URL of REST in the files as a default. The
+// error is have's, or that of a file that cannot be read.
 func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) ([]rest.Comparison,
 	error) {
 	h, problems, err := open(ctx, c, false)
@@ -258,7 +258,7 @@ func changesOf(plan []config.Step) (all []rest.Change) {
 	return all
 }
 
-// changeOf is a step of a plan as REST shows it.
+// changeOf returns a step of a plan as REST shows it.
 func changeOf(step config.Step) rest.Change {
 	c := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
 	if step.Connector != nil {

@@ -22,8 +22,7 @@ import (
 // What has none is REST's, and no folder changes or deletes it.
 type groupFolder struct {
 	of    *clustered
-	files *reloader  // its store is the folder; REST and it take turns by one lock
-	news  guard.Bell // it is to look whether something is to be done
+	files *reloader // its store is the folder; REST and it take turns by one lock
 
 	// topic, with its notes, and records are those of the plan under way; files.applying is held.
 	topic   config.Snapshot
@@ -31,14 +30,12 @@ type groupFolder struct {
 	records []config.TopicRecord
 
 	mu     sync.Mutex
-	found  *config.Snapshot // nil before the first look
-	digest string           // of what was found, before that of what was read at the start; "" without a folder
-	said   string           // the digest that the group has
-	differ string           // the workers whose folders differ from that of this one, which leads
+	digest string // of what was found, before that of what was read at the start; "" without a folder
+	differ string // the workers whose folders differ from that of this one, which leads
 }
 
 func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
-	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying), news: guard.NewBell()}
+	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying)}
 	f.files.into = f
 	if c.host.config.Files.Folder != "" || len(c.given) > 0 {
 		f.digest = config.FolderDigest(c.given)
@@ -50,79 +47,54 @@ func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
 func (f *groupFolder) announced() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.said = f.digest
-	return f.said
+	return f.digest
 }
 
-// run follows the folder until ctx ends.
+// run follows the folder until ctx ends. What cannot be applied yet is tried again with the next look at the folder,
+// lookEvery later at most.
 func (f *groupFolder) run(ctx context.Context) {
 	log := f.files.log
 	defer guard.Recover(log, "following the folder of connectors", nil)
 	if f.of.host.now().plugins.Loaded(ctx) != nil {
 		return
 	}
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		defer guard.Recover(log, "watching the folder of connectors", nil)
-		f.files.store.Watch(ctx, f.take)
+	f.files.store.Watch(ctx, func(s config.Snapshot) {
+		_ = guard.Do(log, "applying the folder of connectors", func() error { // the next one may do
+			f.apply(ctx, s)
+			return nil
+		})
 	})
-	defer watching.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.news:
-			_ = guard.Do(log, "applying the folder of connectors", func() error { // the next one may do
-				f.apply(ctx)
-				return nil
-			})
-		}
-	}
 }
 
-// take takes what the folder holds.
-func (f *groupFolder) take(s config.Snapshot) {
+// apply takes what the folder holds, and has the config topic hold the same, while the worker leads and no other has
+// another folder.
+func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.general(s.Problems)
 	f.mu.Lock()
-	f.found = &s
 	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
 		f.digest = config.FolderDigest(s.Connectors)
 	}
+	digest := f.digest
 	f.mu.Unlock()
-	f.news.Ring()
-}
-
-// apply tells the group what the folder holds, where that is news. While the worker leads, and no other has another
-// folder, it has the config topic hold the same.
-func (f *groupFolder) apply(ctx context.Context) {
-	f.mu.Lock()
-	found, digest, news := f.found, f.digest, f.said != f.digest
-	f.mu.Unlock()
-	switch group, leads := f.of.Overview(); {
-	case f.of.Member() == "":
-		return
-	case news:
-		f.of.Rejoin("its folder of connectors holds something else")
-		f.announced()
-		return
-	case !leads || f.of.Members() == nil:
+	group, leads := f.of.Overview()
+	if !leads || f.of.Members() == nil {
 		f.differs("")
 		return
-	case !f.differs(differing(digest, group)) || digest == "" || found == nil:
+	}
+	others, known := differing(digest, group)
+	if !known || !f.differs(others) || digest == "" {
 		return
 	}
 	if f.files.applying.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.applying.Unlock()
-	f.files.bring(ctx, *found, f.begin(found.Connectors), found.Connectors)
-	found.Asked = false // it was answered
+	f.files.bring(ctx, s, f.begin(s.Connectors), s.Connectors)
 	if len(f.records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.of.log.Refresh(ctx)
 	if err == nil && f.of.store.Stale(f.topic) { // by another leader, say: its connector would be overwritten
-		f.news.Ring()
 		return
 	}
 	if err == nil {
@@ -133,18 +105,22 @@ func (f *groupFolder) apply(ctx context.Context) {
 	}
 }
 
-// differing are those of a group whose folders are others than that of its leader, whose digest is known.
-func differing(digest string, group rest.Group) string {
-	var others []string
+// differing returns the workers whose folders are others than that of the leader, whose digest it is. known is false if
+// the group has not heard of that digest yet.
+func differing(digest string, group rest.Group) (others string, known bool) {
+	var ids []string
 	for _, m := range group.Members {
-		if !m.Leaving && m.WorkerID != group.Leader && m.Digest != "" && m.Digest != digest {
-			others = append(others, m.WorkerID)
+		switch {
+		case m.WorkerID == group.Leader:
+			known = m.Digest == digest
+		case !m.Leaving && m.Digest != "" && m.Digest != digest:
+			ids = append(ids, m.WorkerID)
 		}
 	}
-	return strings.Join(others, ", ")
+	return strings.Join(ids, ", "), known
 }
 
-// differs notes which workers have other folders, and tells whether there are none.
+// differs notes which workers have other folders than this one, which leads, and reports whether there are none.
 func (f *groupFolder) differs(others string) (none bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -557,8 +557,8 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder is where compiled plugins are kept: in cache.dir; by default in the data folder if there is one, else
-// among the user's caches, and if neither can be written nowhere (""): then plugins are compiled again each time.
+// cacheFolder returns the folder for compiled plugins: cache.dir, else a folder in the data folder if that exists, else
+// one in the user's cache folder. If it cannot be created, "" is returned, and plugins are compiled at each start.
 func cacheFolder(data string, w *config.Worker) string {
 	if dir := w.Text("cache.dir"); dir != "" {
 		return dir

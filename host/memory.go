@@ -26,12 +26,13 @@ func limitMemory() {
 	}
 }
 
-// leastGuestMemory is for four instances with the default limit: each counts with its limit, which few come near, and
-// a service that answers late holds an instance.
+// leastGuestMemory is enough for four instances with the default limit. Each counts with its limit, though few use so
+// much; and a service that answers late occupies an instance.
 const leastGuestMemory = 512 << 20
 
-// guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
-// is, but at least leastGuestMemory and at most four times as much: sixteen instances, which in fact take some 150 MB.
+// guestMemory returns the bound of the memory of all instances of plugins, in bytes: the worker's setting, else a
+// quarter of available, at least leastGuestMemory and at most four times as much. The latter is sixteen instances,
+// which really use some 150 MB.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)

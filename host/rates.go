@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// rates computes how fast counters grow. Scrapes take the samples.
+// rates computes how fast counters grow, from samples that scrapes take.
 type rates struct {
 	mu sync.Mutex
-	// before holds the samples of the round before, samples those of the present one: an older one, and one that takes
-	// its place when it is rateWindow old.
+	// before holds the samples of the previous scrape, samples the samples of the current one. The first sample of a
+	// pair is the older one; the second replaces it when it is rateWindow old.
 	before, samples map[rateKey][2]sample
 }
 
-// rateKey names a counter; without a connector it is the worker's.
+// rateKey identifies a counter. An empty connector means a counter of the worker.
 type rateKey struct {
 	metric    string
 	connector string
@@ -25,10 +25,10 @@ type sample struct {
 	value float64
 }
 
-// rateWindow is over how long a rate is taken, at least where there are samples of that age.
+// rateWindow is the least time over which a rate is computed, once there is a sample of that age.
 const rateWindow = time.Minute
 
-// begin locks the rates for a round of all tasks. Counters that the round before did not have are forgotten.
+// begin locks the rates for a scrape of all tasks. Counters that the previous scrape did not have are forgotten.
 func (r *rates) begin() {
 	r.mu.Lock()
 	r.before, r.samples = r.samples, map[rateKey][2]sample{}
@@ -37,8 +37,8 @@ func (r *rates) begin() {
 // end unlocks the rates.
 func (r *rates) end() { r.mu.Unlock() }
 
-// of takes a sample and returns the growth in a second since the older one that is kept. A counter that has begun again
-// has begun at zero.
+// of stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its rate
+// is zero until the next sample.
 func (r *rates) of(key rateKey, now time.Time, value float64) (rate float64) {
 	kept, there := r.before[key]
 	if !there || value < kept[1].value {

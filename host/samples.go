@@ -130,10 +130,11 @@ func (w worker) tool(ctx context.Context, c *config.Connector) (*check.Tool, []w
 	return tool, commands, err
 }
 
-// changing are commands of plugins that change something at the service, some by GET: they are neither offered nor run.
+// changing lists commands of plugins that change something at the service, some by GET. REST neither lists nor runs
+// them.
 var changing = []string{"retire", "delete-subscription"}
 
-// Tools are the commands of a connector's plugin that only read.
+// Tools returns the commands of a connector's plugin that only read.
 func (w worker) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	c, err := w.configured(name)
 	if err != nil {

@@ -77,7 +77,7 @@ type held struct {
 	most, finished float64
 }
 
-// warm compiles plugins into a data folder, as packages do.
+// warm compiles plugins into a data folder, as the packages' installation does.
 func (b *bench) warm(ctx context.Context, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err

@@ -34,13 +34,14 @@ type expanded struct {
 	Listed *rest.Listed     `json:"listed,omitempty"`
 }
 
-// expanded are all connectors as Kafka Connect's route has them.
+// expanded returns all connectors as Kafka Connect's route has them.
 func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err error) {
 	err = r.get(ctx, "/connectors?expand=info&expand=status", &all)
 	return all, err
 }
 
-// all are the connectors of one state, all for "", that a search finds, with why states of some are not known.
+// all returns the connectors that have the state and that the search finds, and why states of some are unknown. ""
+// means any.
 func (r *remote) all(ctx context.Context, state, search string) (all map[string]expanded, unknown []string, err error) {
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
@@ -404,7 +405,7 @@ func (r *remote) create(ctx context.Context, name string, g given) error {
 	return r.call(ctx, "POST /connectors", body, nil)
 }
 
-// about has a command's help say what the table of REST says of the route that it calls, in lists the first clause.
+// about uses the description of a REST route as a command's help, and its first clause in lists of commands.
 func about(route string, c *cobra.Command) *cobra.Command {
 	c.Long = rest.About(route)
 	c.Short, _, _ = strings.Cut(c.Long, ", {")
@@ -493,7 +494,7 @@ func (r *remote) newLockouts() *cobra.Command {
 	return c
 }
 
-// did prints what was done to something, where err is nil.
+// did prints what was done to name, or returns err.
 func (r *remote) did(c *cobra.Command, name, did string, err error) error {
 	return r.each(c, 1, func(int) (string, string, error) { return name, did, err })
 }
@@ -559,8 +560,8 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing is what the worker, or its group, says of the connectors of one state, all for "", that a search finds. A
-// group without a leader is not waited for.
+// listing returns the worker's or its group's list of the connectors that have the state and that the search finds. ""
+// means any. It does not wait for a group without a leader.
 func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

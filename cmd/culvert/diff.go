@@ -130,7 +130,7 @@ func printPlan(w io.Writer, all []rest.Comparison, asJSON bool) error {
 	return nil
 }
 
-// planText is comparisons for people.
+// planText formats comparisons for people.
 func planText(all []rest.Comparison) string {
 	var b strings.Builder
 	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.Nothing }) {

@@ -142,7 +142,7 @@ func messageOf(answer []byte) string {
 	return shown.Text(m.Message)
 }
 
-// offsets sends requests about the offsets of a connector.
+// offsets returns a caller for a connector's offsets.
 func (r *remote) offsets(ctx context.Context, connector string) caller {
 	return func(method string, body []byte) (answer []byte, err error) {
 		var sent any

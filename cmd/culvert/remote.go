@@ -81,7 +81,7 @@ func momentary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
-// once is call without other tries. Errors have the exit code that they come to.
+// once is call without retries. Errors have an exit code.
 func (r *remote) once(ctx context.Context, route string, body, into any, names ...string) error {
 	base, err := workerURL(r.url)
 	if err != nil {
@@ -99,13 +99,13 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	return failed(err)
 }
 
-// logon sends requests to a worker at a URL with the user that they are to have.
+// logon is a transport that adds the user and password of the command line.
 type logon struct {
 	*remote
 	base *url.URL
 }
 
-// RoundTrip follows redirections, which get no password.
+// RoundTrip follows redirections without sending them the password.
 func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
 	if l.user != "" {
 		request.SetBasicAuth(l.user, restPassword())
@@ -117,10 +117,10 @@ func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// restPassword is that of --user.
+// restPassword returns the password of --user.
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-// without is what a worker says, without the passwords that it was asked with.
+// without removes passwords from a worker's text.
 func without(text string, passwords ...string) string {
 	var known secrets.Known
 	for _, password := range passwords {
@@ -129,7 +129,7 @@ func without(text string, passwords ...string) string {
 	return known.Strike(text)
 }
 
-// workerURL is --url.
+// workerURL parses --url.
 func workerURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {

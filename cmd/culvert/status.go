@@ -98,7 +98,7 @@ func (l look) fault() error {
 	return failed(errors.New(strings.Join(bad, "; ")))
 }
 
-// look asks for the connectors of one state, all for "", that a search finds.
+// look requests the connectors that have the state and that the search finds. "" means any.
 func (r *remote) look(ctx context.Context, state, search string) (look, error) {
 	all, notes, err := r.all(ctx, state, search)
 	if err != nil {

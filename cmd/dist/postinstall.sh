@@ -14,7 +14,7 @@ if ! getent passwd culvert >/dev/null && [ -n "$(getent group culvert | grep ':$
 fi
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  # Plugins are compiled now, by the service's user into its data folder, so that no start takes seconds for it.
+  # Compile plugins now, as the service's user and into its data folder: otherwise the first start takes seconds more.
   systemd-run --quiet --wait --collect --property=DynamicUser=yes --property=User=culvert \
     --property=StateDirectory=culvert --property=StateDirectoryMode=0700 --property=UMask=0077 \
     /usr/bin/culvert plugins warm --data /var/lib/culvert ||

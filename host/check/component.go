@@ -70,15 +70,16 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 const (
 	// allNamed is up to how many classes are all named, whether or not they look like the one that was meant.
 	allNamed = 4
-	// nearNamed is how many of them are named at most.
+	// nearNamed is how many similar classes are named at most.
 	nearNamed = 4
 	// comparedClasses and comparedName bound the comparing, in classes and bytes of a name.
 	comparedClasses, comparedName = 1000, 100
 )
 
-// nearest are the classes that were meant by one that nobody has, the nearest first, or only those that differ in
-// package, `$Key`, `$Value` and small letters: their names without these are misspelt in few letters, or one has the
-// other in it, as another vendor's `MessageTimestampRouter` has `TimestampRouter`.
+// nearest returns the offered classes whose names are similar to an unknown class, the most similar first. Names are
+// similar if few letters differ, or if one contains the other, as another vendor's `MessageTimestampRouter` contains
+// `TimestampRouter`. Package, `$Key`, `$Value` and case do not count; if classes differ in nothing else, only they are
+// returned.
 func nearest(class string, offered []string) (near []string) {
 	meant, side := simpleName(class)
 	if meant == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -76,7 +77,7 @@ func TestSilentService(t *testing.T) {
 	}
 }
 
-// Validation asks services as one of the worker's clients, within its shares.
+// Validation asks services as one of the worker's clients, within its part of limits.
 func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -90,7 +91,12 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	client, err := k.visit(t.Context(), component, c).connect()
 	require.NoError(t, err)
 	defer client.Close()
-	assert.Equal(t, map[string]int{"https://sap.example": 0}, k.Destinations.Taken())
+	var met []string
+	k.Destinations.Divide(func(origin string) limits.Division {
+		met = append(met, origin)
+		return limits.Division{Workers: 1}
+	})
+	assert.Equal(t, []string{"https://sap.example"}, met)
 }
 
 // A check shows the service no secret that it has not accepted yet, since its sender may still be typing, unless the

@@ -3,35 +3,29 @@ package cluster
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// stay is what a worker has in mind with its group. It goes from stays to each of the others, and from drains back or
-// on to leaves; become alone changes it.
+// stay is what a worker has in mind with its group. It goes from stays to each of the others, and from leaves back if
+// nobody takes over, but not once Leave was called; become alone changes it.
 type stay uint8
 
 const (
 	// stays: it runs its share.
 	stays stay = iota
-	// drains: it is a member that is given nothing.
-	drains
-	// leaves: the same, until it leaves the group for good.
+	// leaves: it is a member that is given nothing, until it leaves the group for good.
 	leaves
 	// rests: it runs nothing of its share, which waits for it. A static member ends like that, as it is to come back.
 	rests
 )
 
-// leaving tells whether the leader is to give nothing to the worker.
-func (s stay) leaving() bool { return s == drains || s == leaves }
-
-// become has the worker go from one of these to another, and says whether it was in one of them.
-func (w *Worker) become(to stay, from ...stay) bool {
+// become has the worker go from one of these to another, and reports whether it did.
+func (w *Worker) become(to, from stay) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !slices.Contains(from, w.stay) {
+	if w.stay != from || w.ends && to == stays {
 		return false
 	}
 	w.stay = to
@@ -42,16 +36,16 @@ func (w *Worker) become(to stay, from ...stay) bool {
 var ErrAlone = errors.New("expected another worker of the group that takes over what this one runs, found none: it " +
 	"hands nothing over, and goes on")
 
-// Drain implements rest.Cluster. It hands over what the worker runs, and returns when the group has formed a generation
-// with that, or with ctx's error. From then on the worker is a member that is given nothing, until it ends. The error
-// is [ErrAlone] where no other worker is to stay in the group; where the others drain at the same time it may come when
+// Drain implements rest.Cluster. It begins to leave: it hands over what the worker runs, and returns when the group
+// has formed a generation with that, or with ctx's error. From then on the worker is given nothing, until it ends. The
+// error is [ErrAlone] if no other worker is to stay in the group; if the others drain at the same time it may come when
 // tasks have been stopped, and then they go on.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.placed(); alone {
 		return ErrAlone
 	}
-	if w.become(drains, stays) {
-		w.Rejoin("this worker is drained")
+	if w.become(leaves, stays) {
+		w.Rejoin("this worker leaves")
 	}
 	for len(w.holds()) > 0 {
 		if err := pause.For(ctx, lookAtHolds); err != nil {
@@ -63,7 +57,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 	for {
 		switch at, held, alone := w.placed(); {
 		case at <= before, held: // a join that was under way gives nothing of it to others
-		case alone && w.become(stays, drains):
+		case alone && w.become(stays, leaves):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrAlone
 		default:
@@ -90,11 +84,14 @@ func (w *Worker) placed() (generation int32, held, alone bool) {
 // back: it says no goodbye, and within its session nobody else is given what it had. Of any other, and of one that was
 // drained, the group takes over at once what it ran.
 func (w *Worker) Leave(ctx context.Context) error {
+	w.mu.Lock()
+	w.ends = true
+	w.mu.Unlock()
 	back := w.o.Group.Instance != "" && w.become(rests, stays)
 	switch {
 	case back:
 		w.work.Ring()
-	case !w.become(leaves, drains) && w.become(leaves, stays):
+	case w.become(leaves, stays):
 		w.Rejoin("this worker leaves")
 	}
 	for len(w.o.Herder.Holds()) > 0 && pause.For(ctx, lookAtHolds) == nil {

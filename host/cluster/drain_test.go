@@ -14,31 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
-
-// Plans that ask for another one at once, for as long as somebody's share is late, are put off: by 100 ms, and by more
-// and more up to a second.
-func TestPlansAtOnceArePutOff(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1e9, 0)
-	var soon time.Duration
-	var waits []time.Duration
-	for range 6 {
-		var at time.Time
-		at, soon = putOff(now, now, soon)
-		waits = append(waits, at.Sub(now))
-		now = at
-	}
-	ms := time.Millisecond
-	assert.Equal(t, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, time.Second, time.Second}, waits)
-	for name, next := range map[string]time.Time{"never": {}, "later": now.Add(firstWait)} {
-		at, after := putOff(next, now, soon)
-		assert.Equal(t, next, at, name)
-		assert.Equal(t, time.Duration(0), after, name)
-	}
-	at, _ := putOff(now.Add(-time.Hour), now, 0)
-	assert.Equal(t, now.Add(firstWait), at, "long ago")
-}
 
 // A member is alone where all others are about to leave.
 func TestMembersThatAreAlone(t *testing.T) {
@@ -54,22 +31,6 @@ func TestMembersThatAreAlone(t *testing.T) {
 	assert.Equal(t, true, alone(g.in.Members, "m1"))
 }
 
-// What a worker has in mind only changes as the comment at its type says.
-func TestStay(t *testing.T) {
-	t.Parallel()
-	w := NewWorker(WorkerOptions{})
-	for _, c := range []struct {
-		to   stay
-		from []stay
-		goes bool
-	}{{drains, []stay{stays}, true}, {drains, []stay{stays}, false}, {rests, []stay{stays}, false},
-		{leaves, []stay{stays, drains}, true}, {stays, []stay{drains}, false}} {
-		assert.Equal(t, c.goes, w.become(c.to, c.from...), c)
-	}
-	assert.Equal(t, []bool{false, true, true, false},
-		[]bool{stays.leaving(), drains.leaving(), leaves.leaving(), rests.leaving()})
-}
-
 // A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
 // that it had it still, and the generation after that join gives it to nobody.
 func TestDrainedWhenItsGroupKnows(t *testing.T) {
@@ -79,20 +40,16 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		require.NoError(t, err)
 		defer client.Close()
 		w := stopping(t, nil)
-		w.o.Bound = func(map[Key]Share) {}
-		w.o.Taken = func() map[string]int {
-			w.Changed("c") // as connectors do meanwhile, which who counts may wait for
-			return nil
-		}
+		w.o.Divide = func(map[Key]limits.Division) {}
 		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
-		w.group.Store(&Group{client: client, life: t.Context()})
+		w.group.Store(&Group{client: client, life: t.Context(), end: func() {}})
 		joins := func(held ...Held) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.said = held
 		}
 		begins := func(generation int32, target ...Held) {
-			b, err := Assignment{Target: target}.Encode()
+			b, err := Assignment{Target: target, Alone: generation == 5}.Encode()
 			require.NoError(t, err)
 			w.begins(generation, true, b)
 		}
@@ -112,6 +69,13 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Equal(t, 0, len(drained), "they join")
 		begins(4)
+		require.NoError(t, <-drained)
+
+		// A worker that leaves for good while it drains does not come back, though it is alone by then.
+		go func() { drained <- w.Drain(t.Context()) }()
+		time.Sleep(time.Second)
+		_ = w.Leave(t.Context())
+		begins(5)
 		require.NoError(t, <-drained)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,15 +84,16 @@ func realPort(t *testing.T) string {
 	return port
 }
 
-// signal sends a signal to the peer's JVM.
+// signal sends a signal to the peer's JVMs.
 func (p *peer) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.dir, "pids"))
+	pids, err := os.ReadFile(filepath.Join(p.dir, "pids"))
 	require.NoError(t, err)
-	var pid int
-	_, err = fmt.Sscan(string(text), &pid)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, s))
+	for _, pid := range strings.Fields(string(pids)) {
+		n, err := strconv.Atoi(pid)
+		require.NoError(t, err)
+		require.NoError(t, syscall.Kill(n, s))
+	}
 }
 
 // realBroker is one of Apache Kafka, with a topic.

@@ -50,10 +50,8 @@ type leader struct {
 	members []Member
 	targets map[string][]Held
 	doubts
-	// next is when to plan again although nobody joins; zero: never. soon is for how long the last plan has put off
-	// one that was to come at once; 0: it asked for none.
+	// next is when to plan again although nobody joins; zero: never.
 	next time.Time
-	soon time.Duration
 	// changes counts changes of the config topic, placed is the count that the last plan has seen.
 	changes, placed int
 	// claimed: it leads, and has claimed the right to write, or is to claim it with the next write. read: it leads, and
@@ -136,7 +134,6 @@ func (l *leader) run(ctx context.Context) {
 		if err := l.w.o.SessionKey(ctx); err != nil && ctx.Err() == nil {
 			l.w.o.Logger.Warn("the session key of the cluster was not written", "error", err)
 		}
-		l.w.o.Leads()
 		l.roll(ctx)
 		now := time.Now()
 		if took < cleanCheap || now.Sub(cleaned) > 10*took { // a tenth of the time, however often there is news
@@ -233,14 +230,13 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
 		"took", time.Since(began))
 	l.mu.Lock()
-	out.Next, l.soon = putOff(out.Next, began, l.soon)
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
 	l.unplaced, l.read = out.Unplaced, unread == nil
 	l.mu.Unlock()
 	placed := map[string][]byte{}
 	for _, m := range all {
 		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
-			Target: out.Targets[m.ID], Shares: out.Shares[m.ID], Alone: alone(all, m.ID)}
+			Target: out.Targets[m.ID], Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
 		if !l.w.reads(m.Metadata) {
 			a.Offset = 0
 		}
@@ -260,10 +256,10 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 // readLater is after how long the leader plans again that could not read the config topic.
 const readLater = 10 * time.Second
 
-// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold, with
-// the shares that they had. One that was out of the group has stopped everything, and others may have its shares.
+// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold. One
+// that was out of the group has stopped everything. Origins are not known: each member sends one request at a time.
 func keep(members []Member) Output {
-	out := Output{Targets: map[string][]Held{}, Shares: map[string][]Share{}}
+	out := Output{Targets: map[string][]Held{}}
 	newest := int32(0)
 	for _, m := range members {
 		newest = max(newest, m.Generation)
@@ -293,20 +289,10 @@ func keep(members []Member) Output {
 				target = append(target, kept)
 			}
 		}
-		out.Targets[m.ID], out.Shares[m.ID] = target, m.Shares
+		out.Targets[m.ID] = target
 		out.Memory.members = append(out.Memory.members, remembered{id: m.ID, name: m.Name, given: target})
 	}
 	return out
-}
-
-// putOff is when the leader plans again where a plan asks for that at a time, and for how long that waits: plans that
-// follow each other at once, for as long as a share is late, are firstWait apart, and more and more up to lastWait.
-func putOff(next, now time.Time, before time.Duration) (at time.Time, soon time.Duration) {
-	if next.IsZero() || next.Sub(now) >= firstWait {
-		return next, 0
-	}
-	soon = min(max(2*before, firstWait), lastWait)
-	return now.Add(soon), soon
 }
 
 // alone tells whether all members but one are about to leave.

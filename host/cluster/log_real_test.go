@@ -3,20 +3,15 @@
 package cluster
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,45 +23,17 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
-	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// logPeer runs a script of testdata/peers/kafka until stop, or the test's end.
+// logPeer runs a script of testdata/peers/kafka, with its port first and its folder last, until stop or the test's end.
 func logPeer(t *testing.T, script string, env []string, args ...string) (stop func()) {
 	t.Helper()
-	c := exec.Command("../../testdata/peers/kafka/"+script, args...)
-	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	in, err := c.StdinPipe()
-	require.NoError(t, err)
-	out, err := c.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, c.Start())
-	lines := bufio.NewReader(out)
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		in.Close()
-		_ = c.Process.Signal(syscall.SIGTERM)
-		_, _ = io.Copy(io.Discard, lines)
-		_ = c.Wait()
+	last := len(args) - 1
+	p, ready := startPeer(t, env, script, args[0], args[last], args[1:last]...)
+	if !ready {
+		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
 	}
-	t.Cleanup(stop)
-	if line, _ := lines.ReadString('\n'); strings.TrimSpace(line) != "READY" {
-		t.Fatalf("%s did not start:\n%s", script, stderr.String())
-	}
-	return stop
-}
-
-func logPort(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(porttest.Address(t))
-	require.NoError(t, err)
-	return port
+	return p.stop
 }
 
 // logBroker is an Apache Kafka broker whose cleaner works all the time.
@@ -74,8 +41,8 @@ func logBroker(t *testing.T) string {
 	t.Helper()
 	more := filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	port := logPort(t)
-	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + logPort(t), "BROKER_PROPS=" + more}, port, t.TempDir())
+	port := realPort(t)
+	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more}, port, t.TempDir())
 	return "127.0.0.1:" + port
 }
 
@@ -106,7 +73,7 @@ func TestRealLogOfConnect(t *testing.T) {
 	broker := logBroker(t)
 	for _, eos := range []string{"disabled", "enabled"} {
 		t.Run(eos, func(t *testing.T) {
-			group, port, dir := "java-"+eos, logPort(t), t.TempDir()
+			group, port, dir := "java-"+eos, realPort(t), t.TempDir()
 			base := "http://127.0.0.1:" + port
 			env := []string{"GROUP=" + group, "EOS=" + eos}
 			stop := logPeer(t, "start-connect.sh", env, port, broker, dir)
@@ -319,8 +286,8 @@ func TestRealLogRights(t *testing.T) {
 	dir, more := t.TempDir(), filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
 		"StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"), 0o600))
-	port, secure := logPort(t), logPort(t)
-	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + logPort(t), "BROKER_PROPS=" + more,
+	port, secure := realPort(t), realPort(t)
+	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more,
 		"SASL_PORT=" + secure}, port, dir)
 	leader := openFollower(t, "127.0.0.1:"+port)
 	ctx := kafkatest.Context(t)

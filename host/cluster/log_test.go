@@ -445,30 +445,6 @@ func TestFollowingGoesOn(t *testing.T) {
 	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
 }
 
-// BenchmarkLogRead has a member read 50,000 records: 10,000 connectors of 20 settings, each with 3 tasks and their
-// commit.
-func BenchmarkLogRead(b *testing.B) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(b, err)
-	defer cluster.Close()
-	openFollower(b, cluster.ListenAddrs()...).end()
-	settings := map[string]string{}
-	for n := range 20 {
-		settings[fmt.Sprintf("some.setting.of.a.connector.%d", n)] = "some value that it has"
-	}
-	var all []config.TopicRecord
-	for n := range 10_000 {
-		name := fmt.Sprintf("connector-of-the-benchmark-%d", n)
-		all = append(all, config.ConnectorRecord(name, settings))
-		for task := range 3 {
-			all = append(all, config.TaskRecord(name, task, settings))
-		}
-		all = append(all, config.CommitRecord(name, 3))
-	}
-	produceRecords(b, cluster, "configs", all...)
-	timed(b, func() { openFollower(b, cluster.ListenAddrs()...).end() })
-}
-
 // A session key and notes are read by all.
 func TestLedgerOfTheCluster(t *testing.T) {
 	t.Parallel()

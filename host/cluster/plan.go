@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // defaultRequests is how many requests an origin may have at a time where no connector says it.
@@ -75,14 +76,14 @@ type versionKey struct {
 
 // Output is a plan.
 type Output struct {
-	Targets  map[string][]Held  // by member id: all that it is to run
-	Shares   map[string][]Share // by member id, of each origin that it has tasks of
-	Unplaced map[string]string  // by connector: why it, or each of its tasks, is given to nobody
-	// Next is when the leader is to plan again although nobody joins: lost units are dealt out, units taken away for
-	// balance, shares raised that others have given up by then. Zero: never.
+	Targets  map[string][]Held                  // by member id: all that it is to run
+	Origins  map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
+	Unplaced map[string]string                  // by connector: why it, or each of its tasks, is given to nobody
+	// Next is when the leader is to plan again although nobody joins: lost units are dealt out, or units taken away for
+	// balance. Zero: never.
 	Next time.Time
-	// Again says that units wait until members have let go of some: these are to join again when they have. It belongs
-	// into their assignments.
+	// Again says that units, or larger parts of an origin's limits, wait until members have let go of some: these are
+	// to join again when they have. It belongs into their assignments.
 	Again  bool
 	Memory Memory
 }
@@ -102,8 +103,9 @@ type Output struct {
 //     again by its name.
 //   - Units that run are not taken away for balance in two plans that follow each other: the second waits for 40 ms,
 //     the next for 1.6 s, and so on up to the delay (IncrementalCooperativeAssignor).
-//   - P16: the tasks of an origin are on no more members than it may have requests at a time. A share is raised when
-//     the members that had it before have said that they have less.
+//   - P16: the tasks of an origin are on no more members than it may have requests at a time, since members divide its
+//     limits by their number. One that has to let go of its last tasks counts until it has; one with a version that the
+//     memory does not know counts for all origins.
 func Place(in Input) Output {
 	p := newPlan(in)
 	p.recall()
@@ -152,20 +154,28 @@ type holding struct {
 
 // origin is what tasks ask; its lists are by member.
 type origin struct {
-	key      Key
-	requests int // that it may have at a time
-	rate     float64
-	tasks    []int  // that the member is to have
-	members  int    // that are to have any
-	asks     []bool // the member holds tasks, or is given some
-	has      []int  // requests that it may have until it has this plan
-	wants    []int  // requests that it is to have
-	room     int    // requests that nobody has
+	key       Key
+	requests  int     // that it may have at a time
+	perSecond float64 // requests; 0: as many as members like
+	tasks     []int   // that the member is to have
+	members   int     // that are to have any
+	asks      []bool  // the member holds tasks, or is given some
+	asking    int     // members that do, or may
+}
+
+// admit counts a member among those that ask the origin, and reports false if these would be more than requests.
+func (o *origin) admit(m int) bool {
+	if !o.asks[m] && o.asking < o.requests {
+		o.asks[m] = true
+		o.asking++
+	}
+	return o.asks[m]
 }
 
 func newPlan(in Input) *plan {
 	p := &plan{in: &in, index: map[Key]int{}, claims: map[string][]holding{}}
-	p.out = Output{Targets: map[string][]Held{}, Shares: map[string][]Share{}, Unplaced: map[string]string{}}
+	p.out = Output{Targets: map[string][]Held{}, Origins: map[string]map[Key]limits.Division{},
+		Unplaced: map[string]string{}}
 	p.connectors = slices.SortedFunc(slices.Values(in.Connectors), func(a, b Connector) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Name, b.Name))
 	})
@@ -246,16 +256,11 @@ func (p *plan) addOrigin(c *Connector) int {
 	i := slices.IndexFunc(p.origins, func(o origin) bool { return o.key == key })
 	if i < 0 {
 		i = len(p.origins)
-		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), asks: make([]bool, n),
-			has: make([]int, n), wants: make([]int, n)})
+		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), asks: make([]bool, n)})
 	}
 	o := &p.origins[i]
-	if c.Requests > 0 && (o.requests == 0 || c.Requests < o.requests) {
-		o.requests = c.Requests
-	}
-	if c.PerSecond > 0 && (o.rate == 0 || c.PerSecond < o.rate) {
-		o.rate = c.PerSecond
-	}
+	o.requests = limits.Least(o.requests, c.Requests)
+	o.perSecond = limits.Least(o.perSecond, c.PerSecond)
 	return i
 }
 
@@ -577,36 +582,26 @@ func (p *plan) give() {
 	p.seeHoldings()
 	n := len(p.in.Members)
 	given, waits := make([][]Held, n), make([][]Held, n)
-	late, yields := false, false // a share is too small; a member has to let go of tasks before it can grow
 	for i := range p.units {
 		u, lists := &p.units[i], given
 		switch {
 		case u.owner < 0:
 			continue
 		case u.runs:
-		case p.blocked(u):
+		case p.blocked(u), p.origin(u) != nil && !p.origin(u).admit(u.owner):
 			p.out.Again, lists = true, waits
-		case !p.admit(u):
-			late, lists = true, waits
 		}
 		lists[u.owner] = add(lists[u.owner], &p.connectors[u.connector], u.bit)
 	}
-	for o := range p.origins {
-		for m, requests := range p.origins[o].shares() {
-			id, wants := p.in.Members[m].ID, p.origins[o].wants[m]
-			late = late || requests < wants && p.origins[o].asks[m]
-			yields = yields || p.origins[o].asks[m] && wants == 0
-			if requests > 0 {
-				p.out.Shares[id] = append(p.out.Shares[id], p.origins[o].share(requests))
+	for m := range p.in.Members {
+		id, origins := p.in.Members[m].ID, map[Key]limits.Division{}
+		for _, o := range p.origins {
+			if o.asks[m] {
+				origins[o.key] = limits.Division{Workers: o.asking, Requests: o.requests, PerSecond: o.perSecond}
+				p.out.Again = p.out.Again || o.tasks[m] == 0
 			}
 		}
-	}
-	p.out.Again = p.out.Again || late && yields
-	if late && !p.out.Again {
-		p.next(p.in.Now)
-	}
-	for m := range p.in.Members {
-		id := p.in.Members[m].ID
+		p.out.Origins[id] = origins
 		slices.SortFunc(given[m], compareHeld)
 		p.out.Targets[id] = given[m]
 		p.out.Memory.members = append(p.out.Memory.members,
@@ -621,11 +616,6 @@ func (p *plan) seeHoldings() {
 		living[versionKey{c.Key, c.Version}] = c
 	}
 	p.out.Memory.versions = maps.Clone(living)
-	asks := func(origin Key, m int) {
-		for o := range p.origins {
-			p.origins[o].asks[m] = p.origins[o].asks[m] || p.origins[o].key == origin
-		}
-	}
 	for m := range p.in.Members {
 		for _, h := range p.in.Members[m].Holds {
 			if !h.Units.Tasks() {
@@ -638,8 +628,9 @@ func (p *plan) seeHoldings() {
 			}
 			if !known {
 				p.unknown = append(p.unknown, m)
-				for _, s := range p.in.Members[m].Shares {
-					asks(s.Origin, m)
+				for o := range p.origins { // it may ask any
+					p.origins[o].asking++
+					p.out.Again = true
 				}
 				continue
 			}
@@ -647,13 +638,13 @@ func (p *plan) seeHoldings() {
 			for _, claim := range c.Claims {
 				p.claims[claim] = append(p.claims[claim], holding{m, h})
 			}
-			if c.Origin != "" {
-				asks(KeyOf(c.Origin), m)
+			for o := range p.origins {
+				if o := &p.origins[o]; o.key == KeyOf(c.Origin) && !o.asks[m] {
+					o.asks[m] = true
+					o.asking++
+				}
 			}
 		}
-	}
-	for o := range p.origins {
-		p.origins[o].wish(p.in.Members)
 	}
 }
 
@@ -676,79 +667,4 @@ func (p *plan) blocked(u *unit) bool {
 		}
 	}
 	return slices.ContainsFunc(p.unknown, func(m int) bool { return m != u.owner })
-}
-
-// admit says if the unit's owner may ask the unit's origin: it does already, or gets a request that nobody has.
-func (p *plan) admit(u *unit) bool {
-	o := p.origin(u)
-	if o != nil && !o.asks[u.owner] {
-		o.room--
-		o.asks[u.owner] = o.room >= 0
-		o.room = max(o.room, 0)
-		return o.asks[u.owner]
-	}
-	return true
-}
-
-// wish works out what members are to have of an origin: one request each, the rest by their tasks, largest remainder
-// first. Where what they have differs by one at most, it stays.
-func (o *origin) wish(members []Member) {
-	total, rest, near := 0, o.requests-o.members, true
-	for _, tasks := range o.tasks {
-		total += tasks
-	}
-	spare, order := rest, []int(nil)
-	for m, tasks := range o.tasks {
-		if tasks > 0 {
-			order = append(order, m)
-			o.wants[m] = 1 + rest*tasks/total
-			spare -= rest * tasks / total
-		}
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Compare(rest*o.tasks[b]%total, rest*o.tasks[a]%total)
-	})
-	for _, m := range order[:min(spare, len(order))] {
-		o.wants[m]++
-	}
-	o.room = o.requests
-	for m := range members {
-		if !o.asks[m] {
-			near = near && o.wants[m] == 0
-			continue
-		}
-		o.has[m] = 1
-		for _, s := range members[m].Shares {
-			if s.Origin == o.key {
-				o.has[m] = max(int(s.Requests), 1)
-			}
-		}
-		o.room -= o.has[m]
-		near = near && o.wants[m] > 0 && max(o.has[m]-o.wants[m], o.wants[m]-o.has[m]) <= 1
-	}
-	if near && o.room == 0 {
-		copy(o.wants, o.has)
-	}
-}
-
-// shares are what members may have now: no more than they had, but for what nobody has.
-func (o *origin) shares() []int {
-	shares := make([]int, len(o.asks))
-	for m, asks := range o.asks {
-		if asks && o.wants[m] > 0 {
-			shares[m] = min(max(o.has[m], 1), o.wants[m])
-			more := max(min(o.wants[m]-shares[m], o.room), 0)
-			shares[m] += more
-			o.room -= more
-		}
-	}
-	return shares
-}
-
-func (o *origin) share(requests int) Share {
-	s := Share{Origin: o.key, Requests: int32(requests)}
-	if o.rate > 0 {
-		s.PerSecondMilli = int32(min(max(o.rate*1000*float64(requests)/float64(o.requests), 1), math.MaxInt32))
-	}
-	return s
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // What members of a group and their leader hand to each other begins in Kafka Connect's layout of version 2
@@ -97,15 +98,6 @@ func compareHeld(a, b Held) int {
 	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
 }
 
-// Share is what a member may ask of an origin.
-type Share struct {
-	Origin Key `json:"o"`
-	// Requests is how many at a time; at least 1, or the member could not do anything.
-	Requests int32 `json:"r,omitempty"`
-	// PerSecondMilli is how many in 1,000 s; 0: as many as it likes.
-	PerSecondMilli int32 `json:"p,omitempty"`
-}
-
 // Metadata is what a member says when it joins the group.
 type Metadata struct {
 	URL    string `json:"-"` // where the other members reach its REST API
@@ -114,7 +106,6 @@ type Metadata struct {
 	// assignment with it arrived: between joining and the next assignment a member starts nothing. In any order; a
 	// connector may be there in several versions.
 	Holds      []Held         `json:",omitempty"`
-	Shares     []Share        `json:",omitempty"` // that it keeps to; one no more assigned lasts as long as its tasks
 	Generation int32          // of the group, in which it was given what it holds; 0 where it was given nothing
 	Leaving    bool           `json:",omitempty"` // it is about to leave: nothing is to be given to it
 	Name       string         // which is the same after a restart: the instance, or the URL
@@ -135,10 +126,12 @@ type Assignment struct {
 	// Delay is until the leader plans again because of lost units, in whole milliseconds.
 	Delay time.Duration `json:"-"`
 	// Again asks a member that has to let go of units to join again when it has, as others wait for them.
-	Again  bool    `json:",omitempty"`
-	Target []Held  `json:",omitempty"` // all that the member is to run: what it holds and is not here is to be stopped
-	Shares []Share `json:",omitempty"`
-	Alone  bool    `json:",omitempty"` // all others are about to leave: nobody takes over what this one lets go of
+	Again  bool   `json:",omitempty"`
+	Target []Held `json:",omitempty"` // all that the member is to run: what it holds and is not here is to be stopped
+	// Origins are those that the member has tasks of, with the limits that all members with such tasks divide.
+	Origins map[Key]limits.Division `json:",omitempty"`
+	// Alone: all others are about to leave, and nobody takes over what this one lets go of.
+	Alone bool `json:",omitempty"`
 }
 
 // Encode is the bytes of a member's metadata. It fails for what DecodeMetadata refuses.

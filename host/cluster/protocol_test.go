@@ -5,9 +5,7 @@ import (
 	"compress/flate"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 func units(list ...int) (b Bits) {
@@ -32,7 +31,6 @@ var metadataExample = Metadata{
 	Offset: 258,
 	Holds: []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 1, 3)},
 		{Connector: 0x0102030405060709, Units: units(0)}},
-	Shares:     []Share{{Origin: 0x1112131415161718, Requests: 2, PerSecondMilli: 500}},
 	Generation: 7,
 	Leaving:    true,
 	Name:       "a-0",
@@ -50,11 +48,11 @@ var assignmentExample = Assignment{
 	Delay:     3 * time.Second,
 	Again:     true,
 	Target:    []Held{{Connector: 0x0102030405060708, Version: 300, Units: units(0, 9)}},
-	Shares:    []Share{{Origin: 0x1112131415161718, Requests: 1}},
+	Origins:   map[Key]limits.Division{0x1112131415161718: {Workers: 2, Requests: 4, PerSecond: 0.5}},
 	Alone:     true,
 }
 
-// Java's part stands first; what follows says all that is ours.
+// Java's part stands first; what follows says all that is ours. What is read is what was written.
 func TestBytesOfMembers(t *testing.T) {
 	t.Parallel()
 	java := "0002" + "000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
@@ -64,17 +62,23 @@ func TestBytesOfMembers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, java+"ffffffff"+"c2", hex.EncodeToString(b[:len(java)/2+5]))
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
-		`"Shares":[{"o":1230066625199609624,"r":2,"p":500}],"Generation":7,"Leaving":true,"Name":"a-0",`+
+		`"Generation":7,"Leaving":true,"Name":"a-0",`+
 		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Left":false}],`+
 		`"Digest":"e3b0","Classes":[2387509390608836392],"Topic":"configs","Lags":true}`+"\n", string(text))
+	m, err := DecodeMetadata(b)
+	require.NoError(t, err)
+	assert.Equal(t, metadataExample, m)
 	b, err = assignmentExample.Encode()
 	require.NoError(t, err)
+	a, err := DecodeAssignment(b)
+	require.NoError(t, err)
+	assert.Equal(t, assignmentExample, a)
 	java = "0002" + "0000" + "0003" + "6d2d31" + java[4:] + "00000000" + "00000000" + "00000bb8" + "c2"
 	text, err = io.ReadAll(flate.NewReader(bytes.NewReader(b[len(java)/2:])))
 	require.NoError(t, err)
 	assert.Equal(t, java, hex.EncodeToString(b[:len(java)/2]))
 	assert.Equal(t, `{"Again":true,"Target":[{"c":72623859790382856,"v":300,"u":"AQI="}],`+
-		`"Shares":[{"o":1230066625199609624,"r":1}],"Alone":true}`+"\n", string(text))
+		`"Origins":{"1230066625199609624":{"w":2,"r":4,"p":0.5}},"Alone":true}`+"\n", string(text))
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 
@@ -92,78 +96,6 @@ func TestSectionOfALaterVersion(t *testing.T) {
 	m, err := DecodeMetadata(section(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
 	require.NoError(t, err)
 	assert.Equal(t, Metadata{URL: "http://a:8083", Offset: 258, Name: "a", Holds: []Held{{1, 0, units(0)}}}, m)
-}
-
-// What is read is what was written.
-func TestMembersBytesComeBack(t *testing.T) {
-	t.Parallel()
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 500 {
-		m := Metadata{URL: text(r), Offset: r.Int64(), Holds: randomHeld(r), Shares: randomShares(r),
-			Generation: r.Int32(), Leaving: r.IntN(2) == 0, Name: text(r), Digest: text(r),
-			Topic: text(r), Lags: r.IntN(2) == 0}
-		for range r.IntN(3) {
-			m.Plugins = append(m.Plugins, plugin.Offer{Name: text(r), Version: text(r), Hash: text(r),
-				Left: r.IntN(2) == 0})
-		}
-		for range r.IntN(3) {
-			m.Classes = append(m.Classes, Key(r.Uint64()))
-		}
-		b, err := m.Encode()
-		require.NoError(t, err)
-		got, err := DecodeMetadata(b)
-		require.NoError(t, err)
-		assert.Equal(t, m, got)
-
-		a := Assignment{Leader: text(r), LeaderURL: text(r), Offset: r.Int64(), Again: r.IntN(2) == 0,
-			Delay: time.Duration(r.Int32()) * time.Millisecond, Target: randomHeld(r), Shares: randomShares(r),
-			Alone: r.IntN(2) == 0}
-		b, err = a.Encode()
-		require.NoError(t, err)
-		gotA, err := DecodeAssignment(b)
-		require.NoError(t, err)
-		assert.Equal(t, a, gotA)
-	}
-}
-
-func text(r *rand.Rand) string { return strings.Repeat("ü", r.IntN(9)) }
-
-func randomHeld(r *rand.Rand) (list []Held) {
-	for range r.IntN(5) {
-		h := Held{Connector: Key(r.Uint64()), Version: 1 + r.Int64N(1<<40)}
-		for range 1 + r.IntN(4) {
-			h.Units.Add(r.IntN(1 << r.IntN(12)))
-		}
-		list = append(list, h)
-	}
-	slices.SortFunc(list, compareHeld)
-	return list
-}
-
-func randomShares(r *rand.Rand) (list []Share) {
-	for range r.IntN(3) {
-		list = append(list, Share{Key(r.Uint64()), r.Int32(), r.Int32()})
-	}
-	return list
-}
-
-// Tools that decode metadata of Kafka Connect's groups find what they look for.
-func TestMetadataAsToolsReadThem(t *testing.T) {
-	t.Parallel()
-	b, err := metadataExample.Encode()
-	require.NoError(t, err)
-	var m kmsg.ConnectMemberMetadata
-	require.NoError(t, m.ReadFrom(b))
-	assert.Equal(t, "http://a:8083", m.URL)
-	assert.Equal(t, int64(258), m.ConfigOffset)
-	assert.Equal(t, 0, len(m.CurrentAssignment))
-
-	b, err = assignmentExample.Encode()
-	require.NoError(t, err)
-	var a kmsg.ConnectMemberAssignment
-	require.NoError(t, a.ReadFrom(b))
-	assert.Equal(t, "m-1 http://a:8083 258 0", fmt.Sprintf("%s %s %d %d", a.Leader, a.LeaderURL, a.ConfigOffset,
-		len(a.Assignment)))
 }
 
 // What Java's workers write, what is cut, and what is out of bounds is refused, with what was expected.

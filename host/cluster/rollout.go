@@ -61,14 +61,14 @@ func (r *rollout) of(hash string) (all offered) {
 	return all
 }
 
-// next is the pin that follows; where nothing is to be done, the one that there is. A pinned version that broke at a
-// member is passed over from now on, and the one before runs.
+// next returns the pin that follows, which is the present one if nothing changes. If a pinned version broke at a
+// member, the version before runs again, provided that all members have it, and the pinned one is passed over.
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
-	if r.of(p.Hash).Left && r.of(p.Before).by != nil {
+	if before := r.of(p.Before); r.of(p.Hash).Left && before.by != nil && len(before.by) == len(r.members) {
 		p.Passed = append(slices.Clone(p.Passed), p.Hash)
 		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
-		p.Hash, p.Version, p.Before = p.Before, r.of(p.Before).Version, ""
+		p.Hash, p.Version, p.Before = p.Before, before.Version, ""
 	}
 	if target := r.target(&p); target.by != nil && target.Hash != p.Hash {
 		return moved(p, target)
@@ -315,7 +315,7 @@ func (w *Worker) pin() {
 	w.o.Plugins.Pin(pins)
 }
 
-// offer puts into metadata what this worker's plugins are, and tells whether that is news for its group.
+// offer puts into metadata what this worker's plugins and its folder are, and tells whether that is news for its group.
 func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, o := range w.o.Plugins.Offers() {
 		o.Hash = shortHash(o.Hash)
@@ -324,6 +324,7 @@ func (w *Worker) offer(m *Metadata) (news bool) {
 	for _, class := range w.o.Classes() {
 		m.Classes = append(m.Classes, KeyOf(class))
 	}
-	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes)))
+	m.Digest = w.o.Folder()
+	before := w.offered.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
 	return before == nil || *before != *w.offered.Load()
 }

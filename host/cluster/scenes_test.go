@@ -26,26 +26,22 @@ import (
 func TestScenesOfAGroup(t *testing.T) {
 	code := counterFolder(t)
 	for name, scene := range map[string]func(*testing.T, string){
-		"RebalanceSourceConnectorsIntegrationTest": sceneRebalances,
-		"test_bounce, clean":                       sceneBounce((*simWorker).goodbye),
-		"test_bounce, unclean":                     sceneBounce((*simWorker).kill),
-		"odd records in the config topic":          sceneOddRecords,
-		"the coordinator is away for a minute":     sceneCoordinatorAway,
-		"a plugin that one worker has":             scenePluginOfOne,
-		"a paused connector moves":                 scenePausedMoves,
-		"a write of a worker that is cut off":      sceneWriteEnds,
-		"a leader that nobody reaches":             sceneUnreachableLeader,
-		"two groups on one config topic":           sceneTwoGroups,
-		"a leader is cut off while it writes":      sceneCutLeader,
-		"one group, two config topics":             sceneTwoTopics,
-		"a worker does not read the config topic":  sceneDeaf,
-		"a new leader cannot read":                 sceneUnread,
-		"changes while a worker joins slowly":      sceneChangesWhileJoining,
-		"changes one after the other":              sceneChanges,
-		"a zombie asks for rows":                   sceneZombieAsks,
-		"a zombie stores an offset":                sceneZombieStores,
-		"two workers of one URL":                   sceneOneURL,
-		"members in any order":                     sceneOrderOfMembers,
+		"odd records in the config topic":         sceneOddRecords,
+		"the coordinator is away for a minute":    sceneCoordinatorAway,
+		"a plugin that one worker has":            scenePluginOfOne,
+		"a write of a worker that is cut off":     sceneWriteEnds,
+		"a leader that nobody reaches":            sceneUnreachableLeader,
+		"two groups on one config topic":          sceneTwoGroups,
+		"a leader is cut off while it writes":     sceneCutLeader,
+		"one group, two config topics":            sceneTwoTopics,
+		"a worker does not read the config topic": sceneDeaf,
+		"a new leader cannot read":                sceneUnread,
+		"changes while a worker joins slowly":     sceneChangesWhileJoining,
+		"changes one after the other":             sceneChanges,
+		"a zombie asks for rows":                  sceneZombieAsks,
+		"a zombie stores an offset":               sceneZombieStores,
+		"two workers of one URL":                  sceneOneURL,
+		"members in any order":                    sceneOrderOfMembers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,60 +77,6 @@ func (r *simulation) balanced(what string) {
 		if most > least+1 {
 			r.fail("%s: expected units to be balanced, found %v", what, r.owners())
 		}
-	}
-}
-
-// Cases of Kafka Connect's RebalanceSourceConnectorsIntegrationTest, by their names there.
-func sceneRebalances(t *testing.T, code string) {
-	inSimulation(t, code, 0, 3, func(r *simulation) {
-		r.settle("three workers")
-		w := r.there()
-		r.create(w[0], "a", "4")
-		r.create(w[1], "b", "4")
-		r.balanced("testStartTwoConnectors")
-		r.create(w[2], "a", "2")
-		r.balanced("testReconfigConnector")
-		r.create(w[2], "c", "4")
-		r.create(w[2], "d", "4")
-		ctx := r.t.Context()
-		require.NoError(r.t, w[1].write(ctx, func(l *simWorker) error { return l.store.Delete(ctx, "d") }))
-		delete(r.want, "d")
-		r.balanced("testDeleteConnector")
-		r.join()
-		r.balanced("testAddingWorker")
-		r.there()[3].kill()
-		r.balanced("testRemovingWorker")
-		w = r.there()
-		w[1].kill()
-		w[2].kill()
-		r.sleep(2 * time.Second)
-		r.join()
-		r.join()
-		r.balanced("testMultipleWorkersRejoining")
-	})
-}
-
-// Kafka's ducktape test connect_distributed_test.test_bounce: workers are started again in turn, in good order and by a
-// kill. A row that is acknowledged was written, and none is asked for once more: counted looks at that all the time.
-func sceneBounce(end func(*simWorker)) func(*testing.T, string) {
-	return func(t *testing.T, code string) {
-		inSimulation(t, code, 0, 3, func(r *simulation) {
-			r.settle("three workers")
-			r.create(r.there()[0], "queue2", "3")
-			for range 3 {
-				for slot := range 3 {
-					end(r.there()[slot])
-					r.sleep(time.Second)
-					r.start(slot)
-					r.settle(fmt.Sprint("bounce of w", slot))
-				}
-			}
-			asked := r.service.acked["queue2-0"].row
-			r.sleep(15 * time.Second)
-			if now := r.service.acked["queue2-0"].row; now < asked+2 {
-				t.Errorf("expected rows after the bounces, found %d and %d", asked, now)
-			}
-		})
 	}
 }
 
@@ -230,22 +172,6 @@ func scenePluginOfOne(t *testing.T, code string) {
 		assert.Contains(t, s.Trace, ", which the group runs: culvert plugins swap chooses another), found none among 2")
 		r.start(0)
 		r.settle("it is back")
-	})
-}
-
-// Tasks of a paused connector are PAUSED in the status topic at the worker that they move to, too: settle looks at it.
-func scenePausedMoves(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(r *simulation) {
-		r.settle("two workers")
-		r.create(r.there()[0], "a", "3")
-		_, err := r.there()[0].store.Write(r.t.Context(), config.TargetRecord("a", config.TargetPaused))
-		require.NoError(r.t, err)
-		r.settle("it is paused")
-		r.there()[1].goodbye()
-		r.settle("it has moved")
-		_, err = r.there()[0].store.Write(r.t.Context(), config.TargetRecord("a", config.TargetStarted))
-		require.NoError(r.t, err)
-		r.settle("it goes on")
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -22,7 +23,6 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -147,8 +147,6 @@ type simulated struct {
 	topic   string
 	flush   time.Duration // offset.flush.interval.ms of theirs
 	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
-	// herds makes what has the tasks of workers, in the place of their herders; nil: these have them.
-	herds func() Herder
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their ways
@@ -168,8 +166,6 @@ type simWorker struct {
 	store     *config.TopicStore
 	status    *StatusTopic
 	fences    *Fences
-	limiter   *limits.Limiter // of simOrigin
-	asking    *limits.Client
 	logger    *slog.Logger
 	life      context.Context
 	stop      context.CancelFunc
@@ -183,8 +179,7 @@ type simWorker struct {
 	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
 	gone     bool
-	asked    map[string]time.Time // requests to simOrigin that are under way, by task: until when
-	away     time.Time            // when it was seen last to be no member any more
+	origins  map[Key]limits.Division // by which it divides the limits of origins
 }
 
 func newSimulated(t testing.TB, service *counted, code string) *simulated {
@@ -210,7 +205,7 @@ var errSilent = errors.New("no answer")
 // start has a worker run, which joins by itself.
 func (s *simulated) start(slot int) *simWorker {
 	w := &simWorker{of: s, slot: slot, name: fmt.Sprintf("w%d", slot), targets: map[string]string{},
-		have: map[string]int64{}, variants: map[string]*config.Connector{}, asked: map[string]time.Time{},
+		have: map[string]int64{}, variants: map[string]*config.Connector{},
 		ended: make(chan struct{})}
 	s.started++
 	w.way = fmt.Sprint(w.name, " start ", s.started)
@@ -261,27 +256,24 @@ func (s *simulated) start(slot int) *simWorker {
 			return w.worker.Planned(ctx, name, p)
 		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
 		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
-	w.limiter = limits.New(simOrigin)
-	w.bound(nil)
-	w.asking = w.limiter.Join(limits.Limits{Concurrent: max(s.limit, 1)}, w.logger, func() {}, func(int) {})
 	member := s.network.Config(w.way + memberWay)
 	member.Logger = w.logger
-	var herder Herder = late{w.herder, w}
-	if s.herds != nil {
-		herder = s.herds()
-	}
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic,
 		Session: simSession, Rebalance: simRebalance, Heartbeat: simHeartbeat}, URL: w.url,
 		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
-		Status: w.status, Herder: herder,
-		Plugins: s.plugins, Folder: func() string { return "" }, Leads: func() {},
+		Status: w.status, Herder: late{w.herder, w},
+		Plugins: s.plugins, Folder: func() string { return "" },
 		Classes: func() []string {
 			if slot >= s.lacking {
 				return nil
 			}
 			return []string{"test.CounterSource"}
 		}, Declared: func(c string) (string, string) { return c, "counter" },
-		Bound: w.bound, Taken: func() map[string]int { return map[string]int{simOrigin: w.taken()} },
+		Divide: func(origins map[Key]limits.Division) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.origins = origins
+		},
 		Ask: w.ask, Passes: func(err error) bool {
 			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
 		},
@@ -312,9 +304,6 @@ func (w *simWorker) run(ctx context.Context) {
 		}
 	})
 	all.Go(func() { w.herder.Run(ctx) })
-	if w.of.limit > 0 {
-		all.Go(func() { w.asks(ctx) })
-	}
 	select {
 	case <-caught:
 	case <-ctx.Done():
@@ -350,65 +339,11 @@ func (w *simWorker) apply(r config.TopicRecord) {
 	w.store.Apply(r)
 }
 
-// bound has the worker keep to its share of simOrigin, as the host does.
-func (w *simWorker) bound(shares map[Key]Share) {
-	share := shares[KeyOf(simOrigin)]
-	w.limiter.Share(func(string) limits.Share { return limits.Share{Requests: int(share.Requests)} })
-}
-
-// asks has each task that shares simOrigin ask it, a second for each request, under the lease and as the worker's share
-// allows. The counter's service cannot show that: its answers take no time.
-func (w *simWorker) asks(ctx context.Context) {
-	for pause.For(ctx, 250*time.Millisecond) == nil {
-		w.taken()
-		tasks := w.sharing()
-		w.mu.Lock()
-		if !w.holds() && w.worker.Member() != "" {
-			w.away = time.Now()
-		}
-		for task := range tasks {
-			if w.asked[task].IsZero() && w.holds() && w.asking.EnterAtOnce(ctx) == nil {
-				w.asked[task] = time.Now().Add(time.Second)
-			}
-		}
-		w.mu.Unlock()
-	}
-}
-
-// isBack tells whether it is a member again, maybe with tasks that it had before, and others may not have ended yet
-// what they have begun by its share.
-func (w *simWorker) isBack() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Since(w.away) < 2*time.Second
-}
-
-// taken is how many requests to simOrigin are under way. A task that has ended has none.
-func (w *simWorker) taken() int {
-	tasks := w.sharing()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	maps.DeleteFunc(w.asked, func(task string, until time.Time) bool {
-		over := !tasks[task] || !time.Now().Before(until)
-		if over {
-			w.asking.Done()
-		}
-		return over
+// sharing tells whether the worker has tasks that ask simOrigin.
+func (w *simWorker) sharing() bool {
+	return slices.ContainsFunc(w.herder.Holds(), func(h connect.Holding) bool {
+		return len(h.Tasks) > 0 && w.of.sharing(h.Connector)
 	})
-	return len(w.asked)
-}
-
-// sharing are the tasks of simOrigin that the worker has, each with its version.
-func (w *simWorker) sharing() map[string]bool {
-	tasks := map[string]bool{}
-	for _, h := range w.herder.Holds() {
-		for _, number := range h.Tasks {
-			if w.of.sharing(h.Connector) {
-				tasks[fmt.Sprint(h.Connector, h.Version, " ", number)] = true
-			}
-		}
-	}
-	return tasks
 }
 
 // holds tells whether it is a member within its session.

@@ -3,19 +3,14 @@
 package cluster
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,55 +21,20 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // startKafkaPeer runs a start script of testdata/peers/kafka until the test ends, or until kill is called: that sends
 // SIGKILL to its servers.
-func startKafkaPeer(t *testing.T, dir string, env []string, script string, args ...string) (kill func()) {
+func startKafkaPeer(t *testing.T, dir string, env []string, script, port string, args ...string) (kill func()) {
 	t.Helper()
-	c := exec.Command("../../testdata/peers/kafka/"+script, append(args, dir)...)
-	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	stdin, err := c.StdinPipe() // its end ends the script
-	require.NoError(t, err)
-	stdout, err := c.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, c.Start())
-	ended := make(chan struct{})
-	t.Cleanup(func() {
-		stdin.Close()
-		c.Process.Signal(syscall.SIGTERM)
-		<-ended
-	})
-	line, _ := bufio.NewReader(stdout).ReadString('\n')
-	go func() {
-		io.Copy(io.Discard, stdout)
-		c.Wait()
-		close(ended)
-	}()
-	if strings.TrimSpace(line) != "READY" {
-		<-ended
-		t.Fatalf("%s did not start:\n%s", script, stderr.String())
+	p, ready := startPeer(t, env, script, port, dir, args...)
+	if !ready {
+		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
 	}
 	return func() {
-		pids, err := os.ReadFile(filepath.Join(dir, "pids"))
-		require.NoError(t, err)
-		for _, pid := range strings.Fields(string(pids)) {
-			n, err := strconv.Atoi(pid)
-			require.NoError(t, err)
-			require.NoError(t, syscall.Kill(n, syscall.SIGKILL))
-		}
-		<-ended
+		p.signal(t, syscall.SIGKILL)
+		<-p.ended
 	}
-}
-
-func freePortOf(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(porttest.Address(t))
-	require.NoError(t, err)
-	return port
 }
 
 func openRealStatuses(t *testing.T, broker, topic string, journal *logtest.Journal) *StatusTopic {
@@ -151,8 +111,8 @@ func linesOf(s *StatusTopic, name string) string {
 // What a worker of Apache Kafka says of its connectors in every state is read as its REST shows it, and it shows what
 // we say.
 func TestRealStatuses(t *testing.T) {
-	dir, broker, rest := t.TempDir(), freePortOf(t), freePortOf(t)
-	startKafkaPeer(t, filepath.Join(dir, "broker"), []string{"CONTROLLER_PORT=" + freePortOf(t)}, "start-broker.sh",
+	dir, broker, rest := t.TempDir(), realPort(t), realPort(t)
+	startKafkaPeer(t, filepath.Join(dir, "broker"), []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh",
 		broker)
 	startKafkaPeer(t, filepath.Join(dir, "connect"), []string{"GROUP=statuses"}, "start-connect.sh", rest,
 		"127.0.0.1:"+broker)
@@ -240,7 +200,7 @@ func TestRealStatuses(t *testing.T) {
 
 // A broker that is killed and comes back has the newest state of each key.
 func TestRealStatusBrokerKilled(t *testing.T) {
-	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), freePortOf(t), freePortOf(t)
+	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), realPort(t), realPort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
 	kill := startKafkaPeer(t, dir, env, "start-broker.sh", broker)
 	var journal, other logtest.Journal

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
 // Herder is [connect.Herder], as far as a group moves its work.
@@ -49,13 +49,10 @@ type WorkerOptions struct {
 	// Declared is the name of a class as a plugin of this worker declares it, which users may abbreviate, and the
 	// plugin's name; the text itself where none does.
 	Declared func(class string) (name, plugin string)
-	// Bound has the worker keep to its shares of origins from now on. Taken is what is in use of each origin by now.
-	Bound func(shares map[Key]Share)
-	Taken func() map[string]int
-	// Folder is the digest of the worker's folder of connectors, "" without one. Leads hears that this worker leads, in
-	// each generation and from time to time.
+	// Divide has the worker divide the limits of origins from now on, by [Assignment.Origins].
+	Divide func(origins map[Key]limits.Division)
+	// Folder is the digest of the worker's folder of connectors, "" without one.
 	Folder func() string
-	Leads  func()
 	// Ask has another worker, by its URL, or this one ("") answer a call; see [Worker.AskLeader].
 	Ask func(ctx context.Context, to, call, connector string, body, answer any) error
 	// Passes tells whether the error of such a call may be over when it is tried again.
@@ -83,8 +80,7 @@ type Worker struct {
 	mu guard.Mutex
 	membership
 	stay stay
-	// bounds are the shares of origins that the worker keeps to.
-	bounds map[Key]Share
+	ends bool // Leave was called
 	// bringing is what bring is having the herder run, which an assignment may have replaced meanwhile.
 	bringing []Held
 	// brought is what the herder has of the config topic.
@@ -117,7 +113,7 @@ type membership struct {
 // NewWorker makes one that has not joined. Where its options are not known yet, Begin takes them.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{o: o, work: guard.NewBell(), dirty: map[string]bool{}, written: map[string]map[int]Status{},
-		shares: map[string]string{}, bounds: map[Key]Share{}}
+		shares: map[string]string{}}
 	w.leader = newLeader(w)
 	return w
 }
@@ -159,7 +155,7 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-look.C:
 			w.repeat()
 			if w.offer(&Metadata{}) {
-				w.Rejoin("this worker's plugins have changed")
+				w.Rejoin("this worker's plugins, or its folder of connectors, have changed")
 			}
 			w.keepUp()
 		case <-w.work:
@@ -256,17 +252,8 @@ func (w *Worker) metadata() []byte {
 	w.mu.Lock()
 	w.said = holds
 	m := Metadata{URL: w.o.URL, Offset: w.o.Log.Offset(), Holds: holds, Generation: w.generation,
-		Leaving: w.stay.leaving() || w.lags, Name: w.name(), Digest: w.o.Folder(), Topic: w.o.Group.Topic, Lags: w.lags}
-	shares := maps.Clone(w.bounds)
+		Leaving: w.stay == leaves || w.lags, Name: w.name(), Topic: w.o.Group.Topic, Lags: w.lags}
 	w.mu.Unlock()
-	for origin, n := range w.o.Taken() { // what is under way goes on, where a share has become smaller
-		key := KeyOf(origin)
-		if s, ok := shares[key]; ok && int(s.Requests) < n {
-			s.Requests = int32(n)
-			shares[key] = s
-		}
-	}
-	m.Shares = slices.SortedFunc(maps.Values(shares), func(a, b Share) int { return cmp.Compare(a.Origin, b.Origin) })
 	w.pin()
 	w.offer(&m)
 	b, err := m.Encode()
@@ -332,19 +319,7 @@ func (w *Worker) begins(generation int32, leading bool, assignment []byte) {
 	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
 	w.heard = w.said
 	w.mu.Unlock()
-	ended, taken := within(w.holds(), a, 1), map[Key]bool{}
-	for origin, n := range w.o.Taken() {
-		taken[KeyOf(origin)] = n > 0
-	}
-	w.mu.Lock()
-	named := map[Key]bool{}
-	for _, s := range a.Shares {
-		w.bounds[s.Origin], named[s.Origin] = s, true
-	}
-	maps.DeleteFunc(w.bounds, func(k Key, _ Share) bool { return !named[k] && (ended || !taken[k]) })
-	bounds := maps.Clone(w.bounds)
-	w.mu.Unlock()
-	w.o.Bound(bounds)
+	w.o.Divide(a.Origins)
 	w.o.Logger.Info("the worker is a member of its group", "group", w.o.Group.Group, "generation", generation, "leads",
 		leading, "leader", a.LeaderURL)
 	if !leading {

@@ -32,7 +32,7 @@ const (
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// Differing are the settings, sorted, that two configurations do not have alike, those included that one of them lacks.
+// Differing returns the names of the settings that differ between two configurations or are missing in one, sorted.
 func Differing(before, after map[string]string) (names []string) {
 	for name, value := range after {
 		if was, there := before[name]; !there || was != value {
@@ -48,8 +48,8 @@ func Differing(before, after map[string]string) (names []string) {
 	return names
 }
 
-// compare tells what it means for a connector, of which written are the settings as they were written, to be configured
-// as c. settings are those that differ; where some do, declared is asked for the declarations of its plugin.
+// compare returns the effect of changing a connector's settings from written to those of c, and the names of the
+// settings that differ. declared returns the declarations of the connector's plugin; it is called if settings differ.
 func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
 	settings []string) {
 	if settings = Differing(written, c.Raw()); len(settings) == 0 {

@@ -16,8 +16,6 @@ const (
 	// lookEvery is how often a folder is looked at in any case: network drives and some mounts tell nobody what happens
 	// to them, and an event may be lost.
 	lookEvery = 5 * time.Second
-	// movingLooks is after how many looks, settle apart, a file that never rests is warned of.
-	movingLooks = 100
 	// returnLooks is for how many looks a file must be missing from a folder that is another one than before, until it
 	// counts as deleted: files that are copied into it come one after the other.
 	returnLooks = 20
@@ -25,12 +23,10 @@ const (
 
 // watchedFile is what is known of a file of a connector.
 type watchedFile struct {
-	stamp   string // at the last look; "" where it was not there
-	same    int    // looks since then that found it alike
-	moving  int    // looks in a row that did not
+	stamp   string // of its contents at the last look; "" if it was not there
 	missing int    // looks in a row that did not find it
 	loaded  *Connector
-	of      string // the stamp that loaded was read at
+	of      string // the stamp of what loaded was read from
 }
 
 // Watch calls changed with everything that is stored, first as it is and then after each change, from one goroutine,
@@ -149,7 +145,7 @@ func (s *FolderStore) look() (different, restless bool) {
 		if there[path] {
 			continue
 		}
-		f.stamp, f.same = "", 0
+		f.stamp = ""
 		if f.missing++; f.missing <= max(1, s.seen.returned) {
 			restless = true
 			continue
@@ -203,28 +199,23 @@ func (s *FolderStore) found(problems Problems) bool {
 	return true
 }
 
-// lookAt looks at a file, and reads it when it has come to rest.
+// lookAt looks at a file, and reads it when two looks in a row have found the same contents.
 func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless bool) {
 	stamp := watch.Stamp(path)
 	f.missing = 0
 	if stamp != f.stamp {
-		f.stamp, f.same = stamp, 0
+		f.stamp = stamp
 		if !s.seen.looked { // the worker has begun with what was there, and its connector would pass for deleted
 			f.loaded, f.of = s.load(path), stamp
 		}
-		if f.moving++; f.moving == movingLooks {
-			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was",
-				"file", path)
-		}
 		return false, true
 	}
-	f.moving = 0
-	if f.same++; f.loaded != nil && f.of == stamp {
+	if f.loaded != nil && f.of == stamp {
 		return false, false
 	}
 	c := s.load(path)
 	if now := watch.Stamp(path); now != stamp { // while it was read
-		f.stamp, f.same = now, 0
+		f.stamp = now
 		return false, true
 	}
 	f.loaded, f.of = c, stamp

@@ -322,12 +322,12 @@ func (c *Connector) Again(p *Providers) (*Connector, error) {
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
 }
 
-// Differing are the keys whose values differ between two readings of one connector.
+// Differing returns the keys whose values differ between two readings of one connector.
 func (c *Connector) Differing(other *Connector) []string {
 	return Differing(c.Revealed(), other.Revealed())
 }
 
-// Revealed are the settings with what references resolve to.
+// Revealed returns the settings with all references resolved, secrets included.
 func (c *Connector) Revealed() map[string]string {
 	values := map[string]string{}
 	for _, e := range c.Entries {

@@ -63,8 +63,10 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 	return r
 }
 
-// Roles are the connector's settings with a role of a component, see [NewRoles].
-func (c *Connector) Roles(component wit.Component) Roles { return NewRoles(DeclareComponent(component), c) }
+// Roles returns the connector's settings by the roles that a component declares, see [NewRoles].
+func (c *Connector) Roles(component wit.Component) Roles {
+	return NewRoles(DeclareComponent(component), c)
+}
 
 // Declared tells whether any setting has the role.
 func (r Roles) Declared(role string) bool {

@@ -25,7 +25,7 @@ type Demand struct {
 	// Claims are what no other connector may have at the same time.
 	Claims []string `json:"claims,omitempty"`
 	// Origin is what the tasks ask, Requests how many requests at a time all workers together may send it, PerSecond
-	// how many in a second; 0: as many as they like.
+	// how many in a second. Zero means no limit.
 	Origin    string  `json:"origin,omitempty"`
 	Requests  int     `json:"requests,omitempty"`
 	PerSecond float64 `json:"per-second,omitempty"`

@@ -185,7 +185,8 @@ func TestSessionKeyLasts(t *testing.T) {
 // Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
 // a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
 func TestTasksOfUnknownDemand(t *testing.T) {
-	l := Layout{Tasks: []map[string]string{{"t": "0"}}, Demand: Demand{Claims: []string{"x"}, Origin: "o", Requests: 2}}
+	l := Layout{Tasks: []map[string]string{{"t": "0"}}, Demand: Demand{Claims: []string{"x"}, Origin: "o", Requests: 2,
+		PerSecond: 0.5}}
 	all := records(`connector-a {"properties":{}}`)
 	add := func(more ...TopicRecord) *TaskSet {
 		t.Helper()

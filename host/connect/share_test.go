@@ -343,8 +343,8 @@ func TestOnce(t *testing.T) {
 	assert.Error(t, o.do(ended, do(nil)), "canceled")
 }
 
-// Connectors ask their services by the worker's shares.
-func TestConnectorsHaveTheWorkersShares(t *testing.T) {
+// Connectors ask their services by the worker's part of their limits.
+func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	b := connected(t)
@@ -353,9 +353,9 @@ func TestConnectorsHaveTheWorkersShares(t *testing.T) {
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
 	var asked []string
 	b.options.Destinations = transport.NewDestinations()
-	b.options.Destinations.Share(func(origin string) limits.Share {
+	b.options.Destinations.Divide(func(origin string) limits.Division {
 		asked = append(asked, origin)
-		return limits.Share{Requests: 1}
+		return limits.Division{Workers: 4}
 	})
 	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")

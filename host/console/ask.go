@@ -18,7 +18,7 @@ type asker struct {
 	r   *http.Request
 }
 
-// refuse is a page's own answer that says no, as REST's do.
+// refuse returns a refusal of a page's own, in the form of REST's.
 func refuse(status int, text string) error { return &rest.Refusal{Status: status, Message: text} }
 
 // isRefused tells whether REST said no with a status.
@@ -58,8 +58,8 @@ func (a asker) getOfGroup(route string, asked url.Values, into any, values ...st
 	return alone, err
 }
 
-// call is [rest.Client.Call] in the name of whoever sent the request. What is read into a text is properties, unless
-// header says otherwise.
+// call is [rest.Client.Call] with the logon of the request to the console. With a *string as into it asks for
+// properties, unless header has another Accept.
 func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
 	own := http.Header{}
 	if logon := a.r.Header["Authorization"]; logon != nil {
@@ -76,7 +76,7 @@ func (a asker) call(route string, header http.Header, body, into any, values ...
 	return answered, err
 }
 
-// RoundTrip has REST answer what the console sends as if whoever asked the console had sent it.
+// RoundTrip passes a request of the console to REST, with the connection and host of the request to the console.
 func (a asker) RoundTrip(sent *http.Request) (*http.Response, error) {
 	r := a.r.Clone(sent.Context())
 	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header

@@ -257,7 +257,7 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 	}
 }
 
-// A token service that is away passes, and one that refuses the secret does not; the secret is not shown.
+// A token service that is down is a passing error, one that refuses the secret is not. The secret is not shown.
 func TestTokenServiceOfTheProxy(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	t.Run("token service down", func(t *testing.T) {

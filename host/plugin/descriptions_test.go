@@ -160,7 +160,7 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
-// Compiled code that is damaged, or is no file, is found out and made again.
+// Compiled code that is damaged, or is no file, is noticed and compiled again.
 func TestDamagedCode(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
 		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
@@ -211,7 +211,7 @@ func TestDamagedCode(t *testing.T) {
 	}
 }
 
-// A warm cache has the code of all plugins: the next start compiles none.
+// Warm compiles the code of all plugins into the cache.
 func TestWarm(t *testing.T) {
 	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
@@ -219,7 +219,7 @@ func TestWarm(t *testing.T) {
 		require.NoError(t, os.RemoveAll(kept(t, cache, kind)[0]))
 	}
 	require.NoError(t, m.Close())
-	m, _ = overCache(t, folder, cache) // knows the file, and compiles nothing
+	m, _ = overCache(t, folder, cache) // the facts are cached, so nothing is compiled
 	assert.Equal(t, 0, len(kept(t, cache, "code")))
 	require.NoError(t, m.Warm(t.Context()))
 	assert.Equal(t, 1, len(kept(t, cache, "code")))
@@ -231,7 +231,7 @@ func TestWarm(t *testing.T) {
 	assert.Error(t, m.Warm(t.Context()), "there is no folder")
 }
 
-// Files that were not used for long leave the cache; what is there and used stays.
+// Files that were not used for long are deleted from the cache; files in use stay.
 func TestOldFilesLeaveTheCache(t *testing.T) {
 	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)

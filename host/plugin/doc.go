@@ -4,9 +4,9 @@
 // A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([binary.Read]),
 // judged by its imports and exports ([binary.Module.Judge]), prepared ([code.Prepare]: the one place where bytes
 // may change), compiled, its signatures compared with the contract's, described. The host calls a start function and
-// `_initialize` itself (binary.StartExport), under the fences of a call. What it says of itself is kept; its code only
-// while it has instances, and some seconds after, because it takes five times the room of the file and comes back from
-// the cache folder in 0.1 s.
+// `_initialize` itself (binary.StartExport), under the limits of a call. The plugin's description is kept. Its code is
+// freed at most a minute after its last instance, because it takes five times the memory of the file and can be loaded
+// from the cache folder in 0.1 s.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
 // not interrupt it: it waits as the [Binding.Candidate] until the connector's task, at the boundary of a page
@@ -31,12 +31,12 @@
 // took over is rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed
-// number of times, and compiling has an effort that was measured and two minutes, and can be given up (package
-// code). What no connector needs is loaded after those that do
-// (origin.go), and what was refused is not compiled again (refusals.go). Its memory is bounded by sizes and the effort
+// number of times, and compiling is bounded by a measured effort and two minutes, and can be given up (package code).
+// Modules that no connector needs are loaded last (origin.go), and modules that were refused are not compiled again
+// (refusals.go). Its memory is bounded by sizes and the effort
 // that the meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16
-// of them 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept
-// next to the compiled code, with checksums.
+// of them 1.4 GB; the compiled code has about five times the module's size. The results of loading are kept next to
+// the compiled code, with checksums.
 //
 // Where to look:
 //
@@ -45,8 +45,7 @@
 //   - origin.go, watch.go: folders and what changes in them; history.go: what versions that ran have declared;
 //     rollback.go: going back to the version before; pins.go: what the workers of a group run.
 //   - check.go: `plugins check`. loader.go, refusals.go, notice.go: from a file to a module, and what is kept of one
-//     that is refused. Package binary is what can be read off a file; package code makes compiled code of it, and keeps
-//     that.
+//     that is refused. Package binary reads a file's bytes; package code compiles them and keeps the code.
 //   - selection.go: which version a class comes to. binding.go: which one a connector runs with. module.go: a version;
 //     breaker.go: when it is stopped.
 //   - shared.go, pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom.

@@ -314,7 +314,7 @@ func TestTimeFence(t *testing.T) {
 	}
 }
 
-// A caller who gives up is not made to wait for the deadline, and gets the error of its context, which is no break.
+// A call returns when its context ends, before the deadline of the call, with the context's error, which is no trap.
 func TestCallersCanGiveUp(t *testing.T) {
 	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {

@@ -20,9 +20,10 @@ import (
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
 	Folders []string
-	// Embedded holds the plugins that come with the program, nil for none.
+	// Embedded holds the plugins inside the program, nil for none.
 	Embedded fs.FS
-	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
+	// CacheDir is the folder for compiled code; "" keeps it in memory only. Only the process's user or root may be able
+	// to write there.
 	CacheDir string
 	// History is the file that keeps what versions of plugins have declared that ran, "" to know it only while the
 	// manager lives.
@@ -50,8 +51,8 @@ type Options struct {
 	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is
 	// done.
 	NeededOnly bool
-	// Rest is how long compiled code is kept that no connector uses (default 5 s), or of which none has an instance
-	// (default a minute); without CacheDir it is kept for good.
+	// Rest is how long a module's code stays in memory while no connector uses the module (default 5 s), or while the
+	// module has no instance (default 1 min). Without CacheDir, the code of a module that connectors use stays.
 	Rest time.Duration
 	// Idle is how long an instance is kept that nobody uses. Default 5 s.
 	Idle time.Duration

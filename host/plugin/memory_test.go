@@ -12,7 +12,7 @@ import (
 func TestGuestCollectsItsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
-		for n := range 150 { // each leaves more than 100 KB behind
+		for n := range 150 { // each creates more than 100 KB of garbage
 			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {
 				t.Fatal(n, err)
 			}

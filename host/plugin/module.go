@@ -190,13 +190,13 @@ type compilation struct {
 	err  error
 }
 
-// dozeTime is how long the code is kept that has no instances while connectors use the module. They live [idleTime]
-// longer than their last call, so that only what is called less than once a minute pays 0.1 s for it.
+// dozeTime is how long code without instances is kept while connectors use the module. Instances live [idleTime]
+// longer than their last call, so only modules that are called less than once a minute need 0.1 s to load again.
 const dozeTime = time.Minute
 
-// ready returns the module's code for an instance, compiling it where it rests: a matter of 0.1 s with a cache folder.
-// Call gone when the instance is closed, and at once where there is none because of an error. Who gives up does not
-// wait for it: the engine cannot be stopped within a function.
+// ready returns the module's code for an instance. It compiles the module if the code was freed, which takes 0.1 s with
+// a cache folder. Call gone when the instance is closed, and at once if there is none because of an error. ready
+// returns when ctx ends, though the compilation continues: the engine cannot be stopped within a function.
 func (m *module) ready(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
 	m.live++
@@ -223,8 +223,8 @@ func (m *module) ready(ctx context.Context) (*code.Code, error) {
 	}
 }
 
-// gone is called when an instance for which code was ready is no more. Without a folder for compiled code nothing rests
-// while it may be needed: compiling again takes seconds.
+// gone undoes ready. Without a cache folder the code stays while connectors use the module: compiling again takes
+// seconds.
 func (m *module) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -257,7 +257,7 @@ func (m *module) compile(c *compilation) {
 	}
 }
 
-// compiled makes the module's code, under its limits.
+// compiled returns the module's code, within its limits.
 func (m *module) compiled(ctx context.Context) (*code.Code, error) {
 	if err := m.fits(); err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	more := false
 	if err == nil {
 		embedded, more, err = m.begin(ctx, embedded, o.Needed)
-		m.loader.kept.Tidy(time.Now()) // now that what is there counts as used
+		m.loader.kept.Tidy(time.Now()) // begin has marked the files that are needed as used
 	}
 	if err != nil {
 		m.Close()
@@ -111,7 +111,8 @@ func (m *Manager) Loaded(ctx context.Context) error {
 	}
 }
 
-// Warm compiles the modules that new connectors can get, so that a later start finds their code in [Options.CacheDir].
+// Warm compiles the modules that new connectors would use, so that a later start finds their code in
+// [Options.CacheDir].
 func (m *Manager) Warm(ctx context.Context) error {
 	if m.loader.kept == nil {
 		return errors.New("there is no folder that compiled code can be kept in")

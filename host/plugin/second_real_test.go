@@ -598,7 +598,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 }
 
-// provide gives guests of an engine a function to import.
+// provide adds a function that guests of a runtime can import.
 func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).

@@ -12,21 +12,21 @@ import (
 	"strings"
 )
 
-// Client calls routes of a worker's REST, Culvert's or Kafka Connect's.
+// Client calls routes of the REST API of a worker, Culvert's or Kafka Connect's.
 type Client struct {
-	// URL is where REST listens, such as http://localhost:8083.
+	// URL is the base URL of the REST API, such as http://localhost:8083.
 	URL string
-	// Header is sent with each request, and goes before what requests say by themselves.
+	// Header is sent with each request. It overrides Accept and Content-Type; the header of a call overrides it.
 	Header http.Header
-	// Transport sends requests; redirections are what it makes of them.
+	// Transport sends requests. The client follows no redirections.
 	Transport http.RoundTripper
-	// MaxBytes bounds an answer.
+	// MaxBytes bounds the body of an answer.
 	MaxBytes int64
 }
 
-// Call sends a request to a route, see [Target], and reads the answer into a value. body is a text of properties, or a
-// value that is sent as JSON; nil: there is none. into is nil, a *string, which gets the answer as it is, or what JSON
-// is read into. The error is a [*Refusal] where the worker says no, with the worker's own text.
+// Call sends a request to a route, see [Target]. body is a string, which is sent as properties, or a value that is sent
+// as JSON; nil means no body. into is a *string, which gets the answer's text, or a pointer for JSON; nil drops the
+// answer. If the worker refuses, the error is a [*Refusal] with the worker's text.
 func (c *Client) Call(ctx context.Context, route string, header http.Header, body, into any,
 	values ...string) (http.Header, error) {
 	method, target := Target(route, values...)
@@ -64,7 +64,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", c.MaxBytes, method, target)
 	case answer.StatusCode >= http.StatusMultipleChoices:
 		var said failure
-		_ = json.Unmarshal(data, &said) // what is no answer of a worker has its status alone
+		_ = json.Unmarshal(data, &said) // other answers than a worker's have only a status
 		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(said.Message, method+" "+target+": "+answer.Status)}
 	case asText:
 		*text = string(data)
@@ -76,10 +76,10 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	return answer.Header, nil
 }
 
-// Local answers requests by a handler of this process, without a connection.
+// Local is a transport that passes requests to a handler of this process, without a connection.
 type Local struct{ Handler http.Handler }
 
-// RoundTrip is as [http.RoundTripper] says.
+// RoundTrip implements [http.RoundTripper].
 func (l Local) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &localAnswer{header: http.Header{}, status: http.StatusOK}
 	served := r.Clone(r.Context())
@@ -91,7 +91,7 @@ func (l Local) RoundTrip(r *http.Request) (*http.Response, error) {
 		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
 }
 
-// localAnswer is an answer in memory.
+// localAnswer is a response writer in memory.
 type localAnswer struct {
 	header http.Header
 	status int

@@ -11,13 +11,13 @@
 //     time goes. origins.go: what is used of services.
 //   - comparison.go: configurations as text, their versions, and what storing one would mean.
 //   - change.go, validate.go, steer.go, offsets.go, loggers.go: routes of Kafka Connect's.
-//   - samples.go: records before and after each transform, and commands of plugins; sampling.go: what is answered of
-//     them.
+//   - samples.go: records before and after each transform, and commands of plugins; sampling.go: types of their
+//     answers.
 //   - culvert.go, operate.go, letters.go, log.go: plugins and the folder of connectors, what operators do, dead
 //     letters, the last lines of the log.
 //   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
 //     change, and what the log says of changes.
-//   - pages.go: where the console is found. client.go: what the console and commands ask REST by.
+//   - pages.go: where the console is found. client.go: the client that the console and commands use.
 //   - forward.go: which worker of a cluster answers, and how another one is asked. signed.go: what workers ask of each
 //     other.
 //

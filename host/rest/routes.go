@@ -270,7 +270,8 @@ func Routes() (list []Route) {
 	return list
 }
 
-// About is what the table says of a route, given as "METHOD /path/{name}". An unknown route panics, as with [Target].
+// About returns the description of a route, which is given as "METHOD /path/{name}". It panics if the table has no such
+// route.
 func About(call string) string {
 	i := slices.IndexFunc(routes, func(r route) bool { return r.method+" "+r.path == call })
 	if i < 0 {

@@ -102,14 +102,14 @@ type ToolOption struct {
 	Usage    string  `json:"usage"`
 }
 
-// ToolAsked has a command run.
+// ToolAsked is the body of a request that runs a command.
 type ToolAsked struct {
 	Options map[string]string `json:"options,omitempty"`
 }
 
-// ToolAnswer is what a command answers.
+// ToolAnswer is the answer of a command.
 type ToolAnswer struct {
-	// Document is its document; Schemas are its schemas as Kafka Connect writes them in JSON.
+	// Document is the command's document; Schemas holds its schemas in Kafka Connect's JSON form.
 	Document json.RawMessage `json:"document,omitempty"`
 	Schemas  json.RawMessage `json:"schemas,omitempty"`
 }

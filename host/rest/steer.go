@@ -102,7 +102,7 @@ func (x *exchange) flag(name string) bool {
 	return strings.EqualFold(x.first(name), "true")
 }
 
-// topics answers also for a connector that is not there, as Kafka Connect does: with none.
+// topics answers with an empty list for a connector that does not exist, as Kafka Connect does.
 func (x *exchange) topics() {
 	if tracks, _ := x.worker.TracksTopics(); !tracks {
 		x.fail(http.StatusForbidden, "Topic tracking is disabled.")

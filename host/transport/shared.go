@@ -17,8 +17,8 @@ import (
 // by several goroutines.
 type Destinations struct {
 	mu      guard.Mutex
-	origins map[string]*shared // by destination.address
-	shares  func(origin string) limits.Share
+	origins map[string]*shared                  // by destination.address
+	divided func(origin string) limits.Division // see Divide
 }
 
 // shared is there until the last client has left.
@@ -44,42 +44,32 @@ func (all *Destinations) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &shared{limits.New(d.address()), session.New(), &away.Partner{}}
-		s.limiter.Share(all.shares)
+		if all.divided != nil {
+			s.limiter.Divide(all.divided(d.address()))
+		}
 		all.origins[d.address()] = s
 	}
 	d.sessions, d.partner = s.sessions.Join(d.who()), s.partner
 	d.limitedBy(s.limiter)
 }
 
-// Share bounds, from now on and while requests are under way, what clients ask by this worker's shares of origins in a
-// cluster (P16). `of` gets origins as [Client.Demand] names them, and returns the zero value for one without a share.
-// It is kept and asked for origins that come later; it must not wait, and must not call Destinations. nil, as by
-// default: the worker is alone, and only the clients' own limits count.
-func (all *Destinations) Share(of func(origin string) limits.Share) {
+// Divide divides, from now on, the limits of each origin by the workers of a group that have tasks of it (P16).
+// divided gets origins as [Client.Demand] names them, and returns zero if this worker has no tasks of one. It is kept
+// and called for origins that come later; it must not wait, and must not call Destinations. Without it the worker is
+// alone.
+func (all *Destinations) Divide(divided func(origin string) limits.Division) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.shares = of
-	for _, s := range all.origins {
-		s.limiter.Share(of)
-	}
-}
-
-// Taken is what is in use of each origin: requests under way, or the sessions of a user at the service where these are
-// more. A share that has become smaller is kept to when this has.
-func (all *Destinations) Taken() map[string]int {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	taken := map[string]int{}
+	all.divided = divided
 	for origin, s := range all.origins {
-		taken[origin] = max(s.limiter.Taken(), s.sessions.Most())
+		s.limiter.Divide(divided(origin))
 	}
-	return taken
 }
 
-// Demand is what all workers of a cluster together may ask of the service, as the client's settings have it: requests
-// at a time, and in a second, 0: as many as they like. The origin says which clients share that, by scheme, host and
-// port in lower case, and the route where that leads to a system of its own. Further origins that the settings name are
-// not among it: a worker has no share of them, and asks one request at a time there.
+// Demand is how many requests at a time, and in a second (zero means no limit), all workers of a group together may
+// send to the service, as the client's settings have it. The origin names the clients that share them, by scheme, host
+// and port in lower case, and the route if that leads to a system of its own. Further origins of the settings are not
+// among it: a worker counts as one without tasks there, and sends one request at a time.
 func (c *Client) Demand() (origin string, requests int, perSecond float64) {
 	d := c.at.Load()
 	own := d.config.Limits

@@ -31,7 +31,7 @@ func WithoutPassword(t *testing.T, said ...string) {
 	}
 }
 
-// Reading is one connector that reads Orders of a demo service of its own, and what becomes of it.
+// Reading is a test of one connector that reads Orders of a demo service of its own.
 type Reading struct {
 	Name     string // of the connector and of its topic
 	Switches map[string]string

@@ -423,7 +423,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	return c
 }
 
-// shareCode gives the data folder of a command with plugins the native code of all tests.
+// shareCode links the data folder of a command with plugins to the compiled plugins that all tests share.
 func (p *Place) shareCode(args []string) {
 	p.T.Helper()
 	at := slices.Index(args, "--data") + 1

@@ -182,7 +182,7 @@ func (m *northwind) addNotes() {
 	})
 }
 
-// Pictures are media link entries; their bytes are not there.
+// addPictures adds media link entries. Their bytes cannot be read.
 func (m *northwind) addPictures() {
 	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"),
 		text("Name", 40),

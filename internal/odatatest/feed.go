@@ -28,7 +28,7 @@ func (s source) holds(r *row) bool {
 	return s.navigation == nil || s.navigation.related(s.parent, r)
 }
 
-// collection answers for a collection.
+// collection answers a request to a collection: a POST creates an entity, others read.
 func (x *exchange) collection(src source, segments []string) *fault {
 	switch {
 	case len(segments) > 0:

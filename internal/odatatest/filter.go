@@ -21,7 +21,8 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser reads: or, and, not, comparison, path, literal, brackets; in this order of binding.
+// filterParser parses, from the weakest binding to the strongest: or, and, not, comparison, and paths, literals and
+// brackets.
 type filterParser struct {
 	*lexer
 	typ *entityType

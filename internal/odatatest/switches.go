@@ -57,7 +57,7 @@ type Switches struct {
 	// link), off, or silent
 	Delta       string
 	DeltaQuotes string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
-	Tombstones  string // tombstones: on (default) or off: whether deltas tell of deleted rows
+	Tombstones  string // tombstones: on (default) or off: whether deltas contain deleted rows
 	// token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf…
 	// alone
 	TokenIn string

@@ -7,7 +7,7 @@ import (
 )
 
 // A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
-// mode it can't be told from a circle: TestCircles of package load.)
+// mode it cannot be distinguished from a circle: TestCircles of package load.)
 func TestPagesThatComeTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)

@@ -12,7 +12,7 @@ import (
 // megabyte of time zones.
 const maxSize = 17 << 19
 
-// TestGuest builds the guest and looks at its size. Tests of host/internal/run/source read through it.
+// TestGuest checks the guest's size. Tests of host/internal/run/source run the guest.
 func TestGuest(t *testing.T) {
 	info, err := os.Stat(guesttest.Build(t, "."))
 	noError(t, err)

@@ -53,6 +53,13 @@ var noticed = []struct {
 	{"JSON with the entity inline", "",
 		`{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
+	{"the entity inline, and its link", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=5,ProductID=6)">` +
+		`<m:inline><entry><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties>` +
+		`</content></entry></m:inline></link></entry>`, one, 0},
+	{"a link, and nothing inline", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
+		`<m:inline/></link></entry>`, one, 0},
+	{"a link, and an empty feed inline", "", `<entry` + atomSpaces + `><link rel="via" href="Order_Details(OrderID=1,ProductID=2)">` +
+		`<m:inline><feed/></m:inline></link></entry>`, one, 0},
 	{"several entities inline", "",
 		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
 		<a:category term="X.Notification"/><a:link rel="via" href=""><m:inline><a:feed><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry>

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -30,6 +31,10 @@ func TestNotificationStore(t *testing.T) {
 		message  string
 	}{
 		{name: "as it is"},
+		{name: "with entities inline without addresses", answered: func(q *wit.Request, r *wit.Response) {
+			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
+				[]byte(`$1><inline><entry/></inline></link>`))
+		}},
 		{name: "amid a load", amid: true},
 		{name: "of another host and version",
 			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",

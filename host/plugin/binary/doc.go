@@ -3,7 +3,7 @@
 //
 //   - module.go: imports, exports and memory of a core module ([Read]).
 //   - contract.go: the contract's functions, and how a module keeps to it ([Module.Judge], [JudgeSignatures]).
-//   - start.go, segments.go: the form that is metered ([Shaped]).
+//   - start.go, segments.go: [Shaped], the form that package meter gets.
 //
 // Invariants: nothing here runs or compiles a module. What is rewritten means the same to the engine, or stays as it
 // was. Each byte is read a fixed number of times.

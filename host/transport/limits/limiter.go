@@ -1,11 +1,11 @@
 // Package limits bounds what the clients of one origin ask it for, all together: requests at a time and in a second,
 // connections, and times without requests.
 //
-//   - limiter.go: the limits, who waits for whom. share.go: what a worker may have of them in a cluster. window.go:
-//     times without requests, as users write them.
+//   - limiter.go: the limits, their division among the workers of a group, who waits for whom. window.go: times without
+//     requests, as users write them.
 //
-// Invariants: of several clients the strictest limits count, or the worker's share where that is less. Who has waited
-// longest is next, client by client. What was let in is counted until it is done, also where its client has left.
+// Invariants: of several clients the strictest limits count, of all workers of a group, divided by the workers. Who has
+// waited longest is next, client by client. What was let in is counted until it is done, also if its client has left.
 package limits
 
 import (
@@ -49,8 +49,8 @@ type Limiter struct {
 
 	mu      guard.Mutex
 	clients map[*Client]struct{}
-	share   *Share // nil: the worker is alone
-	// strictest are those of all clients, limits the share's part of them; only restrict changes them.
+	group   Division // of one worker if this one is alone
+	// strictest are the limits of all clients, limits this worker's part of them; only restrict changes them.
 	strictest, limits Limits
 	sessions          int   // that a user may have, 0: any number
 	granted           int64 // requests that were let through
@@ -81,8 +81,8 @@ func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 
 // New bounds nothing before a client joins.
 func New(origin string) *Limiter {
-	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, pacing: guard.NewTurn(),
-		rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
+	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, group: Division{Workers: 1},
+		pacing: guard.NewTurn(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 }
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
@@ -115,7 +115,7 @@ type waiter struct {
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
 // made by [Client.Dial]. endIdle is called for others that wait for a connection; trim, under the limiter's lock, when
-// the worker's share is another one.
+// the worker's part is another one.
 func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,32 +143,94 @@ func (c *Client) MaxSessions() int {
 	return c.of.sessions
 }
 
-// restrict works out the limits of all clients; l.mu is held.
+// restrict works out the limits of all clients and of the group; l.mu is held. Requests of clients that have left keep
+// the last ones.
 func (l *Limiter) restrict() {
-	var strictest Limits
+	if len(l.clients) == 0 {
+		return
+	}
+	strictest := Limits{Concurrent: l.group.Requests, PerSecond: l.group.PerSecond}
 	for c := range l.clients {
-		strictest.Concurrent = least(strictest.Concurrent, c.own.Concurrent)
-		strictest.Connections = least(strictest.Connections, c.own.Connections)
-		strictest.PerSecond = least(strictest.PerSecond, c.own.PerSecond)
+		strictest.Concurrent = Least(strictest.Concurrent, c.own.Concurrent)
+		strictest.Connections = Least(strictest.Connections, c.own.Connections)
+		strictest.PerSecond = Least(strictest.PerSecond, c.own.PerSecond)
 		strictest.Windows = append(strictest.Windows, c.own.Windows...)
 	}
 	// A request without a connection would only wait for one.
-	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
-	l.strictest, l.limits, l.sessions = strictest, strictest, strictest.Connections
-	if l.share != nil {
-		l.limits = l.share.of(strictest)
-		l.sessions = cmp.Or(l.limits.Connections, l.limits.Concurrent) // some may be left of a larger share
+	strictest.Concurrent = Least(strictest.Concurrent, strictest.Connections)
+	l.strictest, l.limits = strictest, strictest.part(l.group.Workers)
+	if l.sessions = l.limits.Connections; l.group.Workers != 1 {
+		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // some may be left of a larger part
 	}
-	if len(l.clients) > 0 { // requests of a client that has left keep the last rate
-		l.setRate(l.limits.PerSecond)
-	}
+	l.setRate(l.limits.PerSecond)
 	for _, w := range l.requests.waiting {
 		w.why = l.busy()
 	}
 }
 
-// least is the lesser of two limits, where 0 is none.
-func least[N int | float64](a, b N) N {
+// part returns the limits of one of several workers that share an origin, rounded down, so that all of them together
+// keep to l. Each may have one request under way, with a connection, at least; so may a worker without tasks of the
+// origin (zero workers), which only plans and validates.
+func (l Limits) part(workers int) Limits {
+	most := max(l.Concurrent, 1)
+	if workers <= 0 {
+		workers = most
+	}
+	l.PerSecond /= float64(workers)
+	workers = min(workers, most)
+	l.Concurrent /= workers
+	l.Connections /= workers
+	return l
+}
+
+// Division says how the workers of a group divide the limits of an origin.
+type Division struct {
+	// Workers is how many have tasks of the origin: 1 if this worker is alone, 0 if it has none of its tasks.
+	Workers int `json:"w"`
+	// Requests at a time and PerSecond are the strictest limits of all connectors of the group, which count in addition
+	// to those of this worker's clients. Zero means no limit.
+	Requests  int     `json:"r,omitempty"`
+	PerSecond float64 `json:"p,omitempty"`
+}
+
+// Divide bounds, from now on, what all clients ask to one worker's part of the limits. What is under way goes on.
+func (l *Limiter) Divide(group Division) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if group == l.group {
+		return
+	}
+	l.group = group
+	l.restrict()
+	l.grant()
+	if group.Workers == 1 {
+		return
+	}
+	kept := l.sessions
+	if group.Workers == 0 { // those of tasks that were taken away, or of planning
+		kept = 0
+	}
+	for c := range l.clients {
+		c.trim(kept)
+	}
+}
+
+// busy is why a request waits; l.mu is held.
+func (l *Limiter) busy() string {
+	return fmt.Sprintf("requests to %s wait for others: %d at a time%s", l.origin, l.limits.Concurrent,
+		divided(l.limits.Concurrent < l.strictest.Concurrent))
+}
+
+// divided says in texts that a limit is the worker's part, if it is.
+func divided(is bool) string {
+	if is {
+		return ", this worker's part in the cluster"
+	}
+	return ""
+}
+
+// Least returns the lesser of two limits. Zero means no limit.
+func Least[N int | float64](a, b N) N {
 	if a == 0 || b != 0 && b < a {
 		return b
 	}
@@ -346,7 +408,7 @@ func (c *Client) pace(ctx context.Context) error {
 // paced is why a request waits for the rate; l.mu is held.
 func (l *Limiter) paced() string {
 	return fmt.Sprintf("no more than %v requests a second go to %s%s", l.limits.PerSecond, l.origin,
-		byShare(l.limits.PerSecond != l.strictest.PerSecond))
+		divided(l.limits.PerSecond != l.strictest.PerSecond))
 }
 
 // Window is when the window ends that is open now; zero if none is.
@@ -458,7 +520,7 @@ func (c *Client) waitsNow() (now Wait) {
 func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
 
 // Use is what all clients of an origin use of it, against the limits that hold at the moment: the strictest of its
-// connectors', or the worker's share in a group.
+// connectors', or the worker's part of them in a group.
 type Use struct {
 	Origin   string `json:"origin"`
 	Requests Count  `json:"requests"`

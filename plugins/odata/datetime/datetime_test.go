@@ -52,3 +52,37 @@ func TestParseAgainstStandard(t *testing.T) {
 		t.Errorf("only %d of 50,000 were plain", plain)
 	}
 }
+
+// TestParse: points in time with their ticks and offsets, and whether digits were dropped.
+func TestParse(t *testing.T) {
+	for text, want := range map[string]datetime.Moment{
+		"1970-01-01T00:00:00.12345670": {Wall: 123, Ticks: 4567},
+		"1970-01-01T00:00:00.12345678": {Wall: 123, Ticks: 4567, Rounded: true},
+		"1970-01-01T00:00:00-01:30":    {Zoned: true, Offset: -90},
+		"/Date(0+60)/":                 {Zoned: true, Offset: 60},
+		"/Date(-62135769600000)/":      {Wall: datetime.FirstMs, Rounded: true},
+		"/Date(253402300800000)/":      {Wall: datetime.LastMs, Rounded: true},
+	} {
+		var m datetime.Moment
+		if ok := m.Parse([]byte(text)); !ok || m != want {
+			t.Errorf("%s: expected %+v, found %+v, %t", text, want, m, ok)
+		}
+	}
+}
+
+func TestTimeOfDay(t *testing.T) {
+	const hour = 3600 * 1000 * datetime.TicksPerMilli
+	for _, c := range []struct {
+		text        string
+		ticks       int64
+		rounded, ok bool
+	}{
+		{"PT0.00000001S", 0, true, true}, {"PT0.00000010S", 1, false, true}, {"P0DT1H", hour, false, true},
+		{"P1DT1H", 0, false, false}, {"PT23H59M59.9999999S", 24*hour - 1, false, true},
+	} {
+		ticks, rounded, ok := datetime.TimeOfDay([]byte(c.text))
+		if ticks != c.ticks || rounded != c.rounded || ok != c.ok {
+			t.Errorf("%s: expected %+v, found %d, %t, %t", c.text, c, ticks, rounded, ok)
+		}
+	}
+}

@@ -164,7 +164,7 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 		where, local := s.element(r.row, c.tag, inside)
 		if where != dataSpace {
 			if where == metaSpace && string(local) == "error" {
-				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // what is missing after it is no null
+				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // a property missing after an error is no null
 			}
 			continue
 		}

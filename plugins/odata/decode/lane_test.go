@@ -17,8 +17,8 @@ func plain(l *RowLayout, doc []byte) Decoder {
 	return newPlainJSON(l)
 }
 
-// sameAsPlain checks that a decoder makes of a document what the plain parser makes of it, for some cuts, and for one
-// at every byte of a text, wherever it stands in the document.
+// sameAsPlain checks that a decoder returns the rows that the plain parser returns, for some sizes of pieces and for a
+// cut at every byte of each occurrence of a text in the document.
 func sameAsPlain(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(l, doc), doc, cuts{size: len(doc) + 1}, nested)
@@ -163,7 +163,8 @@ func oddRowsAsPlain(t *testing.T, l *RowLayout, rows []string, regular string, a
 	}
 }
 
-// cutAt is what a document with the odd row i is cut in: mostly that row, since the others are those of each document.
+// cutAt returns the text in which a document with the odd row i is cut: mostly that row, since all documents share the
+// other rows.
 func cutAt(i int, doc, odd string) string {
 	if i%8 == 0 {
 		return doc

@@ -29,9 +29,9 @@ type stream struct {
 	eager, leaving bool
 	// inRow reports whether a row is being read, for messages.
 	inRow bool
-	// failure is what the service says in the page of its having failed amid it.
+	// failure is the service's error text inside the page, "" for none.
 	failure string
-	// html reports that HTML came in the place of rows; said is what the service says there, "" for nothing.
+	// html reports that HTML came instead of rows; said is the service's text in it, "" for none.
 	html bool
 	said string
 

@@ -4,7 +4,9 @@ package document
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
@@ -17,7 +19,8 @@ import (
 //   - a feed is an object of results and __next;
 //   - an entity is an object of its properties, whose values are texts, nulls, or for complex ones objects without
 //     members;
-//   - a link is a member of the last part of its relation: what is expanded in it, or an object of __deferred;
+//   - a link is a member of the last part of its relation, after the properties: an object of __deferred, and of what
+//     is expanded in the link;
 //   - __metadata has uri (of the link to edit it, of itself, or its id), type and etag, and the elements of Atom that
 //     may hold a property: title, updated and user.
 func Parse(body []byte) (v jsontext.Value, err error) {
@@ -27,7 +30,7 @@ func Parse(body []byte) (v jsontext.Value, err error) {
 		}
 		return v, err
 	}
-	a := atom{markup.NewReader(body)}
+	a := atom{markup.NewReader(body), new(int)}
 	kind, err := a.Next()
 	switch {
 	case err != nil:
@@ -56,8 +59,17 @@ func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
 	return v.Items, v.Kind == jsontext.Array
 }
 
-// atom reads elements whose start tags were read, each to its end.
-type atom struct{ *markup.Reader }
+// MaxEntries bounds how many entries the feeds of a document in Atom may have in all.
+const MaxEntries = 10_000
+
+// ErrTooMany is the error of a document with more than [MaxEntries].
+var ErrTooMany = errors.New("expected at most " + strconv.Itoa(MaxEntries) + " entries, found more")
+
+// atom reads elements whose start tags were read, each to its end. entries counts those of feeds.
+type atom struct {
+	*markup.Reader
+	entries *int
+}
 
 // inside calls do for each element inside of one; do reads it to its end.
 func (a atom) inside(do func() error) error {
@@ -79,6 +91,9 @@ func (a atom) feed() (jsontext.Value, error) {
 	err := a.inside(func() error {
 		switch a.Local {
 		case "entry":
+			if *a.entries++; *a.entries > MaxEntries {
+				return ErrTooMany
+			}
 			v, err := a.entry()
 			results.Items = append(results.Items, v)
 			return err
@@ -101,7 +116,8 @@ func text(name, s string) jsontext.Member {
 }
 
 func (a atom) entry() (jsontext.Value, error) {
-	v, metadata, links := jsontext.Of(), jsontext.Of(), map[string]string{}
+	v, metadata, id, self, edit := jsontext.Of(), jsontext.Of(), "", "", ""
+	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))
 	}
@@ -115,7 +131,7 @@ func (a atom) entry() (jsontext.Value, error) {
 		switch a.Local {
 		case "id":
 			content, err := a.Content()
-			links["id"] = strings.TrimSpace(content)
+			id = strings.TrimSpace(content)
 			return err
 		case "title", "updated":
 			return said(a.Local)
@@ -130,7 +146,16 @@ func (a atom) entry() (jsontext.Value, error) {
 			term, _ := a.Attribute("term")
 			metadata.Members = append(metadata.Members, text("type", term))
 		case "link":
-			return a.link(&v, links)
+			rel, _ := a.Attribute("rel")
+			href, _ := a.Attribute("href")
+			switch name := rel[strings.LastIndexByte(rel, '/')+1:]; name {
+			case "self":
+				self = href
+			case "edit":
+				edit = href
+			default:
+				return a.link(name, href, &links)
+			}
 		case "content":
 			return a.inside(func() error {
 				if a.Local != "properties" {
@@ -143,25 +168,15 @@ func (a atom) entry() (jsontext.Value, error) {
 		}
 		return a.Skip()
 	})
-	for _, name := range []string{"edit", "self", "id"} {
-		if links[name] != "" {
-			metadata.Members = append(metadata.Members, text("uri", links[name]))
-			break
-		}
+	if uri := cmp.Or(edit, self, id); uri != "" {
+		metadata.Members = append(metadata.Members, text("uri", uri))
 	}
-	v.Members = append(v.Members, jsontext.Member{Name: "__metadata", Value: metadata})
+	v.Members = append(append(v.Members, jsontext.Member{Name: "__metadata", Value: metadata}), links...)
 	return v, err
 }
 
-func (a atom) link(v *jsontext.Value, links map[string]string) error {
-	rel, _ := a.Attribute("rel")
-	href, _ := a.Attribute("href")
-	name := rel[strings.LastIndexByte(rel, '/')+1:]
-	if links[name] = href; name == "edit" || name == "self" {
-		return a.Skip()
-	}
-	m := jsontext.Member{Name: name, Value: jsontext.Of(jsontext.Member{Name: "__deferred",
-		Value: jsontext.Of(text("uri", href))})}
+func (a atom) link(name, href string, links *[]jsontext.Member) error {
+	m := jsontext.Member{Name: name, Value: jsontext.Of()}
 	err := a.inside(func() error {
 		if a.Local != "inline" {
 			return a.Skip()
@@ -178,7 +193,8 @@ func (a atom) link(v *jsontext.Value, links map[string]string) error {
 			return err
 		})
 	})
-	v.Members = append(v.Members, m)
+	m.Value.Members = append(m.Value.Members, jsontext.Member{Name: "__deferred", Value: jsontext.Of(text("uri", href))})
+	*links = append(*links, m)
 	return err
 }
 

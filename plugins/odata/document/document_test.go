@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/document"
@@ -18,8 +19,9 @@ func TestParse(t *testing.T) {
 		`<link rel="via" href="v"><m:inline><feed><entry><content><m:properties><d:K>2</d:K></m:properties></content>` +
 		`</entry></feed></m:inline></link><content><m:properties><d:A>a&amp;<!-- b -->c</d:A><d:B m:null="true"/>` +
 		`<d:C><d:D>1</d:D></d:C></m:properties></content></entry>`
-	entity := `{"Items":{"__deferred":{"uri":"Es(1)/Items"}},"via":{"results":[{"K":"2","__metadata":{}}]},"A":"a&c",` +
-		`"B":null,"C":{},"__metadata":{"etag":"W/\"1\"","title":"T","user":"N","type":"S.E","uri":"Es(1)"}}`
+	entity := `{"A":"a&c","B":null,"C":{},"__metadata":{"etag":"W/\"1\"","title":"T","user":"N","type":"S.E",` +
+		`"uri":"Es(1)"},"Items":{"__deferred":{"uri":"Es(1)/Items"}},` +
+		`"via":{"results":[{"K":"2","__metadata":{}}],"__deferred":{"uri":"v"}}}`
 	for _, c := range []struct{ name, body, want string }{
 		{"entry", entry, entity},
 		{"feed", `<feed` + spaces + `><title/>` + entry + `<link rel="next" href="n"/></feed>`,
@@ -28,6 +30,13 @@ func TestParse(t *testing.T) {
 		{"JSON without d", `[{"A":1}]`, `[{"A":1}]`},
 		{"another document", `<service/>`, `!expected an entry or a feed, found another element`},
 		{"cut off", entry[:len(entry)-3], `!XML, line 1: the document ends inside of a tag, comment or CDATA section`},
+		{"a link named id", `<entry` + spaces + `><id>e</id><link rel="x/id" href="v"/></entry>`,
+			`{"__metadata":{"uri":"e"},"id":{"__deferred":{"uri":"v"}}}`},
+		{"many entries", `<feed` + spaces + `>` + strings.Repeat(`<entry/>`, document.MaxEntries+1),
+			`!expected at most 10000 entries, found more`},
+		{"many entries in links", `<feed` + spaces + `>` + strings.Repeat(`<entry><link><m:inline><feed>`+
+			strings.Repeat(`<entry/>`, document.MaxEntries/2)+`</feed></m:inline></link></entry>`, 2) + `</feed>`,
+			`!expected at most 10000 entries, found more`},
 		{"two documents", entry + entry, `!XML, line 1: a second root element`},
 	} {
 		v, err := document.Parse([]byte(c.body))

@@ -4,8 +4,7 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
-// plain are the bytes that stand in a string as they are, wherever they are: those of ASCII but controls, quotes and
-// backslashes.
+// plain holds the bytes that need no escape: ASCII except control characters, quotes and backslashes.
 var plain = func() (plain [256]bool) {
 	for c := 0x20; c < utf8.RuneSelf; c++ {
 		plain[c] = c != '"' && c != '\\'
@@ -19,7 +18,7 @@ func AppendString(dst []byte, s string) []byte {
 	return dst
 }
 
-// AppendText is AppendString for a text that is held as bytes. valid reports whether all of it is UTF-8.
+// AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
 func AppendText(dst, s []byte) (_ []byte, valid bool) { return appendText(dst, s) }
 
 func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {

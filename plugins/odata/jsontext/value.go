@@ -1,6 +1,6 @@
 // Package jsontext reads small JSON documents whole (service documents, error documents) and writes JSON text. Pages
-// are read by package decode, which streams. It is here instead of encoding/json because that adds 1.4 MB to a guest
-// and reflects over every value.
+// are read by package decode, which streams. encoding/json would add 1.4 MB to a guest and use reflection for each
+// value.
 package jsontext
 
 import (
@@ -91,16 +91,16 @@ func (v Value) Has(name string) bool {
 	return false
 }
 
-// parser makes values of a text that is well formed but for its strings.
+// parser builds values from a text whose structure is valid; it checks the strings.
 type parser struct {
 	text []byte
-	// memory is that of the last string.
+	// memory is a buffer for the last string.
 	memory []byte
-	// wrong is the first string that is none.
+	// wrong is the error of the first invalid string.
 	wrong *scan.Error
 }
 
-// value reads the value that starts at i, and returns its end.
+// value returns the value that starts at i, and its end.
 func (p *parser) value(i int) (v Value, end int) {
 	switch c := p.text[i]; c {
 	case '{', '[':
@@ -139,7 +139,7 @@ func (p *parser) value(i int) (v Value, end int) {
 	return v, end
 }
 
-// string is what the string between two places stands for.
+// string returns the value of the quoted string between two offsets.
 func (p *parser) string(start, end int) string {
 	ok := false
 	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {

@@ -319,8 +319,8 @@ func (r *Reader) resolve(raw string) (string, error) {
 		out = append(out, raw[:i]...)
 		size := 0
 		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
-			entity, _, _ := strings.Cut(raw[i:], ";")
-			return "", r.bad("unknown entity " + entity + ";")
+			entity, _, _ := strings.Cut(raw[i:min(len(raw), i+12)], ";")
+			return "", r.bad("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
 		}
 		raw = raw[i+size:]
 	}

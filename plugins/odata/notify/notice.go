@@ -20,19 +20,15 @@ import (
 
 // notificationEntry is an entry of a notification, or of a feed of subscriptions.
 type notificationEntry struct {
-	// address is where the entry itself is, term its type, via the address of what its link of that name leads to.
+	// address is where the entry itself is, term its type, via the address in its link of that name.
 	address, term, via string
 	properties         map[string]string
 	// inside are the entries in that link.
 	inside []notificationEntry
 }
 
-// maxEntries bounds what one document may hold: each may become a request. maxNested bounds how deep entries stand in
-// links of entries.
-const (
-	maxEntries = 10_000
-	maxNested  = 8
-)
+// maxNested bounds how deep entries stand in links of entries.
+const maxNested = 8
 
 func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
@@ -46,8 +42,8 @@ func readEntries(body []byte) (entries []notificationEntry, next string, err err
 	if !ok {
 		items = []jsontext.Value{v}
 	}
-	if len(items) > maxEntries {
-		return nil, "", errors.New("expected at most " + strconv.Itoa(maxEntries) + " entries, found more")
+	if len(items) > document.MaxEntries { // each may become a request
+		return nil, "", document.ErrTooMany
 	}
 	for _, item := range items {
 		if item.Kind != jsontext.Object {
@@ -78,7 +74,8 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 			if m.Name != "via" || depth == maxNested {
 				continue
 			}
-			if n.via = m.Value.At("__deferred", "uri").Text; n.via != "" {
+			n.via = m.Value.At("__deferred", "uri").Text
+			if len(m.Value.Members) == 1 && m.Value.Has("__deferred") {
 				continue
 			}
 			items, ok := document.Items(m.Value)

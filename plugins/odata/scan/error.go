@@ -1,13 +1,13 @@
-// Package scan finds the ends of what JSON and XML documents are made of, in a text that may not be whole yet, and
-// resolves what their texts stand for. Packages decode, jsontext and markup read by it; the kernels of decode/fast do
-// the same for the shapes of rows that they know.
+// Package scan finds the ends of tokens and values in JSON and XML, in a text that may be incomplete, and resolves
+// escapes and entities. Packages decode, jsontext and markup use it; the kernels of decode/fast do the same for rows of
+// the shapes that they know.
 package scan
 
 import "strconv"
 
-// Error is where and why a text is not what it should be.
+// Error says where and why a text is not well formed.
 type Error struct {
-	// At is the place in the text, in bytes.
+	// At is the offset in the text, in bytes.
 	At              int
 	Expected, Found string
 }
@@ -19,10 +19,10 @@ func (e *Error) Error() string {
 	return "byte " + strconv.Itoa(e.At) + ": expected " + e.Expected + ", found " + e.Found
 }
 
-// More reports that the text ends here: call again with more of it. If no more comes, the text is cut off.
+// More reports that the text ends too early: call again with more of it. At the end of the input, the text is cut off.
 var More = &Error{}
 
-// WrongByte is the error of the byte at i.
+// WrongByte returns the error of an unexpected byte at i.
 func WrongByte(b []byte, i int, expected string) *Error {
 	return &Error{At: i, Expected: expected, Found: describe(b[i])}
 }

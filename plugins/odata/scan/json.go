@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// JSONSpace skips white space.
+// JSONSpace returns the offset of the first byte from i on that is not white space.
 func JSONSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
@@ -13,7 +13,7 @@ func JSONSpace(b []byte, i int) int {
 	return i
 }
 
-// JSONString returns the end of the string that starts at i. What is between the quotes is looked at by Unescape only.
+// JSONString returns the end of the string that starts at i. Only Unescape checks the content.
 func JSONString(b []byte, i int) (end int, err *Error) {
 	if i >= len(b) {
 		return 0, More
@@ -32,7 +32,7 @@ func JSONString(b []byte, i int) (end int, err *Error) {
 	return 0, More
 }
 
-// JSONName returns a member's name, in quotes, and where its value starts.
+// JSONName returns the end of the quoted member name at i, and the start of the member's value.
 func JSONName(b []byte, i int) (nameEnd, value int, err *Error) {
 	if nameEnd, err = JSONString(b, i); err != nil {
 		return 0, 0, err
@@ -51,8 +51,7 @@ func JSONName(b []byte, i int) (nameEnd, value int, err *Error) {
 	return nameEnd, value, nil
 }
 
-// JSONNext goes on after a member or item: over a comma to the next one, or to the closing bracket, which is passed
-// too.
+// JSONNext returns the start of the member or item after the comma at i, or the offset after the closing bracket.
 func JSONNext(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
 	i = JSONSpace(b, i)
 	if i >= len(b) {
@@ -73,7 +72,8 @@ func JSONNext(b []byte, i int, closing byte) (next int, closed bool, err *Error)
 	return 0, false, WrongByte(b, i, "',' or "+describe(closing))
 }
 
-// JSONFirst goes past an opening bracket: to the first member or item, or past the closing bracket.
+// JSONFirst returns the start of the first member or item, or the offset after the closing bracket. i is the offset
+// after the opening bracket.
 func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
 	i = JSONSpace(b, i)
 	if i >= len(b) {
@@ -85,7 +85,7 @@ func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error
 	return i, false, nil
 }
 
-// JSONValue returns the end of the value that starts at i.
+// JSONValue returns the end of the value that starts at i, with at most depth levels of nesting.
 func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	if i >= len(b) {
 		return 0, More
@@ -139,7 +139,7 @@ func jsonWord(b []byte, i int, word string) (end int, err *Error) {
 	return i + len(word), nil
 }
 
-// jsonNumber: a number ends at the first byte that cannot belong to it, which must have been seen.
+// jsonNumber returns the end of a number. It needs the byte after the number, else it returns More.
 func jsonNumber(b []byte, i int) (end int, err *Error) {
 	if b[i] == '-' {
 		i++
@@ -182,8 +182,8 @@ func jsonDigits(b []byte, i int) (end int, err *Error) {
 	return i, nil
 }
 
-// Unescape appends what a string, given with its quotes, stands for. false: an escape that does not exist, a control
-// character, or, unless lenient has them replaced by U+FFFD, half of a surrogate pair or bytes that are not UTF-8.
+// Unescape appends the value of a string that is given with its quotes. It returns false for unknown escapes, control
+// characters, halves of surrogate pairs and bytes that are not UTF-8. lenient replaces the last two by U+FFFD.
 func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 	s := quoted[1 : len(quoted)-1]
 	start := len(dst)
@@ -243,7 +243,7 @@ func unescaped(c byte) byte {
 	return 0
 }
 
-// escapedRune reads \uxxxx, or two of them that are a surrogate pair. size 0: neither.
+// escapedRune reads \uxxxx, or two of them that are a surrogate pair. Zero size means neither.
 func escapedRune(s []byte) (r rune, size int) {
 	high, ok := hex4(s)
 	if !ok || 0xdc00 <= high && high < 0xe000 {

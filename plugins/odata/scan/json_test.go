@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// FuzzUnescape: what encoding/json reads as a string without replacing anything is read the same.
+// FuzzUnescape compares Unescape with encoding/json, for strings in which encoding/json replaces nothing.
 func FuzzUnescape(f *testing.F) {
 	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"",
 		"\"\t\""} {
@@ -28,7 +28,7 @@ func FuzzUnescape(f *testing.F) {
 		if !ok && !failed && !strings.ContainsRune(want, '\ufffd') {
 			t.Fatalf("%q: refused, encoding/json reads %q", text, want)
 		}
-		// It replaces what is wrong together, encoding/json byte by byte.
+		// Unescape replaces a run of invalid bytes once, encoding/json each byte.
 		without := func(text string) string { return strings.ReplaceAll(text, "\ufffd", "") }
 		if got, ok = scan.Unescape(nil, text, true); ok == failed || ok && without(want) != without(string(got)) {
 			t.Fatalf("%q: leniently %q (%v), encoding/json reads %q", text, got, ok, want)

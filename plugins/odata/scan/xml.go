@@ -9,7 +9,7 @@ import (
 // XMLTag is a start tag, an end tag or the tag of an empty element.
 type XMLTag struct {
 	Start, End int
-	// Name is the qualified name. Attributes start at NameEnd.
+	// Name is the qualified name. The attributes start at NameEnd.
 	Name           []byte
 	NameEnd        int
 	Closing, Empty bool
@@ -25,7 +25,7 @@ func SplitName(qualified []byte) (prefix, local []byte) {
 
 func isXMLSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
-// XMLSpace skips white space.
+// XMLSpace returns the offset of the first byte from i on that is not white space.
 func XMLSpace(b []byte, i int) int {
 	for i < len(b) && isXMLSpace(b[i]) {
 		i++
@@ -49,7 +49,7 @@ func xmlName(b []byte, i int) (end int, err *Error) {
 	return 0, More
 }
 
-// XMLTagAt reads the tag whose '<' is at i, its attributes included.
+// XMLTagAt reads the tag whose '<' is at i, and checks its attributes.
 func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	t.Start = i
 	i++
@@ -86,13 +86,13 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	return t, nil
 }
 
-// XMLAttribute is an attribute and where it is in the text. Value is what is between the quotes.
+// XMLAttribute is an attribute with its offsets in the text. Value is the text between the quotes, not resolved.
 type XMLAttribute struct {
 	Name, Value     []byte
 	NameAt, ValueAt int
 }
 
-// XMLAttributeAt reads the next attribute of a tag. With none left its name is nil, and next is at '>' or '/'.
+// XMLAttributeAt reads the next attribute of a tag. After the last one, its name is nil and next is at '>' or '/'.
 func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
 	space := i
 	if i = XMLSpace(b, i); i >= len(b) {
@@ -135,7 +135,8 @@ func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
 	return a, 0, More
 }
 
-// XMLAside passes a comment, a processing instruction or a CDATA section at i, where '<' is; end 0: it is none of them.
+// XMLAside returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there
+// is another token at i.
 func XMLAside(b []byte, i int) (end int, err *Error) {
 	if i+1 >= len(b) {
 		return 0, More
@@ -163,7 +164,7 @@ func XMLAside(b []byte, i int) (end int, err *Error) {
 
 const CDATA = "<![CDATA["
 
-// XMLUntil returns the end of stop, which is looked for from i on.
+// XMLUntil returns the end of the first stop from i on.
 func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
 	if i <= len(b) {
 		if k := bytes.Index(b[i:], []byte(stop)); k >= 0 {
@@ -173,7 +174,7 @@ func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
 	return 0, More
 }
 
-// XMLHas reports whether text stands at i; more if it may.
+// XMLHas reports whether b has text at i. It returns More if b ends within it.
 func XMLHas(b []byte, i int, text string) (bool, *Error) {
 	for k := range len(text) {
 		if i+k >= len(b) {
@@ -186,7 +187,7 @@ func XMLHas(b []byte, i int, text string) (bool, *Error) {
 	return true, nil
 }
 
-// XMLElement returns the end of the element whose start tag is at i.
+// XMLElement returns the end of the element whose start tag is at i, with at most depth levels of nesting.
 func XMLElement(b []byte, i, depth int) (end int, err *Error) {
 	open, err := XMLTagAt(b, i)
 	if err != nil {
@@ -231,9 +232,9 @@ func XMLElement(b []byte, i, depth int) (end int, err *Error) {
 	}
 }
 
-// XMLContent appends the text of an element's content: entities resolved, CDATA sections taken, comments left out, line
-// ends made one. false: elements inside, an unknown entity, characters that XML does not allow, or bytes that are not
-// UTF-8.
+// XMLContent appends the text of an element's content: it resolves entities and CDATA sections, drops comments and
+// normalizes line ends. It returns false for elements inside, unknown entities, characters that XML does not allow, and
+// bytes that are not UTF-8.
 func XMLContent(dst, b []byte) ([]byte, bool) {
 	start := len(dst)
 	for i := 0; i < len(b); {
@@ -265,7 +266,7 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 	return dst, XMLAllows(dst[start:])
 }
 
-// appendLines appends text with its line ends made \n.
+// appendLines appends text with \n as line ends.
 func appendLines(dst, text []byte) []byte {
 	for i, c := range text {
 		if c == '\r' {
@@ -279,7 +280,7 @@ func appendLines(dst, text []byte) []byte {
 	return dst
 }
 
-// XMLAllows reports whether a text is UTF-8 without the characters that XML 1.0 has no place for.
+// XMLAllows reports whether a text is UTF-8 without characters that XML 1.0 forbids.
 func XMLAllows(text []byte) bool {
 	for i, c := range text {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
@@ -292,8 +293,8 @@ func XMLAllows(text []byte) bool {
 	return utf8.Valid(text)
 }
 
-// AppendXMLEntity appends the character that an entity or character reference at the start of b names, such as &amp;.
-// size 0: it is none.
+// AppendXMLEntity appends the character of the entity or character reference at the start of b, such as &amp;. size is
+// the reference's length in bytes, zero if it is invalid.
 func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) {
 	const longest = 12
 	head := string(b[:min(len(b), longest)])

@@ -156,10 +156,11 @@ func timeOfDay(s string) (string, bool) {
 	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
 
-// durationTicks reads PT12H34M56.7S, in units of 100 ns.
+// durationTicks reads PT12H34M56.7S, with at most 7 digits after the point, in units of 100 ns.
 func durationTicks(s string) (int64, bool) {
 	ticks, rounded, ok := datetime.TimeOfDay([]byte(s))
-	return ticks, ok && !rounded
+	_, fraction, _ := strings.Cut(s, ".")
+	return ticks, ok && !rounded && !strings.Contains(s, ",") && len(fraction) <= len("1234567S")
 }
 
 // Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case,

@@ -44,6 +44,10 @@ func TestCheckCompares(t *testing.T) {
 		{"json", `{"d":{"A":1,"Price":"12.50000000000000001"}}`, inDoubt}, // no number of floating point
 		{"atom", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Double m:type="Edm.Double">1E-1</d:Double>`), wasWritten},
 		{"json", `{"d":{}}`, inDoubt},
+		{"json", entry(`</m:properties></content><link rel="http://x/related/Short" href="Short"/><content><m:properties>`), inDoubt},
+		{"json", entry(`<d:Short>other</d:Short></m:properties></content><link rel="x/Short" href="s"/><content><m:properties>`), inDoubt},
+		{"json", entry(`</m:properties></content><link rel="x/Short" href="s"/><content><m:properties><d:Short>other</d:Short>`), inDoubt},
+		{"json", `{"d":{"Short":{"__deferred":{"uri":"s"}}}}`, inDoubt},
 		{"json", `{"d":{"results":[]}}`, inDoubt},
 	} {
 		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
@@ -80,6 +84,8 @@ func TestCheckByFilterCompares(t *testing.T) {
 		`{"d":{"results":[{"ID":"1","Note":"n","Count":2},{"ID":"2","Note":"other","Count":1}]}}`: inDoubt,
 		`{"d":{"results":[{"ID":"1"}]}}`:                                                          inDoubt,
 		`{"d":{"results":["n"]}}`:                                                                 inDoubt,
+		`[]`:                                                                                      inDoubt,
+		`{"results":[]}`:                                                                          inDoubt,
 		feed(entry("n")):                                                                          wasWritten,
 		feed(entry("other") + entry("n")):                                                         wasWritten,
 		feed(entry("other")):                                                                      inDoubt,
@@ -88,7 +94,12 @@ func TestCheckByFilterCompares(t *testing.T) {
 		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note", "sap.odata.enable.batch=0")
 		h := w.host("Orders")
 		h.value("Note", "n", "Count", int64(1))
-		h.answer = scripted(t, "0", "200 "+answer)
+		script := scripted(t, "0", "200 "+answer)
+		h.answer = func(q *wit.Request) wit.Response {
+			r := script(q)
+			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // by which a service is known
+			return r
+		}
 		h.run()
 		if h.outcomes[0] != want {
 			t.Errorf("%s: expected %s, found %s (%v)", answer, want, h.outcomes[0], h.reasons[0])

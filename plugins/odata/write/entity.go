@@ -13,13 +13,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none.
-func tagOf(response *wit.Response) string {
+// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none. The error
+// is the document's.
+func tagOf(response *wit.Response) (string, error) {
 	if tag := headerOf(response, "ETag"); tag != "" {
-		return tag
+		return tag, nil
 	}
-	v, _ := document.Parse(response.Body)
-	return v.At("__metadata", "etag").Text
+	v, err := document.Parse(response.Body)
+	return v.At("__metadata", "etag").Text, err
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
@@ -52,6 +53,9 @@ func (s *state) settleCheck(a *target, response *wit.Response) (wit.Verdict, err
 	case a.operation == find:
 		v, _ := document.Parse(response.Body)
 		entities, ok := document.Items(v)
+		if bare, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
+			ok = ok && bare.Has("d") // an empty list without it may be a gateway's
+		}
 		if s.missing(response) || !ok {
 			return unknown("expected a list of entities, found something else")
 		}
@@ -94,14 +98,17 @@ func (s *state) settleFind(a *target, entities []jsontext.Value,
 
 // difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
-// nothing. Where they have nothing in common it is the document that is another one. What is no entity has no members.
+// nothing. Complex values, links and nested content (objects and arrays) are not compared. Where nothing was compared
+// it is the document that is another one. What is no entity has no members.
 func (t *entitySet) difference(given, found jsontext.Value) string {
 	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
+	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
 	for _, m := range given.Members {
-		if !found.Has(m.Name) {
+		other := found.At(m.Name)
+		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
 			continue
 		}
-		if !t.sameValue(m.Name, m.Value, found.At(m.Name)) {
+		if !t.sameValue(m.Name, m.Value, other) {
 			return m.Name
 		}
 		compared = true
@@ -123,12 +130,10 @@ func propertiesOf(body []byte) jsontext.Value {
 	return v
 }
 
-// sameValue tells whether two values of a property are the same. Complex values and nested content are not compared.
+// sameValue reports whether two values of a property, neither of them an object or array, are the same.
 func (t *entitySet) sameValue(name string, a, b jsontext.Value) bool {
 	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
 	switch {
-	case a.Kind == jsontext.Object || a.Kind == jsontext.Array || b.Kind == jsontext.Object || b.Kind == jsontext.Array:
-		return true
 	case a.Kind == jsontext.Null || b.Kind == jsontext.Null:
 		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
 	case a.Kind == b.Kind && a.Text == b.Text:

@@ -263,7 +263,11 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.Verdict, error
 	switch {
 	case success(response.Status):
 		h := a.hint
-		if h.tagged, h.tag = true, tagOf(response); len(h.tag) > maxTag {
+		tag, err := tagOf(response)
+		if err != nil { // an entity without ETag is changed without If-Match, one that can't be read is not
+			return refused(fault.NotData(a.what(), "an entity", response.Body)), nil
+		}
+		if h.tagged, h.tag = true, tag; len(h.tag) > maxTag {
 			return refused(&wit.Fault{Kind: wit.FaultData, Message: a.what() + ": expected an ETag of at most " +
 				strconv.Itoa(maxTag) + " bytes, found " + strconv.Itoa(len(h.tag))}), nil
 		}

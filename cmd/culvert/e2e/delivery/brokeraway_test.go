@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A broker that is away is said, and its return: first its port is closed, then somebody answers there who ends every
-// connection. All goes on by itself. That it is one line each, host/kafka.TestOutages shows: on a slow machine a client
-// may be held up for so long that it adds its own.
+// The log reports that a broker is away and that it is back: first its port is closed, then a listener closes every
+// connection. All connectors continue without help. host/kafka.TestOutages checks that each report is one line: here a
+// client may add a line of its own on a slow machine.
 func TestBrokerAwayIsSaid(t *testing.T) {
 	t.Parallel()
 	p, data := e2etest.NewPlace(t), t.TempDir()
@@ -38,7 +38,7 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	c.Awaits("kafka: a broker is away")
 	l, err := net.Listen("tcp", at)
 	e2etest.NoError(t, err)
-	for range 5 { // tries of some clients
+	for range 5 { // some clients try to connect
 		conn, err := l.Accept()
 		e2etest.NoError(t, err)
 		conn.Close()

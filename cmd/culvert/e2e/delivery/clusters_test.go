@@ -23,8 +23,8 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 // --once has nothing to do then, and what comes later is the next run's.
 func TestOnceFromTheEnd(t *testing.T) { OnceFromTheEnd(t, e2etest.Embedded(t).Addr()) }
 
-// A sink whose records expired before it has read them fails and says which; with its offset set it goes on with those
-// that are left.
+// A sink whose records expired before it read them fails with an error that names them. After its offset is set, it
+// continues with the remaining records.
 func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What comes by REST reads no file, folder or variable that the worker's file does not open to it: neither in a check
-// nor in a connector that is written. The answer names the lines that would open it.
+// Configurations sent by REST can refer only to files, folders and variables that the worker's file allows, in a check
+// as in a stored connector. The answer names the lines that would allow more.
 func TestReferencesOfREST(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -149,7 +149,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	var taken []SettingOfPlugin // with the secret
 	settings := make(chan SettingOfPlugin)
 	var probes sync.WaitGroup
-	for i := range 8 { // at a time: most of the time is that of services which do not answer
+	for i := range 8 { // in parallel: most of the time is spent waiting for services that do not answer
 		probes.Go(func() {
 			name := fmt.Sprint("probe", i)
 			for one := range settings {

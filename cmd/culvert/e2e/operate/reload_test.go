@@ -178,8 +178,8 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Stop()
 }
 
-// One reload asks services for five seconds; here they do not answer. A change that no service was asked about by then
-// is not applied, and is checked again.
+// A reload asks services for five seconds; here they do not answer. A change that no service was asked about in that
+// time is not applied, and is checked again.
 func TestReloadTakesNoChangeUnjudged(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

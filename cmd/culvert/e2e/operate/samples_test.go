@@ -118,7 +118,7 @@ func TestToolsByREST(t *testing.T) {
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
 		f.Must(400, "POST", at+"/peek", body, says)
 	}
-	// Commands that change something at the service are not offered, and are refused before they do.
+	// Commands that change something at the service are not listed, and are refused before they run.
 	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") || strings.Contains(said, "retire") {
 		t.Errorf("expected commands that read, found %s", said)
 	}

@@ -163,7 +163,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	e2etest.Lacks(t, "the log", x.Stderr.String(), "hush-hush")
 }
 
-// Where REST changes nothing, what a change would mean is told all the same, no password is found by trying, and no
+// If REST is read-only, it still answers what a change would mean. Nobody can find a password by trying values, and no
 // check sends anything.
 func TestComparisonsForReaders(t *testing.T) {
 	t.Parallel()

@@ -95,7 +95,7 @@ func TestTracesOfBothWays(t *testing.T) {
 	}
 }
 
-// A collector that answers nothing costs one line: all rows arrive, and the worker stops.
+// A collector that does not answer causes one line in the log: all rows arrive, and the worker stops.
 func TestCollectorAway(t *testing.T) {
 	t.Parallel()
 	collector, over := tracetest.Start(t), make(chan struct{})

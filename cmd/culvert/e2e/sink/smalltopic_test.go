@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// A topic whose max.message.bytes is far below what is written to it at once takes all of it, once and in order: here
-// the dead letters of a sink, of records that are no JSON. Brokers refuse none of it, since the limit is asked for
+// A topic whose max.message.bytes is far below the size of a batch gets all records, once and in order: here the dead
+// letters of a sink, for records that are no JSON. Brokers refuse no batch, since the producer requests the limit
 // before the first record.
 func TestTopicsOfSmallBatches(t *testing.T) {
 	t.Parallel()

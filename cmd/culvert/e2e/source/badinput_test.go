@@ -98,8 +98,8 @@ func TestValuesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// What a service answers instead of rows, or of its metadata, fails the task, which says what came; nothing is asked
-// behind a refusal, and what passes costs nothing but time.
+// A wrong answer instead of rows or metadata fails the task, with an error that describes the answer. After a refusal
+// no further request is sent, and passing errors cost only time.
 func TestAnswersThatAreNoRows(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

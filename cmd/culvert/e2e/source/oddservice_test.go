@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// oddService has one set, Rows, whose rows are numbered, in pages. It takes $orderby and does not heed it.
+// oddService has one set, Rows, with numbered rows, in pages. It accepts $orderby but ignores it.
 type oddService struct {
 	mu       sync.Mutex
 	rows     []int

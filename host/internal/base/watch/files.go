@@ -2,12 +2,13 @@ package watch
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -90,17 +91,25 @@ func Target(path string) string {
 	return to
 }
 
-// Stamp says what state files are in, so that two states can be compared: size, time, rights, and which file it is, for
-// one that is put in the place of another may be as long and as old. A file that is not there has a stamp, too.
+// maxStamped is how much of a file counts for its stamp.
+const maxStamped = 16 << 20
+
+// Stamp returns a digest of what files contain, so that two states of them can be compared. A file that cannot be read,
+// or is no regular one, has a stamp, too, without contents.
 func Stamp(files ...string) string {
-	var b strings.Builder
+	digest := sha256.New()
 	for _, file := range files {
 		info, err := os.Stat(file)
-		if err != nil {
-			fmt.Fprintf(&b, "%s: %v\n", file, err)
-			continue
+		var f *os.File
+		if err == nil && info.Mode().IsRegular() {
+			f, err = os.Open(file)
 		}
-		fmt.Fprintf(&b, "%s %d %d %v %s\n", file, info.Size(), info.ModTime().UnixNano(), info.Mode(), inode(info))
+		if f != nil {
+			fmt.Fprintf(digest, "%s %d\n", file, info.Size())
+			_, err = io.Copy(digest, io.LimitReader(f, maxStamped))
+			f.Close()
+		}
+		fmt.Fprintf(digest, "%s: %v\n", file, err)
 	}
-	return b.String()
+	return string(digest.Sum(nil))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -56,4 +57,30 @@ func TestWatch(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
 		t.Errorf("found %q through the link", text)
 	}
+}
+
+// Contents count, not times: another text of the same length is seen, the same one written again is not.
+func TestStamp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	at := time.Unix(1e9, 0)
+	stamp := func(text string) string {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.Chtimes(path, at, at))
+		return Stamp(path)
+	}
+	none, one := Stamp(path), stamp("one")
+	assert.Equal(t, one, stamp("one"))
+	assert.Equal(t, false, one == stamp("two") || one == none)
+
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(maxStamped+2))
+	large := Stamp(path)
+	_, err = f.WriteAt([]byte{1}, maxStamped)
+	require.NoError(t, err)
+	assert.Equal(t, large, Stamp(path), "what comes after the bound")
+	_, err = f.WriteAt([]byte{1}, maxStamped-1)
+	require.NoError(t, err)
+	assert.Equal(t, false, large == Stamp(path))
 }

@@ -366,7 +366,8 @@ func TestCommitThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
-// TestStopEndsACommit: a commit that a stop cuts off is left to the last one. It is no failure, and nobody is warned.
+// TestStopEndsACommit: a commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
+// it.
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})

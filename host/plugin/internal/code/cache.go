@@ -20,21 +20,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cache keeps what loading a file has found out: what the file has and says of itself, the file with its meter, and its
-// compiled code. With these, a file that was loaded before is neither rewritten nor compiled, and not started until a
-// connector needs it. nil keeps nothing. Several processes may share a folder.
+// Cache keeps the results of loading a file: the module's [Facts], the module with its meter, and its compiled code. So
+// a file that was loaded before is neither rewritten nor compiled again, and not started until a connector needs it. A
+// nil Cache keeps nothing. Several processes may share a folder.
 //
-// Its files and folders are named by a hash over the original's and all that decides about the outcome. A file begins
-// with a checksum over that name and its content: one that is damaged, cut off, left by another version or put in
-// another's place is as good as none. A folder is wazero's own cache, with the code of one module for each of wazero's
-// versions and kind of processor. Users who can write in the folder could write compiled code there, so a folder that
-// others can write in is not used at all.
+// Files and folders are named by a hash over the original's hash and everything that the results depend on. A file
+// begins with a checksum over its name and content; a file whose checksum is wrong is removed. A folder is wazero's own
+// cache of one module, with code for each version of wazero and kind of processor. The cache holds code that is run, so
+// dir is not used if other users can write to it.
 type Cache struct {
 	dir    string
 	logger *slog.Logger
 }
 
-// descriptionsFormat changes with what is in the files.
+// descriptionsFormat is the version of the files' content.
 const descriptionsFormat = 5
 
 // key names a file's results.
@@ -43,11 +42,11 @@ func (s *Cache) key(hash string) string {
 		Preparation, wit.Version, Metering, hash))
 }
 
-// What is kept of a module ends in these: a file with its [Facts], one with its [Prepared], and a folder with its
-// compiled code.
+// factsKind, preparedKind and codeKind are endings of names: a file with a module's [Facts], a file with its [Prepared]
+// form, and a folder with its compiled code.
 const factsKind, preparedKind, codeKind = "json", "metered", "code"
 
-// Path is the file that keeps something of a kind under a hash.
+// Path returns the path of a module's file or folder of a kind.
 func (s *Cache) Path(hash, kind string) string { return s.path(s.key(hash), kind) }
 
 func (s *Cache) path(key, kind string) string {
@@ -56,7 +55,7 @@ func (s *Cache) path(key, kind string) string {
 
 const checksumBytes = sha256.Size
 
-// checksum is over a file's name, and the length and CRC-32C of its content.
+// checksum hashes a file's name, and the length and CRC-32C of its content.
 func checksum(key, kind string, content []byte) [checksumBytes]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content,
 		castagnoli)))
@@ -64,7 +63,7 @@ func checksum(key, kind string, content []byte) [checksumBytes]byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Read returns what was kept, nil if there is nothing that can be trusted.
+// Read returns a file's content, nil if the file is missing or damaged.
 func (s *Cache) Read(hash, kind string) []byte {
 	if s == nil {
 		return nil
@@ -90,7 +89,7 @@ func (s *Cache) Read(hash, kind string) []byte {
 	return nil
 }
 
-// Keep writes a file, all of it or nothing. What cannot be kept costs time at the next start, no more.
+// Keep writes a file atomically. A failure is logged; it costs time at the next start only.
 func (s *Cache) Keep(hash, kind string, content []byte) {
 	if s == nil {
 		return
@@ -103,13 +102,13 @@ func (s *Cache) Keep(hash, kind string, content []byte) {
 	}
 }
 
-// Facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
+// Facts holds what was read from a module's bytes, and the module's description of itself.
 type Facts struct {
 	Binary      binary.Module
 	Description wit.Description
 }
 
-// Facts are those of a module, nil if they are not known.
+// Facts returns a module's facts, nil if they are not known.
 func (s *Cache) Facts(hash string) *Facts {
 	text := s.Read(hash, factsKind)
 	if text == nil {
@@ -123,7 +122,7 @@ func (s *Cache) Facts(hash string) *Facts {
 	return f
 }
 
-// Remember keeps facts that can be read back as they were.
+// Remember keeps facts, if JSON represents them without loss.
 func (s *Cache) Remember(hash string, f *Facts) {
 	if s == nil {
 		return
@@ -135,11 +134,11 @@ func (s *Cache) Remember(hash string, f *Facts) {
 	}
 }
 
-// keptFor is how long files stay in the cache, and compiled code after it was last used: those of plugins and engines
-// that are no more go with the others, which are made again once they are needed.
+// keptFor is how long files and compiled code stay in the cache after their last use, so that those of removed plugins
+// and of earlier versions of wazero are deleted.
 const keptFor = 30 * 24 * time.Hour
 
-// used keeps what is known of a module from growing old, see [Cache.Tidy]. What is removed too early is made again.
+// used marks the files of a module as used now, for [Cache.Tidy].
 func (s *Cache) used(hash string) {
 	now := time.Now()
 	for _, kind := range []string{factsKind, preparedKind, codeKind} {
@@ -147,8 +146,8 @@ func (s *Cache) used(hash string) {
 	}
 }
 
-// codeFolder is the folder for a module's compiled code, and whether it holds a file. What is neither a file nor a
-// folder is removed: opening a pipe would wait for somebody who writes.
+// codeFolder returns the folder for a module's compiled code, and whether it contains a file. It removes everything
+// that is neither a file nor a folder: opening a pipe would block.
 func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 	dir = s.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -166,7 +165,8 @@ func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 	return dir, held
 }
 
-// Tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
+// Tidy deletes files that were not used for [keptFor]. Other processes may use the folder at the same time: they have
+// read the files that they need.
 func (s *Cache) Tidy(now time.Time) {
 	if s == nil {
 		return

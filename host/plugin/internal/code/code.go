@@ -1,9 +1,9 @@
-// Package code compiles modules, by wazero, and keeps what loading a module finds out.
+// Package code compiles modules with wazero, and caches the results of loading them.
 //
 //   - code.go: [Compiler] and [Code]; prepare.go: the one place where a module's bytes change before they are compiled;
 //     race.go, norace.go: how much longer that takes with the race detector.
-//   - cache.go, owner_unix.go, owner_other.go: what is kept on the disk about modules, the folders for their compiled
-//     code, and whether a folder is the user's own.
+//   - cache.go: files about modules on the disk, and folders for their compiled code. owner_unix.go, owner_other.go:
+//     whether only the user can write to a folder.
 //   - memory_mapped.go, memory_heap.go, memory_other.go: the memories of instances.
 //   - file.go: reading files of modules.
 package code
@@ -24,34 +24,33 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/binary"
 )
 
-// Code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero.
+// Code is a compiled module. Each has a runtime of its own, because wazero limits memory per runtime.
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	// cache is closed with the code; nil for one that others use.
+	// cache is closed with the code. Nil means that the compiler's own cache is used.
 	cache wazero.CompilationCache
 }
 
-// Instantiate makes an instance.
+// Instantiate creates an instance.
 func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api.Module, error) {
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	return c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
 }
 
-// Compiler compiles modules, and keeps their compiled code in a folder if it has one. It is safe for use by several
-// goroutines.
+// Compiler compiles modules, and keeps their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
 	// Time is how long compiling a module may take. Default [CompileTime].
 	Time    time.Duration
 	provide func(context.Context, wazero.Runtime, *binary.Module) error
 	logger  *slog.Logger
-	// memory holds the code of modules that are not kept.
+	// memory holds the code of modules for which there is no folder.
 	memory wazero.CompilationCache
 	cache  *Cache
 }
 
-// NewCompiler opens a folder for compiled code, "" to keep it in memory alone. A folder in which others can write is
-// not used, since it holds what is run. provide makes available in a runtime what a module imports.
+// NewCompiler creates a compiler that keeps code in the folder dir; "" keeps it in memory only. A folder to which other
+// users can write is not used, since it holds code that is run. provide adds the module's imports to a runtime.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
 	l := &Compiler{provide: provide, logger: logger, memory: wazero.NewCompilationCache()}
@@ -66,24 +65,24 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 	return l
 }
 
-// Cache is what keeps other things about modules next to their code, nil if nothing is kept.
+// Cache returns the cache in the compiler's folder, nil without a usable folder.
 func (l *Compiler) Cache() *Cache { return l.cache }
 
-// Module is what compiling depends on, in addition to the bytes.
+// Module is a module to compile.
 type Module struct {
-	// Hash is that of the file.
+	// Hash is the SHA-256 of the file, in hex.
 	Hash   string
 	Binary *binary.Module
-	// Interfaces of the contract that it exports.
+	// Interfaces are the contract's interfaces that the module exports.
 	Interfaces []string
-	// Pages is the most memory of an instance, in pages of 64 KiB.
+	// Pages bounds the memory of an instance, in pages of 64 KiB.
 	Pages uint32
 	// Original returns the file's bytes.
 	Original func() ([]byte, error)
 }
 
-// Compile returns the code of a module: from the folder if it holds the same bytes' code, else compiled. Its signatures
-// are those of the contract.
+// Compile returns the code of a module, from the folder if it is there. The errors of modules that cannot be used are
+// [*Unfit] (also for signatures that differ from the contract's) and [*Slow].
 func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) {
 	p, err := l.cache.prepared(ctx, m)
 	if err != nil {
@@ -98,7 +97,7 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 			return nil, unkept
 		}
 		if c, err = l.compile(ctx, m, p, l.memory); err != nil {
-			return nil, err // as before, or the module's own
+			return nil, err
 		}
 	}
 	if unkept != nil {
@@ -111,8 +110,8 @@ func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) 
 	return c, nil
 }
 
-// kept is Compile with the module's folder. wazero fails if a file there is damaged or cannot be written: a folder that
-// held something is emptied, and tried once more.
+// kept compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the folder
+// was not empty, kept removes it and tries once more.
 func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
 	dir, held := l.cache.codeFolder(m.Hash)
 	c, err := l.compileIn(ctx, m, p, dir)
@@ -129,7 +128,7 @@ func (l *Compiler) kept(ctx context.Context, m *Module, p *Prepared) (*Code, err
 	return c, err
 }
 
-// compileIn compiles a module with a folder of its own for the code.
+// compileIn compiles a module with the code cached in dir.
 func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -143,7 +142,7 @@ func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir st
 	return c, nil
 }
 
-// compile compiles a module in a runtime over a cache of the engine, with all that the host provides for the module.
+// compile compiles a module in a new runtime with the module's imports.
 func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
 	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}

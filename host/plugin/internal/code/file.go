@@ -44,7 +44,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data[:n:n], nil
 }
 
-// HashFile returns the SHA-256 of a file, in hex, and the file's size, without holding the file.
+// HashFile returns the SHA-256 of a file, in hex, and the file's size. It does not read the file into memory at once.
 func HashFile(files fs.FS, path string) (hash string, size int, err error) {
 	f, err := files.Open(path)
 	if err != nil {

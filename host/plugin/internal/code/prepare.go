@@ -15,19 +15,19 @@ var Metering = meter.Options{Budget: meter.DefaultBudget}
 // Preparation changes with what [Prepare] makes of the same bytes: results are kept on disk.
 const Preparation = 5
 
-// Prepared is a module as the compiler gets it.
+// Prepared is a module in the form that is compiled.
 type Prepared struct {
 	Wasm []byte
-	// effort is what compiling it takes, by [meter.Report].
+	// effort is the estimated effort of compiling it, see [meter.Report].
 	effort int
 }
 
-// Prepare turns a module's bytes into those that are compiled: the one place where a module is rewritten. A
-// module's identity (hash) is that of what went in.
+// Prepare returns the form of a module that is compiled. No other function rewrites a module. A module's hash remains
+// the hash of data.
 func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	metered, report, err := meter.Rewrite(ctx, binary.Shaped(data), Metering)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx) // which says nothing of the module
+		return nil, context.Cause(ctx) // not the module's fault
 	}
 	if err != nil {
 		return nil, &Unfit{fmt.Errorf("the module is refused: %w", err)}
@@ -35,7 +35,7 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	return &Prepared{metered, report.Effort}, nil
 }
 
-// prepared is Prepare of a module, from the cache if it was kept there.
+// prepared returns a module's prepared form, from the cache if it is there.
 func (s *Cache) prepared(ctx context.Context, m *Module) (*Prepared, error) {
 	const effortBytes = 8
 	if kept := s.Read(m.Hash, preparedKind); len(kept) > effortBytes {

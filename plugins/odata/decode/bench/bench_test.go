@@ -75,7 +75,7 @@ func newGuest(t testing.TB) *guest {
 	return instantiate(t, binary)
 }
 
-// cache keeps what was compiled for the tests of this process: compiling a guest takes seconds.
+// cache keeps compiled guests for the tests of this process: compiling one takes seconds.
 var cache = wazero.NewCompilationCache()
 
 func instantiate(t testing.TB, binary []byte) *guest {

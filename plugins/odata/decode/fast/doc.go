@@ -1,19 +1,18 @@
-// Package fast reads rows of JSON and Atom that are like rows that were read before. It is what makes decoding fast in
-// a guest: loads of eight bytes without bounds checks, tests on eight bytes at once, and loops that a guest has as Wasm
-// assembly.
+// Package fast reads rows of JSON and Atom that are like rows that were read before. It is fast in a guest because it
+// loads and tests eight bytes at once without bounds checks, in loops that are Wasm assembly there.
 //
 // # Inputs
 //
 // [Read] gets a [Row]: the page's text (In, from P on), the memory for the result (Arena, from O on), and the table.
-// It compares the text with the table, writes values as wit/encoding.md has them, and moves P and O after what it has
-// done. Nothing here checks bounds: [Room] zero bytes have to follow the text, where every scan stops, since 0 is legal
-// in neither format, and [Room] bytes have to follow what is written.
+// It compares the text with the table, writes values as wit/encoding.md specifies, and advances P and O. Nothing here
+// checks bounds: [Room] zero bytes must follow the text, since every scan stops at 0, which neither format allows; and
+// the memory for the result must have [Room] bytes after the result.
 //
 // # The table
 //
-// A table of [Entry] values, which package decode learns from rows that its plain parser has read. An entry holds what
-// stands in front of a value (Open), what stands after it (Close), the kind of the value, its column, and the entry
-// that came next the last time. After a row such as
+// Package decode fills the table of [Entry] values from rows that its plain parser has read. An entry holds the text
+// before a value (Open), the text after it (Close), the kind of the value, its column, and the entry that followed it
+// last. After a row such as
 //
 //	{"ID":7,"Name":"Köln","Changed":"\/Date(1700000000000)\/"}
 //
@@ -25,22 +24,23 @@
 //	,"Changed":"\/Date(   )\/"    Moment   2       the end
 //	}                             End              ID
 //
-// The first byte of Open is masked in front of a row's first member (First), so that an entry serves in any place.
-// Where another text stands than Next has, its entry is found in Table by the hash of its name. Members that are no
-// columns have entries of kind [Skip], with a [Template]: text with holes that end at a byte of [Stops]. [Match]
-// compares a text with a template; templates are also what stands around the properties of an Atom entry. [Sort] puts
-// columns that came in another order into that of the layout.
+// The first byte of Open is masked before a row's first member (First), so that an entry works in any position. If the
+// text differs from Next's, Table has the entry by the hash of the member's name. Members that are no columns have
+// entries of kind [Skip], with a [Template]: text with holes that end at a byte of [Stops]. [Match] compares a text
+// with a template; templates are also used for the text around the properties of an Atom entry. [Sort] restores the
+// layout's order of columns.
 //
 // # The fallback
 //
-// A kernel stops at what it does not know and returns why: [Missed], [OddValue], [OddMember], [OddRow], [Unsealed] or
-// [Cut]. Package decode then reads the value, the member or the whole row by its plain parser, which can read every
-// row, learns from it if that pays, and calls again. So nothing is wrong if a kernel gives up more often; only time is
-// lost. The plain parser is also what fuzzing compares with (FuzzFastJSON and FuzzFastAtom of package decode).
+// A kernel stops at text that it does not know and returns why: [Missed], [OddValue], [OddMember], [OddRow],
+// [Unsealed] or [Cut]. Package decode then reads the value, the member or the whole row by its plain parser, which can
+// read every row, learns from it if that pays, and calls again. A kernel that gives up more often costs time only.
+// Fuzzing compares with the plain parser (FuzzFastJSON and FuzzFastAtom of package decode).
 //
 // # Assembly
 //
-// kernel.go is the source. `make kernels` (plugins/assembler, whose doc says which Go it knows) makes kernel_wasm.s of
-// it, which the build tag kernels takes; kernel_wasm.go declares it. Without the tag, and on other machines, the same
-// Go is compiled (kernel_other.go). BenchmarkStock of plugins/odata/decode/bench compares both.
+// kernel.go is the source. `make kernels` (plugins/assembler; its doc lists the Go that it accepts) generates
+// kernel_wasm.s from it, which builds with the tag kernels use; kernel_wasm.go declares it. Builds without the tag
+// and for other machines compile the same Go (kernel_other.go). BenchmarkStock of plugins/odata/decode/bench compares
+// both.
 package fast

@@ -17,16 +17,6 @@ import (
 
 const origin = "https://sap.example"
 
-// shared hands out one share, of the origin of these tests alone.
-func shared(s Share) func(string) Share {
-	return func(of string) Share {
-		if of != origin {
-			return Share{}
-		}
-		return s
-	}
-}
-
 func join(l *Limiter, own Limits) *Client {
 	return l.Join(own, slog.New(slog.DiscardHandler), func() {}, func(int) {})
 }
@@ -34,44 +24,40 @@ func join(l *Limiter, own Limits) *Client {
 func TestPartOfLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		clients  []Limits
-		share    Share
+		workers  int
 		want     Limits
 		sessions int
 	}{
-		"less at a time":   {[]Limits{{Concurrent: 4}}, Share{3, 0}, Limits{Concurrent: 3}, 3},
-		"as many":          {[]Limits{{Concurrent: 4}}, Share{4, 0}, Limits{Concurrent: 4}, 4},
-		"clients are less": {[]Limits{{Concurrent: 4}}, Share{9, 9}, Limits{Concurrent: 4, PerSecond: 9}, 4},
-		"the strictest client": {[]Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}}, Share{3, 5},
-			Limits{Concurrent: 2, PerSecond: 1}, 2},
-		"less in a second": {[]Limits{{Concurrent: 4, PerSecond: 10}}, Share{1, 2.5},
-			Limits{Concurrent: 1, PerSecond: 2.5}, 1},
-		"connections in proportion": {[]Limits{{Concurrent: 4, Connections: 10}}, Share{3, 0},
-			Limits{Concurrent: 3, Connections: 7}, 7},
-		"fewer connections than requests": {[]Limits{{Concurrent: 9, Connections: 2}}, Share{1, 0},
+		"alone":               {[]Limits{{Concurrent: 4}}, 1, Limits{Concurrent: 4}, 0},
+		"two workers":         {[]Limits{{Concurrent: 4}}, 2, Limits{Concurrent: 2}, 2},
+		"three, rounded down": {[]Limits{{Concurrent: 4}}, 3, Limits{Concurrent: 1}, 1},
+		"more than requests":  {[]Limits{{Concurrent: 4, PerSecond: 9}}, 9, Limits{Concurrent: 1, PerSecond: 1}, 1},
+		"the strictest client": {[]Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}}, 2,
+			Limits{Concurrent: 1, PerSecond: 0.5}, 1},
+		"connections, too": {[]Limits{{Concurrent: 4, Connections: 10}}, 3, Limits{Concurrent: 1, Connections: 3}, 3},
+		"fewer connections than requests": {[]Limits{{Concurrent: 9, Connections: 2}}, 2,
 			Limits{Concurrent: 1, Connections: 1}, 1},
-		"no share yet": {[]Limits{{Concurrent: 4, Connections: 8, PerSecond: 10}}, Share{},
+		"no tasks": {[]Limits{{Concurrent: 4, Connections: 8, PerSecond: 10}}, 0,
 			Limits{Concurrent: 1, Connections: 2, PerSecond: 2.5}, 2},
-		"a rate without a share": {[]Limits{{Concurrent: 4}}, Share{0, 9}, Limits{Concurrent: 1}, 1},
-		"none of sense":          {[]Limits{{Concurrent: 4}}, Share{-1, 0}, Limits{Concurrent: 1}, 1},
-		"nobody is there":        {nil, Share{2, 3}, Limits{Concurrent: 2, PerSecond: 3}, 2},
+		"nobody is there": {nil, 2, Limits{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			before, after := New(origin), New(origin)
-			before.Share(shared(c.share))
+			before.Divide(Division{Workers: c.workers})
 			for _, own := range c.clients {
 				join(before, own)
 				join(after, own)
 			}
 			alone, sessions := after.limits, after.sessions
-			after.Share(shared(c.share))
+			after.Divide(Division{Workers: c.workers})
 			for when, l := range map[string]*Limiter{"before clients": before, "after clients": after} {
 				assert.Equal(t, c.want, l.limits, when)
 				assert.Equal(t, c.sessions, l.sessions, when)
 			}
-			after.Share(nil)
-			assert.Equal(t, alone, after.limits, "without shares")
-			assert.Equal(t, sessions, after.sessions, "without shares")
+			after.Divide(Division{Workers: 1})
+			assert.Equal(t, alone, after.limits, "alone again")
+			assert.Equal(t, sessions, after.sessions, "alone again")
 		})
 	}
 }
@@ -83,22 +69,15 @@ func TestPartsComeToNoMore(t *testing.T) {
 	r := rand.New(rand.NewPCG(26, 16))
 	for range 10_000 {
 		all := Limits{Concurrent: 1 + r.IntN(20), Connections: r.IntN(30), PerSecond: float64(r.IntN(3)) * 2.5}
-		all.Concurrent = least(all.Concurrent, all.Connections)
-		left, sum := all.Concurrent, Limits{}
-		for left > 0 {
-			s := Share{Requests: 1 + r.IntN(left)}
-			s.PerSecond = all.PerSecond * float64(s.Requests) / float64(all.Concurrent)
-			left -= s.Requests
-			part := s.of(all)
-			if all.Connections > 0 && part.Connections < part.Concurrent || part.Concurrent != s.Requests {
-				t.Fatalf("%+v of %+v: expected a connection for each request of the share, found %+v", s, all, part)
-			}
-			sum.Concurrent += part.Concurrent
-			sum.Connections += part.Connections
-			sum.PerSecond += part.PerSecond
+		all.Concurrent = Least(all.Concurrent, all.Connections)
+		workers := 1 + r.IntN(all.Concurrent)
+		part := all.part(workers)
+		if part.Concurrent < 1 || all.Connections > 0 && part.Connections < part.Concurrent {
+			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", all, workers, part)
 		}
-		if sum.Concurrent > all.Concurrent || sum.Connections > all.Connections || sum.PerSecond > all.PerSecond+1e-9 {
-			t.Fatalf("expected no more than %+v, found %+v", all, sum)
+		if part.Concurrent*workers > all.Concurrent || part.Connections*workers > all.Connections ||
+			part.PerSecond*float64(workers) > all.PerSecond+1e-9 {
+			t.Fatalf("%+v of %d: found %+v", all, workers, part)
 		}
 	}
 }
@@ -139,7 +118,7 @@ func (a *asking) ends(n int) {
 	}
 }
 
-func TestShareWhileRequestsRun(t *testing.T) {
+func TestDivisionWhileRequestsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		one, two := join(l, Limits{Concurrent: 4}), join(l, Limits{Concurrent: 6})
@@ -147,49 +126,43 @@ func TestShareWhileRequestsRun(t *testing.T) {
 		a.begin(10, one)
 		a.begin(10, two)
 		a.wants(4, "alone")
-		l.Share(shared(Share{Requests: 2}))
+		l.Divide(Division{Workers: 2})
 		a.wants(4, "what runs goes on")
-		assert.Equal(t, 4, l.Taken())
 		a.ends(2)
-		a.wants(2, "nothing is let through before there is less than the share")
-		assert.Equal(t, 2, l.Taken())
+		a.wants(2, "nothing is let through before there is less than the part")
 		a.ends(1)
 		a.wants(2, "one goes, one comes")
-		l.Share(shared(Share{Requests: 3}))
-		a.wants(3, "a larger share counts at once")
-		l.Share(shared(Share{Requests: 100}))
-		a.wants(4, "no more than the clients' own limits")
-		l.Share(shared(Share{}))
+		l.Divide(Division{Workers: 1})
+		a.wants(4, "a larger part counts at once")
+		l.Divide(Division{Workers: 0})
 		a.ends(3)
-		a.wants(1, "without a share")
-		l.Share(nil)
+		a.wants(1, "without tasks")
+		l.Divide(Division{Workers: 1})
 		a.wants(4, "alone again")
 		two.Leave()
-		l.Share(shared(Share{Requests: 1}))
+		l.Divide(Division{Workers: 4})
 		one.Leave()
 		a.ends(3)
 		a.wants(1, "also where clients have left")
 		a.ends(20 - 3 - 3 - 3)
 		a.wants(0, "all are through")
 		a.all.Wait()
-		assert.Equal(t, 0, l.Taken())
+		assert.Equal(t, 0, one.Use().Requests.Used)
 	})
 }
 
-func TestWaitingForAShare(t *testing.T) {
+func TestWaitingForAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
-		c := join(l, Limits{Concurrent: 2})
+		c := join(l, Limits{Concurrent: 2, PerSecond: 1})
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(4, c)
 		time.Sleep(longWait + time.Second)
 		const waits = "requests to https://sap.example wait for others: "
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
-		l.Share(shared(Share{Requests: 1}))
-		assert.Equal(t, waits+"1 at a time, this worker's share in the cluster", c.Waiting())
-		l.Share(shared(Share{Requests: 2}))
-		assert.Equal(t, waits+"2 at a time", c.Waiting(), "the client's own limit is as low")
-		l.Share(nil)
+		l.Divide(Division{Workers: 2})
+		assert.Equal(t, waits+"1 at a time, this worker's part in the cluster", c.Waiting())
+		l.Divide(Division{Workers: 1})
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
 		assert.Ends(t, c.EnterAtOnce(t.Context()), ErrNoRoom.Error())
 		a.ends(4)
@@ -197,12 +170,12 @@ func TestWaitingForAShare(t *testing.T) {
 		assert.Equal(t, "", c.Waiting())
 
 		for range 2 {
-			l.Share(shared(Share{Requests: 2, PerSecond: 0.5}))
+			l.Divide(Division{Workers: 2})
 			require.NoError(t, c.Begin(t.Context()))
 			ctx, cancel := context.WithCancel(t.Context())
 			go c.Begin(ctx)
 			synctest.Wait()
-			assert.Equal(t, "no more than 0.5 requests a second go to https://sap.example, this worker's share in the "+
+			assert.Equal(t, "no more than 0.5 requests a second go to https://sap.example, this worker's part in the "+
 				"cluster", c.Waiting())
 			cancel()
 			synctest.Wait()
@@ -211,7 +184,7 @@ func TestWaitingForAShare(t *testing.T) {
 	})
 }
 
-func TestShareOfASecond(t *testing.T) {
+func TestPartOfASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 100, PerSecond: 10})
@@ -231,14 +204,14 @@ func TestShareOfASecond(t *testing.T) {
 		}
 		sleep := func(until time.Duration) { time.Sleep(until - time.Since(began)) }
 		sleep(250 * time.Millisecond)
-		l.Share(shared(Share{Requests: 100, PerSecond: 1})) // those that wait have times by the rate before
+		l.Divide(Division{Workers: 10}) // those that wait have times by the rate before
 		sleep(3500 * time.Millisecond)
-		l.Share(shared(Share{Requests: 100, PerSecond: 4}))
+		l.Divide(Division{Workers: 5})
 		sleep(4100 * time.Millisecond)
-		l.Share(nil) // 10 a second again
+		l.Divide(Division{Workers: 1}) // 10 a second again
 		wg.Wait()
 		var want []time.Duration
-		for _, ms := range []float64{0, 100, 200, 750, 1750, 2750, 3562.5, 3812.5, 4062.5, 4185, 4285, 4385} {
+		for _, ms := range []float64{0, 100, 200, 750, 1750, 2750, 3625, 4105, 4205, 4305, 4405, 4505} {
 			want = append(want, time.Duration(ms*float64(time.Millisecond)))
 		}
 		assert.Equal(t, want, at)
@@ -261,8 +234,8 @@ func TestTimesOfAClientThatLeft(t *testing.T) {
 	})
 }
 
-// A share leaves maintenance windows as they are.
-func TestShareWithinAWindow(t *testing.T) {
+// A division leaves maintenance windows as they are.
+func TestDivisionWithinAWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 		require.NoError(t, err)
@@ -272,8 +245,8 @@ func TestShareWithinAWindow(t *testing.T) {
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(2, c)
 		a.wants(0, "nothing in a window")
-		l.Share(shared(Share{Requests: 1}))
-		a.wants(0, "nor with a share")
+		l.Divide(Division{Workers: 4})
+		a.wants(0, "nor in a group")
 		time.Sleep(2*time.Hour - time.Since(began))
 		a.wants(1, "after it")
 		a.ends(2)
@@ -281,8 +254,8 @@ func TestShareWithinAWindow(t *testing.T) {
 	})
 }
 
-// Connections that a smaller share leaves no room for stay until they are closed; no other is made meanwhile.
-func TestConnectionsOfAShare(t *testing.T) {
+// Connections that a smaller part leaves no room for stay until they are closed; no other is made meanwhile.
+func TestConnectionsOfAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, Connections: 4})
@@ -298,7 +271,7 @@ func TestConnectionsOfAShare(t *testing.T) {
 		for range 4 {
 			open = append(open, dial())
 		}
-		l.Share(shared(Share{Requests: 1}))
+		l.Divide(Division{Workers: 2})
 		var made atomic.Bool
 		go func() { dial(); made.Store(true) }()
 		open[0].Close()
