@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
@@ -45,21 +46,19 @@ const reachWithin = 60 * time.Second
 func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 	reaching, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	for warned := false; ; warned = true {
+	var bootstrap away.Partner
+	for {
+		began := time.Now()
 		err := h.kafka.Reach(reaching) // a Kafka client alone would only say that time is up
 		if err == nil {
-			if warned {
-				h.log.Info("a broker of bootstrap.servers answers now")
-			}
+			bootstrap.Back(h.log, began, "a broker of bootstrap.servers answers now")
 			return admin.ClusterID(reaching)
 		}
 		if denied := (*security.Denied)(nil); errors.As(err, &denied) {
 			return "", fmt.Errorf("bootstrap.servers: %w", err)
 		}
-		if !warned {
-			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers",
-				strings.Join(h.kafka.Bootstrap, ","), "error", err)
-		}
+		bootstrap.Lost(h.log, began, "", "no broker of bootstrap.servers answers yet", "bootstrap.servers",
+			strings.Join(h.kafka.Bootstrap, ","), "error", err)
 		if pause.For(reaching, time.Second) != nil {
 			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachWithin, err)
 		}

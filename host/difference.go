@@ -206,7 +206,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.checks.online
 		if e.sent.IsWhole() {
-			checker.LogonBy = check.OnPurpose
+			checker.Logon = true
 		}
 		feeds, err = checker.Feeds(ctx, c)
 	}

@@ -191,7 +191,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.clustered.share(lockouts)
 		h.checks.checker.Destinations = h.clustered.destinations
 	}
-	h.targets, h.checks.checker.Running = targets, lockouts
+	h.targets = targets
 	h.examineOffline(ctx, true)
 	if c.Once {
 		for _, k := range h.in.Connectors {
@@ -325,13 +325,13 @@ func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 // runs.
 func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, error) {
 	c.complete()
-	lockouts, err := OpenLockouts(c.Data, c.Logger)
+	lockouts, err := OpenLockouts(c.Data)
 	if err != nil {
 		return Checked{}, err
 	}
 	all, err := checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
 		checker := h.checks.checker.Among(h.in.Connectors)
-		checker.Lockouts, checker.Online, checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
+		checker.Lockouts, checker.Online, checker.Logon = lockouts, check.NewOnline(h.log, wait), true
 		h.examine(false, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
 			if connector.Problems.Err() != nil || offline.Err() != nil {

@@ -1,43 +1,56 @@
 package host
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// OpenLockouts opens the store of refused logons (P10). There is one for a user of this machine, whatever the command
-// and the data folder, because users are locked by all of them together. Where it can't be kept among the user's files,
-// it is in the data folder, with a warning: commands with another data folder do not know then.
-func OpenLockouts(data string, log *slog.Logger) (*lockouts.Store, error) {
-	user, err := os.UserCacheDir()
-	if err == nil {
-		var store *lockouts.Store
-		if store, err = lockouts.Open(filepath.Join(user, "culvert", "logons")); err == nil {
-			return store, nil
-		}
-	}
-	folder := filepath.Join(data, "logons")
-	store, second := lockouts.Open(folder)
-	if second != nil {
-		return nil, fmt.Errorf("%w; and in the user's folder: %w", second, err)
-	}
-	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers "+
-		"with another one (give them the same --data, or a HOME that can be written)", "folder", folder, "error", err)
-	return store, nil
+// OpenLockouts opens a command's store of refused logons (P10). The file of a worker is in its data folder, that of
+// commands in the user's cache folder; each reads both, because users are locked by all of them together. A command
+// whose user has no cache folder uses the worker's file.
+func OpenLockouts(data string) (*lockouts.Store, error) {
+	folder := cmp.Or(userLogons(), data)
+	return lockouts.Open(folder, folder, data)
 }
 
-// openLockouts is the worker's.
+// openLockouts opens the worker's.
 func openLockouts(c *Config) (*lockouts.Store, error) {
-	store, err := OpenLockouts(c.Data, c.Logger)
-	if err != nil || !c.ResumeLogons {
-		return store, err
+	user := cmp.Or(userLogons(), c.Data)
+	store, err := lockouts.Open(user, c.Data, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Writable(); err != nil {
+		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+			"which may lock the user", "error", err)
+	}
+	if !c.ResumeLogons {
+		return store, nil
 	}
 	n, err := store.Resume(context.Background())
 	c.Logger.Info("refused logons are tried once more", "refusals", n)
 	return store, err
+}
+
+// userLogons returns the folder of the user's file of refused logons; "" if there is none that can be written to.
+func userLogons() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	folder := filepath.Join(cache, "culvert")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return ""
+	}
+	probe, err := os.CreateTemp(folder, "logons-*")
+	if err != nil {
+		return ""
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	return folder
 }

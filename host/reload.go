@@ -128,7 +128,7 @@ func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, 
 		return nil
 	}
 	if k.Online = h.checks.online; sent.IsWhole() {
-		k.LogonBy = check.OnPurpose
+		k.Logon = true
 	}
 	return k.CheckOnline(ctx, c)
 }

@@ -46,7 +46,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.checks.online
 		if logon || sent.IsWhole() {
-			checker.LogonBy = check.OnPurpose
+			checker.Logon = true
 		}
 	}
 	v, err := checker.Validate(ctx, c)
@@ -162,7 +162,7 @@ func (w worker) connector(at string, settings map[string]string) *config.Connect
 // checking is a checker for one check: it sees the connectors of now.
 func (h *Host) checking() *check.Checker {
 	now, k := h.now(), h.checks.checker
-	k.Running, k.Lockouts, k.Version = nil, h.lockouts, restVersion()
+	k.Lockouts, k.Version = h.lockouts, restVersion()
 	if now.reloads != nil {
 		k.Connectors = now.reloads.all()
 	}

@@ -91,14 +91,14 @@ func runInit(c *cobra.Command, in *installation, o *initOptions) error {
 		return err
 	}
 	defer m.Close()
-	lockouts, err := host.OpenLockouts(in.data, log)
+	lockouts, err := host.OpenLockouts(in.data)
 	if err != nil {
 		return wrong(err)
 	}
 	i := &initiation{options: o, given: c.Flags().Changed, say: shown.Writer{To: c.ErrOrStderr()},
 		checker: &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
 			Registry: record.NewRegistry(), Lockouts: lockouts, Online: check.NewOnline(log, check.OnlineTime),
-			LogonBy: check.ByOwner}}
+			Logon: true}}
 	i.ask = i.questions(c.InOrStdin())
 	if err := i.answers(c.Context()); err != nil {
 		return err

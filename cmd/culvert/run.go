@@ -180,8 +180,8 @@ With --once, for batch jobs: every source is caught up and acknowledged, then ev
 A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
 after that; it is 2 where a file of the --config folder is bad. REST listens only where ` + "`listeners`" + ` is set.
 
-A password or other secret that a service has refused is not sent again, by no connector, command or restart of this user of the
-machine, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,
+A password or other secret that a service has refused is not sent again, by no connector, command or restart with this data
+folder, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,
 		Example: `  culvert run --config /etc/culvert
   culvert run worker.properties orders.properties products.json
   culvert run --once --progress orders.properties`,

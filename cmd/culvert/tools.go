@@ -235,7 +235,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if err != nil {
 		return nil, nil, err
 	}
-	lockouts, err := host.OpenLockouts(in.data, log)
+	lockouts, err := host.OpenLockouts(in.data)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

@@ -31,16 +31,14 @@ type Checker struct {
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
-	// it asks nothing. LogonBy says with which secrets it logs on there, Destinations where its clients meet others of
-	// the same origin, nil: one place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
+	// it asks nothing. Logon: it may log on with a secret that the service has not accepted yet, since that is the
+	// stored connector's, or a reference, or whoever sends it says that it is right: others may still be typing.
+	// Destinations is where its clients meet others of the same origin, nil: one place for the process. All are for
+	// [Checker.Validate] and [Checker.CheckOnline] alone.
 	Lockouts     *lockouts.Store
 	Online       *Online
-	LogonBy      LogonBy
+	Logon        bool
 	Destinations *transport.Destinations
-
-	// Running, unless nil, remembers the refused logons of connectors that will run once they are found good. Where it
-	// keeps them of a logon takes a while to find out, so that is begun with the check.
-	Running *lockouts.Store
 
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string
@@ -277,7 +275,7 @@ func (k *Checker) destination(ctx context.Context, c *config.Connector, componen
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
-	s, err := service.New(component, c, k.Worker.Providers, k.Running, nil)
+	s, err := service.New(component, c, k.Worker.Providers, nil, nil)
 	if err == nil {
 		err = s.Check(ctx)
 	}

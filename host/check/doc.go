@@ -4,7 +4,7 @@
 //
 // Where to look: check.go for the order of it all, component.go for what a class names, guest.go for which settings a
 // plugin may see, topics.go for topics that take no records or that no record reaches, claims.go, moved.go for a source
-// that is to read elsewhere, notbuilt.go for roles that the host acts on, online.go and logons.go for what a service is
+// that is to read elsewhere, notbuilt.go for roles that the host acts on, online.go for what a service is
 // asked, validation.go for the answer of REST's validate, tool.go.
 //
 // Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.Among] begins again).

@@ -29,12 +29,10 @@ const (
 	onlineAtOnce = 4
 )
 
-// Online is how long validations wait for services, and what they have shown to log on. Safe for use by several
-// goroutines.
+// Online is how long validations wait for services. Safe for use by several goroutines.
 type Online struct {
-	log    *slog.Logger
-	wait   time.Duration
-	logons *logons
+	log  *slog.Logger
+	wait time.Duration
 }
 
 // NewOnline makes one whose validations wait so long, [OnlineTime] by REST.
@@ -42,7 +40,7 @@ func NewOnline(log *slog.Logger, wait time.Duration) *Online {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Online{log: log, wait: wait, logons: newLogons()}
+	return &Online{log: log, wait: wait}
 }
 
 // askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
@@ -142,7 +140,6 @@ type visit struct {
 
 	mu      sync.Mutex
 	client  *transport.Client
-	trial   *trial // nil: its logon needs none
 	failed  error
 	refused error  // the service doesn't take the user
 	untried string // why no logon was tried
@@ -204,7 +201,9 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		if err != nil {
 			return nil, err
 		}
-		if v.trial, v.untried = k.Online.logons.begin(who, k.LogonBy); v.untried != "" {
+		accepted, refused := who.Judged() // what is refused is not sent
+		if who.Needed() && !k.Logon && !accepted && !refused {
+			v.untried = "the service has not taken this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + v.untried)
 		}
 		return transport.New(way)
@@ -257,13 +256,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	if err != nil {
 		return none(http.StatusBadGateway, err.Error())
 	}
-	exchange := client.Exchange
-	if v.trial != nil {
-		exchange = func(ctx context.Context, r *wit.Request) (wit.Response, error) {
-			return v.trial.exchange(ctx, client, r)
-		}
-	}
-	response, err := exchange(ctx, r)
+	response, err := client.Exchange(ctx, r)
 	switch {
 	case err == nil && response.Status == http.StatusUnauthorized, service.Refused(err):
 		if err == nil {
@@ -301,9 +294,6 @@ func (v *visit) open() (*transport.Client, error) {
 
 // close ends the session. Nobody waits for that.
 func (v *visit) close() {
-	if v.trial != nil {
-		v.trial.end()
-	}
 	if v.client == nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -96,4 +97,46 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 		return limits.Division{Workers: 1}
 	})
 	assert.Equal(t, []string{"https://sap.example"}, met)
+}
+
+// A check shows the service no secret that it has not accepted yet, since its sender may still be typing, unless the
+// checker may log on; what the service refused or accepted before needs no leave.
+func TestTypedSecretsAreNotSent(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password} {
+		component.Settings = append(component.Settings, wit.SettingSpec{Name: name, Kind: wit.KindText,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	var shown []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		if shown = append(shown, password); password != "right" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	store := lockouts.New()
+	for _, one := range []struct {
+		password string
+		logon    bool
+		status   uint16
+		sent     int
+	}{{"r", false, 502, 0}, {"wrong", true, 401, 1}, {"wrong", true, 401, 1}, {"wrong", false, 401, 1},
+		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}} {
+		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
+			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
+		k := &Checker{Worker: w, Online: NewOnline(nil, time.Minute), Lockouts: store, Logon: one.logon,
+			Destinations: transport.NewDestinations()}
+		v := k.visit(t.Context(), component, c)
+		answers, err := v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+		require.NoError(t, err)
+		v.close()
+		assert.Equal(t, []int{int(one.status), one.sent}, []int{int(answers[0].Status), len(shown)}, one.password)
+	}
 }

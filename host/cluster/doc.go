@@ -6,10 +6,10 @@
 //
 //   - worker.go: one worker's part. It brings its herder to what was assigned to it, and says in the status topic what
 //     that does. drain.go: how it hands over, or rests, before it ends; rebalances.go: figures of rebalances.
-//   - leader.go: what a worker does while it leads; fence.go: what it fences; permits.go: whom it lets try a secret,
-//     which lockouts.go asks for; rollout.go: which versions of plugins all members run; still.go: what waits until no
-//     worker has tasks of a connector; overview.go: what it shows of its group;
-//     topicgroup.go: whether the config topic is its group's, and what may go wrong with its members.
+//   - leader.go: what a worker does while it leads; fence.go: what it fences; permits.go: whose turn it is to try a
+//     secret, which lockouts.go asks for; rollout.go: which versions of plugins all members run; still.go: what waits
+//     until no worker has tasks of a connector; overview.go: what it shows of its group; topicgroup.go: whether the
+//     config topic is its group's, and what may go wrong with its members.
 //   - group.go: membership, which moves bytes. protocol.go: what the bytes say. plan.go: placement, a function of its
 //     input alone.
 //   - log.go: the config topic on brokers; what stands in it is package config's TopicStore. statustopic.go: the status

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -14,13 +13,14 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
 const (
-	// askAgain is after how long a worker asks again for a permit that another one holds, sayAgain after how long it
-	// says again what the leader has not heard.
+	// askAgain is after how long a worker asks again for a turn that another one has, sayAgain after how long it tells
+	// again what the leader has not heard.
 	askAgain, sayAgain = 250 * time.Millisecond, time.Second
 	// askWithin is how long a call may take.
 	askWithin = 10 * time.Second
@@ -28,14 +28,14 @@ const (
 	notesFor = 50 * time.Millisecond
 )
 
-// Lockouts is a worker's part in the logons of its cluster: the [lockouts.Shared] of its store. It asks the leader for
-// permits, and reads in the topic of configurations what others have found out.
+// Lockouts is a worker's part in the logons of its group: the [lockouts.Group] of its store. It asks the leader for
+// turns, and reads in the topic of configurations what others have found out.
 //
-// Neither secrets nor users stand in the topic or in calls. What does are HMACs under a key that all readers of the
-// topic know: from one of the secret itself they could guess a password, so it is one of a slow hash.
+// Neither secrets nor users are in the topic or in calls, but HMACs under a key that all readers of the topic know:
+// from one of the secret itself they could guess a password, so it is one of a slow hash.
 //
-// Invariants: what Tell is given is said to one leader after another until one has heard it, or Run ends. Without a
-// permit, refusals and doubts alone are said. Of a secret, no permit is asked for before that was heard.
+// Invariant: what Tell is given is told to one leader after another, in order for a user, until one has heard it or Run
+// ends.
 type Lockouts struct {
 	ledger config.Ledger
 	ask    func(ctx context.Context, call, answer any) error
@@ -46,21 +46,26 @@ type Lockouts struct {
 	mu      guard.Mutex
 	notes   map[string]json.RawMessage // as they were at read
 	read    time.Time
-	held    map[lockouts.Secret]string      // permits
-	pending map[lockouts.Secret]lockoutCall // what is to be said, without digests
+	pending []verdict // what is to be told
+}
+
+// verdict is what has come of a secret, in a turn or not.
+type verdict struct {
+	secret lockouts.Secret
+	turn   string
+	what   lockouts.Outcome
 }
 
 // NewLockouts has a store share what it knows, see [lockouts.Store.Share]. ask has the leader answer a [LockoutsCall],
-// and fails where none is known; member is what the group calls this worker, see [Group.Member].
+// and fails if none is known; member is what the group calls this worker, see [Group.Member].
 func NewLockouts(store *lockouts.Store, ledger config.Ledger,
 	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
-	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell(),
-		held: map[lockouts.Secret]string{}, pending: map[lockouts.Secret]lockoutCall{}}
+	l := &Lockouts{ledger: ledger, ask: ask, member: member, log: log, wake: guard.NewBell()}
 	store.Share(l)
 	return l
 }
 
-// note reads a note; l.mu is held. Where there is none, or it is damaged, nothing is known: the leader says so.
+// note reads a note; l.mu is held. If there is none, or it is damaged, nothing is known: the leader says so.
 func (l *Lockouts) note(name string, into any) {
 	if time.Since(l.read) > notesFor {
 		l.notes, l.read = l.ledger.Notes(lockoutNotes), time.Now()
@@ -68,148 +73,145 @@ func (l *Lockouts) note(name string, into any) {
 	_ = json.Unmarshal(l.notes[name], into)
 }
 
-// call is one about a secret, or for a key where there is none yet; l.mu is held.
-func (l *Lockouts) call(s lockouts.Secret, c lockoutCall) (_ lockoutCall, all lockoutCluster) {
-	if l.note(lockoutKey, &all); len(all.Key) == 0 {
-		return lockoutCall{}, all
-	}
-	digest := func(text string) string {
-		mac := hmac.New(sha256.New, all.Key)
-		mac.Write([]byte(text))
-		return hex.EncodeToString(mac.Sum(nil))[:lockoutDigest]
-	}
-	c.Who, c.Secret = digest("who "+s.Place), digest("secret "+string(s.Hash[:]))
-	return c, all
+// digest is a text under the group's key.
+func (c *lockoutCluster) digest(text string) string {
+	mac := hmac.New(sha256.New, c.Key)
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))[:lockoutDigest]
 }
 
-// Look implements [lockouts.Shared].
-func (l *Lockouts) Look(s lockouts.Secret) (found lockouts.Finding) {
+func (c *lockoutCluster) who(s lockouts.Secret) string { return c.digest("who " + s.Place) }
+
+func (c *lockoutCluster) secret(s lockouts.Secret) string {
+	hash := s.Hash()
+	return c.digest("secret " + string(hash[:]))
+}
+
+// call has the leader answer a call about a secret, or one for a key if there is none yet: then known is false.
+func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (a lockoutAnswer, known bool,
+	err error) {
+	var all lockoutCluster
+	l.mu.Lock()
+	l.note(lockoutKey, &all)
+	l.mu.Unlock()
+	if known = len(all.Key) > 0; !known {
+		c = lockoutCall{}
+	} else {
+		c.Who, c.Secret = all.who(s), all.secret(s)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	err = l.ask(ctx, c, &a)
+	return a, known, err
+}
+
+// Look implements [lockouts.Group].
+func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c, all := l.call(s, lockoutCall{})
+	var all lockoutCluster
+	if l.note(lockoutKey, &all); len(all.Key) == 0 {
+		return refused, resumed
+	}
 	var note lockout
-	l.note(c.Who, &note)
-	found.Resumed = time.UnixMilli(all.Resumed)
-	if i := note.find(c.Secret); i >= 0 {
-		found.Refused, found.Unknown = time.UnixMilli(note.Refused[i].At), note.Refused[i].Unknown
+	l.note(all.who(s), &note)
+	if len(note.Refused) > 0 { // the digest of a secret takes its time
+		if i := note.find(all.secret(s)); i >= 0 {
+			refused = time.UnixMilli(note.Refused[i].At)
+		}
 	}
-	if t := note.Trial; t != nil && t.Secret == c.Secret && t.Doubted > 0 {
-		found.Doubted = time.UnixMilli(t.Doubted)
-	}
-	return found
+	return refused, time.UnixMilli(all.Resumed)
 }
 
-// Enter implements [lockouts.Shared]. Without a leader it waits.
-func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (leave lockouts.Leave, err error) {
+// Enter implements [lockouts.Group]. Without a leader it waits.
+func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
 	origin, _, _ := strings.Cut(s.Place, "\x00")
-	ask := lockoutCall{Permit: rand.Text()}
-	for said := ""; ; {
-		answer, err := l.enter(ctx, s, ask)
+	turn = rand.Text()
+	var leader away.Partner
+	for {
+		began := time.Now()
+		a, _, err := l.call(ctx, s, lockoutCall{Permit: turn, Member: l.member()})
 		switch {
-		case err == nil && !answer.Wait:
-			return answer.Leave, nil
-		case err != nil && ctx.Err() == nil && err.Error() != said:
-			said = err.Error()
-			l.log.Warn("a logon waits for the leader of the cluster", "origin", origin, "error", err)
+		case err == nil && a.Held:
+			return turn, refused, nil
+		case err == nil && !a.Wait:
+			return "", a.Refused, nil
+		case err != nil && ctx.Err() == nil:
+			leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin, "error", err)
 		}
 		if err := pause.For(ctx, askAgain); err != nil {
-			l.Tell(s, lockouts.Nothing)
-			return leave, err
+			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost
+			return "", refused, err
 		}
 	}
 }
 
-// enter asks for a permit, once the leader has heard what has come of the one before.
-func (l *Lockouts) enter(ctx context.Context, s lockouts.Secret, ask lockoutCall) (a lockoutAnswer, err error) {
-	ask.Member = l.member()
-	l.mu.Lock()
-	_, pending := l.pending[s]
-	c, _ := l.call(s, ask)
-	if !pending {
-		l.held[s] = ask.Permit // the leader may give it, and the answer be lost
-	}
-	l.mu.Unlock()
-	if pending {
-		return lockoutAnswer{Wait: true}, nil
-	}
-	if a, err = l.request(ctx, c); err == nil && !a.Wait && !a.Held {
-		l.mu.Lock()
-		delete(l.held, s)
-		l.mu.Unlock()
-	}
-	return a, err
-}
-
-// Tell implements [lockouts.Shared].
-func (l *Lockouts) Tell(s lockouts.Secret, what lockouts.Outcome) {
+// Tell implements [lockouts.Group].
+func (l *Lockouts) Tell(s lockouts.Secret, turn string, what lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	permit, held := l.held[s]
-	if !held && what != lockouts.Rejected && what != lockouts.Doubted {
-		return
-	}
-	delete(l.held, s)
-	l.pending[s] = lockoutCall{What: what, Permit: cmp.Or(permit, l.pending[s].Permit)}
+	l.pending = append(l.pending, verdict{s, turn, what})
 	l.wake.Ring()
 }
 
-// Resume implements [lockouts.Shared].
+// Resume implements [lockouts.Group].
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
-		answer, err := l.request(ctx, lockoutCall{What: resumeLogons})
+		asking, cancel := context.WithTimeout(ctx, askWithin)
+		var a lockoutAnswer
+		err := l.ask(asking, lockoutCall{What: resumeLogons}, &a)
+		cancel()
 		if err == nil || pause.For(ctx, sayAgain) != nil {
-			return answer.Forgotten, err
+			return a.Forgotten, err
 		}
 	}
 }
 
-// Run says to the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
-// wait for what came of this worker's permits.
+// Run tells the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
+// wait for what comes of this worker's turns.
 func (l *Lockouts) Run(ctx context.Context) {
-	for said := ""; ctx.Err() == nil; {
-		s, pending, c := l.next()
-		var err error
-		if pending.What != "" {
-			_, err = l.request(ctx, c)
-		}
-		switch {
-		case pending.What == "":
+	var leader away.Partner
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		pending := l.pending
+		l.mu.Unlock()
+		if len(pending) == 0 {
 			select {
 			case <-l.wake:
 			case <-ctx.Done():
 			}
-		case err == nil && c.What != "":
-			said = ""
-			l.mu.Lock()
-			if l.pending[s] == pending {
-				delete(l.pending, s)
-			}
-			l.mu.Unlock()
-		default: // no leader, or no key
-			if err != nil && err.Error() != said && ctx.Err() == nil {
-				said = err.Error()
-				l.log.Warn("the leader of the cluster has not heard yet what has come of a logon", "error", err)
-			}
-			_ = pause.For(ctx, sayAgain)
+			continue
 		}
+		began := time.Now()
+		_, known, err := l.call(ctx, pending[0].secret, lockoutCall{What: pending[0].what, Permit: pending[0].turn})
+		if known && err == nil {
+			leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+			l.mu.Lock()
+			l.pending = l.pending[1:]
+			l.mu.Unlock()
+			continue
+		}
+		if err != nil && ctx.Err() == nil {
+			leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
+				"logon", "error", err)
+			l.putBack(pending[0].secret.Place)
+		}
+		_ = pause.For(ctx, sayAgain)
 	}
 }
 
-// next is something that is to be said, and the call that says it.
-func (l *Lockouts) next() (s lockouts.Secret, pending, c lockoutCall) {
+// putBack puts what is to be told of a user after that of others, which the leader may accept, as when the user's note
+// is damaged.
+func (l *Lockouts) putBack(place string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for s, pending = range l.pending {
-		c, _ = l.call(s, pending)
-		break
+	var others, own []verdict
+	for _, v := range l.pending {
+		if v.secret.Place == place {
+			own = append(own, v)
+		} else {
+			others = append(others, v)
+		}
 	}
-	return s, pending, c
-}
-
-// request has the leader answer a call.
-func (l *Lockouts) request(ctx context.Context, c lockoutCall) (a lockoutAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	err = l.ask(ctx, c, &a)
-	return a, err
+	l.pending = append(others, own...)
 }

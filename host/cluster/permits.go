@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -26,33 +25,37 @@ const (
 const (
 	// lockoutDigest is how many characters a digest has. No other note has a name as long.
 	lockoutDigest = 32
-	// takenLately is how long a secret that one worker has logged on with is let go by all without a permit, takenLong
-	// for how long a refusal of it is doubted: as of a worker alone (lockouts.trusted, lockouts.recently).
-	takenLately, takenLong = time.Minute, time.Hour
+	// takenLately is how long a secret that one worker has logged on with is let through by all without a turn.
+	takenLately = time.Minute
 	// maxSpent is how often a service may have refused a secret before it counts as refused: S/4HANA Cloud locks a
-	// communication user after three failures (P10). What a holder of a permit that has vanished did is one.
+	// communication user after three failures (P10). What a worker did that vanished in its turn is one.
 	maxSpent = 2
 	// maxRefused is how many refused secrets of one user are kept; of more, the oldest may be tried once more.
 	maxRefused = 16
 )
 
+// doubted is a refusal in the words of workers before this version, in a rolling upgrade.
+const doubted lockouts.Outcome = "doubted"
+
 // resumeLogons is what a worker asks in the place of an outcome, so that all refusals be forgotten.
 const resumeLogons lockouts.Outcome = "resume"
 
-// lockoutCall is what a worker says to the leader; without What it asks for a permit, without Who that there be a key.
+// lockoutCall is what a worker tells the leader; without What it asks for the turn to send a secret, without Who that
+// there be a key.
 type lockoutCall struct {
 	What   lockouts.Outcome `json:"what,omitempty"`
 	Who    string           `json:"who,omitempty"`
 	Secret string           `json:"secret,omitempty"`
-	// Permit is the worker's number for what it asks: asked again, it is the same. Member is what the group calls it.
+	// Permit is the worker's name for the turn: asked again, it is the same. Member is what the group calls the worker.
 	Permit string `json:"permit,omitempty"`
 	Member string `json:"member,omitempty"`
 }
 
 // lockoutAnswer is the leader's.
 type lockoutAnswer struct {
-	lockouts.Leave
-	// Wait: ask again. Held: the worker has the permit, and is to say what has come of it.
+	// Refused is since when the secret is refused; zero: it is not.
+	Refused time.Time
+	// Wait: ask again. Held: the worker has the turn, and is to tell what has come of it.
 	Wait, Held bool
 	// Forgotten is how many refusals there were.
 	Forgotten int
@@ -60,8 +63,8 @@ type lockoutAnswer struct {
 
 // lockout is a user's note. Its transitions are ask and tell; the leader alone makes them.
 //
-// Invariants: at most one worker holds a permit to send one of the user's secrets. What is refused stays so until an
-// operator resumes. A permit is written before it is given, with what it may cost.
+// Invariants: at most one worker has the turn to send one of the user's secrets. What is refused stays so until an
+// operator resumes. A turn is written before it is given, with what it may cost.
 type lockout struct {
 	Refused []refusal `json:"refused,omitempty"` // the oldest first
 	// Accepted is the secret that somebody was seen to log on with last, at a time in milliseconds.
@@ -70,97 +73,78 @@ type lockout struct {
 	Trial      *trial `json:"trial,omitempty"`
 }
 
-// refusal says since when, in milliseconds. Unknown: nobody has heard what the service said.
+// refusal says since when, in milliseconds.
 type refusal struct {
-	Secret  string `json:"secret"`
-	At      int64  `json:"at"`
-	Unknown bool   `json:"unknown,omitempty"`
+	Secret string `json:"secret"`
+	At     int64  `json:"at"`
 }
 
-// trial is a secret that is being tried, or that is in doubt.
+// trial is a secret that is being tried.
 type trial struct {
 	Secret string `json:"secret"`
-	// Permit and Member are those of the worker that tries it; empty while none does.
+	// Permit and Member are those of the worker that has the turn.
 	Permit string `json:"permit,omitempty"`
 	Member string `json:"member,omitempty"`
 	// Spent is how often the service may have refused the secret by the end of it.
 	Spent int `json:"spent"`
-	// Doubted is since when workers that know the secret wait, too, in milliseconds; 0: they do not.
-	Doubted int64 `json:"doubted,omitempty"`
 }
 
-// ask is what a worker is answered that asks for a permit, in a group of these members.
+// ask answers a worker that asks for the turn, in a group of these members.
 func (l *lockout) ask(c lockoutCall, now time.Time, members map[string]bool) (a lockoutAnswer, changed bool) {
 	if i := l.find(c.Secret); i >= 0 {
-		a.Refused, a.Unknown = time.UnixMilli(l.Refused[i].At), l.Refused[i].Unknown
-		return a, false
+		return lockoutAnswer{Refused: time.UnixMilli(l.Refused[i].At)}, false
 	}
-	t, next := l.Trial, trial{Secret: c.Secret, Permit: c.Permit, Member: c.Member}
+	t, spent := l.Trial, 0
 	if t != nil && t.Secret == c.Secret {
-		next.Spent, next.Doubted = t.Spent, t.Doubted
+		spent = t.Spent
 	}
-	a.Taken = l.taken(c.Secret, now, takenLong)
 	held := t != nil && members[t.Member]
 	switch {
 	case !members[c.Member], held && t.Permit != c.Permit:
 		return lockoutAnswer{Wait: true}, false
 	case held: // it did not hear the answer
-	case next.Spent == 0 && l.taken(c.Secret, now, takenLately):
-		return a, false
-	case next.Spent >= maxSpent:
-		a.Refused, a.Unknown = now, true
-		return a, l.refuse(refusal{c.Secret, now.UnixMilli(), true})
-	default:
-		next.Spent++
-		l.Trial = &next
+		return lockoutAnswer{Held: true}, false
+	case spent == 0 && l.takenLately(c.Secret, now):
+		return lockoutAnswer{}, false
+	case spent >= maxSpent:
+		l.refuse(c.Secret, now)
+		return lockoutAnswer{Refused: now}, true
 	}
-	a.Held, a.Last = true, next.Spent == maxSpent
-	return a, !held
+	l.Trial = &trial{c.Secret, c.Permit, c.Member, spent + 1}
+	return lockoutAnswer{Held: true}, true
 }
 
-// tell takes what has come of a secret. What locks counts from any worker; what unlocks, from the permit's holder
-// alone.
-func (l *lockout) tell(c lockoutCall, now time.Time, members map[string]bool) (changed bool) {
+// tell takes what has come of a secret. A refusal counts from any worker, everything else from the one that has the
+// turn.
+func (l *lockout) tell(c lockoutCall, now time.Time) (changed bool) {
 	t := l.Trial
-	same := t != nil && t.Secret == c.Secret
-	own := same && c.Permit != "" && t.Permit == c.Permit
-	next := trial{Secret: c.Secret}
-	if same {
-		next = *t
-	}
-	if own {
-		next.Permit, next.Member = "", ""
-	}
+	own := t != nil && t.Secret == c.Secret && c.Permit != "" && t.Permit == c.Permit
 	switch {
-	case c.What == lockouts.Rejected:
-		return l.find(c.Secret) < 0 && l.refuse(refusal{c.Secret, now.UnixMilli(), false})
-	case c.What == lockouts.Doubted && (same || t == nil || !members[t.Member]):
-		next.Spent, next.Doubted = max(1, next.Spent), cmp.Or(next.Doubted, now.UnixMilli())
+	case (c.What == lockouts.Rejected || c.What == doubted) && l.find(c.Secret) < 0:
+		l.refuse(c.Secret, now)
 	case c.What == lockouts.Accepted && own:
 		l.Trial, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()
-		return true
 	case c.What == lockouts.Nothing && own:
-		next.Spent--
+		next := trial{Secret: t.Secret, Spent: t.Spent - 1}
+		if l.Trial = &next; next.Spent <= 0 {
+			l.Trial = nil
+		}
 	default:
 		return false
 	}
-	if l.Trial = &next; next.Spent <= 0 {
-		l.Trial = nil
-	}
-	return !same || *t != next
+	return true
 }
 
 // refuse has a secret count as refused.
-func (l *lockout) refuse(r refusal) bool {
-	if l.Trial != nil && l.Trial.Secret == r.Secret {
+func (l *lockout) refuse(secret string, now time.Time) {
+	if l.Trial != nil && l.Trial.Secret == secret {
 		l.Trial = nil
 	}
-	if l.Accepted == r.Secret {
+	if l.Accepted == secret {
 		l.Accepted, l.AcceptedAt = "", 0
 	}
-	l.Refused = append(l.Refused, r)
+	l.Refused = append(l.Refused, refusal{secret, now.UnixMilli()})
 	l.Refused = l.Refused[max(0, len(l.Refused)-maxRefused):]
-	return true
 }
 
 // find is where a secret is among those that are refused; -1: it is not.
@@ -168,15 +152,14 @@ func (l *lockout) find(secret string) int {
 	return slices.IndexFunc(l.Refused, func(r refusal) bool { return r.Secret == secret })
 }
 
-// taken tells whether a secret was accepted within so long. Leaders' clocks differ.
-func (l *lockout) taken(secret string, now time.Time, within time.Duration) bool {
-	ago := now.Sub(time.UnixMilli(l.AcceptedAt))
-	return l.Accepted == secret && ago < within && ago > -within
+// takenLately reports whether a secret was accepted a moment ago. Leaders' clocks differ.
+func (l *lockout) takenLately(secret string, now time.Time) bool {
+	return l.Accepted == secret && now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < takenLately
 }
 
-// Permits is the leader's part in logons: it answers what the [Lockouts] of all workers ask. Each permit stands in the
-// topic before it is given, so that two leaders never let two workers send one secret, and the next leader knows what
-// was let go. Members that the group has lost hold no permits. Methods may be called by several goroutines.
+// Permits is the leader's part in logons: it answers what the [Lockouts] of all workers ask. Each turn is written to
+// the topic before it is given, so that two leaders never let two workers send one secret, and the next leader knows
+// who has it. Members that the group has lost have no turn. Methods may be called by several goroutines.
 type Permits struct {
 	ledger  config.Ledger
 	members func() map[string]bool
@@ -231,7 +214,7 @@ func (p *Permits) decide(ctx context.Context, c lockoutCall, members map[string]
 	if c.What == "" {
 		a, changed = l.ask(c, time.Now(), members)
 	} else {
-		changed = l.tell(c, time.Now(), members)
+		changed = l.tell(c, time.Now())
 	}
 	if changed {
 		err = p.write(ctx, nil, c.Who, &l)
@@ -268,7 +251,7 @@ func (p *Permits) resume(ctx context.Context, all lockoutCluster) (a lockoutAnsw
 		a.Forgotten += len(l.Refused)
 		records = append(records, config.TopicRecord{Key: lockoutNotes + name})
 	}
-	all.Resumed = time.Now().UnixMilli()
+	all.Resumed = max(time.Now().UnixMilli(), all.Resumed+1) // by the clock of a leader before it may be later
 	return a, p.write(ctx, records, lockoutKey, all)
 }
 

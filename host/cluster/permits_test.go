@@ -35,7 +35,7 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 		c := lockoutCall{What: lockouts.Outcome(what), Secret: secret, Permit: who, Member: member}
 		before := encodedNote(t, l)
 		if tells {
-			changed := l.tell(c, now, members)
+			changed := l.tell(c, now)
 			answers = append(answers, map[bool]string{true: "heard", false: "-"}[changed])
 			assert.Equal(t, changed, before != encodedNote(t, l), step)
 			continue
@@ -46,11 +46,9 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 		case a.Wait:
 			answers = append(answers, "wait")
 		case !a.Refused.IsZero():
-			answers = append(answers, "refused"+map[bool]string{true: "?"}[a.Unknown])
+			answers = append(answers, "refused")
 		default:
-			text := map[bool]string{true: "permit", false: "free"}[a.Held]
-			text += map[bool]string{true: " taken"}[a.Taken] + map[bool]string{true: " last"}[a.Last]
-			answers = append(answers, text)
+			answers = append(answers, map[bool]string{true: "permit", false: "free"}[a.Held])
 		}
 	}
 	return answers
@@ -74,7 +72,7 @@ func TestNoteOfAUser(t *testing.T) {
 			"permit; heard; -"},
 		"accepted": {
 			"a/1:x; a/1:x accepted; b/1:x; +59s; b/1:x; +2s; b/1:x; c/1:x",
-			"permit; heard; free taken; free taken; permit taken; wait"},
+			"permit; heard; free; free; permit; wait"},
 		"accepted long ago": {
 			"a/1:x; a/1:x accepted; +61m; b/1:x",
 			"permit; heard; permit"},
@@ -86,13 +84,13 @@ func TestNoteOfAUser(t *testing.T) {
 			"permit; heard; permit; heard; permit"},
 		"a holder vanishes": {
 			"a/1:x; -a; b/1:x; c/1:x",
-			"permit; permit last; wait"},
+			"permit; permit; wait"},
 		"two holders vanish": {
 			"a/1:x; -a; b/1:x; -b; c/1:x; c/1:x; c/1:y",
-			"permit; permit last; refused?; refused?; permit"},
+			"permit; permit; refused; refused; permit"},
 		"it comes back": {
 			"a/1:x; -a; b/1:x; a/1:x accepted; b/1:x nothing; c/1:x",
-			"permit; permit last; -; heard; permit last"},
+			"permit; permit; -; heard; permit"},
 		"strangers": {
 			"z/1:x; a/1:x; z/1:x accepted; z/1:x",
 			"wait; permit; -; wait"},
@@ -101,34 +99,16 @@ func TestNoteOfAUser(t *testing.T) {
 			"permit; -; -; -; -"},
 		"permits of before": {
 			"a/1:x; a/1:x accepted; a/1:x accepted; +2m; b/1:x; a/1:x accepted",
-			"permit; heard; -; permit taken; -"},
+			"permit; heard; -; permit; -"},
 		"anybody's refusal": {
 			"a/1:x; b/9:x refused; a/1:x accepted; a/1:x",
 			"permit; heard; -; refused"},
 		"a refusal after success": {
 			"a/1:x; a/1:x accepted; b/9:x refused; c/1:x",
 			"permit; heard; heard; refused"},
-		"in doubt": {
-			"a/1:x; a/1:x accepted; a/9:x doubted; b/1:x; c/1:x; b/1:x accepted; c/1:x",
-			"permit; heard; heard; permit taken last; wait; heard; free taken"},
-		"in doubt, holder vanishes": {
-			"a/9:x doubted; b/1:x; -b; c/1:x",
-			"heard; permit last; refused?"},
-		"in doubt, no answer": {
-			"a/9:x doubted; b/1:x; b/1:x nothing; c/1:x; c/1:x nothing; b/2:x",
-			"heard; permit last; heard; permit last; heard; permit last"},
-		"doubt of a first logon": {
-			"a/1:x; a/1:x accepted; +2m; b/1:x; b/1:x doubted; c/1:x",
-			"permit; heard; permit taken; heard; permit taken last"},
-		"doubt during another's": {
-			"a/1:x; b/9:x doubted; c/1:x; a/1:x accepted; c/1:x",
-			"permit; heard; wait; heard; free taken"},
-		"doubt during another": {
-			"a/1:y; b/9:x doubted; c/1:x; a/1:y accepted",
-			"permit; -; wait; heard"},
-		"doubts do not add up": {
-			"a/9:x doubted; b/9:x doubted; c/1:x",
-			"heard; -; permit last"},
+		"a worker of the version before": {
+			"a/1:x; a/1:x doubted; b/1:x; b/1:y",
+			"permit; heard; refused; permit"},
 		"an unknown outcome": {
 			"a/1:x; a/1:x guessed",
 			"permit; -"},
@@ -173,14 +153,14 @@ func TestNotesByChance(t *testing.T) {
 			case n < 3 && holder != "":
 				c.Permit = holder
 				c.What = []lockouts.Outcome{lockouts.Rejected, lockouts.Nothing}[r.IntN(2)]
-				l.tell(c, now, members)
+				l.tell(c, now)
 				if c.What == lockouts.Nothing {
 					sent--
 				}
 				holder = ""
 			case n < 5: // of who holds no permit
 				c.What = []lockouts.Outcome{lockouts.Accepted, lockouts.Nothing}[r.IntN(2)]
-				if l.tell(c, now, members) {
+				if l.tell(c, now) {
 					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
 						encodedNote(t, &l))
 				}
@@ -210,7 +190,7 @@ func TestNotesByChance(t *testing.T) {
 func FuzzNoteOfAUser(f *testing.F) {
 	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
 		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
-	f.Add([]byte(`{"trial":{"secret":"x","spent":-9,"doubted":-1},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))
+	f.Add([]byte(`{"trial":{"secret":"x","spent":-9},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))
 	f.Fuzz(func(t *testing.T, note, call []byte) {
 		var l lockout
 		var c lockoutCall
@@ -222,11 +202,11 @@ func FuzzNoteOfAUser(f *testing.F) {
 		if c.What == "" {
 			var a lockoutAnswer
 			a, changed = l.ask(c, time.UnixMilli(5), map[string]bool{"a": true})
-			if refused == a.Refused.IsZero() && !a.Unknown {
+			if refused && a.Refused.IsZero() {
 				t.Errorf("%s, %s: found %+v", before, call, a)
 			}
 		} else {
-			changed = l.tell(c, time.UnixMilli(5), map[string]bool{"a": true})
+			changed = l.tell(c, time.UnixMilli(5))
 		}
 		if now := encodedNote(t, &l); !changed && now != before {
 			t.Errorf("%s, %s: expected no change, found %s", before, call, now)

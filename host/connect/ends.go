@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit/java/pattern"
@@ -257,8 +258,10 @@ type backlog struct{ group, own atomic.Int64 }
 // is idle, it says that there is nothing to write, if that is so.
 func (e *ends) measure(ctx context.Context, b *backlog, has func(topic string, partition int32) bool,
 	idle func() bool) {
-	unknown, known := "", false // why the lag is not known, which is said once; whether it ever was
+	var brokers away.Partner
+	known := false // whether the lag ever was
 	for pause.For(ctx, lagEvery) == nil {
+		began := time.Now()
 		group, own, err := e.lag(ctx, has)
 		switch {
 		case err == nil:
@@ -269,10 +272,10 @@ func (e *ends) measure(ctx context.Context, b *backlog, has func(topic string, p
 					_ = e.nothing(ctx, at) // it is only said
 				}
 			}
-			unknown, known = "", true
-		case ctx.Err() == nil && err.Error() != unknown:
-			unknown = err.Error()
-			e.log.Warn("the lag is not known and stays as it was", "error", err)
+			known = true
+			brokers.Back(e.log, began, "the lag is known again")
+		case ctx.Err() == nil:
+			brokers.Lost(e.log, began, err.Error(), "the lag is not known and stays as it was", "error", err)
 		}
 	}
 }

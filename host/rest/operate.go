@@ -16,13 +16,12 @@ type Lockouts struct {
 	Others int `json:"others"`
 }
 
-// Lockout is a logon that is not tried, or with care alone.
+// Lockout is a logon that is not tried.
 type Lockout struct {
 	Origin string `json:"origin"`
 	Client string `json:"client,omitempty"`
 	User   string `json:"user"`
-	// State is refused (it is not sent again), doubtful (it is tried once more) or trial (what was refused is tried
-	// once more).
+	// State is always refused: it is not sent again.
 	State   string    `json:"state"`
 	Since   time.Time `json:"since"`
 	Message string    `json:"message"`
@@ -32,18 +31,18 @@ type resumed struct {
 	Resumed int `json:"resumed"`
 }
 
-func (x *exchange) lockouts() { x.reply(x.refusedLogons()) }
+func (x *exchange) lockouts() { x.reply(x.refusedLogons(), nil) }
 
 // refusedLogons are the worker's.
-func (x *exchange) refusedLogons() (Lockouts, error) {
-	list, others, err := x.worker.Parts().Lockouts.List()
+func (x *exchange) refusedLogons() Lockouts {
+	list, others := x.worker.Parts().Lockouts.List()
 	strike := x.worker.Strike
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
 		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
-			User: strike(l.User), State: l.State, Since: l.Since.UTC(), Message: strike(l.Text)})
+			User: strike(l.User), State: "refused", Since: l.Since.UTC(), Message: strike(l.Text)})
 	}
-	return shown, err
+	return shown
 }
 
 func (x *exchange) resumeLogons() {

@@ -23,11 +23,8 @@ type Origin struct {
 }
 
 func (x *exchange) origins() {
-	all, err := x.ownOrigins()
-	var parts []part
-	if err == nil {
-		parts, err = x.parts("", http.StatusOK)
-	}
+	all := x.ownOrigins()
+	parts, err := x.parts("", http.StatusOK)
 	all.Silent = gathered(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
 	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
@@ -36,16 +33,13 @@ func (x *exchange) origins() {
 }
 
 // ownOrigins are those of this worker.
-func (x *exchange) ownOrigins() (Origins, error) {
+func (x *exchange) ownOrigins() Origins {
 	own := Origins{Origins: []Origin{}}
 	uses := x.worker.Herder().Origins()
 	if len(uses) == 0 {
-		return own, nil
+		return own
 	}
-	refused, err := x.refusedLogons()
-	if err != nil {
-		return own, err
-	}
+	refused := x.refusedLogons()
 	for _, u := range uses {
 		u.Origin, u.Waiting, u.Windows = x.worker.Strike(u.Origin), x.struck(u.Waiting), x.struck(u.Windows)
 		o := Origin{OriginUse: u}
@@ -56,5 +50,5 @@ func (x *exchange) ownOrigins() (Origins, error) {
 		}
 		own.Origins = append(own.Origins, o)
 	}
-	return own, nil
+	return own
 }

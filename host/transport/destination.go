@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/host/transport/session"
@@ -28,7 +29,7 @@ type destination struct {
 	// what it shares with other clients
 	limits   *limits.Client
 	sessions *session.Pool
-	outage   *outage
+	partner  *away.Partner
 
 	mu     guard.Mutex
 	others map[string]*lockouts.Logon // by the client that a request named where none is configured

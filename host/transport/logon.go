@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
@@ -13,7 +12,6 @@ import (
 type Logon struct {
 	id       lockouts.Identity
 	lockouts *lockouts.Store
-	tokens   bool
 }
 
 // LogonOf is the logon of the clients of a configuration. It sends nothing, and nobody remembers it. Errors are those
@@ -23,26 +21,14 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	return Logon{d.identity(d.client), d.config.Lockouts, d.auth.tokens != nil}, nil
+	return Logon{d.identity(d.client), d.config.Lockouts}, nil
 }
 
 // Needed says whether there is anything to log on with.
 func (l Logon) Needed() bool { return l.id.Needed() }
 
-// Place is where it logs on as whom, see [lockouts.Identity.Place].
-func (l Logon) Place() string { return l.id.Place() }
-
-// Secret is what it logs on with, for nothing but comparison.
-func (l Logon) Secret() string { return l.id.Secret }
-
-// ByToken says whether the secret goes to a service that hands out tokens.
-func (l Logon) ByToken() bool { return l.tokens }
-
 // Judged is [lockouts.Store.Judged] of it.
-func (l Logon) Judged() (taken, isRefused bool) { return l.lockouts.Judged(l.id) }
-
-// LastTaken is [lockouts.Store.LastTaken] of it.
-func (l Logon) LastTaken() time.Time { return l.lockouts.LastTaken(l.id) }
+func (l Logon) Judged() (accepted, isRefused bool) { return l.lockouts.Judged(l.id) }
 
 // String is where it logs on.
 func (l Logon) String() string { return l.id.Origin }
@@ -89,13 +75,4 @@ func (c *Client) Refusal() string {
 		}
 	}
 	return ""
-}
-
-// asks is what an exchange asks for, as far as doubts of its secret go by it.
-func (d *destination) asks(e *exchange) lockouts.Request {
-	r := d.config.Lockouts.Request(e.method, e.line)
-	if e.serves != nil {
-		return r.For(d.asks(e.serves))
-	}
-	return r
 }

@@ -6,8 +6,6 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // A service that is away is one warning, whatever number of requests meet that and in what way, and one line when it
@@ -59,33 +57,4 @@ func TestOutageIsOneLine(t *testing.T) {
 			log.once(t, "level=WARN", "the service answers again")
 		})
 	}
-}
-
-// An outage begins with a request that was sent when none was known, and ends with an answer to one that was sent
-// since: what others met that ran late says nothing.
-func TestOutageOfLateRequests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o outage
-		early := time.Now()
-		time.Sleep(time.Second)
-		if !o.begins(time.Now()) || o.begins(time.Now()) || o.begins(early) {
-			t.Error("expected one beginning")
-		}
-		time.Sleep(time.Second)
-		if lasted := o.ends(early); lasted != 0 || o.from().IsZero() {
-			t.Errorf("an answer to a request from before: expected the outage to last, found %v", lasted)
-		}
-		during := time.Now()
-		time.Sleep(time.Second)
-		if lasted := o.ends(time.Now()); lasted != 2*time.Second || !o.from().IsZero() || o.ends(time.Now()) != 0 {
-			t.Errorf("expected an outage of 2s to be over once, found %v", lasted)
-		}
-		if o.begins(during) || o.begins(time.Now()) {
-			t.Error("expected tries of the outage that is over, and of the moment behind it, to say nothing")
-		}
-		time.Sleep(settling)
-		if !o.begins(time.Now()) {
-			t.Error("expected another outage")
-		}
-	})
 }

@@ -61,7 +61,6 @@ type repetition struct {
 	renewed    int                // CSRF tokens that were refused
 	fresh      int                // those of them that had never been taken
 	secrets    int                // changed while the exchange was under way
-	doubts     int                // of the secret
 	proxied    bool               // the proxy refused what was shown to it
 	outage     time.Time          // since when the Cloud Connector is away
 	ended      []*session.Session // begun again since; the next try may get another one that is as old
@@ -90,9 +89,9 @@ const (
 
 // rules in the order in which they are asked. Those from answers on are asked about answers alone.
 var rules = []func(*repetition, context.Context, *attempt) (decision, error){
-	(*repetition).notNow, (*repetition).otherSecret, (*repetition).doubtedSecret,
-	(*repetition).noAnswer, (*repetition).answers, (*repetition).refusedToken, (*repetition).endedSession,
-	(*repetition).redirect, (*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
+	(*repetition).notNow, (*repetition).otherSecret, (*repetition).noAnswer, (*repetition).answers,
+	(*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect, (*repetition).refusedByProxy,
+	(*repetition).awayConnector, (*repetition).askedAgain,
 }
 
 const (
@@ -163,22 +162,6 @@ func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, err
 	if t.answer != nil {
 		t.answer.discard()
 	}
-	return again, nil
-}
-
-// doubtedSecret: the refused secret was accepted lately, and is tried once more in a session of its own.
-func (r *repetition) doubtedSecret(_ context.Context, t *attempt) (decision, error) {
-	p := t.pass
-	if !unauthorized(t.answer, t.err) || r.given != nil ||
-		!p.destination.logonOf(r.e.client).Again(t.answer != nil, &r.doubts) {
-		return passed, nil
-	}
-	generation := p.session.Generation()
-	if t.answer != nil {
-		generation = t.answer.generation
-		t.answer.discard()
-	}
-	p.session.Drop(generation, false, http.Header{}, r.e.line)
 	return again, nil
 }
 

@@ -29,17 +29,13 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.T
 		return nil, nil, err
 	}
 	waited := d.limits.Logons()
-	permit, err := d.logonOf(e.client).Enter(ctx, d.asks(e),
-		func() bool { return d.sessions.Opening(p.session) })
+	done, err := d.logonOf(e.client).Enter(ctx, func() bool { return d.sessions.Opening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
 	}
 	status := lockouts.Unsent
-	defer func() { permit.Done(status) }()
-	if !permit.Doubt.IsZero() {
-		p.session.Renew(permit.Doubt)
-	}
+	defer func() { done(status) }()
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {
 		fault, refused := tokenFault(ctx, err)

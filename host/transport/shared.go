@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/host/transport/session"
@@ -24,7 +25,7 @@ type Destinations struct {
 type shared struct {
 	limiter  *limits.Limiter
 	sessions *session.Store
-	outage   *outage
+	partner  *away.Partner
 }
 
 // What clients use that were given none.
@@ -42,13 +43,13 @@ func (all *Destinations) join(d *destination) {
 	defer all.mu.Unlock()
 	s := all.origins[d.address()]
 	if s == nil {
-		s = &shared{limits.New(d.address()), session.New(), &outage{}}
+		s = &shared{limits.New(d.address()), session.New(), &away.Partner{}}
 		if all.divided != nil {
 			s.limiter.Divide(all.divided(d.address()))
 		}
 		all.origins[d.address()] = s
 	}
-	d.sessions, d.outage = s.sessions.Join(d.who()), s.outage
+	d.sessions, d.partner = s.sessions.Join(d.who()), s.partner
 	d.limitedBy(s.limiter)
 }
 
@@ -82,7 +83,7 @@ func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	last := d.limits.Leave()
-	if s := all.origins[d.address()]; last && s != nil && s.outage == d.outage {
+	if s := all.origins[d.address()]; last && s != nil && s.partner == d.partner {
 		delete(all.origins, d.address())
 	}
 }

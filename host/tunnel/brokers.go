@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
@@ -136,8 +137,9 @@ func (b *brokers) port(id int32) int32 {
 // discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only
 // clients can make hangs up: then listeners are made from the clients' answers.
 func (t *Tunnel) discover() {
+	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		err := t.ask()
+		began, err := time.Now(), t.ask()
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
@@ -146,9 +148,8 @@ func (t *Tunnel) discover() {
 			return
 		}
 		wait := backoff.Next()
-		if _, tell := t.quiet.refused("discover", err.Error(), time.Now()); tell {
-			t.log.Warn("tunnel: the cluster's brokers are not known yet", "error", err, "next", wait)
-		}
+		cluster.Lost(t.log, began, err.Error(), "tunnel: the cluster's brokers are not known yet", "error", err, "next",
+			wait)
 		if pause.For(t.ctx, wait) != nil {
 			return
 		}

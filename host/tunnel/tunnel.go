@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
@@ -53,13 +54,13 @@ const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
 type Tunnel struct {
-	options Options
-	log     *slog.Logger
-	ctx     context.Context
-	cancel  context.CancelFunc
-	brokers brokers
-	group   sync.WaitGroup
-	quiet   quiet
+	options  Options
+	log      *slog.Logger
+	ctx      context.Context
+	cancel   context.CancelFunc
+	brokers  brokers
+	group    sync.WaitGroup
+	partners sync.Map // of *away.Partner, by the address of a broker
 }
 
 // Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before
@@ -170,69 +171,26 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 		}
 	}
 	cancel()
-	t.quiet.reached(address)
+	t.partner(address).Back(t.log, time.Now(), "tunnel: the broker is reached again", "broker", address)
 	if err := r.run(t.ctx); err != nil {
 		t.log.Warn("tunnel: connection closed", "broker", address, "client", client.RemoteAddr().String(), "error", err)
 	}
 }
 
 // refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is logged
-// once in a while.
+// once until the broker is reached.
 func (t *Tunnel) refuse(address string, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
-	if times, tell := t.quiet.refused(address, err.Error(), time.Now()); tell {
-		t.log.Error("tunnel: a client's connection was closed, the broker cannot be reached", "broker", address,
-			"error", err, "times", times)
-	}
+	t.partner(address).Lost(t.log, time.Now(), err.Error(),
+		"tunnel: a client's connection was closed, the broker cannot be reached", "broker", address, "error", err)
 }
 
-// quiet counts refusals by broker, so that a log shows each reason once in ten seconds.
-type quiet struct {
-	mu   sync.Mutex
-	last map[string]refusal
-}
-
-type refusal struct {
-	reason string
-	said   time.Time
-	times  int
-}
-
-const quietTime = 10 * time.Second
-
-func (q *quiet) refused(address, reason string, now time.Time) (times int, tell bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.last == nil {
-		q.last = map[string]refusal{}
-	}
-	reason = withoutNumbers(reason) // it may say how long it took
-	r := q.last[address]
-	r.times++
-	tell = r.reason != reason || now.Sub(r.said) >= quietTime
-	times = r.times
-	if tell {
-		r = refusal{reason: reason, said: now}
-	}
-	q.last[address] = r
-	return times, tell
-}
-
-func withoutNumbers(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '.' {
-			return -1
-		}
-		return r
-	}, text)
-}
-
-func (q *quiet) reached(address string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.last, address)
+// partner is a broker as clients reach it.
+func (t *Tunnel) partner(address string) *away.Partner {
+	p, _ := t.partners.LoadOrStore(address, &away.Partner{})
+	return p.(*away.Partner)
 }
 
 // advertised is the host under which a client that came in on a connection finds the other listeners of the tunnel.

@@ -206,7 +206,8 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 	}
 	told := 0
 	for _, line := range log.all() {
-		if strings.Contains(line, "a client's connection was closed") && strings.Contains(line, refused.Error()) {
+		if strings.Contains(line, "level=WARN msg=\"tunnel: a client's connection was closed") && strings.Contains(line,
+			refused.Error()) {
 			told++
 		}
 	}

@@ -183,12 +183,21 @@ func NewPlace(t *testing.T) *Place {
 	return p
 }
 
-// Refusals are the files that say which logons were refused, of all commands of the place.
-func (p *Place) Refusals() []string {
+// Refusals returns the lines that say which logons were refused: of the user's file, and of those in all data folders
+// of the place.
+func (p *Place) Refusals() (all []string) {
 	p.T.Helper()
-	files, err := filepath.Glob(filepath.Join(p.Dir, "cache", "culvert", "logons", "*.refused"))
+	files, err := filepath.Glob(filepath.Join(p.Dir, "*", "refused-logons"))
 	NoError(p.T, err)
-	return files
+	for _, path := range append(files, filepath.Join(p.Dir, "cache", "culvert", "refused-logons")) {
+		text, _ := os.ReadFile(path)
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "salt ") {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
 }
 
 // File writes a file, with its folders, and returns its path.

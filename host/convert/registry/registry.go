@@ -22,6 +22,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
@@ -133,8 +134,9 @@ type Client struct {
 	// known are the credentials, which are shown in no answer.
 	known secret.Known
 
-	mu   sync.Mutex
-	away string
+	partner away.Partner
+	mu      sync.Mutex
+	why     string // the registry is away
 }
 
 // Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
@@ -208,9 +210,14 @@ func (l *limited) Read(p []byte) (int, error) {
 
 // Away says since when and why the registry does not answer, "" when it does; for the connector's status.
 func (c *Client) Away() string {
+	since := c.partner.Since()
+	if since.IsZero() {
+		return ""
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.away
+	return fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at, since.UTC().Format(time.RFC3339),
+		c.why)
 }
 
 // Kind is of which language a schema is.
@@ -416,27 +423,27 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 // ask does one thing until the registry has said yes or no.
 func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
-		err := do(ctx)
+		began, err := time.Now(), do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError
 		var elsewhere *secret.Elsewhere
 		switch {
 		case err == nil:
-			c.back()
+			c.back(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &elsewhere):
-			c.back()
+			c.back(began)
 			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
 		case errors.As(err, &answer) && !again(answer.StatusCode):
-			c.back()
+			c.back(began)
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
 			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
 				c.said(answer))
 			return refused
 		}
-		c.gone(what, c.shown(err.Error()))
+		c.gone(began, what, c.shown(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
@@ -460,26 +467,15 @@ func (c *Client) said(answer *sr.ResponseError) string {
 func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
 
 // gone notes an outage, which is one line in the log however many ask.
-func (c *Client) gone(what, why string) {
-	c.mu.Lock()
-	first := c.away == ""
-	if first {
-		c.away = fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at,
-			time.Now().UTC().Format(time.RFC3339), why)
-	}
-	c.mu.Unlock()
-	if first {
-		c.log.Warn("the schema registry does not answer and is asked again until it does", "registry", c.at, "for",
-			what, "error", why)
+func (c *Client) gone(began time.Time, what, why string) {
+	if c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
+		"registry", c.at, "for", what, "error", why) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.why = why
 	}
 }
 
-func (c *Client) back() {
-	c.mu.Lock()
-	away := c.away
-	c.away = ""
-	c.mu.Unlock()
-	if away != "" {
-		c.log.Info("the schema registry answers again", "registry", c.at)
-	}
+func (c *Client) back(began time.Time) {
+	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.at)
 }

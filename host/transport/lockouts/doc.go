@@ -1,35 +1,21 @@
-// Package lockouts remembers which secrets were refused, so that a wrong one is sent once and not until the user is
-// locked (P10).
+// Package lockouts is the gate in front of services' logons: a secret that a service refused (401) is not sent again,
+// because SAP locks users after a few failures (P10).
 //
-// A secret that its origin has accepted lately may be refused by one application server of several, which is starting
-// or stopping. So it is in doubt at first: nothing is sent with it for a moment, then one request tries it in a session
-// of its own, and what that is answered counts for all. Where that request asked for something else than the one that
-// was refused, its acceptance is no proof: a service may take anybody's reads and look at the secret of writes alone.
-// So what was refused stays on trial until it is accepted: it is sent by one at a time, in a fresh session, and another
-// refusal of anything is the last. When the secret was accepted, that it is in doubt or on trial, and that it is being
-// tried, stands in the folder of refusals: a command next to a worker would else condemn what works there, and each
-// of 20 connectors in as many processes would try.
+// Each user of an origin and SAP client has one gate. It lets one logon through at a time. It is shut for a secret
+// after one refusal, until the secret is another one or an operator resumes. A secret that was accepted within
+// [trusted] is no longer a logon: requests with it go side by side.
 //
-// Where to look:
-//
-//   - store.go: [Store], what all clients share, and its folder; owner_unix.go and owner_other.go: whose that is.
-//   - permit.go: [Permit] and the wait for it: first logons to one origin go one after another.
-//   - logon.go: [Logon], what is known of one secret and how an answer changes it, in memory and in its files.
-//   - shared.go: [Shared], what workers of a cluster find out together.
-//   - verdict.go: what is thought of a secret, without a lock: its states, and which requests try it.
+//   - store.go: [Store], the gates of a process, and what an operator sees of them. logon.go: [Logon], a secret at its
+//     gate, and when a request may be sent. file.go: the file of refusals.
+//   - owner_unix.go and owner_other.go: who owns a file.
 //
 // Invariants:
 //
-//   - A secret that counts as refused is not sent before an operator says so, or it changes: also where its file can't
-//     be read or written.
-//   - A second try is noted before it is sent, so that who dies in it leaves no third one to others.
-//   - Neither names nor contents of the files say who was refused where.
+//   - A refused secret is not sent before it changes or an operator resumes, by no connector, command or restart; also
+//     if its refusal can't be written to the file, as long as the process lives.
+//   - Neither a name nor the content of a file says who was refused where: there are times and salted, slow digests.
+//   - In a group, first logons and logons after a minute of silence need the turn of [Group], so that a wrong secret
+//     fails twice at most in the whole group: once for who had the turn, and once more if that worker was lost.
 //
-// In a cluster a first logon, the first request after a minute of silence, and the second try of a secret in doubt,
-// need the leave of [Shared], too: each worker would be refused once without it. A refusal that it knows of is written
-// to the folder as one of this process, for commands of the machine. A secret that this process has seen accepted
-// within the minute needs no leave, unless it is in doubt.
-//
-// Locks, from the outside in: Store.mu, Logon.mu, those of Shared. Whose turn it is to ask the cluster, its leave, the
-// turn at an origin, and the lock of an origin's file, are taken before them, in this order.
+// Locks, from the outside in: the turn of a gate, the group's turn, the lock file; Logon.mu, Store.mu.
 package lockouts

@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// checkOwner refuses a folder of another user: who owns it can take refusals away, or put some there.
+// checkOwner refuses a file of another user, who could remove refusals, or choose the salt of digests.
 func checkOwner(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("expected a folder of this user (id %d), found one of user %d", os.Geteuid(), stat.Uid)
+		return fmt.Errorf("expected a file of this user (id %d), found one of user %d", os.Geteuid(), stat.Uid)
 	}
 	return nil
 }

@@ -3,163 +3,115 @@ package lockouts
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// Store remembers which secrets were refused. One is shared by all clients of a process; with a folder, by all
-// processes that use it, and over restarts. Safe for use by several goroutines.
+// Store holds the gates of a process, and which secrets were refused. One is shared by all clients of a process; its
+// file, if it has one, outlives it. Safe for use by several goroutines.
 type Store struct {
-	folder string
-	salt   []byte
-	log    atomic.Pointer[slog.Logger] // see LogTo
-	shared Shared                      // see Share; nil for a worker that is alone
+	locks string // the folder of lock files, "" for none
+	log   atomic.Pointer[slog.Logger]
+	group Group // nil for a worker that is alone
 
-	mu     guard.Mutex
-	logons map[[sha256.Size]byte]*Logon
-	turns  map[string]guard.Turn // by origin: the right to log on
+	mu      guard.Mutex
+	files   []*file  // the own one first
+	former  []string // folders of [formerFolder]
+	logons  map[[sha256.Size]byte]*Logon
+	gates   map[string]guard.Turn // by [Identity.place]
+	resumed time.Time             // when an operator had resumed in the group, as of the last look
 }
 
-// New returns an empty store that ends with the process.
+// New returns a store that ends with the process.
 func New() *Store {
-	return &Store{logons: map[[sha256.Size]byte]*Logon{}, turns: map[string]guard.Turn{}}
+	return &Store{files: []*file{{}}, logons: map[[sha256.Size]byte]*Logon{}, gates: map[string]guard.Turn{}}
 }
 
-const (
-	saltFile = "salt"
-	saltSize = 32
-	// refusal is the ending of the files that each stand for a refused secret.
-	refusal = ".refused"
-)
-
-// Open returns a store that is kept in a folder, which is made if missing, for this user of the machine alone.
-// Its files say nothing about who was refused where: their names are a slow hash under a salt that belongs to the
-// folder, their content is a time. Files that processes lock while they log on are named by the origin alone, under the
-// same salt.
-func Open(folder string) (*Store, error) {
-	l, err := openFolder(folder)
+// Open returns a store that keeps refusals in a file in the first folder, which is made if it is missing, and reads
+// those in files of the other folders: a worker and commands beside it know of each other. While processes with the
+// same folder locks log on to an origin for the first time, the others wait.
+func Open(locks, own string, others ...string) (*Store, error) {
+	f, err := openFile(own)
 	if err != nil {
-		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
+		return nil, fmt.Errorf("refused logons are kept in %s: %w", own, err)
 	}
-	return l, nil
-}
-
-func openFolder(folder string) (*Store, error) {
 	l := New()
-	l.folder = folder
-	if err := ownFolder(folder); err != nil {
-		return nil, err
-	}
-	salt := make([]byte, saltSize)
-	rand.Read(salt)
-	// Of several processes that begin at once, the first one's salt holds.
-	if err := wholefile.New(filepath.Join(folder, saltFile), salt); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, err
-	}
-	salt, err := wholefile.Read(filepath.Join(folder, saltFile), fileBytes)
-	if err == nil && len(salt) != saltSize {
-		err = fmt.Errorf("%s: expected %d bytes, found %d: delete the folder if no logon is refused at present",
-			saltFile, saltSize, len(salt))
-	}
-	if err != nil {
-		return nil, err
-	}
-	l.salt = salt
-	l.tidy()
-	return l, nil
-}
-
-// ownFolder makes a folder that nobody else can use; one of somebody else is an error.
-func ownFolder(folder string) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(folder)
-	if err != nil {
-		return err
-	}
-	if err := checkOwner(info); err != nil {
-		return err
-	}
-	if info.Mode().Perm()&0o077 == 0 {
-		return nil
-	}
-	return os.Chmod(folder, 0o700)
-}
-
-// tidy takes away what is too old to count.
-func (l *Store) tidy() {
-	files, _ := os.ReadDir(l.folder)
-	for _, f := range files {
-		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), acceptance) &&
-			time.Since(info.ModTime()) > recently {
-			os.Remove(filepath.Join(l.folder, f.Name()))
+	l.locks, l.files = locks, []*file{f}
+	for _, folder := range append([]string{own}, others...) {
+		if former := filepath.Join(folder, formerFolder); hasFormer(former) {
+			l.former = append(l.former, former)
 		}
 	}
-}
-
-// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
-// returns how many there were. In a cluster all workers forget them; without a leader that waits for the context's end.
-func (l *Store) Resume(ctx context.Context) (int, error) {
-	known, err := 0, error(nil)
-	if l.shared != nil {
-		known, err = l.shared.Resume(ctx)
+	for _, folder := range others {
+		if path := filepath.Join(folder, fileName); path != f.path {
+			l.files = append(l.files, &file{path: path, foreign: true})
+		}
 	}
-	forgotten, here := l.forget()
-	return max(known, forgotten), errors.Join(err, here)
+	return l, nil
 }
 
-// forget is Resume for this process and its folder alone.
-func (l *Store) forget() (int, error) {
+// Writable returns an error if refusals can't be added to the own file because it is another user's: they end with the
+// process then.
+func (l *Store) Writable() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	forgotten := 0
-	for _, g := range l.logons {
-		if g.forget() && l.folder == "" {
-			forgotten++
-		}
-	}
-	if l.folder == "" {
-		return forgotten, nil
-	}
-	files, err := os.ReadDir(l.folder)
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), refusal) {
-			continue
-		}
-		path := filepath.Join(l.folder, f.Name())
-		if content, err := wholefile.Read(path, fileBytes); err != nil || readVerdict(content).state == refused {
-			forgotten++
-		}
-		err = errors.Join(err, os.Remove(path))
-	}
-	return forgotten, err
+	return l.files[0].owner
 }
 
-// LogTo sets the logger of what cannot be written to the folder: that of the first client that logs at all.
+// Group is what the workers of a group find out about secrets together (P10). Methods may be called by several
+// goroutines; all but Enter and Resume return at once.
+type Group interface {
+	// Look returns since when the group knows a secret as refused (zero: it does not), and when an operator resumed
+	// last.
+	Look(Secret) (refused, resumed time.Time)
+	// Enter waits until this worker has the turn to log on with a secret, which [Group.Tell] ends. turn is "" if none
+	// is needed; then refused is since when the group knows the secret as refused, zero: it is not. The error is the
+	// cause of the context.
+	Enter(context.Context, Secret) (turn string, refused time.Time, err error)
+	// Tell says what has come of a secret. A refusal counts with and without a turn.
+	Tell(s Secret, turn string, o Outcome)
+	// Resume has all workers forget all refusals, and returns how many the group knew.
+	Resume(context.Context) (int, error)
+}
+
+// Outcome is what has come of a secret.
+type Outcome string
+
+// The outcomes.
+const (
+	// Nothing: nobody has looked at it.
+	Nothing  Outcome = "nothing"
+	Accepted Outcome = "accepted"
+	Rejected Outcome = "refused"
+)
+
+// Share has the store send secrets in turn with other workers of a group. It comes before the first [Store.Of].
+func (l *Store) Share(with Group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.logons) > 0 {
+		panic("lockouts: expected no logons before Share")
+	}
+	l.group = with
+}
+
+// LogTo sets the logger of what cannot be written to the file: that of the first client that logs at all.
 func (l *Store) LogTo(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
 		l.log.CompareAndSwap(nil, log)
 	}
 }
 
-// Of returns the logon of an identity; nil when it has neither user nor secret.
+// Of returns the logon of an identity; nil if it has neither user nor secret.
 func (l *Store) Of(id Identity) *Logon {
 	if !id.Needed() {
 		return nil
@@ -170,154 +122,214 @@ func (l *Store) Of(id Identity) *Logon {
 	if g := l.logons[key]; g != nil {
 		return g
 	}
-	turn := l.turns[id.Origin]
+	turn := l.gates[id.place()]
 	if turn == nil {
 		turn = guard.NewTurn()
-		l.turns[id.Origin] = turn
+		l.gates[id.place()] = turn
 	}
-	g := l.unknown(id)
-	g.turn = turn
-	if l.folder != "" || g.cluster != nil {
-		go func() { // while the rest is made ready for the first request, which needs it
-			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
-			g.named()
-			if g.cluster != nil {
-				g.cluster.secret()
-			}
-		}()
-	}
-	l.logons[key] = g
-	return g
-}
-
-// unknown is a logon of which this process knows nothing.
-func (l *Store) unknown(id Identity) *Logon {
-	g := &Logon{Identity: id, log: &l.log, named: func() {}, cluster: l.clustered(id)}
+	g := &Logon{Identity: id, secret: id.hidden(), store: l, turn: turn}
 	g.Secret = ""
-	if l.folder != "" {
-		g.files.lock = filepath.Join(l.folder, l.lockName(id.Origin))
-		g.named = sync.OnceFunc(func() {
-			name := filepath.Join(l.folder, l.name([]byte(id.place()+id.Secret)))
-			g.files.refused, g.files.accepted = name+refusal, name+acceptance
-		})
-	}
+	l.logons[key] = g
+	l.adopt(id, g.secret)
 	return g
 }
 
-// Request is what a request asks for by its method and line, as far as doubts go by it.
-func (l *Store) Request(method, line string) Request { return requestOf(l.salt, method, line) }
-
-// Judged says whether the origin has taken the secret, and not refused it since: within the life of this process, or
-// for another one within the last hour; and whether it counts as refused, so that clients do not send it.
-func (l *Store) Judged(id Identity) (taken, isRefused bool) {
+// Judged reports whether the origin has accepted the secret in this process, and not refused it since; and whether it
+// counts as refused, so that clients do not send it.
+func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
-	g := l.logons[id.key()]
-	l.mu.Unlock()
+	g, s := l.logons[id.key()], id.hidden()
 	if g == nil {
-		g = l.unknown(id)
+		l.adopt(id, s)
+	} else {
+		s = g.secret
+		accepted, _ = g.known()
 	}
-	v := g.look()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.accepted.IsZero() || g.acceptedLately(), v.state == refused
+	l.mu.Unlock()
+	at, err := l.refused(s)
+	return accepted, !at.IsZero() || err != nil
 }
 
-// LastTaken is when the origin took any secret of the user last from this process; zero: it has taken none.
-func (l *Store) LastTaken(id Identity) (last time.Time) {
+// refused returns since when a secret is refused, as far as this process, its files and the group know; zero: it is
+// not. The error is that of the own file, if it can't be read. An operator's resume in the group removes what this
+// worker kept before it began; later everything that is there when it hears of the resume, since clocks differ.
+func (l *Store) refused(s Secret) (time.Time, error) {
+	var inGroup, resumed time.Time
+	if l.group != nil {
+		inGroup, resumed = l.group.Look(s)
+	}
+	s.Hash() // before others wait for the lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, g := range l.logons {
-		if g.Place() != id.Place() {
-			continue
+	if resumed.After(l.resumed) {
+		var until time.Time
+		if l.resumed.IsZero() {
+			until = resumed
 		}
-		g.mu.Lock()
-		if g.accepted.After(last) {
-			last = g.accepted
+		l.resumed = resumed
+		_, _ = l.forget(until)
+	}
+	var unread error
+	for _, f := range l.files {
+		at, err := f.find(s)
+		if !at.IsZero() {
+			return at, nil
 		}
-		g.mu.Unlock()
+		unread = errors.Join(unread, err)
 	}
-	return last
-}
-
-// hashRounds makes guessing a password from a file's name slow: some 20 ms a guess.
-const hashRounds = 100_000
-
-func (l *Store) name(text []byte) string {
-	return hex.EncodeToString(slowly(string(text), l.salt, 16))
-}
-
-// slowly hashes to so many bytes.
-func slowly(text string, salt []byte, size int) []byte {
-	hash, err := pbkdf2.Key(sha256.New, text, salt, hashRounds, size)
-	if err != nil {
-		panic(err) // of key lengths that FIPS refuses: ours are not among them
+	if inGroup.IsZero() || resumed.Before(l.resumed) { // a look from before a resume
+		return time.Time{}, unread
 	}
-	return hash
+	l.keep(s, inGroup) // for commands beside this worker
+	return inGroup, nil
 }
 
-// lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few
-// are likely that no slow hash would hide it: one under the salt does, as long as the folder is not read.
-func (l *Store) lockName(origin string) string {
-	mac := hmac.New(sha256.New, l.salt)
-	mac.Write([]byte(origin))
-	return hex.EncodeToString(mac.Sum(nil)[:8]) + ".lock"
+// refuse notes that a service refused the secret.
+func (l *Store) refuse(s Secret) {
+	s.Hash() // before others wait for the lock
+	l.mu.Lock()
+	l.keep(s, time.Now())
+	l.mu.Unlock()
+	if l.group != nil {
+		l.group.Tell(s, "", Rejected)
+	}
 }
 
-// Lockout is a secret that is not sent, or with care alone, and why.
+// keep adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
+// the secret again.
+func (l *Store) keep(s Secret, at time.Time) {
+	if known, _ := l.files[0].find(s); !known.IsZero() {
+		return
+	}
+	err := l.files[0].add(s, at)
+	if log := l.log.Load(); err != nil && log != nil {
+		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other "+
+			"processes and the next start do not know and may lock the user", "error", err)
+	}
+}
+
+// forget removes refusals that are not after a time, all if it is zero, as far as they are known here; l.mu is held.
+func (l *Store) forget(until time.Time) (forgotten int, err error) {
+	if until.IsZero() {
+		for _, folder := range l.former {
+			err = errors.Join(err, os.RemoveAll(folder))
+		}
+		l.former = nil
+	}
+	for _, f := range l.files {
+		n, wrong := f.forget(until)
+		forgotten, err = forgotten+n, errors.Join(err, wrong)
+	}
+	return forgotten, err
+}
+
+// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
+// returns how many there were. In a group all workers forget them; without a leader that waits for the context's end.
+func (l *Store) Resume(ctx context.Context) (int, error) {
+	known, err := 0, error(nil)
+	if l.group != nil {
+		known, err = l.group.Resume(ctx)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	forgotten, here := l.forget(time.Time{})
+	return max(known, forgotten), errors.Join(err, here)
+}
+
+// alone waits until no other process of the machine, and no other worker of the group, logs on with a secret of the
+// user. end says what has come of it.
+func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err error) {
+	unlock := func() {}
+	end = func(Outcome) { unlock() }
+	if l.group != nil {
+		turn, err := l.enter(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if turn != "" {
+			end = func(o Outcome) {
+				unlock()
+				if o != Rejected { // which ends it, too, see refuse
+					l.group.Tell(s, turn, o)
+				}
+			}
+		}
+	}
+	if l.locks != "" {
+		// The name says nothing of who logs on where: users that share it wait for each other.
+		name := fmt.Sprintf("logons-%02x.lock", sha256.Sum256([]byte(s.Place))[0])
+		taken, err := lockFile(ctx, filepath.Join(l.locks, name))
+		if err != nil {
+			end(Nothing)
+			return nil, err
+		}
+		unlock = taken
+	}
+	return end, nil
+}
+
+// enter has the group give the turn, see [Group.Enter], and notes a secret that it knows as refused, unless an operator
+// has resumed in the meantime: then it asks again.
+func (l *Store) enter(ctx context.Context, s Secret) (turn string, err error) {
+	s.Hash() // before others wait for the lock
+	for {
+		l.mu.Lock()
+		resumed := l.resumed
+		l.mu.Unlock()
+		turn, at, err := l.group.Enter(ctx, s)
+		if err != nil || at.IsZero() {
+			return turn, err
+		}
+		l.mu.Lock()
+		if resumed.Equal(l.resumed) {
+			l.keep(s, at)
+		}
+		l.mu.Unlock()
+		if at, err := l.refused(s); err != nil || !at.IsZero() {
+			return turn, nil // the caller looks itself
+		}
+	}
+}
+
+// Lockout is a secret that is not sent, and why.
 type Lockout struct {
 	Origin, Client, User string
-	// State is refused; doubtful, refused once and to be tried once more; or trial, until what was refused is accepted.
-	State string
+	// Since is when it was refused.
 	Since time.Time
 	// Text says all of it, and what is to be done.
 	Text string
 }
 
-// List are the lockouts of those who log on in this process. others are refusals of other processes, which say nothing
-// of whom they concern.
-func (l *Store) List() (list []Lockout, others int, err error) {
+// List returns the lockouts of those who log on in this process. others counts refusals of other processes, which say
+// nothing of whom they concern.
+func (l *Store) List() (list []Lockout, others int) {
 	l.mu.Lock()
-	known, files := make([]*Logon, 0, len(l.logons)), map[string]bool{}
+	known := make([]*Logon, 0, len(l.logons))
 	for _, g := range l.logons {
-		g.named()
 		known = append(known, g)
-		files[filepath.Base(g.files.refused)] = true
 	}
 	l.mu.Unlock()
 	for _, g := range known {
-		one := Lockout{Origin: g.Origin, Client: g.Client, User: g.User}
-		v := g.look()
-		one.Since = v.at
-		switch {
-		case v.state == refused:
-			one.State, one.Text = "refused", g.explain(v.at)
-		case v.doubted():
-			one.State, one.Text = "doubtful",
-				"it was refused (401) once after it had been accepted: one request tries it once more"
-		case v.onTrial():
-			one.State, one.Text = "trial",
-				"it was refused (401) once and accepted since: what was refused is tried once more"
-		default:
-			continue
+		if at, _ := l.refused(g.secret); !at.IsZero() {
+			list = append(list, Lockout{Origin: g.Origin, Client: g.Client, User: g.User, Since: at, Text: g.Refusal()})
 		}
-		list = append(list, one)
 	}
 	slices.SortFunc(list, func(a, b Lockout) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User),
 			a.Since.Compare(b.Since))
 	})
-	if l.folder == "" {
-		return list, 0, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.files {
+		_ = f.read()
+		others += len(f.refused)
 	}
-	entries, err := os.ReadDir(l.folder)
-	for _, f := range entries {
-		if !strings.HasSuffix(f.Name(), refusal) || files[f.Name()] {
-			continue
-		}
-		content, err := wholefile.Read(filepath.Join(l.folder, f.Name()), fileBytes)
-		if err == nil && readVerdict(content).state == refused {
-			others++
+	for _, g := range known {
+		for _, f := range l.files {
+			if len(f.refused) > 0 && !f.refused[f.digest(g.secret)].IsZero() {
+				others--
+			}
 		}
 	}
-	return list, others, err
+	return list, others
 }

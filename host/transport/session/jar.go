@@ -20,8 +20,6 @@ type jar struct {
 	cookies []cookie
 	// generation counts how often the cookies were dropped.
 	generation int
-	// renewed is the doubt for which it was last begun again.
-	renewed time.Time
 }
 
 // How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more
@@ -166,16 +164,6 @@ func (j *jar) header(path string, now time.Time) (header string, generation int)
 func Below(path, folder string) bool {
 	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
 		path[len(folder)] == '/')
-}
-
-// renew begins a new generation for a doubt, once: a token that was fetched in it is to be used in it.
-func (j *jar) renew(doubt time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.renewed.Equal(doubt) {
-		j.renewed, j.cookies = doubt, nil
-		j.generation++
-	}
 }
 
 // drop begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so

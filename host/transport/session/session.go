@@ -32,10 +32,6 @@ func (s *Session) Follow(h http.Header, path string, generation int) {
 	s.jar.follow(h, path, time.Now(), generation)
 }
 
-// Renew begins the session again for a doubt of the secret that it is used with, once for each: a token that was
-// fetched in it is to be used in it.
-func (s *Session) Renew(doubt time.Time) { s.jar.renew(doubt) }
-
 // Opened says whether the service has opened a session, see jar.opened.
 func (s *Session) Opened() bool { return s.jar.opened() }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -171,8 +170,7 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 				`tickets.login.body={"u":"{user}","p":"{password}"}`, "tickets.login.token=result.session")
 			file := p.File("c.properties", lines...)
 			for i := range 3 {
-				data := filepath.Join(p.Dir, fmt.Sprint("data", i))
-				r := p.Run("run", "--once", "--plugins", dir, "--data", data, "--log-level", "debug", file)
+				r := p.Run("run", "--once", "--plugins", dir, "--data", p.Data, "--log-level", "debug", file)
 				logins, pages, _ := s.seen()
 				if r.Code != 1 || logins != 1 || pages != 0 {
 					t.Fatalf("run %d: expected exit 1 and one login in all, found %d and %d\n%s", i, r.Code, logins,

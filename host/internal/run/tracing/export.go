@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/culvert-project/culvert/host/internal/base/away"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -108,13 +109,14 @@ type exporter struct {
 	log         *slog.Logger
 	taken, lost atomic.Int64
 
-	mu     sync.Mutex
-	failed string // the error that was logged last, while it lasts
-	missed int64  // spans since then
+	mu        sync.Mutex
+	collector away.Partner
+	missed    int64 // spans since it is away
 }
 
 // ExportSpans never fails: what it has to say is said here, in one line while failures last and not for each batch.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	began := time.Now()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -128,15 +130,13 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	e.lost.Add(lost)
 	e.taken.Add(int64(len(spans)) - lost)
 	e.missed += lost
-	switch {
-	case err == nil && e.failed != "":
-		e.log.Info("tracing: spans are sent again", "endpoint", e.to, "lost", e.missed)
-		e.failed, e.missed = "", 0
-	case err != nil && e.failed == "":
-		e.failed = err.Error()
-		e.log.Warn("tracing: spans cannot be sent, and those until they can be are lost", "endpoint", e.to,
-			"error", shown.Line(e.known.Strike(e.failed)))
+	if err != nil {
+		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost", "endpoint",
+			e.to, "error", shown.Line(e.known.Strike(err.Error())))
+		return nil
 	}
+	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.to, "lost", e.missed)
+	e.missed = 0
 	return nil
 }
 
