@@ -2,13 +2,17 @@ package transport
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -189,4 +193,14 @@ func TestNothingThereIsNoLogon(t *testing.T) {
 			t.Errorf("expected one refusal, found %d, %q", refusals, c.Refusal())
 		}
 	})
+}
+
+func TestLogonShowsNoSecret(t *testing.T) {
+	l := Logon{id: lockouts.Identity{Origin: "http://sap.example:8000", User: "u", Secret: "geheim"}}
+	var logged strings.Builder
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("logs on", "logon", l)
+	if shown := fmt.Sprintf("%v %+v", l, l) + logged.String(); strings.Contains(shown, "geheim") ||
+		strings.Count(shown, l.id.Origin) != 3 {
+		t.Errorf("expected the origin and no secret, found %s", shown)
+	}
 }
