@@ -192,7 +192,7 @@ func (p *Place) Refusals() (all []string) {
 	for _, path := range append(files, filepath.Join(p.Dir, "cache", "culvert", "refused-logons")) {
 		text, _ := os.ReadFile(path)
 		for line := range strings.Lines(string(text)) {
-			if !strings.HasPrefix(line, "salt ") {
+			if line != "\n" && !strings.HasPrefix(line, "salt ") {
 				all = append(all, line)
 			}
 		}

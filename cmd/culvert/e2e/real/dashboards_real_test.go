@@ -33,8 +33,8 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 	return queries
 }
 
-// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
-// and Confluent's have: joins, sums by connector and selections by a text. Each finds something in what a worker shows.
+// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's have:
+// joins, and sums by connector. Each finds something in what a worker shows.
 func TestRealDashboards(t *testing.T) {
 	t.Parallel()
 	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")
@@ -48,12 +48,7 @@ func TestRealDashboards(t *testing.T) {
 			`kafka_connect_connector_connector_type) by (connector, status, connector_class, connector_type)`,
 		`sum(kafka_connect_task_error_total_record_failures * on(connector, task) group_left(status) `+
 			`kafka_connect_connector_task_status) by (connector, status, task)`,
-		`sum(rate(kafka_producer_outgoing_byte_total[5m]))`, `sum(kafka_consumer_connection_count)`,
-		`kafka_connect_app{client_id!="",start_time_ms!=""}`,
-		`sum(kafka_connect_connector_metrics{status="running"})`, `kafka_connect_connector_metrics{connector_class!=""}`,
-		`sum by (connector) (kafka_connect_connect_worker_metrics_connector_running_task_count{connector=~".*"})`,
-		`kafka_connect_connect_worker_rebalance_metrics_completed_rebalances >= 0`,
-		`kafka_connect_source_task_metrics_source_record_poll_rate{connector=~".*",task!=""}`)
+		`sum(rate(kafka_producer_outgoing_byte_total[5m]))`, `sum(kafka_consumer_connection_count)`)
 	scrape := e2etest.Scraped(t, func(string) bool { return true })
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
 	e2etest.NoError(t, err)

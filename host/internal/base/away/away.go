@@ -16,6 +16,7 @@ type Partner struct {
 	mu     sync.Mutex
 	since  time.Time // zero: it answers
 	ended  time.Time // when it answered again last
+	warned bool      // the log says that it is away
 	reason string
 }
 
@@ -43,20 +44,19 @@ func (p *Partner) lost(began time.Time, reason string) (news bool) {
 	}, reason)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case !p.since.IsZero():
-		news = reason != p.reason
-	case began.Before(p.ended.Add(settling)):
+	if began.Before(p.ended) {
 		return false
-	default:
-		p.since, news = time.Now(), true
 	}
-	p.reason = reason
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(settling))
+	p.warned, p.reason = p.warned || news, reason
 	return news
 }
 
 // Back notes that the partner has answered a try that began at a time. If it was away, and has answered a try that
-// began since, it logs that, with how long it was away.
+// began since, it logs that, with how long it was away, unless no warning said so.
 func (p *Partner) Back(log *slog.Logger, began time.Time, text string, args ...any) {
 	if lasted, back := p.back(began); back {
 		log.Info(text, append(args, "after", lasted.Round(time.Second))...)
@@ -69,9 +69,9 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	if p.since.IsZero() || !began.After(p.since) {
 		return 0, false
 	}
-	lasted = time.Since(p.since)
-	p.since, p.ended = time.Time{}, time.Now()
-	return lasted, true
+	lasted, back = time.Since(p.since), p.warned
+	p.since, p.ended, p.warned = time.Time{}, time.Now(), false
+	return lasted, back
 }
 
 // Since returns since when the partner is away; zero: it answers, as far as anybody has asked.

@@ -41,6 +41,9 @@ func TestOutageIsTwoLines(t *testing.T) {
 		if lost(during, "") || lost(time.Now(), "") {
 			t.Error("expected tries of the outage that is over, and of the moment after it, to be no news")
 		}
+		assert.Equal(t, false, p.Since().IsZero(), "a partner that is away again at once")
+		p.Back(log, time.Now().Add(1), "back")
+		assert.Equal(t, true, p.Since().IsZero())
 		time.Sleep(settling)
 		assert.Equal(t, true, lost(time.Now(), "x"), "another outage")
 		assert.Equal(t, "level=WARN msg=gone why=\"9 ms\"\nlevel=WARN msg=gone why=\"\"\n"+
