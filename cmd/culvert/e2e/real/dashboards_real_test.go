@@ -33,8 +33,8 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 	return queries
 }
 
-// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's have:
-// joins, and sums by connector. Each finds something in what a worker shows.
+// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
+// have: joins, and sums by connector. Each finds something in what a worker shows.
 func TestRealDashboards(t *testing.T) {
 	t.Parallel()
 	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")

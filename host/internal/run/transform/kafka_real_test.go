@@ -273,7 +273,8 @@ func oneLine(why string) string {
 	return blanks(why)
 }
 
-// refusedByName reports whether we refuse a regular expression, or a pattern of a date, for a part that RATIONALE names.
+// refusedByName reports whether we refuse a regular expression, or the pattern of a date, for a part that RATIONALE
+// names.
 func refusedByName(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), " is not supported near index ") ||
 		strings.Contains(err.Error(), " is not supported; supported are yMdHhmsSEazZX"))
