@@ -259,7 +259,7 @@ type backlog struct{ group, own atomic.Int64 }
 func (e *ends) measure(ctx context.Context, b *backlog, has func(topic string, partition int32) bool,
 	idle func() bool) {
 	var brokers away.Partner
-	known := false // whether the lag ever was
+	known := false // the lag was measured once
 	for pause.For(ctx, lagEvery) == nil {
 		began := time.Now()
 		group, own, err := e.lag(ctx, has)

@@ -206,6 +206,9 @@ func TestRegistryThatIsAway(t *testing.T) {
 					if !strings.Contains(client.Away(), "does not answer") && answers > 1 {
 						t.Errorf("expected the outage in the status, found %q", client.Away())
 					}
+					if answers == 3 && !strings.HasSuffix(client.Away(), ": <html>") {
+						t.Errorf("expected the last error in the status, found %q", client.Away())
+					}
 					return [...]func() (*http.Response, error){
 						func() (*http.Response, error) { return nil, errors.New("connection refused") },
 						func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },

@@ -254,11 +254,11 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 		age(filepath.Base(name), 40)
 	}
 	key := strings.Repeat("0a", 32)
-	gone := age("culvert-"+key+".code", 40)
+	expired := age("culvert-"+key+".code", 40)
 	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
 	overCache(t, folder, cache)
-	if _, err := os.Lstat(gone); err == nil {
-		t.Errorf("%s is there", gone)
+	if _, err := os.Lstat(expired); err == nil {
+		t.Errorf("%s is there", expired)
 	}
 	for _, name := range stay {
 		_, err := os.Lstat(name)

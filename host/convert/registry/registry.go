@@ -136,7 +136,7 @@ type Client struct {
 
 	partner away.Partner
 	mu      sync.Mutex
-	why     string // the registry is away
+	why     string // the error of the last try that failed
 }
 
 // Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
@@ -429,21 +429,21 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 		var elsewhere *secret.Elsewhere
 		switch {
 		case err == nil:
-			c.back(began)
+			c.markBack(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &elsewhere):
-			c.back(began)
+			c.markBack(began)
 			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
 		case errors.As(err, &answer) && !again(answer.StatusCode):
-			c.back(began)
+			c.markBack(began)
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
 			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
 				c.said(answer))
 			return refused
 		}
-		c.gone(began, what, c.shown(err.Error()))
+		c.markAway(began, what, c.shown(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
@@ -466,16 +466,16 @@ func (c *Client) said(answer *sr.ResponseError) string {
 // shown is a text of the registry as it may be shown.
 func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
 
-// gone notes an outage, which is one line in the log however many ask.
-func (c *Client) gone(began time.Time, what, why string) {
-	if c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
-		"registry", c.at, "for", what, "error", why) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.why = why
-	}
+// markAway notes that a try has failed. It logs an outage once, however many callers ask.
+func (c *Client) markAway(began time.Time, what, why string) {
+	c.mu.Lock()
+	c.why = why
+	c.mu.Unlock()
+	c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
+		"registry", c.at, "for", what, "error", why)
 }
 
-func (c *Client) back(began time.Time) {
+// markBack notes that the registry has answered.
+func (c *Client) markBack(began time.Time) {
 	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.at)
 }

@@ -181,9 +181,9 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 		return 0, err
 	}
 	before, written := len(f.refused)+len(f.unwritten), len(f.refused)
-	goes := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
-	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return goes(at) })
-	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return goes(at) })
+	isForgotten := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
+	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return isForgotten(at) })
+	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return isForgotten(at) })
 	forgotten = before - len(f.refused) - len(f.unwritten)
 	switch {
 	case len(f.refused) == written:

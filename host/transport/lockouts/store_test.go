@@ -314,13 +314,13 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 	}
 }
 
-// told is a group that knows what a test says.
-type told struct {
+// fixedGroup is a group that knows what a test sets.
+type fixedGroup struct {
 	Group
 	refused, resumed time.Time
 }
 
-func (g *told) Look(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
+func (g *fixedGroup) Look(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
 
 // What the group knows as refused is written down for commands beside this worker; a resume of the group removes what
 // was refused before it, and everything once this worker hears of it, whatever its clock says.
@@ -332,7 +332,7 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 		_, isRefused := l.Judged(somebody)
 		assert.Equal(t, refused, isRefused, when)
 	}
-	early := &told{resumed: time.UnixMilli(0)}
+	early := &fixedGroup{resumed: time.UnixMilli(0)}
 	l := open(t, folder)
 	l.Share(early)
 	wants(l, true, "before any resume")
@@ -343,14 +343,14 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	wants(open(t, folder), true, "beside the worker")
 
 	late := open(t, folder)
-	late.Share(&told{resumed: time.Now().Add(time.Second)})
+	late.Share(&fixedGroup{resumed: time.Now().Add(time.Second)})
 	wants(late, false, "resumed while it was away")
 	wants(open(t, folder), false, "beside it")
 }
 
 // A refusal of a clock that is ahead goes with a resume, here and in the group.
 func TestResumeOfRefusalsAhead(t *testing.T) {
-	for what, group := range map[string]*told{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
+	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
 		if group != nil {
 			l.Share(group)
@@ -371,7 +371,7 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 
 // A look of before a resume brings nothing back.
 func TestStaleLook(t *testing.T) {
-	g := &told{resumed: time.Now()}
+	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
 	l.Share(g)
 	l.Judged(somebody)

@@ -2,7 +2,7 @@
 // URLs and settings, durations of Edm.Time. It counts in milliseconds and in ticks of 100 ns, as EDM does.
 package datetime
 
-import "strconv"
+import "github.com/culvert-project/culvert/plugins/odata/scan"
 
 // Moment is a point in time as a service wrote it: the time on its clock, and how far that clock is from UTC.
 type Moment struct {
@@ -29,10 +29,10 @@ const (
 	julianMs = FirstMs - 2*MsPerDay
 )
 
-// UTC is the moment in milliseconds since 1970.
+// UTC returns the moment in milliseconds since 1970.
 func (m *Moment) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
 
-// Days are those since 1970 on the clock's own calendar.
+// Days returns the days since 1970 on the clock's own calendar.
 func (m *Moment) Days() int64 {
 	days := m.Wall / MsPerDay
 	if m.Wall%MsPerDay < 0 {
@@ -75,7 +75,7 @@ func (m *Moment) parseTicks(text []byte) bool {
 			if len(number)-i > 5 {
 				return false
 			}
-			offset, ok := whole(number[i:], -9999, 9999)
+			offset, ok := scan.Integer(number[i:], -9999, 9999)
 			if !ok {
 				return false
 			}
@@ -83,7 +83,7 @@ func (m *Moment) parseTicks(text []byte) bool {
 		}
 	}
 	var ok bool
-	m.Wall, ok = whole(number, julianMs, LastMs+1)
+	m.Wall, ok = scan.Integer(number, julianMs, LastMs+1)
 	switch m.Rounded = m.Wall < FirstMs || m.Wall > LastMs; {
 	case m.Wall < FirstMs:
 		m.Wall += FirstMs - julianMs
@@ -162,7 +162,8 @@ func (m *Moment) parseZone(text []byte) bool {
 	return true
 }
 
-// fraction reads a point and digits of a second, if there are any, as ticks; rounded: further digits are not 0.
+// fraction reads a point and digits of a second, if there are any, as ticks. rounded reports that further digits
+// are not 0.
 func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' && text[0] != ',' {
 		return 0, false, text, true
@@ -174,12 +175,6 @@ func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 		unit /= 10
 	}
 	return ticks, rounded, text[i:], i > 1
-}
-
-// whole reads a whole number within bounds: a sign, then digits.
-func whole(text []byte, low, high int64) (int64, bool) {
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	return n, err == nil && low <= n && n <= high
 }
 
 // digits reads exactly n digits at i.
@@ -220,8 +215,8 @@ func daysSince1970(year, month, day int64) int64 {
 }
 
 // TimeOfDay reads a duration that is a time of day, PT12H34M56.789S, in ticks; years, months and days in front,
-// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day. rounded: digits after the ticks were dropped
-// that are not 0.
+// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day. rounded reports that digits after the
+// ticks were dropped that are not 0.
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
 func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
@@ -235,7 +230,7 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 		for i < len(text) && '0' <= text[i] && text[i] <= '9' {
 			i++
 		}
-		n, ok := whole(text[start:i], 0, MsPerDay)
+		n, ok := scan.Integer(text[start:i], 0, MsPerDay)
 		if !ok || i == len(text) {
 			return 0, false, false
 		}

@@ -268,7 +268,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 		d.failure = quoted(b[i:end])
 	case where == metaSpace && string(local) == "count":
 		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
-			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {
+			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
 		}

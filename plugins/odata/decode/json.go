@@ -364,7 +364,7 @@ func (d *JSON) pageMember(m jsonMember) bool {
 	case "__delta":
 		d.page.Delta.Href = string(text)
 	case "__count":
-		if n, ok := integer(bytes.TrimSpace(text), 0, 1<<62); ok {
+		if n, ok := scan.Integer(bytes.TrimSpace(text), 0, 1<<62); ok {
 			d.page.Count = n
 		}
 	default:
@@ -442,10 +442,10 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.said = "HTML", fault.Title(head)
+		found, s.serviceText = "HTML", fault.Title(head)
 	case fault.IsError(head):
 		if code, message, _ := fault.Document(head); message != "" {
-			found, s.said = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+			found, s.serviceText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
 	return &scan.Error{At: at, Expected: expected, Found: found}

@@ -6,14 +6,9 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/wit/datum"
 )
-
-// integer reads a whole number within bounds: a sign, then digits.
-func integer(text []byte, low, high int64) (int64, bool) {
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	return n, err == nil && low <= n && n <= high
-}
 
 // real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
 func real(text []byte, bits int) (float64, bool) {
@@ -70,7 +65,7 @@ func (d *decimal) parse(text []byte) bool {
 		case c == '.' && !point:
 			point = true
 		case (c == 'e' || c == 'E') && some:
-			e, ok := integer(text[i+1:], -maxExponent, maxExponent)
+			e, ok := scan.Integer(text[i+1:], -maxExponent, maxExponent)
 			d.exponent += int(e)
 			return ok
 		default:
@@ -189,7 +184,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if c.Precision > 0 && len(d.digits) > c.Precision {
 		return dst, expectedPrecision + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
 	}
-	if small, ok := integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
+	if small, ok := scan.Integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
 		if d.negative {
 			small = -small
 		}

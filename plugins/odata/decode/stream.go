@@ -31,9 +31,9 @@ type stream struct {
 	inRow bool
 	// failure is the service's error text inside the page, "" for none.
 	failure string
-	// html reports that HTML came instead of rows; said is the service's text in it, "" for none.
-	html bool
-	said string
+	// html reports that HTML came instead of rows. serviceText is the service's text in what came instead, "" for none.
+	html        bool
+	serviceText string
 
 	page    Page
 	unknown map[string]bool
@@ -79,7 +79,7 @@ func (s *stream) init(f format, l *RowLayout) {
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.leaving = false, false, false, false
-	s.page, s.failure, s.html, s.said = Page{Count: -1}, "", false, ""
+	s.page, s.failure, s.html, s.serviceText = Page{Count: -1}, "", false, ""
 	s.follow.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
@@ -219,7 +219,7 @@ func (s *stream) wait() *PageError {
 
 func (s *stream) wrong(err *scan.Error) *PageError {
 	e := &PageError{Byte: s.base + int64(err.At), Row: -1, Expected: err.Expected, Found: err.Found, HTML: s.html,
-		Said: s.said}
+		Said: s.serviceText}
 	if s.inRow {
 		e.Row = int64(s.page.Rows)
 	}

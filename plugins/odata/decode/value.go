@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -45,7 +46,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		return appendMoment(dst, c, text)
 	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
 		least, most, _ := c.Type.Bounds()
-		n, ok = integer(text, least, most)
+		n, ok = scan.Integer(text, least, most)
 	case edm.Time:
 		n, _, ok = datetime.TimeOfDay(text)
 		n /= datetime.TicksPerMilli

@@ -51,7 +51,7 @@ func Parse(body []byte) (v jsontext.Value, err error) {
 	return v, nil
 }
 
-// Items are the entities of a feed; ok: it is one.
+// Items returns the entities of a feed. ok reports whether v is a feed.
 func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
 	if v.Kind == jsontext.Object {
 		v = v.At("results")
@@ -121,8 +121,8 @@ func (a atom) entry() (jsontext.Value, error) {
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))
 	}
-	// said notes the text of an element of Atom.
-	said := func(name string) error {
+	// addText adds the text of an element of Atom to the metadata.
+	addText := func(name string) error {
 		content, err := a.Content()
 		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
 		return err
@@ -134,13 +134,13 @@ func (a atom) entry() (jsontext.Value, error) {
 			id = strings.TrimSpace(content)
 			return err
 		case "title", "updated":
-			return said(a.Local)
+			return addText(a.Local)
 		case "author":
 			return a.inside(func() error {
 				if a.Local != "name" {
 					return a.Skip()
 				}
-				return said("user")
+				return addText("user")
 			})
 		case "category":
 			term, _ := a.Attribute("term")

@@ -1,6 +1,6 @@
 // Package scan finds the ends of tokens and values in JSON and XML, in a text that may be incomplete, and resolves
-// escapes and entities. Packages decode, jsontext and markup use it; the kernels of decode/fast do the same for rows of
-// the shapes that they know.
+// escapes and entities; it reads whole numbers too. Packages decode, jsontext and markup use it; the kernels of
+// decode/fast do the same for rows of the shapes that they know.
 package scan
 
 import "strconv"
@@ -36,4 +36,10 @@ func describe(c byte) string {
 		return "byte 0x" + string(hex[c>>4]) + string(hex[c&15])
 	}
 	return "'" + string(rune(c)) + "'"
+}
+
+// Integer reads a whole number, which may have a sign. ok reports that it is one, and within bounds.
+func Integer(text []byte, low, high int64) (n int64, ok bool) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil && low <= n && n <= high
 }

@@ -14,7 +14,7 @@ import (
 // several goroutines.
 type Partner struct {
 	mu     sync.Mutex
-	since  time.Time // zero: it answers
+	since  time.Time // zero means it answers
 	ended  time.Time // when it answered again last
 	warned bool      // the log says that it is away
 	reason string
@@ -74,7 +74,7 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	return lasted, back
 }
 
-// Since returns since when the partner is away; zero: it answers, as far as anybody has asked.
+// Since returns when the partner went away. Zero means that it answers, as far as anybody has asked.
 func (p *Partner) Since() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
