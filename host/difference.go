@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -136,7 +135,7 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 
 func (w worker) compare(ctx context.Context, r *reloader, name string, given rest.Given, masked bool,
 	out *rest.Comparison) (examined, error) {
-	e, err := w.examine(ctx, r, name, maps.Clone(given.Settings), given)
+	e, err := w.examine(ctx, r, name, given)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
 		e.wrong, err = []string{refusal.Message}, nil
@@ -146,7 +145,10 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 	}
 	password, there := w.Passwords(), e.unknown == nil
 	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
-	out.Problems, out.Warnings = e.wrong, e.warnings
+	out.Problems = e.wrong
+	for _, p := range e.warnings {
+		out.Warnings = append(out.Warnings, check.Told(p))
+	}
 	var have []config.Now
 	if there {
 		have = []config.Now{e.now}

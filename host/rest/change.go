@@ -86,15 +86,21 @@ func CheckName(name string) string {
 	return ""
 }
 
-// changed answers with what a connector is now, and of a new one with where it is to be found.
-func (x *exchange) changed(info connect.Info, created bool, err error) {
-	info.Config = x.shown(info.Config)
-	if !created || err != nil {
-		x.reply(info, err)
+// write stores a configuration, and answers with what the connector is now, and of a new one with where it is.
+func (x *exchange) write(name string, given Given) {
+	ctx, cancel := x.limited()
+	defer cancel()
+	done, err := x.worker.Write(ctx, name, given)
+	done.Config = x.shown(done.Config)
+	if x.r.Method == http.MethodPut {
+		x.tagged(done.Version)
+	}
+	if !done.Created || err != nil {
+		x.reply(done.Info, err)
 		return
 	}
-	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(info.Name))
-	x.answer(http.StatusCreated, info)
+	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(done.Name))
+	x.answer(http.StatusCreated, done.Info)
 }
 
 // origin is how the client calls this worker.
@@ -110,38 +116,25 @@ func (x *exchange) create() {
 	if !x.body(&c) || !x.whole(c.config) {
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, err := x.worker.Create(ctx, setting.Trim(c.name), c.config.settings, c.config.null, c.target)
-	x.changed(info, true, err)
+	x.write(setting.Trim(c.name), Given{Settings: c.config.settings, Null: c.config.null, New: &c.target})
 }
 
 func (x *exchange) putConfig() {
-	given, ok := x.given()
-	if !ok {
-		return
+	if given, ok := x.given(); ok {
+		given.Over = x.over()
+		x.write(setting.Trim(x.name()), given)
 	}
-	given.Over = x.over()
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, created, version, err := x.worker.Put(ctx, setting.Trim(x.name()), given)
-	x.tagged(version)
-	x.changed(info, created, err)
 }
 
 func (x *exchange) patchConfig() {
 	var s written
-	if !x.body(&s) {
-		return
-	}
-	if !s.given {
+	switch {
+	case !x.body(&s):
+	case !s.given:
 		x.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
-		return
+	default:
+		x.write(x.name(), Given{Settings: s.settings, Null: s.null, Patch: true})
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, err := x.worker.Patch(ctx, x.name(), s.settings, s.null)
-	x.changed(info, false, err)
 }
 
 func (x *exchange) remove() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -61,10 +62,23 @@ type FeedChange struct {
 // Given is a configuration that a request brings.
 type Given struct {
 	Settings map[string]string
-	// Null are settings without a value.
+	// Null are settings without a value: refused, each with [NullValue] in addition to what else is wrong. A Patch
+	// takes them out.
 	Null []string
+	// Patch: the other settings of the connector stay as they are.
+	Patch bool
+	// New is the target state of a connector that must not be there yet; nil: it may be.
+	New *connect.TargetState
 	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
 	Over func(version string) bool
+}
+
+// Written is a connector that was written.
+type Written struct {
+	connect.Info
+	// Created: it was not there. Version is what is stored now.
+	Created bool
+	Version string
 }
 
 // propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.

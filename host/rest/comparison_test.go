@@ -46,12 +46,12 @@ func (e *editing) Source(_ string, withText bool) ([]byte, string, error) {
 	return []byte(e.text), "", nil
 }
 
-func (e *editing) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
+func (e *editing) Write(_ context.Context, name string, given Given) (Written, error) {
 	if given.Over != nil && !given.Over("7") {
-		return connect.Info{}, false, "", &Refusal{http.StatusPreconditionFailed, "changed"}
+		return Written{}, &Refusal{http.StatusPreconditionFailed, "changed"}
 	}
 	e.put = &given
-	return connect.Info{Name: name}, false, "9", nil
+	return Written{Info: connect.Info{Name: name}, Version: "9"}, nil
 }
 
 func (e *editing) Compare(_ context.Context, name string, given Given, masked bool) (Comparison, error) {

@@ -134,21 +134,10 @@ func (n *namesake) Herder() Herder { return n }
 
 func (n *namesake) Aim(string, connect.TargetState) error { return n.said() }
 
-func (n *namesake) Create(context.Context, string, map[string]string, []string, connect.TargetState) (connect.Info,
-	error) {
-	return connect.Info{}, n.said()
-}
-
-func (n *namesake) Put(context.Context, string, Given) (connect.Info, bool, string, error) {
-	return connect.Info{}, false, "", n.said()
-}
+func (n *namesake) Write(context.Context, string, Given) (Written, error) { return Written{}, n.said() }
 
 func (n *namesake) Compare(context.Context, string, Given, bool) (Comparison, error) {
 	return Comparison{}, n.said()
-}
-
-func (n *namesake) Patch(context.Context, string, map[string]string, []string) (connect.Info, error) {
-	return connect.Info{}, n.said()
 }
 
 func (n *namesake) Delete(context.Context, string) error { return n.said() }

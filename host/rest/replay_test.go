@@ -177,25 +177,24 @@ func nameIn(path string) string {
 	return name
 }
 
-func (s *standIn) Create(_ context.Context, name string, settings map[string]string, null []string,
-	target connect.TargetState) (connect.Info, error) {
-	if s.connectors[name] != nil {
-		return connect.Info{}, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
-	}
-	info, _, _, err := s.Put(context.Background(), name, Given{Settings: settings, Null: null})
-	s.connectors[name].state = target
-	return info, err
-}
-
 func (s *standIn) Source(string, bool) ([]byte, string, error) { return nil, "", nil }
 
-func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
-	settings, null := given.Settings, given.Null
-	if len(null) > 0 {
-		return connect.Info{}, false, "", &Refusal{http.StatusBadRequest,
-			Invalid(slices.Repeat([]string{NullValue}, len(null))...)}
+func (s *standIn) Write(_ context.Context, name string, given Given) (done Written, err error) {
+	before, settings := s.connectors[name], maps.Clone(given.Settings)
+	switch {
+	case given.New != nil && before != nil:
+		return done, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
+	case given.Patch && before == nil:
+		return done, connect.ErrUnknownConnector
+	case given.Patch:
+		settings = maps.Clone(before.config)
+		maps.Copy(settings, given.Settings)
+		for _, key := range given.Null {
+			delete(settings, key)
+		}
+	case len(given.Null) > 0:
+		return done, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(given.Null))...)}
 	}
-	before := s.connectors[name]
 	if settings["name"] == "" {
 		settings["name"] = name
 	}
@@ -205,23 +204,13 @@ func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info
 	}
 	if before != nil {
 		k.state, k.tasks, k.offsets, k.topics = before.state, before.tasks, before.offsets, before.topics
+	} else if given.New != nil {
+		k.state = *given.New
 	}
 	s.connectors[name] = k
-	info, _ := s.Info(name)
-	return info, before == nil, "", nil
-}
-
-func (s *standIn) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
-	if s.connectors[name] == nil {
-		return connect.Info{}, connect.ErrUnknownConnector
-	}
-	settings := maps.Clone(s.connectors[name].config)
-	maps.Copy(settings, set)
-	for _, key := range out {
-		delete(settings, key)
-	}
-	info, _, _, err := s.Put(ctx, name, Given{Settings: settings})
-	return info, err
+	done.Created = before == nil
+	done.Info, err = s.Info(name)
+	return done, err
 }
 
 func (s *standIn) Delete(_ context.Context, name string) error {

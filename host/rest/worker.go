@@ -43,17 +43,13 @@ type Worker interface {
 	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Create, Put, Patch and Delete change connectors for good. Settings that are null are refused, each with
-	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
-	Create(ctx context.Context, name string, settings map[string]string, null []string,
-		target connect.TargetState) (connect.Info, error)
-	Put(ctx context.Context, name string, given Given) (info connect.Info, created bool, version string, err error)
-	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
+	// Write and Delete change connectors for good.
+	Write(ctx context.Context, name string, given Given) (Written, error)
 	Delete(ctx context.Context, name string) error
 	// Source returns the version of the configuration that Herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
 	Source(name string, withText bool) (text []byte, version string, err error)
-	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
+	// Compare is what it would mean to Write a configuration. masked: no password is confirmed that is guessed.
 	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// Sample has the next rows of a connector kept.
 	Sample(connector string, asked SampleAsked) (Sample, error)
