@@ -311,7 +311,7 @@ func (c *clustered) restart(r config.RestartRequest) {
 	}
 	for _, t := range s.Tasks {
 		if r.IncludeTasks && failed(t.State) {
-			_ = herder.RestartTask(r.Connector, t.ID)
+			_ = herder.Restart(r.Connector, t.ID)
 		}
 	}
 }

@@ -286,9 +286,7 @@ func (s *standIn) Validate(_ context.Context, class string, settings map[string]
 
 func (s *standIn) Aim(name string, _ connect.TargetState) error { return s.Restart(name) }
 
-func (s *standIn) RestartTask(name string, _ int) error { return s.Restart(name) }
-
-func (s *standIn) Restart(name string) error {
+func (s *standIn) Restart(name string, _ ...int) error {
 	if s.connectors[name] == nil {
 		return connect.ErrUnknownConnector
 	}

@@ -49,10 +49,8 @@ func (x *exchange) restart() {
 		err = x.steer(func(Herder) error { return x.cluster.Restart(x.r.Context(), name, includeTasks, onlyFailed) })
 	} else if whole {
 		err = x.steer(func(h Herder) error { return h.Restart(name) })
-	} else {
-		for _, n := range tasks {
-			err = errors.Join(err, x.steer(func(h Herder) error { return h.RestartTask(name, n) }))
-		}
+	} else if len(tasks) > 0 { // without any all would be restarted
+		err = x.steer(func(h Herder) error { return h.Restart(name, tasks...) })
 	}
 	switch {
 	case err != nil:
@@ -90,7 +88,7 @@ func (x *exchange) restartTask() {
 		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return
 	}
-	if err := x.steer(func(h Herder) error { return h.RestartTask(name, n) }); err != nil {
+	if err := x.steer(func(h Herder) error { return h.Restart(name, n) }); err != nil {
 		x.failedBy(err, "Unknown connector: "+name)
 		return
 	}

@@ -19,9 +19,8 @@ type counting struct {
 
 func (c *counting) Herder() Herder { return c }
 
-func (c *counting) Restart(string) error { c.done = append(c.done, "restart"); return nil }
-func (c *counting) RestartTask(_ string, n int) error {
-	c.done = append(c.done, fmt.Sprint("task ", n))
+func (c *counting) Restart(_ string, tasks ...int) error {
+	c.done = append(c.done, fmt.Sprint("restart ", tasks))
 	return nil
 }
 func (c *counting) Aim(_ string, target connect.TargetState) error {

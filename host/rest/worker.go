@@ -81,8 +81,7 @@ type Herder interface {
 	FiguresOf(name string) (connect.Figures, error)
 	Origins() []connect.OriginUse
 	Conditions() []connect.Condition
-	Restart(name string) error
-	RestartTask(name string, task int) error
+	Restart(name string, tasks ...int) error
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
 	ResetOffsets(ctx context.Context, name string) error
