@@ -737,7 +737,7 @@ func (h *Host) listen() error {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
 	h.opened(func(r *running) { r.rest = server })
-	server.Serve(worker{h})
+	server.Serve(worker{h}.rest())
 	for _, at := range server.URLs() {
 		scheme, address, _ := strings.Cut(at, "://")
 		h.log.Info("REST listens", "url", scheme+"://"+local(address))

@@ -357,12 +357,15 @@ func (n running) followed() *reloader {
 	return n.reloads
 }
 
-// Reload is what REST says of reloads.
-func (w worker) Reload() (rest.Reload, bool) {
+// Reload is what REST says of reloads; again: the folder is read again.
+func (w worker) Reload(again bool) (rest.Reload, bool) {
 	now := w.host.now()
 	r, herder := now.followed(), now.herder
 	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false
+	}
+	if again {
+		w.host.Reload()
 	}
 	have, problems := herder.Now(), []string{}
 	if now.folder != nil {

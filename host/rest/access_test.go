@@ -32,7 +32,7 @@ func listening(t *testing.T, o Options) *Server {
 }
 
 // opened is a server for a worker, by default on any port of this machine.
-func opened(t *testing.T, o Options, log *slog.Logger, worker Worker) *Server {
+func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
 	t.Helper()
 	if o.Listeners == nil {
 		o.Listeners = []string{"http://127.0.0.1:0"}
@@ -40,7 +40,7 @@ func opened(t *testing.T, o Options, log *slog.Logger, worker Worker) *Server {
 	s, err := Listen(o, log)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
-	s.Serve(worker)
+	s.Serve(worker.worker())
 	return s
 }
 
@@ -245,7 +245,7 @@ func TestAdminListeners(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{levels: levels})
+			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{parts: Parts{Levels: levels}})
 			urls := s.URLs()
 			answers(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
 			answers(t, http.DefaultClient, urls[0]+"/connectors", 200)

@@ -30,7 +30,7 @@ type Module struct {
 
 func (x *exchange) modules() {
 	all := []Module{}
-	for _, info := range x.worker.Parts().Plugins.Modules() {
+	for _, info := range x.worker.Now().Plugins.Modules() {
 		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: info.State(), Chosen: info.Chosen, Classes: []string{},
 			Waits: x.worker.Strike(info.Waits)}
@@ -65,7 +65,7 @@ func (x *exchange) choose(hash string) {
 	ctx, cancel := x.limited()
 	defer cancel()
 	x.chosen(x.steer(func(Herder) error {
-		switch m := x.worker.Parts().Plugins; {
+		switch m := x.worker.Now().Plugins; {
 		case x.cluster != nil:
 			return x.cluster.Choose(ctx, x.name(), hash)
 		case hash != "":
@@ -91,29 +91,28 @@ func (x *exchange) chosen(err error) {
 
 const noFolder = "The worker follows no folder of connectors: it runs named files"
 
-// folder tells whether the worker follows a folder of connectors; else it has answered.
-func (x *exchange) folder() (r Reload, ok bool) {
-	if r, ok = x.worker.Reload(); !ok {
+// folder tells whether the worker follows a folder of connectors, and has it read again; else it has answered.
+func (x *exchange) folder(again bool) (r Reload, ok bool) {
+	if r, ok = x.worker.Reload(again); !ok {
 		x.fail(http.StatusNotFound, noFolder)
 	}
 	return r, ok
 }
 
 func (x *exchange) reload() {
-	if r, ok := x.folder(); ok {
+	if r, ok := x.folder(false); ok {
 		x.answer(http.StatusOK, r)
 	}
 }
 
 func (x *exchange) lookAgain() {
-	if _, ok := x.folder(); ok {
-		x.worker.LookAgain()
+	if _, ok := x.folder(true); ok {
 		x.done(http.StatusAccepted, nil)
 	}
 }
 
 func (x *exchange) diff() {
-	if _, ok := x.folder(); !ok {
+	if _, ok := x.folder(false); !ok {
 		return
 	}
 	ctx, cancel := x.limited()
@@ -130,7 +129,7 @@ func (x *exchange) drain() {
 	switch {
 	case x.cluster == nil:
 		x.failed(errAlone)
-	case x.cluster.Pending():
+	case x.cluster.Seat().Pending:
 		x.failed(errNoLeader)
 	default:
 		ctx, cancel := x.limited()

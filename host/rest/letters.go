@@ -111,7 +111,7 @@ func (x *exchange) letters() {
 		return
 	}
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
-	found.Topic, err = x.worker.Herder().LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
+	found.Topic, err = x.herder().LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
 		if chosen.Takes(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)

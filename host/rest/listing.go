@@ -112,7 +112,7 @@ func (x *exchange) listing() {
 		}
 	})
 	own, all := x.flag("own"), []Listed{}
-	for _, c := range x.worker.Herder().Conditions() {
+	for _, c := range x.herder().Conditions() {
 		if one, some := x.listed(&c, said, own); some {
 			all = append(all, one)
 		}
@@ -123,7 +123,7 @@ func (x *exchange) listing() {
 	}
 	var letters map[string]int64
 	if !own {
-		letters = x.worker.Herder().Letters(x.r.Context())
+		letters = x.herder().Letters(x.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]

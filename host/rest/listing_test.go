@@ -23,13 +23,16 @@ type lister struct {
 	conditions []connect.Condition
 }
 
-func (l *lister) Started() error                  { return nil }
-func (l *lister) Herder() Herder                  { return l }
+func (l *lister) worker() Worker {
+	w := l.with(l)
+	w.Strike = func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+	return w
+}
+
 func (l *lister) Conditions() []connect.Condition { return l.conditions }
 func (l *lister) Letters(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
-func (l *lister) Strike(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 
 // conditionOf is a connector with tasks, each in a state of one word.
 func conditionOf(name string, words ...string) connect.Condition {
@@ -73,7 +76,7 @@ func TestListing(t *testing.T) {
 	paused.Parts[0].Word = "paused"
 	l := &lister{conditions: []connect.Condition{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
 		"running"), conditionOf("c", "idle"), conditionOf("d", "throttled", "running"), paused, conditionOf("new")}}
-	h := Handler(l)
+	h := Handler(l.worker())
 	for query, want := range map[string]string{
 		"":                            "b=failed p=paused d=throttled Orders=running new=running c=idle next:",
 		"?limit=2":                    "b=failed p=paused next:paused/p",
@@ -115,7 +118,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for after, n := "", 0; n == 0 || after != ""; n++ {
-		page := listed(t, Handler(l), "?limit=7&after="+after)
+		page := listed(t, Handler(l.worker()), "?limit=7&after="+after)
 		for _, c := range page.Connectors {
 			seen[c.Name]++
 		}
@@ -137,7 +140,7 @@ func TestListingNotModified(t *testing.T) {
 		r := httptest.NewRequest("GET", "/culvert/connectors", nil)
 		r.Header.Set("If-None-Match", match)
 		w := httptest.NewRecorder()
-		Handler(l).ServeHTTP(w, r)
+		Handler(l.worker()).ServeHTTP(w, r)
 		return w
 	}
 	tag := ask("").Header().Get("Etag")
@@ -270,7 +273,7 @@ func BenchmarkListing(b *testing.B) {
 		l.conditions = append(l.conditions, conditionOf(fmt.Sprintf("connector-%04d", n),
 			slices.Repeat([]string{connect.Conditions[n%8]}, 3)...))
 	}
-	h := Handler(l)
+	h := Handler(l.worker())
 	for b.Loop() {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors?limit=1000&search=connector", nil))

@@ -6,14 +6,15 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Parts().Levels.All()) }
+func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Now().Levels.All()) }
 
 func (x *exchange) logger() {
-	level, ok := x.worker.Parts().Levels.Get(x.name())
+	level, ok := x.worker.Now().Levels.Get(x.name())
 	if !ok {
 		x.fail(http.StatusNotFound, "Logger "+x.name()+" not found.")
 		return
@@ -49,7 +50,7 @@ func (x *exchange) setLogger() {
 		x.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
 		return
 	}
-	parts := x.worker.Parts()
+	parts := x.worker.Now()
 	changed, lines, err := parts.Levels.Set(x.name(), level)
 	var wrong logging.ErrLevel
 	switch {
@@ -68,7 +69,7 @@ func (x *exchange) setLogger() {
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
 		if x.cluster != nil {
-			err = x.cluster.SetLevel(x.r.Context(), x.name(), level)
+			err = x.cluster.Tell(x.r.Context(), config.LoggerRecord(x.name(), level))
 		}
 		x.done(http.StatusNoContent, err)
 		return

@@ -72,7 +72,7 @@ type message struct {
 func (x *exchange) offsets() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	entries, err := x.worker.Herder().Offsets(ctx, x.name())
+	entries, err := x.herder().Offsets(ctx, x.name())
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})

@@ -35,7 +35,7 @@ func (x *exchange) lockouts() { x.reply(x.refusedLogons(), nil) }
 
 // refusedLogons are the worker's.
 func (x *exchange) refusedLogons() Lockouts {
-	list, others := x.worker.Parts().Lockouts.List()
+	list, others := x.worker.Now().Lockouts.List()
 	strike := x.worker.Strike
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
@@ -50,7 +50,7 @@ func (x *exchange) resumeLogons() {
 	defer cancel()
 	var done resumed
 	err := x.steer(func(Herder) (err error) {
-		parts := x.worker.Parts()
+		parts := x.worker.Now()
 		done.Resumed, err = parts.Lockouts.Resume(ctx)
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
