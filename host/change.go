@@ -44,12 +44,13 @@ func (r *reloader) settle(ctx context.Context, name string, warnings config.Prob
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
-	r.bring(context.WithoutCancel(ctx), s, have, files, func(_ context.Context, c *config.Connector) (placed config.Problems) {
+	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
 		for _, p := range warnings {
 			placed = append(placed, c.Place(p))
 		}
 		return placed
-	})
+	}
+	r.bring(context.WithoutCancel(ctx), s, have, files, known)
 }
 
 // kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.

@@ -47,8 +47,8 @@ type Cluster interface {
 // http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is handed on to no
 // others.
 type Seat struct {
-	// URL is what this worker advertises, Leader what the worker advertises that leads the group: this one if Leads, and
-	// then Leader does not matter. Led is false while there is no leader, or none that this worker knows.
+	// URL is what this worker advertises, Leader what the worker advertises that leads the group: this one if Leads,
+	// and then Leader does not matter. Led is false while there is no leader, or none that this worker knows.
 	URL, Leader string
 	Leads, Led  bool
 	// Pending: a rebalance is expected, after which others may own what is owned now.
