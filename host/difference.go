@@ -83,39 +83,6 @@ func restURL(w *config.Worker) string {
 	return ""
 }
 
-// Changes are what a reload of the folder would do at the moment, for REST. The files are read again, without waiting
-// for those that are being written, and nothing of what runs is touched. No service is asked: the reload may refuse a
-// change that only its service knows to be wrong.
-func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
-	r, err := w.changing(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.applying.Unlock()
-	c := w.host.config
-	files, err := config.Folder(c.Files.Folder)
-	if err != nil {
-		return nil, err
-	}
-	files.REST = c.Files.REST
-	// A reload resolves references by what the worker runs with, whatever its file says by now.
-	connectors, _ := config.LoadConnectors(files, w.host.in.Worker.Providers)
-	checker := r.checker.Among(connectors)
-	have, check := r.host.running.herder.Now(), func(c *config.Connector) config.Problems {
-		return append(checker.Check(ctx, c), r.host.elsewhere(ctx, c)...)
-	}
-	if f := r.host.now().folder; f != nil {
-		found := check
-		have = f.begin(connectors)
-		check = func(c *config.Connector) config.Problems { return f.check(c, found) }
-	}
-	plan := config.Plan(have, connectors, check, checker.Declared)
-	if ctx.Err() != nil {
-		return nil, ctx.Err() // what a check has found was cut off
-	}
-	return changesOf(plan), nil
-}
-
 // Compare is what it would mean to store a configuration; nothing is changed. masked: who asks sees no passwords, and
 // finds none by trying, since one that is sent in clear counts as another one. Its service is asked about feeds while
 // others may change connectors.
@@ -246,16 +213,6 @@ func differences(before, after map[string]string, password func(key string) bool
 		}
 		d.Before, d.After = value(before), value(after)
 		all = append(all, d)
-	}
-	return all
-}
-
-// changesOf are the steps of a plan that do something.
-func changesOf(plan []config.Step) (all []rest.Change) {
-	for _, step := range plan {
-		if step.Effect != config.Nothing {
-			all = append(all, changeOf(step))
-		}
 	}
 	return all
 }

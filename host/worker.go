@@ -18,7 +18,7 @@ func (w worker) rest() rest.Worker {
 	return rest.Worker{Now: w.Now, Strike: w.host.in.Worker.Strike, Metrics: w.Metrics, Ready: w.Ready,
 		Passwords: w.Passwords, Aim: w.Aim, Validate: w.Validate, Definitions: w.Definitions, Write: w.Write,
 		Delete: w.Delete, Compare: w.Compare, Source: w.Source, Sample: w.Sample, Sampled: w.Sampled,
-		SampledTest: w.SampledTest, Tools: w.Tools, RunTool: w.RunTool, Reload: w.Reload, Changes: w.Changes}
+		SampledTest: w.SampledTest, Tools: w.Tools, RunTool: w.RunTool, Reload: w.Reload}
 }
 
 func (w worker) herder() *connect.Herder { return w.host.now().herder }

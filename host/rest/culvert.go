@@ -89,12 +89,10 @@ func (x *exchange) chosen(err error) {
 	}
 }
 
-const noFolder = "The worker follows no folder of connectors: it runs named files"
-
 // folder tells whether the worker follows a folder of connectors, and has it read again; else it has answered.
 func (x *exchange) folder(again bool) (r Reload, ok bool) {
 	if r, ok = x.worker.Reload(again); !ok {
-		x.fail(http.StatusNotFound, noFolder)
+		x.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")
 	}
 	return r, ok
 }
@@ -109,16 +107,6 @@ func (x *exchange) lookAgain() {
 	if _, ok := x.folder(true); ok {
 		x.done(http.StatusAccepted, nil)
 	}
-}
-
-func (x *exchange) diff() {
-	if _, ok := x.folder(false); !ok {
-		return
-	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	changes, err := x.worker.Changes(ctx)
-	x.reply(append([]Change{}, changes...), err)
 }
 
 // errAlone answers what is asked of a group where there is none.

@@ -54,8 +54,6 @@ type Worker struct {
 	RunTool func(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
 	// Reload is what became of the folder of connectors, which is read again if asked; false: the worker follows none.
 	Reload func(again bool) (Reload, bool)
-	// Changes are what reading the folder again would do at the moment.
-	Changes func(ctx context.Context) ([]Change, error)
 }
 
 // Herder is [connect.Herder], as far as REST needs it.
