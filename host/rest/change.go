@@ -15,9 +15,8 @@ import (
 
 // creation is what POST /connectors takes.
 type creation struct {
-	name   string
-	config written
-	target connect.TargetState
+	name  string
+	given Given
 }
 
 func (c *creation) UnmarshalJSON(data []byte) error {
@@ -25,19 +24,19 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &members); err != nil {
 		return err
 	}
-	c.target = connect.Running
+	target := connect.Running
 	for member, value := range members {
 		var err error
 		switch member {
 		case "name":
 			c.name, err = text(value)
 		case "config":
-			err = json.Unmarshal(value, &c.config)
+			err = json.Unmarshal(value, &c.given)
 		case "initial_state":
 			var state string
 			switch state, err = text(value); connect.State(strings.ToUpper(state)) {
 			case connect.Running, connect.Paused, connect.Stopped:
-				c.target = connect.TargetState(strings.ToUpper(state))
+				target = connect.TargetState(strings.ToUpper(state))
 			default:
 				if string(value) != "null" && err == nil {
 					err = fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %s", value)
@@ -50,6 +49,7 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 			return err
 		}
 	}
+	c.given.New = &target
 	return nil
 }
 
@@ -113,10 +113,9 @@ func (x *exchange) origin() string {
 
 func (x *exchange) create() {
 	var c creation
-	if !x.body(&c) || !x.whole(c.config) {
-		return
+	if x.body(&c) && x.whole(c.given) {
+		x.write(setting.Trim(c.name), c.given)
 	}
-	x.write(setting.Trim(c.name), Given{Settings: c.config.settings, Null: c.config.null, New: &c.target})
 }
 
 func (x *exchange) putConfig() {
@@ -127,13 +126,13 @@ func (x *exchange) putConfig() {
 }
 
 func (x *exchange) patchConfig() {
-	var s written
+	given := Given{Patch: true}
 	switch {
-	case !x.body(&s):
-	case !s.given:
+	case !x.body(&given):
+	case given.Settings == nil:
 		x.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
 	default:
-		x.write(x.name(), Given{Settings: s.settings, Null: s.null, Patch: true})
+		x.write(x.name(), given)
 	}
 }
 

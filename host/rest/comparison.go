@@ -61,6 +61,7 @@ type FeedChange struct {
 
 // Given is a configuration that a request brings.
 type Given struct {
+	// Settings is nil where there is no configuration.
 	Settings map[string]string
 	// Null are settings without a value: refused, each with [NullValue] in addition to what else is wrong. A Patch
 	// takes them out.
@@ -107,11 +108,8 @@ func (x *exchange) given() (given Given, ok bool) {
 		given, _, _, ok = x.properties(data)
 		return given, ok
 	}
-	var s written
-	if !x.body(&s) || !x.whole(s) {
-		return given, false
-	}
-	return Given{Settings: s.settings, Null: s.null}, true
+	ok = x.body(&given) && x.whole(given)
+	return given, ok
 }
 
 // over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any. A
@@ -142,18 +140,18 @@ func (x *exchange) tagged(version string) {
 func (x *exchange) compare() {
 	var asked struct {
 		Name   string
-		Config written
+		Config Given
 		Text   *string
 	}
 	if !x.body(&asked) {
 		return
 	}
-	if asked.Config.given == (asked.Text != nil) {
+	given := asked.Config
+	if (given.Settings != nil) == (asked.Text != nil) {
 		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
 			"both, or neither")
 		return
 	}
-	given := Given{Settings: asked.Config.settings, Null: asked.Config.null}
 	var warnings []string
 	commented := false
 	if asked.Text != nil {

@@ -112,7 +112,7 @@ func (x *exchange) through(settings map[string]string) {
 
 // chainAsked is a configuration of which transforms and predicates count.
 type chainAsked struct {
-	Config written `json:"config"`
+	Config Given `json:"config"`
 }
 
 func (x *exchange) rechain() {
@@ -120,11 +120,11 @@ func (x *exchange) rechain() {
 	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
 		return
 	}
-	if null := asked.Config.null; null != nil {
+	if null := asked.Config.Null; null != nil {
 		x.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
 		return
 	}
-	x.through(asked.Config.settings)
+	x.through(asked.Config.Settings)
 }
 
 func (x *exchange) tools() {
