@@ -175,24 +175,6 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-func TestReadOnly(t *testing.T) {
-	url := listening(t, Options{ReadOnly: true}).URLs()[0]
-	for call, want := range map[string]int{
-		"GET /connectors": 200, "HEAD /connectors": 200, "OPTIONS /connectors": 200, "POST /connectors": 403,
-		"PUT /connectors/a/config": 403, "PATCH /connectors/a/config": 403, "DELETE /connectors/a": 403,
-		"PUT /connectors/a/pause": 403, "POST /connectors/a/restart": 403, "DELETE /connectors/a/offsets": 403,
-		"PUT /admin/loggers/root": 403, "PUT /connectors/a/topics/reset": 403,
-		// which has no body here, and changes nothing with one
-		"PUT /connector-plugins/X/config/validate": 500, "PUT /connector-plugins/X/config/%76alidate": 500,
-		"PUT /connector-plugins/X/config/validate/": 500, "PUT /connector-plugins/../connectors/a/pause": 403,
-	} {
-		method, path, _ := strings.Cut(call, " ")
-		if a := fetched(t, http.DefaultClient, method, url+path, ""); a.StatusCode != want {
-			t.Errorf("%s: expected %d, found %d", call, want, a.StatusCode)
-		}
-	}
-}
-
 // Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused. The
 // worker's own answers, whatever they are, come to those alone who may have them.
 func TestEachRouteByAccess(t *testing.T) {

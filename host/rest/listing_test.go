@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,21 +263,4 @@ func TestListingOfAGroup(t *testing.T) {
 	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, advices[""]
 	assert.Equal(t, []Listed{want}, l.Connectors)
 	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
-}
-
-// A page of 1,000 connectors, with three tasks each.
-func BenchmarkListing(b *testing.B) {
-	l := &lister{}
-	for n := range 1000 {
-		l.conditions = append(l.conditions, conditionOf(fmt.Sprintf("connector-%04d", n),
-			slices.Repeat([]string{connect.Conditions[n%8]}, 3)...))
-	}
-	h := Handler(l.worker())
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors?limit=1000&search=connector", nil))
-		if w.Code != 200 {
-			b.Fatal(w.Body)
-		}
-	}
 }

@@ -197,6 +197,13 @@ func TestWhatOnlyReads(t *testing.T) {
 	for call, want := range map[string]bool{
 		"PUT /connector-plugins/A/config/validate":           false,
 		"PUT /connector-plugins/A/config/validate/":          false,
+		"PUT /connector-plugins/A/config/%76alidate":         false,
+		"PUT /connector-plugins/../connectors/a/pause":       true,
+		"HEAD /connectors":                                   false,
+		"OPTIONS /connectors":                                false,
+		"POST /culvert/diff":                                 false,
+		"POST /culvert/diff/":                                false,
+		"POST /culvert/reload":                               true,
 		"POST /connector-plugins/A/config/validate":          true,
 		"PUT /connector-plugins/A/config":                    true,
 		"POST /culvert/connectors/a/samples":                 false,
