@@ -280,12 +280,11 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, given res
 				")"}
 	}
 	settings["name"] = name
-	full, err := w.unmasked(name, settings)
+	c, err := w.brought(settings)
 	if err != nil {
 		return e, err
 	}
 	checker := w.host.checking()
-	c := w.connector("the request", full)
 	e.connector = c
 	if err := classGiven(c); err != nil {
 		return e, err
