@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,51 +22,59 @@ type creation struct {
 }
 
 func (c *creation) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
+	var name plainText
+	var state *plainText
+	if _, err := exactly(data, map[string]any{"name": &name, "config": &c.given, "initial_state": &state}); err != nil {
 		return err
 	}
 	target := connect.Running
-	for member, value := range members {
-		var err error
-		switch member {
-		case "name":
-			c.name, err = text(value)
-		case "config":
-			err = json.Unmarshal(value, &c.given)
-		case "initial_state":
-			var state string
-			switch state, err = text(value); connect.State(strings.ToUpper(state)) {
-			case connect.Running, connect.Paused, connect.Stopped:
-				target = connect.TargetState(strings.ToUpper(state))
-			default:
-				if string(value) != "null" && err == nil {
-					err = fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %s", value)
-				}
-			}
-		default:
-			err = fmt.Errorf("expected name, config and initial_state, found %q", member)
-		}
-		if err != nil {
-			return err
-		}
+	if state != nil {
+		target = connect.TargetState(strings.ToUpper(string(*state)))
 	}
-	c.given.New = &target
+	switch target {
+	case connect.Running, connect.Paused, connect.Stopped:
+	default:
+		return fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %q", *state)
+	}
+	c.name, c.given.New = string(name), &target
 	return nil
 }
 
-// text is a plain value as text; null is none.
-func text(value json.RawMessage) (s string, err error) {
-	switch value[0] {
-	case '{', '[':
-		return "", errors.New("expected text, found an object or a list")
-	case 'n':
-		return "", nil
-	case '"':
-		err = json.Unmarshal(value, &s)
-		return s, err
+// exactly reads an object whose members are among those of into, by names in the same case as for Kafka Connect. some:
+// it is not null.
+func exactly(data []byte, into map[string]any) (some bool, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return false, err
 	}
-	return string(value), nil
+	for member, value := range members {
+		if into[member] == nil {
+			names := strings.Join(slices.Sorted(maps.Keys(into)), ", ")
+			return false, fmt.Errorf("expected %s, found %q", names, member)
+		}
+		if err := json.Unmarshal(value, into[member]); err != nil {
+			return false, err
+		}
+	}
+	return members != nil, nil
+}
+
+// plainText is a plain value as text; null is none.
+type plainText string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *plainText) UnmarshalJSON(data []byte) error {
+	switch data[0] {
+	case '{', '[':
+		return errors.New("expected text, found an object or a list")
+	case 'n':
+		*t = ""
+		return nil
+	case '"':
+		return json.Unmarshal(data, (*string)(t))
+	}
+	*t = plainText(data)
+	return nil
 }
 
 // CheckName says in Kafka Connect's words what is wrong with the name of a connector, "" if nothing.

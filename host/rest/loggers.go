@@ -29,27 +29,26 @@ func (x *exchange) setLogger() {
 	if !x.body(&members) {
 		return
 	}
-	if members == nil {
+	var given *plainText
+	raw, named := members["level"]
+	if !named {
+		raw = json.RawMessage("null")
+	}
+	switch err := json.Unmarshal(raw, &given); {
+	case members == nil:
 		x.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
 		return
-	}
-	var level string
-	raw, given := members["level"]
-	if given {
-		var err error
-		if level, err = text(raw); err != nil {
-			x.fail(http.StatusInternalServerError, "level: "+err.Error())
-			return
-		}
-	}
-	switch {
-	case !given || string(raw) == "null":
+	case err != nil:
+		x.fail(http.StatusInternalServerError, "level: "+err.Error())
+		return
+	case given == nil:
 		x.fail(http.StatusBadRequest, "Desired 'level' parameter was not specified in request.")
 		return
-	case level == "":
+	case *given == "":
 		x.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
 		return
 	}
+	level := string(*given)
 	parts := x.worker.Now()
 	changed, lines, err := parts.Levels.Set(x.name(), level)
 	var wrong logging.ErrLevel

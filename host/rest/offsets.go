@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -37,32 +36,14 @@ type offsets struct {
 	given   bool
 }
 
-func (o *offsets) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return err
-	}
-	if members == nil {
-		return nil
-	}
-	o.given = true
-	for member, value := range members {
-		if member != "offsets" {
-			return errors.New("expected offsets, found " + member)
-		}
-		var entries []json.RawMessage
-		if err := json.Unmarshal(value, &entries); err != nil {
-			return err
-		}
-		for _, raw := range entries {
-			var e offsetEntry
-			if err := strictly(raw, &e); err != nil {
-				return err
-			}
-			o.Offsets = append(o.Offsets, e)
-		}
-	}
-	return nil
+func (o *offsets) UnmarshalJSON(data []byte) (err error) {
+	o.given, err = exactly(data, map[string]any{"offsets": &o.Offsets})
+	return err
+}
+
+func (e *offsetEntry) UnmarshalJSON(data []byte) error {
+	_, err := exactly(data, map[string]any{"partition": &e.Partition, "offset": &e.Offset})
+	return err
 }
 
 type message struct {
