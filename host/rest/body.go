@@ -138,7 +138,9 @@ func strictly(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// limited is the context of a request for as long as its route may take.
-func (x *exchange) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
+// limited is the context of a request for as long as its route may take, from now on. It ends with the answer.
+func (x *exchange) limited() context.Context {
+	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
+	x.releases = append(x.releases, cancel)
+	return ctx
 }

@@ -98,9 +98,7 @@ func CheckName(name string) string {
 
 // write stores a configuration, and answers with what the connector is now, and of a new one with where it is.
 func (x *exchange) write(name string, given Given) {
-	ctx, cancel := x.limited()
-	defer cancel()
-	done, err := x.worker.Write(ctx, name, given)
+	done, err := x.worker.Write(x.limited(), name, given)
 	done.Config = x.shown(done.Config)
 	if x.r.Method == http.MethodPut {
 		x.tagged(done.Version)
@@ -147,7 +145,5 @@ func (x *exchange) patchConfig() {
 }
 
 func (x *exchange) remove() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.done(http.StatusNoContent, x.worker.Delete(ctx, x.name()))
+	x.done(http.StatusNoContent, x.worker.Delete(x.limited(), x.name()))
 }

@@ -161,8 +161,7 @@ func (x *exchange) compare() {
 		}
 	}
 	name := cmp.Or(setting.Trim(asked.Name), setting.Trim(given.Settings["name"]))
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	if err := x.turn(ctx); err != nil {
 		x.failed(err)
 		return

@@ -62,8 +62,7 @@ func (x *exchange) swap() {
 
 // choose has connectors get another version of a plugin, by its hash; "" is the version before.
 func (x *exchange) choose(hash string) {
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	x.chosen(x.steer(func(Herder) error {
 		switch m := x.worker.Now().Plugins; {
 		case x.cluster != nil:
@@ -120,9 +119,7 @@ func (x *exchange) drain() {
 	case x.cluster.Seat().Pending:
 		x.failed(errNoLeader)
 	default:
-		ctx, cancel := x.limited()
-		defer cancel()
-		x.done(http.StatusNoContent, x.cluster.Drain(ctx))
+		x.done(http.StatusNoContent, x.cluster.Drain(x.limited()))
 	}
 }
 

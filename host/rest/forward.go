@@ -305,8 +305,7 @@ func (x *exchange) forward(to string) {
 	if !ok {
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	r, err := x.handed(ctx, to, x.hop(), data)
 	if err != nil {
 		x.fail(http.StatusInternalServerError, err.Error())

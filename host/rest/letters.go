@@ -103,15 +103,13 @@ const (
 )
 
 func (x *exchange) letters() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	last, err := x.count("last", usualLetters, 1, maxLetters)
 	if err != nil {
 		x.failed(err)
 		return
 	}
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
-	found.Topic, err = x.herder().LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
+	found.Topic, err = x.herder().LettersOf(x.limited(), x.name(), last, func(l *connect.DeadLetter) error {
 		if chosen.Takes(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
@@ -199,11 +197,9 @@ func (x *exchange) replay() {
 		x.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done connect.Replayed
 	err := x.steer(func(h Herder) (err error) {
-		done, err = h.ReplayOf(ctx, x.name(), connect.Replay{Filter: filter, Again: asked.Again,
+		done, err = h.ReplayOf(x.limited(), x.name(), connect.Replay{Filter: filter, Again: asked.Again,
 			Older: asked.Older, Dry: asked.Dry})
 		return err
 	})

@@ -51,9 +51,7 @@ type message struct {
 }
 
 func (x *exchange) offsets() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	entries, err := x.herder().Offsets(ctx, x.name())
+	entries, err := x.herder().Offsets(x.limited(), x.name())
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})
@@ -78,17 +76,13 @@ func (x *exchange) alterOffsets() {
 	for _, e := range asked.Offsets {
 		entries = append(entries, offset.Entry{Partition: e.Partition, Offset: e.Offset})
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
 	x.replyOffsets(message{"The offsets for this connector have been altered successfully"},
-		x.steer(func(h Herder) error { return h.AlterOffsets(ctx, x.name(), entries) }))
+		x.steer(func(h Herder) error { return h.AlterOffsets(x.limited(), x.name(), entries) }))
 }
 
 func (x *exchange) resetOffsets() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	x.replyOffsets(message{"The offsets for this connector have been reset successfully"},
-		x.steer(func(h Herder) error { return h.ResetOffsets(ctx, x.name()) }))
+		x.steer(func(h Herder) error { return h.ResetOffsets(x.limited(), x.name()) }))
 }
 
 // replyOffsets is reply with errors in Kafka Connect's words, which clients look for.

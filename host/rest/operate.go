@@ -46,12 +46,10 @@ func (x *exchange) refusedLogons() Lockouts {
 }
 
 func (x *exchange) resumeLogons() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done resumed
 	err := x.steer(func(Herder) (err error) {
 		parts := x.worker.Now()
-		done.Resumed, err = parts.Lockouts.Resume(ctx)
+		done.Resumed, err = parts.Lockouts.Resume(x.limited())
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
 	})
@@ -63,11 +61,9 @@ type ended struct {
 }
 
 func (x *exchange) retire() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done ended
 	err := x.steer(func(h Herder) (err error) {
-		done.Ended, err = h.Retire(ctx, x.name())
+		done.Ended, err = h.Retire(x.limited(), x.name())
 		return err
 	})
 	switch {

@@ -89,8 +89,7 @@ func (x *exchange) sampled() {
 
 // through answers with a sample whose rows went through the transforms of settings, nil for those of the connector.
 func (x *exchange) through(settings map[string]string) {
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	name, id := x.name(), x.r.PathValue("id")
 	switch as := x.first("as"); {
 	case x.wantsTest():
@@ -128,9 +127,7 @@ func (x *exchange) rechain() {
 }
 
 func (x *exchange) tools() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.reply(x.worker.Tools(ctx, x.name()))
+	x.reply(x.worker.Tools(x.limited(), x.name()))
 }
 
 // peek is the command whose document has rows.
@@ -151,7 +148,5 @@ func (x *exchange) tool() {
 			return
 		}
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.reply(x.worker.RunTool(ctx, x.name(), command, asked))
+	x.reply(x.worker.RunTool(x.limited(), x.name(), command, asked))
 }

@@ -48,8 +48,7 @@ func (x *exchange) validate() {
 		x.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	if err := x.turn(ctx); err != nil {
 		x.failed(err)
 		return
