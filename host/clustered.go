@@ -454,11 +454,8 @@ func (c *clustered) target(name string) connect.TargetState {
 
 // targetOf is a target state by its name in the config topic.
 func targetOf(name string) connect.TargetState {
-	switch name {
-	case config.TargetPaused:
-		return connect.Paused
-	case config.TargetStopped:
-		return connect.Stopped
+	if name == config.TargetPaused || name == config.TargetStopped {
+		return connect.TargetState(name)
 	}
 	return connect.Running
 }

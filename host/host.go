@@ -808,14 +808,6 @@ func (h *Host) workerID() string {
 	return id
 }
 
-// addresses are host:port of REST's listeners, once Run has opened them.
-func (h *Host) addresses() []string {
-	if server := h.now().rest; server != nil {
-		return server.Addresses()
-	}
-	return nil
-}
-
 // Progress is that of each connector; empty before Run has opened everything.
 func (h *Host) Progress() []connect.Progress {
 	if herder := h.now().herder; herder != nil {

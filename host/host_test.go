@@ -294,3 +294,11 @@ func TestVersionReadsAsKafkas(t *testing.T) {
 		t.Errorf("found %s", v)
 	}
 }
+
+// addresses are host:port of REST's listeners, once Run has opened them.
+func (h *Host) addresses() []string {
+	if server := h.now().rest; server != nil {
+		return server.Addresses()
+	}
+	return nil
+}

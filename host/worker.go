@@ -104,11 +104,8 @@ func steer(h *connect.Herder, name string, target connect.TargetState) error {
 
 // targetName is the name under which a target state is kept.
 func targetName(t connect.TargetState) string {
-	switch t {
-	case connect.Paused:
-		return config.TargetPaused
-	case connect.Stopped:
-		return config.TargetStopped
+	if t == connect.Paused || t == connect.Stopped {
+		return string(t)
 	}
 	return config.TargetStarted
 }

@@ -2,10 +2,7 @@ package rest
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
-
-	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // What Kafka Connect has no resources for, but operating.go and letters.go: plugins, and the folder of connectors.
@@ -62,13 +59,12 @@ func (x *exchange) swap() {
 
 // choose has connectors get another version of a plugin, by its hash; "" is the version before.
 func (x *exchange) choose(hash string) {
-	ctx := x.limited()
-	x.chosen(x.steer(func(Herder) error {
+	x.done(http.StatusNoContent, x.steer(func(Herder) error {
 		switch m := x.worker.Now().Plugins; {
 		case x.cluster != nil:
-			return x.cluster.Choose(ctx, x.name(), hash)
+			return x.cluster.Choose(x.limited(), x.name(), hash)
 		case hash != "":
-			return m.Swap(ctx, x.name(), hash)
+			return m.Swap(x.limited(), x.name(), hash)
 		default:
 			if err := m.Rollback(x.name()); err != nil {
 				return &Refusal{Status: http.StatusConflict, Message: err.Error()}
@@ -76,16 +72,6 @@ func (x *exchange) choose(hash string) {
 			return nil
 		}
 	}))
-}
-
-// chosen answers what came of a choice of a version.
-func (x *exchange) chosen(err error) {
-	switch {
-	case errors.Is(err, plugin.ErrUnknownVersion):
-		x.fail(http.StatusNotFound, err.Error())
-	default:
-		x.done(http.StatusNoContent, err)
-	}
 }
 
 // folder tells whether the worker follows a folder of connectors, and has it read again; else it has answered.

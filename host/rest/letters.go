@@ -122,7 +122,7 @@ func (x *exchange) letters() {
 		return nil
 	})
 	if err != nil {
-		x.failedLetters(err)
+		x.failed(err)
 		return
 	}
 	found.Causes = causes(found.Letters)
@@ -210,10 +210,10 @@ func (x *exchange) replay() {
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Letters > 0 && !asked.Dry:
-		x.failedLetters(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
+		x.failed(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
 			"replay goes on after them: %v", done.Letters, done.Refused, err)) // of any kind, it says what was done
 	case err != nil:
-		x.failedLetters(err)
+		x.failed(err)
 	case asked.Dry:
 		shownAs := x.replayed(done, true)
 		x.answer(http.StatusOK, struct {
@@ -223,12 +223,4 @@ func (x *exchange) replay() {
 	default:
 		x.answer(http.StatusOK, x.replayed(done, false))
 	}
-}
-
-func (x *exchange) failedLetters(err error) {
-	if errors.Is(err, connect.ErrNoLetters) {
-		x.fail(http.StatusNotFound, err.Error())
-		return
-	}
-	x.failed(err)
 }

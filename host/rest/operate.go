@@ -66,15 +66,11 @@ func (x *exchange) retire() {
 		done.Ended, err = h.Retire(x.limited(), x.name())
 		return err
 	})
-	switch {
-	case errors.Is(err, connect.ErrNotStopped):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" must be STOPPED, and its tasks have ended, before what it "+
-			"has opened at its service is ended; delete its offsets afterwards")
-	case errors.Is(err, connect.ErrSink):
-		x.fail(http.StatusBadRequest, err.Error())
-	default:
-		x.reply(done, err)
+	if errors.Is(err, connect.ErrNotStopped) {
+		err = &Refusal{http.StatusConflict, "Connector " + x.name() + " must be STOPPED, and its tasks have ended, " +
+			"before what it has opened at its service is ended; delete its offsets afterwards"}
 	}
+	x.reply(done, err)
 }
 
 // snapshotAsked is a snapshot that was noted.
@@ -88,8 +84,6 @@ func (x *exchange) snapshot() {
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
 		x.snapshotElsewhere(err)
-	case errors.Is(err, connect.ErrSnapshots):
-		x.fail(http.StatusConflict, err.Error())
 	case err != nil:
 		x.failed(err)
 	default:
