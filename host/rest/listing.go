@@ -118,12 +118,9 @@ func (x *exchange) listing() {
 		}
 	}
 	page := Listing{Connectors: all}
-	if !own { // the leader sorts and cuts
-		page = asked.page(all)
-	}
 	var letters map[string]int64
-	if !own {
-		letters = x.herder().Letters(x.r.Context())
+	if !own { // the leader sorts and cuts
+		page, letters = asked.page(all), x.herder().Letters(x.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]
