@@ -34,17 +34,23 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 	return r, nil
 }
 
-// settle brings a connector to its configuration as it was written. It finishes though the client has gone. Other
-// connectors are not looked at, however many there are: what the change means for them, such as a claim that is free
-// now, is found by the reload that follows each writing.
-func (r *reloader) settle(ctx context.Context, name string) {
+// settle brings a connector to its configuration as it was written, which was checked and found good but for warnings.
+// It finishes though the client has gone. Other connectors are not looked at, however many there are: what the change
+// means for them, such as a claim that is free now, is found by the reload that follows each writing.
+func (r *reloader) settle(ctx context.Context, name string, warnings config.Problems) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now
 	if now, err := r.host.running.herder.NowOf(name); err == nil {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
-	r.bring(context.WithoutCancel(ctx), s, have, files)
+	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
+		for _, p := range warnings {
+			placed = append(placed, c.Place(p))
+		}
+		return placed
+	}
+	r.bring(context.WithoutCancel(ctx), s, have, files, known)
 }
 
 // kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.
@@ -72,40 +78,35 @@ func (r *reloader) takes(now config.Now) error {
 	return kept(r.store.Takes(now.Name, now.File))
 }
 
-// Create makes a connector that is not there yet.
-func (w worker) Create(ctx context.Context, name string, settings map[string]string, null []string,
-	target connect.TargetState) (connect.Info, error) {
-	r, err := w.changing(ctx)
-	if err != nil {
-		return connect.Info{}, err
-	}
-	defer r.applying.Unlock()
-	if err := w.write(ctx, r, name, settings, rest.Given{Settings: settings, Null: null}, &target); err != nil {
-		return connect.Info{}, err
-	}
-	return w.written(name, true), nil
-}
-
-// Put gives a connector a configuration; created: it was not there. version is what is stored then.
-func (w worker) Put(ctx context.Context, name string, given rest.Given) (info connect.Info, created bool,
-	version string, err error) {
-	if err := w.judge(ctx, name, given.Settings, given); err != nil {
-		return info, false, "", err
+// Write stores a configuration and has it run.
+func (w worker) Write(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
+	if given.New == nil {
+		if err := w.judge(ctx, name, given); err != nil {
+			return done, err
+		}
 	}
 	r, err := w.changing(ctx)
 	if err != nil {
-		return info, false, "", err
+		return done, err
 	}
 	defer r.applying.Unlock()
 	before, unknown := w.herder().NowOf(name)
-	if err := w.write(ctx, r, name, given.Settings, given, nil); err != nil {
-		return info, false, "", err
+	switch {
+	case !given.Patch:
+	case unknown != nil:
+		return done, unknown
+	case slices.Contains(given.Null, "name"):
+		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
 	}
-	created = unknown != nil
-	if err := w.startedAgain(name, before, created); err != nil {
-		return info, false, "", err
+	if err := w.write(ctx, r, name, given); err != nil {
+		return done, err
 	}
-	return w.written(name, created), created, r.stored(name).Version, nil
+	done.Created = unknown != nil
+	if err := w.startedAgain(name, before, done.Created); err != nil {
+		return done, err
+	}
+	done.Info, done.Version = w.written(name, done.Created), r.stored(name).Version
+	return done, nil
 }
 
 // stored is a connector as the store has it, an empty one where it has none.
@@ -134,7 +135,7 @@ func (w worker) Source(name string, withText bool) (text []byte, version string,
 
 // judge refuses what the service of a connector that runs says is wrong, see [Host.judge]. Whatever else is wrong is
 // found with the change itself, for which no other one waits while a service is asked.
-func (w worker) judge(ctx context.Context, name string, settings map[string]string, given rest.Given) error {
+func (w worker) judge(ctx context.Context, name string, given rest.Given) error {
 	r := w.host.now().reloads
 	if r == nil || w.herder() == nil || w.host.config.Once {
 		return nil
@@ -152,7 +153,7 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 			return kept(&config.ErrChanged{Connector: name})
 		}
 	}
-	e, err := w.examine(ctx, r, name, maps.Clone(settings), given)
+	e, err := w.examine(ctx, r, name, given)
 	if err != nil || e.kept != nil || len(e.wrong) > 0 || !w.mayAsk(ctx, e.connector) {
 		return nil
 	}
@@ -171,46 +172,17 @@ func (w worker) judge(ctx context.Context, name string, settings map[string]stri
 	return nil
 }
 
-// patched are the settings of a connector with some changed, and some taken out.
-func patched(now config.Now, set map[string]string, out []string) map[string]string {
+// settingsOf returns the settings that a connector gets by a request: with Patch those that it has, changed.
+func settingsOf(now config.Now, given rest.Given) map[string]string {
+	if !given.Patch {
+		return maps.Clone(given.Settings)
+	}
 	settings := maps.Clone(now.Written)
-	maps.Copy(settings, set)
-	for _, key := range out {
+	maps.Copy(settings, given.Settings)
+	for _, key := range given.Null {
 		delete(settings, key)
 	}
 	return settings
-}
-
-// Patch changes some settings of a connector, and takes some out.
-func (w worker) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
-	if h := w.herder(); h != nil {
-		if now, err := h.NowOf(name); err == nil {
-			if err := w.judge(ctx, name, patched(now, set, out), rest.Given{Settings: set}); err != nil {
-				return connect.Info{}, err
-			}
-		}
-	}
-	r, err := w.changing(ctx)
-	if err != nil {
-		return connect.Info{}, err
-	}
-	defer r.applying.Unlock()
-	now, err := w.herder().NowOf(name)
-	if err != nil {
-		return connect.Info{}, err
-	}
-	settings := patched(now, set, out)
-	if _, named := settings["name"]; !named {
-		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
-			Message: rest.Invalid(setting.Missing("name"))}
-	}
-	if err := w.write(ctx, r, name, settings, rest.Given{Settings: set}, nil); err != nil {
-		return connect.Info{}, err
-	}
-	if err := w.startedAgain(name, now, false); err != nil {
-		return connect.Info{}, err
-	}
-	return w.written(name, false), nil
 }
 
 // startedAgain starts a connector again that has failed and whose configuration was written once more as it was: Kafka
@@ -243,7 +215,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	if err := r.store.Delete(ctx, name); err != nil {
 		return kept(err)
 	}
-	r.settle(ctx, name)
+	r.settle(ctx, name, nil)
 	return nil
 }
 
@@ -257,16 +229,15 @@ type examined struct {
 	// kept says why the one that is there cannot be changed.
 	kept error
 	// wrong are the problems, in Kafka Connect's words; warnings are those that are no errors.
-	wrong, warnings []string
+	wrong    []string
+	warnings config.Problems
 }
 
-// write checks a configuration and, where it is good, stores it and has it run. given are those of its settings that
-// the request brings. What is checked is what is stored. target is the state of a connector that must be a new one, nil
-// where it may be there and keeps its own: that it is there is said, as by Kafka Connect, when the configuration is
-// known to be a good one.
-func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, given rest.Given,
-	target *connect.TargetState) error {
-	e, err := w.examine(ctx, r, name, settings, given)
+// write checks a configuration and, where it is good, stores it and has it run. What is checked is what is stored. That
+// a connector which must be a new one is there is said, as by Kafka Connect, when the configuration is known to be a
+// good one.
+func (w worker) write(ctx context.Context, r *reloader, name string, given rest.Given) error {
+	e, err := w.examine(ctx, r, name, given)
 	switch {
 	case err != nil:
 		return err
@@ -277,10 +248,10 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	}
 	stored := config.Stored{Connector: e.connector, Over: given.Over}
 	switch {
-	case target != nil && e.unknown == nil:
+	case given.New != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
-	case target != nil:
-		stored.Target = targetName(*target)
+	case given.New != nil:
+		stored.Target = targetName(*given.New)
 	case e.unknown != nil: // whatever was asked of an earlier one of its name
 		stored.Target = config.TargetStarted
 	}
@@ -292,26 +263,28 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	if err := r.store.Put(ctx, name, stored); err != nil {
 		return kept(err)
 	}
-	r.settle(ctx, name)
+	r.settle(ctx, name, e.warnings)
 	return nil
 }
 
 // examine checks a configuration, and changes nothing. The error is for one of which nothing can be said.
-func (w worker) examine(ctx context.Context, r *reloader, name string, settings map[string]string,
-	given rest.Given) (e examined, err error) {
+func (w worker) examine(ctx context.Context, r *reloader, name string, given rest.Given) (e examined, err error) {
 	e.now, e.unknown = w.herder().NowOf(name)
+	settings := settingsOf(e.now, given)
+	if given.Patch {
+		given.Null = nil
+	}
 	if other, ok := settings["name"]; ok && other != name {
 		return e, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
 				")"}
 	}
 	settings["name"] = name
-	full, err := w.unmasked(name, settings)
+	c, err := w.brought(settings)
 	if err != nil {
 		return e, err
 	}
 	checker := w.host.checking()
-	c := w.connector("the request", full)
 	e.connector = c
 	if err := classGiven(c); err != nil {
 		return e, err
@@ -337,7 +310,7 @@ func (w worker) examine(ctx context.Context, r *reloader, name string, settings 
 		e.sent.Astray(), checker.Check(ctx, c), w.host.elsewhere(ctx, c)) {
 		switch {
 		case p.Warning:
-			e.warnings = append(e.warnings, check.Told(p))
+			e.warnings = append(e.warnings, p)
 		case !said(p.Setting):
 			more = append(more, check.Told(p))
 		}

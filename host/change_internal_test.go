@@ -20,10 +20,11 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	ctx, over := context.WithCancel(t.Context())
 	over()
 	w := worker{&Host{running: &running{reloads: r, herder: new(connect.Herder)}}}
-	_, created := w.Create(ctx, "a", map[string]string{}, nil, connect.Running)
-	_, _, _, put := w.Put(ctx, "a", rest.Given{Settings: map[string]string{}})
+	running := connect.Running
+	_, created := w.Write(ctx, "a", rest.Given{Settings: map[string]string{}, New: &running})
+	_, put := w.Write(ctx, "a", rest.Given{Settings: map[string]string{}})
 	_, compared := w.Compare(ctx, "a", rest.Given{Settings: map[string]string{}}, false)
-	_, patched := w.Patch(ctx, "a", map[string]string{}, nil)
+	_, patched := w.Write(ctx, "a", rest.Given{Patch: true})
 	for _, err := range []error{created, put, compared, patched, w.Delete(ctx, "a")} {
 		var refusal *rest.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != 500 {

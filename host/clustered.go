@@ -178,28 +178,19 @@ func (h *Host) rebalances() cluster.Rebalances {
 	return h.clustered.Rebalances()
 }
 
-// URL implements [rest.Cluster].
-func (c *clustered) URL() string { return c.host.advertised() }
-
-// Barred implements [rest.Cluster].
-func (c *clustered) Barred() error { return conflict(c.store.Mine()) }
+// Seat implements [rest.Cluster].
+func (c *clustered) Seat() rest.Seat {
+	leader, leads, led := c.Leader()
+	return rest.Seat{URL: c.host.advertised(), Leader: leader, Leads: leads, Led: led, Pending: c.Pending(),
+		Barred: conflict(c.store.Mine())}
+}
 
 // Drain implements [rest.Cluster].
 func (c *clustered) Drain(ctx context.Context) error { return conflict(c.Worker.Drain(ctx)) }
 
-// Restart implements [rest.Cluster]: all workers read the record.
-func (c *clustered) Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error {
-	if _, err := c.host.now().herder.NowOf(connector); err != nil {
-		return err
-	}
-	_, err := c.store.Write(ctx, config.RestartRecord(config.RestartRequest{Connector: connector,
-		IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
-	return conflict(err)
-}
-
-// SetLevel implements [rest.Cluster]: all workers read the record.
-func (c *clustered) SetLevel(ctx context.Context, logger, level string) error {
-	_, err := c.store.Write(ctx, config.LoggerRecord(logger, level))
+// Tell implements [rest.Cluster].
+func (c *clustered) Tell(ctx context.Context, r config.TopicRecord) error {
+	_, err := c.store.Write(ctx, r)
 	return conflict(err)
 }
 
@@ -311,7 +302,7 @@ func (c *clustered) restart(r config.RestartRequest) {
 	}
 	for _, t := range s.Tasks {
 		if r.IncludeTasks && failed(t.State) {
-			_ = herder.RestartTask(r.Connector, t.ID)
+			_ = herder.Restart(r.Connector, t.ID)
 		}
 	}
 }
@@ -324,7 +315,7 @@ func (c *clustered) join(herder *connect.Herder) {
 		Group: cluster.Options{Kafka: h.kafka, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
 			Instance: w.Text("group.instance.id"), Session: w.Duration("session.timeout.ms"),
 			Rebalance: w.Duration("rebalance.timeout.ms"), Heartbeat: w.Duration("heartbeat.interval.ms")},
-		URL: c.URL(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
+		URL: c.host.advertised(), WorkerID: h.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: h.now().plugins, Classes: c.classes,
 		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: passes,
@@ -463,11 +454,8 @@ func (c *clustered) target(name string) connect.TargetState {
 
 // targetOf is a target state by its name in the config topic.
 func targetOf(name string) connect.TargetState {
-	switch name {
-	case config.TargetPaused:
-		return connect.Paused
-	case config.TargetStopped:
-		return connect.Stopped
+	if name == config.TargetPaused || name == config.TargetStopped {
+		return connect.TargetState(name)
 	}
 	return connect.Running
 }

@@ -205,7 +205,7 @@ func TestAdvertisedURL(t *testing.T) {
 			_, port, _ := net.SplitHostPort(address)
 			want = strings.ReplaceAll(want, fmt.Sprint("PORT", n), port)
 		}
-		assert.Equal(t, want, (&clustered{host: h}).URL(), c)
+		assert.Equal(t, want, h.advertised(), c)
 		_, id, _ := strings.Cut(want, "://")
 		assert.Equal(t, id, h.workerID(), c)
 		h.hangUp()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -84,39 +83,6 @@ func restURL(w *config.Worker) string {
 	return ""
 }
 
-// Changes are what a reload of the folder would do at the moment, for REST. The files are read again, without waiting
-// for those that are being written, and nothing of what runs is touched. No service is asked: the reload may refuse a
-// change that only its service knows to be wrong.
-func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
-	r, err := w.changing(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.applying.Unlock()
-	c := w.host.config
-	files, err := config.Folder(c.Files.Folder)
-	if err != nil {
-		return nil, err
-	}
-	files.REST = c.Files.REST
-	// A reload resolves references by what the worker runs with, whatever its file says by now.
-	connectors, _ := config.LoadConnectors(files, w.host.in.Worker.Providers)
-	checker := r.checker.Among(connectors)
-	have, check := r.host.running.herder.Now(), func(c *config.Connector) config.Problems {
-		return append(checker.Check(ctx, c), r.host.elsewhere(ctx, c)...)
-	}
-	if f := r.host.now().folder; f != nil {
-		found := check
-		have = f.begin(connectors)
-		check = func(c *config.Connector) config.Problems { return f.check(c, found) }
-	}
-	plan := config.Plan(have, connectors, check, checker.Declared)
-	if ctx.Err() != nil {
-		return nil, ctx.Err() // what a check has found was cut off
-	}
-	return changesOf(plan), nil
-}
-
 // Compare is what it would mean to store a configuration; nothing is changed. masked: who asks sees no passwords, and
 // finds none by trying, since one that is sent in clear counts as another one. Its service is asked about feeds while
 // others may change connectors.
@@ -136,7 +102,7 @@ func (w worker) Compare(ctx context.Context, name string, given rest.Given, mask
 
 func (w worker) compare(ctx context.Context, r *reloader, name string, given rest.Given, masked bool,
 	out *rest.Comparison) (examined, error) {
-	e, err := w.examine(ctx, r, name, maps.Clone(given.Settings), given)
+	e, err := w.examine(ctx, r, name, given)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
 		e.wrong, err = []string{refusal.Message}, nil
@@ -146,7 +112,10 @@ func (w worker) compare(ctx context.Context, r *reloader, name string, given res
 	}
 	password, there := w.Passwords(), e.unknown == nil
 	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
-	out.Problems, out.Warnings = e.wrong, e.warnings
+	out.Problems = e.wrong
+	for _, p := range e.warnings {
+		out.Warnings = append(out.Warnings, check.Told(p))
+	}
 	var have []config.Now
 	if there {
 		have = []config.Now{e.now}
@@ -244,16 +213,6 @@ func differences(before, after map[string]string, password func(key string) bool
 		}
 		d.Before, d.After = value(before), value(after)
 		all = append(all, d)
-	}
-	return all
-}
-
-// changesOf are the steps of a plan that do something.
-func changesOf(plan []config.Step) (all []rest.Change) {
-	for _, step := range plan {
-		if step.Effect != config.Nothing {
-			all = append(all, changeOf(step))
-		}
 	}
 	return all
 }

@@ -89,7 +89,7 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 		return
 	}
 	defer f.files.applying.Unlock()
-	f.files.bring(ctx, s, f.begin(s.Connectors), s.Connectors)
+	f.files.bring(ctx, s, f.begin(s.Connectors), s.Connectors, f.files.check)
 	if len(f.records) == 0 || ctx.Err() != nil {
 		return
 	}

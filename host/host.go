@@ -737,7 +737,7 @@ func (h *Host) listen() error {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
 	h.opened(func(r *running) { r.rest = server })
-	server.Serve(worker{h})
+	server.Serve(worker{h}.rest())
 	for _, at := range server.URLs() {
 		scheme, address, _ := strings.Cut(at, "://")
 		h.log.Info("REST listens", "url", scheme+"://"+local(address))
@@ -806,14 +806,6 @@ func (h *Host) advertised() string {
 func (h *Host) workerID() string {
 	_, id, _ := strings.Cut(h.advertised(), "://")
 	return id
-}
-
-// addresses are host:port of REST's listeners, once Run has opened them.
-func (h *Host) addresses() []string {
-	if server := h.now().rest; server != nil {
-		return server.Addresses()
-	}
-	return nil
 }
 
 // Progress is that of each connector; empty before Run has opened everything.

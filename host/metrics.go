@@ -129,7 +129,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 	if reloads := now.followed(); reloads != nil {
 		r.MustRegister(about[*reloader]{table: reloadMetrics, of: reloads})
 	}
-	return struckFigures{prometheus.Gatherers{r, h.kafka.Figures}, w.Strike}
+	return struckFigures{prometheus.Gatherers{r, h.kafka.Figures}, h.in.Worker.Strike}
 }
 
 // spans are counted by a tracer, nil for none.

@@ -13,7 +13,7 @@ import (
 // be read and changed. The data folder is locked meanwhile, so that no worker runs on it. Errors are as of [New] and
 // [Host.Run], or do's.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
-	return offline(ctx, c, func(h *Host) error { return do(rest.Handler(worker{h})) })
+	return offline(ctx, c, func(h *Host) error { return do(rest.Handler(worker{h}.rest())) })
 }
 
 // Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.

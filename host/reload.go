@@ -176,12 +176,14 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		}
 		return // the next one follows
 	}
-	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors)
+	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors, r.check)
 	r.applied.Store(ctx.Err() == nil)
 }
 
-// bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held.
-func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector) {
+// bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held. found are the
+// problems of one that differs from what runs.
+func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
+	found func(context.Context, *config.Connector) config.Problems) {
 	r.general(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -192,10 +194,10 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.mu.Unlock()
 	r.checker, r.asksUntil = r.checker.Among(s.Connectors), time.Now().Add(reloadAsks)
 	r.silent = map[string]bool{}
-	check := func(c *config.Connector) config.Problems { return r.check(ctx, c) }
+	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	do := func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
-	if found := check; r.into != nil {
-		check = func(c *config.Connector) config.Problems { return r.into.check(c, found) }
+	if own := check; r.into != nil {
+		check = func(c *config.Connector) config.Problems { return r.into.check(c, own) }
 		do = r.into.do
 	} else if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
 		check = func(*config.Connector) config.Problems { return nil }
@@ -355,12 +357,15 @@ func (n running) followed() *reloader {
 	return n.reloads
 }
 
-// Reload is what REST says of reloads.
-func (w worker) Reload() (rest.Reload, bool) {
+// Reload is what REST says of reloads; again: the folder is read again.
+func (w worker) Reload(again bool) (rest.Reload, bool) {
 	now := w.host.now()
 	r, herder := now.followed(), now.herder
 	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false
+	}
+	if again {
+		w.host.Reload()
 	}
 	have, problems := herder.Now(), []string{}
 	if now.folder != nil {

@@ -82,14 +82,13 @@ func (w worker) chained(ctx context.Context, name string, settings map[string]st
 	if settings == nil {
 		return w.configured(name)
 	}
-	given := settings
-	settings, err := w.unmasked(name, settings)
+	given := maps.Clone(settings)
+	maps.DeleteFunc(given, func(key, _ string) bool { return !chaintest.OfChain(key) })
+	given["name"] = name
+	c, err := w.brought(given)
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(settings, func(key, _ string) bool { return !chaintest.OfChain(key) })
-	settings["name"] = name
-	c := w.connector("the request", settings)
 	if w.host.in.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
 			if e.Brought && e.Value.Secret() {

@@ -20,7 +20,7 @@ func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
 		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
 	require.NoError(t, err)
 	defer h.Close()
-	_, stop := runs(t, h)
+	stop := runs(t, h)
 	defer stop()
 	for _, c := range []struct {
 		name, class, password, want string

@@ -27,7 +27,7 @@ func TestTopicTrackingIsSwitchedOff(t *testing.T) {
 		levels, log := logging.Of(slog.New(slog.DiscardHandler))
 		handler := rest.Handler(worker{&Host{config: Config{Once: true}, in: &config.Installation{Worker: settings},
 			levels: levels, log: log, running: &running{plugins: new(plugin.Manager),
-				herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}}})
+				herder: connect.New(connect.Options{Worker: settings, Logger: log}, nil)}}}.rest())
 		for n, call := range []string{"GET /connectors/c/topics", "PUT /connectors/c/topics/reset"} {
 			method, path, _ := strings.Cut(call, " ")
 			answer := httptest.NewRecorder()

@@ -21,14 +21,12 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	if err := w.host.running.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
-	given := settings
-	settings, err := w.unmasked(settings["name"], given)
+	c, err := w.brought(settings)
 	if err != nil {
 		return nil, err
 	}
 	checker := w.host.checking()
-	c := w.connector("the request", settings)
-	sent := w.sent(checker, c, given)
+	sent := w.sent(checker, c, settings)
 	if err := classGiven(c); err != nil {
 		return nil, err
 	}
@@ -134,29 +132,23 @@ func asServerFault(err error) error {
 	return err
 }
 
-// unmasked puts what is stored of a connector in the place of values that are masked. More settings than a file holds
-// are refused: a check takes longer the more of them there are.
-func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
+// brought is a configuration that REST brings, with what is stored of the connector in the place of values that are
+// masked. More settings than a file holds are refused: a check takes longer the more of them there are.
+func (w worker) brought(settings map[string]string) (*config.Connector, error) {
 	if n := len(settings); n > config.MaxSettings {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
 	}
-	now, _ := w.herder().NowOf(setting.Trim(name))
+	now, _ := w.herder().NowOf(setting.Trim(settings["name"]))
 	settings, err := config.Unmasked(settings, now.Written)
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	return settings, nil
-}
-
-// connector is a configuration that REST brings; at says what it is.
-func (w worker) connector(at string, settings map[string]string) *config.Connector {
-	now, _ := w.herder().NowOf(setting.Trim(settings["name"]))
-	c := config.NewBrought(at, settings, now.Given, w.host.in.Worker.Providers)
+	c := config.NewBrought("the request", settings, now.Given, w.host.in.Worker.Providers)
 	if _, given := c.Entry("name"); !given {
 		c.Name = ""
 	}
-	return c
+	return c, nil
 }
 
 // checking is a checker for one check: it sees the connectors of now.

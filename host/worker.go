@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
@@ -14,21 +13,28 @@ import (
 // worker is what REST shows of a host, while it starts and after.
 type worker struct{ host *Host }
 
-// Strike is a text without what config providers gave.
-func (w worker) Strike(text string) string { return w.host.in.Worker.Strike(text) }
+// rest is the worker as REST has it.
+func (w worker) rest() rest.Worker {
+	return rest.Worker{Now: w.Now, Strike: w.host.in.Worker.Strike, Metrics: w.Metrics, Ready: w.Ready,
+		Passwords: w.Passwords, Aim: w.Aim, Validate: w.Validate, Definitions: w.Definitions, Write: w.Write,
+		Delete: w.Delete, Compare: w.Compare, Source: w.Source, Sample: w.Sample, Sampled: w.Sampled,
+		SampledTest: w.SampledTest, Tools: w.Tools, RunTool: w.RunTool, Reload: w.Reload}
+}
 
 func (w worker) herder() *connect.Herder { return w.host.now().herder }
 
-func (w worker) Root() rest.Root {
+// Now implements [rest.Worker].
+func (w worker) Now() rest.Parts {
+	h, now, settings := w.host, w.host.now(), w.host.in.Worker
 	_, commit := Version()
-	return rest.Root{Version: restVersion(), Commit: commit, Cluster: w.host.now().cluster}
+	return rest.Parts{Starting: w.starting(), ID: h.workerID(), Once: h.config.Once, Herder: w.Herder(),
+		Root:         rest.Root{Version: restVersion(), Commit: commit, Cluster: now.cluster},
+		TracksTopics: settings.Boolean("topic.tracking.enable"), ResetsTopics: settings.Boolean("topic.tracking.allow.reset"),
+		Plugins: now.plugins, Lockouts: h.lockouts, Levels: h.levels, Log: h.log, Recent: h.recent}
 }
 
-// ID is host:port of this worker.
-func (w worker) ID() string { return w.host.workerID() }
-
-// Started implements [rest.Worker]. Without the connectors, changes would be made as if there were none.
-func (w worker) Started() error {
+// starting is [rest.Parts]'s Starting. Without the connectors, changes would be made as if there were none.
+func (w worker) starting() error {
 	now, c := w.host.now(), w.host.clustered
 	switch r := now.reloads; {
 	case now.plugins == nil:
@@ -48,17 +54,18 @@ func (w worker) Started() error {
 
 // Ready implements [rest.Worker].
 func (w worker) Ready(ctx context.Context) error {
-	if err := w.Started(); err != nil {
+	if err := w.starting(); err != nil {
 		return err
 	}
 	return w.herder().Barrier(ctx)
 }
 
+// Passwords implements [rest.Worker].
 func (w worker) Passwords() func(setting string) bool {
 	return check.Passwords(w.host.now().plugins)
 }
 
-// Herder implements [rest.Worker].
+// Herder is the herder as REST has it.
 func (w worker) Herder() rest.Herder {
 	h := w.herder()
 	if w.host.clustered == nil {
@@ -67,27 +74,8 @@ func (w worker) Herder() rest.Herder {
 	return herding{h, w.host.clustered}
 }
 
-// Parts are those of now.
-func (w worker) Parts() rest.Parts {
-	return rest.Parts{Plugins: w.host.now().plugins, Lockouts: w.host.lockouts, Levels: w.host.levels, Log: w.host.log,
-		Recent: w.host.recent}
-}
-
-// Steered refuses what is done to connectors in a run that ends by itself: it would end with success, and what it was
-// to move would lie there.
-func (w worker) Steered() error {
-	if w.host.config.Once {
-		return &rest.Refusal{Status: http.StatusMethodNotAllowed,
-			Message: "Nothing is paused, stopped or restarted by REST in a run with --once"}
-	}
-	return nil
-}
-
 // Aim keeps the target state before it is answered: it outlives the worker.
 func (w worker) Aim(name string, target connect.TargetState) error {
-	if err := w.Steered(); err != nil {
-		return err
-	}
 	h := w.herder()
 	w.host.steering.Lock()
 	defer w.host.steering.Unlock()
@@ -116,20 +104,8 @@ func steer(h *connect.Herder, name string, target connect.TargetState) error {
 
 // targetName is the name under which a target state is kept.
 func targetName(t connect.TargetState) string {
-	switch t {
-	case connect.Paused:
-		return config.TargetPaused
-	case connect.Stopped:
-		return config.TargetStopped
+	if t == connect.Paused || t == connect.Stopped {
+		return string(t)
 	}
 	return config.TargetStarted
 }
-
-// TracksTopics is what topic.tracking.enable and topic.tracking.allow.reset say.
-func (w worker) TracksTopics() (tracks, resets bool) {
-	settings := w.host.in.Worker
-	return settings.Boolean("topic.tracking.enable"), settings.Boolean("topic.tracking.allow.reset")
-}
-
-// LookAgain has the folder of connectors read again.
-func (w worker) LookAgain() { w.host.Reload() }

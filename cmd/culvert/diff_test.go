@@ -4,15 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
-	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A worker that is starting is asked again: without an answer all of a folder would seem to be new.
@@ -44,36 +38,5 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 	if _, _, err := asked(t.Context(), refuses.URL, "folder"); err == nil || !strings.Contains(err.Error(),
 		"not for you") {
 		t.Errorf("expected what the worker says, found %v", err)
-	}
-}
-
-// What a reload would do is told by what the worker runs with: that its own file names another provider by now changes
-// nothing before the worker is started again.
-func TestDiffByTheWorkersOwnProviders(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
-	p.Subfolder("conf")
-	p.Environ = []string{"SIZE=30"}
-	p.File("conf/good.properties", e2etest.Source("good", address, "Orders")...)
-	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "sap.odata.colour=x",
-		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, which each diff says
-	f := p.Follows("conf", "config.providers=vault",
-		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
-	own := filepath.Join(p.Dir, "conf", "worker.properties")
-	before, err := os.ReadFile(own)
-	e2etest.NoError(t, err)
-	f.Eventually("a first look at the folder", func() bool {
-		status, _ := f.Call("GET", "/culvert/diff", "")
-		return status == 200
-	})
-	f.Replaced("conf/worker.properties", strings.ReplaceAll(string(before), "config.providers", "# "))
-	answer := f.Must(200, "GET", "/culvert/diff", "")
-	if !strings.Contains(answer, "colour") || strings.Contains(answer, "page.size") {
-		t.Errorf("expected its colour to be refused and nothing else, found %s", answer)
-	}
-	f.Signal(syscall.SIGTERM)
-	if r := f.Wait(); r.Code != 0 {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 }

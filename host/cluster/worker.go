@@ -596,7 +596,7 @@ func (w *Worker) Lease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
-// Leader implements rest.Cluster.
+// Leader is the worker that leads the group: me is this one. known is false while there is none.
 func (w *Worker) Leader() (url string, me, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -641,7 +641,7 @@ func (w *Worker) AskLeader(ctx context.Context, call, connector string, body, an
 	return w.o.Ask(ctx, to, call, connector, body, answer)
 }
 
-// Pending implements rest.Cluster.
+// Pending reports whether a rebalance is expected.
 func (w *Worker) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

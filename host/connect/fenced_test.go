@@ -144,7 +144,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	zombie.changes = url + odatatest.NorthwindPath + "Products"
 	zombie.await(Failed, "transactional id "+group+"-c-0: "+fenced)
 	zombie.lost.Store(true)
-	require.NoError(t, zombie.RestartTask("c", 0))
+	require.NoError(t, zombie.Restart("c", 0))
 	zombie.await(Failed, "producers are not opened")
 	owner.await(Running, "")
 	assert.Equal(t, []string{"c 5 1 1"}, owner.fenced)
@@ -153,7 +153,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	}
 	zombie.lost.Store(false) // the group gives it back
 	require.NoError(t, owner.Assign("c", Share{}))
-	require.NoError(t, zombie.RestartTask("c", 0))
+	require.NoError(t, zombie.Restart("c", 0))
 	zombie.await(Running, "")
 }
 

@@ -291,15 +291,17 @@ func (h *Herder) Resume(name string) error {
 }
 
 // Restart has a connector make its tasks again, when those that run have stopped. One that is paused or stopped stays
-// so.
-func (h *Herder) Restart(name string) error {
-	return h.with(name, func(k *controller) { k.post(occurrence{event: onRestart}) })
-}
-
-// RestartTask has one task made again, when what it does has stopped; the others run on. Where none of the connector's
-// runs or waits, all of them are made again.
-func (h *Herder) RestartTask(name string, number int) error {
-	return h.with(name, func(k *controller) { k.restartTask(number) })
+// so. With numbers of tasks only those are made again, and the others run on; where no task of the connector runs or
+// waits, all of them are made again.
+func (h *Herder) Restart(name string, tasks ...int) error {
+	return h.with(name, func(k *controller) {
+		if len(tasks) == 0 {
+			k.post(occurrence{event: onRestart})
+		}
+		for _, n := range tasks {
+			k.restartTask(n)
+		}
+	})
 }
 
 func (h *Herder) with(name string, do func(*controller)) error {

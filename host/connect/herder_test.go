@@ -265,7 +265,8 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	if n := h.lives("b"); n != 1 {
 		t.Errorf("expected the other connector to run on, found it started %d times", n)
 	}
-	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, h.Restart, h.Remove} {
+	restart := func(name string) error { return h.Restart(name) }
+	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
 		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
 			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
 		}
@@ -464,7 +465,7 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.must(h.Restart("a"))
 	h.await("a", Running, atWork, func(Status) bool { return began().After(first) })
 	second := began()
-	h.must(h.RestartTask("a", 0))
+	h.must(h.Restart("a", 0))
 	h.await("a", Running, atWork, func(Status) bool { return began().After(second) })
 }
 

@@ -206,7 +206,7 @@ func TestNoShare(t *testing.T) {
 	planned := plannedOf(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Share{}))
 	h.await("a", Unassigned)
-	for _, ask := range []func(string) error{h.Restart, h.Pause, h.Resume} {
+	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
 		require.NoError(t, h.Barrier(t.Context()))
 		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].loop.alive != nil {

@@ -32,7 +32,7 @@ func listening(t *testing.T, o Options) *Server {
 }
 
 // opened is a server for a worker, by default on any port of this machine.
-func opened(t *testing.T, o Options, log *slog.Logger, worker Worker) *Server {
+func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
 	t.Helper()
 	if o.Listeners == nil {
 		o.Listeners = []string{"http://127.0.0.1:0"}
@@ -40,7 +40,7 @@ func opened(t *testing.T, o Options, log *slog.Logger, worker Worker) *Server {
 	s, err := Listen(o, log)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
-	s.Serve(worker)
+	s.Serve(worker.worker())
 	return s
 }
 
@@ -175,24 +175,6 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-func TestReadOnly(t *testing.T) {
-	url := listening(t, Options{ReadOnly: true}).URLs()[0]
-	for call, want := range map[string]int{
-		"GET /connectors": 200, "HEAD /connectors": 200, "OPTIONS /connectors": 200, "POST /connectors": 403,
-		"PUT /connectors/a/config": 403, "PATCH /connectors/a/config": 403, "DELETE /connectors/a": 403,
-		"PUT /connectors/a/pause": 403, "POST /connectors/a/restart": 403, "DELETE /connectors/a/offsets": 403,
-		"PUT /admin/loggers/root": 403, "PUT /connectors/a/topics/reset": 403,
-		// which has no body here, and changes nothing with one
-		"PUT /connector-plugins/X/config/validate": 500, "PUT /connector-plugins/X/config/%76alidate": 500,
-		"PUT /connector-plugins/X/config/validate/": 500, "PUT /connector-plugins/../connectors/a/pause": 403,
-	} {
-		method, path, _ := strings.Cut(call, " ")
-		if a := fetched(t, http.DefaultClient, method, url+path, ""); a.StatusCode != want {
-			t.Errorf("%s: expected %d, found %d", call, want, a.StatusCode)
-		}
-	}
-}
-
 // Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused. The
 // worker's own answers, whatever they are, come to those alone who may have them.
 func TestEachRouteByAccess(t *testing.T) {
@@ -245,7 +227,7 @@ func TestAdminListeners(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{levels: levels})
+			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{parts: Parts{Levels: levels}})
 			urls := s.URLs()
 			answers(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
 			answers(t, http.DefaultClient, urls[0]+"/connectors", 200)

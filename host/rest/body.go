@@ -97,47 +97,38 @@ func received(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, mo
 // NullValue is Kafka Connect's text for each setting that is null.
 const NullValue = "Null value can not be supplied as the configuration value."
 
-// written is a configuration as JSON has it: numbers and booleans count as their text, null is kept apart.
-type written struct {
-	settings map[string]string
-	null     []string
-	given    bool
-}
-
-func (s *written) UnmarshalJSON(data []byte) error {
+// UnmarshalJSON reads settings: numbers and booleans count as their text, null is kept apart.
+func (g *Given) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
+	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return err
 	}
-	if members == nil {
-		return nil
-	}
-	s.settings, s.null, s.given = make(map[string]string, len(members)), nil, true
+	g.Settings, g.Null = make(map[string]string, len(members)), nil
 	for key, value := range members {
 		switch value[0] {
 		case '{', '[':
 			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
 		case 'n':
-			s.null = append(s.null, key)
+			g.Null = append(g.Null, key)
 		case '"':
 			var text string
 			if err := json.Unmarshal(value, &text); err != nil {
 				return err
 			}
-			s.settings[key] = text
+			g.Settings[key] = text
 		default:
-			s.settings[key] = string(value)
+			g.Settings[key] = string(value)
 		}
 	}
 	return nil
 }
 
 // whole tells whether there is a configuration; else it has answered.
-func (x *exchange) whole(s written) bool {
-	if !s.given {
+func (x *exchange) whole(g Given) bool {
+	if g.Settings == nil {
 		x.misshapen("expected a configuration as a JSON object, found null or nothing")
 	}
-	return s.given
+	return g.Settings != nil
 }
 
 // strictly reads an object all of whose members are known.
@@ -147,7 +138,9 @@ func strictly(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// limited is the context of a request for as long as its route may take.
-func (x *exchange) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
+// limited is the context of a request for as long as its route may take, from now on. It ends with the answer.
+func (x *exchange) limited() context.Context {
+	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
+	x.releases = append(x.releases, cancel)
+	return ctx
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -15,56 +17,64 @@ import (
 
 // creation is what POST /connectors takes.
 type creation struct {
-	name   string
-	config written
-	target connect.TargetState
+	name  string
+	given Given
 }
 
 func (c *creation) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
+	var name plainText
+	var state *plainText
+	if _, err := exactly(data, map[string]any{"name": &name, "config": &c.given, "initial_state": &state}); err != nil {
 		return err
 	}
-	c.target = connect.Running
-	for member, value := range members {
-		var err error
-		switch member {
-		case "name":
-			c.name, err = text(value)
-		case "config":
-			err = json.Unmarshal(value, &c.config)
-		case "initial_state":
-			var state string
-			switch state, err = text(value); connect.State(strings.ToUpper(state)) {
-			case connect.Running, connect.Paused, connect.Stopped:
-				c.target = connect.TargetState(strings.ToUpper(state))
-			default:
-				if string(value) != "null" && err == nil {
-					err = fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %s", value)
-				}
-			}
-		default:
-			err = fmt.Errorf("expected name, config and initial_state, found %q", member)
-		}
-		if err != nil {
-			return err
-		}
+	target := connect.Running
+	if state != nil {
+		target = connect.TargetState(strings.ToUpper(string(*state)))
 	}
+	switch target {
+	case connect.Running, connect.Paused, connect.Stopped:
+	default:
+		return fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %q", *state)
+	}
+	c.name, c.given.New = string(name), &target
 	return nil
 }
 
-// text is a plain value as text; null is none.
-func text(value json.RawMessage) (s string, err error) {
-	switch value[0] {
-	case '{', '[':
-		return "", errors.New("expected text, found an object or a list")
-	case 'n':
-		return "", nil
-	case '"':
-		err = json.Unmarshal(value, &s)
-		return s, err
+// exactly reads an object whose members are among those of into, by names in the same case as for Kafka Connect. some:
+// it is not null.
+func exactly(data []byte, into map[string]any) (some bool, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return false, err
 	}
-	return string(value), nil
+	for member, value := range members {
+		if into[member] == nil {
+			names := strings.Join(slices.Sorted(maps.Keys(into)), ", ")
+			return false, fmt.Errorf("expected %s, found %q", names, member)
+		}
+		if err := json.Unmarshal(value, into[member]); err != nil {
+			return false, err
+		}
+	}
+	return members != nil, nil
+}
+
+// plainText is a plain value as text; null is none.
+type plainText string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *plainText) UnmarshalJSON(data []byte) error {
+	switch data[0] {
+	case '{', '[':
+		return errors.New("expected text, found an object or a list")
+	case 'n':
+		*t = ""
+		return nil
+	case '"':
+		return json.Unmarshal(data, (*string)(t))
+	}
+	*t = plainText(data)
+	return nil
 }
 
 // CheckName says in Kafka Connect's words what is wrong with the name of a connector, "" if nothing.
@@ -86,15 +96,19 @@ func CheckName(name string) string {
 	return ""
 }
 
-// changed answers with what a connector is now, and of a new one with where it is to be found.
-func (x *exchange) changed(info connect.Info, created bool, err error) {
-	info.Config = x.shown(info.Config)
-	if !created || err != nil {
-		x.reply(info, err)
+// write stores a configuration, and answers with what the connector is now, and of a new one with where it is.
+func (x *exchange) write(name string, given Given) {
+	done, err := x.worker.Write(x.limited(), name, given)
+	done.Config = x.shown(done.Config)
+	if x.r.Method == http.MethodPut {
+		x.tagged(done.Version)
+	}
+	if !done.Created || err != nil {
+		x.reply(done.Info, err)
 		return
 	}
-	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(info.Name))
-	x.answer(http.StatusCreated, info)
+	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(done.Name))
+	x.answer(http.StatusCreated, done.Info)
 }
 
 // origin is how the client calls this worker.
@@ -107,45 +121,29 @@ func (x *exchange) origin() string {
 
 func (x *exchange) create() {
 	var c creation
-	if !x.body(&c) || !x.whole(c.config) {
-		return
+	if x.body(&c) && x.whole(c.given) {
+		x.write(setting.Trim(c.name), c.given)
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, err := x.worker.Create(ctx, setting.Trim(c.name), c.config.settings, c.config.null, c.target)
-	x.changed(info, true, err)
 }
 
 func (x *exchange) putConfig() {
-	given, ok := x.given()
-	if !ok {
-		return
+	if given, ok := x.given(); ok {
+		given.Over = x.over()
+		x.write(setting.Trim(x.name()), given)
 	}
-	given.Over = x.over()
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, created, version, err := x.worker.Put(ctx, setting.Trim(x.name()), given)
-	x.tagged(version)
-	x.changed(info, created, err)
 }
 
 func (x *exchange) patchConfig() {
-	var s written
-	if !x.body(&s) {
-		return
-	}
-	if !s.given {
+	given := Given{Patch: true}
+	switch {
+	case !x.body(&given):
+	case given.Settings == nil:
 		x.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
-		return
+	default:
+		x.write(x.name(), given)
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	info, err := x.worker.Patch(ctx, x.name(), s.settings, s.null)
-	x.changed(info, false, err)
 }
 
 func (x *exchange) remove() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.done(http.StatusNoContent, x.worker.Delete(ctx, x.name()))
+	x.done(http.StatusNoContent, x.worker.Delete(x.limited(), x.name()))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -60,11 +61,25 @@ type FeedChange struct {
 
 // Given is a configuration that a request brings.
 type Given struct {
+	// Settings is nil where there is no configuration.
 	Settings map[string]string
-	// Null are settings without a value.
+	// Null are settings without a value: refused, each with [NullValue] in addition to what else is wrong. A Patch
+	// takes them out.
 	Null []string
+	// Patch: the other settings of the connector stay as they are.
+	Patch bool
+	// New is the target state of a connector that must not be there yet; nil: it may be.
+	New *connect.TargetState
 	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
 	Over func(version string) bool
+}
+
+// Written is a connector that was written.
+type Written struct {
+	connect.Info
+	// Created: it was not there. Version is what is stored now.
+	Created bool
+	Version string
 }
 
 // propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
@@ -93,11 +108,8 @@ func (x *exchange) given() (given Given, ok bool) {
 		given, _, _, ok = x.properties(data)
 		return given, ok
 	}
-	var s written
-	if !x.body(&s) || !x.whole(s) {
-		return given, false
-	}
-	return Given{Settings: s.settings, Null: s.null}, true
+	ok = x.body(&given) && x.whole(given)
+	return given, ok
 }
 
 // over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any. A
@@ -128,18 +140,18 @@ func (x *exchange) tagged(version string) {
 func (x *exchange) compare() {
 	var asked struct {
 		Name   string
-		Config written
+		Config Given
 		Text   *string
 	}
 	if !x.body(&asked) {
 		return
 	}
-	if asked.Config.given == (asked.Text != nil) {
+	given := asked.Config
+	if (given.Settings != nil) == (asked.Text != nil) {
 		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
 			"both, or neither")
 		return
 	}
-	given := Given{Settings: asked.Config.settings, Null: asked.Config.null}
 	var warnings []string
 	commented := false
 	if asked.Text != nil {
@@ -149,8 +161,7 @@ func (x *exchange) compare() {
 		}
 	}
 	name := cmp.Or(setting.Trim(asked.Name), setting.Trim(given.Settings["name"]))
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	if err := x.turn(ctx); err != nil {
 		x.failed(err)
 		return

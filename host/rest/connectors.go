@@ -19,7 +19,7 @@ func (x *exchange) metrics() {
 	promhttp.HandlerFor(x.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(x.w, x.r)
 }
 
-func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Root()) }
+func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Now().Root) }
 
 type health struct {
 	Status  string `json:"status"`
@@ -42,7 +42,8 @@ func (x *exchange) health() {
 }
 
 func (x *exchange) connectors() {
-	names := x.worker.Herder().Names()
+	herder := x.herder()
+	names := herder.Names()
 	expand := x.asked("expand")
 	if expand == nil {
 		x.answer(http.StatusOK, append([]string{}, names...))
@@ -67,9 +68,9 @@ func (x *exchange) connectors() {
 			case "info":
 				expanded[e], err = x.info(name)
 			case "status":
-				expanded[e], err = x.worker.Herder().Status(name)
+				expanded[e], err = herder.Status(name)
 			case "motion":
-				expanded[e], err = others.of(x.worker.Herder(), name)
+				expanded[e], err = others.of(herder, name)
 			}
 			unknown = errors.Join(unknown, err)
 		}
@@ -82,7 +83,7 @@ func (x *exchange) connectors() {
 
 // info is what is shown of a connector.
 func (x *exchange) info(name string) (connect.Info, error) {
-	info, err := x.worker.Herder().Info(name)
+	info, err := x.herder().Info(name)
 	info.Config = x.shown(info.Config)
 	return info, err
 }
@@ -95,7 +96,7 @@ func (x *exchange) config() {
 	text, version, err := x.worker.Source(x.name(), withText)
 	var info connect.Info
 	if err == nil {
-		info, err = x.worker.Herder().Info(x.name())
+		info, err = x.herder().Info(x.name())
 	}
 	if err != nil {
 		x.failed(err)
@@ -114,7 +115,7 @@ func (x *exchange) config() {
 }
 
 func (x *exchange) status() {
-	status, err := x.worker.Herder().Status(x.name())
+	status, err := x.herder().Status(x.name())
 	if err != nil {
 		x.fail(http.StatusNotFound, "No status found for connector "+x.name())
 		return
@@ -123,7 +124,7 @@ func (x *exchange) status() {
 }
 
 func (x *exchange) tasks() {
-	tasks, err := x.worker.Herder().Tasks(x.name())
+	tasks, err := x.herder().Tasks(x.name())
 	for i := range tasks {
 		tasks[i].Config = x.shown(tasks[i].Config)
 	}
@@ -135,7 +136,7 @@ func (x *exchange) taskStatus() {
 	if !ok {
 		return
 	}
-	status, _ := x.worker.Herder().Status(x.name())
+	status, _ := x.herder().Status(x.name())
 	for _, task := range status.Tasks {
 		if task.ID == n {
 			x.answer(http.StatusOK, task)
@@ -151,5 +152,5 @@ func (x *exchange) plugins() {
 	if given := x.first("connectorsOnly"); given != "" {
 		only = strings.EqualFold(given, "true")
 	}
-	x.answer(http.StatusOK, append([]connect.Plugin{}, x.worker.Herder().Plugins(only)...))
+	x.answer(http.StatusOK, append([]connect.Plugin{}, x.herder().Plugins(only)...))
 }

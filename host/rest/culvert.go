@@ -2,10 +2,7 @@ package rest
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
-
-	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // What Kafka Connect has no resources for, but operating.go and letters.go: plugins, and the folder of connectors.
@@ -30,7 +27,7 @@ type Module struct {
 
 func (x *exchange) modules() {
 	all := []Module{}
-	for _, info := range x.worker.Parts().Plugins.Modules() {
+	for _, info := range x.worker.Now().Plugins.Modules() {
 		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: info.State(), Chosen: info.Chosen, Classes: []string{},
 			Waits: x.worker.Strike(info.Waits)}
@@ -62,14 +59,12 @@ func (x *exchange) swap() {
 
 // choose has connectors get another version of a plugin, by its hash; "" is the version before.
 func (x *exchange) choose(hash string) {
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.chosen(x.steer(func(Herder) error {
-		switch m := x.worker.Parts().Plugins; {
+	x.done(http.StatusNoContent, x.steer(func(Herder) error {
+		switch m := x.worker.Now().Plugins; {
 		case x.cluster != nil:
-			return x.cluster.Choose(ctx, x.name(), hash)
+			return x.cluster.Choose(x.limited(), x.name(), hash)
 		case hash != "":
-			return m.Swap(ctx, x.name(), hash)
+			return m.Swap(x.limited(), x.name(), hash)
 		default:
 			if err := m.Rollback(x.name()); err != nil {
 				return &Refusal{Status: http.StatusConflict, Message: err.Error()}
@@ -79,47 +74,24 @@ func (x *exchange) choose(hash string) {
 	}))
 }
 
-// chosen answers what came of a choice of a version.
-func (x *exchange) chosen(err error) {
-	switch {
-	case errors.Is(err, plugin.ErrUnknownVersion):
-		x.fail(http.StatusNotFound, err.Error())
-	default:
-		x.done(http.StatusNoContent, err)
-	}
-}
-
-const noFolder = "The worker follows no folder of connectors: it runs named files"
-
-// folder tells whether the worker follows a folder of connectors; else it has answered.
-func (x *exchange) folder() (r Reload, ok bool) {
-	if r, ok = x.worker.Reload(); !ok {
-		x.fail(http.StatusNotFound, noFolder)
+// folder tells whether the worker follows a folder of connectors, and has it read again; else it has answered.
+func (x *exchange) folder(again bool) (r Reload, ok bool) {
+	if r, ok = x.worker.Reload(again); !ok {
+		x.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")
 	}
 	return r, ok
 }
 
 func (x *exchange) reload() {
-	if r, ok := x.folder(); ok {
+	if r, ok := x.folder(false); ok {
 		x.answer(http.StatusOK, r)
 	}
 }
 
 func (x *exchange) lookAgain() {
-	if _, ok := x.folder(); ok {
-		x.worker.LookAgain()
+	if _, ok := x.folder(true); ok {
 		x.done(http.StatusAccepted, nil)
 	}
-}
-
-func (x *exchange) diff() {
-	if _, ok := x.folder(); !ok {
-		return
-	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	changes, err := x.worker.Changes(ctx)
-	x.reply(append([]Change{}, changes...), err)
 }
 
 // errAlone answers what is asked of a group where there is none.
@@ -130,12 +102,10 @@ func (x *exchange) drain() {
 	switch {
 	case x.cluster == nil:
 		x.failed(errAlone)
-	case x.cluster.Pending():
+	case x.cluster.Seat().Pending:
 		x.failed(errNoLeader)
 	default:
-		ctx, cancel := x.limited()
-		defer cancel()
-		x.done(http.StatusNoContent, x.cluster.Drain(ctx))
+		x.done(http.StatusNoContent, x.cluster.Drain(x.limited()))
 	}
 }
 

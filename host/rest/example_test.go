@@ -10,15 +10,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// worker answers what is asked of it here, as *host.Host answers everything.
-type worker struct{ rest.Worker }
-
-func (worker) Started() error      { return nil }
-func (worker) Herder() rest.Herder { return herder{} }
-
-// Strike leaves texts as they are: there are no secrets.
-func (worker) Strike(text string) string { return text }
-
 // herder has one connector.
 type herder struct{ rest.Herder }
 
@@ -32,7 +23,9 @@ func ExampleListen() {
 		log.Fatal(err)
 	}
 	defer server.Close()
-	server.Serve(worker{})
+	// A worker that answers what is asked of it here, as that of a host answers everything; it has no secrets.
+	server.Serve(rest.Worker{Now: func() rest.Parts { return rest.Parts{Herder: herder{}} },
+		Strike: func(text string) string { return text }})
 
 	answer, err := http.Get(server.URLs()[0] + "/connectors")
 	if err != nil {

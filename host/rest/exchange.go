@@ -19,6 +19,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 type exchange struct {
@@ -281,6 +282,10 @@ func (x *exchange) done(status int, err error) {
 	x.w.WriteHeader(status)
 }
 
+// statuses are those of errors whose text is the answer.
+var statuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoLetters: 404, connect.ErrSink: 400,
+	connect.ErrSnapshots: 409}
+
 // failed answers an error.
 func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }
 
@@ -295,7 +300,13 @@ func (x *exchange) failedBy(err error, unknown string) {
 	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
 		x.fail(http.StatusInternalServerError, "Request timed out")
 	default:
-		x.fail(http.StatusInternalServerError, err.Error())
+		status := http.StatusInternalServerError
+		for known, its := range statuses {
+			if errors.Is(err, known) {
+				status = its
+			}
+		}
+		x.fail(status, err.Error())
 	}
 }
 

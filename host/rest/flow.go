@@ -86,7 +86,7 @@ func flowOf(figures connect.Figures) Flow {
 }
 
 func (x *exchange) flow() {
-	figures, err := x.worker.Herder().FiguresOf(x.name())
+	figures, err := x.herder().FiguresOf(x.name())
 	var parts []part
 	if err == nil {
 		parts, err = x.parts("", http.StatusOK)

@@ -16,40 +16,45 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// Cluster is the group of workers that this one belongs to, as REST needs it. URLs are those that workers advertise in
-// the group's metadata, http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is
-// handed on to no others. Methods are called by many goroutines; those without a context do not wait.
+// Cluster is the group of workers that this one belongs to, as REST needs it. Methods are called by many goroutines;
+// those without a context do not wait.
 type Cluster interface {
-	// URL is what this worker advertises.
-	URL() string
-	// Leader is the worker that leads the group. me: it is this one, and url does not matter. known is false while
-	// there is none, or none that this worker knows.
-	Leader() (url string, me, known bool)
+	// Seat is this worker's place in the group at the moment.
+	Seat() Seat
 	// Owner is the worker that runs a task of a connector, with task -1 the connector itself. One that does not know it
 	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
 	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
 	Owner(connector string, task int) (url string, me, known bool)
-	// Barred is why the group runs nothing, as where its config topic is another group's; nil: it may.
-	Barred() error
-	// Pending tells whether a rebalance is expected, after which others may own what is owned now.
-	Pending() bool
 	// Overview is what the leader knows of the group; ok is false on a worker that does not lead.
 	Overview() (o Group, ok bool)
 	// Drain has others run what this worker runs, and returns when they do; nothing more is given to it. A [Refusal]
 	// says that there are none.
 	Drain(ctx context.Context) error
-	// Restart has all workers restart what they run of a connector, or only what of it has failed.
-	Restart(ctx context.Context, connector string, includeTasks, onlyFailed bool) error
+	// Tell writes a record of what all workers are to do.
+	Tell(ctx context.Context, r config.TopicRecord) error
 	// Choose has all workers run a version of a plugin, by the hash of its file; "" is the version before. Only the
 	// leader can. The error is plugin.ErrUnknownVersion where no worker has it.
 	Choose(ctx context.Context, plugin, hash string) error
-	// SetLevel has all workers set the level of a logger.
-	SetLevel(ctx context.Context, logger, level string) error
+}
+
+// Seat is a worker's place in its group. URLs are those that workers advertise in the group's metadata,
+// http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is handed on to no
+// others.
+type Seat struct {
+	// URL is what this worker advertises, Leader what the worker advertises that leads the group: this one if Leads,
+	// and then Leader does not matter. Led is false while there is no leader, or none that this worker knows.
+	URL, Leader string
+	Leads, Led  bool
+	// Pending: a rebalance is expected, after which others may own what is owned now.
+	Pending bool
+	// Barred is why the group runs nothing, as where its config topic is another group's; nil: it may.
+	Barred error
 }
 
 // Group is what the leader knows of its group.
@@ -158,7 +163,7 @@ func (x *exchange) waits() (to string, err error) {
 	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.within, changeTimeout))
 	defer cancel()
 	for {
-		if err = x.worker.Started(); err == nil {
+		if err = x.worker.Now().Starting; err == nil {
 			to, err = x.answerer()
 			if err != error(errNoLeader) && err != error(errStale) || x.route.method == http.MethodGet {
 				return to, err
@@ -190,17 +195,18 @@ func (x *exchange) serve() {
 // answerer is the URL of the worker that answers, "" for this one.
 func (x *exchange) answerer() (to string, err error) {
 	by, c := x.route.by, x.cluster
-	id := x.first("worker")
+	id, own := x.first("worker"), x.worker.Now().ID
 	if why := Restricted(x.r.Context()); (by == named || by == sampler) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
-	if c == nil && by == named && id != "" && id != x.worker.ID() {
+	if c == nil && by == named && id != "" && id != own {
 		return "", errNoWorker(id)
 	}
-	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == x.worker.ID()) {
+	if c == nil || by == anyone || by == gatherer && !x.gathers() || by == named && (id == "" || id == own) {
 		return "", nil
 	}
-	to, me, known, err := x.answers(by)
+	seat := c.Seat()
+	to, me, known, err := x.answers(by, seat)
 	if err != nil || me || by == gatherer && !known && x.route.method == http.MethodGet {
 		return "", err
 	}
@@ -208,12 +214,12 @@ func (x *exchange) answerer() (to string, err error) {
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
 	case !known:
-		return "", cmp.Or(c.Barred(), error(errNoLeader))
+		return "", cmp.Or(seat.Barred, error(errNoLeader))
 	}
 	if to, err = workerURL(to); err != nil {
 		return "", err
 	}
-	if own, _ := workerURL(c.URL()); to == own {
+	if own, _ := workerURL(seat.URL); to == own {
 		return "", fmt.Errorf("another worker of the cluster is to answer, and it advertises the URL of this one, %s: "+
 			"set rest.advertised.host.name and rest.advertised.port of each worker to an address of its own", own)
 	}
@@ -221,9 +227,9 @@ func (x *exchange) answerer() (to string, err error) {
 }
 
 // answers tells which worker of the cluster answers: me, or the one at a URL, where it is known.
-func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
+func (x *exchange) answers(by answerer, seat Seat) (to string, me, known bool, err error) {
 	c, id := x.cluster, x.first("worker")
-	switch pending := by != leader && by != gatherer && by != named && c.Pending(); {
+	switch pending := by != leader && by != gatherer && by != named && seat.Pending; {
 	case by == named:
 		group, leads := c.Overview()
 		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
@@ -231,13 +237,13 @@ func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
 			to, known = group.Members[at].URL, true
 		} else if leads {
 			err = errNoWorker(id)
-		} else if to, me, known = c.Leader(); me { // it begins to lead, or ends
+		} else if to, me, known = seat.Leader, seat.Leads, seat.Led; me { // it begins to lead, or ends
 			err = errNoLeader
 		}
 	case pending:
 		err = errStale
 	case by == leader || by == gatherer || by == restarter && (x.flag("includeTasks") || x.flag("onlyFailed")):
-		to, me, known = c.Leader()
+		to, me, known = seat.Leader, seat.Leads, seat.Led
 	case by == sampler:
 		if to, me, known = c.Owner(x.name(), 0); !known {
 			to, me, known = c.Owner(x.name(), -1)
@@ -253,7 +259,7 @@ func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
 			task = n
 		}
 		if to, me, known = c.Owner(x.name(), task); !known {
-			err = cmp.Or(c.Barred(), x.unowned(task))
+			err = cmp.Or(seat.Barred, x.unowned(task, seat))
 		}
 	}
 	return to, me, known, err
@@ -261,8 +267,8 @@ func (x *exchange) answers(by answerer) (to string, me, known bool, err error) {
 
 // unowned returns why no worker answers for a task, or for the connector itself (-1). Without a leader that may change
 // soon. A leader has given it to nobody, which Kafka Connect answers at once, with the same status.
-func (x *exchange) unowned(task int) error {
-	if _, _, led := x.cluster.Leader(); !led {
+func (x *exchange) unowned(task int, seat Seat) error {
+	if !seat.Led {
 		return errNoLeader
 	}
 	what := "connector " + x.name()
@@ -299,8 +305,7 @@ func (x *exchange) forward(to string) {
 	if !ok {
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	r, err := x.handed(ctx, to, x.hop(), data)
 	if err != nil {
 		x.fail(http.StatusInternalServerError, err.Error())

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
@@ -43,16 +44,11 @@ type seat struct {
 	unplaced map[string]string
 }
 
-func (s *seat) URL() string {
+func (s *seat) Seat() Seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.own
-}
-
-func (s *seat) Leader() (url string, me, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leads, s.leads != "" && s.leads == s.own, s.leads != ""
+	return Seat{URL: s.own, Leader: s.leads, Leads: s.leads != "" && s.leads == s.own, Led: s.leads != "",
+		Pending: s.pending, Barred: s.barred}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -65,27 +61,22 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	return url, !there || url == s.own && url != "", url != ""
 }
 
-func (s *seat) Restart(_ context.Context, connector string, includeTasks, onlyFailed bool) error {
+func (s *seat) Tell(_ context.Context, r config.TopicRecord) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, fmt.Sprintf("restart %s %t %t", connector, includeTasks, onlyFailed))
+	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
 	return nil
 }
 
 func (s *seat) Overview() (o Group, ok bool) {
-	url, me, _ := s.Leader()
+	now := s.Seat()
+	url := now.Leader
 	for _, m := range s.members {
 		if m.URL == url {
 			url = m.WorkerID
 		}
 	}
-	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, me
-}
-
-func (s *seat) Barred() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.barred
+	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, now.Leads
 }
 
 func (s *seat) Drain(context.Context) error {
@@ -102,19 +93,6 @@ func (s *seat) Choose(_ context.Context, plugin, hash string) error {
 	return nil
 }
 
-func (s *seat) SetLevel(_ context.Context, logger, level string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asked = append(s.asked, "level "+logger+" "+level)
-	return nil
-}
-
-func (s *seat) Pending() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pending
-}
-
 func (s *seat) set(change func(*seat)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,38 +105,21 @@ type namesake struct {
 	name string
 }
 
-func (n *namesake) said() error    { return &Refusal{http.StatusGone, n.name} }
-func (n *namesake) Started() error { return nil }
-func (n *namesake) Steered() error { return n.said() }
-func (n *namesake) Herder() Herder { return n }
-
-func (n *namesake) Aim(string, connect.TargetState) error { return n.said() }
-
-func (n *namesake) Create(context.Context, string, map[string]string, []string, connect.TargetState) (connect.Info,
-	error) {
-	return connect.Info{}, n.said()
+func (n *namesake) worker() Worker {
+	n.parts.Once = true
+	w, said := n.with(n), &Refusal{http.StatusGone, n.name}
+	w.Write = func(context.Context, string, Given) (Written, error) { return Written{}, said }
+	w.Compare = func(context.Context, string, Given, bool) (Comparison, error) { return Comparison{}, said }
+	w.Delete = func(context.Context, string) error { return said }
+	return w
 }
-
-func (n *namesake) Put(context.Context, string, Given) (connect.Info, bool, string, error) {
-	return connect.Info{}, false, "", n.said()
-}
-
-func (n *namesake) Compare(context.Context, string, Given, bool) (Comparison, error) {
-	return Comparison{}, n.said()
-}
-
-func (n *namesake) Patch(context.Context, string, map[string]string, []string) (connect.Info, error) {
-	return connect.Info{}, n.said()
-}
-
-func (n *namesake) Delete(context.Context, string) error { return n.said() }
 
 func (n *namesake) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
 func (n *namesake) LettersOf(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
-	return "", n.said()
+	return "", &Refusal{http.StatusGone, n.name}
 }
 
 // trio are three workers: first is asked, second leads, third runs connector a and its task 3.
@@ -177,7 +138,7 @@ func newTrio(t *testing.T) *trio {
 	require.NoError(t, err)
 	for i := range all.seats {
 		all.seats[i] = &seat{}
-		h := serving{worker: &namesake{name: fmt.Sprintf("worker %d", i)}, bodies: new(inbound.Bodies),
+		h := serving{worker: (&namesake{name: fmt.Sprintf("worker %d", i)}).worker(), bodies: new(inbound.Bodies),
 			validations: make(chan struct{}, maxValidations), cluster: all.seats[i], peers: peers,
 			within: time.Millisecond}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -241,7 +202,7 @@ func TestOverviewOfAGroup(t *testing.T) {
 	assert.Equal(t, 200, status, body)
 	assert.Equal(t, []string{"0", "1:true"}, path)
 	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
-	alone := httptest.NewServer(Handler(&namesake{name: "alone"}))
+	alone := httptest.NewServer(Handler((&namesake{name: "alone"}).worker()))
 	defer alone.Close()
 	a, err := http.Get(alone.URL + "/culvert/cluster")
 	require.NoError(t, err)
@@ -358,6 +319,9 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		_, _, found := all.asked(t, "POST", target)
 		assert.Equal(t, path, found, target)
 	}
+	all.seats[1].asked = nil
+	all.asked(t, "POST", "/connectors/a/restart?includeTasks=true")
+	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].asked)
 }
 
 // Kafka Connect's texts, by which tools know that they can try again.
@@ -425,7 +389,7 @@ func TestWithoutALeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		own := &seat{own: "http://a:1", pending: true}
-		handler := serving{worker: &namesake{name: "here"}, bodies: new(inbound.Bodies), cluster: own}.handler(
+		handler := serving{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies), cluster: own}.handler(
 			func(string) bool { return true })
 		ask := func(method, target string) *httptest.ResponseRecorder {
 			answer := httptest.NewRecorder()
@@ -656,7 +620,7 @@ func TestForwardingTakesItsTime(t *testing.T) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			})}
-			h := serving{worker: &standIn{}, bodies: new(inbound.Bodies), peers: peers, cluster: &seat{own: "http://a:1",
+			h := serving{worker: new(standIn).worker(), bodies: new(inbound.Bodies), peers: peers, cluster: &seat{own: "http://a:1",
 				leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(string) bool { return true })
 			method, path, _ := strings.Cut(target, " ")
 			began := time.Now()

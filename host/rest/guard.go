@@ -63,7 +63,7 @@ func (o *Options) advertises(host string) bool {
 	if o.Cluster == nil || host == "" {
 		return false
 	}
-	own, err := url.Parse(o.Cluster.URL())
+	own, err := url.Parse(o.Cluster.Seat().URL)
 	return err == nil && hostOf(own.Host) == hostOf(host)
 }
 

@@ -13,7 +13,7 @@ func answerAt(u *url.URL) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.URL = u
 	w := httptest.NewRecorder()
-	Handler(&standIn{}).ServeHTTP(w, r)
+	Handler(new(standIn).worker()).ServeHTTP(w, r)
 	return w
 }
 

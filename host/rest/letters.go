@@ -103,15 +103,13 @@ const (
 )
 
 func (x *exchange) letters() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	last, err := x.count("last", usualLetters, 1, maxLetters)
 	if err != nil {
 		x.failed(err)
 		return
 	}
 	found, chosen := Letters{Letters: []Letter{}}, connect.LetterFilter{Error: x.first("error")}
-	found.Topic, err = x.worker.Herder().LettersOf(ctx, x.name(), last, func(l *connect.DeadLetter) error {
+	found.Topic, err = x.herder().LettersOf(x.limited(), x.name(), last, func(l *connect.DeadLetter) error {
 		if chosen.Takes(l) {
 			one := LetterOf(l) // which any program may have written
 			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
@@ -124,7 +122,7 @@ func (x *exchange) letters() {
 		return nil
 	})
 	if err != nil {
-		x.failedLetters(err)
+		x.failed(err)
 		return
 	}
 	found.Causes = causes(found.Letters)
@@ -199,11 +197,9 @@ func (x *exchange) replay() {
 		x.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done connect.Replayed
 	err := x.steer(func(h Herder) (err error) {
-		done, err = h.ReplayOf(ctx, x.name(), connect.Replay{Filter: filter, Again: asked.Again,
+		done, err = h.ReplayOf(x.limited(), x.name(), connect.Replay{Filter: filter, Again: asked.Again,
 			Older: asked.Older, Dry: asked.Dry})
 		return err
 	})
@@ -214,10 +210,10 @@ func (x *exchange) replay() {
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Letters > 0 && !asked.Dry:
-		x.failedLetters(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
+		x.failed(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
 			"replay goes on after them: %v", done.Letters, done.Refused, err)) // of any kind, it says what was done
 	case err != nil:
-		x.failedLetters(err)
+		x.failed(err)
 	case asked.Dry:
 		shownAs := x.replayed(done, true)
 		x.answer(http.StatusOK, struct {
@@ -227,12 +223,4 @@ func (x *exchange) replay() {
 	default:
 		x.answer(http.StatusOK, x.replayed(done, false))
 	}
-}
-
-func (x *exchange) failedLetters(err error) {
-	if errors.Is(err, connect.ErrNoLetters) {
-		x.fail(http.StatusNotFound, err.Error())
-		return
-	}
-	x.failed(err)
 }

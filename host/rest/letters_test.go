@@ -33,7 +33,7 @@ func TestLetterCauses(t *testing.T) {
 // Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
 func TestDryReplayed(t *testing.T) {
 	worker, _ := newLogger("a:1")
-	x := &exchange{serving: serving{worker: worker}}
+	x := &exchange{serving: serving{worker: worker.worker()}}
 	done := connect.Replayed{Letters: 130, Refused: 110, Unknown: map[string]int{"of topic geheim": 3},
 		Refusals: []connect.LetterRefusal{{Letter: "0@1", Why: "no geheim\nand more"}}}
 	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
@@ -50,14 +50,12 @@ type lettered struct {
 	more string // of its message
 }
 
-func (l *lettered) Herder() Herder { return l }
+func (l *lettered) worker() Worker { return l.as(l) }
 
 func (l *lettered) LettersOf(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
 	error) {
 	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more, Request: "GET /geheim"})
 }
-
-func (*lettered) Steered() error { return nil }
 
 func (*lettered) ReplayOf(context.Context, string, connect.Replay) (connect.Replayed, error) {
 	return connect.Replayed{}, nil

@@ -112,18 +112,15 @@ func (x *exchange) listing() {
 		}
 	})
 	own, all := x.flag("own"), []Listed{}
-	for _, c := range x.worker.Herder().Conditions() {
+	for _, c := range x.herder().Conditions() {
 		if one, some := x.listed(&c, said, own); some {
 			all = append(all, one)
 		}
 	}
 	page := Listing{Connectors: all}
-	if !own { // the leader sorts and cuts
-		page = asked.page(all)
-	}
 	var letters map[string]int64
-	if !own {
-		letters = x.worker.Herder().Letters(x.r.Context())
+	if !own { // the leader sorts and cuts
+		page, letters = asked.page(all), x.herder().Letters(x.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +22,16 @@ type lister struct {
 	conditions []connect.Condition
 }
 
-func (l *lister) Started() error                  { return nil }
-func (l *lister) Herder() Herder                  { return l }
+func (l *lister) worker() Worker {
+	w := l.with(l)
+	w.Strike = func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+	return w
+}
+
 func (l *lister) Conditions() []connect.Condition { return l.conditions }
 func (l *lister) Letters(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
-func (l *lister) Strike(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 
 // conditionOf is a connector with tasks, each in a state of one word.
 func conditionOf(name string, words ...string) connect.Condition {
@@ -73,7 +75,7 @@ func TestListing(t *testing.T) {
 	paused.Parts[0].Word = "paused"
 	l := &lister{conditions: []connect.Condition{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
 		"running"), conditionOf("c", "idle"), conditionOf("d", "throttled", "running"), paused, conditionOf("new")}}
-	h := Handler(l)
+	h := Handler(l.worker())
 	for query, want := range map[string]string{
 		"":                            "b=failed p=paused d=throttled Orders=running new=running c=idle next:",
 		"?limit=2":                    "b=failed p=paused next:paused/p",
@@ -115,7 +117,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for after, n := "", 0; n == 0 || after != ""; n++ {
-		page := listed(t, Handler(l), "?limit=7&after="+after)
+		page := listed(t, Handler(l.worker()), "?limit=7&after="+after)
 		for _, c := range page.Connectors {
 			seen[c.Name]++
 		}
@@ -137,7 +139,7 @@ func TestListingNotModified(t *testing.T) {
 		r := httptest.NewRequest("GET", "/culvert/connectors", nil)
 		r.Header.Set("If-None-Match", match)
 		w := httptest.NewRecorder()
-		Handler(l).ServeHTTP(w, r)
+		Handler(l.worker()).ServeHTTP(w, r)
 		return w
 	}
 	tag := ask("").Header().Get("Etag")
@@ -261,21 +263,4 @@ func TestListingOfAGroup(t *testing.T) {
 	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, advices[""]
 	assert.Equal(t, []Listed{want}, l.Connectors)
 	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
-}
-
-// A page of 1,000 connectors, with three tasks each.
-func BenchmarkListing(b *testing.B) {
-	l := &lister{}
-	for n := range 1000 {
-		l.conditions = append(l.conditions, conditionOf(fmt.Sprintf("connector-%04d", n),
-			slices.Repeat([]string{connect.Conditions[n%8]}, 3)...))
-	}
-	h := Handler(l)
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors?limit=1000&search=connector", nil))
-		if w.Code != 200 {
-			b.Fatal(w.Body)
-		}
-	}
 }

@@ -41,7 +41,7 @@ func (x *exchange) log() {
 		return
 	}
 	q.After, q.Limit = after, int(limit)
-	lines, last, lost, err := x.worker.Parts().Recent.Page(q)
+	lines, last, lost, err := x.worker.Now().Recent.Page(q)
 	if err != nil {
 		x.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
 			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
@@ -50,7 +50,7 @@ func (x *exchange) log() {
 	for i := range lines {
 		lines[i].Text = x.worker.Strike(lines[i].Text) // also of what has become a secret since
 	}
-	x.answer(http.StatusOK, LogPage{x.worker.ID(), lines, last, lost})
+	x.answer(http.StatusOK, LogPage{x.worker.Now().ID, lines, last, lost})
 }
 
 // count is a parameter of the query that is a number, with its value where it is not given; the error is a [Refusal].

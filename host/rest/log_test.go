@@ -16,21 +16,20 @@ import (
 )
 
 // logger is a worker with a log and an id.
-type logger struct {
-	standIn
-	id     string
-	recent *logging.Recent
+type logger struct{ standIn }
+
+func (l *logger) worker() Worker { return l.as(l) }
+
+// as is the worker with another herder. It leaves out what has become a secret after it was logged.
+func (l *logger) as(h Herder) Worker {
+	w := l.with(h)
+	w.Strike = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
+	return w
 }
 
-func (l *logger) ID() string   { return l.id }
-func (l *logger) Parts() Parts { return Parts{Recent: l.recent} }
-
-// Strike leaves out what has become a secret after it was logged.
-func (l *logger) Strike(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
-
 func newLogger(id string) (*logger, *slog.Logger) {
-	l := &logger{id: id, recent: &logging.Recent{}}
-	return l, logging.Remembered(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.recent)
+	l := &logger{standIn{parts: Parts{ID: id, Recent: &logging.Recent{}}}}
+	return l, logging.Remembered(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.parts.Recent)
 }
 
 func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
@@ -54,7 +53,7 @@ func TestLog(t *testing.T) {
 	}
 	log.Info("one geheim")
 	log.With("connector", "orders").Warn("two")
-	server := httptest.NewServer(Handler(worker))
+	server := httptest.NewServer(Handler(worker.worker()))
 	defer server.Close()
 	status, page, _ := pageOf(t, server.URL+"/culvert/log")
 	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 || page.Lines[0].Text != "one *" ||
@@ -111,7 +110,7 @@ func TestLogOfAGroup(t *testing.T) {
 		worker, log := newLogger(id)
 		log.Info("of " + id)
 		seats[i] = &seat{}
-		server := httptest.NewServer(serving{worker: worker, bodies: new(inbound.Bodies), cluster: seats[i],
+		server := httptest.NewServer(serving{worker: worker.worker(), bodies: new(inbound.Bodies), cluster: seats[i],
 			peers: peers}.handler(func(string) bool { return true }))
 		t.Cleanup(server.Close)
 		urls[i] = server.URL

@@ -6,14 +6,15 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Parts().Levels.All()) }
+func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Now().Levels.All()) }
 
 func (x *exchange) logger() {
-	level, ok := x.worker.Parts().Levels.Get(x.name())
+	level, ok := x.worker.Now().Levels.Get(x.name())
 	if !ok {
 		x.fail(http.StatusNotFound, "Logger "+x.name()+" not found.")
 		return
@@ -28,28 +29,27 @@ func (x *exchange) setLogger() {
 	if !x.body(&members) {
 		return
 	}
-	if members == nil {
+	var given *plainText
+	raw, named := members["level"]
+	if !named {
+		raw = json.RawMessage("null")
+	}
+	switch err := json.Unmarshal(raw, &given); {
+	case members == nil:
 		x.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
 		return
-	}
-	var level string
-	raw, given := members["level"]
-	if given {
-		var err error
-		if level, err = text(raw); err != nil {
-			x.fail(http.StatusInternalServerError, "level: "+err.Error())
-			return
-		}
-	}
-	switch {
-	case !given || string(raw) == "null":
+	case err != nil:
+		x.fail(http.StatusInternalServerError, "level: "+err.Error())
+		return
+	case given == nil:
 		x.fail(http.StatusBadRequest, "Desired 'level' parameter was not specified in request.")
 		return
-	case level == "":
+	case *given == "":
 		x.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
 		return
 	}
-	parts := x.worker.Parts()
+	level := string(*given)
+	parts := x.worker.Now()
 	changed, lines, err := parts.Levels.Set(x.name(), level)
 	var wrong logging.ErrLevel
 	switch {
@@ -68,7 +68,7 @@ func (x *exchange) setLogger() {
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
 		if x.cluster != nil {
-			err = x.cluster.SetLevel(x.r.Context(), x.name(), level)
+			err = x.cluster.Tell(x.r.Context(), config.LoggerRecord(x.name(), level))
 		}
 		x.done(http.StatusNoContent, err)
 		return

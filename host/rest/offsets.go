@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -37,32 +36,14 @@ type offsets struct {
 	given   bool
 }
 
-func (o *offsets) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return err
-	}
-	if members == nil {
-		return nil
-	}
-	o.given = true
-	for member, value := range members {
-		if member != "offsets" {
-			return errors.New("expected offsets, found " + member)
-		}
-		var entries []json.RawMessage
-		if err := json.Unmarshal(value, &entries); err != nil {
-			return err
-		}
-		for _, raw := range entries {
-			var e offsetEntry
-			if err := strictly(raw, &e); err != nil {
-				return err
-			}
-			o.Offsets = append(o.Offsets, e)
-		}
-	}
-	return nil
+func (o *offsets) UnmarshalJSON(data []byte) (err error) {
+	o.given, err = exactly(data, map[string]any{"offsets": &o.Offsets})
+	return err
+}
+
+func (e *offsetEntry) UnmarshalJSON(data []byte) error {
+	_, err := exactly(data, map[string]any{"partition": &e.Partition, "offset": &e.Offset})
+	return err
 }
 
 type message struct {
@@ -70,9 +51,7 @@ type message struct {
 }
 
 func (x *exchange) offsets() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	entries, err := x.worker.Herder().Offsets(ctx, x.name())
+	entries, err := x.herder().Offsets(x.limited(), x.name())
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})
@@ -97,17 +76,13 @@ func (x *exchange) alterOffsets() {
 	for _, e := range asked.Offsets {
 		entries = append(entries, offset.Entry{Partition: e.Partition, Offset: e.Offset})
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
 	x.replyOffsets(message{"The offsets for this connector have been altered successfully"},
-		x.steer(func(h Herder) error { return h.AlterOffsets(ctx, x.name(), entries) }))
+		x.steer(func(h Herder) error { return h.AlterOffsets(x.limited(), x.name(), entries) }))
 }
 
 func (x *exchange) resetOffsets() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	x.replyOffsets(message{"The offsets for this connector have been reset successfully"},
-		x.steer(func(h Herder) error { return h.ResetOffsets(ctx, x.name()) }))
+		x.steer(func(h Herder) error { return h.ResetOffsets(x.limited(), x.name()) }))
 }
 
 // replyOffsets is reply with errors in Kafka Connect's words, which clients look for.

@@ -120,7 +120,7 @@ func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
 		return map[string]any{}
-	case reflect.TypeFor[written]():
+	case reflect.TypeFor[Given]():
 		t = reflect.TypeFor[configuration]()
 	}
 	switch t.Kind() {

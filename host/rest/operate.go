@@ -35,7 +35,7 @@ func (x *exchange) lockouts() { x.reply(x.refusedLogons(), nil) }
 
 // refusedLogons are the worker's.
 func (x *exchange) refusedLogons() Lockouts {
-	list, others := x.worker.Parts().Lockouts.List()
+	list, others := x.worker.Now().Lockouts.List()
 	strike := x.worker.Strike
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
@@ -46,12 +46,10 @@ func (x *exchange) refusedLogons() Lockouts {
 }
 
 func (x *exchange) resumeLogons() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done resumed
 	err := x.steer(func(Herder) (err error) {
-		parts := x.worker.Parts()
-		done.Resumed, err = parts.Lockouts.Resume(ctx)
+		parts := x.worker.Now()
+		done.Resumed, err = parts.Lockouts.Resume(x.limited())
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
 	})
@@ -63,22 +61,16 @@ type ended struct {
 }
 
 func (x *exchange) retire() {
-	ctx, cancel := x.limited()
-	defer cancel()
 	var done ended
 	err := x.steer(func(h Herder) (err error) {
-		done.Ended, err = h.Retire(ctx, x.name())
+		done.Ended, err = h.Retire(x.limited(), x.name())
 		return err
 	})
-	switch {
-	case errors.Is(err, connect.ErrNotStopped):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" must be STOPPED, and its tasks have ended, before what it "+
-			"has opened at its service is ended; delete its offsets afterwards")
-	case errors.Is(err, connect.ErrSink):
-		x.fail(http.StatusBadRequest, err.Error())
-	default:
-		x.reply(done, err)
+	if errors.Is(err, connect.ErrNotStopped) {
+		err = &Refusal{http.StatusConflict, "Connector " + x.name() + " must be STOPPED, and its tasks have ended, " +
+			"before what it has opened at its service is ended; delete its offsets afterwards"}
 	}
+	x.reply(done, err)
 }
 
 // snapshotAsked is a snapshot that was noted.
@@ -92,8 +84,6 @@ func (x *exchange) snapshot() {
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
 		x.snapshotElsewhere(err)
-	case errors.Is(err, connect.ErrSnapshots):
-		x.fail(http.StatusConflict, err.Error())
 	case err != nil:
 		x.failed(err)
 	default:

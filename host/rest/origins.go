@@ -35,7 +35,7 @@ func (x *exchange) origins() {
 // ownOrigins are those of this worker.
 func (x *exchange) ownOrigins() Origins {
 	own := Origins{Origins: []Origin{}}
-	uses := x.worker.Herder().Origins()
+	uses := x.herder().Origins()
 	if len(uses) == 0 {
 		return own
 	}

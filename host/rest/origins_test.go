@@ -11,11 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
-	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
-
-func (r *runner) Parts() Parts              { return Parts{Lockouts: lockouts.New()} }
-func (r *runner) Strike(text string) string { return text }
 
 // Origins are two of the first worker, and one of the second; the third has none.
 func (r *runner) Origins() (all []connect.OriginUse) {

@@ -109,7 +109,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 // mover shows how far its connectors are.
 type mover struct{ standIn }
 
-func (m *mover) Herder() Herder { return m }
+func (m *mover) worker() Worker { return m.with(m) }
 
 func (m *mover) FiguresOf(name string) (connect.Figures, error) {
 	return connect.Figures{Name: name}, nil

@@ -170,7 +170,7 @@ func (x *exchange) motion() {
 		x.failed(err)
 		return
 	}
-	x.reply(others.of(x.worker.Herder(), x.name()))
+	x.reply(others.of(x.herder(), x.name()))
 }
 
 // snapshotElsewhere has the worker note a snapshot that runs the feed's task, where this one does not; unknown says so.

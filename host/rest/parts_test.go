@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
 // runner runs one task of connector c, which has four: its number has the feed of that number.
@@ -24,9 +25,11 @@ type runner struct {
 	number int
 }
 
-func (r *runner) Started() error { return nil }
-func (r *runner) Steered() error { return nil }
-func (r *runner) Herder() Herder { return r }
+func (r *runner) worker() Worker {
+	r.parts.Lockouts = lockouts.New()
+	return r.with(r)
+}
+
 func (r *runner) Names() []string {
 	return []string{"c"}
 }
@@ -98,7 +101,7 @@ func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n
 	var members []GroupMember
 	for n := range 3 {
 		s := &seat{}
-		h := serving{worker: &runner{number: n}, bodies: new(inbound.Bodies), cluster: s,
+		h := serving{worker: (&runner{number: n}).worker(), bodies: new(inbound.Bodies), cluster: s,
 			peers: peers}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !before(w, r, n) {

@@ -66,8 +66,9 @@ func TestRecordedCalls(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			stand := &standIn{connectors: map[string]*standInConnector{}, levels: levels}
-			server := httptest.NewServer(Handler(stand))
+			stand := &standIn{connectors: map[string]*standInConnector{},
+				parts: Parts{Levels: levels, Log: slog.New(slog.DiscardHandler)}}
+			server := httptest.NewServer(Handler(stand.worker()))
 			defer server.Close()
 			worker := &replaytest.Worker{Address: server.Listener.Addr().String()}
 			steps, err := replaytest.Read(file)
@@ -104,22 +105,40 @@ func TestRecordedCalls(t *testing.T) {
 	}
 }
 
-// standIn has the state that the recorded writes would have led to.
+// standIn is a worker, and its herder, with the state that the recorded writes would have led to.
 type standIn struct {
-	unasked
+	Herder     // is asked nothing else
 	connectors map[string]*standInConnector
-	levels     *logging.Levels
+	parts      Parts
 }
 
-// unasked are the questions that no test puts to a stand-in.
-type unasked struct {
-	someWorker
-	someHerder
+// double is a worker of a test.
+type double interface{ worker() Worker }
+
+func (s *standIn) worker() Worker { return s.with(s) }
+
+// with is the stand-in with another herder.
+func (s *standIn) with(h Herder) Worker {
+	parts := s.parts
+	parts.Herder, parts.TracksTopics, parts.ResetsTopics = h, true, true
+	parts.Root = Root{"${version}", "${commit}", "${cluster}"}
+	return Worker{
+		Now:     func() Parts { return parts },
+		Strike:  func(text string) string { return text },
+		Metrics: func() prometheus.Gatherer { return prometheus.NewRegistry() },
+		Ready:   func(context.Context) error { return parts.Starting },
+		Passwords: func() func(string) bool {
+			return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
+		},
+		Aim: func(name string, _ connect.TargetState) error { return h.Restart(name) },
+		Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
+			return &check.Validation{Name: class, Errors: len(settings)}, nil
+		},
+		Definitions: definitions, Write: s.write, Delete: s.delete,
+		Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
+		Reload: func(bool) (r Reload, _ bool) { return r, false },
+	}
 }
-
-type someWorker struct{ Worker }
-
-type someHerder struct{ Herder }
 
 type standInConnector struct {
 	config map[string]string
@@ -177,25 +196,22 @@ func nameIn(path string) string {
 	return name
 }
 
-func (s *standIn) Create(_ context.Context, name string, settings map[string]string, null []string,
-	target connect.TargetState) (connect.Info, error) {
-	if s.connectors[name] != nil {
-		return connect.Info{}, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
+func (s *standIn) write(_ context.Context, name string, given Given) (done Written, err error) {
+	before, settings := s.connectors[name], maps.Clone(given.Settings)
+	switch {
+	case given.New != nil && before != nil:
+		return done, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
+	case given.Patch && before == nil:
+		return done, connect.ErrUnknownConnector
+	case given.Patch:
+		settings = maps.Clone(before.config)
+		maps.Copy(settings, given.Settings)
+		for _, key := range given.Null {
+			delete(settings, key)
+		}
+	case len(given.Null) > 0:
+		return done, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(given.Null))...)}
 	}
-	info, _, _, err := s.Put(context.Background(), name, Given{Settings: settings, Null: null})
-	s.connectors[name].state = target
-	return info, err
-}
-
-func (s *standIn) Source(string, bool) ([]byte, string, error) { return nil, "", nil }
-
-func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info, bool, string, error) {
-	settings, null := given.Settings, given.Null
-	if len(null) > 0 {
-		return connect.Info{}, false, "", &Refusal{http.StatusBadRequest,
-			Invalid(slices.Repeat([]string{NullValue}, len(null))...)}
-	}
-	before := s.connectors[name]
 	if settings["name"] == "" {
 		settings["name"] = name
 	}
@@ -205,26 +221,16 @@ func (s *standIn) Put(_ context.Context, name string, given Given) (connect.Info
 	}
 	if before != nil {
 		k.state, k.tasks, k.offsets, k.topics = before.state, before.tasks, before.offsets, before.topics
+	} else if given.New != nil {
+		k.state = *given.New
 	}
 	s.connectors[name] = k
-	info, _ := s.Info(name)
-	return info, before == nil, "", nil
+	done.Created = before == nil
+	done.Info, err = s.Info(name)
+	return done, err
 }
 
-func (s *standIn) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
-	if s.connectors[name] == nil {
-		return connect.Info{}, connect.ErrUnknownConnector
-	}
-	settings := maps.Clone(s.connectors[name].config)
-	maps.Copy(settings, set)
-	for _, key := range out {
-		delete(settings, key)
-	}
-	info, _, _, err := s.Put(ctx, name, Given{Settings: settings})
-	return info, err
-}
-
-func (s *standIn) Delete(_ context.Context, name string) error {
+func (s *standIn) delete(_ context.Context, name string) error {
 	err := s.Restart(name)
 	delete(s.connectors, name)
 	return err
@@ -267,16 +273,6 @@ func (s *standIn) until(c *replaytest.Step) {
 	}
 }
 
-func (s *standIn) Parts() Parts {
-	return Parts{Levels: s.levels, Log: slog.New(slog.DiscardHandler)}
-}
-
-func (s *standIn) Herder() Herder               { return s }
-func (s *standIn) Steered() error               { return nil }
-func (s *standIn) TracksTopics() (_, _ bool)    { return true, true }
-func (s *standIn) Reload() (r Reload, _ bool)   { return r, false }
-func (s *standIn) Metrics() prometheus.Gatherer { return prometheus.NewRegistry() }
-
 func (s *standIn) Topics(name string) ([]string, error) {
 	if err := s.Restart(name); err != nil {
 		return nil, err
@@ -286,27 +282,12 @@ func (s *standIn) Topics(name string) ([]string, error) {
 
 func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
 
-func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
-func (s *standIn) Ready(context.Context) error { return nil }
-func (s *standIn) Started() error              { return nil }
-
-func (s *standIn) Validate(_ context.Context, class string, settings map[string]string,
-	_ bool) (*check.Validation, error) {
-	return &check.Validation{Name: class, Errors: len(settings)}, nil
-}
-
-func (s *standIn) Aim(name string, _ connect.TargetState) error { return s.Restart(name) }
-
-func (s *standIn) RestartTask(name string, _ int) error { return s.Restart(name) }
-
-func (s *standIn) Restart(name string) error {
+func (s *standIn) Restart(name string, _ ...int) error {
 	if s.connectors[name] == nil {
 		return connect.ErrUnknownConnector
 	}
 	return nil // what comes of it is recorded
 }
-
-func (*standIn) Strike(text string) string { return text }
 
 func (s *standIn) Names() []string {
 	return slices.Sorted(maps.Keys(s.connectors))
@@ -349,10 +330,6 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
 	return tasks, nil
 }
 
-func (s *standIn) Passwords() func(string) bool {
-	return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
-}
-
 // Plugins are those of the real worker, as it listed them.
 func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")
@@ -372,8 +349,8 @@ func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	return nil
 }
 
-// Definitions are those of the real worker, by class or alias.
-func (s *standIn) Definitions(_ context.Context, class string, version *string) ([]check.Definition, error) {
+// definitions are those of the real worker, by class or alias.
+func definitions(_ context.Context, class string, version *string) ([]check.Definition, error) {
 	data, err := os.ReadFile("../../testdata/connect-rest/classes/configs.jsonl")
 	if err != nil {
 		return nil, err
@@ -402,27 +379,10 @@ func (s *standIn) Definitions(_ context.Context, class string, version *string) 
 }
 
 func TestHealthWhileStarting(t *testing.T) {
-	w := sent(&notReady{}, "GET", "/health", "")
+	w := sent(&standIn{parts: Parts{Starting: errors.New("opening plugins")}}, "GET", "/health", "")
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
 		t.Errorf("found %d %s", w.Code, w.Body)
 	}
-}
-
-type notReady struct{ standIn }
-
-func (*notReady) Ready(context.Context) error { return errors.New("opening plugins") }
-
-// starter starts when it is told to.
-type starter struct {
-	standIn
-	started atomic.Bool
-}
-
-func (s *starter) Started() error {
-	if s.started.Load() {
-		return nil
-	}
-	return errors.New("Kafka is being reached.")
 }
 
 // Until the worker has started all requests but those for its health wait, as those of Kafka Connect's workers do, and
@@ -431,7 +391,16 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
 	for _, starts := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &starter{}
+			var started atomic.Bool
+			w := new(standIn).worker()
+			now := w.Now
+			w.Now = func() Parts {
+				parts := now()
+				if !started.Load() {
+					parts.Starting = errors.New("Kafka is being reached.")
+				}
+				return parts
+			}
 			var answered sync.WaitGroup
 			var all []*httptest.ResponseRecorder
 			for _, r := range routes {
@@ -451,7 +420,7 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 					t.Errorf("expected no answer yet, found %d %s", answer.Code, answer.Body)
 				}
 			}
-			w.started.Store(starts)
+			started.Store(starts)
 			answered.Wait()
 			for _, answer := range all {
 				const why = "still starting up. Kafka is being reached."
@@ -479,7 +448,7 @@ func TestListeners(t *testing.T) {
 		_, err := Listen(Options{Listeners: []string{listener}}, log)
 		assert.Error(t, err, want, listener)
 	}
-	first.Serve(&standIn{})
+	first.Serve(new(standIn).worker())
 	r, err := http.Get("http://" + first.Addresses()[0] + "/connectors")
 	require.NoError(t, err)
 	defer r.Body.Close()
@@ -490,13 +459,13 @@ func TestListeners(t *testing.T) {
 
 type mistaken struct{ standIn }
 
-func (m *mistaken) Herder() Herder { return m }
+func (m *mistaken) worker() Worker { return m.with(m) }
 
 func (*mistaken) Names() []string { panic("a mistake in what answers") }
 
 // A mistake in a handler is that request's fault, and the next one is answered.
 func TestPanicsAreTheRequests(t *testing.T) {
-	h := Handler(&mistaken{})
+	h := Handler(new(mistaken).worker())
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))

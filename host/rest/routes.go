@@ -129,11 +129,6 @@ var routes = []route{
 	{"POST", "/culvert/reload", leader, (*exchange).lookAgain,
 		"Has the folder of connectors read again, changed or not.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
-	{"GET", "/culvert/diff", leader, (*exchange).diff,
-		"What a reload of the folder of connectors would do at the moment, by connector: create, remove, " +
-			"in place, restart or refuse, with the names of the settings that differ and the problems. Services " +
-			"are not asked. Empty: nothing.",
-		operation{gives: []Change{}, refuses: []int{404, 405}}},
 	{"POST", "/culvert/diff", leader, (*exchange).compare,
 		"What it would mean to store a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
 			"nothing, in place, restart, create or refuse, with what differs, the feeds whose offsets would not " +

@@ -89,8 +89,7 @@ func (x *exchange) sampled() {
 
 // through answers with a sample whose rows went through the transforms of settings, nil for those of the connector.
 func (x *exchange) through(settings map[string]string) {
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	name, id := x.name(), x.r.PathValue("id")
 	switch as := x.first("as"); {
 	case x.wantsTest():
@@ -112,7 +111,7 @@ func (x *exchange) through(settings map[string]string) {
 
 // chainAsked is a configuration of which transforms and predicates count.
 type chainAsked struct {
-	Config written `json:"config"`
+	Config Given `json:"config"`
 }
 
 func (x *exchange) rechain() {
@@ -120,17 +119,15 @@ func (x *exchange) rechain() {
 	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
 		return
 	}
-	if null := asked.Config.null; null != nil {
+	if null := asked.Config.Null; null != nil {
 		x.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
 		return
 	}
-	x.through(asked.Config.settings)
+	x.through(asked.Config.Settings)
 }
 
 func (x *exchange) tools() {
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.reply(x.worker.Tools(ctx, x.name()))
+	x.reply(x.worker.Tools(x.limited(), x.name()))
 }
 
 // peek is the command whose document has rows.
@@ -151,7 +148,5 @@ func (x *exchange) tool() {
 			return
 		}
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
-	x.reply(x.worker.RunTool(ctx, x.name(), command, asked))
+	x.reply(x.worker.RunTool(x.limited(), x.name(), command, asked))
 }

@@ -25,27 +25,25 @@ type keeping struct {
 	shows string
 }
 
-func (k *keeping) Started() error { return nil }
-
-func (k *keeping) Sample(_ string, asked SampleAsked) (Sample, error) {
-	return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
-}
-
-func (k *keeping) Sampled(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
-	if id != "1" {
-		return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
+func (k *keeping) worker() Worker {
+	w := k.with(k)
+	w.Sample = func(_ string, asked SampleAsked) (Sample, error) {
+		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
-	return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
-}
-
-func (k *keeping) SampledTest(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
-	return []byte("tests: " + settings["transforms"] + "\n"), nil
-}
-
-func (k *keeping) Tools(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
-
-func (k *keeping) RunTool(_ context.Context, _, command string, asked ToolAsked) (ToolAnswer, error) {
-	return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
+	w.Sampled = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
+		if id != "1" {
+			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
+		}
+		return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
+	}
+	w.SampledTest = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
+		return []byte("tests: " + settings["transforms"] + "\n"), nil
+	}
+	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
+	w.RunTool = func(_ context.Context, _, command string, asked ToolAsked) (ToolAnswer, error) {
+		return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
+	}
+	return w
 }
 
 // usersFile has anna with the password geheim.
@@ -199,6 +197,13 @@ func TestWhatOnlyReads(t *testing.T) {
 	for call, want := range map[string]bool{
 		"PUT /connector-plugins/A/config/validate":           false,
 		"PUT /connector-plugins/A/config/validate/":          false,
+		"PUT /connector-plugins/A/config/%76alidate":         false,
+		"PUT /connector-plugins/../connectors/a/pause":       true,
+		"HEAD /connectors":                                   false,
+		"OPTIONS /connectors":                                false,
+		"POST /culvert/diff":                                 false,
+		"POST /culvert/diff/":                                false,
+		"POST /culvert/reload":                               true,
 		"POST /connector-plugins/A/config/validate":          true,
 		"PUT /connector-plugins/A/config":                    true,
 		"POST /culvert/connectors/a/samples":                 false,

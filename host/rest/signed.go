@@ -300,7 +300,7 @@ func (x *exchange) call(s *Session, connector string, call Call) {
 	defer guard.Recover(nil, "REST, "+x.r.Method+" "+x.r.URL.Path, nil, func(p *guard.Panic) {
 		x.fail(http.StatusInternalServerError, p.Error())
 	})
-	own, err := workerURL(x.cluster.URL())
+	own, err := workerURL(x.cluster.Seat().URL)
 	if err != nil {
 		x.failed(err)
 		return

@@ -73,7 +73,7 @@ func TestSlowClients(t *testing.T) {
 				l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 				s := newServer(Options{}, slog.New(slog.DiscardHandler))
 				s.listeners = []listener{{l, false, false}}
-				s.Serve(&standIn{connectors: map[string]*standInConnector{}})
+				s.Serve(new(standIn).worker())
 				defer s.Close()
 				client, server := net.Pipe()
 				defer client.Close()
@@ -105,7 +105,7 @@ func TestSlowClients(t *testing.T) {
 
 // Requests that come together on one connection are answered one by one, in their order.
 func TestPipelinedRequests(t *testing.T) {
-	server := httptest.NewServer(Handler(&standIn{connectors: map[string]*standInConnector{"a": {}}}))
+	server := httptest.NewServer(Handler((&standIn{connectors: map[string]*standInConnector{"a": {}}}).worker()))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestBodiesAreBounded(t *testing.T) {
 func TestHealthIsAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		answer := sent(&stuck{&standIn{}}, "GET", "/health", "")
+		answer := sent(new(stuck), "GET", "/health", "")
 		if answer.Code != 500 || !strings.Contains(answer.Body.String(),
 			"Worker was unable to handle this request and may be unable to handle other requests.") ||
 			time.Since(began) != healthTimeout {
@@ -163,11 +163,15 @@ func TestHealthIsAnsweredInTime(t *testing.T) {
 }
 
 // stuck does not say whether it is ready.
-type stuck struct{ *standIn }
+type stuck struct{ standIn }
 
-func (*stuck) Ready(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+func (s *stuck) worker() Worker {
+	w := s.with(s)
+	w.Ready = func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return w
 }
 
 // halfSent opens a connection and sends so many bytes of a body that is longer.

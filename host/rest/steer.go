@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 )
 
@@ -18,20 +19,25 @@ func (x *exchange) stop() { x.aim(connect.Stopped, http.StatusNoContent) }
 
 // aim gives the connector a target state.
 func (x *exchange) aim(target connect.TargetState, status int) {
-	if err := x.worker.Aim(x.name(), target); err != nil {
+	if err := x.steer(func(Herder) error { return x.worker.Aim(x.name(), target) }); err != nil {
 		x.failedBy(err, "Unknown connector "+x.name())
 		return
 	}
 	x.done(status, nil)
 }
 
-// steer does something to connectors, where they may be steered.
+// steer does something to connectors. In a run that ends by itself it is refused: the run would end with success, and
+// what it was to move would lie there.
 func (x *exchange) steer(do func(Herder) error) error {
-	if err := x.worker.Steered(); err != nil {
-		return err
+	now := x.worker.Now()
+	if now.Once {
+		return &Refusal{http.StatusMethodNotAllowed,
+			"Nothing is paused, stopped or restarted by REST in a run with --once"}
 	}
-	return do(x.worker.Herder())
+	return do(now.Herder)
 }
+
+func (x *exchange) herder() Herder { return x.worker.Now().Herder }
 
 // restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
 // again with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
@@ -40,19 +46,20 @@ func (x *exchange) steer(do func(Herder) error) error {
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
-	status, err := x.worker.Herder().Status(name)
+	status, err := x.herder().Status(name)
 	whole, tasks := true, []int(nil)
 	if err == nil && (includeTasks || onlyFailed) {
 		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
 	}
-	if err = nil; x.cluster != nil && (includeTasks || onlyFailed) {
-		err = x.steer(func(Herder) error { return x.cluster.Restart(x.r.Context(), name, includeTasks, onlyFailed) })
+	if x.cluster != nil && (includeTasks || onlyFailed) {
+		if err == nil {
+			err = x.cluster.Tell(x.r.Context(), config.RestartRecord(config.RestartRequest{Connector: name,
+				IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
+		}
 	} else if whole {
 		err = x.steer(func(h Herder) error { return h.Restart(name) })
-	} else {
-		for _, n := range tasks {
-			err = errors.Join(err, x.steer(func(h Herder) error { return h.RestartTask(name, n) }))
-		}
+	} else if len(tasks) > 0 { // without any all would be restarted
+		err = x.steer(func(h Herder) error { return h.Restart(name, tasks...) })
 	}
 	switch {
 	case err != nil:
@@ -85,12 +92,12 @@ func (x *exchange) restartTask() {
 	if !known {
 		return
 	}
-	status, err := x.worker.Herder().Status(name)
+	status, err := x.herder().Status(name)
 	if err == nil && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
 		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return
 	}
-	if err := x.steer(func(h Herder) error { return h.RestartTask(name, n) }); err != nil {
+	if err := x.steer(func(h Herder) error { return h.Restart(name, n) }); err != nil {
 		x.failedBy(err, "Unknown connector: "+name)
 		return
 	}
@@ -104,24 +111,26 @@ func (x *exchange) flag(name string) bool {
 
 // topics answers with an empty list for a connector that does not exist, as Kafka Connect does.
 func (x *exchange) topics() {
-	if tracks, _ := x.worker.TracksTopics(); !tracks {
+	now := x.worker.Now()
+	if !now.TracksTopics {
 		x.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
 	}
-	names, _ := x.worker.Herder().Topics(x.name())
+	names, _ := now.Herder.Topics(x.name())
 	x.answer(http.StatusOK, map[string]map[string][]string{x.name(): {"topics": append([]string{}, names...)}})
 }
 
 func (x *exchange) resetTopics() {
-	switch tracks, resets := x.worker.TracksTopics(); {
-	case !tracks:
+	now := x.worker.Now()
+	switch {
+	case !now.TracksTopics:
 		x.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
-	case !resets:
+	case !now.ResetsTopics:
 		x.fail(http.StatusForbidden, "Topic tracking reset is disabled.")
 		return
 	}
-	err := x.worker.Herder().ResetTopics(x.name())
+	err := now.Herder.ResetTopics(x.name())
 	if errors.Is(err, connect.ErrUnknownConnector) {
 		err = nil
 	}

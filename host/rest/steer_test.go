@@ -17,18 +17,23 @@ type counting struct {
 	done []string
 }
 
-func (c *counting) Herder() Herder { return c }
+func (c *counting) worker() Worker { return c.as(c) }
 
-func (c *counting) Restart(string) error { c.done = append(c.done, "restart"); return nil }
-func (c *counting) RestartTask(_ string, n int) error {
-	c.done = append(c.done, fmt.Sprint("task ", n))
-	return nil
-}
-func (c *counting) Aim(_ string, target connect.TargetState) error {
-	if target != connect.Paused {
-		return nil
+// as is the worker with another herder.
+func (c *counting) as(h Herder) Worker {
+	w := c.with(h)
+	w.Aim = func(_ string, target connect.TargetState) error {
+		if target != connect.Paused {
+			return nil
+		}
+		return &Refusal{http.StatusConflict, "not now"}
 	}
-	return &Refusal{http.StatusConflict, "not now"}
+	return w
+}
+
+func (c *counting) Restart(_ string, tasks ...int) error {
+	c.done = append(c.done, fmt.Sprint("restart ", tasks))
+	return nil
 }
 
 func counted(state, task connect.State) *counting {
@@ -70,13 +75,13 @@ func TestRestartMatrix(t *testing.T) {
 	}
 }
 
-func sent(worker Worker, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+func sent(worker double, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	Handler(worker).ServeHTTP(w, r)
+	Handler(worker.worker()).ServeHTTP(w, r)
 	return w
 }
 
@@ -142,7 +147,7 @@ func TestPagesChangeNothing(t *testing.T) {
 // vanishing is a worker of which one connector is deleted while they are listed.
 type vanishing struct{ *counting }
 
-func (v vanishing) Herder() Herder { return v }
+func (v vanishing) worker() Worker { return v.as(v) }
 
 func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") }
 
@@ -160,11 +165,11 @@ func TestListOfConnectorsThatGo(t *testing.T) {
 // slow is a worker that comes to no end with what it is asked for.
 type slow struct{ standIn }
 
-func (*slow) Aim(string, connect.TargetState) error {
-	return fmt.Errorf("pausing: %w", context.DeadlineExceeded)
-}
-func (*slow) Delete(context.Context, string) error {
-	return fmt.Errorf("deleting: %w", context.DeadlineExceeded)
+func (s *slow) worker() Worker {
+	w := s.with(s)
+	w.Aim = func(string, connect.TargetState) error { return fmt.Errorf("pausing: %w", context.DeadlineExceeded) }
+	w.Delete = func(context.Context, string) error { return fmt.Errorf("deleting: %w", context.DeadlineExceeded) }
+	return w
 }
 
 // What takes longer than a request may is answered in Kafka Connect's words.

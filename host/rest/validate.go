@@ -39,7 +39,7 @@ func Invalid(errors ...string) string {
 
 // validate answers 200 with all errors inside, as soon as the class is known.
 func (x *exchange) validate() {
-	var given written
+	var given Given
 	if !x.body(&given) || !x.whole(given) {
 		return
 	}
@@ -48,18 +48,17 @@ func (x *exchange) validate() {
 		x.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
 		return
 	}
-	ctx, cancel := x.limited()
-	defer cancel()
+	ctx := x.limited()
 	if err := x.turn(ctx); err != nil {
 		x.failed(err)
 		return
 	}
-	v, err := x.worker.Validate(ctx, x.name(), given.settings, len(logon) > 0)
+	v, err := x.worker.Validate(ctx, x.name(), given.Settings, len(logon) > 0)
 	if err != nil {
 		x.failed(err)
 		return
 	}
-	for _, name := range slices.Sorted(slices.Values(given.null)) {
+	for _, name := range slices.Sorted(slices.Values(given.Null)) {
 		v.Refuse(name, NullValue)
 	}
 	x.answer(http.StatusOK, v)

@@ -29,21 +29,24 @@ func (c *checks) wait() {
 	c.now.Add(-1)
 }
 
-func (c *checks) Validate(context.Context, string, map[string]string, bool) (*check.Validation, error) {
-	c.wait()
-	return &check.Validation{}, nil
-}
-
-func (c *checks) Compare(context.Context, string, Given, bool) (Comparison, error) {
-	c.wait()
-	return Comparison{}, nil
+func (c *checks) worker() Worker {
+	w := c.with(c)
+	w.Validate = func(context.Context, string, map[string]string, bool) (*check.Validation, error) {
+		c.wait()
+		return &check.Validation{}, nil
+	}
+	w.Compare = func(context.Context, string, Given, bool) (Comparison, error) {
+		c.wait()
+		return Comparison{}, nil
+	}
+	return w
 }
 
 // Configurations are checked some at a time. Others wait, and those whose client has left are not checked at all.
 func TestValidationsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}
-		h := Handler(c)
+		h := Handler(c.worker())
 		left, leave := context.WithCancel(t.Context())
 		answered := atomic.Int32{}
 		ask := func(ctx context.Context, method, path, body string) {

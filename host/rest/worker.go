@@ -15,64 +15,45 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// Worker is whose state is shown and changed. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
-type Worker interface {
-	// Root is what GET / shows.
-	Root() Root
-	// ID is HOST:PORT of this worker, as status shows it.
-	ID() string
-	// Started returns nil once start-up is completed: the herder has all connectors, and in a group a leader was seen.
-	// The error says what the worker is doing until then. No other method but Strike is called before.
-	Started() error
+// Worker is whose state is shown and changed: its host's functions. Until it has started ([Parts.Starting]) only Now,
+// Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
+type Worker struct {
+	// Now returns what the worker has opened so far.
+	Now func() Parts
+	// Strike returns a text without what must not be shown.
+	Strike func(text string) string
+	// Metrics returns what GET /metrics shows.
+	Metrics func() prometheus.Gatherer
 	// Ready returns nil if the worker has started and can handle requests.
-	Ready(context.Context) error
-	// Herder has the connectors.
-	Herder() Herder
-	// Steered returns nil where connectors may be steered.
-	Steered() error
+	Ready func(context.Context) error
+	// Passwords returns which settings have values that are not shown where configurations are masked.
+	Passwords func() func(setting string) bool
 	// Aim gives a connector a target state, and keeps it.
-	Aim(name string, target connect.TargetState) error
-	// Parts are the other parts of the worker.
-	Parts() Parts
-	// Strike leaves out of a text what must not be shown.
-	Strike(text string) string
-	// Passwords tells which settings have values that are not shown where configurations are masked.
-	Passwords() func(setting string) bool
+	Aim func(name string, target connect.TargetState) error
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
 	// secret in it is right, so that the check may log on with it.
-	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
+	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
-	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Create, Put, Patch and Delete change connectors for good. Settings that are null are refused, each with
-	// [NullValue] in addition to what else is wrong; in a Patch they are taken out.
-	Create(ctx context.Context, name string, settings map[string]string, null []string,
-		target connect.TargetState) (connect.Info, error)
-	Put(ctx context.Context, name string, given Given) (info connect.Info, created bool, version string, err error)
-	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
-	Delete(ctx context.Context, name string) error
-	// Source returns the version of the configuration that Herder shows of a connector, "" for one that has a file,
+	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
+	// Write and Delete change connectors for good.
+	Write  func(ctx context.Context, name string, given Given) (Written, error)
+	Delete func(ctx context.Context, name string) error
+	// Compare is what it would mean to Write a configuration. masked: no password is confirmed that is guessed.
+	Compare func(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
+	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
-	Source(name string, withText bool) (text []byte, version string, err error)
-	// Compare is what it would mean to Put a configuration. masked: no password is confirmed that is guessed.
-	Compare(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
+	Source func(name string, withText bool) (text []byte, version string, err error)
 	// Sample has the next rows of a connector kept.
-	Sample(connector string, asked SampleAsked) (Sample, error)
+	Sample func(connector string, asked SampleAsked) (Sample, error)
 	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
 	// SampledTest is a file of tests with them.
-	Sampled(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
-	SampledTest(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
+	Sampled     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
+	SampledTest func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	// Tools are the commands of a connector's plugin. RunTool runs one.
-	Tools(ctx context.Context, connector string) ([]Tool, error)
-	RunTool(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
-	// TracksTopics tells whether it may be shown which topics a connector has used, and whether that may be forgotten.
-	TracksTopics() (tracks, resets bool)
-	// Reload is what became of the folder of connectors; false: the worker follows none. LookAgain has it read again,
-	// Changes are what that would do at the moment.
-	Reload() (Reload, bool)
-	LookAgain()
-	Changes(ctx context.Context) ([]Change, error)
-	// Metrics are what GET /metrics shows.
-	Metrics() prometheus.Gatherer
+	Tools   func(ctx context.Context, connector string) ([]Tool, error)
+	RunTool func(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
+	// Reload is what became of the folder of connectors, which is read again if asked; false: the worker follows none.
+	Reload func(again bool) (Reload, bool)
 }
 
 // Herder is [connect.Herder], as far as REST needs it.
@@ -85,8 +66,7 @@ type Herder interface {
 	FiguresOf(name string) (connect.Figures, error)
 	Origins() []connect.OriginUse
 	Conditions() []connect.Condition
-	Restart(name string) error
-	RestartTask(name string, task int) error
+	Restart(name string, tasks ...int) error
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
 	ResetOffsets(ctx context.Context, name string) error
@@ -99,12 +79,24 @@ type Herder interface {
 	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
 }
 
-// Parts are those of a worker that REST asks itself.
+// Parts are what a worker has at a moment.
 type Parts struct {
-	Plugins  *plugin.Manager
-	Lockouts *lockouts.Store
-	Levels   *logging.Levels
-	Log      *slog.Logger
+	// Starting says what the worker is doing until start-up is completed: then the herder has all connectors, and in a
+	// group a leader was seen. After that it is nil.
+	Starting error
+	// Root is what GET / shows.
+	Root Root
+	// ID is HOST:PORT of this worker, as status shows it.
+	ID string
+	// Once: it ends by itself, and its connectors are not steered.
+	Once bool
+	// Herder has the connectors. TracksTopics: it may be shown which topics they have used, ResetsTopics: forgotten.
+	Herder                     Herder
+	TracksTopics, ResetsTopics bool
+	Plugins                    *plugin.Manager
+	Lockouts                   *lockouts.Store
+	Levels                     *logging.Levels
+	Log                        *slog.Logger
 	// Recent are the last lines of Log.
 	Recent *logging.Recent
 }

@@ -42,7 +42,7 @@ var randomRoutes = []string{"/", "/health", "/metrics", "/connectors", "/connect
 	"/connectors/NAME/restart", "/connectors/NAME/offsets", "/connectors/NAME/topics", "/connectors/NAME/topics/reset",
 	"/connectors/NAME/fence", "/connector-plugins", "/connector-plugins/CLASS/config",
 	"/connector-plugins/CLASS/config/validate",
-	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/diff",
+	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload",
 	"/culvert/plugins",
 	"/culvert/connectors/NAME", "/culvert/openapi.json", "/nowhere", "//", "/%", "/%zz/../x"}
 
