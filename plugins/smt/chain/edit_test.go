@@ -349,7 +349,7 @@ func TestTextsOfTimes(t *testing.T) {
 			t.Fatal(fault)
 		}
 		want := datum.AppendText([]byte("before"), "1970"+literal)
-		got, f := made.(*timestampWhole).append([]byte("before"), 0, false, 0)
+		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
 		if f != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
 		}

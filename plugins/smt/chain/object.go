@@ -33,6 +33,8 @@ type object struct {
 	// key is the key that an operation made of fields; whole: the object became its only field.
 	key   *object
 	whole bool
+	// class is that of the column: on the way in of one as a whole, and of what becomes of it.
+	class string
 	// headers are those that operations add.
 	headers []header
 	// trace is the record of what is done, nil on the plain way.
@@ -112,6 +114,27 @@ func (x *object) open(w *work, l *layout, in []byte, start int) {
 	root.Members = nil
 	*x = object{w: w, layout: l, root: root, stays: true, fields: append(x.fields[:0], l.fields...), in: in,
 		start: start, headers: x.headers[:0]}
+}
+
+// openWhole makes a column the only field; l is nil for one without schema.
+func (x *object) openWhole(w *work, l *layout, c *column) {
+	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: c.class, loaded: true,
+		fields: append(x.fields[:0], field{bytes: c.bytes}), headers: x.headers[:0]}
+	if l != nil {
+		x.fields[0].nodes = l.nodes
+	}
+}
+
+// openDynamic opens a column without schema for an operation.
+func (x *object) openDynamic(w *work, c *column, stage int, about *target) *failure {
+	if !about.whole {
+		return x.openMap(w, c.bytes, stage, about.purpose)
+	}
+	if err := datum.CheckDynamic(c.bytes); err != nil {
+		return brokenDynamic(stage)
+	}
+	x.openWhole(w, nil, c)
+	return nil
 }
 
 // openMap takes a map apart.

@@ -87,8 +87,10 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return onlyMap(s.number, about.purpose, "null"), nil
 	case c.form == wit.Absent:
 		return nil, nil
+	case c.form == wit.Dynamic && about.schema:
+		return &failure{s.number, dataException, "Schema required for [" + about.purpose + "]"}, nil
 	case c.form == wit.Dynamic:
-		f := x.openMap(w, c.bytes, s.number, about.purpose)
+		f := x.openDynamic(w, c, s.number, about)
 		if f == nil {
 			f = o.apply(x, at)
 		}
@@ -112,19 +114,22 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return onlyStruct(s.number, about.purpose, "null"), nil
 	case null && !about.nulls:
 		return nil, nil
-	case !l.isStruct() && about.listing && null == about.nulls:
+	case about.whole:
+		x.openWhole(w, l, c)
+	case l.isStruct():
+		x.open(w, l, c.bytes, start)
+	case null || about.listing:
 		return &failure{s.number, dataException, "Cannot list fields on non-struct type"}, nil
-	case !l.isStruct():
+	default:
 		return onlyStruct(s.number, about.purpose, javaClass(&l.nodes[0])), nil
 	}
-	x.open(w, l, c.bytes, start)
 	x.null = null
 	if f := o.apply(x, at); f != nil {
 		return f, nil
 	}
 	r, err := s.results.of(&w.schemas, c.schema, func([]wit.Node) *results {
 		var again func(y *object) *failure
-		if about.nulls {
+		if about.defaults {
 			again = func(y *object) *failure {
 				f := o.apply(y, at)
 				if f == nil {
@@ -166,10 +171,11 @@ func (s *transformationStage) write(w *work, v *view, c *column, x *object, abou
 	}
 	if !x.same() {
 		w.put(c, form, r.value, x.write)
+		c.class = x.class
 		return nil
 	}
 	if c.schema = r.value; !about.keeps && x.isMap {
-		c.class = "" // Kafka's transforms make a new map, even of the same entries
+		c.class = x.class // Kafka's transforms make a new map, even of the same entries
 	}
 	return nil
 }

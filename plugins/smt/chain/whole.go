@@ -2,7 +2,6 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // onColumn is a rowOperation on one column as a whole: structured does one with a schema, by what compile made of that,
@@ -45,38 +44,4 @@ func (w *work) opened(c *column, l *layout, wrong *failure, stage int) (done boo
 	}
 	w.object.open(w, l, c.bytes, start)
 	return !w.object.load(stage), w.object.pending
-}
-
-// wholeEdit is the edit of values of one schema as a whole.
-type wholeEdit struct {
-	failure *failure
-	// from and made are the schema before and after, schema the number of that.
-	from, made *wit.Node
-	schema     uint32
-	edit       edit
-}
-
-// apply edits a column's value, which begins at start.
-func (x *wholeEdit) apply(w *work, c *column, start int, by edit) *failure {
-	from := len(w.scratch)
-	b, f := by.make(datum.AppendBranch(w.scratch, x.made, false), c.bytes[start:])
-	if f == nil {
-		w.scratch = b
-		c.set(wit.Structured, x.schema, b[from:])
-	}
-	return f
-}
-
-// editDynamic edits a column without schema as a whole.
-func editDynamic(w *work, c *column, stage int, by func(dst, in []byte) ([]byte, *failure)) *failure {
-	if err := datum.CheckDynamic(c.bytes); err != nil {
-		return brokenDynamic(stage)
-	}
-	from := len(w.scratch)
-	b, f := by(w.scratch, c.bytes)
-	if f == nil {
-		w.scratch = b
-		c.set(wit.Dynamic, 0, b[from:])
-	}
-	return f
 }
