@@ -42,7 +42,7 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 	if _, err := s.needed("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{target: target{at: at, purpose: "cast types", listing: true}}, s.list("spec")
+	o, list := &cast{target: target{at: at, purpose: "cast types", looks: "list", listing: true}}, s.list("spec")
 	if len(list) == 0 {
 		return nil, fail("spec", "Must specify at least one field to cast.")
 	}

@@ -173,7 +173,7 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 // extractsValue reports whether the stage replaces the value by one of its fields.
 func (s *transformationStage) extractsValue() bool {
 	o, is := s.operation.(*extract)
-	return is && o.target.at == valueSide
+	return is && o.at == valueSide
 }
 
 // unfit is the failure of a row that cannot be traced. No row fails by it.
@@ -240,12 +240,7 @@ func (x *object) step(w *work, s *transformationStage, at step) *failure {
 		}
 		return on != nil && !on.whole
 	}
-	switch o := s.operation.(type) {
-	case *extract:
-		if len(o.path) == 1 && side(o.target.at) && on.extract(o, s.number) {
-			return nil
-		}
-	case fieldOperation:
+	if o, is := s.operation.(fieldOperation); is {
 		_, keys := o.(*valueToKey)
 		_, heads := o.(*headerFrom)
 		if !side(o.about().at) || o.about().whole || on == x.key && heads || keys && x.key != nil {

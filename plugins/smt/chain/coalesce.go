@@ -23,6 +23,14 @@ type coalesce struct {
 	fields []string
 	field  string
 	remove bool
+	// types are those of the field, by the schema of the structure.
+	types programs[coalescedType]
+}
+
+// coalescedType is the type of the fields that are coalesced, without a default, or why they have none.
+type coalescedType struct {
+	nodes   []wit.Node
+	failure *failure
 }
 
 func newCoalesce(at side, s settings) (operation, *wit.Fault) {
@@ -93,32 +101,44 @@ func (o *coalesce) apply(x *object, s step) *failure {
 
 // choose makes the field of a structure that has the first value of the sources.
 func (o *coalesce) choose(x *object, sources []*field, stage int) (made field, _ *failure) {
+	of, _ := o.types.of(&x.w.schemas, x.layout.id, func([]wit.Node) coalescedType { return o.typeOf(sources, stage) })
+	if of.failure != nil {
+		return made, of.failure
+	}
 	var value []byte
-	some, optional := false, true
+	null := true
+	for _, f := range sources {
+		size, ok := 0, false
+		if null, size, ok = datum.IsNull(f.schema(), f.bytes); !ok {
+			return made, broken(stage, f.index)
+		}
+		value = f.bytes[size:]
+		if n := f.schema(); null && o.replaceNull && n.DefaultValue != nil {
+			null, value = false, *n.DefaultValue
+		}
+		if !null {
+			break
+		}
+	}
+	return field{nodes: of.nodes, bytes: x.w.branched(&of.nodes[0], null, value), origin: origin{from: constant}}, nil
+}
+
+// typeOf is the type of the sources: optional where all of them may be null.
+func (o *coalesce) typeOf(sources []*field, stage int) (made coalescedType) {
+	optional := true
 	for _, f := range sources {
 		n := f.schema()
+		optional = optional && n.Optional && (n.DefaultValue == nil || !o.replaceNull)
 		tree := f.subtree()
 		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
 		if made.nodes == nil {
-			made = field{nodes: tree, origin: origin{from: constant}}
+			made.nodes = tree
 		} else if !reflect.DeepEqual(made.nodes, tree) {
-			return made, &failure{stage, dataException, "Fields of one type expected for [" + o.purpose +
-				"], found: " + o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + f.name + " " + javaClass(&tree[0])}
-		}
-		byDefault := o.replaceNull && n.DefaultValue != nil
-		optional = optional && n.Optional && !byDefault
-		null, size, ok := datum.IsNull(n, f.bytes)
-		switch {
-		case !ok:
-			return made, broken(stage, f.index)
-		case some:
-		case !null:
-			value, some = f.bytes[size:], true
-		case byDefault:
-			value, some = *n.DefaultValue, true
+			made.failure = &failure{stage, dataException, "Fields of one type expected for [" + o.purpose + "], found: " +
+				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + f.name + " " + javaClass(&tree[0])}
+			return made
 		}
 	}
 	made.nodes[0].Optional = optional
-	made.bytes = append(datum.AppendBranch(nil, &made.nodes[0], !some), value...)
-	return made, nil
+	return made
 }

@@ -19,7 +19,8 @@ type metadata struct {
 }
 
 func newMetadata(at side, s settings) (operation, *wit.Fault) {
-	o := &metadata{target: target{at: at, purpose: "updating schema metadata", schema: true, listing: true, nulls: true}}
+	o := &metadata{target: target{at: at, purpose: "updating schema metadata", schema: true, nulls: true, looks: "list",
+		listing: true}}
 	if text, given := s.find("schema.name"); given {
 		o.name = wit.Ptr(setting.Trim(text))
 	}

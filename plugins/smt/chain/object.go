@@ -104,8 +104,22 @@ type trace struct {
 	edited []origin
 	// required are what rows must have.
 	required []what
-	// full are entries whose values must not be null.
-	full []origin
+	// allowed are the tags that values of entries may have.
+	allowed []allowance
+}
+
+// allowance is the tags, a bit each, that the value of an entry may have.
+type allowance struct {
+	origin
+	tags uint64
+}
+
+// allow has the program leave rows alone in which an entry has another tag. It is false for values that are edited.
+func (x *object) allow(f *field, tags uint64) bool {
+	if f.from == input {
+		x.trace.allowed = append(x.trace.allowed, allowance{f.origin, tags})
+	}
+	return len(f.edits) == 0
 }
 
 // open takes the structure of a column apart.
@@ -121,7 +135,7 @@ func (x *object) openWhole(w *work, l *layout, c *column) {
 	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: c.class, loaded: true,
 		fields: append(x.fields[:0], field{bytes: c.bytes}), headers: x.headers[:0]}
 	if l != nil {
-		x.fields[0].nodes = l.nodes
+		x.root, x.fields[0].nodes = l.nodes[0], l.nodes
 	}
 }
 
@@ -162,6 +176,7 @@ func (x *object) readMap(w *work, in []byte) (class string, bad bool) {
 	if i <= 0 || count < 0 || count > int64(len(in)) {
 		return "", true
 	}
+	x.fields = slices.Grow(x.fields, int(min(count, 32)))
 	for i++; count > 0; count-- {
 		key := skipValue(in[i:])
 		if key <= 0 {
@@ -351,8 +366,12 @@ func (x *object) untouched() bool {
 
 // same reports whether the result has the bytes of the input.
 func (x *object) same() bool {
+	if x.whole {
+		b := x.fields[0].bytes
+		return len(b) == len(x.in) && unsafe.SliceData(b) == unsafe.SliceData(x.in)
+	}
 	if x.isMap {
-		return !x.changed && !x.whole
+		return !x.changed
 	}
 	return x.untouched() && len(x.fields) == len(x.layout.fields) &&
 		string(branchOf(&x.root)) == string(branchOf(&x.layout.nodes[0]))

@@ -39,7 +39,8 @@ type target struct {
 	whole bool
 	// schema: values without a schema fail.
 	schema bool
-	// listing: of values that are no structures Kafka says that it cannot list their fields, of nulls always.
+	// looks is what Kafka cannot do with the fields of nulls of other types than structures; listing: and of values.
+	looks   string
 	listing bool
 	// nulls: a null gets the schema of the result, too. defaults: so does the default of a structure.
 	nulls, defaults bool

@@ -36,6 +36,13 @@ func (w *work) put(c *column, form wit.Form, schema uint32, write func(dst []byt
 	c.set(form, schema, w.scratch[from:])
 }
 
+// branched is a value of a schema, or a null, with its branch.
+func (w *work) branched(n *wit.Node, null bool, value []byte) []byte {
+	from := len(w.scratch)
+	w.scratch = append(datum.AppendBranch(w.scratch, n, null), value...)
+	return w.scratch[from:len(w.scratch):len(w.scratch)]
+}
+
 // addHeaders adds n headers to those of a row, which add appends.
 func (w *work) addHeaders(v *view, n, stage int, add func(dst []byte) []byte) *failure {
 	b, f := beginHeaders(w.scratch, &v.columns[headerSide], n, stage)
@@ -94,10 +101,13 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		if f == nil {
 			f = o.apply(x, at)
 		}
-		if f == nil {
+		switch {
+		case f != nil:
+		case x.null:
+			c.set(wit.Absent, 0, nil)
+		case x.pending != nil:
 			f = x.pending
-		}
-		if f == nil {
+		default:
 			f = s.write(w, v, c, x, about, wit.Dynamic, &results{})
 		}
 		return f, nil
@@ -119,7 +129,7 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	case l.isStruct():
 		x.open(w, l, c.bytes, start)
 	case null || about.listing:
-		return &failure{s.number, dataException, "Cannot list fields on non-struct type"}, nil
+		return &failure{s.number, dataException, "Cannot " + about.looks + " fields on non-struct type"}, nil
 	default:
 		return onlyStruct(s.number, about.purpose, javaClass(&l.nodes[0])), nil
 	}
@@ -143,10 +153,15 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	switch {
 	case err != nil || r.failure != nil:
 		return r.failure, err
-	case null:
+	case x.null && !x.root.Optional: // a field of a null
+		c.setMissing(&w.schemas, x.fields[0].subtree(), s.number)
+		return nil, nil
+	case x.null:
 		missing := c.missing
 		c.set(wit.Structured, r.value, datum.AppendBranch(nil, &x.root, true))
-		c.missing = missing
+		if x.whole == about.whole {
+			c.missing = missing
+		}
 		return nil, nil
 	case !x.untouched():
 		x.load(s.number)

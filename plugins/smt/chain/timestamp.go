@@ -73,7 +73,7 @@ var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "mi
 
 func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", nulls: true,
-		defaults: true},
+		looks: "list", defaults: true},
 		timeForms: timeForms{to: noForm, precision: milliseconds}}
 	field, _ := s.find("field")
 	o.field = setting.Trim(field)
