@@ -50,7 +50,7 @@ type edited struct {
 
 // compile makes the program of an object that was traced.
 func (x *object) compile(p *program, r *results, row *wit.Row) {
-	p.usable, p.same, p.schema, p.layout = littleEndian, x.same(), r.value, x.layout
+	p.usable, p.same, p.schema, p.layout = littleEndian, x.same() && !x.whole, r.value, x.layout
 	if x.isMap {
 		p.keys(x, row)
 	} else {

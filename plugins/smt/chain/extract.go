@@ -137,8 +137,9 @@ func (o *extract) apply(x *object, s step) *failure {
 		if !at.load(s.stage) {
 			return at.pending
 		}
-		if n := f.schema(); (o.replaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil {
+		if n := f.schema(); (o.replaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil && !f.full {
 			at.edit(f, orDefault(n), s.stage)
+			f.full = true
 		}
 	}
 	if x.null = at.null; !x.isMap {
