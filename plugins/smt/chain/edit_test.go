@@ -403,6 +403,7 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"headers":                    {[]wit.Stage{header}, true},
 		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
+		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
 		for _, form := range []string{"schema", "plain"} {
 			t.Run(name+"/"+form, func(t *testing.T) {

@@ -103,7 +103,7 @@ func (o *unwrap) apply(x *object, s step) *failure {
 	var err error
 	if x.isMap {
 		tree, _, err = datum.ReadDynamic(f.bytes)
-	} else if f.nodes, err = o.schemas.of(&w.schemas, x.layout.id, o.without); f.nodes == nil {
+	} else if f.nodes, _ = o.schemas.of(&w.schemas, x.layout.id, o.without); f.nodes == nil {
 		f.nodes = x.layout.nodes
 		x.stays = true
 		return nil
