@@ -134,8 +134,9 @@ func (o *coalesce) typeOf(sources []*field, stage int) (made coalescedType) {
 		if made.nodes == nil {
 			made.nodes = tree
 		} else if !reflect.DeepEqual(made.nodes, tree) {
-			made.failure = &failure{stage, dataException, "Fields of one type expected for [" + o.purpose + "], found: " +
-				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + f.name + " " + javaClass(&tree[0])}
+			made.failure = &failure{stage, dataException, "Fields of one type expected for [" + o.purpose +
+				"], found: " + o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + f.name + " " +
+				javaClass(&tree[0])}
 			return made
 		}
 	}

@@ -55,7 +55,9 @@ func (o *flatten) apply(x *object, s step) *failure {
 	case x.trace != nil:
 		return unfit
 	}
-	p, _ := o.structs.of(&x.w.schemas, x.layout.id, func([]wit.Node) *flattening { return o.flattening(x.layout, s.stage) })
+	p, _ := o.structs.of(&x.w.schemas, x.layout.id, func([]wit.Node) *flattening {
+		return o.flattening(x.layout, s.stage)
+	})
 	switch {
 	case p.failure != nil:
 		return p.failure
