@@ -98,40 +98,38 @@ func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
 }
 
 func (o *unwrap) apply(x *object, s step) *failure {
-	f, w, from := &x.fields[0], x.w, len(x.w.scratch)
-	var tree any
-	var err error
+	f := &x.fields[0]
+	wrong := func(err error) *failure { return &failure{s.stage, dataException, err.Error()} }
 	if x.isMap {
-		tree, _, err = datum.ReadDynamic(f.bytes)
-	} else if f.nodes, _ = o.schemas.of(&w.schemas, x.layout.id, o.without); f.nodes == nil {
-		f.nodes = x.layout.nodes
-		x.stays = true
+		tree, _, err := datum.ReadDynamic(f.bytes)
+		if err != nil {
+			return wrong(err)
+		}
+		made, changed, bad := o.value(nil, 0, tree, "", s.stage)
+		if bad != nil || !changed {
+			return bad
+		}
+		if f.bytes, err = datum.AppendDynamic(nil, made); err != nil {
+			return wrong(err)
+		}
 		return nil
-	} else {
-		x.root = f.nodes[0]
-		tree, _, err = datum.Read(x.layout.nodes, 0, f.bytes)
 	}
-	if err == nil {
-		var nodes []wit.Node
-		if !x.isMap {
-			nodes = x.layout.nodes
-		}
-		made, changed, wrong := o.value(nodes, 0, tree, "", s.stage)
-		switch {
-		case wrong != nil:
-			return wrong
-		case !x.isMap:
-			w.scratch, err = datum.Append(w.scratch, f.nodes, 0, made)
-		case changed:
-			w.scratch, err = datum.AppendDynamic(w.scratch, made)
-		default:
-			return nil
-		}
+	nodes, _ := o.schemas.of(&x.w.schemas, x.layout.id, o.without)
+	if x.stays = nodes == nil; x.stays {
+		return nil
 	}
+	tree, _, err := datum.Read(x.layout.nodes, 0, f.bytes)
 	if err != nil {
-		return &failure{s.stage, dataException, err.Error()}
+		return wrong(err)
 	}
-	f.bytes = w.scratch[from:]
+	made, _, bad := o.value(x.layout.nodes, 0, tree, "", s.stage)
+	if bad != nil {
+		return bad
+	}
+	x.root, f.nodes = nodes[0], nodes
+	if f.bytes, err = datum.Append(nil, nodes, 0, made); err != nil {
+		return wrong(err)
+	}
 	return nil
 }
 
