@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"regexp"
@@ -48,7 +47,7 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 	for _, c := range []struct {
 		format string
 		rows   int
-	}{{"atom", 7_000}, {"json", 7_000}, {"json", 8_100}, {"json", 25_000}} {
+	}{{"atom", 7_000}, {"json", 25_000}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: c.rows, Switches: odatatest.Switches{PageSize: 100, SkipToken: "offset",
 				Tombstones: "off"}})
@@ -161,32 +160,5 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 	}
 	if found != 3 {
 		t.Errorf("expected 3 stored offsets with keys, found %d", found)
-	}
-}
-
-// The same property as [TestDeltaResumes] has for few rows: killed in any piece of any answer, while rows are created,
-// changed and deleted, the load of more rows than the host could store the keys of loses none.
-func TestFirstLoadOfManyRowsResumes(t *testing.T) {
-	r := rand.New(rand.NewPCG(41, 1))
-	for round, rows := range []int{6_200, 8_001, 9_000} {
-		format := []string{"atom", "json"}[round%2]
-		s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 1_000, SkipToken: "offset"}})
-		f := newFollower(t, s, tracked00("Orders", "sap.odata#00.format="+format)...)
-		fresh := 100_000
-		f.killedAnywhere(r, round, func(id int) {
-			address := fmt.Sprintf("Orders(%d)", 10_247+id*80)
-			switch r.IntN(3) {
-			case 0:
-				fresh++
-				write(t, s, "POST", "Orders", map[string]any{"OrderID": fresh, "ShipName": "New"})
-			case 1:
-				if f.stored != nil { // a deleted row of a first page that is read again is named nowhere
-					quietly(s, "DELETE", address, nil)
-				}
-			default:
-				quietly(s, "MERGE", address, map[string]any{"ShipName": fmt.Sprint("Changed ", r.IntN(1000))})
-			}
-		})
-		f.equals(s, "Orders", "OrderID", "ShipName")
 	}
 }

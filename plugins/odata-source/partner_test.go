@@ -313,18 +313,14 @@ func TestDeltaPageThatLeadsToItself(t *testing.T) {
 // TestDeltaLinkRepeatsTheFilterWrongly: next links and delta links in delta mode that repeat the filter in another form
 // lead to the rows that were asked for; those with another filter are refused, and no change is missed.
 func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
-	const right = "$filter=ProductName%20eq%20'A%2BB'"
 	for _, size := range []int{20, 1000} { // with next links, and with the delta link alone
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
-			s := odatatest.New(odatatest.Options{Rows: 10, Switches: odatatest.Switches{Delta: "links", PageSize: size}})
-			for id := range 50 {
-				write(t, s, "POST", "Products", product(1000+id, "A+B"))
-			}
-			f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", "A+B")...)...)
+			s := plusProducts(t, odatatest.Switches{PageSize: size})
+			f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
 			links := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`)
 			f.answered = func(_ *wit.Request, r *wit.Response) {
 				r.Body = links.ReplaceAllFunc(r.Body, func(link []byte) []byte {
-					whole := strings.Replace(string(link), "?!deltatoken", "?"+right+"&amp;!deltatoken", 1)
+					whole := strings.Replace(string(link), "?!deltatoken", "?"+rightFilter+"&amp;!deltatoken", 1)
 					return []byte(strings.ReplaceAll(whole, "%2B", text))
 				})
 			}
@@ -339,7 +335,8 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 			write(t, s, "MERGE", "Products(1003)", map[string]any{"Discontinued": true})
 			noError(t, f.catchUp(poll))
 			last := f.targets[len(f.targets)-1]
-			if len(f.state) != 50 || fmt.Sprint(f.state["[1003]"]["Discontinued"]) != "true" || !strings.Contains(last, right) {
+			if len(f.state) != 50 || fmt.Sprint(f.state["[1003]"]["Discontinued"]) != "true" ||
+				!strings.Contains(last, rightFilter) {
 				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(f.state), f.state["[1003]"],
 					strings.Join(f.targets, "\n"))
 			}

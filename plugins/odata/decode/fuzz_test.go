@@ -34,8 +34,8 @@ Items many? {
 }
 `
 
-// FuzzJSON and FuzzAtom: never a panic, the same outcome however the document is cut, the raw row of a fault is a
-// document with that fault, and what encoding/json or encoding/xml reads too has the rows of the second decoder.
+// FuzzJSON and FuzzAtom: never a panic, the same outcome however the document is cut, and the raw row of a fault is a
+// document with that fault.
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {

@@ -20,9 +20,11 @@ var castSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
-// cast is Cast of fields: they get another type.
+// cast is Cast: fields, or the key or value as a whole, get another type.
 type cast struct {
 	target
+	// to is the type of the whole.
+	to     wit.Kind
 	fields []castField
 	// order is the names in the order in which Kafka comes to them in maps, names those of the settings; edits are the
 	// casts of entries in that order, nil until a map came.
@@ -40,7 +42,7 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 	if _, err := s.needed("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{target: target{at: at, purpose: "cast types", listing: true}}, s.list("spec")
+	o, list := &cast{target: target{at: at, purpose: "cast types", looks: "list", listing: true}}, s.list("spec")
 	if len(list) == 0 {
 		return nil, fail("spec", "Must specify at least one field to cast.")
 	}
@@ -58,7 +60,8 @@ func newCast(at side, s settings) (operation, *wit.Fault) {
 		return nil, err
 	}
 	if whole != nil {
-		return newCastWhole(at, *whole), nil
+		o.whole, o.to = true, *whole
+		return o, nil
 	}
 	for _, f := range o.fields {
 		o.names = append(o.names, f.name)
@@ -109,6 +112,9 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Fault {
 func kindList(below wit.Kind) string { return "[" + strings.Join(kindNames[:below], ", ") + "]" }
 
 func (o *cast) apply(x *object, s step) *failure {
+	if o.whole {
+		return o.applyWhole(x, s.stage)
+	}
 	if x.isMap {
 		if o.edits == nil { // an operation has one stage
 			for _, name := range o.order {
@@ -157,63 +163,35 @@ func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
 	return made, nil
 }
 
-// castWhole is Cast of a key or value as a whole.
-type castWhole struct {
-	onColumn[*wholeEdit]
-	to wit.Kind
-}
-
-func newCastWhole(at side, to wit.Kind) *castWhole {
-	o := &castWhole{to: to}
-	o.onColumn = onColumn[*wholeEdit]{side: at, compile: o.edit, structured: o.cast, dynamic: o.castDynamic}
-	return o
-}
-
-// edit makes the cast of values of a schema.
-func (o *castWhole) edit(w *work, l *layout, stage int) *wholeEdit {
-	x := &wholeEdit{from: &l.nodes[0]}
-	made := basics(x.from)
-	made.Kind = o.to
-	if made, x.failure = castNode(x.from, made, stage); x.failure != nil {
-		return x
-	}
-	x.made, x.edit = &made, castOf(x.from, o.to, stage)
-	if made.DefaultValue != nil && logicalClass(&made) != "" {
-		// The name stays, and Kafka's class for it is not that of the default any more.
-		x.failure = &failure{stage, schemaBuilderException, "Invalid default value"}
-	} else {
-		x.schema, x.failure = w.schemas.declareMade([]wit.Node{made}, stage)
-	}
-	return x
-}
-
-// castDynamic does a column without schema.
-func (o *castWhole) castDynamic(w *work, c *column, stage int) *failure {
-	return editDynamic(w, c, stage, func(dst, in []byte) ([]byte, *failure) {
-		return castDynamic(dst, in, o.to, stage)
-	})
-}
-
-// cast does a column with a schema.
-func (o *castWhole) cast(w *work, c *column, l *layout, x *wholeEdit, stage int) *failure {
-	null, start, ok := l.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0)
-	case null:
+// applyWhole casts a key or value.
+func (o *cast) applyWhole(x *object, stage int) *failure {
+	f, class := &x.fields[0], x.class
+	if x.class = ""; x.isMap {
+		x.edit(f, edit{make: func(dst, in []byte) ([]byte, *failure) { return castDynamic(dst, in, o.to, stage) }},
+			stage)
 		return nil
-	case x.failure != nil:
-		return x.failure
-	case c.class != "" && o.to != wit.Text:
-		return noDate(c.class, stage)
-	case c.class != "": // the text is that of the number
-		return x.apply(w, c, start, castOf(&wit.Node{Kind: x.from.Kind}, wit.Text, stage))
 	}
-	f := x.apply(w, c, start, x.edit)
-	if plain := (wit.Node{Kind: x.made.Kind}); f == nil && javaClass(x.made) != javaClass(&plain) {
-		c.class = javaClass(&plain)
+	from := f.schema()
+	made := basics(from)
+	made.Kind = o.to
+	made, wrong := castNode(from, made, stage)
+	by := castOf(from, o.to, stage)
+	switch {
+	case wrong != nil:
+		return wrong
+	case made.DefaultValue != nil && logicalClass(&made) != "":
+		// The name stays, and Kafka's class for it is not that of the default any more.
+		return &failure{stage, schemaBuilderException, "Invalid default value"}
+	case class != "" && o.to != wit.Text:
+		return noDate(class, stage)
+	case class != "": // the text is that of the number
+		by = castOf(&wit.Node{Kind: from.Kind}, wit.Text, stage)
 	}
-	return f
+	if plain := (wit.Node{Kind: made.Kind}); javaClass(&made) != javaClass(&plain) {
+		x.class = javaClass(&plain)
+	}
+	x.retype(f, made, by, stage)
+	return nil
 }
 
 // castEntry casts values without schema that may be null.

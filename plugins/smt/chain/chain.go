@@ -33,9 +33,9 @@ type route struct {
 	// live: the route holds only for rows whose value is not null, which is what it knows of RecordIsTombstone.
 	live bool
 	// stages are those on fields, of values and of the key that one of them makes, and [insertHeader]; after them come
-	// the relabelers.
-	stages, relabelers []*transformationStage
-	topics             []string // of the stages
+	// those that hoist the value.
+	stages, hoists []*transformationStage
+	topics         []string // of the stages
 	// stamp gives rows their topic after the stages, nil if topic is all.
 	stamp *stampRouter
 
@@ -148,7 +148,7 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 	switch o := s.operation.(type) {
 	case filter:
 		r.drops = true
-		return len(r.stages)+len(r.relabelers) == 0 // a stage before may fail the row
+		return len(r.stages)+len(r.hoists) == 0 // a stage before may fail the row
 	case topicOperation:
 		topic, f := o.topicFor(r.topic, s.number)
 		r.topic = topic
@@ -156,9 +156,9 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 	case *stampRouter:
 		r.stamp = o
 		return o.wrong == nil && last && s.condition == nil
-	case relabeler:
-		r.relabelers = append(r.relabelers, s)
-		return true
+	case *hoist:
+		r.hoists = append(r.hoists, s)
+		return o.at == valueSide
 	case *insertHeader, *headerFrom:
 		if len(c.headers) > 0 { // the conditions on headers are asked before all stages
 			return false
@@ -167,13 +167,13 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 		return false
 	}
 	r.stages, r.topics = append(r.stages, s), append(r.topics, r.topic)
-	return len(r.relabelers) == 0
+	return len(r.hoists) == 0
 }
 
 // extractsValue reports whether the stage replaces the value by one of its fields.
 func (s *transformationStage) extractsValue() bool {
 	o, is := s.operation.(*extract)
-	return is && o.target.at == valueSide
+	return is && o.at == valueSide
 }
 
 // unfit is the failure of a row that cannot be traced. No row fails by it.
@@ -217,9 +217,9 @@ func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
 			return
 		}
 	}
-	for _, s := range r.relabelers {
-		at, out, ok := s.operation.(relabeler).relabel(w, schemas.value, s.number)
-		if !ok || x.isMap || at != valueSide {
+	for _, s := range r.hoists {
+		out, ok := s.operation.(*hoist).relabel(w, schemas.value, s.number)
+		if !ok || x.isMap {
 			return
 		}
 		schemas.value = out
@@ -240,15 +240,10 @@ func (x *object) step(w *work, s *transformationStage, at step) *failure {
 		}
 		return on != nil && !on.whole
 	}
-	switch o := s.operation.(type) {
-	case *extract:
-		if len(o.path) == 1 && side(o.target.at) && on.extract(o, s.number) {
-			return nil
-		}
-	case fieldOperation:
+	if o, is := s.operation.(fieldOperation); is {
 		_, keys := o.(*valueToKey)
 		_, heads := o.(*headerFrom)
-		if !side(o.about().at) || on == x.key && heads || keys && x.key != nil {
+		if !side(o.about().at) || o.about().whole || on == x.key && heads || keys && x.key != nil {
 			return unfit
 		}
 		return o.apply(on, at)

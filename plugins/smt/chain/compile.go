@@ -50,7 +50,7 @@ type edited struct {
 
 // compile makes the program of an object that was traced.
 func (x *object) compile(p *program, r *results, row *wit.Row) {
-	p.usable, p.same, p.schema, p.layout = littleEndian, x.same(), r.value, x.layout
+	p.usable, p.same, p.schema, p.layout = littleEndian, x.same() && !x.whole, r.value, x.layout
 	if x.isMap {
 		p.keys(x, row)
 	} else {
@@ -59,8 +59,8 @@ func (x *object) compile(p *program, r *results, row *wit.Row) {
 			p.Fields = x.layout.unread
 		}
 	}
-	for _, f := range x.trace.full {
-		p.choose(&f, ^uint64(1)) // all but null
+	for i := range x.trace.allowed {
+		p.choose(&x.trace.allowed[i].origin, x.trace.allowed[i].tags)
 	}
 	form := wit.Structured
 	if x.isMap {

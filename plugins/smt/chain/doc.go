@@ -14,11 +14,11 @@
 //     object.
 //   - chain.go: the stages of a context, and the routes that rows take in the fast lane. component.go: the table of
 //     transforms and predicates.
-//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go: transforms on fields.
-//     extract.go, hoist.go, metadata.go (SetSchemaMetadata), flatten.go, router.go, stamp.go (TimestampRouter),
-//     predicate.go: Kafka's others. split.go, unwrap.go, coalesce.go, tombstone.go: our own.
-//   - stage.go: a transform with its condition. whole.go: operations on a key or value as a whole. operation.go: what a
-//     transform is. object.go: objects. edit.go: values that become others. scalar.go: numbers as Java casts them.
+//   - insert.go, replace.go, mask.go, cast.go, timestamp.go, key.go (ValueToKey), headers.go, extract.go, flatten.go,
+//     metadata.go (SetSchemaMetadata), unwrap.go, coalesce.go: transforms on objects. hoist.go, router.go, stamp.go
+//     (TimestampRouter), split.go, tombstone.go: on the row. predicate.go: predicates.
+//   - stage.go: a transform with its condition. operation.go: what a transform is. object.go: objects. edit.go: values
+//     that become others. scalar.go: numbers as Java casts them.
 //   - reader.go: schemas, prepared for reading. view.go: a row on the plain way. headerlist.go: a row's headers.
 //     schemas.go: schemas. failure.go: what a row fails by, with Java's names of classes. settings.go: settings.
 //

@@ -349,7 +349,7 @@ func TestTextsOfTimes(t *testing.T) {
 			t.Fatal(fault)
 		}
 		want := datum.AppendText([]byte("before"), "1970"+literal)
-		got, f := made.(*timestampWhole).append([]byte("before"), 0, false, 0)
+		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
 		if f != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
 		}
@@ -403,6 +403,7 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"headers":                    {[]wit.Stage{header}, true},
 		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
+		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
 		for _, form := range []string{"schema", "plain"} {
 			t.Run(name+"/"+form, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -26,20 +25,19 @@ var extractSpecs = []wit.SettingSpec{
 // extract is ExtractField: the key or value becomes one of its fields.
 type extract struct {
 	target
-	onColumn[*extraction]
 	name string
 	path []string
+	// levels are the objects below the one at the top.
+	levels []object
 }
-
-const extractPurpose = "field extraction"
 
 func newExtract(at side, s settings) (operation, *wit.Fault) {
 	text, err := s.needed("field")
 	if err != nil {
 		return nil, err
 	}
-	o := &extract{target: target{at: at, purpose: extractPurpose}, name: setting.Trim(text)}
-	o.onColumn = onColumn[*extraction]{side: at, compile: o.find, structured: o.take, dynamic: o.takeEntry}
+	o := &extract{target: target{at: at, purpose: "field extraction", nulls: true, looks: "look up"},
+		name: setting.Trim(text)}
 	if err = o.configure(s); err != nil {
 		return nil, err
 	}
@@ -50,15 +48,11 @@ func newExtract(at side, s settings) (operation, *wit.Fault) {
 		o.path = []string{o.name}
 	case strings.EqualFold(syntax, "V2"):
 		o.path, err = parsePath("field", o.name)
+		o.levels = make([]object, len(o.path))
 	default:
 		err = invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
 	}
 	return o, err
-}
-
-// noPath is the failure of V2's path that has no step, which every value has but a null without schema.
-func noPath(stage int) *failure {
-	return &failure{stage, illegalArgument, "fromIndex(0) > toIndex(-1)"}
 }
 
 // parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
@@ -108,126 +102,68 @@ func quotedName(text string) (name string, size int) {
 	return "", -1
 }
 
-// extraction is the way down a schema, and the schema at its end.
-type extraction struct {
-	failure *failure
-	steps   []extractStep
-	out     uint32
-	// root is that of the result.
-	root *wit.Node
-}
-
-// extractStep is a structure on the way down, and the member to go on with.
-type extractStep struct {
-	layout    *layout
-	member    int
-	byDefault *edit
-}
-
-// find finds the way down a schema.
-func (o *extract) find(w *work, l *layout, stage int) *extraction {
-	x := &extraction{}
+func (o *extract) apply(x *object, s step) *failure {
+	switch {
+	case len(o.path) == 0: // V2's path without a step, which every value has but a null without schema
+		return &failure{s.stage, illegalArgument, "fromIndex(0) > toIndex(-1)"}
+	case len(o.path) > 1 && x.trace != nil:
+		return unfit
+	}
+	at := x
+	var f *field
 	for i, name := range o.path {
-		if !l.isStruct() {
-			x.failure = &failure{stage, dataException, "Cannot look up fields on non-struct type"}
-			return x
+		if i > 0 {
+			if wrong := at.inside(&o.levels[i-1], f, s.stage); wrong != nil {
+				return wrong
+			}
+			at = &o.levels[i-1]
 		}
-		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
-		if at < 0 {
-			x.failure = &failure{stage, illegalArgument, "Unknown field: " + o.name}
-			return x
+		if f = at.find(name); x.isMap {
+			null := f == nil || f.bytes[0] == datum.TagNull
+			switch {
+			case null && x.trace != nil:
+				return unfit
+			case null:
+				x.null = true
+				return nil
+			case x.trace != nil:
+				x.allow(f, ^uint64(1)) // all but null
+			}
+			continue
 		}
-		f := &l.fields[at]
-		s := extractStep{layout: l, member: at}
-		if n := f.schema(); (o.replaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil {
-			by := orDefault(n)
-			s.byDefault = &by
+		if f == nil {
+			return &failure{s.stage, illegalArgument, "Unknown field: " + o.name}
 		}
-		x.steps = append(x.steps, s)
-		l = newLayout(0, f.subtree())
+		if !at.load(s.stage) {
+			return at.pending
+		}
+		if n := f.schema(); (o.replaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil && !f.full {
+			at.edit(f, orDefault(n), s.stage)
+			f.full = true
+		}
 	}
-	x.out, x.root = w.schemas.declare(l.nodes), &l.nodes[0]
-	return x
-}
-
-// extract takes a field out of an object that is traced. A null goes the plain way.
-func (x *object) extract(o *extract, stage int) bool {
-	f := x.find(o.path[0])
-	if f == nil || x.isMap && f.bytes[0] == datum.TagNull {
-		return false
-	}
-	if o.replaceNull && !x.isMap {
-		x.replaceNulls(stage)
-	}
-	if x.isMap {
-		x.trace.full = append(x.trace.full, f.origin)
+	if x.null = at.null; !x.isMap {
+		x.root = *f.schema()
 	}
 	x.fields, x.whole, x.stays = []field{*f}, true, false
-	return x.load(stage)
-}
-
-// take does a column with a schema.
-func (o *extract) take(w *work, c *column, l *layout, x *extraction, stage int) *failure {
-	null, _, ok := l.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0)
-	case !null && !l.isStruct():
-		return onlyStruct(stage, extractPurpose, javaClass(&l.nodes[0]))
-	case len(o.path) == 0:
-		return noPath(stage)
-	}
-	in := c.bytes
-	for i := range x.steps {
-		s := &x.steps[i]
-		var start int
-		if null, start, ok = s.layout.null(in); !ok {
-			return broken(stage, 0)
-		}
-		if null || x.failure != nil {
-			break
-		}
-		y := &w.object
-		if y.open(w, s.layout, in, start); !y.load(stage) {
-			return y.pending
-		}
-		if in = y.fields[s.member].bytes; s.byDefault != nil && in[0] == s.byDefault.null {
-			in = s.byDefault.instead
-		}
-	}
-	switch {
-	case x.failure != nil:
-		return x.failure
-	case !null:
-		c.set(wit.Structured, x.out, in)
-	case !x.root.Optional:
-		c.setMissing(&w.schemas, w.schemas.known[x.out], stage)
-	default:
-		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true))
-	}
 	return nil
 }
 
-// takeEntry does a column without schema.
-func (o *extract) takeEntry(w *work, c *column, stage int) *failure {
-	in, purpose := c.bytes, extractPurpose
-	if len(o.path) == 0 {
-		if f := w.object.openMap(w, in, stage, purpose); f != nil {
-			return f
-		}
-		return noPath(stage)
+// inside takes the value of a field apart, into y.
+func (x *object) inside(y *object, f *field, stage int) *failure {
+	if x.isMap {
+		return y.openMap(x.w, f.bytes, stage, "nested field access")
 	}
-	for _, name := range o.path {
-		if f := w.object.openMap(w, in, stage, purpose); f != nil {
-			return f
-		}
-		x := w.object.find(name)
-		if x == nil || x.bytes[0] == datum.TagNull {
-			c.set(wit.Absent, 0, nil)
-			return nil
-		}
-		in, purpose = x.bytes, "nested field access"
+	n, null, size, ok := f.schema(), x.null, 0, true
+	if n.Kind != wit.Structure {
+		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
 	}
-	c.set(wit.Dynamic, 0, in)
+	if !null {
+		null, size, ok = datum.IsNull(n, f.bytes)
+	}
+	y.open(x.w, x.layout.inside(f.index), f.bytes, size)
+	if y.null = null; !ok {
+		return broken(stage, 0)
+	}
 	return nil
 }

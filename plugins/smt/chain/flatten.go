@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -15,21 +17,17 @@ var flattenSpecs = []wit.SettingSpec{
 
 // flatten is Flatten: the fields of structures, or maps, inside others come up to the top, under all names on the way.
 type flatten struct {
-	onColumn[*flattening]
+	target
 	delimiter string
-	// flat is the map at work.
-	flat flatMap
+	structs   programs[*flattening]
 }
-
-const flattenPurpose = "flattening"
 
 // maxFlatNames is how many bytes of names one key or value may come to: a long name goes in front of each that is
 // below.
 const maxFlatNames = 16 << 20
 
 func newFlatten(at side, s settings) (operation, *wit.Fault) {
-	o := &flatten{delimiter: *flattenSpecs[0].DefaultValue}
-	o.onColumn = onColumn[*flattening]{side: at, compile: o.flattening, structured: o.rise, dynamic: o.riseInMap}
+	o := &flatten{target: target{at: at, purpose: "flattening"}, delimiter: *flattenSpecs[0].DefaultValue}
 	if text, given := s.find("delimiter"); given {
 		o.delimiter = setting.Trim(text)
 	}
@@ -47,11 +45,48 @@ func longNames(stage int) *failure {
 	return &failure{stage, dataException, "the names of the flattened fields come to more than 16 MiB"}
 }
 
+func (o *flatten) apply(x *object, s step) *failure {
+	switch {
+	case x.isMap:
+		return o.applyToMap(x, s.stage)
+	case x.isFlat():
+		x.renew()
+		return nil
+	case x.trace != nil:
+		return unfit
+	}
+	p, _ := o.structs.of(&x.w.schemas, x.layout.id, func([]wit.Node) *flattening {
+		return o.flattening(x.layout, s.stage)
+	})
+	switch {
+	case p.failure != nil:
+		return p.failure
+	case !x.load(s.stage):
+		return x.pending
+	}
+	from := len(x.w.scratch)
+	x.w.scratch = p.top.writeMembers(x.w.scratch, x.in, x.w.ends, false)
+	x.fields = append(x.fields[:0], field{nodes: p.nodes, bytes: x.w.scratch[from:]})
+	x.whole, x.stays = true, false
+	return nil
+}
+
+// isFlat reports whether Flatten keeps all fields of a structure as they are.
+func (x *object) isFlat() bool {
+	for i := range x.fields {
+		f := &x.fields[i]
+		if n := f.schema(); n.Kind >= wit.Mapping || n.Optional && n.DefaultValue != nil || f.name == "" {
+			return false
+		}
+	}
+	return !x.root.Optional && x.root.DefaultValue == nil
+}
+
 // flattening is what the transform does for one schema.
 type flattening struct {
 	failure *failure
 	top     *flatStruct
-	out     uint32
+	nodes   []wit.Node
 }
 
 // flatStruct reads a structure.
@@ -80,16 +115,11 @@ type flattener struct {
 }
 
 // flattening finds the fields of a schema.
-func (o *flatten) flattening(w *work, l *layout, stage int) *flattening {
+func (o *flatten) flattening(l *layout, stage int) *flattening {
 	x, root := &flattening{}, &l.nodes[0]
-	if !l.isStruct() {
-		x.failure = onlyStruct(stage, flattenPurpose, javaClass(root))
-		return x
-	}
 	f := &flattener{o: o, stage: stage, taken: map[string]bool{}, result: object{root: basics(root)}}
-	if x.top, x.failure = f.structure(l, "", root.Optional, root.DefaultValue); x.failure == nil {
-		x.out, x.failure = w.schemas.declareMade(f.result.nodes(), stage)
-	}
+	x.top, x.failure = f.structure(l, "", root.Optional, root.DefaultValue)
+	x.nodes = f.result.nodes()
 	return x
 }
 
@@ -122,8 +152,7 @@ func (f *flattener) structure(l *layout, prefix string, optional bool, byDefault
 				"Flatten transformation does not support MAP for record with schemas (for field " + name + ")."}
 		case wit.Structure:
 			var wrong *failure
-			inside := newLayout(0, of.subtree())
-			if member.inside, wrong = f.structure(inside, name, optional, inherited); wrong != nil {
+			if member.inside, wrong = f.structure(l.inside(i), name, optional, inherited); wrong != nil {
 				return nil, wrong
 			}
 		default:
@@ -181,53 +210,46 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 	return dst
 }
 
-// rise does a column with a schema.
-func (o *flatten) rise(w *work, c *column, l *layout, x *flattening, stage int) *failure {
-	done, f := w.opened(c, l, x.failure, stage)
-	if !done {
-		w.put(c, wit.Structured, x.out, func(dst []byte) []byte {
-			return x.top.writeMembers(dst, w.object.in, w.ends, false)
-		})
-	}
-	return f
-}
-
-// flatMap is a map that is made of nested maps.
-type flatMap struct {
-	o     *flatten
-	stage int
-	out   object
-	// places are the indices of the names where they are many.
-	places map[string]int
-	size   int
-	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
-	collided, javaOrder bool
-}
-
-// riseInMap does a column without schema.
-func (o *flatten) riseInMap(w *work, c *column, stage int) *failure {
-	if f := w.object.openMap(w, c.bytes, stage, flattenPurpose); f != nil {
+// applyToMap flattens a map.
+func (o *flatten) applyToMap(x *object, stage int) *failure {
+	flat := flatMap{o: o, stage: stage, top: x}
+	if f := flat.take(x, ""); f != nil {
 		return f
 	}
-	m := &o.flat
-	m.o, m.stage, m.size, m.collided, m.places = o, stage, 0, false, nil
-	m.out = object{isMap: true, fields: m.out.fields[:0]}
-	if f := m.take(&w.object, ""); f != nil {
-		return f
+	if x.class = "java.util.LinkedHashMap"; !flat.nested {
+		return nil
 	}
-	if m.collided {
-		again := &flatMap{o: o, stage: stage, javaOrder: true}
-		if f := again.take(&w.object, ""); f != nil {
-			return f
-		}
-		for i := range m.out.fields {
-			f := &m.out.fields[i]
-			f.bytes = again.out.fields[again.find(f.name)].bytes
+	places := make(map[string]int, len(flat.fields))
+	x.fields, x.changed = x.fields[:0], true
+	for _, f := range flat.fields {
+		if _, twice := places[f.name]; !twice {
+			places[f.name] = len(x.fields)
+			x.fields = append(x.fields, f)
 		}
 	}
-	w.put(c, wit.Dynamic, 0, m.out.write)
-	c.class = "java.util.LinkedHashMap"
+	if len(places) < len(flat.fields) { // of values with one name the one counts that Kafka comes to last
+		top := &object{}
+		top.readMap(x.w, x.in)
+		flat = flatMap{o: o, stage: stage, top: top, javaOrder: true}
+		flat.take(top, "")
+		for _, f := range flat.fields {
+			x.fields[places[f.name]].bytes = f.bytes
+		}
+	}
 	return nil
+}
+
+// flatMap is the entries of a map, which is at the top, and of those inside it.
+type flatMap struct {
+	o      *flatten
+	stage  int
+	top    *object
+	fields []field
+	// size is how long all names are together; nested: there are maps inside.
+	size   int
+	nested bool
+	// javaOrder takes entries in the order in which Kafka comes to them.
+	javaOrder bool
 }
 
 // take takes the entries of a map, those of nested maps under prefix + delimiter + key.
@@ -236,71 +258,44 @@ func (m *flatMap) take(x *object, prefix string) *failure {
 	if m.javaOrder {
 		list = java.InHashMap(list, func(f field) string { return f.name })
 	}
+	m.fields = slices.Grow(m.fields, len(list))
 	for i := range list {
-		if f := m.add(&list[i], prefix); f != nil {
+		if f := m.add(x, list[i], prefix); f != nil {
 			return f
 		}
 	}
 	return nil
 }
 
-func (m *flatMap) add(f *field, prefix string) *failure {
+func (m *flatMap) add(x *object, f field, prefix string) *failure {
 	if !f.isText() {
 		return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
 	}
-	name, value := m.o.name(prefix, f.name), f.bytes
-	if m.size += len(name); m.size > maxFlatNames {
+	f.name = m.o.name(prefix, f.name)
+	if m.size += len(f.name); m.size > maxFlatNames {
 		return longNames(m.stage)
 	}
-	class := dynamicClasses[value[0]]
-	switch value[0] {
-	case datum.TagMap:
+	tag := f.bytes[0]
+	switch class := dynamicClasses[tag]; {
+	case tag == datum.TagMap && m.top.trace != nil:
+		return unfit
+	case tag == datum.TagMap:
 		inside := &object{}
-		inside.readMap(nil, value) // which was checked
-		return m.take(inside, name)
-	case datum.TagInstant:
+		inside.readMap(nil, f.bytes) // which was checked
+		m.nested = true
+		return m.take(inside, f.name)
+	case tag == datum.TagInstant:
 		return &failure{m.stage, dataException, "Flatten transformation was passed a value of type class " + class +
 			" which is not supported by Connect's data API"}
-	case datum.TagStruct:
+	case tag == datum.TagStruct:
 		return &failure{m.stage, dataException, "Flatten transformation does not support class " + class +
-			" for record without schemas (for field " + name + ")."}
+			" for record without schemas (for field " + f.name + ")."}
+	case m.top.trace != nil && !x.allow(&f, ^uint64(1<<datum.TagMap|1<<datum.TagInstant|1<<datum.TagStruct)):
+		return unfit
 	}
-	if at := m.find(name); at >= 0 {
-		m.out.fields[at].bytes, m.collided = value, true
-		return nil
+	if x != m.top {
+		f.key, f.keyAt = datum.AppendText([]byte{datum.TagText}, f.name), -1
 	}
-	if m.places != nil {
-		m.places[name] = len(m.out.fields)
-	}
-	if prefix == "" {
-		m.out.fields = append(m.out.fields, *f)
-	} else {
-		m.out.add(name, field{bytes: value})
-	}
+	m.fields = append(m.fields, f)
 	return nil
-}
-
-// manyFlat is the number of names from which on they are looked up in a map.
-const manyFlat = 32
-
-// find returns the index of a name, -1 if it is new.
-func (m *flatMap) find(name string) int {
-	if len(m.out.fields) < manyFlat {
-		for i := range m.out.fields {
-			if m.out.fields[i].name == name {
-				return i
-			}
-		}
-		return -1
-	}
-	if m.places == nil {
-		m.places = map[string]int{}
-		for i := range m.out.fields {
-			m.places[m.out.fields[i].name] = i
-		}
-	}
-	if at, ok := m.places[name]; ok {
-		return at
-	}
-	return -1
 }

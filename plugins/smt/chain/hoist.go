@@ -39,12 +39,13 @@ func (o *hoist) hoisted(w *work, schema uint32, stage int) (*hoisted, error) {
 	})
 }
 
-func (o *hoist) relabel(w *work, schema uint32, stage int) (side, uint32, bool) {
+// relabel returns the schema that values of a schema get, whose bytes stay the same; ok is false where it does more.
+func (o *hoist) relabel(w *work, schema uint32, stage int) (out uint32, ok bool) {
 	x, err := o.hoisted(w, schema, stage)
 	if err != nil || x.failure != nil || logicalClass(&w.schemas.known[schema][0]) != "" {
-		return o.at, 0, false
+		return 0, false
 	}
-	return o.at, x.out, true
+	return x.out, true
 }
 
 func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {

@@ -186,7 +186,7 @@ func (l *lane) ask(c *transformationChain, n int) bool {
 func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	in, p := &rows[n].Value, r.programs.last
 	switch {
-	case len(r.stages)+len(r.relabelers) == 0:
+	case len(r.stages)+len(r.hoists) == 0:
 		return l.pass(r, to, rows, n)
 	case in.Form == wit.Dynamic && r.shape != nil:
 		result := datumWord(wit.Dynamic, 0)
@@ -378,7 +378,7 @@ func (l *lane) learn(c *transformationChain, n int) {
 	row := &l.call.rows[n]
 	r := c.route(l.call.topics[row.Topic], c.answers(row, l.call.data))
 	switch {
-	case r.slow, r.drops, len(r.stages)+len(r.relabelers) == 0:
+	case r.slow, r.drops, len(r.stages)+len(r.hoists) == 0:
 	case row.Value.Form == wit.Structured:
 		p, err := r.programs.of(&l.work.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
 		if err == nil && !p.usable && p.misses < maxMisses {

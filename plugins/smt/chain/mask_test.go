@@ -1,16 +1,14 @@
 package chain
 
 import (
-	"reflect"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Rows that a mask takes with others like them come out as each does by itself, the nulls and the failures among them.
+// Rows that a mask takes with others like them come out as each does the plain way, the nulls and the failures among
+// them.
 func TestMasksOfRowsThatAreAlike(t *testing.T) {
 	topic := stageOf(ClassInsertValue, "topic.field", "topic")
 	chains := map[string][]wit.Stage{
@@ -57,24 +55,7 @@ func TestMasksOfRowsThatAreAlike(t *testing.T) {
 				{Key: "a name of more than sixteen bytes", Value: x}, {Key: "ten bytes!", Value: "y"}})
 		}
 	}
-	schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 	for name, stages := range chains {
-		t.Run(name, func(t *testing.T) {
-			e, context := prepared(t, stages...)
-			out, faults := apply(t, e, context, schemas, b)
-			got := outcomes(t, e, len(b.rows), out, faults)
-			want := singly(t, stages, schemas, b)
-			if !reflect.DeepEqual(want, got) {
-				t.Errorf("differs from stage by stage (-stage by stage +joined):\n%s", cmp.Diff(want, got))
-			}
-			for i, row := range b.rows {
-				e := New()
-				row.Origin = 0
-				out, faults := apply(t, e, context, schemas, batch{b.topics, []wit.Row{row}, b.data})
-				if want := outcomes(t, e, 1, out, faults)[0]; !reflect.DeepEqual(want, got[i]) {
-					t.Errorf("row %d differs from the row alone (-alone +among others):\n%s", i, cmp.Diff(want, got[i]))
-				}
-			}
-		})
+		bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
 	}
 }

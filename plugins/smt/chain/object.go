@@ -33,6 +33,8 @@ type object struct {
 	// key is the key that an operation made of fields; whole: the object became its only field.
 	key   *object
 	whole bool
+	// class is that of the column: on the way in of one as a whole, and of what becomes of it.
+	class string
 	// headers are those that operations add.
 	headers []header
 	// trace is the record of what is done, nil on the plain way.
@@ -102,8 +104,22 @@ type trace struct {
 	edited []origin
 	// required are what rows must have.
 	required []what
-	// full are entries whose values must not be null.
-	full []origin
+	// allowed are the tags that values of entries may have.
+	allowed []allowance
+}
+
+// allowance is the tags, a bit each, that the value of an entry may have.
+type allowance struct {
+	origin
+	tags uint64
+}
+
+// allow has the program leave rows alone in which an entry has another tag. It is false for values that are edited.
+func (x *object) allow(f *field, tags uint64) bool {
+	if f.from == input {
+		x.trace.allowed = append(x.trace.allowed, allowance{f.origin, tags})
+	}
+	return len(f.edits) == 0
 }
 
 // open takes the structure of a column apart.
@@ -112,6 +128,27 @@ func (x *object) open(w *work, l *layout, in []byte, start int) {
 	root.Members = nil
 	*x = object{w: w, layout: l, root: root, stays: true, fields: append(x.fields[:0], l.fields...), in: in,
 		start: start, headers: x.headers[:0]}
+}
+
+// openWhole makes a column the only field; l is nil for one without schema.
+func (x *object) openWhole(w *work, l *layout, c *column) {
+	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: c.class, loaded: true,
+		fields: append(x.fields[:0], field{bytes: c.bytes}), headers: x.headers[:0]}
+	if l != nil {
+		x.root, x.fields[0].nodes = l.nodes[0], l.nodes
+	}
+}
+
+// openDynamic opens a column without schema for an operation.
+func (x *object) openDynamic(w *work, c *column, stage int, about *target) *failure {
+	if !about.whole {
+		return x.openMap(w, c.bytes, stage, about.purpose)
+	}
+	if err := datum.CheckDynamic(c.bytes); err != nil {
+		return brokenDynamic(stage)
+	}
+	x.openWhole(w, nil, c)
+	return nil
 }
 
 // openMap takes a map apart.
@@ -139,6 +176,7 @@ func (x *object) readMap(w *work, in []byte) (class string, bad bool) {
 	if i <= 0 || count < 0 || count > int64(len(in)) {
 		return "", true
 	}
+	x.fields = slices.Grow(x.fields, int(min(count, 32)))
 	for i++; count > 0; count-- {
 		key := skipValue(in[i:])
 		if key <= 0 {
@@ -328,8 +366,12 @@ func (x *object) untouched() bool {
 
 // same reports whether the result has the bytes of the input.
 func (x *object) same() bool {
+	if x.whole {
+		b := x.fields[0].bytes
+		return len(b) == len(x.in) && unsafe.SliceData(b) == unsafe.SliceData(x.in)
+	}
 	if x.isMap {
-		return !x.changed && !x.whole
+		return !x.changed
 	}
 	return x.untouched() && len(x.fields) == len(x.layout.fields) &&
 		string(branchOf(&x.root)) == string(branchOf(&x.layout.nodes[0]))

@@ -19,14 +19,6 @@ type topicOperation interface {
 	topicFor(topic string, stage int) (string, *failure)
 }
 
-// relabeler is a rowOperation that changes nothing of a structure but its schema.
-type relabeler interface {
-	rowOperation
-	// relabel returns the column of the operation and the number of the schema that values of a schema get; ok is false
-	// where it does more.
-	relabel(w *work, schema uint32, stage int) (at side, out uint32, ok bool)
-}
-
 // fieldOperation works on the fields of a key or value, in one form for structures and maps.
 type fieldOperation interface {
 	about() *target
@@ -43,10 +35,15 @@ type target struct {
 	needed bool
 	// keeps: the structure or map stays the one that it is.
 	keeps bool
-	// listing: of values that are no structures Kafka says that it cannot list their fields.
+	// whole: the operation works on the key or value as a whole, of whatever type: the object's only field.
+	whole bool
+	// schema: values without a schema fail.
+	schema bool
+	// looks is what Kafka cannot do with the fields of nulls of other types than structures; listing: and of values.
+	looks   string
 	listing bool
-	// nulls: a null gets the schema of the result, too.
-	nulls bool
+	// nulls: a null gets the schema of the result, too. defaults: so does the default of a structure.
+	nulls, defaults bool
 	// replaceNull: a null is its field's default, if that has one.
 	replaceNull bool
 }

@@ -25,10 +25,23 @@ type layout struct {
 	// codes are the members as the kernel takes them, unread if it need not find them; root is 0 or one more than full.
 	codes, unread unsafe.Pointer
 	root          uint64
+	// inner are the layouts of members, nil until one is needed.
+	inner []*layout
 }
 
 // isStruct reports whether the schema is one of structures.
 func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Structure }
+
+// inside returns the layout of a member.
+func (l *layout) inside(member int) *layout {
+	if l.inner == nil {
+		l.inner = make([]*layout, len(l.fields))
+	}
+	if l.inner[member] == nil {
+		l.inner[member] = newLayout(0, l.fields[member].subtree())
+	}
+	return l.inner[member]
+}
 
 // layout returns the layout of a schema.
 func (w *work) layout(schema uint32) (*layout, error) {

@@ -140,8 +140,9 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	p.form, p.schema = wit.Structured, x.out
 	array := c.bytes[start:]
 	if o.field != "" {
-		if done, f := w.opened(c, l, nil, stage); done {
-			return p, false, f, nil
+		y := &w.object
+		if y.open(w, l, c.bytes, start); !y.load(stage) {
+			return p, false, y.pending, nil
 		}
 		from, to := w.ends[x.member], w.ends[x.member+1]
 		array = c.bytes[from:to]

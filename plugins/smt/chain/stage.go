@@ -36,6 +36,13 @@ func (w *work) put(c *column, form wit.Form, schema uint32, write func(dst []byt
 	c.set(form, schema, w.scratch[from:])
 }
 
+// branched is a value of a schema, or a null, with its branch.
+func (w *work) branched(n *wit.Node, null bool, value []byte) []byte {
+	from := len(w.scratch)
+	w.scratch = append(datum.AppendBranch(w.scratch, n, null), value...)
+	return w.scratch[from:len(w.scratch):len(w.scratch)]
+}
+
 // addHeaders adds n headers to those of a row, which add appends.
 func (w *work) addHeaders(v *view, n, stage int, add func(dst []byte) []byte) *failure {
 	b, f := beginHeaders(w.scratch, &v.columns[headerSide], n, stage)
@@ -87,15 +94,20 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return onlyMap(s.number, about.purpose, "null"), nil
 	case c.form == wit.Absent:
 		return nil, nil
+	case c.form == wit.Dynamic && about.schema:
+		return &failure{s.number, dataException, "Schema required for [" + about.purpose + "]"}, nil
 	case c.form == wit.Dynamic:
-		f := x.openMap(w, c.bytes, s.number, about.purpose)
+		f := x.openDynamic(w, c, s.number, about)
 		if f == nil {
 			f = o.apply(x, at)
 		}
-		if f == nil {
+		switch {
+		case f != nil:
+		case x.null:
+			c.set(wit.Absent, 0, nil)
+		case x.pending != nil:
 			f = x.pending
-		}
-		if f == nil {
+		default:
 			f = s.write(w, v, c, x, about, wit.Dynamic, &results{})
 		}
 		return f, nil
@@ -112,19 +124,22 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 		return onlyStruct(s.number, about.purpose, "null"), nil
 	case null && !about.nulls:
 		return nil, nil
-	case !l.isStruct() && about.listing && null == about.nulls:
-		return &failure{s.number, dataException, "Cannot list fields on non-struct type"}, nil
-	case !l.isStruct():
+	case about.whole:
+		x.openWhole(w, l, c)
+	case l.isStruct():
+		x.open(w, l, c.bytes, start)
+	case null || about.listing:
+		return &failure{s.number, dataException, "Cannot " + about.looks + " fields on non-struct type"}, nil
+	default:
 		return onlyStruct(s.number, about.purpose, javaClass(&l.nodes[0])), nil
 	}
-	x.open(w, l, c.bytes, start)
 	x.null = null
 	if f := o.apply(x, at); f != nil {
 		return f, nil
 	}
 	r, err := s.results.of(&w.schemas, c.schema, func([]wit.Node) *results {
 		var again func(y *object) *failure
-		if about.nulls {
+		if about.defaults {
 			again = func(y *object) *failure {
 				f := o.apply(y, at)
 				if f == nil {
@@ -138,10 +153,15 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	switch {
 	case err != nil || r.failure != nil:
 		return r.failure, err
-	case null:
+	case x.null && !x.root.Optional: // a field of a null
+		c.setMissing(&w.schemas, x.fields[0].subtree(), s.number)
+		return nil, nil
+	case x.null:
 		missing := c.missing
 		c.set(wit.Structured, r.value, datum.AppendBranch(nil, &x.root, true))
-		c.missing = missing
+		if x.whole == about.whole {
+			c.missing = missing
+		}
 		return nil, nil
 	case !x.untouched():
 		x.load(s.number)
@@ -166,10 +186,11 @@ func (s *transformationStage) write(w *work, v *view, c *column, x *object, abou
 	}
 	if !x.same() {
 		w.put(c, form, r.value, x.write)
+		c.class = x.class
 		return nil
 	}
 	if c.schema = r.value; !about.keeps && x.isMap {
-		c.class = "" // Kafka's transforms make a new map, even of the same entries
+		c.class = x.class // Kafka's transforms make a new map, even of the same entries
 	}
 	return nil
 }

@@ -42,26 +42,14 @@ const (
 
 var timestampForms = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
-// timestampConverter is TimestampConverter of a field: it represents its time in another form.
+// timestampConverter is TimestampConverter: it represents the time of a field, or of the key or value as a whole, in
+// another form.
 type timestampConverter struct {
 	target
 	timeForms
 	field string
 	// entries is the conversion of values without schema; its make is nil until one came.
 	entries edit
-}
-
-// timestampWhole is TimestampConverter of a key or value as a whole.
-type timestampWhole struct {
-	timeForms
-	onColumn[*wholeEdit]
-}
-
-func newTimestampWhole(at side, forms timeForms) *timestampWhole {
-	o := &timestampWhole{timeForms: forms}
-	o.onColumn = onColumn[*wholeEdit]{side: at, compile: o.edit, structured: o.represent,
-		dynamic: o.representDynamic}
-	return o
 }
 
 // timeForms is what becomes of times.
@@ -84,11 +72,12 @@ var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "mi
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
-	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", listing: true,
-		nulls: true},
+	o := &timestampConverter{target: target{at: at, purpose: "converting timestamp formats", nulls: true,
+		looks: "list", defaults: true},
 		timeForms: timeForms{to: noForm, precision: milliseconds}}
 	field, _ := s.find("field")
 	o.field = setting.Trim(field)
+	o.whole = o.field == ""
 	to, err := s.needed("target.type")
 	if err != nil {
 		return nil, err
@@ -126,13 +115,13 @@ func newTimestampConverter(at side, s settings) (operation, *wit.Fault) {
 		return nil, fail("format", "TimestampConverter requires format option to be specified when "+
 			"using string timestamps")
 	}
-	if o.field == "" {
-		return newTimestampWhole(at, o.timeForms), nil
-	}
 	return o, nil
 }
 
 func (o *timestampConverter) apply(x *object, s step) *failure {
+	if o.whole {
+		return o.applyWhole(x, s.stage)
+	}
 	if x.isMap {
 		if o.entries.make == nil { // an operation has one stage
 			o.entries = o.ofEntries(s.stage)
@@ -161,6 +150,30 @@ func (o *timestampConverter) apply(x *object, s step) *failure {
 		}
 		x.retype(f, o.node(from.Optional), by, s.stage)
 	}
+	return nil
+}
+
+// applyWhole converts a key or value.
+func (o *timestampConverter) applyWhole(x *object, stage int) *failure {
+	f, class := &x.fields[0], x.class
+	if x.class = ""; x.isMap {
+		if x.edit(f, o.ofEntries(stage), stage); x.pending != nil && class != "" {
+			x.pending.text = strings.Replace(x.pending.text, dynamicClasses[f.bytes[0]], class, 1)
+		}
+		return nil
+	}
+	from := f.schema()
+	form, wrong := formOf(from, stage)
+	if wrong != nil {
+		return wrong
+	}
+	by := o.of(from, form, stage)
+	if class != "" {
+		_, wrong = o.raw(form, nil, class, stage)
+		by = fails(wrong)
+	}
+	x.root = o.node(from.Optional)
+	x.retype(f, x.root, by, stage)
 	return nil
 }
 
@@ -400,48 +413,6 @@ func (o *timeForms) convert(dst, in []byte, from *wit.Node, form timestampForm, 
 		return dst, f
 	}
 	return o.append(dst, at, false, stage)
-}
-
-// edit makes the conversion of values of a schema.
-func (o *timestampWhole) edit(w *work, l *layout, stage int) *wholeEdit {
-	from := &l.nodes[0]
-	made := o.node(from.Optional)
-	form, wrong := formOf(from, stage)
-	return &wholeEdit{failure: wrong, from: from, made: &made, schema: w.schemas.declare([]wit.Node{made}),
-		edit: o.of(from, form, stage)}
-}
-
-// representDynamic does a column without schema.
-func (o *timestampWhole) representDynamic(w *work, c *column, stage int) *failure {
-	tag, class := c.bytes, c.class
-	f := editDynamic(w, c, stage, func(dst, in []byte) ([]byte, *failure) {
-		return o.timeForms.dynamic(dst, in, stage)
-	})
-	if f != nil && class != "" && len(tag) > 0 {
-		f.text = strings.Replace(f.text, dynamicClasses[tag[0]], class, 1)
-	}
-	return f
-}
-
-// represent does a column with a schema.
-func (o *timestampWhole) represent(w *work, c *column, l *layout, x *wholeEdit, stage int) *failure {
-	null, start, ok := l.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0)
-	case x.failure != nil:
-		return x.failure
-	case null:
-		missing := c.missing
-		c.set(wit.Structured, x.schema, datum.AppendBranch(nil, x.made, true))
-		c.missing = missing
-		return nil
-	case c.class != "":
-		form, _ := formOf(x.from, stage)
-		_, f := o.raw(form, nil, c.class, stage)
-		return f
-	}
-	return x.apply(w, c, start, x.edit)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

@@ -18,14 +18,11 @@ var tombstoneSpecs = []wit.SettingSpec{
 
 // toTombstone is ToTombstone, our own: a record that says that an entity was deleted becomes a key without a value.
 type toTombstone struct {
-	onColumn[*field]
 	fields, values []string
 }
 
 func newToTombstone(s settings) (operation, *wit.Fault) {
 	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
-	o.onColumn = onColumn[*field]{side: valueSide, compile: o.program, structured: o.look,
-		dynamic: o.lookInMap}
 	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
 		if _, given := s.find(name); !given {
 			continue
@@ -37,71 +34,65 @@ func newToTombstone(s settings) (operation, *wit.Fault) {
 	return o, nil
 }
 
-// lookInMap does a column without schema.
-func (o *toTombstone) lookInMap(w *work, c *column, stage int) *failure {
-	if class, bad := w.object.readMap(w, c.bytes); bad {
-		return broken(stage, 0)
-	} else if class != "" {
-		return nil
-	}
-	if x := o.find(&w.object); x != nil && x.bytes[0] == datum.TagText {
-		text, _ := datum.Block(x.bytes[1:])
-		return o.bury(w, c, text, stage)
-	}
-	return nil
-}
-
-// find is the first of the fields that is there.
-func (o *toTombstone) find(x *object) *field {
-	for _, name := range o.fields {
-		if f := x.find(name); f != nil {
-			return f
+func (o *toTombstone) apply(w *work, v *view, stage int) (*failure, error) {
+	c, x := &v.columns[valueSide], &w.object
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		if class, bad := x.readMap(w, c.bytes); bad {
+			return broken(stage, 0), nil
+		} else if class != "" {
+			return nil, nil
 		}
+	default:
+		l, err := w.layout(c.schema)
+		if err != nil || !l.isStruct() {
+			return nil, err
+		}
+		null, start, ok := l.null(c.bytes)
+		if !ok {
+			return broken(stage, 0), nil
+		} else if null {
+			return nil, nil
+		}
+		x.open(w, l, c.bytes, start)
 	}
-	return nil
-}
-
-// look does a column with a schema; of is its field, nil if it has none.
-func (o *toTombstone) look(w *work, c *column, l *layout, of *field, stage int) *failure {
-	if of == nil {
-		return nil
+	if text, f := o.text(x, stage); f != nil || !slices.Contains(o.values, text) {
+		return f, nil
 	}
-	if done, f := w.opened(c, l, nil, stage); done {
-		return f
-	}
-	null, size, ok := datum.IsNull(of.schema(), w.object.fields[of.index].bytes)
-	if !ok {
-		return broken(stage, of.index)
+	null, err := v.columns[keySide].null(&w.schemas)
+	if err != nil {
+		return nil, err
 	}
 	if null {
-		return nil
-	}
-	text, _ := datum.Block(w.object.fields[of.index].bytes[size:])
-	return o.bury(w, c, text, stage)
-}
-
-// bury makes a tombstone of the row where the field's text says so.
-func (o *toTombstone) bury(w *work, c *column, text []byte, stage int) *failure {
-	if !slices.Contains(o.values, string(text)) {
-		return nil
-	}
-	null, err := w.view.columns[keySide].null(&w.schemas)
-	switch {
-	case err != nil:
-		return &failure{stage, dataException, err.Error()}
-	case null:
-		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"}
+		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"},
+			nil
 	}
 	c.set(wit.Absent, 0, nil)
-	return nil
+	return nil, nil
 }
 
-// program finds the field in a schema.
-func (o *toTombstone) program(w *work, l *layout, _ int) *field {
-	x := &object{}
-	x.open(w, l, nil, 0)
-	if f := o.find(x); f != nil && f.schema().Kind == wit.Text {
-		return f
+// text is the text of the first of the fields that is there, "" if it has none.
+func (o *toTombstone) text(x *object, stage int) (string, *failure) {
+	for _, name := range o.fields {
+		f := x.find(name)
+		switch {
+		case f == nil:
+			continue
+		case x.isMap:
+			return textOf(f.bytes), nil
+		case f.schema().Kind != wit.Text:
+			return "", nil
+		case !x.load(stage):
+			return "", x.pending
+		}
+		null, size, ok := datum.IsNull(f.schema(), f.bytes)
+		if null || !ok {
+			return "", nil
+		}
+		text, _ := datum.Block(f.bytes[size:])
+		return string(text), nil
 	}
-	return nil
+	return "", nil
 }

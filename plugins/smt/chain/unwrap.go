@@ -20,18 +20,11 @@ var unwrapSpecs = []wit.SettingSpec{
 // structure around it. Beside the array may stand what tells of the feed and not of its entities: `__count`, and a
 // `__next` that is null.
 type unwrap struct {
-	onColumn[*unwrapped]
+	target
 	fields  []string
 	wrapper string
-}
-
-// unwrapped is the schema that comes out.
-type unwrapped struct {
-	failure *failure
-	nodes   []wit.Node
-	made    []wit.Node
-	out     uint32
-	same    bool
+	// schemas are those without wrappers, nil of those that have none.
+	schemas programs[[]wit.Node]
 }
 
 const (
@@ -40,8 +33,7 @@ const (
 )
 
 func newUnwrap(at side, s settings) (operation, *wit.Fault) {
-	o := &unwrap{wrapper: "results", fields: s.list("fields")}
-	o.onColumn = onColumn[*unwrapped]{side: at, compile: o.unwrapped, structured: o.strip, dynamic: o.stripMap}
+	o := &unwrap{target: target{at: at, whole: true, nulls: true}, wrapper: "results", fields: s.list("fields")}
 	if text, given := s.find("wrapper"); given {
 		if o.wrapper = setting.Trim(text); o.wrapper == "" {
 			return nil, invalid("wrapper", text, "String must be non-empty")
@@ -90,15 +82,12 @@ func (o *unwrap) node(nodes []wit.Node, node uint32, name string) wit.Node {
 	return n
 }
 
-// unwrapped makes the schema without wrappers.
-func (o *unwrap) unwrapped(w *work, l *layout, stage int) *unwrapped {
-	nodes, x := l.nodes, &unwrapped{nodes: l.nodes}
-	if x.same = !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }); x.same {
-		return x
+// without makes a schema without wrappers, nil if it has none.
+func (o *unwrap) without(nodes []wit.Node) []wit.Node {
+	if !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }) {
+		return nil
 	}
-	x.made = graftBy(nil, 0, "", func(node uint32, name string) wit.Node { return o.node(nodes, node, name) })
-	x.out, x.failure = w.schemas.declareMade(x.made, stage)
-	return x
+	return graftBy(nil, 0, "", func(node uint32, name string) wit.Node { return o.node(nodes, node, name) })
 }
 
 // holds tells whether a structure has a field that is to be unwrapped.
@@ -108,42 +97,39 @@ func (o *unwrap) holds(nodes []wit.Node, n *wit.Node) bool {
 	})
 }
 
-// strip does a column with a schema.
-func (o *unwrap) strip(w *work, c *column, _ *layout, x *unwrapped, stage int) *failure {
-	if x.failure != nil || x.same {
-		return x.failure
+func (o *unwrap) apply(x *object, s step) *failure {
+	f := &x.fields[0]
+	wrong := func(err error) *failure { return &failure{s.stage, dataException, err.Error()} }
+	if x.isMap {
+		tree, _, err := datum.ReadDynamic(f.bytes)
+		if err != nil {
+			return wrong(err)
+		}
+		made, changed, bad := o.value(nil, 0, tree, "", s.stage)
+		if bad != nil || !changed {
+			return bad
+		}
+		if f.bytes, err = datum.AppendDynamic(nil, made); err != nil {
+			return wrong(err)
+		}
+		return nil
 	}
-	tree, _, err := datum.Read(x.nodes, 0, c.bytes)
+	nodes, _ := o.schemas.of(&x.w.schemas, x.layout.id, o.without)
+	if x.stays = nodes == nil; x.stays {
+		return nil
+	}
+	tree, _, err := datum.Read(x.layout.nodes, 0, f.bytes)
 	if err != nil {
-		return &failure{stage, dataException, err.Error()}
+		return wrong(err)
 	}
-	tree, _, f := o.value(x.nodes, 0, tree, "", stage)
-	if f != nil {
-		return f
+	made, _, bad := o.value(x.layout.nodes, 0, tree, "", s.stage)
+	if bad != nil {
+		return bad
 	}
-	from := len(w.scratch)
-	if w.scratch, err = datum.Append(w.scratch, x.made, 0, tree); err != nil {
-		return &failure{stage, dataException, err.Error()}
+	x.root, f.nodes = nodes[0], nodes
+	if f.bytes, err = datum.Append(nil, nodes, 0, made); err != nil {
+		return wrong(err)
 	}
-	c.set(wit.Structured, x.out, w.scratch[from:])
-	return nil
-}
-
-// stripMap does a column without schema.
-func (o *unwrap) stripMap(w *work, c *column, stage int) *failure {
-	tree, _, err := datum.ReadDynamic(c.bytes)
-	if err != nil {
-		return &failure{stage, dataException, err.Error()}
-	}
-	tree, changed, f := o.value(nil, 0, tree, "", stage)
-	if f != nil || !changed {
-		return f
-	}
-	from := len(w.scratch)
-	if w.scratch, err = datum.AppendDynamic(w.scratch, tree); err != nil {
-		return &failure{stage, dataException, err.Error()}
-	}
-	c.set(wit.Dynamic, 0, w.scratch[from:])
 	return nil
 }
 
