@@ -86,22 +86,15 @@ func (h *Herder) Letters(ctx context.Context) map[string]int64 {
 	}
 	l := &h.letters
 	l.mu.Lock()
-	due := len(all) > 0 && time.Since(l.at) > lettersEvery
-	if due {
-		l.at = time.Now() // others do with what is known until this one has asked
-	}
-	by := l.by
-	l.mu.Unlock()
-	if due {
+	defer l.mu.Unlock()
+	if len(all) > 0 && time.Since(l.at) > lettersEvery {
 		slices.Sort(all)
-		by = h.records(ctx, slices.Compact(all))
-		l.mu.Lock()
-		l.by = by
-		l.mu.Unlock()
+		l.by = h.records(ctx, slices.Compact(all))
+		l.at = time.Now()
 	}
 	counts := map[string]int64{}
 	for name, topic := range topics {
-		if n, known := by[topic]; known {
+		if n, known := l.by[topic]; known {
 			counts[name] = n
 		}
 	}

@@ -88,10 +88,17 @@ type replaying struct {
 	opened     *openedVersion // for documents, by the first
 }
 
-// send hands letters on as one page.
+// send hands letters on as one page, after which something is stored.
 func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, after []wit.Field) error {
-	for i := range letters {
-		p, err := r.filled(ctx, f, &letters[i], i > 0)
+	for i, try := 0, 0; i < len(letters); {
+		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Page, refused: &letters[i]}, &search{})
+		p.handed.some = i > 0
+		err := r.fill(ctx, p)
+		if errors.As(err, new(*plugin.Abandoned)) && try < soonAgain && p.handed.parts == 0 {
+			try++ // another page broke the plugin's instance
+			p.giveBack()
+			continue
+		}
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
 				p.chunk.upTo, p.chunk.ends = f.stores(position{fields: after}), pageComplete
@@ -100,26 +107,12 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, aft
 		if err == nil && p.chunk != nil {
 			err = p.pass(ctx)
 		}
-		p.giveBack()
-		if err != nil {
+		if p.giveBack(); err != nil {
 			return err
 		}
+		i, try = i+1, 0
 	}
 	return nil
-}
-
-// filled is a page with the rows of a letter; further: there are letters before it in what is sent together. Where
-// another page broke the plugin's instance, the letter is read again.
-func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, further bool) (p *page, err error) {
-	for try := 0; ; try++ {
-		p = newPage(f, &wit.Fetch{}, &origin{what: l.Page, refused: l}, &search{})
-		p.handed.some = further
-		err = r.fill(ctx, p)
-		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.handed.parts > 0 {
-			return p, err
-		}
-		p.giveBack()
-	}
 }
 
 // fill makes the rows of a letter. One that cannot be read goes back as it is.
@@ -149,10 +142,11 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	if err := t.o.Refuse(&t.count.faults, err, left); err != nil {
 		return err
 	}
+	back := l.letter(Letter{Topic: l.Topic, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(),
+		Failure: task.FailureOf(stage, err)})
+	back.Parts = l.Parts
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
-		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
-			Parts: l.Parts, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(), Stage: stage,
-			Class: fault.Class(err), Err: err}))})
+		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
 	return nil
 }
 
