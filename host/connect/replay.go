@@ -325,9 +325,9 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 			return nil
 		}
 		var id recordIdentity
-		place, twin := "", false // twin: it is settled with another one of its record
+		place, twin := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false // twin: of a record that has another
 		if p.records != nil {
-			id, place = l.identity(), originOf(l.original())
+			id = l.identity()
 			other, here := taken[place]
 			if here && other != id { // of a topic that was made again: no task has both at a time
 				again, expected = r.Offset, r.Offset
@@ -443,7 +443,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 			return unsent{output}, err
 		}
 		options.DeadLetters.Headers = func(l source.Letter) []kgo.RecordHeader {
-			refused.add(l.Page, l.Err)
+			refused.add(l.Place, l.Err)
 			return nil
 		}
 	}
@@ -451,7 +451,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	last := 0
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, after []wit.Field,
+		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []core.DeadLetter, after []wit.Field,
 			err error) {
 			p.done.Letters += last // they are stored
 			if err := p.alive(ctx); err != nil {
@@ -474,14 +474,9 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 // readable are those of a source's letters that can be replayed. The others are left, as those that are unfit: a feed
 // that is gone may come back.
 func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.Unreadable) (
-	refused []source.DeadLetter, err error) {
+	refused []core.DeadLetter, err error) {
 	for _, l := range letters {
-		r := source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
-			Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Parts: l.Parts, Partition: l.ToPartition,
-			Key: l.Record.Key, Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp)}
-		if p.of.Dry { // by which a refusal names it
-			r.Page = l.place().String()
-		}
+		r := l.replayed()
 		if r.Document {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
@@ -537,9 +532,9 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once
 	for i, l := range chosen {
 		if id := l.identity(); i == 0 || id != chosen[i-1].identity() {
-			one := p.records.of[id]
-			replay.Letters = append(replay.Letters, sink.DeadLetter{Record: l.original(), Place: l.place().String(),
-				Parts: p.records.parts[id], Times: int(one.times) + 1, Sent: one.doubt})
+			one, known := l.replayed(), p.records.of[id]
+			one.Parts, one.Times, one.Sent = p.records.parts[id], int(known.times)+1, known.doubt
+			replay.Letters = append(replay.Letters, one)
 		}
 		of[i] = len(replay.Letters) - 1
 	}
@@ -589,6 +584,3 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 	p.at, p.kept = at, text
 	return nil
 }
-
-// originOf names a record.
-func originOf(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }

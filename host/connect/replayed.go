@@ -72,8 +72,8 @@ func (r *ReplayedLetters) Has(l *DeadLetter) bool {
 	return l.Connector != "" && place.settled(l.Record.Offset)
 }
 
-// replayPlace is what was replayed of a partition: the runs of letters in done, in order and with gaps between them. sent are letters of which nobody knows whether they were written, and known is
-// what a check of them has to know.
+// replayPlace is what was replayed of a partition: the runs of letters in done, in order and with gaps between them.
+// sent are letters of which nobody knows whether they were written, and known is what a check of them has to know.
 type replayPlace struct {
 	done  []run
 	sent  map[int64]bool

@@ -98,7 +98,7 @@ type refusal struct {
 const allOfIt = -1
 
 // letter is that of a record which is due, and which may have been read from another one.
-func (i *item) letter(replayed DeadLetter) Letter {
+func (i *item) letter(replayed task.DeadLetter) Letter {
 	l := i.refused.letter
 	if l.Parts, l.Times, l.Place = replayed.Parts, replayed.Times, replayed.Place; !i.refused.whole {
 		l.Parts = task.PartsOf(i.rows, i.refused.parts)

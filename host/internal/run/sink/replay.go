@@ -14,7 +14,7 @@ import (
 // Replay is records that are delivered once more, without a group.
 type Replay struct {
 	// Letters are in the order of the topics, partitions and offsets of their records, each of which has one.
-	Letters []DeadLetter
+	Letters []task.DeadLetter
 	// Turn is what nobody else replays the same records during.
 	Turn Turn
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
@@ -22,18 +22,6 @@ type Replay struct {
 	Store func(ctx context.Context, settled, sent []bool) error
 	// Dry has nothing sent: what the plugin has made a request of is settled.
 	Dry bool
-}
-
-// DeadLetter is the record of a dead letter, as it was read first.
-type DeadLetter struct {
-	Record *kgo.Record
-	// Place is where the letter is.
-	Place string
-	// Parts are the rows of the record that are to be written. Times is how often it was replayed, this time included.
-	Parts task.Parts
-	Times int
-	// Sent: nobody knows whether an earlier replay has written it.
-	Sent bool
 }
 
 // Turn is the right to send records that no group gives.
@@ -49,7 +37,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayed{Turn: r.Turn, replay: r}
 	o.NewConsumer, o.Once = c.open, true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.replayed, o.dry = map[recordID]DeadLetter{}, r.Dry
+	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.Dry
 	for _, l := range r.Letters {
 		o.replayed[idOf(l.Record)] = l
 		c.records = append(c.records, l.Record)

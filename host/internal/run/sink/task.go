@@ -81,7 +81,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	// replayed are the dead letters of a replay, by their records.
-	replayed map[recordID]DeadLetter
+	replayed map[recordID]task.DeadLetter
 	dry      bool // see Replay
 }
 

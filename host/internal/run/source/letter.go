@@ -33,6 +33,8 @@ type Letter struct {
 	Partition int32
 	Timestamp int64
 	task.Failure
+	// Place is where the dead letter is that the row was read from, "" for one that came from the service.
+	Place string
 }
 
 // outgoing is a dead letter on its way to its topic.
@@ -49,9 +51,10 @@ func (p *page) buryRaw(f *wit.RowFault) {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
+	why := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		p.of.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin, Partition: -1,
-			Timestamp: -1, Failure: task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}}))})
+		goesBack(p.of.refused, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin,
+			Partition: -1, Timestamp: -1, Failure: why}))})
 }
 
 // bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
@@ -92,7 +95,7 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number,
 		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.FailureOf(stage, cause)}
 	what.Parts = parts
-	l.headers = t.o.DeadLetters.Headers(c.of.refused.letter(what))
+	l.headers = t.o.DeadLetters.Headers(goesBack(c.of.refused, what))
 	c.letters = append(c.letters, l)
 	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
 		return nil

@@ -1,12 +1,5 @@
 package task
 
-import (
-	"errors"
-
-	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/wit"
-)
-
 // ErrorStage is where a record failed, as dead letters and the log name it.
 type ErrorStage string
 
@@ -26,35 +19,3 @@ const (
 	// AtWrite: the service refused it.
 	AtWrite ErrorStage = "write"
 )
-
-// Failure is what a dead letter says of why a record or row could not be handled.
-type Failure struct {
-	// Parts are those of the rows that the transforms made of it which could not be handled.
-	Parts Parts
-	Stage ErrorStage
-	// Transform is the position of the transform that failed, at [AtTransforms].
-	Transform int
-	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
-	Class string
-	Err   error
-	// Times is how often it was replayed.
-	Times int
-}
-
-// FailureOf is a failure by err, which may be a [RowFault].
-func FailureOf(stage ErrorStage, err error) Failure {
-	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
-	var of RowFault
-	if errors.As(err, &of) {
-		f.Class, f.Transform = of.ErrorClass, int(of.Stage)
-	}
-	return f
-}
-
-// RowFault is the fault of a transform as an error.
-type RowFault struct{ *wit.RowFault }
-
-func (f RowFault) Error() string { return f.Fault.Error() }
-
-// Unwrap is the fault without what dead letters say of it besides.
-func (f RowFault) Unwrap() error { return &f.Fault }
