@@ -135,14 +135,6 @@ func (l *DeadLetter) replayed() core.DeadLetter {
 	return r
 }
 
-// PartsLeft are the rows of the record that the letter is about, such as "2 of 3"; "": the record as a whole.
-func (l *DeadLetter) PartsLeft() string {
-	if l.Parts.Whole() {
-		return ""
-	}
-	return l.Parts.String()
-}
-
 // document tells whether the letter is a row as the service sent it.
 func (l *DeadLetter) document() bool { return l.Stage == string(core.AtDecode) }
 
