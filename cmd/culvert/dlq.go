@@ -216,7 +216,7 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 	row("plugin", strings.TrimSpace(l.Plugin+" "+l.Version))
 	row("exception", l.Class)
 	row("cause", l.Message)
-	row("parts", l.PartsLeft())
+	row("parts", l.Parts.String())
 	row("replays", strconv.Itoa(l.Times))
 	row("replayed", wasReplayed(l))
 	if err := w.Flush(); err != nil {

@@ -106,8 +106,6 @@ type task struct {
 	settings  []wit.Setting
 	// tally is what is counted of what it does now; of the goroutine that does it.
 	tally *core.Tally
-	// failing is what its dead letters say of where records fail.
-	failing failedParts
 
 	// under the connector's lock
 	state State

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -97,9 +95,8 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 			if !context {
 				return nil
 			}
-			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row), request: l.Page,
-				timestamp: l.Timestamp, parts: l.Parts, stage: l.Stage, transform: l.Transform, class: l.Class,
-				err: l.Err, times: l.Times}, binding)
+			list := t.letterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
+				offset: int64(l.Row), request: l.Page, timestamp: l.Timestamp}, binding)
 			if l.Partition >= 0 {
 				list = append(list, kgo.RecordHeader{Key: ownLetterHeader + "partition",
 					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
@@ -117,11 +114,6 @@ type deadLetters struct {
 	topic    string
 	context  bool
 	producer *kafka.Producer
-	// replayed is how often a record was replayed; nil: it comes for the first time.
-	replayed func(*kgo.Record) int
-	// dry takes them in the place of the topic, and there is no producer; nil: they are sent.
-	dry   func(*sink.Letter)
-	count atomic.Int64
 }
 
 // openDeadLetters makes the topic and the producer; nil: there are no dead letters.
@@ -145,7 +137,7 @@ func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*
 }
 
 func (d *deadLetters) close() {
-	if d == nil || d.dry != nil {
+	if d == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
@@ -158,13 +150,6 @@ func (d *deadLetters) close() {
 
 // Send implements [sink.DeadLetters].
 func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
-	if d.dry != nil {
-		for i := range letters {
-			d.dry(&letters[i])
-		}
-		d.count.Add(int64(len(letters)))
-		return nil
-	}
 	b := d.producer.NewBatch()
 	for i := range letters {
 		l := &letters[i]
@@ -172,13 +157,10 @@ func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
 		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
 		var added []kgo.RecordHeader
 		if d.context {
-			what := failureContext{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset,
-				timestamp: -1, parts: l.Parts, stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err}
+			what := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
+				offset: l.Record.Offset, timestamp: -1}
 			if !l.Record.Timestamp.IsZero() {
 				what.timestamp = l.Record.Timestamp.UnixMilli()
-			}
-			if d.replayed != nil {
-				what.times = d.replayed(l.Record)
 			}
 			added = d.task.letterHeaders(what, d.binding)
 		}
@@ -191,7 +173,6 @@ func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
 		if err != nil {
 			return fmt.Errorf("topic %s: %w", d.topic, err)
 		}
-		d.count.Add(int64(len(letters)))
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
@@ -208,50 +189,40 @@ var stages = map[core.ErrorStage]string{
 
 // failureContext is what there is to say of a dead letter: where it came from, and what failed there.
 type failureContext struct {
+	core.Failure
 	topic     string
 	partition int32 // -1: it comes from no topic
 	offset    int64
 	request   string // that a row came with, "" for a record
 	timestamp int64  // in milliseconds since 1970, -1: none
-	parts     core.Parts
-	stage     core.ErrorStage
-	transform int
-	class     string
-	err       error
-	times     int // it was replayed
 }
 
 // letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
 // say.
 func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.connector
-	now := time.Now()
-	at := t.failing.part(l, now, func() failedPart {
-		setting, class, info := t.failed(l, binding)
-		strike := c.o.Worker.Strike
-		return failedPart{strike(setting), strike(class), strike(l.request), info}
-	})
-	info := at.info
+	strike := c.o.Worker.Strike
+	setting, component, info := t.failed(l, binding)
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
 	const kip298 = letterHeader
-	class := l.class
+	class := l.Class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
-	text := l.err.Error()
-	trace := c.o.Worker.Strike(class + ": " + text)
+	text := l.Err.Error()
+	trace := strike(class + ": " + text)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // the class is a text of a plugin's, too
-		class, message = c.o.Worker.Strike(class), c.o.Worker.Strike(text)
+		class, message = strike(class), strike(text)
 	}
 	add(kip298+"topic", l.topic)
 	add(kip298+"partition", strconv.Itoa(int(l.partition)))
 	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
 	add(kip298+"connector.name", c.config.Name)
 	add(kip298+"task.id", strconv.Itoa(t.number))
-	add(kip298+"stage", stages[l.stage])
-	add(kip298+"class.name", at.class)
+	add(kip298+"stage", stages[l.Stage])
+	add(kip298+"class.name", strike(component))
 	add(kip298+"exception.class.name", class)
 	add(kip298+"exception.message", message)
 	add(kip298+"exception.stacktrace", trace)
@@ -259,77 +230,39 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
-	add(ours+"stage", string(l.stage))
-	add(ours+"setting", at.setting)
-	add(ours+"time", now.UTC().Format(time.RFC3339))
+	add(ours+"stage", string(l.Stage))
+	add(ours+"setting", strike(setting))
+	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
 	if l.timestamp >= 0 {
 		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
 	}
-	if !l.parts.Whole() {
-		add(ours+"parts", l.parts.String())
+	if !l.Parts.Whole() {
+		add(ours+"parts", l.Parts.String())
 	}
-	if l.times > 0 {
-		add(ours+"replays", strconv.Itoa(l.times))
+	if l.Times > 0 {
+		add(ours+"replays", strconv.Itoa(l.Times))
 	}
 	var f *wit.Fault
-	if errors.As(l.err, &f) && (l.stage == core.AtWrite || l.stage == core.AtEncode) {
+	if errors.As(l.Err, &f) && (l.Stage == core.AtWrite || l.Stage == core.AtEncode) {
 		if f.Code != nil {
-			add(ours+"service.code", c.o.Worker.Strike(*f.Code))
+			add(ours+"service.code", strike(*f.Code))
 		}
 		if text != f.Message {
-			message = c.o.Worker.Strike(f.Message)
+			message = strike(f.Message)
 		}
 		add(ours+"service.message", message)
 	}
 	if l.request != "" {
-		add(ours+"request", at.request)
+		add(ours+"request", strike(l.request))
 	}
 	return list
-}
-
-// failedPart is the component in which a record failed: the setting that names it, its class, and its plugin; and the
-// request that the record came with. Its texts are without what must not be shown.
-type failedPart struct {
-	setting, class, request string
-	info                    plugin.Info
-}
-
-// failedParts are those that records of a task have failed in within one second: they are looked for once in that time,
-// not for each record, since versions of plugins change.
-type failedParts struct {
-	mu     sync.Mutex
-	second int64
-	of     map[failurePlace]failedPart
-}
-
-// failurePlace is where a record failed.
-type failurePlace struct {
-	stage     core.ErrorStage
-	transform int
-	request   string
-}
-
-// part is the one in which a record failed now.
-func (f *failedParts) part(l failureContext, now time.Time, find func() failedPart) failedPart {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if second := now.Unix(); f.of == nil || second != f.second {
-		f.second, f.of = second, map[failurePlace]failedPart{}
-	}
-	place := failurePlace{l.stage, l.transform, l.request}
-	at, known := f.of[place]
-	if !known {
-		at = find()
-		f.of[place] = at
-	}
-	return at
 }
 
 // failed finds the component in which a record failed.
 func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	c := t.connector
 	info = binding.Current().Module()
-	switch l.stage {
+	switch l.Stage {
 	case core.AtKeyConverter:
 		return "key.converter", c.classOf("key.converter"), info
 	case core.AtValueConverter:
@@ -337,8 +270,8 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 	case core.AtHeaderConverter:
 		return "header.converter", c.classOf("header.converter"), info
 	case core.AtTransforms:
-		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
-			prefix := "transforms." + aliases[l.transform] + "."
+		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
+			prefix := "transforms." + aliases[l.Transform] + "."
 			class = c.config.Text(prefix + "type")
 			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {

@@ -18,7 +18,7 @@
 //     (a listener for tasks of other workers), registries.go (schema registries).
 //   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
-//     dry.go: what stands for Kafka where they are only tried; letterrecords.go: which records those of a sink are of;
+//     dry.go: those that are refused once more, or would be; letterrecords.go: which records those of a sink are of;
 //     replayed.go: which were sent; letters.go: those of one connector, for REST.
 //   - condition.go: a word for what each connector does, and why. origins.go: what is used of services.
 //   - state.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST

@@ -3,7 +3,9 @@ package connect
 import (
 	"context"
 	"slices"
+	"sync"
 
+	"github.com/culvert-project/culvert/host/internal/run/sink"
 	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/kafka"
 )
@@ -17,42 +19,43 @@ type LetterRefusal struct {
 // maxRefusals is how many are listed.
 const maxRefusals = 100
 
-// refuses notes why a letter would be refused. It is called by several goroutines.
-func (p *replay) refuses(letter string, why error) {
-	p.refusing.Lock()
-	defer p.refusing.Unlock()
-	list := p.done.Refusals
+// refusals are the letters that are refused once more, of a dry run with the reasons.
+type refusals struct {
+	mu      sync.Mutex
+	of      *replay
+	letters *deadLetters // where those of a sink go; nil: in a dry run, nowhere
+}
+
+// Send implements [sink.DeadLetters].
+func (r *refusals) Send(ctx context.Context, letters []sink.Letter) error {
+	if r.letters != nil {
+		if err := r.letters.Send(ctx, letters); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.of.done.Refused += len(letters)
+	r.mu.Unlock()
+	for i := range letters {
+		r.add(letters[i].Place, letters[i].Err)
+	}
+	return nil
+}
+
+// add notes why a letter would be refused. It is called by several goroutines.
+func (r *refusals) add(letter string, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	done := r.of.done
 	known := func(one LetterRefusal) bool { return one.Letter == letter } // another row of its document
-	if len(list) < maxRefusals && !slices.ContainsFunc(list, known) {
-		p.done.Refusals = append(list, LetterRefusal{letter, p.connector.o.Worker.Strike(why.Error())})
+	if r.of.of.Dry && len(done.Refusals) < maxRefusals && !slices.ContainsFunc(done.Refusals, known) {
+		done.Refusals = append(done.Refusals, LetterRefusal{letter, r.of.connector.o.Worker.Strike(why.Error())})
 	}
 }
 
-// freely is the turn of a replay that sends nothing.
-type freely struct{}
+// unsent is an output that acknowledges what it does not send.
+type unsent struct{ source.Output }
 
-func (freely) Alive(context.Context) error { return nil }
-func (freely) Lasts() bool                 { return true }
-
-// nowhere is an output that acknowledges what it does not send.
-type nowhere struct{}
-
-func (nowhere) NewBatch() source.Batch { return new(kafka.Producer).NewBatch() }
-
-func (nowhere) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
+func (unsent) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
 	done(b.Len(), nil)
-}
-
-func (nowhere) OnFailure(func(error))        {}
-func (nowhere) Keeps() bool                  { return true }
-func (nowhere) Begin(context.Context) error  { return nil }
-func (nowhere) Commit(context.Context) error { return nil }
-func (nowhere) Abort(context.Context) error  { return nil }
-func (nowhere) Flush(context.Context) error  { return nil }
-func (nowhere) Close(context.Context) error  { return nil }
-
-// toNowhere is how the rows of a dry replay are delivered.
-func toNowhere(string, func(int) []string) (delivery, error) {
-	return delivery{output: func(string) (source.Output, error) { return nowhere{}, nil },
-		close: func(context.Context) {}}, nil
 }

@@ -163,28 +163,28 @@ type delivery struct {
 	close  func(ctx context.Context)
 }
 
-// delivers is how the connector's are delivered.
-func (t *task) delivers() func(owner string, ids func(feeds int) []string) (delivery, error) {
+// delivers is how the connector's are delivered, with offsets of an owner and by transactional producers of these ids.
+func (t *task) delivers(owner string, ids func(feeds int) []string) delivery {
 	switch {
 	case t.connector.exactly():
-		return t.exactlyOnce
+		return t.exactlyOnce(owner, ids)
 	case t.connector.to.transactional > 0:
-		return t.fenced
+		return t.fenced(owner, ids)
 	}
-	return t.atLeastOnce
+	return t.atLeastOnce(owner, ids)
 }
 
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
-func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
+func (t *task) atLeastOnce(owner string, _ func(int) []string) delivery {
 	writer := t.connector.to.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
-	}, nil
+	}
 }
 
 // fenced is at least once, too, with offsets that go through a transactional producer of the task's own.
-func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, error) {
+func (t *task) fenced(owner string, ids func(feeds int) []string) delivery {
 	c := t.connector
 	var writer *offset.Writer
 	return delivery{
@@ -205,7 +205,7 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, err
 				t.closeWriter(ctx, writer)
 			}
 		},
-	}, nil
+	}
 }
 
 // owns returns nil where the worker is a member of its group still: one that is not must not fence the task's owner. It
@@ -262,7 +262,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 }
 
 // exactlyOnce is by transactions with these ids.
-func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
+func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) delivery {
 	c := t.connector
 	offsets := c.to.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
@@ -298,5 +298,5 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 			}
 			offsets.Close(ctx)
 		},
-	}, nil
+	}
 }

@@ -125,12 +125,14 @@ func (l *DeadLetter) original() *kgo.Record {
 		})}
 }
 
-// PartsLeft are the rows of the record that the letter is about, such as "2 of 3"; "": the record as a whole.
-func (l *DeadLetter) PartsLeft() string {
-	if l.Parts.Whole() {
-		return ""
+// replayed is the letter as a task gets it.
+func (l *DeadLetter) replayed() core.DeadLetter {
+	r := core.DeadLetter{Record: l.original(), Place: l.place().String(), Parts: l.Parts, Times: l.Times + 1,
+		Feed: l.Feed, Page: l.Request, Document: l.document()}
+	if l.Partition < 0 { // of a source
+		r.Record.Partition = l.ToPartition
 	}
-	return l.Parts.String()
+	return r
 }
 
 // document tells whether the letter is a row as the service sent it.

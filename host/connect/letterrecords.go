@@ -147,7 +147,7 @@ func (r *letterRecords) ask(l *DeadLetter) {
 	if l.Record.Key == nil {
 		u := r.unkeyed[l.Topic]
 		if u == nil {
-			u = &unkeyedTopic{first: l.Timestamp, last: map[int32]int64{}}
+			u = &unkeyedTopic{first: l.Timestamp, last: map[int32]lastRecord{}}
 			r.unkeyed[l.Topic] = u
 		}
 		if l.Timestamp.Before(u.first) {
@@ -200,7 +200,11 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 		}
 		u := r.unkeyed[topic]
 		if u != nil { // records of one entity may be in all partitions
-			since, err := reader.Since(ctx, topic, u.begin())
+			begin := u.first
+			if epoch := time.UnixMilli(0); begin.Before(epoch) { // there are no records before
+				begin = epoch
+			}
+			since, err := reader.Since(ctx, topic, begin)
 			if err != nil {
 				return err
 			}
@@ -247,44 +251,33 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 // a later record has a greater offset, in the others the same time or a later one.
 type unkeyedTopic struct {
 	first time.Time // of its letters
-	// last is the offset of the last record by partition, and newest the one of the latest time; second is that of all
-	// partitions but newest's. None of them is a letter that is still to be sent.
-	last           map[int32]int64
-	newest, second struct {
-		partition int32
-		at        time.Time
-	}
+	// last is, by partition, the greatest offset and the latest time of its records that are no letters which are still
+	// to be sent.
+	last map[int32]lastRecord
 }
 
-// begin is where a topic is read from, which has no records before 1970.
-func (u *unkeyedTopic) begin() time.Time {
-	if epoch := time.UnixMilli(0); u.first.Before(epoch) {
-		return epoch
-	}
-	return u.first
+type lastRecord struct {
+	offset int64
+	at     time.Time
 }
 
 // has takes a record of the topic.
 func (u *unkeyedTopic) has(partition int32, offset int64, at time.Time) {
-	u.last[partition] = max(u.last[partition], offset)
-	switch {
-	case partition == u.newest.partition:
-		if at.After(u.newest.at) {
-			u.newest.at = at
-		}
-	case at.After(u.newest.at):
-		u.second = u.newest
-		u.newest.partition, u.newest.at = partition, at
-	case at.After(u.second.at):
-		u.second.partition, u.second.at = partition, at
+	last := u.last[partition]
+	last.offset = max(last.offset, offset)
+	if at.After(last.at) {
+		last.at = at
 	}
+	u.last[partition] = last
 }
 
 // later tells whether a record came later than a letter's.
 func (u *unkeyedTopic) later(l *DeadLetter) bool {
-	other := u.newest
-	if other.partition == l.Partition {
-		other = u.second
+	for partition, last := range u.last {
+		if partition == l.Partition && last.offset > l.Offset ||
+			partition != l.Partition && !last.at.IsZero() && !last.at.Before(l.Timestamp) {
+			return true
+		}
 	}
-	return u.last[l.Partition] > l.Offset || !other.at.IsZero() && !other.at.Before(l.Timestamp)
+	return false
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -52,7 +51,8 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	defer reader.Close()
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
 		if l := ReadLetter(r); l.Connector == name {
-			has := replayed.Has(&l)
+			place := replayed[r.Partition]
+			has := place.settled(r.Offset)
 			l.Replayed = &has
 			return each(&l)
 		}
@@ -86,22 +86,15 @@ func (h *Herder) Letters(ctx context.Context) map[string]int64 {
 	}
 	l := &h.letters
 	l.mu.Lock()
-	due := len(all) > 0 && time.Since(l.at) > lettersEvery
-	if due {
-		l.at = time.Now() // others do with what is known until this one has asked
-	}
-	by := l.by
-	l.mu.Unlock()
-	if due {
+	defer l.mu.Unlock()
+	if len(all) > 0 && time.Since(l.at) > lettersEvery {
 		slices.Sort(all)
-		by = h.records(ctx, slices.Compact(all))
-		l.mu.Lock()
-		l.by = by
-		l.mu.Unlock()
+		l.by = h.records(ctx, slices.Compact(all))
+		l.at = time.Now()
 	}
 	counts := map[string]int64{}
 	for name, topic := range topics {
-		if n, known := by[topic]; known {
+		if n, known := l.by[topic]; known {
 			counts[name] = n
 		}
 	}
@@ -119,9 +112,9 @@ func (h *Herder) records(ctx context.Context, topics []string) map[string]int64 
 	return admin.Records(ctx, topics...)
 }
 
-// replayed are the letters of a connector that were replayed, of a topic with these partitions.
-func (h *Herder) replayed(ctx context.Context, name, topic string, partitions kafka.Positions) (*ReplayedLetters,
-	error) {
+// replayed is what was replayed of a connector's letters in a topic with these partitions.
+func (h *Herder) replayed(ctx context.Context, name, topic string, partitions kafka.Positions) (
+	places map[int32]replayPlace, err error) {
 	k, err := h.find(name)
 	if err != nil {
 		return nil, err
@@ -134,18 +127,17 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 	if err := c.to.offsets.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	all := &ReplayedLetters{topic, map[string]replayPlace{}}
+	places = map[int32]replayPlace{}
 	for partition := range partitions {
-		at := replayPartition(topic, partition)
-		fields, _, err := c.to.offsets.Get(ctx, replayOwner+name, at)
+		fields, _, err := c.to.offsets.Get(ctx, replayOwner+name, replayPartition(topic, partition))
+		if err == nil {
+			places[partition], err = readReplayPlace(fields)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if all.places[replayOwner+name+offset.Identity(at)], err = readReplayPlace(fields); err != nil {
-			return nil, err
-		}
 	}
-	return all, nil
+	return places, nil
 }
 
 // ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, while its tasks run. One

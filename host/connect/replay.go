@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -133,7 +132,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 		if err := c.to.offsets.Refresh(ctx); err != nil {
 			return err
 		}
-		return c.replay(ctx, freely{}, reader, ends, r, done)
+		return c.replay(ctx, nil, reader, ends, r, done)
 	}
 	if err := c.openAdmin(); err != nil {
 		return err
@@ -201,8 +200,6 @@ type replay struct {
 	records *letterRecords
 	// regex is what the connector's topics match, if it says so.
 	regex *pattern.Pattern
-	// refusing is held while a refusal of a dry run is noted.
-	refusing sync.Mutex
 }
 
 // owner is whose offsets say what was replayed of the connector's letters.
@@ -242,7 +239,7 @@ func (p *replay) load(ctx context.Context) error {
 			"found %d: the topic was made anew; --again forgets what was "+
 			"replayed", p.of.Topic, p.partition, p.at.end(), p.end)
 	}
-	p.next = p.at.next
+	p.next, _ = p.at.ahead()
 	return nil
 }
 
@@ -270,7 +267,7 @@ func recordsOf(ctx context.Context, all []*replay) error {
 		if p.of.Again && p.of.Filter.At[l.place()] {
 			again[l.identity()] = true
 		}
-		return records.add(l, p.at.settled(l.Record.Offset), p.at.doubtful(l.Record.Offset))
+		return records.add(l, p.at.settled(l.Record.Offset), p.at.sent[l.Record.Offset])
 	})
 	for id := range again {
 		one := records.of[id]
@@ -328,9 +325,9 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 			return nil
 		}
 		var id recordIdentity
-		place, twin := "", false // twin: it is settled with another one of its record
+		place, twin := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false // twin: of a record that has another
 		if p.records != nil {
-			id, place = l.identity(), originOf(l.original())
+			id = l.identity()
 			other, here := taken[place]
 			if here && other != id { // of a topic that was made again: no task has both at a time
 				again, expected = r.Offset, r.Offset
@@ -427,26 +424,26 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 		t.settings = layout.Tasks[0]
 	}
 	t.tally = &core.Tally{} // of the replay alone
-	delivers := t.delivers()
+	delivers := t.delivers
 	if p.of.Dry {
-		delivers = toNowhere
+		delivers = t.atLeastOnce
 	}
-	deliver, err := delivers(p.owner(), func(int) []string {
-		return []string{c.o.Worker.Text("group.id") + "-" +
-			c.config.Name + "-dlq"}
+	deliver := delivers(p.owner(), func(int) []string {
+		return []string{c.o.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"}
 	})
-	if err != nil {
-		return err
-	}
 	defer deliver.close(context.WithoutCancel(ctx))
 	options := t.sourceOptions(deliver, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
 	if p.of.Dry {
+		refused := &refusals{of: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
-		options.NewOutput = deliver.output                                       // which counts no topic as used
+		options.NewOutput = func(feed string) (source.Output, error) {           // which counts no topic as used
+			output, err := deliver.output(feed)
+			return unsent{output}, err
+		}
 		options.DeadLetters.Headers = func(l source.Letter) []kgo.RecordHeader {
-			p.refuses(l.Page, l.Err)
+			refused.add(l.Place, l.Err)
 			return nil
 		}
 	}
@@ -454,10 +451,10 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	last := 0
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, after []wit.Field,
+		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []core.DeadLetter, after []wit.Field,
 			err error) {
 			p.done.Letters += last // they are stored
-			if err := p.turn.Alive(ctx); err != nil {
+			if err := p.alive(ctx); err != nil {
 				return nil, nil, err
 			}
 			for last = 0; len(refused) == 0; {
@@ -477,14 +474,9 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 // readable are those of a source's letters that can be replayed. The others are left, as those that are unfit: a feed
 // that is gone may come back.
 func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.Unreadable) (
-	refused []source.DeadLetter, err error) {
+	refused []core.DeadLetter, err error) {
 	for _, l := range letters {
-		r := source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
-			Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Parts: l.Parts, Partition: l.ToPartition,
-			Key: l.Record.Key, Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp)}
-		if p.of.Dry { // by which a refusal names it
-			r.Page = l.place().String()
-		}
+		r := l.replayed()
 		if r.Document {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
@@ -501,20 +493,22 @@ func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable
 	return refused, nil
 }
 
-// sink delivers records of a sink.
+// sink writes the records of a sink's letters, each once.
 func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chains) error {
-	c := t.connector
-	t.settings = c.shownTo(binding.Current().Module())
-	times, places := map[string]int{}, map[string]string{}
-	letters := &deadLetters{dry: func(l *sink.Letter) { p.refuses(places[originOf(l.Record)], l.Err) }}
-	if !p.of.Dry {
-		var err error
-		if letters, err = t.lettersOf(p.of.Topic, true, binding); err != nil {
+	t.settings = t.connector.shownTo(binding.Current().Module())
+	options := t.sinkOptions(binding, transforms)
+	refused := &refusals{of: p}
+	options.Tolerance.TolerateAll, options.DeadLetters = true, refused
+	if p.of.Dry {
+		options.Logger = slog.New(slog.DiscardHandler)
+	} else {
+		letters, err := t.lettersOf(p.of.Topic, true, binding)
+		if err != nil {
 			return err
 		}
+		defer letters.close()
+		refused.letters = letters
 	}
-	defer letters.close()
-	letters.replayed = func(r *kgo.Record) int { return times[originOf(r)] + 1 }
 	for {
 		chosen, err := p.letters(ctx)
 		if err != nil {
@@ -523,58 +517,60 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		if len(chosen) == 0 {
 			return p.store(ctx, p.at) // with those that others stand for
 		}
-		slices.SortFunc(chosen, byOrigin)
-		clear(times)
-		clear(places)
-		// of is the record that a letter came to: a record that stands there twice is delivered once.
-		replay := sink.Replay{Turn: p.turn}
-		of := make([]int, len(chosen))
-		for i, l := range chosen {
-			record, id := l.original(), l.identity()
-			if i == 0 || id != chosen[i-1].identity() {
-				one := p.records.of[id]
-				replay.Records, replay.Sent = append(replay.Records, record), append(replay.Sent, one.doubt)
-				replay.Parts = append(replay.Parts, p.records.parts[id])
-				times[originOf(record)], places[originOf(record)] = int(one.times), l.place().String()
-			}
-			of[i] = len(replay.Records) - 1
-		}
-		options := t.sinkOptions(binding, transforms)
-		options.Tolerance.TolerateAll, options.DeadLetters = true, letters
-		if replay.Dry = p.of.Dry; replay.Dry {
-			options.Logger = slog.New(slog.DiscardHandler)
-		}
 		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
 		options.Uncertain.Learn(p.at.known)
-		before := p.at.clone()
-		replay.Store = func(ctx context.Context, settled, sent []bool) error {
-			at := before.clone()
-			at.known = options.Uncertain.Known()
-			for i, l := range chosen {
-				at.doubt(l.Record.Offset, sent[of[i]])
-				if settled[of[i]] {
-					at.settle(l.Record.Offset, l.Record.Offset)
-				}
-			}
-			return p.store(ctx, at)
-		}
-		err = sink.Deliver(ctx, options, replay)
-		for i, l := range chosen {
-			p.records.sent(l)
-			if p.at.settled(l.Record.Offset) && (i == 0 || of[i] != of[i-1]) {
-				p.done.Letters++
-			}
-		}
-		p.done.Refused += int(letters.count.Swap(0))
-		if err != nil {
+		if err := p.deliver(ctx, options, chosen); err != nil {
 			return err
 		}
 	}
 }
 
+// deliver writes the records of letters.
+func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
+	slices.SortFunc(chosen, byOrigin)
+	replay := sink.Replay{Turn: p.turn, Dry: p.of.Dry}
+	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once
+	for i, l := range chosen {
+		if id := l.identity(); i == 0 || id != chosen[i-1].identity() {
+			one, known := l.replayed(), p.records.of[id]
+			one.Parts, one.Times, one.Sent = p.records.parts[id], int(known.times)+1, known.doubt
+			replay.Letters = append(replay.Letters, one)
+		}
+		of[i] = len(replay.Letters) - 1
+	}
+	before := p.at.clone()
+	replay.Store = func(ctx context.Context, settled, sent []bool) error {
+		at := before.clone()
+		at.known = options.Uncertain.Known()
+		for i, l := range chosen {
+			at.doubt(l.Record.Offset, sent[of[i]])
+			if settled[of[i]] {
+				at.settle(l.Record.Offset, l.Record.Offset)
+			}
+		}
+		return p.store(ctx, at)
+	}
+	err := sink.Deliver(ctx, options, replay)
+	for i, l := range chosen {
+		p.records.sent(l)
+		if p.at.settled(l.Record.Offset) && (i == 0 || of[i] != of[i-1]) {
+			p.done.Letters++
+		}
+	}
+	return err
+}
+
+// alive returns nil where nobody else replays the letters, or nothing is sent.
+func (p *replay) alive(ctx context.Context) error {
+	if p.of.Dry {
+		return nil
+	}
+	return p.turn.Alive(ctx)
+}
+
 // store keeps what was replayed. Without the turn it fails: it would write over what the next process has stored.
 func (p *replay) store(ctx context.Context, at replayPlace) error {
-	if err := p.turn.Alive(ctx); err != nil {
+	if err := p.alive(ctx); err != nil {
 		return err
 	}
 	fields := at.fields()
@@ -587,164 +583,4 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 	}
 	p.at, p.kept = at, text
 	return nil
-}
-
-// originOf names a record.
-func originOf(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }
-
-// replayPlace is what was replayed of a partition: all before next, and the runs after it in done. sent are
-// letters of which nobody knows whether they were written, and known is what a check of them has to know.
-type replayPlace struct {
-	next  int64
-	done  []run
-	sent  map[int64]bool
-	known wit.Known
-}
-
-// run is offsets from the first to the last.
-type run struct{ first, last int64 }
-
-func (r *replayPlace) clone() replayPlace {
-	return replayPlace{r.next, slices.Clone(r.done), maps.Clone(r.sent), r.known}
-}
-
-// end is the first offset of which nothing is said.
-func (r *replayPlace) end() int64 {
-	if n := len(r.done); n > 0 {
-		return r.done[n-1].last + 1
-	}
-	return r.next
-}
-
-func (r *replayPlace) settled(at int64) bool {
-	_, found := r.find(at)
-	return at < r.next || found
-}
-
-func (r *replayPlace) doubtful(at int64) bool { return r.sent[at] }
-
-// find is the run that an offset is in, or before which it belongs.
-func (r *replayPlace) find(at int64) (place int, found bool) {
-	return slices.BinarySearchFunc(r.done, at, func(one run, at int64) int {
-		switch {
-		case one.last < at:
-			return -1
-		case one.first > at:
-			return 1
-		}
-		return 0
-	})
-}
-
-// bounded is the fault of more runs than are stored.
-func (r *replayPlace) bounded() error {
-	if len(r.done) <= maxGaps {
-		return nil
-	}
-	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
-		"others first, without a filter or with --older", maxGaps, len(r.done))
-}
-
-// doubt says whether somebody knows of a letter that it was written.
-func (r *replayPlace) doubt(at int64, unknown bool) {
-	if r.sent == nil {
-		r.sent = map[int64]bool{}
-	}
-	if delete(r.sent, at); unknown {
-		r.sent[at] = true
-	}
-}
-
-// forget says that a letter was not replayed.
-func (r *replayPlace) forget(at int64) {
-	if i, found := r.find(at); at < r.next {
-		r.done = slices.Insert(r.done, 0, run{at + 1, r.next - 1})
-		r.next = at
-	} else if found {
-		r.done = slices.Replace(r.done, i, i+1, run{r.done[i].first, at - 1}, run{at + 1, r.done[i].last})
-	}
-	r.done = slices.DeleteFunc(r.done, func(one run) bool { return one.first > one.last })
-}
-
-// settle says that letters were replayed, from the first to the last, or that none are there.
-func (r *replayPlace) settle(first, last int64) {
-	if first = max(first, r.next); first > last {
-		return
-	}
-	maps.DeleteFunc(r.sent, func(at int64, _ bool) bool { return at >= first && at <= last })
-	i, _ := r.find(first - 1) // the run that it goes on, or before which it belongs
-	n := i
-	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
-		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
-	}
-	r.done = slices.Replace(r.done, i, n, run{first, last})
-	if r.done[0].first <= r.next {
-		r.next, r.done = r.done[0].last+1, r.done[1:]
-	}
-}
-
-// Names of the fields that a place is stored in.
-const (
-	fieldNext  = "next"
-	fieldDone  = "done"
-	fieldSent  = "sent"
-	fieldKnown = "known" // versions before refuse it, which would look for letters that nobody finds
-)
-
-func (r *replayPlace) fields() []wit.Field {
-	fields := []wit.Field{wit.IntegerField(fieldNext, r.next)}
-	var done, sent []string
-	for _, one := range r.done {
-		done = append(done, strconv.FormatInt(one.first, 10)+"-"+strconv.FormatInt(one.last, 10))
-	}
-	for _, at := range slices.Sorted(maps.Keys(r.sent)) {
-		sent = append(sent, strconv.FormatInt(at, 10))
-	}
-	if len(done) > 0 {
-		fields = append(fields, wit.TextField(fieldDone, strings.Join(done, ",")))
-	}
-	if len(sent) > 0 {
-		fields = append(fields, wit.TextField(fieldSent, strings.Join(sent, ",")))
-		if r.known != "" {
-			fields = append(fields, wit.TextField(fieldKnown, string(r.known)))
-		}
-	}
-	return fields
-}
-
-// readReplayPlace reads what is stored; nil: nothing was replayed.
-func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
-	fields, err := source.PluginFields(stored)
-	if err != nil {
-		return r, err
-	}
-	for _, f := range fields {
-		switch v := f.Value; {
-		case f.Name == fieldNext && v.Integer != nil:
-			r.next = *v.Integer
-		case f.Name == fieldDone && v.Text != nil:
-			for one := range strings.SplitSeq(*v.Text, ",") {
-				first, last, _ := strings.Cut(one, "-")
-				from, err1 := strconv.ParseInt(first, 10, 64)
-				to, err2 := strconv.ParseInt(last, 10, 64)
-				if err := errors.Join(err1, err2); err != nil || from > to || from < r.end() {
-					return r, fmt.Errorf("field %s: expected offsets as 1-3,5-5, found %.100q", f.Name, one)
-				}
-				r.done = append(r.done, run{from, to})
-			}
-		case f.Name == fieldSent && v.Text != nil:
-			for one := range strings.SplitSeq(*v.Text, ",") {
-				at, err := strconv.ParseInt(one, 10, 64)
-				if err != nil {
-					return r, fmt.Errorf("field %s: expected offsets as 1,3, found %.100q", f.Name, one)
-				}
-				r.doubt(at, true)
-			}
-		case f.Name == fieldKnown && v.Text != nil && len(*v.Text) <= wit.MaxKnown:
-			r.known = wit.Known(*v.Text)
-		default:
-			return r, fmt.Errorf("expected next, done, sent and known, found %s", f.Name)
-		}
-	}
-	return r, nil
 }

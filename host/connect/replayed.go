@@ -1,14 +1,19 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/internal/run/source"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -65,4 +70,152 @@ func ReadReplayed(ctx context.Context, reader *kafka.Reader, worker map[string]s
 func (r *ReplayedLetters) Has(l *DeadLetter) bool {
 	place := r.places[replayOwner+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
 	return l.Connector != "" && place.settled(l.Record.Offset)
+}
+
+// replayPlace is what was replayed of a partition: the runs of letters in done, in order and with gaps between them.
+// sent are letters of which nobody knows whether they were written, and known is what a check of them has to know.
+type replayPlace struct {
+	done  []run
+	sent  map[int64]bool
+	known wit.Known
+}
+
+// run is offsets from the first to the last.
+type run struct{ first, last int64 }
+
+func (r *replayPlace) clone() replayPlace {
+	return replayPlace{slices.Clone(r.done), maps.Clone(r.sent), r.known}
+}
+
+// ahead is the first offset that was not replayed, and the runs after it.
+func (r *replayPlace) ahead() (next int64, done []run) {
+	if len(r.done) > 0 && r.done[0].first == 0 {
+		return r.done[0].last + 1, r.done[1:]
+	}
+	return 0, r.done
+}
+
+// end is the first offset of which nothing is said.
+func (r *replayPlace) end() int64 {
+	if n := len(r.done); n > 0 {
+		return r.done[n-1].last + 1
+	}
+	return 0
+}
+
+func (r *replayPlace) settled(at int64) bool {
+	_, found := r.find(at)
+	return found
+}
+
+// find is the run that an offset is in, or before which it belongs.
+func (r *replayPlace) find(at int64) (place int, found bool) {
+	place, _ = slices.BinarySearchFunc(r.done, at, func(one run, at int64) int { return cmp.Compare(one.last, at) })
+	return place, place < len(r.done) && r.done[place].first <= at
+}
+
+// bounded is the fault of more runs than are stored.
+func (r *replayPlace) bounded() error {
+	_, done := r.ahead()
+	if len(done) <= maxGaps {
+		return nil
+	}
+	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
+		"others first, without a filter or with --older", maxGaps, len(done))
+}
+
+// doubt says whether somebody knows of a letter that it was written.
+func (r *replayPlace) doubt(at int64, unknown bool) {
+	if delete(r.sent, at); unknown && r.sent == nil {
+		r.sent = map[int64]bool{}
+	}
+	if unknown {
+		r.sent[at] = true
+	}
+}
+
+// forget says that a letter was not replayed.
+func (r *replayPlace) forget(at int64) {
+	if i, found := r.find(at); found {
+		r.done = slices.Replace(r.done, i, i+1, run{r.done[i].first, at - 1}, run{at + 1, r.done[i].last})
+		r.done = slices.DeleteFunc(r.done, func(one run) bool { return one.first > one.last })
+	}
+}
+
+// settle says that letters were replayed, from the first to the last, or that none are there.
+func (r *replayPlace) settle(first, last int64) {
+	if first > last {
+		return
+	}
+	maps.DeleteFunc(r.sent, func(at int64, _ bool) bool { return at >= first && at <= last })
+	i, _ := r.find(first - 1) // the run that it goes on, or before which it belongs
+	n := i
+	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
+		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
+	}
+	r.done = slices.Replace(r.done, i, n, run{first, last})
+}
+
+// Names of the fields that a place is stored in.
+const (
+	fieldNext  = "next"
+	fieldDone  = "done"
+	fieldSent  = "sent"
+	fieldKnown = "known" // versions before refuse it, which would look for letters that nobody finds
+)
+
+func (r *replayPlace) fields() []wit.Field {
+	next, runs := r.ahead()
+	fields := []wit.Field{wit.IntegerField(fieldNext, next)}
+	var done, sent []string
+	for _, one := range runs {
+		done = append(done, fmt.Sprintf("%d-%d", one.first, one.last))
+	}
+	for _, at := range slices.Sorted(maps.Keys(r.sent)) {
+		sent = append(sent, strconv.FormatInt(at, 10))
+	}
+	if len(done) > 0 {
+		fields = append(fields, wit.TextField(fieldDone, strings.Join(done, ",")))
+	}
+	if len(sent) > 0 {
+		fields = append(fields, wit.TextField(fieldSent, strings.Join(sent, ",")))
+		if r.known != "" {
+			fields = append(fields, wit.TextField(fieldKnown, string(r.known)))
+		}
+	}
+	return fields
+}
+
+// readReplayPlace reads what is stored; nil: nothing was replayed.
+func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
+	fields, err := source.PluginFields(stored)
+	if err != nil {
+		return r, err
+	}
+	for _, f := range fields {
+		switch v := f.Value; {
+		case f.Name == fieldNext && v.Integer != nil:
+			r.settle(0, *v.Integer-1)
+		case f.Name == fieldKnown && v.Text != nil && len(*v.Text) <= wit.MaxKnown:
+			r.known = wit.Known(*v.Text)
+		case (f.Name == fieldDone || f.Name == fieldSent) && v.Text != nil:
+			for one := range strings.SplitSeq(*v.Text, ",") {
+				first, last, isRun := strings.Cut(one, "-")
+				from, err := strconv.ParseInt(first, 10, 64)
+				to := from
+				if isRun && err == nil {
+					to, err = strconv.ParseInt(last, 10, 64)
+				}
+				if err != nil || from < 0 || from > to || isRun != (f.Name == fieldDone) {
+					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", f.Name, one)
+				}
+				if r.doubt(from, !isRun); isRun {
+					r.settle(from, to)
+				}
+			}
+		default:
+			return r, fmt.Errorf("expected next, done, sent and known, found %s", f.Name)
+		}
+	}
+	return r, nil
 }

@@ -27,13 +27,9 @@ import (
 // source runs a task of a source.
 func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
-	name := c.config.Name
 	t.tally = &core.Tally{}
 	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
-	deliver, err := t.delivers()(name, t.transactionalIDs)
-	if err != nil {
-		return err
-	}
+	deliver := t.delivers(c.config.Name, t.transactionalIDs)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
@@ -134,12 +130,11 @@ func (s *idling) rest(task int, until, now time.Time, letGo func()) (end func())
 // sourceOptions are those of a task, whatever it reads.
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chains) source.Options {
 	c := t.connector
-	name := c.config.Name
 	return source.Options{
-		Connector: name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
+		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
 		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
-			fields, _, err = c.to.offsets.Get(ctx, name, partition)
+			fields, _, err = c.to.offsets.Get(ctx, c.config.Name, partition)
 			return offset.OnOrigin(fields, c.to.client.Origin()), err // the original connector's are absolute
 		},
 		ChangedBy: check.ChangedBy(c.class.component),

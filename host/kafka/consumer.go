@@ -43,7 +43,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	opts := append(topics,
 		kgo.ConsumerGroup(o.Group),
 		kgo.DisableAutoCommit(),
-		kgo.Balancers(balancers(c.Consumer.Assignors)...),
+		kgo.Balancers(balancers(c.Consumer.Assignors, o.first)...),
 		kgo.SessionTimeout(c.Consumer.SessionTimeout),
 		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
 		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
@@ -166,7 +166,7 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 	return nil
 }
 
-func balancers(names []string) []kgo.GroupBalancer {
+func balancers(names []string, first bool) []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
 	for _, name := range names {
 		result = append(result, assignors[name].balancer())
@@ -174,6 +174,9 @@ func balancers(names []string) []kgo.GroupBalancer {
 	if len(result) == 0 {
 		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
 		result = append(result, kgo.CooperativeStickyBalancer())
+	}
+	if first {
+		result[0] = firstPartitions{result[0]}
 	}
 	return result
 }

@@ -32,6 +32,8 @@ type ConsumerOptions struct {
 	Topics []string
 	Regex  string
 	Rebalances
+
+	first bool // see Turn
 }
 
 // Rebalances are what a consumer calls when its partitions change; nil: nobody wants to know.

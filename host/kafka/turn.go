@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,20 +25,15 @@ const (
 	turnSession   = 10 * time.Second
 	turnHeartbeat = 3 * time.Second
 	turnWithin    = 15 * time.Second
-	turnQuiet     = 5 * time.Second // then it is said that it is waited for
 )
 
 // Turn is the right to do what no two clients may do at once: a group gives it to one of its members, for as long as
-// that is one. It owns the goroutines of its client until Close.
+// that is one. It is a consumer that reads nothing.
 //
 // Invariants: a turn that is lost stays lost, though the client joins the group again. The end of the context that was
 // given to [TakeTurn] does not lose it: the client has it until Close.
 type Turn struct {
-	client  *kgo.Client
-	session *Session
-	group   string
-	// taken is closed when the turn is this client's.
-	taken chan struct{}
+	*Consumer
 	// lost ends when another client may have the turn, or the group refuses this one. life ends with lost, and with the
 	// context that was given to TakeTurn.
 	lost, life context.Context
@@ -52,83 +45,56 @@ type Turn struct {
 // TakeTurn waits until a client that was killed is given up; where another one still has the turn then, the error is
 // [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
-	t := &Turn{session: NewSession(group, "", turnSession, turnSession), group: group, taken: make(chan struct{})}
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	life, endLife := context.WithCancelCause(ctx)
-	t.lost, t.life, t.lose = lost, life, func(cause error) {
+	t := &Turn{lost: lost, life: life, lose: func(cause error) {
 		endLost(cause)
 		endLife(cause)
-	}
-	taken := sync.OnceFunc(func() { close(t.taken) }) // a client that lost it joins again until it is closed
-	gone := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		if len(partitions) > 0 {
-			t.lose(errTurnLost)
-		}
-	}
-	client, dialer, err := newClient(c.ConsumerOpts(
-		kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
-		kgo.Balancers(firstPartitions{kgo.CooperativeStickyBalancer()}),
-		kgo.SessionTimeout(turnSession), kgo.RebalanceTimeout(turnSession), kgo.HeartbeatInterval(turnHeartbeat),
-		kgo.WithHooks(t.session),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-			if len(partitions) > 0 {
-				taken()
-			}
-		}),
-		kgo.OnPartitionsRevoked(gone), kgo.OnPartitionsLost(gone)))
+	}}
+	taken, took := context.WithCancel(context.Background())
+	defer took()
+	of := &c.Consumer
+	of.Group, of.Instance, of.Reset, of.Assignors = "", "", "latest", nil
+	of.SessionTimeout, of.MaxPollInterval, of.HeartbeatInterval = turnSession, turnSession, turnHeartbeat
+	var err error
+	t.Consumer, err = NewConsumer(c, ConsumerOptions{Group: group, Topics: []string{topic}, first: true,
+		Rebalances: Rebalances{
+			Assigned: func(map[string][]int32) { took() }, // a client that lost it joins again until it is closed
+			Revoked: func(context.Context, map[string][]int32) Offsets {
+				t.lose(errTurnLost)
+				return nil
+			},
+			Lost: func(map[string][]int32) { t.lose(errTurnLost) }}})
 	if err != nil {
 		t.lose(err)
 		return nil, err
 	}
-	client.PauseFetchTopics(topic)
-	dialer.OnDenied(t.lose)
-	t.client = client
+	t.client.PauseFetchTopics(topic)
 	go func() {
-		if err := guard.Do(c.Logger, "the turn of group "+group, t.watch); err != nil {
-			t.lose(err)
-		}
-	}()
-	if err := t.wait(c.log()); err != nil {
-		t.Close()
-		return nil, err
-	}
-	return t, nil
-}
-
-func (t *Turn) wait(log *slog.Logger) error {
-	limit, quiet := time.NewTimer(turnWithin), time.NewTimer(turnQuiet)
-	defer limit.Stop()
-	defer quiet.Stop()
-	for {
-		select {
-		case <-t.taken:
+		err := guard.Do(c.Logger, "the turn of group "+group, func() error {
+			for t.lost.Err() == nil {
+				if _, err := t.Poll(t.lost); err != nil {
+					return err
+				}
+			}
 			return nil
-		case <-t.life.Done():
-			return context.Cause(t.life)
-		case <-limit.C:
-			if member, _ := t.client.GroupMetadata(); member == "" {
-				return fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", t.group,
-					turnWithin)
-			}
-			return fmt.Errorf("group %s: %w", t.group, ErrTurnTaken)
-		case <-quiet.C:
-			log.Warn("the turn is waited for: another client has it, or was killed a moment ago", "group", t.group,
-				"seconds", int((turnWithin - turnQuiet).Seconds()))
+		})
+		t.lose(err)
+	}()
+	select {
+	case <-taken.Done():
+		return t, nil
+	case <-life.Done():
+		err = context.Cause(life)
+	case <-time.After(turnWithin):
+		member, _ := t.client.GroupMetadata()
+		if err = fmt.Errorf("group %s: %w", group, ErrTurnTaken); member == "" {
+			err = fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", group,
+				turnWithin)
 		}
 	}
-}
-
-// watch returns what keeps the client from being a member, nil at the turn's end. Nothing is fetched.
-func (t *Turn) watch() (failure error) {
-	for failure == nil && t.lost.Err() == nil {
-		t.client.PollFetches(t.lost).EachError(func(_ string, _ int32, err error) {
-			if t.lost.Err() == nil && failure == nil && !joinsAnew(err) {
-				failure = Lacking(err, "READ", "Group "+t.group)
-			}
-		})
-	}
-	return failure
+	t.Close()
+	return nil, err
 }
 
 // Context ends with that which the turn was taken under, or with [errTurnLost] as its cause.
@@ -139,15 +105,15 @@ func (t *Turn) Alive(ctx context.Context) error {
 	if err := context.Cause(t.lost); err != nil {
 		return err
 	}
-	return t.session.Confirm(ctx, t.client, turnSession)
+	return t.Consumer.Alive(ctx)
 }
 
 // Lasts tells whether that is so by the time that the session has left.
-func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.session.Lasts() }
+func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.Consumer.Lasts() }
 
 // Close gives the turn to whoever waits for it.
 func (t *Turn) Close() {
-	t.client.CloseAllowingRebalance()
+	t.Consumer.Close()
 	t.lose(errTurnLost)
 }
 

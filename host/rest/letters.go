@@ -90,7 +90,7 @@ type LetterFrom struct {
 func LetterOf(l *connect.DeadLetter) Letter {
 	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Times, Parts: l.PartsLeft(), Replayed: l.Replayed,
+		Class: l.Class, Message: l.Message, Replays: l.Times, Parts: l.Parts.String(), Replayed: l.Replayed,
 		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 

@@ -1,12 +1,9 @@
 package sink
 
 import (
-	"errors"
 	"fmt"
 
-	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/run/task"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // refuse takes a row that cannot be written where such rows are tolerated, by its place among those of its record: the
@@ -16,23 +13,12 @@ func (t *Task) refuse(o *outcome, i *item, part int, stage task.ErrorStage, err 
 	if !t.o.TolerateAll {
 		return &recordError{item: i, stage: string(stage), err: err}
 	}
-	l := Letter{Record: i.record, Stage: stage, Class: fault.Class(err), Err: err}
-	var f rowFault
-	if errors.As(err, &f) {
-		l.Class, l.Transform = f.ErrorClass, int(f.Stage)
-	}
+	l := Letter{Record: i.record, Failure: task.FailureOf(stage, err)}
 	if t.account.apply(rowRefused{i, part, l}).yes {
 		o.due = append(o.due, i)
 	}
 	return nil
 }
-
-// rowFault is a fault of a transform, with what dead letters say of it.
-type rowFault struct{ *wit.RowFault }
-
-func (f rowFault) Error() string { return f.Fault.Error() }
-
-func (f rowFault) Unwrap() error { return &f.Fault }
 
 // bury settles the records that are due, when the brokers have their letters, if there are to be letters.
 func (t *Task) bury(o *outcome) error {
@@ -42,7 +28,7 @@ func (t *Task) bury(o *outcome) error {
 	}
 	letters := make([]Letter, len(items))
 	for n, i := range items { // nothing else is settled of them
-		letters[n] = i.letter(t.o.parts[idOf(i.record)])
+		letters[n] = i.letter(t.o.replayed[idOf(i.record)])
 	}
 	if t.o.DeadLetters != nil {
 		n := int64(len(letters))

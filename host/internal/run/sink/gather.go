@@ -338,12 +338,12 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	refused := make([]error, len(read)) // of the record as a whole
 	for i := range faults {
 		if f := &faults[i]; int(f.Origin) < len(read) {
-			refused[f.Origin] = cmp.Or(refused[f.Origin], error(rowFault{f}))
+			refused[f.Origin] = cmp.Or(refused[f.Origin], error(task.RowFault{RowFault: f}))
 		}
 	}
 	for n, i := range read {
 		if refused[n] == nil {
-			refused[n] = t.o.parts[idOf(i.record)].Fits(rows[n])
+			refused[n] = t.o.replayed[idOf(i.record)].Parts.Fits(rows[n])
 		}
 		if refused[n] == nil {
 			continue
@@ -359,7 +359,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 		n := int(r.Origin)
 		at := part[n]
 		part[n]++
-		if n >= len(read) || refused[n] != nil || !t.o.parts[idOf(read[n].record)].Has(at) {
+		if n >= len(read) || refused[n] != nil || !t.o.replayed[idOf(read[n].record)].Parts.Has(at) {
 			continue
 		}
 		left[n]++

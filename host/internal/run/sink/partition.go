@@ -81,14 +81,9 @@ func shortKey(key []byte) []byte {
 // Letter is a record that cannot be written, as it was read.
 type Letter struct {
 	Record *kgo.Record
-	// Parts are those of the rows that came of it which are not written.
-	Parts task.Parts
-	Stage task.ErrorStage
-	// Transform is the position of the transform that failed, of [task.AtTransforms].
-	Transform int
-	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
-	Class string
-	Err   error
+	task.Failure
+	// Place is where the dead letter is that the record was read from, "" for one that came from its topic.
+	Place string
 }
 
 // refusal is what is known of a record of which rows cannot be written, its letter, about the
@@ -102,10 +97,10 @@ type refusal struct {
 // allOfIt: a record is refused, not one of its rows.
 const allOfIt = -1
 
-// letter is that of a record which is due; parts are what is known to be left of it.
-func (i *item) letter(parts task.Parts) Letter {
+// letter is that of a record which is due, and which may have been read from another one.
+func (i *item) letter(replayed task.DeadLetter) Letter {
 	l := i.refused.letter
-	if l.Parts = parts; !i.refused.whole {
+	if l.Parts, l.Times, l.Place = replayed.Parts, replayed.Times, replayed.Place; !i.refused.whole {
 		l.Parts = task.PartsOf(i.rows, i.refused.parts)
 	}
 	return l

@@ -99,9 +99,8 @@ func TestReplayOfParts(t *testing.T) {
 			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(c.rows), 1
 			var settled []bool
 			err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
-				Records: []*kgo.Record{{Topic: "t", Offset: 7, Key: []byte("a"), Value: []byte("1"),
-					Timestamp: time.UnixMilli(7)}},
-				Sent: []bool{false}, Parts: []task.Parts{task.PartsOf(4, c.left)},
+				Letters: []task.DeadLetter{{Parts: task.PartsOf(4, c.left), Times: 1, Record: &kgo.Record{Topic: "t",
+					Offset: 7, Key: []byte("a"), Value: []byte("1"), Timestamp: time.UnixMilli(7)}}},
 				Store: func(_ context.Context, all, _ []bool) error {
 					settled = all
 					return nil

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"math"
 
@@ -12,12 +13,8 @@ import (
 
 // Replay is records that are delivered once more, without a group.
 type Replay struct {
-	// Records are in the order of their topics, partitions and offsets, each of them once.
-	Records []*kgo.Record
-	// Sent tells of which nobody knows whether an earlier replay has written them.
-	Sent []bool
-	// Parts are the rows of each that are to be written.
-	Parts []task.Parts
+	// Letters are in the order of the topics, partitions and offsets of their records, each of which has one.
+	Letters []task.DeadLetter
 	// Turn is what nobody else replays the same records during.
 	Turn Turn
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
@@ -37,21 +34,20 @@ type Turn interface {
 // Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
 // NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
-	c := &replayed{replay: r, records: r.Records}
+	c := &replayed{Turn: r.Turn, replay: r}
 	o.NewConsumer, o.Once = c.open, true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.account.open() == 0, nil }
-	o.parts, o.dry = map[recordID]task.Parts{}, r.Dry
-	for i, record := range r.Records {
-		if parts := r.Parts[i]; !parts.Whole() {
-			o.parts[idOf(record)] = parts
-		}
+	o.replayed, o.dry = map[recordID]task.DeadLetter{}, r.Dry
+	for _, l := range r.Letters {
+		o.replayed[idOf(l.Record)] = l
+		c.records = append(c.records, l.Record)
 	}
+	c.left = c.records
 	t := NewTask(o)
 	c.account = t.account
 	err := t.Run(ctx)
-	stored := c.Commit(context.WithoutCancel(ctx), nil) // of what comes at the time of the last commit, too
-	if err == nil {
-		err = stored
+	if c.opened { // of what comes at the time of the last commit, too
+		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
 	}
 	if err == nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -61,22 +57,25 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 
 // replayed is the consumer of what is replayed.
 type replayed struct {
+	Turn
 	replay  Replay
 	account *account
-	records []*kgo.Record // that were not polled yet
+	records []*kgo.Record
+	left    []*kgo.Record // that were not polled yet
+	opened  bool          // before that, nothing is known of the records
 }
 
 func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
-	for i, record := range c.records {
-		at := idOf(record).topicPartition()
+	for _, l := range c.replay.Letters {
+		at, offset := idOf(l.Record).topicPartition(), l.Record.Offset
 		if _, known := first[at]; !known {
-			first[at] = record.Offset
+			first[at] = offset
 			partitions[at.topic] = append(partitions[at.topic], at.partition)
 		}
-		if c.replay.Sent[i] {
-			sent[at] = append(sent[at], offsetRange{record.Offset, record.Offset})
+		if l.Sent {
+			sent[at] = append(sent[at], offsetRange{offset, offset})
 		}
 	}
 	r.Assigned(partitions)
@@ -84,13 +83,14 @@ func (c *replayed) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 		r.Committed(at.topic, at.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
 			End: math.MaxInt64, Text: metadata{sent: joined(sent[at])}.text(next)})
 	}
+	c.opened = true
 	return c, nil
 }
 
 // Poll returns all records at once.
 func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
-	if records := c.records; len(records) > 0 {
-		c.records = nil
+	if records := c.left; len(records) > 0 {
+		c.left = nil
 		return records, nil
 	}
 	<-ctx.Done()
@@ -104,12 +104,8 @@ func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
 			c.account.metadata(topic, partition, at.Offset)
 		}
 	}
-	settled, sent := c.account.standing(c.replay.Records)
+	settled, sent := c.account.standing(c.records)
 	return c.replay.Store(ctx, settled, sent)
 }
-
-func (c *replayed) Alive(ctx context.Context) error { return c.replay.Turn.Alive(ctx) }
-
-func (c *replayed) Lasts() bool { return c.replay.Turn.Lasts() }
 
 func (c *replayed) Close() {}

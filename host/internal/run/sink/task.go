@@ -80,10 +80,9 @@ type Options struct {
 	// Logger. Default: discards.
 	Logger *slog.Logger
 
-	// parts are the rows of records that are to be written although others of them are, of a replay; a record that is
-	// not among them is written as a whole.
-	parts map[recordID]task.Parts
-	dry   bool // see Replay
+	// replayed are the dead letters of a replay, by their records.
+	replayed map[recordID]task.DeadLetter
+	dry      bool // see Replay
 }
 
 // DeadLetters takes records that cannot be written where such records are tolerated.

@@ -3,6 +3,7 @@ package source
 import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
@@ -64,7 +65,7 @@ type origin struct {
 	// what is the page's request, for messages.
 	what string
 	// refused is the dead letter that the rows are of, nil of those that came from the service.
-	refused *DeadLetter
+	refused *task.DeadLetter
 	// span is the page's, nil while nothing is traced; carries is the header of its records by which they say so, with
 	// Key "" for none.
 	span    *tracing.Span

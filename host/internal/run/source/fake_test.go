@@ -22,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
+	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -715,9 +716,10 @@ func snapshotEnded(t *testing.T, task *Task, begun bool) {
 }
 
 // lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
-func lettersLeft(left []DeadLetter, look func(context.Context, Unreadable) error) Replay {
+func lettersLeft(left []task.DeadLetter, look func(context.Context, Unreadable) error) Replay {
 	return Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-		Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field, err error) {
+		Next: func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field,
+			err error) {
 			if look != nil {
 				if err := look(ctx, unreadable); err != nil {
 					return nil, nil, err

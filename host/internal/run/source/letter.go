@@ -3,14 +3,12 @@ package source
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/convert/fault"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -30,21 +28,13 @@ type Letter struct {
 	// Topic is that of the row and Feed its feed, Page the request that it came with, Row its number there.
 	Feed, Topic, Page string
 	Row               uint32
-	// Times is how often it was replayed.
-	Times int
-	// Parts are those of the rows that the transforms made of it which could not be handled.
-	Parts task.Parts
 	// Partition is that which the plugin wants the row in, -1 for none; Timestamp the row's in milliseconds since 1970,
 	// -1 for none.
 	Partition int32
 	Timestamp int64
-	// Stage is where it failed, from [task.AtDecode] to [task.AtTransforms].
-	Stage task.ErrorStage
-	// Transform is the position of the transform that failed.
-	Transform int
-	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
-	Class string
-	Err   error
+	task.Failure
+	// Place is where the dead letter is that the row was read from, "" for one that came from the service.
+	Place string
 }
 
 // outgoing is a dead letter on its way to its topic.
@@ -54,12 +44,6 @@ type outgoing struct {
 	timestamp  int64 // negative: none
 }
 
-// transformFault is the fault of a transform, with what dead letters say of it.
-type transformFault struct{ *wit.RowFault }
-
-func (f transformFault) Error() string { return f.Fault.Error() }
-func (f transformFault) Unwrap() error { return &f.Fault }
-
 // buryRaw makes a dead letter of a row that the plugin could not read: of its document, which the plugin adds.
 func (p *page) buryRaw(f *wit.RowFault) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
@@ -67,9 +51,10 @@ func (p *page) buryRaw(f *wit.RowFault) {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
+	why := task.Failure{Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		p.of.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin, Partition: -1,
-			Timestamp: -1, Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
+		goesBack(p.of.refused, Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.of.what, Row: f.Origin,
+			Partition: -1, Timestamp: -1, Failure: why}))})
 }
 
 // bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
@@ -107,13 +92,10 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	if !null {
 		l.value = value
 	}
-	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number, Parts: parts,
-		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: fault.Class(cause), Err: cause}
-	var f transformFault
-	if errors.As(cause, &f) {
-		what.Class, what.Transform = f.ErrorClass, int(f.Stage)
-	}
-	l.headers = t.o.DeadLetters.Headers(c.of.refused.letter(what))
+	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.of.what, Row: number,
+		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.FailureOf(stage, cause)}
+	what.Parts = parts
+	l.headers = t.o.DeadLetters.Headers(goesBack(c.of.refused, what))
 	c.letters = append(c.letters, l)
 	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < maxChunkOutput {
 		return nil

@@ -538,7 +538,7 @@ func (p *page) room(ctx context.Context) error {
 	}
 	p.chunk = c
 	if p.of.refused != nil {
-		c.batch.Topics[0] = p.of.refused.Topic
+		c.batch.Topics[0] = p.of.refused.Record.Topic
 	}
 	return nil
 }

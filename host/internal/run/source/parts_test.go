@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/task"
@@ -65,14 +67,14 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 		}
 
 		// Replayed: one of them is refused once more, then none.
-		letter := DeadLetter{Topic: "topic0", Row: number, Parts: said[0].Parts, Partition: 3, Key: []byte("k"),
-			Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}
-		replayed := func(refuses string, l DeadLetter) []string {
+		letter := task.DeadLetter{Parts: said[0].Parts, Times: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
+			Offset: number, Key: []byte("k"), Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}}
+		replayed := func(refuses string, l task.DeadLetter) []string {
 			w.broker = newBroker()
 			w.o.Stored, w.o.NewOutput = w.broker.Get, w.broker.output
 			w.o.NewConverters = converting(asIs{}, asIs{refuses})
 			said = nil
-			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]DeadLetter{l}, nil)))
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{l}, nil)))
 			return slices.Sorted(slices.Values(w.broker.records()))
 		}
 		for name, c := range map[string]struct {
@@ -87,7 +89,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 			"other rows are made": {"", "x|y", []string{"dead/k=x|y"}, "[2,4 of 4]"},
 		} {
 			l := letter
-			l.Value = []byte(c.value)
+			l.Record.Value = []byte(c.value)
 			assert.Equal(t, c.want, replayed(c.refuses, l), name)
 			var parts []string
 			for _, l := range said {

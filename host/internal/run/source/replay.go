@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/convert/fault"
@@ -16,35 +15,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DeadLetter is one of a source, read back from its topic.
-type DeadLetter struct {
-	// Feed, Topic, Page and Row are those of the row; Feed is "" where the letter does not say.
-	Feed, Topic, Page string
-	Row               uint32
-	// Times is how often it was replayed before.
-	Times int
-	// Parts are those of the rows that the transforms make of it which are to be delivered.
-	Parts task.Parts
-	// Partition is that which the plugin wanted the row in, -1 for none.
-	Partition int32
-	// Document: Value is the row as the service sent it, else it is JSON with its schema, as Key.
-	Document   bool
-	Key, Value []byte
-	Timestamp  time.Time
-}
-
 // Replay is what sends dead letters once more.
 type Replay struct {
 	// Partition is where it is stored how far they are.
 	Partition []wit.Field
 	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
 	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
-	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, after []wit.Field, err error)
+	Next func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error)
 }
 
 // Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
 // that of opening the plugin.
-type Unreadable func(context.Context, *DeadLetter) (why string, err error)
+type Unreadable func(context.Context, *task.DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
 // What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is after it is stored.
@@ -88,10 +70,17 @@ type replaying struct {
 	opened     *openedVersion // for documents, by the first
 }
 
-// send hands letters on as one page.
-func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, after []wit.Field) error {
-	for i := range letters {
-		p, err := r.filled(ctx, f, &letters[i], i > 0)
+// send hands letters on as one page, after which something is stored.
+func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
+	for i, try := 0, 0; i < len(letters); {
+		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Page, refused: &letters[i]}, &search{})
+		p.handed.some = i > 0
+		err := r.fill(ctx, p)
+		if errors.As(err, new(*plugin.Abandoned)) && try < soonAgain && p.handed.parts == 0 {
+			try++ // another page broke the plugin's instance
+			p.giveBack()
+			continue
+		}
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
 				p.chunk.upTo, p.chunk.ends = f.stores(position{fields: after}), pageComplete
@@ -100,26 +89,12 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, aft
 		if err == nil && p.chunk != nil {
 			err = p.pass(ctx)
 		}
-		p.giveBack()
-		if err != nil {
+		if p.giveBack(); err != nil {
 			return err
 		}
+		i, try = i+1, 0
 	}
 	return nil
-}
-
-// filled is a page with the rows of a letter; further: there are letters before it in what is sent together. Where
-// another page broke the plugin's instance, the letter is read again.
-func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, further bool) (p *page, err error) {
-	for try := 0; ; try++ {
-		p = newPage(f, &wit.Fetch{}, &origin{what: l.Page, refused: l}, &search{})
-		p.handed.some = further
-		err = r.fill(ctx, p)
-		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.handed.parts > 0 {
-			return p, err
-		}
-		p.giveBack()
-	}
 }
 
 // fill makes the rows of a letter. One that cannot be read goes back as it is.
@@ -145,14 +120,16 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
 		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
 	}
-	left := func() { p.feed.skipped(p.of.what, l.Row, stage, err, nil) }
+	left := func() { p.feed.skipped(p.of.what, uint32(l.Record.Offset), stage, err, nil) }
 	if err := t.o.Refuse(&t.count.faults, err, left); err != nil {
 		return err
 	}
-	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
-		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
-			Parts: l.Parts, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(), Stage: stage,
-			Class: fault.Class(err), Err: err}))})
+	row := l.Record
+	back := goesBack(l, Letter{Topic: row.Topic, Partition: row.Partition, Timestamp: row.Timestamp.UnixMilli(),
+		Failure: task.FailureOf(stage, err)})
+	back.Parts = l.Parts
+	p.chunk.letters = append(p.chunk.letters, outgoing{key: row.Key, value: bytes.Clone(row.Value),
+		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
 	return nil
 }
 
@@ -181,7 +158,7 @@ func ofTheLetter(err error, document bool) bool {
 }
 
 // unreadable is an [Unreadable].
-func (r *replaying) unreadable(ctx context.Context, l *DeadLetter) (why string, err error) {
+func (r *replaying) unreadable(ctx context.Context, l *task.DeadLetter) (why string, err error) {
 	if r.opened == nil {
 		o, err := r.task.plugin.Start(ctx)
 		if err != nil {
@@ -200,14 +177,14 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 		return err
 	}
 	l, c := p.of.refused, p.chunk
-	row := wit.Row{Partition: l.Partition, Offset: -1, Timestamp: l.Timestamp.UnixMilli()}
-	if row.Key, err = r.key.Decode(ctx, l.Topic, l.Key, &c.batch); err != nil {
+	row := wit.Row{Partition: l.Record.Partition, Offset: -1, Timestamp: l.Record.Timestamp.UnixMilli()}
+	if row.Key, err = r.key.Decode(ctx, l.Record.Topic, l.Record.Key, &c.batch); err != nil {
 		return fmt.Errorf("its key: %w", err)
 	}
-	if row.Value, err = r.value.Decode(ctx, l.Topic, l.Value, &c.batch); err != nil {
+	if row.Value, err = r.value.Decode(ctx, l.Record.Topic, l.Record.Value, &c.batch); err != nil {
 		return fmt.Errorf("its value: %w", err)
 	}
-	c.batch.Rows, c.origins = append(c.batch.Rows, row), append(c.origins, l.Row)
+	c.batch.Rows, c.origins = append(c.batch.Rows, row), append(c.origins, uint32(l.Record.Offset))
 	p.feed.task.count.read.Add(1)
 	return nil
 }
@@ -230,11 +207,11 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 		return err
 	}
 	p.number, err = reader.Begin(ctx, r.opened.context, index, nil,
-		wit.Response{Status: 200, Headers: headers, At: l.Timestamp.UnixMilli()})
+		wit.Response{Status: 200, Headers: headers, At: l.Record.Timestamp.UnixMilli()})
 	if err != nil {
 		return err
 	}
-	if _, err := p.body(ctx, "", 200, bytes.NewReader(l.Value)); err != nil {
+	if _, err := p.body(ctx, "", 200, bytes.NewReader(l.Record.Value)); err != nil {
 		_ = reader.Abandon(context.WithoutCancel(ctx), p.number) // the instance may be gone
 		return err
 	}
@@ -260,27 +237,30 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 }
 
 // feed is the one that a letter is of; why says that there is none.
-func (r *replaying) feed(l *DeadLetter) (index uint32, why string) {
+func (r *replaying) feed(l *task.DeadLetter) (index uint32, why string) {
 	found := -1
 	for i, f := range r.opened.feeds {
-		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Topic != f.Topic {
+		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Record.Topic != f.Topic {
 			continue
 		}
 		if found >= 0 {
-			return 0, fmt.Sprintf("that do not say which feed of topic %q they are of, and there are several", l.Topic)
+			return 0, fmt.Sprintf("that do not say which feed of topic %q they are of, and there are several",
+				l.Record.Topic)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, fmt.Sprintf("of feed %q of topic %q, which the connector does not have any more", l.Feed, l.Topic)
+		return 0, fmt.Sprintf("of feed %q of topic %q, which the connector does not have any more", l.Feed,
+			l.Record.Topic)
 	}
 	return uint32(found), ""
 }
 
-// letter is what is said of a dead letter that goes back: where its row came from first.
-func (l *DeadLetter) letter(of Letter) Letter {
+// goesBack is what is said of a dead letter that goes back: where its row came from first. nil: it comes for the first
+// time.
+func goesBack(l *task.DeadLetter, as Letter) Letter {
 	if l != nil {
-		of.Feed, of.Page, of.Row, of.Times = l.Feed, l.Page, l.Row, l.Times+1
+		as.Feed, as.Page, as.Row, as.Times, as.Place = l.Feed, l.Page, uint32(l.Record.Offset), l.Times, l.Place
 	}
-	return of
+	return as
 }

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
+	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -36,9 +39,9 @@ func TestReplayGivesTheOffset(t *testing.T) {
 				return c.stored, nil
 			}
 			w.o.DeadLetters = deadLetters(func(Letter) {})
-			letter := DeadLetter{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
-				Timestamp: time.UnixMilli(7)}
-			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]DeadLetter{letter}, nil)))
+			letter := task.DeadLetter{Feed: "feed0", Document: true, Record: &kgo.Record{Topic: "topic0",
+				Value: []byte("k=v\n"), Timestamp: time.UnixMilli(7)}}
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{letter}, nil)))
 			assert.Equal(t, 1, len(w.broker.records()), "records")
 			if len(r.lone) != 1 || !slices.Equal(r.lone[0].Headers, c.want) || r.lone[0].At != 7 {
 				t.Errorf("expected one document with %v, found %+v", c.want, r.lone)
@@ -53,12 +56,15 @@ func TestReplayGivesTheOffset(t *testing.T) {
 // A letter that cannot be read goes back and keeps none of the others from being delivered, whatever is wrong with it;
 // what is wrong with the service or the plugin as a whole ends the replay before anything of the letters is sent.
 func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
-	row := func(key string) DeadLetter { return DeadLetter{Topic: "topic0", Key: []byte(key), Value: []byte("v")} }
-	document := func(text string) DeadLetter {
-		return DeadLetter{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte(text + "\n")}
+	row := func(key string) task.DeadLetter {
+		return task.DeadLetter{Times: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
+	}
+	document := func(text string) task.DeadLetter {
+		return task.DeadLetter{Times: 1, Feed: "feed0", Document: true, Record: &kgo.Record{Topic: "topic0",
+			Value: []byte(text + "\n")}}
 	}
 	for name, c := range map[string]struct {
-		bad DeadLetter
+		bad task.DeadLetter
 		// ends: with this fault; back: the letter goes back, with it.
 		ends, back string
 		// links are what the documents nest, missing ones are not there.
@@ -74,7 +80,8 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable",
 			map[string][]string{"/link": {"!trap"}}, reader{}},
 		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
-		"of no feed":             {DeadLetter{Feed: "gone", Topic: "topic0", Document: true}, `of feed "gone"`, "", nil, reader{}},
+		"of no feed": {task.DeadLetter{Feed: "gone", Document: true, Record: &kgo.Record{Topic: "topic0"}}, `of feed "gone"`, "",
+			nil, reader{}},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &c.plugin
@@ -87,7 +94,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 			})
 			w.o.DeadLetters.NewConverters = converting(asIs{refuse: "unreadable"}, asIs{})
 			w.o.TolerateAll = true
-			left := []DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
+			left := []task.DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
 			task := NewTask(w.o)
 			err := task.Replay(t.Context(), lettersLeft(left, func(ctx context.Context, unreadable Unreadable) error {
 				for i := range left {
@@ -115,7 +122,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 				}
 				return
 			}
-			assert.Equal(t, []string{"dead/" + string(c.bad.Key) + "=" + string(c.bad.Value)}, dead)
+			assert.Equal(t, []string{"dead/" + string(c.bad.Record.Key) + "=" + string(c.bad.Record.Value)}, dead)
 			if len(back) != 1 || !strings.HasPrefix(back[0], "1 times: ") || !strings.Contains(back[0], c.back) ||
 				task.Progress().Skipped != 1 {
 				t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)

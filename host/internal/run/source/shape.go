@@ -114,7 +114,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: transforms: %w", c.of.what, err)
 		}
 		for i := range faults {
-			if err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, transformFault{&faults[i]}); err != nil {
+			err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, task.RowFault{RowFault: &faults[i]})
+			if err != nil {
 				return err
 			}
 		}

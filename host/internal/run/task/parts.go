@@ -92,8 +92,11 @@ func (p Parts) Both(other Parts) (both Parts, ok bool) {
 	return both, true
 }
 
-// String has places as people count, such as "2-4,7 of 9".
+// String has places as people count, such as "2-4,7 of 9"; "": the record as a whole.
 func (p Parts) String() string {
+	if p.Whole() {
+		return ""
+	}
 	text := make([]byte, 0, 8*len(p.spans)+8)
 	for i, s := range p.spans {
 		if i > 0 {
