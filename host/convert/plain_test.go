@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"os"
 	"strings"
 	"testing"
 
@@ -91,24 +90,13 @@ func TestStringConverterEncodings(t *testing.T) {
 
 // The lines of strings.tsv are what Kafka's StringConverter reads in one encoding and writes in another, in hex.
 func TestEncodingsAsKafka(t *testing.T) {
-	lines := stringCases(t)
-	for _, line := range lines {
-		parts := strings.Split(line, "\t")
-		if len(parts) != 4 {
-			t.Fatalf("expected 4 columns, found %q", line)
-		}
-		assert.Equal(t, parts[3], rewriteText(t, parts[0], parts[1], parts[2]), line)
+	rows := readTSV(t, "strings.tsv", 4)
+	for _, row := range rows {
+		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
 	}
-	if len(lines) < 20 {
-		t.Errorf("only %d cases", len(lines))
+	if len(rows) < 20 {
+		t.Errorf("only %d cases", len(rows))
 	}
-}
-
-func stringCases(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("../../testdata/convert/strings.tsv")
-	require.NoError(t, err)
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
 // rewriteText reads bytes in hex in one encoding and writes them in another.
