@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -171,6 +172,10 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
 				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
 					err, n-1)
+			}
+			kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
+			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
 			}
 		})
 	}
