@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -42,11 +39,9 @@ type stack struct {
 	service *northwind.Service
 	kafka   kafka.Config
 	place   workplace
-	// hold has each request of the service wait, nil: none.
-	hold atomic.Pointer[func()]
 }
 
-// workplace is what a worker needs to know: it can be handed to another process.
+// workplace is what a worker needs to know.
 type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
 	Plugins, Cache, Broker, Service string
@@ -58,27 +53,12 @@ type workplace struct {
 	// listen takes the place of a worker's listener, and the task runs until ctx ends; nil: there is none, and it ends
 	// when all is read.
 	listen func(feed string, take notify.Handler) (string, func(), error)
-	// bound is called with the binding of the plugin.
-	bound func(*plugin.Binding)
-}
-
-func TestMain(m *testing.M) {
-	if place := os.Getenv(childEnv); place != "" {
-		child(place)
-		return
-	}
-	os.Exit(m.Run())
 }
 
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Helper()
 	x := &stack{service: northwind.New(o)}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hold := x.hold.Load(); hold != nil {
-			(*hold)()
-		}
-		x.service.ServeHTTP(w, r)
-	}))
+	server := httptest.NewServer(x.service)
 	t.Cleanup(server.Close)
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
@@ -95,8 +75,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	registry := record.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
 	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{p.Plugins}, Registry: registry, CacheDir: p.Cache,
-		Logger: quiet,
-		Watch:  p.bound != nil, Debounce: 20 * time.Millisecond, Idle: p.idle})
+		Logger: quiet, Idle: p.idle})
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +85,6 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		return nil, err
 	}
 	defer binding.Close()
-	if p.bound != nil {
-		p.bound(binding)
-	}
 	k := kafka.Defaults()
 	k.Bootstrap = []string{p.Broker}
 	config := offset.Defaults()
@@ -207,28 +183,6 @@ func (x *stack) keys(t *testing.T, topic string) map[string]int {
 func sets(set string, more ...string) []string {
 	return append([]string{"service=" + strings.TrimSuffix(northwind.NorthwindPath, "/"), "entityset=" + set,
 		"topic=t"}, more...)
-}
-
-func TestEverythingArrives(t *testing.T) {
-	for _, format := range []string{"json", "atom"} {
-		t.Run(format, func(t *testing.T) {
-			x := newStack(t, northwind.Options{Rows: 1000, Switches: northwind.Switches{PageSize: 300}},
-				sets("Orders", "format="+format)...)
-			task := x.run(t)
-			if keys := x.keys(t, "t"); len(keys) != 1000 {
-				t.Fatalf("%d keys", len(keys))
-			}
-			if p := task.Progress(); p.Written != 1000 || p.Pages != 4 {
-				t.Errorf("%+v", p)
-			}
-			x.run(t)
-			for key, n := range x.keys(t, "t") {
-				if n != 1 {
-					t.Fatalf("%s came %d times", key, n)
-				}
-			}
-		})
-	}
 }
 
 // An entity that no notification calls deleted and that is gone is read twice, also where the plugin's instance that
@@ -357,79 +311,6 @@ func TestOneLongPage(t *testing.T) {
 	}
 }
 
-// A new version of the plugin, dropped into the folder while records flow, takes over between two pages: nothing is
-// lost or repeated.
-func TestSwapWhileRecordsFlow(t *testing.T) {
-	const rows = 6000
-	x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{PageSize: 100}}, sets("Orders")...)
-	file := filepath.Join(x.place.Plugins, "odata-source.wasm")
-	old, err := os.ReadFile(file)
-	require.NoError(t, err)
-	// the same code with a section more: another module to the host
-	fresh := append(old[:len(old):len(old)], 0, 6, 4, 'n', 'e', 'x', 't', 1)
-	warm := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(warm, "x.wasm"), fresh, 0o644))
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{warm}, Registry: record.NewRegistry(),
-		CacheDir: x.place.Cache, Logger: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
-	m.Close()
-	// The load does not end before the new version is there.
-	arrived := make(chan struct{})
-	hold := func() {
-		if len(x.service.Ledger().Requests) > 20 {
-			<-arrived
-		}
-	}
-	x.hold.Store(&hold)
-	var swapped atomic.Int64
-	var watcher sync.WaitGroup
-	done := make(chan struct{})
-	x.place.bound = func(b *plugin.Binding) {
-		first := b.Status().Hash
-		watcher.Go(func() {
-			tick := time.NewTicker(5 * time.Millisecond)
-			defer tick.Stop()
-			dropped, told := false, false
-			for {
-				select {
-				case <-done:
-					return
-				case <-tick.C:
-				}
-				feeds := int64(len(x.service.Ledger().Requests))
-				if !dropped && feeds > 8 {
-					dropped = true
-					if os.WriteFile(file+".part", fresh, 0o644) != nil || os.Rename(file+".part", file) != nil {
-						t.Error("the file cannot be replaced")
-					}
-				}
-				if !told && (b.Candidate() != nil || b.Status().Hash != first) {
-					told = true
-					close(arrived)
-				}
-				if b.Status().Hash != first {
-					swapped.CompareAndSwap(0, feeds)
-				}
-			}
-		})
-	}
-	task := x.run(t)
-	close(done)
-	watcher.Wait()
-	if at, all := swapped.Load(), int64(len(x.service.Ledger().Requests)); at == 0 || at == all {
-		t.Errorf("expected the swap in the middle, found it at request %d of %d", at, all)
-	}
-	keys := x.keys(t, "t")
-	for key, n := range keys {
-		if n != 1 {
-			t.Fatalf("%s came %d times", key, n)
-		}
-	}
-	if p := task.Progress(); len(keys) != rows || p.Pages != rows/100 || p.Repeated+p.Faults+p.Resumed != 0 {
-		t.Errorf("%d keys, %+v", len(keys), p)
-	}
-}
-
 // What a service answers instead of rows fails the task with a text that says what came from where; no row counts as
 // read.
 func TestAnswersThatAreNoFeed(t *testing.T) {
@@ -526,4 +407,30 @@ func TestServicesThatMakeItHard(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (x *stack) store(t *testing.T) *offset.Store {
+	t.Helper()
+	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
+	require.NoError(t, err)
+	return s
+}
+
+// covered is how many rows the stored offset covers; false: none is stored for a place inside a page.
+func (x *stack) covered(t *testing.T) (int, bool) {
+	t.Helper()
+	s := x.store(t)
+	defer s.Close()
+	entries, err := s.All(t.Context(), "c")
+	require.NoError(t, err)
+	if len(entries) == 0 {
+		return 0, false
+	}
+	p, _, _, err := positionOf(entries[0].Offset)
+	require.NoError(t, err)
+	seen, _ := wit.Lookup(p.fields, "seen")
+	if !p.inside {
+		return int(*seen.Integer), false
+	}
+	return int(*seen.Integer) + int(p.row) + 1, true
 }
