@@ -23,7 +23,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
-	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -46,8 +45,6 @@ type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
 	Plugins, Cache, Broker, Service string
 	Settings                        []string
-	// Hosts are other names of the service.
-	Hosts string
 	// idle is how long an instance is kept that nobody uses, 0: as long as in a worker.
 	idle time.Duration
 	// listen takes the place of a worker's listener, and the task runs until ctx ends; nil: there is none, and it ends
@@ -142,9 +139,6 @@ func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 			name = "sap.odata#00." + name
 		}
 		list = append(list, wit.Setting{Name: name, Value: value})
-	}
-	if p.Hosts != "" {
-		list = append(list, wit.Setting{Name: "sap.odata.link.hosts", Value: p.Hosts})
 	}
 	times := 20
 	client, err := transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
@@ -309,128 +303,4 @@ func TestOneLongPage(t *testing.T) {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
 			most.Load()>>20)
 	}
-}
-
-// What a service answers instead of rows fails the task with a text that says what came from where; no row counts as
-// read.
-func TestAnswersThatAreNoFeed(t *testing.T) {
-	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
-	for _, c := range []struct {
-		switches string
-		want     []string
-	}{
-		{"status=401 status-body=json", []string{"401"}},
-		{"status=401 status-body=html", []string{"401"}},
-		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
-			"SY/530"}},
-		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
-			"SY/530"}},
-		{"status=404 status-body=empty", []string{"404"}},
-		{"status=404 status-body=html", []string{"404"}},
-		{"status=500 status-body=html", []string{"500"}},
-		{"status=500 status-body=empty", []string{"500"}},
-		{"status=500 status-body=json status-message=short_dump", []string{"500", "short dump"}},
-		{"logon-page=1000", []string{"HTML", "logon"}},
-	} {
-		t.Run(c.switches, func(t *testing.T) {
-			set := func(name, value string) { require.NoError(t, x.service.Set(name, value)) }
-			set("match", "/Orders")
-			for _, s := range strings.Fields(c.switches) {
-				name, value, _ := strings.Cut(s, "=")
-				set(name, strings.ReplaceAll(value, "_", " "))
-			}
-			if strings.HasPrefix(c.switches, "status") {
-				set("status-count", "1000")
-			}
-			defer func() {
-				for _, name := range []string{"status-count", "logon-page", "status"} {
-					set(name, "0")
-				}
-				set("status-body", "auto")
-				set("status-code", "")
-				set("status-message", "")
-			}()
-			_, err := x.place.worker(t.Context())
-			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
-			if len(err.Error()) > 1500 {
-				t.Errorf("a fault of %d bytes", len(err.Error()))
-			}
-		})
-	}
-	// A 500 with a document made the plugin ask without options: it may have stored that, and nothing else.
-	if rows, inside := x.covered(t); rows != 0 || inside {
-		t.Errorf("an offset that covers %d rows was stored", rows)
-	}
-	x.run(t) // and afterwards everything arrives
-	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
-}
-
-func TestNextLinkToAnotherHost(t *testing.T) {
-	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
-		NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
-	_, err := x.place.worker(t.Context())
-	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
-}
-
-// Services in motion and services that end too early (T15, P3, P4): every row that existed throughout arrives.
-func TestServicesThatMakeItHard(t *testing.T) {
-	for name, s := range map[string]northwind.Switches{
-		"rows come and go between pages": {PageSize: 150, Churn: 3},
-		"and links count rows":           {PageSize: 150, Churn: 3, SkipToken: "offset"},
-		"feeds end early":                {EndEarly: 400},
-		"without $orderby":               {PageSize: 400, RefuseOrderBy: true},
-		"without $inlinecount":           {PageSize: 400, RefuseCount: true},
-		"old format without paging":      {V1: true},
-		"nulls left out":                 {PageSize: 400, OmitNull: true},
-		"under another name":             {PageSize: 400, SelfHost: "http://internal.example:8000"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := newStack(t, northwind.Options{Rows: 2000, Switches: s}, sets("Orders", "page.size=500")...)
-			if s.SelfHost != "" {
-				x.place.Hosts = "internal.example"
-			}
-			before := map[string]bool{}
-			x.service.Each("Orders", func(key string, _ map[string]string) { before[key] = true })
-			x.run(t)
-			throughout := 0
-			got := x.keys(t, "t")
-			x.service.Each("Orders", func(key string, _ map[string]string) {
-				if before[key] {
-					throughout++
-					if got[`{"OrderID":`+strings.Trim(key, "()")+`}`] == 0 {
-						t.Errorf("%s is missing", key)
-					}
-				}
-			})
-			if throughout < 1500 {
-				t.Errorf("only %d rows were there throughout", throughout)
-			}
-		})
-	}
-}
-
-func (x *stack) store(t *testing.T) *offset.Store {
-	t.Helper()
-	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
-	require.NoError(t, err)
-	return s
-}
-
-// covered is how many rows the stored offset covers; false: none is stored for a place inside a page.
-func (x *stack) covered(t *testing.T) (int, bool) {
-	t.Helper()
-	s := x.store(t)
-	defer s.Close()
-	entries, err := s.All(t.Context(), "c")
-	require.NoError(t, err)
-	if len(entries) == 0 {
-		return 0, false
-	}
-	p, _, _, err := positionOf(entries[0].Offset)
-	require.NoError(t, err)
-	seen, _ := wit.Lookup(p.fields, "seen")
-	if !p.inside {
-		return int(*seen.Integer), false
-	}
-	return int(*seen.Integer) + int(p.row) + 1, true
 }
