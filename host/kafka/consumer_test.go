@@ -221,6 +221,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 // A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
 // ours.
 func TestForgottenMemberJoinsAnew(t *testing.T) {
+	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
 		kerr.CoordinatorNotAvailable} {
 		t.Run(code.Message, func(t *testing.T) {

@@ -206,6 +206,7 @@ func TestReadLargeValues(t *testing.T) {
 // A leader that does not know yet that it is one, as in a new cluster or when others have ended, is asked again for
 // longer than that takes.
 func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "new", "x")
 	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
@@ -216,6 +217,7 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 // A broker that was killed leads in the cluster's metadata until the controller misses it: a reader finds the broker
 // that takes over, before it knows the topic's ends and after.
 func TestLeaderThatWasKilled(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	dead := brokerAt(t, 9, listener.Addr().String())
