@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so that eight run
-// at a time, unless -parallel says otherwise.
+// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so that eight
+// run at a time, unless -parallel says otherwise.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)

@@ -24,7 +24,8 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// TestRandomModules compares modules of wasm-smith, the first that testdata/smith/run.sh makes, as they are and metered.
+// TestRandomModules compares modules of wasm-smith, the first that testdata/smith/run.sh makes, as they are and
+// metered.
 func TestRandomModules(t *testing.T) {
 	file, err := os.Open("testdata/smith.gz")
 	require.NoError(t, err)

@@ -191,7 +191,8 @@ func (g chance) edge() (schema, payload string) {
 			"2024-02-29 10:11:12.345", "20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z",
 			"2024-02-29T10:11:12.345+01:00",
 			"1700000000000", "ä", "\u0660", "\u00a0", "1\u00a0", "Thu, 29 Feb 2024 23:59:60 +0000",
-			"a longer text, of more than sixty-four bytes so that its length takes two of them", g.numeral(), g.numeral()))
+			"a longer text, of more than sixty-four bytes so that its length takes two of them", g.numeral(),
+			g.numeral()))
 	}
 	switch g.IntN(15) {
 	case 0:
