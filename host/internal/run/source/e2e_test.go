@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/notify"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -303,4 +304,91 @@ func TestOneLongPage(t *testing.T) {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
 			most.Load()>>20)
 	}
+}
+
+// What a service answers instead of rows fails the task with a text that says what came from where; no row counts as
+// read.
+func TestAnswersThatAreNoFeed(t *testing.T) {
+	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
+	for _, c := range []struct {
+		switches string
+		want     []string
+	}{
+		{"status=401 status-body=json", []string{"401"}},
+		{"status=401 status-body=html", []string{"401"}},
+		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
+			"SY/530"}},
+		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
+			"SY/530"}},
+		{"status=404 status-body=empty", []string{"404"}},
+		{"status=404 status-body=html", []string{"404"}},
+		{"status=500 status-body=html", []string{"500"}},
+		{"status=500 status-body=empty", []string{"500"}},
+		{"status=500 status-body=json status-message=short_dump", []string{"500", "short dump"}},
+		{"logon-page=1000", []string{"HTML", "logon"}},
+	} {
+		t.Run(c.switches, func(t *testing.T) {
+			set := func(name, value string) { require.NoError(t, x.service.Set(name, value)) }
+			set("match", "/Orders")
+			for _, s := range strings.Fields(c.switches) {
+				name, value, _ := strings.Cut(s, "=")
+				set(name, strings.ReplaceAll(value, "_", " "))
+			}
+			if strings.HasPrefix(c.switches, "status") {
+				set("status-count", "1000")
+			}
+			defer func() {
+				for _, name := range []string{"status-count", "logon-page", "status"} {
+					set(name, "0")
+				}
+				set("status-body", "auto")
+				set("status-code", "")
+				set("status-message", "")
+			}()
+			_, err := x.place.worker(t.Context())
+			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
+			if len(err.Error()) > 1500 {
+				t.Errorf("a fault of %d bytes", len(err.Error()))
+			}
+		})
+	}
+	// A 500 with a document made the plugin ask without options: it may have stored that, and nothing else.
+	if rows, inside := x.covered(t); rows != 0 || inside {
+		t.Errorf("an offset that covers %d rows was stored", rows)
+	}
+	x.run(t) // and afterwards everything arrives
+	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
+}
+
+func TestNextLinkToAnotherHost(t *testing.T) {
+	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
+		NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
+	_, err := x.place.worker(t.Context())
+	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
+}
+
+func (x *stack) store(t *testing.T) *offset.Store {
+	t.Helper()
+	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
+	require.NoError(t, err)
+	return s
+}
+
+// covered is how many rows the stored offset covers; false: none is stored for a place inside a page.
+func (x *stack) covered(t *testing.T) (int, bool) {
+	t.Helper()
+	s := x.store(t)
+	defer s.Close()
+	entries, err := s.All(t.Context(), "c")
+	require.NoError(t, err)
+	if len(entries) == 0 {
+		return 0, false
+	}
+	p, _, _, err := positionOf(entries[0].Offset)
+	require.NoError(t, err)
+	seen, _ := wit.Lookup(p.fields, "seen")
+	if !p.inside {
+		return int(*seen.Integer), false
+	}
+	return int(*seen.Integer) + int(p.row) + 1, true
 }
