@@ -16,7 +16,6 @@ require (
 	github.com/knadh/koanf/v2 v2.4.1
 	github.com/magiconair/properties v1.18.12
 	github.com/miekg/pkcs11 v1.1.2
-	github.com/pavlo-v-chernykh/keystore-go/v4 v4.5.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/prometheus/client_model v0.6.2
 	github.com/reugn/go-quartz v0.15.2

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,7 +122,7 @@ func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit
 // The golden file holds what AvroData makes of documents: its schema, its bytes, and the document that they become
 // again; TestRealAvroGolden compares it with AvroData itself.
 func TestWritesWhatAvroDataWrites(t *testing.T) {
-	cases := goldenAvro(t)
+	cases := readTSV(t, "avro.tsv", 4)
 	if len(cases) < 100 {
 		t.Fatalf("expected 100 cases and more, found %d", len(cases))
 	}
@@ -134,16 +133,6 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 				strings.Join(got, "\n         "))
 		}
 	}
-}
-
-func goldenAvro(t *testing.T) (cases [][]string) {
-	t.Helper()
-	content, err := os.ReadFile("../../testdata/convert/avro.tsv")
-	require.NoError(t, err)
-	for line := range strings.Lines(string(content)) {
-		cases = append(cases, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
-	}
-	return cases
 }
 
 const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
@@ -371,7 +360,7 @@ func TestSettingsOfAvro(t *testing.T) {
 	}
 }
 
-// Names that Avro does not allow are refused with advice, or written in another way.
+// Names that Avro does not allow are refused with advice; [TestAvroCases] has how they are written in another way.
 func TestNamesOfAvro(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
@@ -380,48 +369,11 @@ func TestNamesOfAvro(t *testing.T) {
 		"scrub.invalid.names") {
 		t.Errorf("expected a refusal with advice, found %v", err)
 	}
-	c, text := newRemembering(t, ClassAvro, b.Registry, "scrub.invalid.names", "true")
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); err != nil ||
-		!strings.Contains(*text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
-		t.Errorf("expected other names, found %s, %v", *text, err)
-	}
 	// Two types of one name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
 	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
 		!strings.Contains(got[0], `"name":"N_2"`) {
 		t.Errorf("expected both types, found %q", got)
-	}
-}
-
-// A type that was defined in a namespace may be named without it inside of that: names without a dot are looked for in
-// the namespace around them first.
-func TestNamesInANamespace(t *testing.T) {
-	for schema, want := range map[string]string{
-		`{"type":"record","name":"n.R","fields":[{"name":"a","type":{"type":"record","name":"P","fields":[` +
-			`{"name":"x","type":"int"}]}},{"name":"b","type":["null","P"]}]}`: "",
-		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"m.P",` +
-			`"fields":[{"name":"x","type":"int"}]}},{"name":"b","type":["null","m.P"]}]}`: "",
-		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"P",` +
-			`"namespace":"","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":["null","P"]}]}`: "",
-		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":"int"},{"name":"b","type":["null","R"]}]}`: "the " +
-			`Avro type "n.R" contains itself`,
-	} {
-		c, json, b := avroPair(t, fakeRegistry(t, schema))
-		d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 2, 2, 4}, b)
-		if want != "" {
-			if fault.Class(err) != fault.DataException || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: expected %q, found %v", schema, want, err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", schema, err)
-			continue
-		}
-		out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if err != nil || !strings.HasSuffix(string(out), `"payload":{"a":{"x":1},"b":{"x":2}}}`) {
-			t.Errorf("%s: found %s, %v", schema, out, err)
-		}
 	}
 }
 

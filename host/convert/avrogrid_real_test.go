@@ -4,13 +4,9 @@ package convert
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // avroBases are Avro schemas of every type, their attributes without braces, with bytes of them and a default.
@@ -102,16 +98,11 @@ func avroGrid() (all [][3]string) {
 // Avro of every type, with every attribute that AvroData knows, everywhere, becomes what AvroData makes of it.
 func TestRealAvroGrid(t *testing.T) {
 	all := avroGrid()
-	file := filepath.Join(t.TempDir(), "readings")
-	var text strings.Builder
+	var lines []string
 	for _, r := range all {
-		fmt.Fprintf(&text, "%s\n", strings.Join(r[:], "\t"))
+		lines = append(lines, strings.Join(r[:], "\t"))
 	}
-	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	answers := runTool(t, "avro", "Avro.java", file)
-	if len(answers) != len(all) {
-		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
-	}
+	answers := ask(t, "avro", "Avro.java", lines)
 	wrong, counts := 0, map[string]int{}
 	for i, r := range all {
 		got, _ := readAvro(t, r[0], r[1], r[2], "")

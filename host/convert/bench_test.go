@@ -9,48 +9,6 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// The order row of 12 columns that Northwind has.
-func BenchmarkOrderRow(b *testing.B) {
-	for name, schemas := range map[string]string{"plain": "false", "schemas": "true"} {
-		g := goldensOf(b, "order-plain")
-		batch := &record.Batch{Registry: record.NewRegistry()}
-		d, err := newConverter(b, ClassJSON, batch.Registry).Decode(b.Context(), "t",
-			[]byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
-		require.NoError(b, err)
-		c := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", schemas)
-		text, _, err := c.Encode(b.Context(), nil, math.MaxInt32, "t", batch, d)
-		require.NoError(b, err)
-		b.Run("encode/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(text)))
-			dst := make([]byte, 0, 8192)
-			for b.Loop() {
-				dst, _, _ = c.Encode(b.Context(), dst[:0], math.MaxInt32, "t", batch, d)
-			}
-		})
-		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode(b.Context(), "t",
-			[]byte(g.value), batch)
-		require.NoError(b, err)
-		b.Run("encode-dynamic/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			dst := make([]byte, 0, 8192)
-			for b.Loop() {
-				dst, _, _ = c.Encode(b.Context(), dst[:0], math.MaxInt32, "t", batch, plain)
-			}
-		})
-		b.Run("decode/"+name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(text)))
-			into := &record.Batch{Registry: batch.Registry}
-			for b.Loop() {
-				into.Data = into.Data[:0]
-				_, err := c.Decode(b.Context(), "t", text, into)
-				require.NoError(b, err)
-			}
-		})
-	}
-}
-
 func TestNoAllocationForARow(t *testing.T) {
 	g := goldensOf(t, "order-plain")
 	batch := &record.Batch{Registry: record.NewRegistry()}

@@ -80,30 +80,6 @@ func TestNestedMembersOutOfTurn(t *testing.T) {
 	})
 }
 
-// Of a member that is there twice the last counts, wherever the first stood.
-func TestMembersTwiceAndOutOfTurn(t *testing.T) {
-	b := &record.Batch{Registry: record.NewRegistry()}
-	c := newConverter(t, ClassJSON, b.Registry)
-	schema := `{"type":"struct","fields":[{"type":"string","field":"a"},{"type":"int32","optional":true,"default":7,"field":"b"},{"type":"string","field":"c"}]}`
-	for payload, want := range map[string]string{
-		`{"a":"1","b":2,"c":"3","a":"4"}`:                  "[4 2 3]",
-		`{"c":"3","a":"1","c":"5"}`:                        "[1 7 5]",
-		`{"a":"1","a":"long enough to move","b":1,"c":""}`: "[long enough to move 1 ]",
-		`{"b":2,"b":null,"c":"x","z":{"a":1},"a":"y"}`:     "[y 7 x]",
-	} {
-		b.Data = b.Data[:0]
-		d, err := c.Decode(t.Context(), "t", []byte(`{"schema":`+schema+`,"payload":`+payload+`}`), b)
-		if err != nil {
-			t.Errorf("%s: %v", payload, err)
-			continue
-		}
-		v, _, err := datum.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
-		if got := fmt.Sprint(v); got != want || err != nil {
-			t.Errorf("%s: expected %s, found %s, %v", payload, want, got, err)
-		}
-	}
-}
-
 // Documents of some hundred bytes to some megabytes that take a reader any time where it is not linear.
 func TestHostileRecordsAreReadInTime(t *testing.T) {
 	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }

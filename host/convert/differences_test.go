@@ -76,13 +76,7 @@ type wantedCase struct {
 // differences are those that are wanted: where our JsonConverter does not do as Kafka's.
 func differences(t *testing.T) (cases []wantedCase) {
 	t.Helper()
-	text, err := os.ReadFile("../../testdata/convert/differences.tsv")
-	require.NoError(t, err)
-	for line := range strings.Lines(string(text)) {
-		parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(parts) != 6 {
-			t.Fatalf("expected 6 columns, found %q", line)
-		}
+	for _, parts := range readTSV(t, "differences.tsv", 6) {
 		cases = append(cases, wantedCase{rewriting{parts[1], parts[2], parts[3], false}, parts[0], parts[4], parts[5]})
 	}
 	return cases

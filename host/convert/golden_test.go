@@ -128,3 +128,18 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 		})
 	}
 }
+
+// readTSV is the rows of a file of testdata/convert, each of so many columns.
+func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
+	t.Helper()
+	content, err := os.ReadFile("../../testdata/convert/" + name)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(content)) {
+		row := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(row) != columns {
+			t.Fatalf("%s: expected %d columns, found %q", name, columns, line)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

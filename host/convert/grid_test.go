@@ -2,11 +2,8 @@ package convert
 
 import (
 	"fmt"
-	"os"
-	"strings"
+	"slices"
 	"testing"
-
-	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // gridTypes are schemas of every type, with a %s where attributes go, and a default that is of them.
@@ -65,20 +62,17 @@ func grid(reader, writer string) (all []rewriting) {
 
 // Kafka's converter and ours make the same of every document of grid.tsv, or ours makes a wanted difference.
 func TestGrid(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/convert/grid.tsv")
-	require.NoError(t, err)
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	lines := readTSV(t, "grid.tsv", 4)
 	all := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
 	if len(lines) != len(all) {
 		t.Fatalf("expected a line for each of %d documents, found %d", len(all), len(lines))
 	}
 	same := 0
 	for i, w := range all {
-		input := w.reader + "\t" + w.writer + "\t" + w.document + "\t"
-		if !strings.HasPrefix(lines[i], input) {
-			t.Fatalf("line %d: expected %s, found %s", i+1, input, lines[i])
+		kafka := lines[i][3]
+		if input := []string{w.reader, w.writer, w.document}; !slices.Equal(input, lines[i][:3]) {
+			t.Fatalf("line %d: expected %q, found %q", i+1, input, lines[i])
 		}
-		kafka := lines[i][len(input):]
 		verdict, shown := w.compare(t.Context(), kafka)
 		if verdict == "same" {
 			same++

@@ -75,6 +75,8 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},
 		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00", "depth"},
+		"Avro, a type in itself": {ClassAvro, `{"type":"record","name":"R","namespace":"n","fields":[` +
+			`{"name":"b","type":["null","R"]}]}`, "\x00", `the Avro type "n.R" contains itself`},
 		"Avro, a scale of 10^8": {ClassAvro,
 			`{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
 			"\x02\x01", "expected a scale from -1000 to 1000"},

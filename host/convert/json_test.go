@@ -147,8 +147,10 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 		`{"a":1,"b":"x","c":1.5,"d":2}`:           {int32(1), "x", []byte{0, 0x96}, 2.0},
 		`{"d":"NaN","c":"AJY=","b":"x","a":null}`: {nil, "x", []byte{0, 0x96}, math.NaN()},
 		`{"b":"x"}`: {nil, "x", nil, 1.5},
-		`{"x":[{}],"b":"first","b":"x","y":1,"d":null,"c":150e-2}`: {nil, "x", []byte{0, 0x96}, 1.5},
-		`{"b":"\u0078","\u0061":7,"c":-0.0100}`:                    {int32(7), "x", []byte{0xff}, 1.5},
+		`{"x":[{}],"b":"first","b":"x","y":1,"d":null,"c":150e-2}`:          {nil, "x", []byte{0, 0x96}, 1.5},
+		`{"b":"\u0078","\u0061":7,"c":-0.0100}`:                             {int32(7), "x", []byte{0xff}, 1.5},
+		`{"b":"x","a":1,"b":"long enough to move","a":null,"d":1,"d":null}`: {nil, "long enough to move", nil, 1.5},
+		`{"c":3,"a":1,"b":"x","c":5}`:                                       {int32(1), "x", []byte{1, 0xf4}, 1.5},
 		`{"b":"x","c":92233720368547758070}`: {nil, "x",
 			new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
 	} {

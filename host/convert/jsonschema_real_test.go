@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/convert/registered"
-	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit/java"
 )
@@ -24,7 +21,7 @@ import (
 func TestRealJSONSchemas(t *testing.T) {
 	g := &generator{Rand: rand.New(rand.NewPCG(5, 6))}
 	var written [][2]string
-	var lines strings.Builder
+	var lines []string
 	for len(written) < 2000 {
 		s := g.schema(3)
 		g.odd = false
@@ -46,14 +43,9 @@ func TestRealJSONSchemas(t *testing.T) {
 		}
 		one := [2]string{*text, string(out[registered.IDBytes:])}
 		written = append(written, one)
-		fmt.Fprintf(&lines, "%s\t%s\n", one[0], one[1])
+		lines = append(lines, one[0]+"\t"+one[1])
 	}
-	file := filepath.Join(t.TempDir(), "schemas")
-	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
-	answers := runTool(t, "jsonschema", "JsonSchema.java", file)
-	if len(answers) != len(written) {
-		t.Fatalf("expected %d answers, found %d", len(written), len(answers))
-	}
+	answers := ask(t, "jsonschema", "JsonSchema.java", lines)
 	wrong := 0
 	for i, one := range written {
 		text, verdict, _ := strings.Cut(answers[i], "\t")

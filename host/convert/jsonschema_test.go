@@ -34,110 +34,30 @@ func jsonSchemaRegistry(t testing.TB, schemas ...string) string {
 	return seeded(t, sr.TypeJSON, schemas...)
 }
 
-// jsonSchemaCases are what JsonSchemaData makes of values: options, the schema and the value as the JSON converter has
-// them, the JSON Schema, the JSON, and the schema that it becomes again where that is another one. The texts are those
-// that the library everit writes ([TestRealJSONSchemas]).
-var jsonSchemaCases = []struct{ options, schema, value, text, json, again string }{
-	{"", `{"type":"boolean","optional":false}`, `true`, `{"type":"boolean"}`, `true`, ""},
-	{"", `{"type":"int8","optional":false}`, `12`, `{"type":"integer","connect.type":"int8"}`, `12`, ""},
-	{"", `{"type":"int16","optional":false}`, `12`, `{"type":"integer","connect.type":"int16"}`, `12`, ""},
-	{"", `{"type":"int32","optional":false}`, `12`, `{"type":"integer","connect.type":"int32"}`, `12`, ""},
-	{"", `{"type":"int64","optional":false}`, `12`, `{"type":"integer","connect.type":"int64"}`, `12`, ""},
-	{"", `{"type":"float","optional":false}`, `12.2`, `{"type":"number","connect.type":"float32"}`, `12.2`, ""},
-	{"", `{"type":"double","optional":false}`, `12.2`, `{"type":"number","connect.type":"float64"}`, `12.2`, ""},
-	{"", `{"type":"double","optional":false,"default":1.0E10}`, `3.0`,
-		`{"type":"number","default":1.0E+10,"connect.type":"float64"}`, `3.0`, ""},
-	{"", `{"type":"bytes","optional":false}`, `"Zm9v"`, `{"type":"string","connect.type":"bytes"}`, `"Zm9v"`, ""},
-	{"", `{"type":"string","optional":false}`, `"ä"`, `{"type":"string"}`, `"ä"`, ""},
-	{"", `{"type":"string","optional":true}`, `null`, `{"oneOf":[{"type":"null"},{"type":"string"}]}`, `null`, ""},
-	{"", `{"type":"string","optional":true,"name":"n","version":3,"doc":"d","parameters":{"p":"v"},"default":"x"}`,
-		`"y"`, `{"oneOf":[{"type":"null"},{"type":"string","title":"n","description":"d","default":"x",` +
-			`"connect.version":3,"connect.parameters":{"p":"v"}}]}`, `"y"`, ""},
-	{"", `{"type":"int32","optional":true,"default":7}`, `null`,
-		`{"oneOf":[{"type":"null"},{"type":"integer","default":7,"connect.type":"int32"}]}`, `7`, ""},
-	{"ignore.default.for.nullables=true", `{"type":"string","optional":true,"default":"x"}`, `"y"`,
-		`{"oneOf":[{"type":"null"},{"type":"string","default":"x"}]}`, `"y"`, ""},
-	{"", `{"type":"string","optional":false,"parameters":{"io.confluent.connect.json.Enum":"",` +
-		`"io.confluent.connect.json.Enum.one":"one","io.confluent.connect.json.Enum.two":"two",` +
-		`"io.confluent.connect.json.Enum.<NULL>":"<NULL>"}}`, `"one"`, `{"enum":[null,"one","two"]}`, `"one"`,
-		`{"type":"string","optional":false,"parameters":{"io.confluent.connect.json.Enum":"",` +
-			`"io.confluent.connect.json.Enum.<NULL>":"<NULL>","io.confluent.connect.json.Enum.one":"one",` +
-			`"io.confluent.connect.json.Enum.two":"two"}}`},
-	{"", `{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,` +
-		`"parameters":{"scale":"2"}}`, `"AJw="`, `{"type":"string","title":"org.apache.kafka.connect.data.Decimal",` +
-		`"connect.version":1,"connect.type":"bytes","connect.parameters":{"scale":"2"}}`, `"AJw="`, ""},
-	{"decimal.format=numeric", `{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal",` +
-		`"version":1,"parameters":{"scale":"4"},"default":"PPA="}`, `"PPA="`,
-		`{"type":"number","title":"org.apache.kafka.connect.data.Decimal","default":1.56,"connect.version":1,` +
-			`"connect.type":"bytes","connect.parameters":{"scale":"4"}}`, `1.5600`, ""},
-	{"", `{"type":"int64","optional":false,"name":"org.apache.kafka.connect.data.Timestamp","version":1,"default":0}`,
-		`1234567890`, `{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp","default":0,` +
-			`"connect.version":1,"connect.type":"int64"}`, `1234567890`, ""},
-	{"", `{"type":"array","items":{"type":"int8","optional":true},"optional":false}`, `[1,null]`,
-		`{"type":"array","items":{"oneOf":[{"type":"null"},{"type":"integer","connect.type":"int8"}]}}`, `[1,null]`,
-		""},
-	{"", `{"type":"map","keys":{"type":"string","optional":false},"values":{"type":"int32","optional":false},` +
-		`"optional":false}`, `{"b":1,"a":2}`, `{"type":"object","connect.type":"map",` +
-		`"additionalProperties":{"type":"integer","connect.type":"int32"}}`, `{"b":1,"a":2}`, ""},
-	{"", `{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32","optional":false},` +
-		`"optional":false,"name":"foo.bar"}`, `{"a":2}`, `{"type":"array","title":"foo.bar","connect.type":"map",` +
-		`"items":{"type":"object","properties":{"value":{"type":"integer","connect.index":1,"connect.type":"int32"},` +
-		`"key":{"connect.index":0,"oneOf":[{"type":"null"},{"type":"string"}]}}}}`, `[{"key":"a","value":2}]`, ""},
-	{"", `{"type":"map","keys":{"type":"int32","optional":false},"values":{"type":"string","optional":false},` +
-		`"optional":false}`, `[[3,"x"]]`, `{"type":"array","connect.type":"map","items":{"type":"object",` +
-		`"properties":{"value":{"type":"string","connect.index":1},"key":{"type":"integer","connect.index":0,` +
-		`"connect.type":"int32"}}}}`, `[{"key":3,"value":"x"}]`, ""},
-	{"", person12, `{"id":7,"name":null,"at":{"x":1}}`, `{"type":"object","title":"a.Person","properties":{` +
-		`"at":{"connect.index":2,"oneOf":[{"type":"null"},{"type":"object","title":"P","properties":{"x":{` +
-		`"type":"integer","connect.index":0,"connect.type":"int8"}}}]},` +
-		`"name":{"connect.index":1,"oneOf":[{"type":"null"},{"type":"string"}]},` +
-		`"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`, `{"id":7,"name":null,"at":{"x":1}}`, ""},
-	{"object.additional.properties=false", `{"type":"struct","fields":[{"type":"boolean","optional":false,` +
-		`"field":"b"}],"optional":false}`, `{"b":true}`,
-		`{"type":"object","additionalProperties":false,"properties":{` +
-			`"b":{"connect.index":0,"type":"boolean"}}}`, `{"b":true}`, ""},
-	{"",
-		`{"type":"struct","fields":[{"type":"int32","optional":true,"field":"io.confluent.connect.json.OneOf.field.0"},` +
-			`{"type":"string","optional":true,"field":"io.confluent.connect.json.OneOf.field.1"}],"optional":false,` +
-			`"name":"io.confluent.connect.json.OneOf"}`, `{"io.confluent.connect.json.OneOf.field.0":12,` +
-			`"io.confluent.connect.json.OneOf.field.1":null}`, `{"oneOf":[{"type":"integer","connect.index":0,` +
-			`"connect.type":"int32"},{"type":"string","connect.index":1}]}`, `12`, ""},
-	{"generalized.sum.type.support=true", `{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int8",` +
-		`"optional":false,"field":"a"}],"optional":true,"field":"connect_union_field_0"},{"type":"struct","fields":[` +
-		`{"type":"int8","optional":false,"field":"c"}],"optional":true,"field":"connect_union_field_1"}],` +
-		`"optional":true,"name":"connect_union_0","parameters":{"org.apache.kafka.connect.data.Union":` +
-		`"connect_union_0"}}`, `{"connect_union_field_0":null,"connect_union_field_1":{"c":5}}`,
-		`{"oneOf":[{"type":"null"},{"type":"object","connect.index":0,"properties":{"a":{"type":"integer",` +
-			`"connect.index":0,"connect.type":"int8"}}},{"type":"object","connect.index":1,"properties":{"c":{` +
-			`"type":"integer","connect.index":0,"connect.type":"int8"}}}]}`, `{"c":5}`, ""},
-}
-
-const person12 = `{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"},{"type":"string",` +
-	`"optional":true,"field":"name"},{"type":"struct","fields":[{"type":"int8","optional":false,"field":"x"}],` +
-	`"optional":true,"name":"P","field":"at"}],"optional":false,"name":"a.Person"}`
-
+// The file has what JsonSchemaData makes of values: options, the schema and the value as the JSON converter has them,
+// the JSON Schema as the library everit writes it ([TestRealJSONSchemas]), the JSON, and the schema that it becomes
+// again where that is another one.
 func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
-	for _, one := range jsonSchemaCases {
+	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
+		schema, value, written, again := row[1], row[2], row[4], row[5]
 		b := &record.Batch{Registry: record.NewRegistry()}
-		c, text := newRemembering(t, ClassJSONSchema, b.Registry, options(one.options)...)
+		c, text := newRemembering(t, ClassJSONSchema, b.Registry, options(row[0])...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
-		d := datumOf(t, json, b, `{"schema":`+one.schema+`,"payload":`+one.value+`}`)
+		d := datumOf(t, json, b, `{"schema":`+schema+`,"payload":`+value+`}`)
 		out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
-		if err != nil || null || string(out) != "x\x00\x00\x00\x00\x01"+one.json {
-			t.Errorf("%s: expected %s, found %s, %v", one.schema, one.json, out, err)
+		if err != nil || null || string(out) != "x\x00\x00\x00\x00\x01"+written {
+			t.Errorf("%s: expected %s, found %s, %v", schema, written, out, err)
 			continue
 		}
-		assert.Equal(t, one.text, *text, one.schema)
+		assert.Equal(t, row[3], *text, schema)
 		if d, err = c.Decode(t.Context(), "orders", out[1:], b); err != nil {
-			t.Errorf("%s: %v", one.schema, err)
+			t.Errorf("%s: %v", schema, err)
 			continue
 		}
-		again := one.again
 		if again == "" {
-			again = one.schema
+			again = schema
 		}
-		value := one.value
-		if one.json == "7" {
+		if written == "7" {
 			value = "7" // the default
 		}
 		back, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
@@ -155,84 +75,10 @@ func options(text string) (list []string) {
 	return list
 }
 
-// jsonSchemaReadings are schemas of other writers: options, schema, document, and the schema and value that they
-// become, or "!" and a part of the error.
-var jsonSchemaReadings = [][4]string{
-	{"", `{"type":"integer"}`, `7`, `{"schema":{"type":"int64","optional":false,"version":1},"payload":7}`},
-	{"", `{"type":"number","title":"N"}`, `7`,
-		`{"schema":{"type":"double","optional":false,"name":"N","version":1},"payload":7.0}`},
-	{"", `{"type":["string","null"],"title":"T","maxLength":3}`, `null`,
-		`{"schema":{"type":"string","optional":true,"version":1},"payload":null}`},
-	{"", `{"type":"string","enum":["b","a"],"title":"T"}`, `"a"`, `{"schema":{"type":"string","optional":false,` +
-		`"version":1,"parameters":{"io.confluent.connect.json.Enum":"","io.confluent.connect.json.Enum.b":"b",` +
-		`"io.confluent.connect.json.Enum.a":"a"}},"payload":"a"}`},
-	{"generalized.sum.type.support=true", `{"enum":["b",3,null]}`, `"b"`,
-		`{"schema":{"type":"string","optional":false,` +
-			`"version":1,"parameters":{"org.apache.kafka.connect.data.Enum":"","org.apache.kafka.connect.data.Enum.b":"0",` +
-			`"org.apache.kafka.connect.data.Enum.3":"1","org.apache.kafka.connect.data.Enum.<NULL>":"2"}},"payload":"b"}`},
-	{"", `{"const":"one"}`, `"one"`, `{"schema":{"type":"string","optional":false,"version":1,"parameters":{` +
-		`"io.confluent.connect.json.Enum":"","io.confluent.connect.json.Enum.one":"one"}},"payload":"one"}`},
-	{"", `{"type":"string","const":"one"}`, `"one"`,
-		`{"schema":{"type":"string","optional":false,"version":1},"payload":"one"}`},
-	{"", `{"type":"integer","enum":[1,2]}`, `2`,
-		`{"schema":{"type":"int64","optional":false,"version":1},"payload":2}`},
-	{"use.optional.for.nonrequired=true", `{"type":"object","properties":{"a":{"type":"integer"},` +
-		`"b":{"type":"string"}},"required":["a"]}`, `{"a":1,"c":2}`, `{"schema":{"type":"struct","fields":[` +
-		`{"type":"int64","optional":false,"field":"a"},{"type":"string","optional":true,"field":"b"}],` +
-		`"optional":false,"version":1},"payload":{"a":1,"b":null}}`},
-	{"", `{"type":"object","properties":{"a":{"type":"integer"}}}`, `{}`, "!Invalid null value for required INT64"},
-	{"", `{"type":"object","properties":{"b":{"type":"string","connect.index":1},"a":{"type":"string",` +
-		`"connect.index":2},"c":{"type":"string","connect.index":0}}}`, `{"a":"1","b":"2","c":"3"}`,
-		`{"schema":{"type":"struct","fields":[{"type":"string","optional":false,"field":"c"},{"type":"string",` +
-			`"optional":false,"field":"b"},{"type":"string","optional":false,"field":"a"}],"optional":false,"version":1},` +
-			`"payload":{"c":"3","b":"2","a":"1"}}`},
-	{"", `{"properties":{"zeta":{"$ref":"#/definitions/s"},"id":{"$ref":"#/definitions/s"}},"definitions":{"s":{` +
-		`"type":"string","title":"S"}}}`, `{"id":"1","zeta":"2"}`, `{"schema":{"type":"struct","fields":[` +
-		`{"type":"string","optional":false,"name":"S","field":"zeta"},{"type":"string","optional":false,"name":"S",` +
-		`"field":"id"}],"optional":false,"version":1},"payload":{"zeta":"2","id":"1"}}`},
-	{"",
-		`{"allOf":[{"$ref":"#/definitions/a"},{"type":"object","properties":{"z":{"type":"string"}}}],"definitions":{` +
-			`"a":{"type":"object","properties":{"y":{"type":"number"}}}}}`, `{"y":1.5,"z":"x"}`, `{"schema":{` +
-			`"type":"struct","fields":[{"type":"double","optional":false,"field":"y"},{"type":"string","optional":false,` +
-			`"field":"z"}],"optional":false},"payload":{"y":1.5,"z":"x"}}`},
-	{"", `{"oneOf":[{"type":"string"}]}`, `"x"`, `{"schema":{"type":"string","optional":false},"payload":"x"}`},
-	{"flatten.singleton.unions=false", `{"anyOf":[{"type":"string"}]}`, `"x"`, `{"schema":{"type":"struct","fields":[` +
-		`{"type":"string","optional":true,"field":"io.confluent.connect.json.OneOf.field.0"}],"optional":false,` +
-		`"name":"io.confluent.connect.json.OneOf","version":1},"payload":{"io.confluent.connect.json.OneOf.field.0":` +
-		`"x"}}`},
-	{"", `{"oneOf":[{"type":"object","properties":{"a":{"type":"string"}}},{"type":"object","properties":{` +
-		`"a":{"type":"string"},"b":{"type":"integer"}}},{"type":"null"},{"type":"boolean"}]}`, `{"b":1,"a":"x"}`,
-		`{"schema":{"type":"struct","fields":[{"type":"struct","fields":[{"type":"string","optional":false,` +
-			`"field":"a"}],"optional":true,"field":"io.confluent.connect.json.OneOf.field.0"},{"type":"struct","fields":[` +
-			`{"type":"string","optional":false,"field":"a"},{"type":"int64","optional":false,"field":"b"}],` +
-			`"optional":true,"field":"io.confluent.connect.json.OneOf.field.1"},{"type":"boolean","optional":true,` +
-			`"field":"io.confluent.connect.json.OneOf.field.2"}],"optional":true,` +
-			`"name":"io.confluent.connect.json.OneOf","version":1},"payload":{` +
-			`"io.confluent.connect.json.OneOf.field.0":null,"io.confluent.connect.json.OneOf.field.1":{"a":"x","b":1},` +
-			`"io.confluent.connect.json.OneOf.field.2":null}}`},
-	{"", `{"oneOf":[{"type":"string"},{"type":"boolean"}]}`, `7`, "!Did not find matching oneof field for data"},
-	{"", `{"type":"array"}`, `[]`, "!Array schema did not specify the items type"},
-	{"", `{"not":{"type":"string"}}`, `1`, "!Unsupported schema type"},
-	{"", `{}`, `1`, "!says no type"},
-	{"", `{"type":"null"}`, `null`, "!Unsupported schema type"},
-	{"", `{"type":"object","properties":{"n":{"$ref":"#"}}}`, `{}`, "!contains itself"},
-	{"", `{"$ref":"#/definitions/none"}`, `1`, "!which is not there"},
-	{"", `{"$ref":"other.json"}`, `1`, "!does not name as one of its references"},
-	{"", `{"type":"integer","connect.type":"int99"}`, `1`, "!Unsupported type"},
-	{"", `{"type":"integer","connect.type":"int8"}`, `300`, "!does not fit the type INT8"},
-	{"", `{"type":"string"}`, `7`, "!expected a JSON value for the type STRING"},
-	{"", `{"type":"array","connect.type":"map","items":{"type":"object","properties":{"key":{"type":"integer"},` +
-		`"value":{"type":"string"}}}}`, `[{"value":"x","key":1}]`, `{"schema":{"type":"map","keys":{"type":"int64",` +
-		`"optional":false},"values":{"type":"string","optional":false},"optional":false,"version":1},"payload":[[1,"x"]]}`},
-	{"", `{"type":"array","connect.type":"map","items":{"type":"object","properties":{"key":{"type":"integer"},` +
-		`"value":{"type":"string"}}}}`, `[{"key":1,"more":2}]`, "!Found invalid map entry"},
-	{"json.fail.invalid.schema=true", `{"type":"string","maxLength":3}`, `"long"`, "!Validation error in JSON"},
-	{"json.fail.invalid.schema=true", `{"type":"string","maxLength":4}`, `"long"`,
-		`{"schema":{"type":"string","optional":false,"version":1},"payload":"long"}`},
-}
-
+// The file has schemas of other writers: options, schema, document, and the schema and value that they become, or "!"
+// and a part of the error.
 func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
-	for _, one := range jsonSchemaReadings {
+	for _, one := range readTSV(t, "jsonschema-reads.tsv", 4) {
 		url := jsonSchemaRegistry(t, one[1])
 		c, json, b := jsonSchemaPair(t, url, append(options(one[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, one[2]...), b)

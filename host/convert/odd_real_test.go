@@ -5,15 +5,14 @@ package convert
 import (
 	"encoding/binary"
 	"fmt"
-	"github.com/culvert-project/culvert/host/convert/charset"
-	"github.com/culvert-project/culvert/host/internal/base/require"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/culvert-project/culvert/host/convert/charset"
 )
 
 // oddCorpus is documents that are not as they should be, or that few writers make: names twice, numbers in odd forms,
@@ -187,7 +186,7 @@ func TestRealEncodings(t *testing.T) {
 		0xf0, 0xf1, 0xf4, 0xf5, 0xff, 0xfe, 0xd8, 0xdb, 0xdc, 0x00, 0x00}
 	type row struct{ reads, writes, data string }
 	var rows []row
-	var text strings.Builder
+	var lines []string
 	for range 20_000 {
 		data := make([]byte, g.IntN(10))
 		for i := range data {
@@ -197,14 +196,9 @@ func TestRealEncodings(t *testing.T) {
 		}
 		r := row{names[g.IntN(len(names))], names[g.IntN(len(names))], string(data)}
 		rows = append(rows, r)
-		fmt.Fprintf(&text, "%s\t%s\t%x\n", r.reads, r.writes, data)
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%x", r.reads, r.writes, data))
 	}
-	file := filepath.Join(t.TempDir(), "rows")
-	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	answers := runJava(t, "Decode.java", file)
-	if len(answers) != len(rows) {
-		t.Fatalf("expected %d answers, found %d", len(rows), len(answers))
-	}
+	answers := ask(t, "kafka", "Decode.java", lines)
 	for i, r := range rows {
 		if got := rewriteText(t, r.reads, r.writes, fmt.Sprintf("%x", r.data)); got != answers[i] {
 			t.Errorf("%s to %s, %x: expected %s, found %s", r.reads, r.writes, r.data, answers[i], got)
@@ -217,16 +211,14 @@ func TestRealEncodings(t *testing.T) {
 
 // The lines of strings.tsv are what this Kafka makes.
 func TestRealStrings(t *testing.T) {
-	var text strings.Builder
-	cases := stringCases(t)
-	for _, line := range cases {
-		text.WriteString(line[:strings.LastIndexByte(line, '\t')] + "\n")
+	var lines []string
+	cases := readTSV(t, "strings.tsv", 4)
+	for _, row := range cases {
+		lines = append(lines, strings.Join(row[:3], "\t"))
 	}
-	file := filepath.Join(t.TempDir(), "rows")
-	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	for i, answer := range runJava(t, "Decode.java", file) {
-		if !strings.HasSuffix(cases[i], "\t"+answer) {
-			t.Errorf("%s: Kafka makes %s", cases[i], answer)
+	for i, answer := range ask(t, "kafka", "Decode.java", lines) {
+		if cases[i][3] != answer {
+			t.Errorf("%q: Kafka makes %s", cases[i], answer)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package convert
 import (
 	hexadecimal "encoding/hex"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -18,14 +17,11 @@ import (
 // The file is what Kafka Connect 4.3.1's own converters make (Primitives.java in its folder). After Kafka's messages
 // ours say what was expected.
 func TestPrimitivesAsKafka(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/convert/primitives.tsv")
-	require.NoError(t, err)
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	lines := readTSV(t, "primitives.tsv", 4)
 	if len(lines) < 300 {
 		t.Errorf("only %d lines", len(lines))
 	}
-	for _, line := range lines {
-		parts := strings.Split(line, "\t")
+	for _, parts := range lines {
 		class, direction, in, want := parts[0], parts[1], parts[2], parts[3]
 		b := &record.Batch{Registry: record.NewRegistry()}
 		j := newConverter(t, ClassJSON, b.Registry)

@@ -15,15 +15,8 @@ import (
 // The cases of Kafka's own JsonConverterTest: method, settings, a document, and what becomes of it when it is read and
 // written again.
 func TestJSONOfKafka(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/convert/upstream.tsv")
-	require.NoError(t, err)
-	count := 0
-	for line := range strings.Lines(string(text)) {
-		parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(parts) != 4 {
-			t.Fatalf("expected four columns, found %q", line)
-		}
-		count++
+	lines := readTSV(t, "upstream.tsv", 4)
+	for _, parts := range lines {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c := newConverter(t, ClassJSON, b.Registry, options(parts[1])...)
 		d, err := c.Decode(t.Context(), "t", []byte(parts[2]), b)
@@ -39,8 +32,8 @@ func TestJSONOfKafka(t *testing.T) {
 			t.Errorf("%s: %s\nexpected %s\nfound    %s, %v", parts[0], parts[2], parts[3], out, err)
 		}
 	}
-	if count < 70 {
-		t.Errorf("expected the cases of all methods, found %d", count)
+	if len(lines) < 70 {
+		t.Errorf("expected the cases of all methods, found %d", len(lines))
 	}
 	for _, schemas := range []string{"true", "false"} {
 		b := &record.Batch{Registry: record.NewRegistry()}

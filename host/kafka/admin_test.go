@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -146,6 +147,7 @@ func TestUnreachableBrokerIsAnError(t *testing.T) {
 
 // Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
 func TestOffsetsWaitForLeaders(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
@@ -172,6 +174,10 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
 					err, n-1)
 			}
+			kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
+			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
+			}
 		})
 	}
 }
@@ -195,6 +201,7 @@ func TestRecordsWithoutStarts(t *testing.T) {
 
 // A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
 	asked := kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)

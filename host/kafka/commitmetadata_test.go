@@ -36,6 +36,7 @@ func limitNotes(b *embedded.Broker, limit int) {
 // What a broker takes with an offset is found out by the first commit, and no commit goes without what is to stand
 // there.
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		limit, longest int // 0: too little
 	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataMark), MaxCommitText},
@@ -164,6 +165,7 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 // A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
 // was written for another topic is not trusted.
 func TestTopicIDsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))

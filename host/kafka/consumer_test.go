@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,36 +80,6 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 	expectValues(t, s, settled, "3")
 	// Not ours: left out without an error.
 	assert.NoError(t, s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}))
-}
-
-func TestConsumerStartsAsConfigured(t *testing.T) {
-	b := openTestBroker(t, t.TempDir())
-	kafkatest.Put(t, b.Addr(), "orders", "old")
-	config := testConfig(b.Addr())
-	config.Consumer.Reset = "latest"
-	s, err := NewConsumer(config, ConsumerOptions{Group: "late", Topics: []string{"orders"}})
-	require.NoError(t, err)
-	defer s.Close()
-	ctx, got := kafkatest.Context(t), make(chan string, 1)
-	go func() {
-		records, err := s.Poll(ctx)
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		got <- string(records[0].Value)
-	}()
-	for { // nobody tells when the client has looked for the end
-		select {
-		case v := <-got:
-			if v != "new" {
-				t.Errorf("latest: %q", v)
-			}
-			return
-		default:
-			kafkatest.Put(t, b.Addr(), "orders", "new")
-		}
-	}
 }
 
 func TestConsumerRegexMatchesWholeNames(t *testing.T) {
@@ -212,17 +181,6 @@ func TestConsumerHandsOver(t *testing.T) {
 	}
 }
 
-func TestPollEndsWithItsContext(t *testing.T) {
-	b := openTestBroker(t, t.TempDir())
-	kafkatest.Put(t, b.Addr(), "orders")
-	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Topics: []string{"orders"}})
-	ctx, cancel := shortContext(t)
-	defer cancel()
-	if _, err := s.Poll(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected the context's error, got %v", err)
-	}
-}
-
 // The client joins its group while the consumer is being made. What it calls back waits until the consumer is there.
 func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -263,6 +221,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 // A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
 // ours.
 func TestForgottenMemberJoinsAnew(t *testing.T) {
+	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
 		kerr.CoordinatorNotAvailable} {
 		t.Run(code.Message, func(t *testing.T) {

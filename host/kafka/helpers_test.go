@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"flag"
 	"maps"
 	"slices"
 	"strings"
@@ -18,8 +19,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestMain lets the test binary be a broker that can be killed.
+// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so that eight
+// run at a time, unless -parallel says otherwise.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	kafkatest.Main(m, func(dir, listen string) (*embedded.Broker, error) {
 		return embedded.Open(embedded.Options{Dir: dir, Listen: listen})
 	})

@@ -108,6 +108,7 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 // A topic that accepts small batches gets such: as large as max.message.bytes says, else as max.request.size says. Each
 // row arrives once.
 func TestTopicOfSmallBatches(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		tells      bool
 		maxRequest int32

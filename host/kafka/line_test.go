@@ -59,14 +59,6 @@ func TestLineGolden(t *testing.T) {
 	assert.Equal(t, strings.Split(string(want), "\n"), strings.Split(got.String(), "\n"), "lines")
 }
 
-func TestLineAppends(t *testing.T) {
-	alone := AppendLine(nil, lineRecord([]byte("k"), []byte(`{"a":1}`)))
-	if got := AppendLine([]byte("before "), lineRecord([]byte("k"), []byte(`{"a":1}`))); string(got) != "before "+
-		string(alone) {
-		t.Errorf("appended: %s", got)
-	}
-}
-
 // FuzzLine: whatever the bytes, a line is one JSON document on one line from which they can be had again.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{"", "x", `{"a":1}`, "\xff", "[1,\n2]", `"\ud800"`, "\u2028", "-0", "1e999",

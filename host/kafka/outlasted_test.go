@@ -22,6 +22,7 @@ import (
 // the producer, or with one opened again where the broker takes nothing more of it. Where another worker has taken the
 // id over meanwhile it is left to that one.
 func TestOutlastedTransactionsStartOver(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		// fenced: the broker refuses the producer; state is what it says of the id then, so many epochs above.
 		fenced bool

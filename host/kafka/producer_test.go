@@ -198,6 +198,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 }
 
 func TestProduceToUnknownTopicFails(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	p := openTestProducer(t, testConfig(b.Addr()))
 	produce(kafkatest.Context(t), p, "nope", nil, nil)
@@ -208,6 +209,7 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 
 // What does not arrive in time fails at Close rather than hanging there.
 func TestCloseGivesUp(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	p, err := NewProducer(testConfig(b.Addr()), "")
@@ -228,6 +230,7 @@ func TestCloseGivesUp(t *testing.T) {
 
 // A producer goes on when its broker is killed and started again: nothing that was reported is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
+	t.Parallel()
 	dir, ctx := t.TempDir(), kafkatest.Context(t)
 	addr, kill := kafkatest.Process(t, dir, porttest.Address(t))
 	makeTopics(t, addr, Topic{Name: "orders"})

@@ -222,7 +222,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	asked := func() int {
 		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
 	}
-	away := 6 * time.Second
+	away := 2 * time.Second
 	if os.Getenv("CULVERT_SOAK") != "" {
 		away = time.Minute
 	}
@@ -259,6 +259,7 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 
 // A token service that is down is a passing error, one that refuses the secret is not. The secret is not shown.
 func TestTokenServiceOfTheProxy(t *testing.T) {
+	t.Parallel()
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	t.Run("token service down", func(t *testing.T) {
 		r.TokenServiceDown(http.StatusServiceUnavailable)

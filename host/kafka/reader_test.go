@@ -10,14 +10,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -208,6 +206,7 @@ func TestReadLargeValues(t *testing.T) {
 // A leader that does not know yet that it is one, as in a new cluster or when others have ended, is asked again for
 // longer than that takes.
 func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "new", "x")
 	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
@@ -218,6 +217,7 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 // A broker that was killed leads in the cluster's metadata until the controller misses it: a reader finds the broker
 // that takes over, before it knows the topic's ends and after.
 func TestLeaderThatWasKilled(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	dead := brokerAt(t, 9, listener.Addr().String())
@@ -274,33 +274,6 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 	topic.Partitions = append(topic.Partitions, partition)
 	answer.Topics = append(answer.Topics, topic)
 	return answer
-}
-
-// The ends of a topic that another broker leads by now, or that was made a moment ago, are asked for again.
-func TestListOffsetsOfATopicWhoseLeaderMoves(t *testing.T) {
-	asked := 0
-	ask := func(_ context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		answer := kadm.ListedOffset{Topic: topics[0], Partition: 1, Offset: 7}
-		switch asked++; asked {
-		case 1:
-			answer.Err = kerr.NotLeaderForPartition
-		case 2:
-			return nil, kerr.LeaderNotAvailable
-		}
-		return kadm.ListedOffsets{topics[0]: {1: answer}}, nil
-	}
-	synctest.Test(t, func(t *testing.T) {
-		found, err := offsetsOf(t.Context(), ask, "moving")
-		if diff := cmp.Diff(Positions{1: 7}, found["moving"]); err != nil || diff != "" || asked != 3 {
-			t.Errorf("asked %d times, %v\n%s", asked, err, diff)
-		}
-	})
-	refused := func(context.Context, ...string) (kadm.ListedOffsets, error) {
-		return nil, kerr.TopicAuthorizationFailed
-	}
-	if _, err := offsetsOf(t.Context(), refused, "secret"); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-		t.Errorf("expected what does not pass at once, found %v", err)
-	}
 }
 
 // A reader goes on after what an answer brought, takes two empty answers for the end, and no third one that holds

@@ -70,6 +70,7 @@ func (m *memories) give(b []byte) {
 // fail and are closed with records under way: each record arrives as it was handed over, and none that was acknowledged
 // is missing.
 func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })
 	}

@@ -8,9 +8,7 @@ import (
 	mathrand "math/rand/v2"
 	"path/filepath"
 	"testing"
-	"time"
 
-	jks "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
@@ -51,36 +49,6 @@ func TestAgainstPKCS12Library(t *testing.T) {
 		if err != nil || len(trusted) != 2 {
 			t.Errorf("%s: %d trusted, %v; expected 2", name, len(trusted), err)
 		}
-	}
-}
-
-// TestAgainstJKSLibrary: what keystore-go writes opens here.
-func TestAgainstJKSLibrary(t *testing.T) {
-	ca := certtest.Issue(t, "ca", nil, nil)
-	a := certtest.Issue(t, "a", ca, nil)
-	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
-	require.NoError(t, err)
-	ks := jks.New()
-	chain := []jks.Certificate{{Type: "X509", Content: a.Cert.Raw}, {Type: "X.509", Content: ca.Cert.Raw}}
-	if err := ks.SetPrivateKeyEntry("a", jks.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der,
-		CertificateChain: chain}, []byte("key")); err != nil {
-		t.Fatal(err)
-	}
-	if err := ks.SetTrustedCertificateEntry("ca", jks.TrustedCertificateEntry{CreationTime: time.Now(),
-		Certificate: chain[1]}); err != nil {
-		t.Fatal(err)
-	}
-	var file bytes.Buffer
-	require.NoError(t, ks.Store(&file, []byte("store")))
-	path := filepath.Join(t.TempDir(), "a.jks")
-	put(t, path, file.Bytes())
-	s := mustOpen(t, Location{Path: path, Password: "store", KeyPassword: "key"})
-	c, err := s.Certificate()
-	if err != nil || !goesWith(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
-		t.Errorf("a chain of %d, %v", len(c.Certificate), err)
-	}
-	if trusted, err := s.trusted(); err != nil || len(trusted) != 2 {
-		t.Errorf("%d trusted, %v; expected 2", len(trusted), err)
 	}
 }
 

@@ -190,6 +190,10 @@ func TestModulesThatSwell(t *testing.T) {
 
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
+func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func vec(b []byte) []byte { return append(leb(len(b)), b...) }
+
 // ticking gives a runtime the meter's tick, which counts and grants the budget.
 func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
 	t.Helper()
@@ -460,15 +464,4 @@ func FuzzRewrite(f *testing.F) {
 			t.Errorf("plain: %v, metered: %v, % x", before, after, module)
 		}
 	})
-}
-
-func ExampleRewrite() {
-	module := one(0x03, 0x40, 0x0c, 0, 0x0b)
-	_, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
-	fmt.Println(report.Functions, report.Loops, err)
-	_, _, err = meter.Rewrite(context.Background(), one(0xfd, 0x0c), meter.Options{})
-	fmt.Println(err)
-	// Output:
-	// 1 1 <nil>
-	// uses SIMD at byte 51 (in function 0), which cannot be metered
 }

@@ -63,8 +63,9 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 // A file that was loaded before is neither compiled nor asked, until somebody needs it.
 func TestKnownFilesRestAtOnce(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
-	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
-	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
+		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
 	first, _ := overCache(t, folder, cache)
 	if plugin.Awake(first) != 2 {
 		t.Errorf("expected 2 plugins to be started the first time, found %d", plugin.Awake(first))

@@ -164,26 +164,6 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	}
 }
 
-func TestDescriptionsThatAreRefused(t *testing.T) {
-	source := func(names ...string) []wit.Component {
-		return []wit.Component{{Name: names[0], Kind: wit.ComponentSource, Aliases: names[1:]}}
-	}
-	for want, d := range map[string]wit.Description{
-		`expected a name and a version, found "" and "1"`: {Version: "1"},
-		`expected a name and a version of at most 200 bytes, found one of 201`: {Name: strings.Repeat("x", 201),
-			Version: "1"},
-		`expected names of at most 200 bytes, found one of 201`: {Name: "x",
-			Version: "1", Components: source("a", strings.Repeat("x", 201))},
-		`expected a name and a version, found "x" and ""`: {Name: "x"},
-		`component "a" is a source: expected the interface source among the exports, found [plugin sink]`: {Name: "x",
-			Version: "1", Components: source("a")},
-		`component "a": expected names that are not empty and stand once, found "a"`: {Name: "x",
-			Version: "1", Components: source("a", "a")},
-	} {
-		refused(t, plugin.Options{}, guesttest.Static(d, "", wit.InterfaceSink), want)
-	}
-}
-
 func TestLimitSettings(t *testing.T) {
 	for setting, want := range map[string]string{
 		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown setting; limits are memory.bytes, result.bytes, " +

@@ -149,20 +149,6 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	}
 }
 
-// A plugin for the contract before is dropped in: what runs goes on, and who looks learns what to do.
-func TestOldContractLeavesTheOldRunning(t *testing.T) {
-	folder, _, b := watched(t)
-	put(t, folder, "all.wasm", guesttest.Static(wit.Description{Name: "all", Version: "2.0.0"}, "0.1.0"))
-	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
-	s := b.Status()
-	assert.Contains(t, s.FileError, "made for version 0.1.0 of the contract", "this host speaks "+wit.Version,
-		"the plugin's author rebuilds it with the SDK for 0.2")
-	if s.Version != "1.0.0" || s.Removed || s.Candidate != "" || b.Candidate() != nil {
-		t.Errorf("expected 1.0.0 alone, found %+v", s)
-	}
-	works(t, b.Current(), "1.0.0")
-}
-
 // A file that is put right again by what runs already needs no swap.
 func TestTheOldFileComesBack(t *testing.T) {
 	folder, _, b := watched(t)

@@ -141,25 +141,6 @@ func TestRequestsPerSecond(t *testing.T) {
 	})
 }
 
-// While an answer is open, requests for its sake go on although there is no room for others.
-func TestRequestsWithinAnAnswer(t *testing.T) {
-	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
-		outer, err := c.Do(t.Context(), get("/page"))
-		require.NoError(t, err)
-		inner, err := c.Do(Within(t.Context()), get("/nested"))
-		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := c.Do(ctx, get("/other")); err == nil {
-			t.Error("expected others to wait while an answer is open")
-		}
-		inner.Body.Close()
-		outer.Body.Close()
-		all(t, 1, c)
-	})
-}
-
 func TestMaintenanceWindow(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)

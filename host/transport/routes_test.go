@@ -199,17 +199,6 @@ func TestOAuth2(t *testing.T) {
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
 }
 
-// The trust store holds for the token service too, and for addresses that are no names.
-func TestTokensByTLS(t *testing.T) {
-	server := httptest.NewTLSServer((&issuer{}).withService())
-	defer server.Close()
-	roots := filepath.Join(t.TempDir(), "roots.pem")
-	require.NoError(t, os.WriteFile(roots, certificateOf(server), 0o600))
-	c := clientOf(t, rolesOf(t, server.URL, byOAuth2(server.URL+"/token", "tls.truststore.location="+roots)...),
-		Surroundings{})
-	wantStatus(t, c, get("/x"), 200)
-}
-
 // Credentials of every kind go to the configured origin alone.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	tokens := &issuer{}

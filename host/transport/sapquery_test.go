@@ -7,41 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Who is asked, and who asks, is said by the connector's settings: headers of a guest that say otherwise are dropped.
-func TestGuestSaysNothingOfClientAndUser(t *testing.T) {
-	for _, configured := range []map[string]string{nil, {"sap-client": "100", "sap-language": "EN"}} {
-		var seen http.Header
-		service(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }, func(c *Config) {
-			c.User, c.Password, c.Headers = "u", "p", configured
-		}, func(t *testing.T, c *Client) {
-			r := get("/")
-			for _, name := range []string{"sap-client", "SAP-CLIENT", "Sap-Language", "sap-user", "SAP-Password"} {
-				r.Headers = append(r.Headers, wit.Header{Name: name, Value: "999"})
-			}
-			wantStatus(t, c, r, 200)
-		})
-		want := map[string]string{}
-		found := map[string]string{}
-		for name, value := range configured {
-			want[http.CanonicalHeaderKey(name)] = value
-		}
-		for name := range seen {
-			if strings.HasPrefix(name, "Sap-") {
-				found[name] = strings.Join(seen[name], "|")
-			}
-		}
-		if diff := cmp.Diff(want, found); diff != "" {
-			t.Errorf("configured %v: %s", configured, diff)
-		}
-	}
-}
 
 // A request may name the configured client, or any where none is configured; a user or a password nowhere. Nothing is
 // sent otherwise.

@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/limits"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // host opens a session for each request that comes without one that it knows.
@@ -219,51 +218,6 @@ func TestSessionTimedOut(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A wrong secret is sent once, by whichever client and lane.
-func TestRefusedByAnyClient(t *testing.T) {
-	var n int
-	service(t, func(w http.ResponseWriter, r *http.Request) { n++; w.WriteHeader(401) }, sessioned,
-		func(t *testing.T, c *Client) {
-			other := beside(t, c, nil)
-			together(20, func(i int) {
-				status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
-				if status == 401 && err == nil {
-					return // the one that was sent
-				}
-				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
-			})
-			assert.Equal(t, 1, n, "times that the secret was sent")
-			if why := other.Refusal(); !strings.Contains(why, `user "u" was refused (401) at`) {
-				t.Errorf("found %q", why)
-			}
-		})
-}
-
-// A password that was changed while nobody asked is sent once, although several requests begin at once.
-func TestPasswordChangedMeanwhile(t *testing.T) {
-	changed, refused := false, 0
-	service(t, func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(time.Second)
-		if changed {
-			refused++
-			w.WriteHeader(401)
-		}
-	}, sessioned, func(t *testing.T, c *Client) {
-		if took := all(t, 9, c); took != 3*time.Second { // the first goes alone
-			t.Errorf("found %v", took)
-		}
-		assert.Equal(t, 2*time.Second, all(t, 8, c))
-		time.Sleep(2 * trusted)
-		changed = true
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() { text(t, c, get("/")) })
-		}
-		wg.Wait()
-		assert.Equal(t, 1, refused, "times that the password was sent")
-	})
 }
 
 // A session that opens slowly has others wait for a while, and a first logon until its answer is there.

@@ -709,9 +709,5 @@ func waiting(function string) int {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Minute); !done(); runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatal("expected something within 10 s that did not happen")
-		}
-	}
+	require.Until(t, done, func() string { return "requests that wait for a token of others" })
 }

@@ -381,8 +381,9 @@ func TestNewVersionsTakeOver(t *testing.T) {
 		t.Fatal("version 1 does not work")
 	}
 	put("odd.wasm", odd(t, "2.0.0"))
-	until(t, "version 2", func() bool { return apply(willing) == "even[0 -w2]" })
-	until(t, "the rejection", func() bool { apply(unwilling); return unwilling.Status()["marks"].Rejected != "" })
+	require.Until(t, func() bool { return apply(willing) == "even[0 -w2]" }, func() string { return "version 2" })
+	require.Until(t, func() bool { apply(unwilling); return unwilling.Status()["marks"].Rejected != "" },
+		func() string { return "the rejection" })
 	if got := apply(unwilling); got != "even[0 -s1]" {
 		t.Errorf("the version before should go on: %s", got)
 	}
@@ -432,21 +433,6 @@ func TestChainsAsideSayNothingOfVersions(t *testing.T) {
 	good(t, own, numbered(t, reg, 5))
 	if s := own.Status()["trap"]; s.Rejected != "" {
 		t.Errorf("found %+v", s)
-	}
-}
-
-// until waits for a condition that a watcher brings about.
-func until(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline, tick := time.NewTimer(5*time.Minute), time.NewTicker(10*time.Millisecond)
-	defer deadline.Stop()
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
-		}
 	}
 }
 

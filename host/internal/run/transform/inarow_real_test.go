@@ -80,7 +80,7 @@ func TestRealRowsInARow(t *testing.T) {
 	for tried := 0; tried < cases; {
 		var head strings.Builder
 		for stage := range 1 + g.IntN(3) {
-			head.WriteString("stage " + g.stage(stage == 0) + "\n")
+			head.WriteString("stage " + g.stage(stage == 0, 0) + "\n")
 		}
 		base := parseGolden(t, head.String()+"record "+g.record()+"\n-----\n")
 		options := Options{Manager: m, Connector: "c", Stages: base.stages}
