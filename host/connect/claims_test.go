@@ -61,7 +61,7 @@ func TestClaims(t *testing.T) {
 
 			o := b.options
 			o.claims = &claims{}
-			one, two := newConnector(&o, first), newConnector(&o, second)
+			one, two := newController(&o, first).current(), newController(&o, second).current()
 			_, err := one.tasksOf(t.Context())
 			require.NoError(t, err)
 			text = ""
@@ -147,10 +147,10 @@ func TestDeletedSoonAfterAShare(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		w := wanted{given: c, share: Share{Tasks: []int{0}}}
-		w.shares(Share{}, member)
-		w.leaves(nil)
-		assert.Equal(t, member, !w.left.none())
+		s := spec{given: c, share: Share{Tasks: []int{0}}}
+		s.setShare(Share{}, member)
+		s.remove(nil)
+		assert.Equal(t, member, !s.left.none())
 	}
 }
 
@@ -179,9 +179,9 @@ func TestClaimsAreBounded(t *testing.T) {
 			}
 			o := b.options
 			o.claims = &claims{}
-			_, err := newConnector(&o, first).tasksOf(t.Context())
+			_, err := newController(&o, first).current().tasksOf(t.Context())
 			require.NoError(t, err)
-			_, err = newConnector(&o, second).tasksOf(t.Context())
+			_, err = newController(&o, second).current().tasksOf(t.Context())
 			assert.Ends(t, err, want, "at the start")
 		})
 	}

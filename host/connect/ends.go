@@ -39,22 +39,22 @@ type ends struct {
 }
 
 func newEnds(c *connector, task int) (*ends, error) {
-	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := kafka.NewReader(c.to.kafka)
+	reader, err := kafka.NewReader(c.run.kafka)
 	if err != nil {
 		admin.Close()
 		return nil, err
 	}
 	return &ends{connector: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(),
-		reset: c.to.kafka.Consumer.Reset}, nil
+		reset: c.run.kafka.Consumer.Reset}, nil
 }
 
 // group is the consumer group of a sink.
 func (c *connector) group() string {
-	if g := c.to.kafka.Consumer.Group; g != "" {
+	if g := c.run.kafka.Consumer.Group; g != "" {
 		return g
 	}
 	return config.ConsumerGroup(c.config.Name)
@@ -75,8 +75,8 @@ func (e *ends) read(topics []string, regex string) {
 // mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its
 // place: what comes after them is read by this run or by the next, and by none is it passed over.
 func (e *ends) mark(ctx context.Context) error {
-	e.connector.sinks.marking.Lock() // the first of the tasks commits for all of them, before any has joined
-	defer e.connector.sinks.marking.Unlock()
+	e.connector.set.marking.Lock() // the first of the tasks commits for all of them, before any has joined
+	defer e.connector.set.marking.Unlock()
 	at, missing, err := e.find(ctx)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c *connector) claimed(layout wit.Layout) (claims []string) {
 
 // fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connector) fence(ctx context.Context, tasks int) error {
-	counts := config.FencingCounts{Tasks: tasks, Producers: c.to.transactional}
+	counts := config.FencingCounts{Tasks: tasks, Producers: c.run.transactional}
 	if c.o.Fence != nil {
 		return c.o.Fence(ctx, c.config.Name, c.shared().version(), counts)
 	}
@@ -103,7 +103,7 @@ func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, er
 		return kafka.Config{}, err
 	}
 	c := k.another()
-	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+	if c.run.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
 		return kafka.Config{}, err
 	}
 	return c.transacting(), nil
@@ -125,7 +125,7 @@ func (c *connector) ownOffsets() (topic string, own bool) {
 // openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
 // where its transactions are on another cluster than the worker's.
 func (c *connector) openOffsets(ctx context.Context) (err error) {
-	c.to.offsets = c.o.Offsets
+	c.run.offsets = c.o.Offsets
 	if c.isSink() {
 		return nil
 	}
@@ -145,15 +145,15 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}
-	c.to.offsets = store
+	c.run.offsets = store
 	return nil
 }
 
 func (c *connector) closeOffsets() {
-	if c.to.offsets != nil && c.to.offsets != c.o.Offsets {
-		c.to.offsets.Close()
+	if c.run.offsets != nil && c.run.offsets != c.o.Offsets {
+		c.run.offsets.Close()
 	}
-	c.to.offsets = nil
+	c.run.offsets = nil
 }
 
 // delivery is how a task's records and offsets get to Kafka. renew is nil where offsets are as they were.
@@ -168,7 +168,7 @@ func (t *task) delivers() func(owner string, ids func(feeds int) []string) (deli
 	switch {
 	case t.connector.exactly():
 		return t.exactlyOnce
-	case t.connector.to.transactional > 0:
+	case t.connector.run.transactional > 0:
 		return t.fenced
 	}
 	return t.atLeastOnce
@@ -176,7 +176,7 @@ func (t *task) delivers() func(owner string, ids func(feeds int) []string) (deli
 
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
-	writer := t.connector.to.offsets.Writer(owner, t.tally.Commits.Ended)
+	writer := t.connector.run.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
@@ -190,14 +190,14 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, err
 	return delivery{
 		renew: func(ctx context.Context, _ int) (err error) {
 			if err = t.owns(ctx); err == nil && writer == nil {
-				if writer, err = c.to.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
+				if writer, err = c.run.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
 					err = t.owns(ctx)
 				}
 			}
 			if err != nil {
 				return err
 			}
-			return c.to.offsets.Renew(ctx)
+			return c.run.offsets.Renew(ctx)
 		},
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close: func(ctx context.Context) {
@@ -264,7 +264,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
 	c := t.connector
-	offsets := c.to.offsets.Transactional(owner)
+	offsets := c.run.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
@@ -284,7 +284,7 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 					return err
 				}
 			}
-			return c.to.offsets.Renew(ctx)
+			return c.run.offsets.Renew(ctx)
 		},
 		output: func(string) (source.Output, error) {
 			if transactions == nil {

@@ -49,7 +49,7 @@ func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed) {
 	if err != nil {
 		return h
 	}
-	take := k.life().source.listens.taker(at.Path)
+	take := k.current().set.listens.taker(at.Path)
 	if take == nil {
 		return h
 	}
@@ -91,10 +91,9 @@ type front struct {
 	said   string            // why it could not be opened, which was logged
 }
 
-// open opens it with the settings of a life, unless it is open with the same.
+// open opens it with the settings of a run, unless it is open with the same.
 func (f *front) open(c *connector) error {
-	roles := c.config.Roles(c.class.component)
-	s, err := c.listener(roles)
+	s, err := c.listener(c.roles())
 	if err != nil {
 		return err
 	}
@@ -121,12 +120,11 @@ func (f *front) shut() {
 // listen opens the front of a connector that is to run, and whose settings name ports, and closes others. It is called
 // by the loop. Where it cannot be opened, those of the other workers serve.
 func (k *controller) listen(ends bool) {
-	k.mu.Lock()
-	o, given := k.asked.o, k.asked.given
-	if ends || k.asked.removed || k.asked.target != Running {
+	s := k.desired()
+	o, given := s.o, s.given
+	if ends || s.removed || s.target != Running {
 		given = nil
 	}
-	k.mu.Unlock()
 	f := k.front
 	f.mu.Lock()
 	same := f.looked == given && (given != nil || f.close == nil)
@@ -136,9 +134,7 @@ func (k *controller) listen(ends bool) {
 		return
 	}
 	if given != nil {
-		c := newConnector(o, given)
-		if c.refused == nil && c.class.unknown == nil &&
-			given.Roles(c.class.component).Text(role.ListenerPorts) != "" {
+		if c := newConnector(k, o, given); c.invalid() == nil && c.roles().Text(role.ListenerPorts) != "" {
 			k.fronts(c)
 			return
 		}
@@ -167,7 +163,7 @@ func (k *controller) fronts(c *connector) {
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
 	h := k.take(ctx, n)
 	if !h.Here {
-		h = k.life().o.HandOn(ctx, k.name, n)
+		h = k.desired().o.HandOn(ctx, k.name, n)
 	}
 	return h.err()
 }

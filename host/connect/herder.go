@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,8 @@ type Options struct {
 	buffers  *source.Buffers // of the feeds of all connectors
 	hub      *notify.Hub     // of their listeners
 	started  *startups       // of connectors and tasks
+	// rereads is how often the settings of a connector are read again that only others can mend.
+	rereads time.Duration
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
@@ -101,13 +104,13 @@ type Herder struct {
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.claims, o.buffers, o.hub = &claims{}, source.NewBuffers(), &notify.Hub{Logger: o.Logger}
-	o.started = &startups{}
+	o.started, o.rereads = &startups{}, cmp.Or(o.rereads, time.Minute)
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
 		k := newController(options, c)
-		k.asked.target = h.target(c)
-		k.loop.wasPaused = k.asked.target == Paused && c.Target() != config.TargetPaused
+		k.spec.target = h.target(c)
+		k.spec.wasPaused = k.spec.target == Paused && c.Target() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h
@@ -177,7 +180,7 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 		return
 	}
 	k := newController(options, c)
-	k.asked.target = h.target(c)
+	k.spec.target = h.target(c)
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}
@@ -218,13 +221,13 @@ func (h *Herder) Keep(c *config.Connector) error {
 func (h *Herder) Now() []config.Now {
 	var now []config.Now
 	for _, k := range h.all() {
-		now = append(now, k.now())
+		now = append(now, k.observe().comparison())
 	}
 	return now
 }
 
 // NowOf is one of them.
-func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*controller).now) }
+func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*view).comparison) }
 
 // Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
 // more.
@@ -315,7 +318,7 @@ func (h *Herder) with(name string, do func(*controller)) error {
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {
-		if k.life().isSink() {
+		if k.current().isSink() {
 			sinks = append(sinks, k)
 		} else {
 			sources = append(sources, k)
@@ -324,13 +327,13 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	h.once(ctx, sources)
 	if ctx.Err() == nil {
 		for _, k := range sinks {
-			k.life().sinks.fed = len(sources) > 0
+			k.change(func(s *spec, _ *status) { s.fed = len(sources) > 0 })
 		}
 		h.once(ctx, sinks)
 	}
 	var failures []error
 	for _, k := range h.all() {
-		failures = append(failures, k.failures()...)
+		failures = append(failures, k.observe().failures()...)
 	}
 	return errors.Join(failures...)
 }
@@ -383,11 +386,11 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
-// of is what a connector's controller says.
-func of[T any](h *Herder, name string, what func(*controller) T) (said T, err error) {
+// of is what is known of a connector.
+func of[T any](h *Herder, name string, what func(*view) T) (said T, err error) {
 	k, err := h.find(name)
 	if err == nil {
-		said = what(k)
+		said = what(k.observe())
 	}
 	return said, err
 }
@@ -413,13 +416,13 @@ func (h *Herder) Names() []string {
 }
 
 // Info is what a connector was asked to be.
-func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*controller).info) }
+func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*view).info) }
 
 // Status is what a connector is doing.
-func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*controller).status) }
+func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*view).answer) }
 
 // Tasks are what a connector's tasks were asked to do.
-func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*controller).taskInfos) }
+func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*view).taskInfos) }
 
 // FeedProgress is how far a source is with one of its feeds.
 type FeedProgress = source.FeedProgress
@@ -472,7 +475,7 @@ func (h *Herder) Notifications() map[string]int64 { return h.o.hub.Counts() }
 func (h *Herder) Progress() []Progress {
 	var list []Progress
 	for _, k := range h.all() {
-		list = append(list, k.progress())
+		list = append(list, k.observe().progress())
 	}
 	return list
 }

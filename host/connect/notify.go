@@ -67,24 +67,24 @@ func (l *listened) set(take notify.Handler) {
 
 // listen has notifications for a feed taken, see [source.Options].
 func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
-	c.source.listens.mu.Lock()
-	defer c.source.listens.mu.Unlock()
+	c.set.listens.mu.Lock()
+	defer c.set.listens.mu.Unlock()
 	address = addressOf(c.config.Name, feed)
-	l := c.source.listens.doors[address]
+	l := c.set.listens.doors[address]
 	if l == nil {
 		l = &listened{close: func() {}}
 		if c.o.HandOn != nil {
-			err = c.owner.front.open(c)
+			err = c.controller.front.open(c)
 		} else {
-			l.close, err = c.register(address, l.handle, c.source.listens.doors == nil)
+			l.close, err = c.register(address, l.handle, c.set.listens.doors == nil)
 		}
 		if err != nil {
 			return "", nil, err
 		}
-		if c.source.listens.doors == nil {
-			c.source.listens.doors = map[string]*listened{}
+		if c.set.listens.doors == nil {
+			c.set.listens.doors = map[string]*listened{}
 		}
-		c.source.listens.doors[address] = l
+		c.set.listens.doors[address] = l
 	}
 	l.set(take)
 	return address, func() { l.set(nil) }, nil
@@ -92,7 +92,7 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 
 // register has the listener hand notifications on for an address; warns: it is said where anybody may send some.
 func (c *connector) register(address string, handle notify.Handler, warns bool) (close func(), err error) {
-	roles := c.config.Roles(c.class.component)
+	roles := c.roles()
 	settings, err := c.listener(roles)
 	if err != nil {
 		return nil, err

@@ -30,17 +30,17 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	for _, settings := range p.Tasks {
 		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
 	}
-	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
+	plan.Origin, plan.Requests, plan.PerSecond = c.run.client.Demand()
 	return nil, c.o.Planned(ctx, c.config.Name, plan)
 }
 
 // settingsOf are the settings of tasks that were planned, which what the connector's configuration refers to may have
 // changed since.
 func (c *connector) settingsOf(set *config.TaskSet) [][]wit.Setting {
-	d, shown := config.DeclareComponent(c.class.component), c.shownTo(c.class.plugin)
+	shown := c.shownTo(c.class.plugin)
 	layout := make([][]wit.Setting, len(set.Settings))
 	for number, written := range set.Settings {
-		layout[number] = asPlanned(d, c.config, shown, written)
+		layout[number] = asPlanned(c.class.declared, c.config, shown, written)
 	}
 	return layout
 }

@@ -159,10 +159,10 @@ func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.Task
 }
 
 func tasksOf(k *controller) []*task {
-	c := k.life()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.tasks)
+	c := k.current()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(c.set.tasks)
 }
 
 // What a worker was to let go of is its own until the sessions of the tasks are logged off: who runs them next opens
@@ -209,7 +209,7 @@ func TestNoShare(t *testing.T) {
 	for _, ask := range []func(string) error{h.Restart, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
 		require.NoError(t, h.Barrier(t.Context()))
-		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].loop.alive != nil {
+		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].does != nil {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
 	}
@@ -272,20 +272,20 @@ func TestPlanOfAGroup(t *testing.T) {
 	}
 	first := &config.TaskSet{Version: 5, Settings: p.Tasks}
 	k := h.controllers["a"]
-	life := k.life()
+	life := k.current()
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Share{Planned: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first}))
 	h.await("a", Running, running())
-	if k.life() != life {
-		t.Error("expected one life of the connector, found another")
+	if k.current() != life {
+		t.Error("expected one run of the connector, found another")
 	}
 	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: p.Tasks[:1]}, Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.life() == life {
-		t.Error("expected another life by another plan, found the same")
+	if k.current() == life {
+		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more
 	assert.Equal(t, 3, len((<-plans).Tasks))

@@ -94,10 +94,9 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
-	d := config.DeclareComponent(c.class.component)
 	for _, e := range given.Entries {
 		name := e.Key
-		if spec, declared := d.Find(e.Key); declared {
+		if spec, declared := c.class.declared.Find(e.Key); declared {
 			name = spec.Name
 		}
 		value, there := settings[name]

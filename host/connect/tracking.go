@@ -53,7 +53,7 @@ func (t *task) uses(topic string) {
 	if c := t.connector; c.o.Uses != nil {
 		c.o.Uses(c.given.Name, topic, t.number)
 	} else {
-		c.owner.topics.add(topic)
+		c.controller.topics.add(topic)
 	}
 }
 
@@ -90,7 +90,11 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 
 // Topics are those that a connector's records have gone to or come from.
 func (h *Herder) Topics(name string) ([]string, error) {
-	return of(h, name, func(k *controller) []string { return k.topics.names() })
+	k, err := h.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return k.topics.names(), nil
 }
 
 // ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -31,13 +32,14 @@ func TestTopicsOfAGroupAreSaid(t *testing.T) {
 	o := &Options{Uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
 	}}
-	one := &task{number: 2, connector: &connector{o: o, given: &config.Connector{Name: "orders"},
-		owner: &owner{topics: &topics{}}}}
+	c := alone(o, slog.New(slog.DiscardHandler))
+	c.given = &config.Connector{Name: "orders"}
+	one := &task{number: 2, connector: c}
 	one.uses("a")
 	one.uses("a")
 	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
-	assert.Equal(t, 0, len(one.connector.owner.topics.names()))
+	assert.Equal(t, 0, len(c.controller.topics.names()))
 	o.Uses = nil
 	one.uses("a")
-	assert.Equal(t, []string{"a"}, one.connector.owner.topics.names())
+	assert.Equal(t, []string{"a"}, c.controller.topics.names())
 }

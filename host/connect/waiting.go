@@ -20,7 +20,7 @@ import (
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	var held *heldError
 	switch {
-	case c.refused != nil || c.class.unknown != nil:
+	case c.invalid() != nil:
 		return false
 	case errors.As(err, &held):
 		select {
@@ -31,8 +31,9 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 			return false
 		}
 	case mayPass(err):
-		c.startsAt(time.Now().Add(startAgain))
-		defer c.startsAt(time.Time{})
+		starts := func(at time.Time) { c.controller.change(func(_ *spec, s *status) { s.startsAt = at }) }
+		starts(time.Now().Add(startAgain))
+		defer starts(time.Time{})
 		if pause.For(ctx, startAgain) != nil {
 			return false
 		}
@@ -47,7 +48,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 	}
 	var tick <-chan time.Time
 	if c.asksAgain(err) {
-		ticker := time.NewTicker(c.rereads)
+		ticker := time.NewTicker(c.o.rereads)
 		defer ticker.Stop()
 		tick = ticker.C
 	}
@@ -74,10 +75,10 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 // Where the destination service itself was refused, by us or by whom it asks for tokens, each question would show the
 // same secret once more.
 func (c *connector) asksAgain(err error) bool {
-	if !service.Fixable(err) || c.to.service == nil {
+	if !service.Fixable(err) || c.run.service == nil {
 		return false
 	}
-	return c.to.service.HasDestination() && !service.Refused(err) || c.to.client != nil && c.to.client.Refusal() != ""
+	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
 }
 
 // reread reads again what references lead to; it reports whether anything is another one. What cannot be read is as it
