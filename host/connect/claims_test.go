@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -103,16 +102,15 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent
-		h.bench.options.Planned = func(_ context.Context, _ string, p config.Layout) error { plans <- p; return nil }
-		h.bench.options.Fence = func(context.Context, string, int64, config.FencingCounts) error { return nil }
-		h.bench.options.Lease = func(context.Context) error {
-			if removed.CompareAndSwap(true, false) {
-				close(retires)
-				<-goOn
-				return errors.New("the lease is over")
-			}
-			return nil
-		}
+		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil },
+			lease: func() error {
+				if removed.CompareAndSwap(true, false) {
+					close(retires)
+					<-goOn
+					return errors.New("the lease is over")
+				}
+				return nil
+			}}
 	})
 	run := func(name string, lines ...string) {
 		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)

@@ -294,8 +294,8 @@ func (k *controller) remove() {
 	taken := s.o.claims.take(k.name, s.share.claims())
 	k.post(occurrence{event: onShutdown, prior: func(context.Context) {
 		var orphaned func(context.Context) bool
-		if s.o.Orphaned != nil && taken == nil {
-			orphaned = s.o.Orphaned(k.name)
+		if s.o.Group != nil && taken == nil {
+			orphaned = s.o.Group.Orphaned(k.name)
 		}
 		k.change(func(s *spec, _ *status) { s.remove(orphaned) })
 	}})
@@ -533,8 +533,8 @@ func (k *controller) stopped() bool {
 
 // changed lets the group know that something else is to be said of the connector. k.mu is not held.
 func (k *controller) changed() {
-	if o := k.desired().o; o.Changed != nil {
-		o.Changed(k.name)
+	if g := k.desired().o.Group; g != nil {
+		g.Changed(k.name)
 	}
 }
 

@@ -34,6 +34,6 @@
 //
 // Locks: one for each controller, controller.mu, guards its spec, its status with the states and the set of tasks, and
 // the line of events. Nothing calls the group, Kafka, a service or a plugin while it is held: what is to be shown is
-// copied under it, see view, and asked of tasks and clients afterwards; [Options].Changed is called after it. Within it
+// copied under it, see view, and asked of tasks and clients afterwards; [Group].Changed is called after it. Within it
 // only the locks of the plugin manager are taken, which finds classes. Herder.mu is taken before it.
 package connect

@@ -53,7 +53,7 @@ func (c *connector) transactional(claims []string) int {
 	switch {
 	case c.exactly():
 		return producersOfTask
-	case c.o.Planned != nil && !c.isSink() && len(claims) > 0:
+	case c.o.Group != nil && !c.isSink() && len(claims) > 0:
 		return 1
 	}
 	return 0
@@ -75,8 +75,8 @@ func (c *connector) claimed(layout wit.Layout) (claims []string) {
 // fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connector) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: c.run.transactional}
-	if c.o.Fence != nil {
-		return c.o.Fence(ctx, c.config.Name, c.shared().version(), counts)
+	if c.o.Group != nil {
+		return c.o.Group.Fence(ctx, c.config.Name, c.shared().version(), counts)
 	}
 	w := c.o.Worker
 	f := fencing.Fencer{Worker: c.o.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.Internal{
@@ -96,7 +96,7 @@ func (c *connector) transacting() kafka.Config {
 }
 
 // Transacting is the configuration of clients that fence the transactional producers of a connector, for
-// [Options.Fence] of whichever worker leads.
+// [Group].Fence of whichever worker leads.
 func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, error) {
 	k, err := h.find(name)
 	if err != nil {
@@ -212,10 +212,11 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) (delivery, err
 // is asked before producers are opened, and after: in between the worker may have been paused, and others have fenced
 // all that was open then.
 func (t *task) owns(ctx context.Context) error {
-	if t.connector.o.Lease == nil {
+	g := t.connector.o.Group
+	if g == nil {
 		return nil
 	}
-	if err := t.connector.o.Lease(ctx); err != nil {
+	if err := g.Lease(ctx); err != nil {
 		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker " +
 			"may be none of its group's any more: " + err.Error()}
 	}
@@ -229,7 +230,7 @@ func (t *task) owns(ctx context.Context) error {
 // end.
 func (t *task) overtaken(err error) error {
 	id := kafka.Taken(err)
-	if t.connector.o.Planned == nil || id == "" {
+	if t.connector.o.Group == nil || id == "" {
 		return err
 	}
 	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+

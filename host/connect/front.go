@@ -130,7 +130,7 @@ func (k *controller) listen(ends bool) {
 	same := f.looked == given && (given != nil || f.close == nil)
 	f.looked = given
 	f.mu.Unlock()
-	if o.HandOn == nil || same {
+	if o.Group == nil || same {
 		return
 	}
 	if given != nil {
@@ -163,7 +163,7 @@ func (k *controller) fronts(c *connector) {
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
 	h := k.take(ctx, n)
 	if !h.Here {
-		h = k.desired().o.HandOn(ctx, k.name, n)
+		h = k.desired().o.Group.HandOn(ctx, k.name, n)
 	}
 	return h.err()
 }

@@ -43,31 +43,8 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
-	// Planned takes how a connector that the worker plans shares its work out, in a group, with no offset: the tasks
-	// come back by [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector
-	// whole.
-	Planned func(ctx context.Context, connector string, p config.Layout) error
-	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
-	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
-	// that has ended it answers by what it knows. nil: the worker is alone.
-	Lease func(ctx context.Context) error
-	// Fence has the leader of the group fence the producers that a connector's tasks had before those of a version, and
-	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and fences
-	// by itself.
-	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// HandOn has another worker of the group take a notification for a connector: the one that runs the task with its
-	// feed. nil: the worker is alone.
-	HandOn func(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead its group. What
-	// it returns else waits until it is known whether all workers that had a share of the connector are lost, so that
-	// this one ends what the connector has opened at its service. nil: the worker is alone.
-	Orphaned func(connector string) func(context.Context) bool
-	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
-	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
-	Changed func(connector string)
-	// Uses is called for each batch of a task, with each topic of it; it must not wait. nil: the herder notes them, see
-	// [Herder.Topics].
-	Uses func(connector, topic string, task int)
+	// Group is the group that the worker is a member of. nil: the worker is alone, and has each connector whole.
+	Group Group
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
 	// Tap is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
@@ -81,6 +58,31 @@ type Options struct {
 	started  *startups       // of connectors and tasks
 	// rereads is how often the settings of a connector are read again that only others can mend.
 	rereads time.Duration
+}
+
+// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held.
+type Group interface {
+	// Planned takes how a connector that the worker plans shares its work out, with no offset: the tasks come back by
+	// [Herder.Assign]. It returns when the group has it.
+	Planned(ctx context.Context, connector string, p config.Layout) error
+	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
+	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
+	// that has ended it answers by what it knows.
+	Lease(ctx context.Context) error
+	// Fence has the leader fence the producers that a connector's tasks had before those of a version, and remember how
+	// many there are now; version 0: before its offsets are changed.
+	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
+	// HandOn has another worker take a notification for a connector: the one that runs the task with its feed.
+	HandOn(ctx context.Context, connector string, n wit.Notification) Handed
+	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead. What it returns
+	// else waits until it is known whether all workers that had a share of the connector are lost, so that this one
+	// ends what the connector has opened at its service.
+	Orphaned(connector string) func(context.Context) bool
+	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
+	// another share of it, and when a task has ended that was taken away. It must not wait.
+	Changed(connector string)
+	// Uses is called for each batch of a task, with each topic of it; it must not wait.
+	Uses(connector, topic string, task int)
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
@@ -117,7 +119,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 }
 
 // share is that of a connector that nobody has assigned: the whole, where the worker is alone.
-func (o *Options) share() Share { return Share{Whole: o.Planned == nil} }
+func (o *Options) share() Share { return Share{Whole: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
 	if h.o.Target == nil {

@@ -73,7 +73,7 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 	l := c.set.listens.doors[address]
 	if l == nil {
 		l = &listened{close: func() {}}
-		if c.o.HandOn != nil {
+		if c.o.Group != nil {
 			err = c.controller.front.open(c)
 		} else {
 			l.close, err = c.register(address, l.handle, c.set.listens.doors == nil)

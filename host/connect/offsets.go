@@ -138,7 +138,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // changed: of a worker that was paused, for example. What they have committed before is known then.
 func (c *connector) overtake(ctx context.Context) error {
 	c.run.transactional = c.transactional(nil)
-	if c.o.Fence == nil && c.run.transactional == 0 {
+	if c.o.Group == nil && c.run.transactional == 0 {
 		return nil
 	}
 	if err := c.fence(ctx, 0); err != nil {

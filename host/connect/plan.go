@@ -13,7 +13,7 @@ import (
 )
 
 // tasksOf are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
-// changed, it plans them: alone, what they claim is theirs from now on, and in a group Options.Planned gets them.
+// changed, it plans them: alone, what they claim is theirs from now on, and in a group Group.Planned gets them.
 func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	share := c.shared()
 	if share.Planned != nil {
@@ -31,7 +31,7 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
 	}
 	plan.Origin, plan.Requests, plan.PerSecond = c.run.client.Demand()
-	return nil, c.o.Planned(ctx, c.config.Name, plan)
+	return nil, c.o.Group.Planned(ctx, c.config.Name, plan)
 }
 
 // settingsOf are the settings of tasks that were planned, which what the connector's configuration refers to may have

@@ -74,8 +74,8 @@ func (k *controller) retire(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
 	defer cancel()
 	err := c.o.claims.take(k.name, s.left.claims())
-	if err == nil && c.o.Lease != nil {
-		err = c.o.Lease(ctx)
+	if err == nil && c.o.Group != nil {
+		err = c.o.Group.Lease(ctx)
 	}
 	done := ""
 	if err == nil {

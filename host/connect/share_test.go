@@ -230,7 +230,7 @@ func TestNoShare(t *testing.T) {
 // it.
 func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	b := connected(t)
-	b.options.Planned = func(context.Context, string, config.Layout) error { return nil }
+	b.options.Group = &group{}
 	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
 	planned := &config.TaskSet{Version: 5, Settings: []map[string]string{{}}}
 	require.NoError(t, h.Assign("a", Share{Planned: planned, Tasks: []int{0}}))
@@ -245,10 +245,7 @@ func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.Layout, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(_ context.Context, name string, p config.Layout) error {
-			plans <- p
-			return nil
-		}
+		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil }}
 	})
 	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
 	h.Put(c, nil)
@@ -296,7 +293,7 @@ func TestPlanOfAGroup(t *testing.T) {
 // stopped and goes on, say, whose tasks are planned once more.
 func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
 	h := newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(context.Context, string, config.Layout) error { return nil }
+		h.bench.options.Group = &group{}
 	})
 	c := h.named("a")
 	h.Put(c, nil)

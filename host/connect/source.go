@@ -135,7 +135,7 @@ func (s *idling) rest(task int, until, now time.Time, letGo func()) (end func())
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chains) source.Options {
 	c := t.connector
 	name := c.config.Name
-	return source.Options{
+	o := source.Options{
 		Connector: name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.run.client, Registry: c.registry(),
 		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
@@ -144,7 +144,6 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		},
 		ChangedBy: check.ChangedBy(c.class.component),
 		Renew:     deliver.renew,
-		Lease:     c.o.Lease,
 		Required:  c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
 			output, err := deliver.output(feed)
@@ -171,6 +170,10 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		TraceHeaders: c.boolean(config.TraceHeaders),
 		Logger:       c.o.Logger,
 	}
+	if c.o.Group != nil {
+		o.Lease = c.o.Group.Lease
+	}
+	return o
 }
 
 // sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what

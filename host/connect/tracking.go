@@ -50,8 +50,8 @@ func (t *topics) names() []string {
 
 // uses notes that the task uses a topic: where all workers of a group look, or in this process.
 func (t *task) uses(topic string) {
-	if c := t.connector; c.o.Uses != nil {
-		c.o.Uses(c.given.Name, topic, t.number)
+	if c := t.connector; c.o.Group != nil {
+		c.o.Group.Uses(c.given.Name, topic, t.number)
 	} else {
 		c.controller.topics.add(topic)
 	}

@@ -29,9 +29,9 @@ func TestTopicsAreTracked(t *testing.T) {
 // What a task uses is noted where all workers look, each time that it is used, or here.
 func TestTopicsOfAGroupAreSaid(t *testing.T) {
 	var said []string
-	o := &Options{Uses: func(connector, topic string, task int) {
+	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
-	}}
+	}}}
 	c := alone(o, slog.New(slog.DiscardHandler))
 	c.given = &config.Connector{Name: "orders"}
 	one := &task{number: 2, connector: c}
@@ -39,7 +39,7 @@ func TestTopicsOfAGroupAreSaid(t *testing.T) {
 	one.uses("a")
 	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
 	assert.Equal(t, 0, len(c.controller.topics.names()))
-	o.Uses = nil
+	o.Group = nil
 	one.uses("a")
 	assert.Equal(t, []string{"a"}, c.controller.topics.names())
 }
