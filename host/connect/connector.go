@@ -136,9 +136,14 @@ func (c *connector) isSink() bool {
 // execute starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start
 // is waited for: a service that does not answer, a setting that somebody has to mend.
 func (c *connector) execute(ctx context.Context, once bool) {
-	stamp := watch.Stamp(c.paths()...)
-	close, err := c.start(ctx)
-	for err != nil {
+	for {
+		stamp := watch.Stamp(c.paths()...)
+		close, err := c.start(ctx)
+		if err == nil {
+			defer close()
+			c.runTasks(ctx)
+			return
+		}
 		if ctx.Err() == nil { // else it was stopped meanwhile
 			c.o.started.connectors.ended(false)
 		}
@@ -146,11 +151,7 @@ func (c *connector) execute(ctx context.Context, once bool) {
 		if once || !c.startable(ctx, err, stamp) {
 			return
 		}
-		stamp = watch.Stamp(c.paths()...)
-		close, err = c.start(ctx)
 	}
-	defer close()
-	c.runTasks(ctx, once)
 }
 
 // startAgain is after how long a connector is started again that could not ask what its service is.
@@ -206,7 +207,9 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		"file", c.class.plugin.Path, "tasks", len(layout))
 	unwatch := c.run.service.Watch(c.run.client)
 	return func() {
-		c.set.listens.closeAll()
+		if c.o.Group == nil {
+			c.controller.front.leave()
+		}
 		unwatch()
 		c.unplan()
 		c.closeOffsets()

@@ -172,23 +172,18 @@ func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (f
 		}
 		from[topic], open[topic] = kafka.Positions{}, kafka.Positions{}
 		for partition, end := range to {
-			at, known := committed[topic][partition]
+			next, known := committed[topic][partition]
 			switch {
-			case known && at <= logs[topic][partition]:
-				from[topic][partition] = max(at, starts[partition])
-				continue
-			case known && e.reset == "latest":
-				from[topic][partition] = end
-				continue
-			case known:
-				from[topic][partition] = starts[partition]
-				continue
+			case known && next <= logs[topic][partition]:
+				next = max(next, starts[partition])
 			case e.reset == "latest": // also of a partition that may have been added: nothing tells it from a quiet one
-				from[topic][partition] = end
+				next = end
 			default:
-				from[topic][partition] = starts[partition]
+				next = starts[partition]
 			}
-			open[topic][partition] = from[topic][partition]
+			if from[topic][partition] = next; !known {
+				open[topic][partition] = next
+			}
 		}
 		if len(open[topic]) == 0 {
 			delete(open, topic)

@@ -40,47 +40,34 @@ func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notificat
 	if err != nil {
 		return Handed{}
 	}
-	return k.take(ctx, n)
+	taken, _ := k.take(ctx, n)
+	return taken
 }
 
-// take has a task of this worker take a notification, if one has its feed.
-func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed) {
+// take has a task of this worker take a notification, if one has its feed; known: one had it, or has.
+func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
-		return h
+		return h, false
 	}
-	take := k.current().set.listens.taker(at.Path)
+	take, known := k.current().set.listens.taker(at.Path)
 	if take == nil {
-		return h
+		return h, known
 	}
 	h.Here = true
 	if err := take(ctx, n); err != nil && !errors.As(err, &h.Fault) {
 		h.Again = true
 		k.log.Debug("a notification was not taken", "error", err)
 	}
-	return h
+	return h, true
 }
 
-// taker is what takes notifications under a path, nil while no task does.
-func (l *listens) taker(path string) notify.Handler {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for address, door := range l.doors {
-		if own, err := url.PathUnescape(address); err == nil && own == path {
-			door.mu.Lock()
-			defer door.mu.Unlock()
-			return door.take
-		}
-	}
-	return nil
-}
-
-// front is where notifications for a connector come in at a worker of a group, whichever worker runs its tasks: the
-// service knows one address of all workers, which stays when tasks move. Senders are known by the connector's settings,
-// as this worker resolves them, before anything is handed on.
+// front is where notifications for a connector come in at a worker. In a group that is every worker, whichever runs its
+// tasks: the service knows one address of all workers, which stays when tasks move. Senders are known by the connector's
+// settings, as this worker resolves them, before anything is handed on.
 //
-// The loop of the controller opens and closes it, as the connector is to run or not; a task that listens has it opened
-// before, or fails.
+// A task that listens has it opened, or fails. In a group the loop of the controller opens it before, and closes it, as
+// the connector is to run or not; the end of its run closes it where the worker is alone.
 type front struct {
 	handle notify.Handler
 
@@ -93,7 +80,8 @@ type front struct {
 
 // open opens it with the settings of a run, unless it is open with the same.
 func (f *front) open(c *connector) error {
-	s, err := c.listener(c.roles())
+	roles := c.roles()
+	s, err := c.listener(roles)
 	if err != nil {
 		return err
 	}
@@ -104,9 +92,19 @@ func (f *front) open(c *connector) error {
 		return nil
 	}
 	f.shut()
-	f.close, err = c.register(addressOf(c.config.Name, ""), f.handle, true)
-	f.key = key
-	return err
+	_, close, err := c.o.hub.Register(addressOf(c.config.Name, ""), s, f.handle)
+	if err != nil {
+		ports := roles.Setting(role.ListenerPorts)
+		return &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
+	}
+	f.close, f.key = close, key
+	if s.Anybody() {
+		c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
+			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
+			"password", roles.Setting(role.ListenerPassword),
+			"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
+	}
+	return nil
 }
 
 // shut closes it; f.mu is held.
@@ -115,6 +113,13 @@ func (f *front) shut() {
 		f.close()
 	}
 	f.close = nil
+}
+
+// leave closes it.
+func (f *front) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shut()
 }
 
 // listen opens the front of a connector that is to run, and whose settings name ports, and closes others. It is called
@@ -139,9 +144,7 @@ func (k *controller) listen(ends bool) {
 			return
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.shut()
+	f.leave()
 }
 
 // fronts opens the front; where that fails, the next event has it tried again.
@@ -161,9 +164,13 @@ func (k *controller) fronts(c *connector) {
 
 // notified answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
-	h := k.take(ctx, n)
-	if !h.Here {
-		h = k.desired().o.Group.HandOn(ctx, k.name, n)
+	h, known := k.take(ctx, n)
+	switch g := k.desired().o.Group; {
+	case h.Here:
+	case g != nil:
+		h = g.HandOn(ctx, k.name, n)
+	case !known:
+		return &wit.Fault{Kind: wit.FaultNotFound, Message: "nobody has subscribed under this path"}
 	}
 	return h.err()
 }

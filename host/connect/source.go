@@ -60,14 +60,11 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds = now.CaughtUp, now.LastUp, now.Told, now.Feeds
 		c.strike(p.Feeds)
 	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
-	c.controller.mu.Lock()
-	t.snapshot = task.Snapshot
-	c.controller.mu.Unlock()
-	defer func() {
-		c.controller.mu.Lock()
-		defer c.controller.mu.Unlock()
-		t.snapshot = nil
-	}()
+	snapshots := func(by func(feed, ident string) error) {
+		c.controller.change(func(*spec, *status) { t.snapshot = by })
+	}
+	snapshots(task.Snapshot)
+	defer snapshots(nil)
 	defer c.set.idling.begin()()
 	return t.overtaken(task.Run(ctx))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
@@ -94,12 +95,11 @@ func (t *task) moved() bool {
 
 // restarted notes that the task begins again: its times, and whether it has come as far as to work.
 func (t *task) restarted() {
-	k := t.connector.controller
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t.began = false
-	delete(k.status.times, t.number)
-	t.enters(t.state)
+	t.connector.controller.change(func(_ *spec, s *status) {
+		t.began = false
+		delete(s.times, t.number)
+		t.enters(t.state)
+	})
 }
 
 // asked tells whether a context was ended to have the task made again.
@@ -108,18 +108,16 @@ func asked(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 // does is the context of what the task does next, which a restart ends.
 func (t *task) does(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	doing, stop := context.WithCancelCause(ctx)
-	t.connector.controller.mu.Lock()
-	defer t.connector.controller.mu.Unlock()
-	t.stop = stop
+	t.connector.controller.change(func(*spec, *status) { t.stop = stop })
 	return doing, stop
 }
 
 // leaves notes that the task has ended for good.
 func (t *task) leaves() {
-	t.connector.controller.mu.Lock()
-	defer t.connector.controller.mu.Unlock()
-	t.stop = nil
-	t.rests()
+	t.connector.controller.change(func(*spec, *status) {
+		t.stop = nil
+		t.rests()
+	})
 }
 
 // rests notes that the task does not work any more; the controller's lock is held.
@@ -135,12 +133,12 @@ func (t *task) rests() {
 // goesOn waits until a task that has failed can go on; false: it cannot.
 func (t *task) goesOn(ctx context.Context, err error, version int64, outage *outage) bool {
 	c := t.connector
+	waiting, stop := t.does(ctx)
+	defer stop(nil)
 	switch {
 	case service.Fixable(err):
-		waiting, stop := t.does(ctx)
-		defer stop(nil)
 		if !c.run.service.AwaitFix(waiting, c.run.client, version) {
-			return asked(waiting) && ctx.Err() == nil
+			break
 		}
 		if err := c.run.client.Refresh(ctx); err != nil { // it is another one now
 			c.log.Warn("settings of the service", "error", err)
@@ -149,30 +147,18 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 			"task", t.number)
 		return true
 	case c.autoRestart() && mayPass(err):
-		waiting, stop := t.does(ctx)
-		defer stop(nil)
-		c.controller.mu.Lock()
-		t.next = time.Now().Add(outage.pause)
-		c.controller.mu.Unlock()
+		c.controller.change(func(*spec, *status) { t.next = time.Now().Add(outage.pause) })
 		c.log.Log(ctx, outage.level(slog.LevelInfo), "the task goes on by itself (task.auto.restart)", "task",
 			t.number, "in", outage.pause)
-		timer := time.NewTimer(outage.pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
+		if pause.For(waiting, outage.pause) == nil {
 			return ctx.Err() == nil
-		case <-waiting.Done():
-			return asked(waiting) && ctx.Err() == nil
 		}
-	}
-	waiting, stop := t.does(ctx)
-	defer stop(nil)
-	c.controller.mu.Lock()
-	t.rests()
-	c.controller.mu.Unlock()
-	select {
-	case <-waiting.Done():
-	case <-c.set.resting.Done():
+	default:
+		c.controller.change(func(*spec, *status) { t.rests() })
+		select {
+		case <-waiting.Done():
+		case <-c.set.resting.Done():
+		}
 	}
 	return asked(waiting) && ctx.Err() == nil
 }

@@ -128,7 +128,7 @@ func (c *connector) newTask(number int, state State) *task {
 }
 
 // runTasks runs the tasks and returns when the set is over.
-func (c *connector) runTasks(ctx context.Context, once bool) {
+func (c *connector) runTasks(ctx context.Context) {
 	resting, over := context.WithCancel(ctx)
 	defer over()
 	w, mu := &c.set, &c.controller.mu
@@ -295,9 +295,7 @@ func (k *controller) holds() (all []Holding) {
 
 // over notes that the run has closed what its tasks shared.
 func (c *connector) over() {
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	c.set.open, c.set.parted = false, nil
+	c.controller.change(func(*spec, *status) { c.set.open, c.set.parted = false, nil })
 }
 
 // once is what the first of several goroutines does for all of them. Where that fails, the next one tries again.

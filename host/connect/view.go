@@ -135,12 +135,9 @@ func (v *view) progress() Progress {
 	for _, t := range v.tasks {
 		one := t.now()
 		p.Rows += one.Rows
-		p.Read += one.Read
 		p.Pages += one.Pages
-		p.Bytes += one.Bytes
 		p.Lag += one.Lag
 		p.Failed += one.Failed
-		p.Warnings += one.Warnings
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
 		if t.state == Failed {
 			p.State = Failed
