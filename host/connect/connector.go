@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
@@ -57,7 +58,8 @@ type connectorRun struct {
 	service     *service.Service
 	client      *transport.Client
 	kafka       kafka.Config
-	opened      *once
+	opening     guard.Turn    // what only tasks need, see openForTasks
+	opened      bool          // under that turn
 	admin       *kafka.Admin  // of a source: makes its topics
 	offsets     *offset.Store // of a source
 	// transactional is how many transactional producers each task of a source has.
@@ -115,7 +117,7 @@ func (t *taskStatus) now() (p Progress) {
 // newConnector makes a connector of a controller, without tasks; the controller's lock may be held.
 func newConnector(k *controller, o *Options, c *config.Connector) *connector {
 	n := &connector{controller: k, o: o, given: c, config: c, refused: c.Problems.Err(), log: k.log,
-		run: connectorRun{opened: newOnce()}, set: taskSet{share: Share{Whole: true}}}
+		run: connectorRun{opening: guard.NewTurn()}, set: taskSet{share: Share{Whole: true}}}
 	n.run.registries.log = n.log
 	n.class.plugin, n.class.component, n.class.unknown = check.Find(o.Plugins, c.Text("connector.class"),
 		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
@@ -183,10 +185,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	c.run.service, c.run.client = nil, nil
 	c.run.registries.ctx = ctx
-	if c.run.kafka, err = overridden(ctx, c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
-		return nil, err
+	if err = c.override(ctx); err == nil {
+		err = c.open(ctx)
 	}
-	if err = c.open(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if c.isSink() {
@@ -200,7 +202,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		return nil, err
 	}
 	c.run.lastFailure = ""
-	c.lay(layout, Unassigned)
+	c.lay(layout)
 	c.o.started.connectors.ended(true)
 	c.controller.report(c, onStarted, nil)
 	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version", c.class.plugin.Version,
@@ -236,32 +238,32 @@ func (c *connector) layOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.lay(p.Tasks, Paused)
+	c.lay(p.Tasks)
 	c.controller.changed()
 	return nil
 }
 
-// overridden is the connector's own configuration of clients. Its secrets are read again for each logon.
-func overridden(ctx context.Context, k kafka.Config, c *config.Connector, providers *config.Providers) (kafka.Config,
-	error) {
+// override makes the connector's own configuration of clients. Its secrets are read again for each logon.
+func (c *connector) override(ctx context.Context) (err error) {
 	settings := map[string]string{}
-	for _, e := range c.Entries {
+	for _, e := range c.config.Entries {
 		settings[e.Key] = e.Value.Reveal()
 	}
-	k, _, err := k.Override(ctx, settings)
+	c.run.kafka, _, err = c.o.Kafka.Override(ctx, settings)
+	given := c.config
 	var last atomic.Pointer[config.Connector] // what providers gave is hidden as long as somebody has it
-	k.Follow(func(name string) (string, bool) {
-		if e, given := c.Entry(name); !given || !e.Value.Secret() {
+	c.run.kafka.Follow(func(name string) (string, bool) {
+		if e, some := given.Entry(name); !some || !e.Value.Secret() {
 			return "", false
 		}
-		again, err := c.Again(providers)
+		again, err := given.Again(c.o.Worker.Providers)
 		if err != nil {
 			return "", false // what it was is as good as any
 		}
 		last.Store(again)
 		return again.Get(name)
 	})
-	return k, err
+	return err
 }
 
 func (t *task) name() string {

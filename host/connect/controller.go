@@ -24,7 +24,6 @@ type controller struct {
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
 	wake        guard.Bell    // there is something in posted
-	topics      topics
 	front       *front
 
 	// mu guards the spec and the status, those of tasks included, and the line of events.
@@ -102,7 +101,8 @@ type status struct {
 	// before is the run before this one: its tasks are shown until the new ones are known, as Kafka Connect does until
 	// it has their configurations.
 	before *connector
-	times  times // of tasks
+	times  times           // of tasks
+	topics map[string]bool // that the worker's tasks have used, where it is alone; they outlive runs
 }
 
 // activity is a run of the connector, or with job something that is done in the place of one.

@@ -103,7 +103,7 @@ func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, er
 		return kafka.Config{}, err
 	}
 	c := k.another()
-	if c.run.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+	if err := c.override(ctx); err != nil {
 		return kafka.Config{}, err
 	}
 	return c.transacting(), nil

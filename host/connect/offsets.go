@@ -152,7 +152,7 @@ func (k *controller) apart(ctx context.Context) (c *connector, err error) {
 	if c = k.another(); c.class.unknown != nil {
 		return nil, c.class.unknown
 	}
-	if c.run.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+	if err = c.override(ctx); err != nil {
 		return nil, err
 	}
 	return c, c.openOffsets(ctx)

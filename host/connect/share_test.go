@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -322,22 +321,6 @@ func TestTaskGivenBack(t *testing.T) {
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
 		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
 	}
-}
-
-// What the first task opens for all is opened once, by the next one where it fails, and waited for no longer than a
-// task lives.
-func TestOnce(t *testing.T) {
-	o := newOnce()
-	var done int
-	do := func(err error) func() error { return func() error { done++; return err } }
-	assert.Error(t, o.do(t.Context(), do(context.DeadlineExceeded)), "deadline")
-	assert.NoError(t, o.do(t.Context(), do(nil)))
-	assert.NoError(t, o.do(t.Context(), do(nil)))
-	assert.Equal(t, 2, done)
-	require.NoError(t, o.turn.Lock(t.Context()))
-	ended, end := context.WithCancel(t.Context())
-	end()
-	assert.Error(t, o.do(ended, do(nil)), "canceled")
 }
 
 // Connectors ask their services by the worker's part of their limits.

@@ -106,23 +106,19 @@ func (c *connector) shared() Share {
 	return c.set.share
 }
 
-// lay makes those of a connector's tasks that are the worker's, in a state.
-func (c *connector) lay(layout [][]wit.Setting, state State) {
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	c.set.layout, c.set.tasks = layout, nil
-	for number := range layout {
-		if c.set.share.has(number) {
-			c.set.tasks = append(c.set.tasks, c.newTask(number, state))
-		}
-	}
+// lay makes those of a connector's tasks that are the worker's.
+func (c *connector) lay(layout [][]wit.Setting) {
+	c.controller.change(func(*spec, *status) {
+		c.set.layout, c.set.tasks = layout, nil
+		c.match()
+	})
 }
 
-// newTask makes a task; one that is paused is shown at once. The controller's lock is held.
-func (c *connector) newTask(number int, state State) *task {
-	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: state}}
-	if state == Paused {
-		t.enters(state)
+// newTask makes a task; where the connector is paused it is shown so, see layOut. The controller's lock is held.
+func (c *connector) newTask(number int) *task {
+	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: Unassigned}}
+	if c.controller.status.state == Paused {
+		t.enters(Paused)
 	}
 	return t
 }
@@ -178,7 +174,7 @@ func (t *task) gone() {
 			w.parted = append(w.parted, t.number)
 		}
 	case t.leaving && w.living.Err() == nil:
-		again := c.newTask(t.number, Unassigned)
+		again := c.newTask(t.number)
 		w.tasks[at] = again
 		again.begin()
 	}
@@ -203,7 +199,7 @@ func (c *connector) assign(share Share) bool {
 }
 
 // bring has the tasks be those of the share; false: the set is over.
-func (c *connector) bring() bool {
+func (c *connector) bring() (takesIn bool) {
 	w := &c.set
 	c.controller.mu.Lock()
 	planned, plan := w.share.Planned, w.gone != nil && w.layout == nil && w.share.Planned != nil
@@ -212,21 +208,27 @@ func (c *connector) bring() bool {
 	if plan { // without the lock: the plugins are looked up for it
 		layout = c.settingsOf(planned)
 	}
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	if plan && w.layout == nil {
-		w.layout = layout
-	}
-	works := w.gone != nil
-	kept := slices.Clone(w.tasks)
+	c.controller.change(func(*spec, *status) {
+		if plan && w.layout == nil {
+			w.layout = layout
+		}
+		takesIn = c.match()
+	})
+	return takesIn
+}
+
+// match makes and ends tasks, so that they are those of the share; false: the set is over. The controller's lock is
+// held.
+func (c *connector) match() bool {
+	w := &c.set
+	kept := make([]*task, 0, len(w.tasks))
 	for _, t := range w.tasks {
-		switch {
-		case w.share.has(t.number):
-		case t.leave != nil:
+		if !w.share.has(t.number) && t.leave != nil {
 			t.leaving = true
 			t.leave()
-		default:
-			kept = slices.DeleteFunc(kept, func(k *task) bool { return k == t })
+		}
+		if w.share.has(t.number) || t.leave != nil {
+			kept = append(kept, t)
 		}
 	}
 	w.tasks = kept
@@ -239,17 +241,13 @@ func (c *connector) bring() bool {
 		if there || !w.share.has(number) {
 			continue
 		}
-		state := Unassigned
-		if !works {
-			state = Paused // its tasks are shown, see layOut
-		}
-		t := c.newTask(number, state)
+		t := c.newTask(number)
 		w.tasks = slices.Insert(w.tasks, at, t)
-		if works {
+		if w.gone != nil {
 			t.begin()
 		}
 	}
-	if works {
+	if w.gone != nil {
 		w.end()
 	}
 	return true
@@ -298,52 +296,38 @@ func (c *connector) over() {
 	c.controller.change(func(*spec, *status) { c.set.open, c.set.parted = false, nil })
 }
 
-// once is what the first of several goroutines does for all of them. Where that fails, the next one tries again.
-type once struct {
-	turn guard.Turn
-	done bool
-}
-
-func newOnce() *once { return &once{turn: guard.NewTurn()} }
-
-// do returns when do was done, by whichever of them, with the error of this one's try, or when ctx ends.
-func (o *once) do(ctx context.Context, do func() error) error {
-	if err := o.turn.Lock(ctx); err != nil {
-		return err
-	}
-	defer o.turn.Unlock()
-	if o.done {
-		return nil
-	}
-	err := do()
-	o.done = err == nil
-	return err
-}
-
-// openForTasks opens what only tasks need, and fences those that ran before them. In a group the worker may have tasks
-// of two connectors with one claim, the first of which is about to end here: that is waited for.
+// openForTasks opens what only tasks need, and fences those that ran before them: the first task for all of them, or the
+// next one where that fails. In a group the worker may have tasks of two connectors with one claim, the first of which
+// is about to end here: that is waited for.
 func (c *connector) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil
 	}
-	return c.run.opened.do(ctx, func() error {
-		claims := c.shared().claims()
-		for held := (*heldError)(nil); errors.As(c.o.claims.take(c.config.Name, claims), &held); {
-			c.log.Info("the tasks wait until another connector has ended on this worker", "reason", held)
-			select {
-			case <-held.freed:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	if err := c.run.opening.Lock(ctx); err != nil {
+		return err
+	}
+	defer c.run.opening.Unlock()
+	if c.run.opened {
+		return nil
+	}
+	claims := c.shared().claims()
+	for held := (*heldError)(nil); errors.As(c.o.claims.take(c.config.Name, claims), &held); {
+		c.log.Info("the tasks wait until another connector has ended on this worker", "reason", held)
+		select {
+		case <-held.freed:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if c.run.transactional = c.transactional(claims); c.run.transactional > 0 {
-			if err := c.fence(ctx, len(c.set.layout)); err != nil {
-				return err
-			}
-		}
-		if err := c.openOffsets(ctx); err != nil {
+	}
+	if c.run.transactional = c.transactional(claims); c.run.transactional > 0 {
+		if err := c.fence(ctx, len(c.set.layout)); err != nil {
 			return err
 		}
-		return c.openAdmin()
-	})
+	}
+	if err := c.openOffsets(ctx); err != nil {
+		return err
+	}
+	err := c.openAdmin()
+	c.run.opened = err == nil
+	return err
 }
