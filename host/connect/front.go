@@ -71,11 +71,13 @@ func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, kn
 type front struct {
 	handle notify.Handler
 
-	mu     sync.Mutex
-	looked *config.Connector // the loop has brought it to what this one says
-	key    string            // of the settings that it is open with
-	close  func()            // nil: it is not open
-	said   string            // why it could not be opened, which was logged
+	// Of the loop: the configuration that it has brought the front to, and why that failed, which was logged.
+	looked *config.Connector
+	said   string
+
+	mu    sync.Mutex // a turn: the front is opened under it
+	key   string     // of the settings that it is open with
+	close func()     // nil: it is not open
 }
 
 // open opens it with the settings of a run, unless it is open with the same.
@@ -122,37 +124,28 @@ func (f *front) leave() {
 	f.shut()
 }
 
-// listen opens the front of a connector that is to run, and whose settings name ports, and closes others. It is called
-// by the loop. Where it cannot be opened, those of the other workers serve.
+// listen opens the front of a connector that is to run in a group, and whose settings name ports, and closes others. It
+// is called by the loop. Where the front cannot be opened, those of the other workers serve, and the next event has it
+// tried again.
 func (k *controller) listen(ends bool) {
-	s := k.desired()
-	o, given := s.o, s.given
-	if ends || s.removed || s.target != Running {
-		given = nil
-	}
-	f := k.front
-	f.mu.Lock()
-	same := f.looked == given && (given != nil || f.close == nil)
-	f.looked = given
-	f.mu.Unlock()
-	if o.Group == nil || same {
+	s, f := k.desired(), k.front
+	switch {
+	case s.o.Group == nil:
+		return
+	case ends || s.removed || s.target != Running:
+		f.looked = nil
+		f.leave()
+		return
+	case f.looked == s.given:
 		return
 	}
-	if given != nil {
-		if c := newConnector(k, o, given); c.invalid() == nil && c.roles().Text(role.ListenerPorts) != "" {
-			k.fronts(c)
-			return
-		}
+	f.looked = s.given
+	c := newConnector(k, s.o, s.given)
+	if c.invalid() != nil || c.roles().Text(role.ListenerPorts) == "" {
+		f.leave()
+		return
 	}
-	f.leave()
-}
-
-// fronts opens the front; where that fails, the next event has it tried again.
-func (k *controller) fronts(c *connector) {
-	f, said := k.front, ""
-	err := f.open(c)
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	err, said := f.open(c), ""
 	if err != nil {
 		if f.looked, said = nil, err.Error(); said != f.said {
 			k.log.Warn("this worker takes no notifications for the connector, and leaves that to the others of its "+

@@ -28,7 +28,7 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	}
 	plan := config.Layout{Of: c.given.Raw(), Demand: config.Demand{Claims: p.Claims}}
 	for _, settings := range p.Tasks {
-		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
+		plan.Tasks = append(plan.Tasks, c.asWritten(c.given, settings))
 	}
 	plan.Origin, plan.Requests, plan.PerSecond = c.run.client.Demand()
 	return nil, c.o.Group.Planned(ctx, c.config.Name, plan)

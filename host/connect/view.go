@@ -125,7 +125,7 @@ func (v *view) comparison() config.Now {
 // taskInfos show the settings of tasks as the newest configuration has them, see asWritten.
 func (v *view) taskInfos() (infos []TaskInfo) {
 	for _, t := range v.tasks {
-		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.connector.taskWritten(v.given, t.settings)})
+		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.connector.asWritten(v.given, t.settings)})
 	}
 	return infos
 }
