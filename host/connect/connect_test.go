@@ -37,6 +37,7 @@ type group struct {
 	lease   func() error
 	fence   func(connector string, version int64, now config.FencingCounts) error
 	uses    func(connector, topic string, task int)
+	changed func(connector string)
 }
 
 func (g *group) Planned(_ context.Context, connector string, p config.Layout) error {
@@ -68,7 +69,12 @@ func (g *group) Uses(connector, topic string, task int) {
 
 func (*group) HandOn(context.Context, string, wit.Notification) (h Handed) { return h }
 func (*group) Orphaned(string) func(context.Context) bool                  { return nil }
-func (*group) Changed(string)                                              {}
+
+func (g *group) Changed(connector string) {
+	if g.changed != nil {
+		g.changed(connector)
+	}
+}
 
 // connected is a worker with the spy and the embedded broker.
 func connected(t *testing.T) *bench {

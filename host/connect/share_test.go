@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -302,6 +303,30 @@ func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
 		func() string { return "expected its loop to turn" })
 	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
 	h.await("a", Running, atWork)
+}
+
+// The group is told that a connector has changed without a lock of the connector's: what it asks then is answered.
+func TestGroupIsToldWithoutALock(t *testing.T) {
+	var states sync.Map
+	h := newHerdWith(t, func(h *herd) {
+		h.bench.options.Group = &group{changed: func(name string) {
+			s, _ := h.Status(name)
+			states.Store(s.Connector.State, true)
+			h.Holds()
+		}}
+	})
+	h.Put(h.named("a"), nil)
+	set := &config.TaskSet{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
+	require.NoError(t, h.Assign("a", Share{Planned: set, Tasks: []int{0}}))
+	h.await("a", Running, atWork)
+	require.NoError(t, h.RestartTask("a", 0))
+	require.NoError(t, h.Pause("a"))
+	h.await("a", Paused)
+	for _, state := range []State{Unassigned, Running, Paused} {
+		if _, said := states.Load(state); !said {
+			t.Errorf("expected to be told of %s", state)
+		}
+	}
 }
 
 // A task that is taken away while it stops, and is given back, is made again when it has ended.
