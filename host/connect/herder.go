@@ -51,11 +51,16 @@ type Options struct {
 	Tap    func(connector string) *core.Tap
 	Logger *slog.Logger
 
-	reserved kafka.Reserved  // what no records go to
-	claims   *claims         // of those that run
-	buffers  *source.Buffers // of the feeds of all connectors
-	hub      *notify.Hub     // of their listeners
-	started  *startups       // of connectors and tasks
+	reserved kafka.Reserved // what no records go to
+	common
+}
+
+// common is what all connectors of a herder share.
+type common struct {
+	claims  *claims         // of those that run
+	buffers *source.Buffers // of the feeds of all connectors
+	hub     *notify.Hub     // of their listeners
+	started *startups       // of connectors and tasks
 	// rereads is how often the settings of a connector are read again that only others can mend.
 	rereads time.Duration
 }
@@ -105,8 +110,8 @@ type Herder struct {
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.claims, o.buffers, o.hub = &claims{}, source.NewBuffers(), &notify.Hub{Logger: o.Logger}
-	o.started, o.rereads = &startups{}, cmp.Or(o.rereads, time.Minute)
+	o.common = common{claims: &claims{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
+		started: &startups{}, rereads: cmp.Or(o.rereads, time.Minute)}
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
@@ -167,6 +172,11 @@ func (h *Herder) launch(k *controller) {
 	h.running.Go(func() {
 		defer guard.Vital("the loop of connector " + k.name)
 		k.run(h.under, false)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.leaving[k.name] == k {
+			delete(h.leaving, k.name)
+		}
 	})
 }
 
@@ -251,14 +261,6 @@ func (h *Herder) Remove(name string) error {
 	}
 	h.leaving[name] = k
 	k.remove()
-	h.running.Go(func() {
-		<-k.done
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.leaving[name] == k {
-			delete(h.leaving, name)
-		}
-	})
 	return nil
 }
 
