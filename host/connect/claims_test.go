@@ -148,7 +148,7 @@ func TestDeletedSoonAfterAShare(t *testing.T) {
 		s := spec{given: c, share: Share{Tasks: []int{0}}}
 		s.setShare(Share{}, member)
 		s.remove(nil)
-		assert.Equal(t, member, !s.left.none())
+		assert.Equal(t, member, !s.lastShare.none())
 	}
 }
 

@@ -36,9 +36,9 @@ type controller struct {
 
 	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes
 	// longer to stop than it may; what is called when it has ended.
-	does  *activity
-	late  *time.Timer
-	atEnd []func()
+	activity *activity
+	late     *time.Timer
+	atEnd    []func()
 }
 
 // spec is the desired state of a connector, by its user and by the group. The loop brings the connector there.
@@ -54,12 +54,12 @@ type spec struct {
 	// wasPaused: it was paused by a call before the worker began, and has not run since.
 	wasPaused bool
 	parted    time.Time // when the share was last taken away
-	// going: it is to be removed, and keeps what it claims until it has retired. removed: the loop has noted that.
-	going, removed bool
-	// left is the share when it was removed, or what the worker ends in the place of others; orphaned, unless nil,
+	// removing: it is to be removed, and keeps what it claims until it has retired. removed: the loop has noted that.
+	removing, removed bool
+	// lastShare is the share when it was removed, or what the worker ends in the place of others; orphaned, unless nil,
 	// reports then whether it has to.
-	left     Share
-	orphaned func(context.Context) bool
+	lastShare Share
+	orphaned  func(context.Context) bool
 }
 
 // setShare has the connector run another share. member: the worker is one of its group, else others have opened by then
@@ -73,16 +73,16 @@ func (s *spec) setShare(share Share, member bool) {
 
 // remove notes that the connector is removed; orphaned is nil unless the worker sees to what nobody else ends.
 func (s *spec) remove(orphaned func(context.Context) bool) {
-	s.removed, s.left, s.share = true, s.share, Share{}
+	s.removed, s.lastShare, s.share = true, s.share, Share{}
 	switch {
-	case !s.left.none() || !strings.EqualFold(s.given.Text(onDelete), terminate):
+	case !s.lastShare.none() || !strings.EqualFold(s.given.Text(onDelete), terminate):
 		return
 	case time.Since(s.parted) >= partedLately:
 		if s.orphaned = orphaned; orphaned == nil {
 			return
 		}
 	}
-	s.left.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
+	s.lastShare.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
 }
 
 // status is the observed state of a connector. The loop alone changes it, but for the states of tasks, which these
@@ -258,7 +258,7 @@ func (k *controller) refuse(problems config.Problems) {
 }
 
 // works tells whether a run, or a job, goes on that nobody ends. It is called by the loop.
-func (k *controller) works() bool { return k.does != nil && !k.does.halting }
+func (k *controller) works() bool { return k.activity != nil && !k.activity.halting }
 
 // restartTask has one task made again, or all where it has ended for good.
 func (k *controller) restartTask(number int) {
@@ -281,7 +281,7 @@ func (k *controller) assign(share Share) {
 		current := k.status.current
 		k.mu.Unlock()
 		defer k.changed() // what the worker holds is another
-		if !current.assign(share) || !k.works() || k.does.job || share.none() {
+		if !current.assign(share) || !k.works() || k.activity.job || share.none() {
 			k.post(occurrence{event: onShared})
 		}
 	}})
@@ -289,7 +289,7 @@ func (k *controller) assign(share Share) {
 
 // remove ends the connector for good. What it claims is its own from now on until it has retired.
 func (k *controller) remove() {
-	k.change(func(s *spec, _ *status) { s.going = true })
+	k.change(func(s *spec, _ *status) { s.removing = true })
 	s := k.desired()
 	taken := s.o.claims.take(k.name, s.share.claims())
 	k.post(occurrence{event: onShutdown, prior: func(context.Context) {
@@ -316,7 +316,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	k.layOut(ctx)
 	k.listen(false)
 	stopping := ctx.Done()
-	for k.does != nil || ctx.Err() == nil && !once && !k.desired().removed {
+	for k.activity != nil || ctx.Err() == nil && !once && !k.desired().removed {
 		select {
 		case <-k.wake:
 			for _, o := range k.taken() {
@@ -328,7 +328,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
 		case <-k.late.C:
-			if k.does.job {
+			if k.activity.job {
 				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
 					"change of its offsets")
 				break
@@ -388,11 +388,11 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		return
 	}
 	if o.event == onOver {
-		k.does.end()
-		if k.does.halting || ctx.Err() != nil {
+		k.activity.end()
+		if k.activity.halting || ctx.Err() != nil {
 			o.event = k.atRest(ctx)
 		}
-		k.does = nil
+		k.activity = nil
 		k.late.Stop()
 		for _, next := range k.atEnd {
 			next()
@@ -400,14 +400,14 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		k.atEnd = nil
 	}
 	switch do := k.enter(o); {
-	case do == begin && k.does == nil && !k.desired().share.none():
+	case do == begin && k.activity == nil && !k.desired().share.none():
 		k.begin(ctx)
 	case do == nothing:
-	case k.does == nil:
+	case k.activity == nil:
 		k.handle(ctx, occurrence{event: k.atRest(ctx)})
-	case !k.does.halting:
-		k.does.halting = true
-		k.does.end()
+	case !k.activity.halting:
+		k.activity.halting = true
+		k.activity.end()
 		k.late.Reset(k.stopLimit() + stopSlack)
 	}
 }
@@ -466,10 +466,10 @@ func (k *controller) begin(ctx context.Context) {
 	once := k.spec.once
 	k.mu.Unlock()
 	running, end := context.WithCancel(ctx)
-	k.does = &activity{end: end}
+	k.activity = &activity{end: end}
 	go func() {
 		defer func() {
-			if !k.desired().going { // else its retirement comes first
+			if !k.desired().removing { // else its retirement comes first
 				now.o.claims.release(k.name)
 			}
 			k.post(occurrence{event: onOver, of: now})
@@ -485,7 +485,7 @@ func (k *controller) begin(ctx context.Context) {
 // the loop, and asks the plugin in the place of a run.
 func (k *controller) layOut(ctx context.Context) {
 	k.mu.Lock()
-	due := k.spec.wasPaused && k.status.state == Paused && k.spec.target == Paused && k.does == nil && !k.spec.once
+	due := k.spec.wasPaused && k.status.state == Paused && k.spec.target == Paused && k.activity == nil && !k.spec.once
 	if due && k.status.current.given != k.spec.given {
 		k.newRun()
 	}
@@ -510,9 +510,9 @@ const layOutWithin = time.Minute
 // that is to begin waits for its end, and with yields ends it. It is called by the loop.
 func (k *controller) instead(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
-	k.does = &activity{end: func() {}, job: true}
+	k.activity = &activity{end: func() {}, job: true}
 	if yields {
-		k.does.end = end
+		k.activity.end = end
 	}
 	current := k.current()
 	go func() {

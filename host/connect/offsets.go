@@ -205,7 +205,7 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 				answer <- ctx.Err() // nobody waits for it
 			case k.desired().target != Stopped:
 				answer <- ErrNotStopped
-			case k.does != nil:
+			case k.activity != nil:
 				k.atEnd = append(k.atEnd, ask)
 			case !k.stopped():
 				answer <- ErrNotStopped

@@ -67,13 +67,13 @@ func (k *controller) retire(ctx context.Context) {
 	c := k.another()
 	s := k.desired()
 	switch {
-	case s.left.none() || c.invalid() != nil || c.isSink() || !strings.EqualFold(c.config.Text(onDelete), terminate),
+	case s.lastShare.none() || c.invalid() != nil || c.isSink() || !strings.EqualFold(c.config.Text(onDelete), terminate),
 		s.orphaned != nil && !s.orphaned(ctx):
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
 	defer cancel()
-	err := c.o.claims.take(k.name, s.left.claims())
+	err := c.o.claims.take(k.name, s.lastShare.claims())
 	if err == nil && c.o.Group != nil {
 		err = c.o.Group.Lease(ctx)
 	}

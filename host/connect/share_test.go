@@ -209,7 +209,7 @@ func TestNoShare(t *testing.T) {
 	for _, ask := range []func(string) error{h.Restart, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
 		require.NoError(t, h.Barrier(t.Context()))
-		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].does != nil {
+		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
 	}

@@ -270,7 +270,7 @@ func (k *controller) holds() (all []Holding) {
 	defer k.mu.Unlock()
 	shares := append([]Share{k.spec.share}, k.spec.pending...)
 	if k.spec.removed {
-		shares[0] = k.spec.left
+		shares[0] = k.spec.lastShare
 	}
 	for _, s := range shares {
 		if !s.none() {

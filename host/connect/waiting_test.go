@@ -106,7 +106,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	k := h.controllers["c"]
 	require.Until(t, func() bool { // nothing but another binding lets it go on
 		does := make(chan bool, 1)
-		k.post(occurrence{prior: func(context.Context) { does <- k.does != nil }})
+		k.post(occurrence{prior: func(context.Context) { does <- k.activity != nil }})
 		return !<-does
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
 	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
