@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// alone is a connector without a configuration.
-func alone(o *Options, log *slog.Logger) *connector {
+// bareConnector is a connector without a configuration.
+func bareConnector(o *Options, log *slog.Logger) *connector {
 	k := &controller{log: log, spec: spec{o: o}, status: status{state: Running, times: times{}}}
 	return &connector{controller: k, o: o, log: log, set: taskSet{share: Share{Whole: true}}}
 }
@@ -31,7 +31,7 @@ func TestHowATaskEnds(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		k := &task{connector: alone(&Options{common: common{started: &startups{}}}, slog.New(slog.DiscardHandler))}
+		k := &task{connector: bareConnector(&Options{common: common{started: &startups{}}}, slog.New(slog.DiscardHandler))}
 		k.state = Running
 		if k.ended(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.fault != nil) != (c.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.fault)

@@ -18,7 +18,7 @@ func TestTopicsAreTracked(t *testing.T) {
 	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
-	c := alone(o, slog.New(slog.DiscardHandler))
+	c := bareConnector(o, slog.New(slog.DiscardHandler))
 	c.given = &config.Connector{Name: "orders"}
 	one := &task{number: 2, connector: c}
 	one.uses("a")

@@ -200,7 +200,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 			t.Fatal(problems)
 		}
 		var text bytes.Buffer
-		c := alone(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		c := bareConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
 		c.config = &config.Connector{Name: "c"}
 		k := &task{connector: c}
 		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
