@@ -435,7 +435,6 @@ func simConnector(t testing.TB, settings map[string]string) *config.Connector {
 	return c
 }
 
-// fence has the leader fence, as the host's.
 // simGroup is the group as a worker's herder asks it.
 type simGroup struct {
 	*simWorker
@@ -456,6 +455,7 @@ func (simGroup) Orphaned(string) func(context.Context) bool                     
 func (simGroup) Uses(string, string, int)                                            {}
 func (simGroup) HandOn(context.Context, string, wit.Notification) (h connect.Handed) { return h }
 
+// Fence has the leader fence, as the host's.
 func (w *simWorker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return w.worker.Insist(ctx, func() error {
 		to, me, known := w.worker.Leader()

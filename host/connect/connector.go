@@ -135,8 +135,8 @@ func (c *connector) isSink() bool {
 	return c.class.unknown == nil && c.class.component.Kind == wit.ComponentSink
 }
 
-// execute starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start
-// is waited for: a service that does not answer, a setting that somebody has to mend.
+// execute starts the connector and its tasks and returns when all of them have ended. It waits for what keeps the
+// connector from starting: a service that does not answer, a setting that somebody has to mend.
 func (c *connector) execute(ctx context.Context, once bool) {
 	for {
 		stamp := watch.Stamp(c.paths()...)

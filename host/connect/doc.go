@@ -29,8 +29,8 @@
 //
 // Invariants: only a controller's loop changes its state. At most one run of a connector is at work, also across its
 // removal and return; the next begins when the offsets of the one before are stored. A posted event never waits for the
-// loop, and the loop never for a task. A target state outlives restarts and new configurations. A configuration that was
-// refused leaves the one before running.
+// loop, and the loop never for a task. A target state outlives restarts and new configurations. A configuration that
+// was refused leaves the one before running.
 //
 // Locks: one for each controller, controller.mu, guards its spec, its status with the states and the set of tasks, and
 // the line of events. Nothing calls the group, Kafka, a service or a plugin while it is held: what is to be shown is

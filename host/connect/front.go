@@ -63,8 +63,8 @@ func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, kn
 }
 
 // front is where notifications for a connector come in at a worker. In a group that is every worker, whichever runs its
-// tasks: the service knows one address of all workers, which stays when tasks move. Senders are known by the connector's
-// settings, as this worker resolves them, before anything is handed on.
+// tasks: the service knows one address of all workers, which stays when tasks move. Senders are known by the
+// connector's settings, as this worker resolves them, before anything is handed on.
 //
 // A task that listens has it opened, or fails. In a group the loop of the controller opens it before, and closes it, as
 // the connector is to run or not; the end of its run closes it where the worker is alone.

@@ -67,8 +67,8 @@ func (k *controller) retire(ctx context.Context) {
 	c := k.another()
 	s := k.desired()
 	switch {
-	case s.lastShare.none() || c.invalid() != nil || c.isSink() || !strings.EqualFold(c.config.Text(onDelete), terminate),
-		s.orphaned != nil && !s.orphaned(ctx):
+	case s.lastShare.none() || c.invalid() != nil || c.isSink(),
+		!strings.EqualFold(c.config.Text(onDelete), terminate), s.orphaned != nil && !s.orphaned(ctx):
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)

@@ -31,7 +31,8 @@ func TestHowATaskEnds(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		k := &task{connector: bareConnector(&Options{common: common{started: &startups{}}}, slog.New(slog.DiscardHandler))}
+		o := &Options{common: common{started: &startups{}}}
+		k := &task{connector: bareConnector(o, slog.New(slog.DiscardHandler))}
 		k.state = Running
 		if k.ended(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.fault != nil) != (c.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.fault)

@@ -296,9 +296,9 @@ func (c *connector) over() {
 	c.controller.change(func(*spec, *status) { c.set.open, c.set.parted = false, nil })
 }
 
-// openForTasks opens what only tasks need, and fences those that ran before them: the first task for all of them, or the
-// next one where that fails. In a group the worker may have tasks of two connectors with one claim, the first of which
-// is about to end here: that is waited for.
+// openForTasks opens what only tasks need, and fences those that ran before them: the first task for all of them, or
+// the next one where that fails. In a group the worker may have tasks of two connectors with one claim, the first of
+// which is about to end here: that is waited for.
 func (c *connector) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began or
-// the topics were reset.
+// uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began
+// or the topics were reset.
 func (t *task) uses(topic string) {
 	c := t.connector
 	if c.o.Group != nil {

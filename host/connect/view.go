@@ -104,7 +104,8 @@ func (v *view) answer() Status {
 			one.Trace = v.strike(v.client.Waiting())
 		}
 		if t.fault != nil {
-			one.Trace = v.strike(trace(t.fault, fmt.Sprintf("task %s-%d (%s %s)", v.name, t.number, of.Name, one.Version)))
+			at := fmt.Sprintf("task %s-%d (%s %s)", v.name, t.number, of.Name, one.Version)
+			one.Trace = v.strike(trace(t.fault, at))
 			one.Restarts = restarts(t.next)
 		}
 		if v.state == Paused && t.state != Failed {
