@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A notification is taken by the task with its feed, and comes again while the task is away. Where the worker is alone a
-// feed that nobody has is unknown; in a group another worker may have it.
+// A notification is taken by the task with its feed, and comes again while the task is away. Where the worker is alone,
+// a feed that nobody has is unknown; in a group another worker may have it.
 func TestWhoTakesANotification(t *testing.T) {
 	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
 	k := c.controller
