@@ -404,8 +404,8 @@ func (c *clustered) key(ctx context.Context) error {
 	return err
 }
 
-// planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
-func (c *clustered) planned(ctx context.Context, name string, p config.Layout) error {
+// Planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
+func (c *clustered) Planned(ctx context.Context, name string, p config.Layout) error {
 	now, err := c.host.now().herder.NowOf(name)
 	if err != nil {
 		return err
@@ -413,7 +413,7 @@ func (c *clustered) planned(ctx context.Context, name string, p config.Layout) e
 	if err := c.host.checking().Check(ctx, now.Given).Err(); err != nil {
 		return err
 	}
-	return c.Planned(ctx, name, p)
+	return c.Worker.Planned(ctx, name, p)
 }
 
 // fencing is what the leader is asked for before the tasks of a version write in transactions.
@@ -422,15 +422,22 @@ type fencing struct {
 	Now     config.FencingCounts `json:"now"`
 }
 
-// fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
+// Fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
 // none.
-func (c *clustered) fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+func (c *clustered) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return c.Insist(ctx, func() error {
 		return c.AskLeader(ctx, fenceCall, connector, fencing{version, now}, nil)
 	})
 }
 
-// fenceCall is fence by the worker that leads.
+// Uses notes that a task uses a topic, for all workers to show.
+func (c *clustered) Uses(connector, topic string, task int) {
+	if c.host.in.Worker.Boolean("topic.tracking.enable") {
+		c.status.Topic(connector, topic, task)
+	}
+}
+
+// fenceCall is Fence by the worker that leads.
 const fenceCall = "PUT /connectors/{name}/fence"
 
 func (c *clustered) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {

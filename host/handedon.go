@@ -21,8 +21,8 @@ type handedOn struct {
 	Notification wit.Notification `json:"notification"`
 }
 
-// handOn has another worker take a notification, and returns what has become of it there.
-func (c *clustered) handOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
+// HandOn has another worker take a notification, and returns what has become of it there.
+func (c *clustered) HandOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
 	return c.seek(ctx, handedOn{Connector: connector, Notification: n})
 }
 

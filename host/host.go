@@ -693,12 +693,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		if err := c.open(ctx, &closing); err != nil {
 			return closing, err
 		}
-		o.Destinations = c.destinations
-		o.Planned, o.Changed, o.Lease, o.Fence, o.HandOn = c.planned, c.Changed, c.Lease, c.fence, c.handOn
-		o.Orphaned = c.Orphaned
-		if h.in.Worker.Boolean("topic.tracking.enable") {
-			o.Uses = c.status.Topic
-		}
+		o.Destinations, o.Group = c.destinations, c
 	}
 	herder := connect.New(o, connectors)
 	if h.clustered != nil {

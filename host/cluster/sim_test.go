@@ -32,6 +32,7 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Times of a simulated group.
@@ -248,14 +249,7 @@ func (s *simulated) start(slot int) *simWorker {
 		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewDestinations(),
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
-		Planned: func(ctx context.Context, name string, p config.Layout) error {
-			if p.Origin, p.Requests = "", s.limit; s.sharing(name) {
-				p.Origin = simOrigin
-			}
-			delete(p.Of, "counter.port") // another one for each worker
-			return w.worker.Planned(ctx, name, p)
-		}, Lease: func(ctx context.Context) error { return w.worker.Lease(ctx) }, Fence: w.fence,
-		Changed: func(name string) { w.worker.Changed(name) }, Logger: w.logger}, nil)
+		Group:  simGroup{w, s}, Logger: w.logger}, nil)
 	member := s.network.Config(w.way + memberWay)
 	member.Logger = w.logger
 	w.worker = NewWorker(WorkerOptions{Group: Options{Kafka: member, Group: s.group, Topic: s.topic,
@@ -441,8 +435,28 @@ func simConnector(t testing.TB, settings map[string]string) *config.Connector {
 	return c
 }
 
-// fence has the leader fence, as the host's.
-func (w *simWorker) fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+// simGroup is the group as a worker's herder asks it.
+type simGroup struct {
+	*simWorker
+	s *simulated
+}
+
+func (g simGroup) Planned(ctx context.Context, name string, p config.Layout) error {
+	if p.Origin, p.Requests = "", g.s.limit; g.s.sharing(name) {
+		p.Origin = simOrigin
+	}
+	delete(p.Of, "counter.port") // another one for each worker
+	return g.worker.Planned(ctx, name, p)
+}
+
+func (g simGroup) Lease(ctx context.Context) error                                   { return g.worker.Lease(ctx) }
+func (g simGroup) Changed(name string)                                               { g.worker.Changed(name) }
+func (simGroup) Orphaned(string) func(context.Context) bool                          { return nil }
+func (simGroup) Uses(string, string, int)                                            {}
+func (simGroup) HandOn(context.Context, string, wit.Notification) (h connect.Handed) { return h }
+
+// Fence has the leader fence, as the host's.
+func (w *simWorker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return w.worker.Insist(ctx, func() error {
 		to, me, known := w.worker.Leader()
 		switch {

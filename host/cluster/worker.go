@@ -215,7 +215,7 @@ func (w *Worker) repeat() {
 	}
 }
 
-// Changed takes that the herder does something else with a connector, see [connect.Options].
+// Changed takes that the herder does something else with a connector, see [connect.Group].
 func (w *Worker) Changed(connector string) {
 	w.mu.Lock()
 	w.dirty[connector] = true

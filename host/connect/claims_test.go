@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -61,7 +60,7 @@ func TestClaims(t *testing.T) {
 
 			o := b.options
 			o.claims = &claims{}
-			one, two := newConnector(&o, first), newConnector(&o, second)
+			one, two := newController(&o, first).current(), newController(&o, second).current()
 			_, err := one.tasksOf(t.Context())
 			require.NoError(t, err)
 			text = ""
@@ -103,16 +102,15 @@ func TestClaimsOfTwoConnectorsOfAWorker(t *testing.T) {
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent
-		h.bench.options.Planned = func(_ context.Context, _ string, p config.Layout) error { plans <- p; return nil }
-		h.bench.options.Fence = func(context.Context, string, int64, config.FencingCounts) error { return nil }
-		h.bench.options.Lease = func(context.Context) error {
-			if removed.CompareAndSwap(true, false) {
-				close(retires)
-				<-goOn
-				return errors.New("the lease is over")
-			}
-			return nil
-		}
+		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil },
+			lease: func() error {
+				if removed.CompareAndSwap(true, false) {
+					close(retires)
+					<-goOn
+					return errors.New("the lease is over")
+				}
+				return nil
+			}}
 	})
 	run := func(name string, lines ...string) {
 		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)
@@ -147,10 +145,10 @@ func TestDeletedSoonAfterAShare(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		w := wanted{given: c, share: Share{Tasks: []int{0}}}
-		w.shares(Share{}, member)
-		w.leaves(nil)
-		assert.Equal(t, member, !w.left.none())
+		s := spec{given: c, share: Share{Tasks: []int{0}}}
+		s.setShare(Share{}, member)
+		s.remove(nil)
+		assert.Equal(t, member, !s.lastShare.none())
 	}
 }
 
@@ -179,9 +177,9 @@ func TestClaimsAreBounded(t *testing.T) {
 			}
 			o := b.options
 			o.claims = &claims{}
-			_, err := newConnector(&o, first).tasksOf(t.Context())
+			_, err := newController(&o, first).current().tasksOf(t.Context())
 			require.NoError(t, err)
-			_, err = newConnector(&o, second).tasksOf(t.Context())
+			_, err = newController(&o, second).current().tasksOf(t.Context())
 			assert.Ends(t, err, want, "at the start")
 		})
 	}

@@ -69,58 +69,42 @@ func SaidPart(task int, state State, worker, trace string) Part {
 // Conditions are those of all connectors, by name.
 func (h *Herder) Conditions() (list []Condition) {
 	for _, k := range h.all() {
-		list = append(list, k.condition())
+		list = append(list, k.observe().condition())
 	}
 	return list
 }
 
-func (k *controller) condition() Condition {
-	k.mu.Lock()
-	life, before, asked, state, fault, entered := k.current, k.shown(), *k.asked, k.state, k.fault, k.entered
-	k.mu.Unlock()
-	strike := life.o.Worker.Strike
-	c := Condition{Name: k.name, Type: life.kind(), Given: asked.given,
-		Class: shown.Line(strike(asked.given.Text("connector.class")))}
-	own := SaidPart(-1, state, life.o.WorkerID, "")
-	own.Here, own.Since = asked.share.Whole || asked.share.Plans, entered
-	if refused := asked.refused.Err(); refused != nil {
-		own.Cause, own.Kind = cause(strike(refused.Error())), wit.FaultConfig.String()
+func (v *view) condition() Condition {
+	c := Condition{Name: v.name, Type: v.current.kind(), Given: v.given,
+		Class: shown.Line(v.strike(v.given.Text("connector.class")))}
+	own := SaidPart(-1, v.state, v.o.WorkerID, "")
+	own.Here, own.Since = v.share.Whole || v.share.Plans, v.entered
+	if refused := v.refused.Err(); refused != nil {
+		own.Cause, own.Kind = cause(v.strike(refused.Error())), wit.FaultConfig.String()
 	}
 	switch {
-	case state == Failed && fault != nil:
-		life.mu.Lock()
-		next := life.crew.startsAt
-		life.mu.Unlock()
-		own.fails(fault, next, strike)
-	case asked.target == Paused:
+	case v.state == Failed && v.fault != nil:
+		own.fails(v.fault, v.startsAt, v.strike)
+	case v.target == Paused:
 		own.Word = "paused"
-	case asked.target == Stopped:
+	case v.target == Stopped:
 		own.Word = "stopped"
 	}
-	if c.Parts = []Part{own}; state != Stopped {
-		c.Parts = append(c.Parts, before.parts()...)
-	}
-	return c
-}
-
-// parts are the tasks.
-func (c *connector) parts() (all []Part) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, t := range c.tasks {
+	c.Parts = []Part{own}
+	for _, t := range v.tasks {
 		now := t.now()
-		p := Part{Task: t.number, WorkerID: c.o.WorkerID, Here: true, State: t.state, Word: "running",
-			Since: c.owner.times.entered(t.number), Rows: now.Flow.Rows, Refused: now.Failed}
+		p := Part{Task: t.number, WorkerID: v.o.WorkerID, Here: true, State: t.state, Word: "running",
+			Since: t.times.entered, Rows: now.Flow.Rows, Refused: now.Failed}
 		switch {
 		case t.fault != nil:
-			p.fails(t.fault, t.next, c.o.Worker.Strike)
-		case t.state == Running && c.to.client != nil:
-			p.works(c.to.client, &now)
-			p.Cause = cause(c.o.Worker.Strike(p.Cause))
+			p.fails(t.fault, t.next, v.strike)
+		case t.state == Running && v.client != nil:
+			p.works(v.client, &now)
+			p.Cause = cause(v.strike(p.Cause))
 		}
-		all = append(all, p)
+		c.Parts = append(c.Parts, p)
 	}
-	return all
+	return c
 }
 
 // works tells what a task that runs does.

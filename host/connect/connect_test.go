@@ -31,6 +31,51 @@ func newBench(t *testing.T, b *checktest.Bench) *bench {
 		WorkerID: "w:1", Version: "v", Logger: b.Logger}}
 }
 
+// group is a group that does nothing, but for what a test sets.
+type group struct {
+	planned func(string, config.Layout) error
+	lease   func() error
+	fence   func(connector string, version int64, now config.FencingCounts) error
+	uses    func(connector, topic string, task int)
+	changed func(connector string)
+}
+
+func (g *group) Planned(_ context.Context, connector string, p config.Layout) error {
+	if g.planned == nil {
+		return nil
+	}
+	return g.planned(connector, p)
+}
+
+func (g *group) Lease(context.Context) error {
+	if g.lease == nil {
+		return nil
+	}
+	return g.lease()
+}
+
+func (g *group) Fence(_ context.Context, connector string, version int64, now config.FencingCounts) error {
+	if g.fence == nil {
+		return nil
+	}
+	return g.fence(connector, version, now)
+}
+
+func (g *group) Uses(connector, topic string, task int) {
+	if g.uses != nil {
+		g.uses(connector, topic, task)
+	}
+}
+
+func (*group) HandOn(context.Context, string, wit.Notification) (h Handed) { return h }
+func (*group) Orphaned(string) func(context.Context) bool                  { return nil }
+
+func (g *group) Changed(connector string) {
+	if g.changed != nil {
+		g.changed(connector)
+	}
+}
+
 // connected is a worker with the spy and the embedded broker.
 func connected(t *testing.T) *bench {
 	t.Helper()

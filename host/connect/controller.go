@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// controller brings a connector to the state that its user wants, and keeps it there. It owns a goroutine, its loop,
-// which alone changes the state, as the table of transitions says; everybody else posts events. While the loop runs
-// there is at most one life of the connector: its tasks with one configuration, from their start to the end of the last
-// of them. A new life begins only when the one before has ended, with its offsets stored.
+// controller brings a connector to its spec, and keeps it there. It owns a goroutine, its loop, which alone changes the
+// state, as the table of transitions says; everybody else posts events. While the loop runs there is at most one run of
+// the connector: its tasks with one configuration, from their start to the end of the last of them. A new run begins
+// only when the one before has ended, with its offsets stored.
 type controller struct {
 	name string
 	log  *slog.Logger
@@ -25,118 +24,146 @@ type controller struct {
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
 	wake        guard.Bell    // there is something in posted
-	topics      *topics
-	times       *times
 	front       *front
-	loop        *loop
 
+	// mu guards the spec and the status, those of tasks included, and the line of events.
 	mu     guard.Mutex
-	asked  *wanted
+	spec   spec
+	status status
 	posted []occurrence
-	state  State
-	// entered is when it came to the state.
-	entered time.Time
-	fault   error
-	// current is the life that runs, or the last one, or the one to come.
-	current *connector
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
-	// before is the life before this one: its tasks are shown until the new ones are known, as Kafka Connect does
-	// until it has their configurations.
-	before *connector
+
+	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes
+	// longer to stop than it may; what is called when it has ended.
+	activity *activity
+	late     *time.Timer
+	atEnd    []func()
 }
 
-// wanted is what its user wants of a connector; the controller's lock guards it. The loop brings the connector there.
-type wanted struct {
-	o      *Options          // of new lives
+// spec is the desired state of a connector, by its user and by the group. The loop brings the connector there.
+type spec struct {
+	o      *Options          // of new runs
 	given  *config.Connector // the newest configuration that was accepted
 	target TargetState
-	share  Share // of the connector
-	// coming are shares that it was assigned and has not taken in yet.
-	coming []Share
-	// refused are the problems of a newer configuration than given; given goes on.
-	refused config.Problems
-	removed bool
-	parted  time.Time // when it was last given none, and had one before
-	// going: it is to be removed, and keeps what it claims until it has retired.
-	going bool
-	// left is what it had when it was removed, or what stands for that where the worker ends what others had; orphaned
-	// tells then whether it is to.
-	left     Share
-	orphaned func(context.Context) bool
+	share  Share
+	// pending are shares that were assigned and not applied yet.
+	pending []Share
+	// once: it runs until its work is done. fed: sources ran before it then, which make topics only for rows.
+	once, fed bool
+	// wasPaused: it was paused by a call before the worker began, and has not run since.
+	wasPaused bool
+	parted    time.Time // when the share was last taken away
+	// removing: it is to be removed, and keeps what it claims until it has retired. removed: the loop has noted that.
+	removing, removed bool
+	// lastShare is the share when it was removed, or what the worker ends in the place of others; orphaned, unless nil,
+	// reports then whether it has to.
+	lastShare Share
+	orphaned  func(context.Context) bool
 }
 
-// shares has it run another share. member: the worker is one of its group, else others have opened by then what it
-// would end.
-func (w *wanted) shares(s Share, member bool) {
-	if s.none() && member && !w.share.none() {
-		w.parted = time.Now()
+// setShare has the connector run another share. member: the worker is one of its group, else others have opened by then
+// what it would end.
+func (s *spec) setShare(share Share, member bool) {
+	if share.none() && member && !s.share.none() {
+		s.parted = time.Now()
 	}
-	w.share = s
+	s.share = share
 }
 
-// leaves takes that the connector is removed; orphaned is nil unless the worker sees to what nobody else ends.
-func (w *wanted) leaves(orphaned func(context.Context) bool) {
-	w.removed, w.left, w.share = true, w.share, Share{}
+// remove notes that the connector is removed; orphaned is nil unless the worker sees to what nobody else ends.
+func (s *spec) remove(orphaned func(context.Context) bool) {
+	s.removed, s.lastShare, s.share = true, s.share, Share{}
 	switch {
-	case !w.left.none() || !strings.EqualFold(w.given.Text(onDelete), terminate):
+	case !s.lastShare.none() || !strings.EqualFold(s.given.Text(onDelete), terminate):
 		return
-	case time.Since(w.parted) >= partedLately:
-		if w.orphaned = orphaned; orphaned == nil {
+	case time.Since(s.parted) >= partedLately:
+		if s.orphaned = orphaned; orphaned == nil {
 			return
 		}
 	}
-	w.left.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
+	s.lastShare.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
 }
 
-// loop is what the loop of a controller knows alone. alive is nil exactly while nothing runs; halting is set only while
-// something does.
-type loop struct {
-	lived     bool              // current has begun
-	laid      *config.Connector // see layOut
-	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
-	alive     context.CancelFunc
-	halting   bool
-	job       bool        // alive belongs to a job of instead (offsets, layOut), not to a life
-	late      *time.Timer // fires when tasks take longer to stop than limit
-	limit     time.Duration
-	once      bool
-	under     context.Context // of lives
-	atEnd     []func()        // called when alive ends
+// status is the observed state of a connector. The loop alone changes it, but for the states of tasks, which these
+// report.
+type status struct {
+	state   State
+	entered time.Time // when it came to the state
+	fault   error
+	// startsAt is when a connector that could not be started is started again; zero: something else has to happen
+	// first.
+	startsAt time.Time
+	// refused are the problems of a newer configuration than that of the spec, which goes on.
+	refused config.Problems
+	// current is the run that there is, or the last one, or the one to come.
+	current *connector
+	// before is the run before this one: its tasks are shown until the new ones are known, as Kafka Connect does until
+	// it has their configurations.
+	before *connector
+	times  times           // of tasks
+	topics map[string]bool // that the worker's tasks have used, where it is alone; they outlive runs
+}
+
+// activity is a run of the connector, or with job something that is done in the place of one.
+type activity struct {
+	end     context.CancelFunc
+	halting bool // it is to end
+	job     bool
 }
 
 // occurrence is an event on its way to the loop.
 type occurrence struct {
 	event event
 	err   error
-	of    *connector // whose report it is; nil: it was asked for
-	prior func()     // is done before the event is looked up; it may be all
+	of    *connector            // whose report it is; nil: it was asked for
+	prior func(context.Context) // is done before the event is looked up; it may be all
 	taken chan struct{}
 }
 
 func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
-		wake: guard.NewBell(), topics: &topics{}, times: &times{}, state: Unassigned, entered: time.Now(),
-		asked: &wanted{o: o, given: c, target: Running, share: o.share()},
-		loop:  &loop{limit: o.Worker.Duration(stopLimit)}}
+		wake: guard.NewBell(), spec: spec{o: o, given: c, target: Running, share: o.share()},
+		status: status{state: Unassigned, entered: time.Now(), times: times{}}}
 	k.front = &front{handle: k.notified}
-	k.newLife()
-	if k.fault = k.current.refused; k.fault != nil {
-		k.state = Failed
+	k.newRun()
+	if k.status.fault = k.status.current.refused; k.status.fault != nil {
+		k.status.state = Failed
 	}
 	return k
 }
 
-// newLife makes a new current life, of the newest configuration, without beginning it.
-func (k *controller) newLife() {
-	life := newConnector(k.asked.o, k.asked.given)
-	life.owner.report, life.owner.topics, life.owner.times = k.reporting(life), k.topics, k.times
-	life.owner.front = k.front
-	life.crew.share = k.asked.share
-	if k.current != nil {
-		life.sinks.fed, life.rereads = k.current.sinks.fed, k.current.rereads
-	}
-	k.current = life
+// newRun makes a new current run, of the newest configuration, without beginning it; k.mu is held.
+func (k *controller) newRun() {
+	k.status.current = newConnector(k, k.spec.o, k.spec.given)
+	k.status.current.set.share = k.spec.share
+}
+
+// desired is the spec of now.
+func (k *controller) desired() spec {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.spec
+}
+
+// current is the run that there is, or the last one, or the one to come.
+func (k *controller) current() *connector {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status.current
+}
+
+// another is the connector by its newest configuration, without tasks.
+func (k *controller) another() *connector {
+	s := k.desired()
+	return newConnector(k, s.o, s.given)
+}
+
+// change changes the spec and the status.
+func (k *controller) change(do func(*spec, *status)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	do(&k.spec, &k.status)
 }
 
 // post puts an event in the line of the loop. It never waits.
@@ -165,10 +192,8 @@ func (k *controller) barrier(ctx context.Context) bool {
 	}
 	k.mu.Unlock()
 	if !asked {
-		k.post(occurrence{taken: round, prior: func() {
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			k.round = nil
+		k.post(occurrence{taken: round, prior: func(context.Context) {
+			k.change(func(*spec, *status) { k.round = nil })
 		}})
 	}
 	select {
@@ -181,130 +206,98 @@ func (k *controller) barrier(ctx context.Context) bool {
 	}
 }
 
-// reporting posts what a life has to report, and returns when the state says it.
-func (k *controller) reporting(of *connector) func(event, error) {
-	return func(e event, err error) {
-		taken := make(chan struct{})
-		k.post(occurrence{event: e, err: err, of: of, taken: taken})
-		select {
-		case <-taken:
-		case <-k.done:
-		}
+// report posts what a run has to report, and returns when the state says it.
+func (k *controller) report(of *connector, e event, err error) {
+	taken := make(chan struct{})
+	k.post(occurrence{event: e, err: err, of: of, taken: taken})
+	select {
+	case <-taken:
+	case <-k.done:
 	}
 }
 
 // aimAt sets the target state.
 func (k *controller) aimAt(target TargetState, e event) {
-	k.post(occurrence{event: e, prior: func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.asked.target = target
+	k.post(occurrence{event: e, prior: func(context.Context) {
+		k.change(func(s *spec, _ *status) { s.target = target })
 	}})
 }
 
 // replace has the connector go on with another configuration, and its tasks made again; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
-	k.mu.Lock()
-	if !maps.Equal(k.asked.given.Raw(), c.Raw()) { // else its references alone lead elsewhere
-		k.asked.shares(o.share(), true)
-	}
-	k.asked.o, k.asked.given, k.asked.refused = o, c, nil // it is shown from now on
-	k.mu.Unlock()
+	k.change(func(s *spec, now *status) {
+		if !maps.Equal(s.given.Raw(), c.Raw()) { // else its references alone lead elsewhere
+			s.setShare(o.share(), true)
+		}
+		s.o, s.given, now.refused = o, c, nil // it is shown from now on
+	})
 	k.post(occurrence{event: onRestart})
 }
 
 // adopt has the connector go on with another configuration that its tasks can take while they run.
 func (k *controller) adopt(c *config.Connector) {
 	k.keep(c)
-	k.post(occurrence{prior: func() {
+	k.post(occurrence{prior: func(context.Context) {
 		k.mu.Lock()
-		life, state := k.current, k.state
+		current, state := k.status.current, k.status.state
 		k.mu.Unlock()
-		if k.loop.alive != nil && !k.loop.halting && state == Running { // else it is for those that are made next
-			life.to.service.Adopt(life.to.client, c)
+		if k.works() && state == Running { // else it is for those that are made next
+			current.run.service.Adopt(current.run.client, c)
 		}
 	}})
 }
 
+// keep takes a configuration that says the same, from another place maybe.
+func (k *controller) keep(c *config.Connector) {
+	k.change(func(s *spec, now *status) { s.given, now.refused = c, nil })
+}
+
+// refuse notes why a newer configuration is not taken; none: there is none.
+func (k *controller) refuse(problems config.Problems) {
+	k.change(func(_ *spec, now *status) { now.refused = problems })
+}
+
+// works tells whether a run, or a job, goes on that nobody ends. It is called by the loop.
+func (k *controller) works() bool { return k.activity != nil && !k.activity.halting }
+
 // restartTask has one task made again, or all where it has ended for good.
 func (k *controller) restartTask(number int) {
-	k.post(occurrence{prior: func() {
-		if k.loop.alive != nil && !k.loop.halting && k.current.restartTask(number) {
+	k.post(occurrence{prior: func(context.Context) {
+		if k.works() && k.current().restartTask(number) {
 			return
 		}
 		k.post(occurrence{event: onRestart})
 	}})
 }
 
-// assign gives the worker another share of the connector. Where the life that runs can take it, only the tasks that
-// come or go notice.
+// assign gives the worker another share of the connector. Where the run can take it, only the tasks that come or go
+// notice.
 func (k *controller) assign(share Share) {
-	k.mu.Lock()
-	k.asked.coming = append(k.asked.coming, share)
-	k.mu.Unlock()
-	k.post(occurrence{prior: func() {
+	k.change(func(s *spec, _ *status) { s.pending = append(s.pending, share) })
+	k.post(occurrence{prior: func(context.Context) {
 		k.mu.Lock()
-		k.asked.shares(share, share.Planned != nil) // which who is no member does not know
-		k.asked.coming = k.asked.coming[1:]
-		life := k.current
+		k.spec.setShare(share, share.Planned != nil) // which who is no member does not know
+		k.spec.pending = k.spec.pending[1:]
+		current := k.status.current
 		k.mu.Unlock()
-		defer life.changed() // what the worker holds is another
-		lives := k.loop.alive != nil && !k.loop.halting && !k.loop.job
-		if !life.assign(share) || !lives || share.none() {
+		defer k.changed() // what the worker holds is another
+		if !current.assign(share) || !k.works() || k.activity.job || share.none() {
 			k.post(occurrence{event: onShared})
 		}
 	}})
 }
 
-// holds is what the worker has of the connector, by the version of its tasks. One that was removed has what it had
-// until its retirement is over: it would end what another worker opens for its successor.
-func (k *controller) holds() (all []Holding) {
-	k.mu.Lock()
-	life, shares := k.current, append([]Share{k.asked.share}, k.asked.coming...)
-	if k.asked.removed {
-		shares[0] = k.asked.left
-	}
-	k.mu.Unlock()
-	for _, s := range shares {
-		if !s.none() {
-			all = append(all, Holding{Connector: k.name, Version: s.version(), Plans: s.Plans, Tasks: s.Tasks})
-		}
-	}
-	if running := life.holds(); len(running.Tasks) > 0 {
-		all = append(all, running)
-	}
-	return all
-}
-
-// keep takes a configuration that says the same, from another place maybe.
-func (k *controller) keep(c *config.Connector) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.asked.given, k.asked.refused = c, nil
-}
-
-// refuse notes why a newer configuration is not taken; none: there is none.
-func (k *controller) refuse(problems config.Problems) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.asked.refused = problems
-}
-
 // remove ends the connector for good. What it claims is its own from now on until it has retired.
 func (k *controller) remove() {
-	k.mu.Lock()
-	k.asked.going = true
-	o, claims := k.asked.o, k.asked.share.claims()
-	k.mu.Unlock()
-	taken := o.claims.take(k.name, claims)
-	k.post(occurrence{event: onShutdown, prior: func() {
+	k.change(func(s *spec, _ *status) { s.removing = true })
+	s := k.desired()
+	taken := s.o.claims.take(k.name, s.share.claims())
+	k.post(occurrence{event: onShutdown, prior: func(context.Context) {
 		var orphaned func(context.Context) bool
-		if o.Orphaned != nil && taken == nil {
-			orphaned = o.Orphaned(k.name)
+		if s.o.Group != nil && taken == nil {
+			orphaned = s.o.Group.Orphaned(k.name)
 		}
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.asked.leaves(orphaned)
+		k.change(func(s *spec, _ *status) { s.remove(orphaned) })
 	}})
 }
 
@@ -315,15 +308,15 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.predecessor != nil {
 		<-k.predecessor // it ends: it was removed, or ctx has ended for both
 	}
-	k.loop.once, k.loop.under = once, ctx
-	k.loop.late = time.NewTimer(0)
-	k.loop.late.Stop()
-	defer k.loop.late.Stop()
+	k.change(func(s *spec, _ *status) { s.once = once })
+	k.late = time.NewTimer(0)
+	k.late.Stop()
+	defer k.late.Stop()
 	k.handle(ctx, occurrence{event: k.atRest(ctx)})
 	k.layOut(ctx)
 	k.listen(false)
 	stopping := ctx.Done()
-	for k.loop.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
+	for k.activity != nil || ctx.Err() == nil && !once && !k.desired().removed {
 		select {
 		case <-k.wake:
 			for _, o := range k.taken() {
@@ -334,21 +327,22 @@ func (k *controller) run(ctx context.Context, once bool) {
 		case <-stopping:
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
-		case <-k.loop.late.C:
-			if k.loop.job {
+		case <-k.late.C:
+			if k.activity.job {
 				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
 					"change of its offsets")
 				break
 			}
 			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit,
-				k.loop.limit.Milliseconds())
+				k.stopLimit().Milliseconds())
 		}
 	}
 	k.listen(true)
-	if k.leaves() && ctx.Err() == nil {
+	s := k.desired()
+	if s.removed && ctx.Err() == nil {
 		k.retire(ctx)
 	}
-	k.life().o.claims.release(k.name)
+	s.o.claims.release(k.name)
 	for _, o := range k.taken() { // nobody waits for an answer for ever
 		if o.taken != nil {
 			close(o.taken)
@@ -364,37 +358,19 @@ func (k *controller) taken() []occurrence {
 	return posted
 }
 
-func (k *controller) leaves() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.asked.removed
-}
-
-func (k *controller) going() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.asked.going
-}
-
-// has tells whether the worker is to run anything of the connector.
-func (k *controller) has() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return !k.asked.share.none()
-}
+// stopLimit is how long tasks may take to stop.
+func (k *controller) stopLimit() time.Duration { return k.desired().o.Worker.Duration(stopLimit) }
 
 // atRest is the event of a connector of which nothing runs.
 func (k *controller) atRest(ctx context.Context) event {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch {
-	case ctx.Err() != nil || k.asked.removed:
+	switch s := k.desired(); {
+	case ctx.Err() != nil || s.removed:
 		return onGone
-	case k.asked.share.none():
+	case s.share.none():
 		return onAway
-	case k.asked.target == Paused:
+	case s.target == Paused:
 		return onPaused
-	case k.asked.target == Stopped:
+	case s.target == Stopped:
 		return onStopped
 	}
 	return onFree
@@ -406,124 +382,122 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 		defer close(o.taken)
 	}
 	if o.prior != nil {
-		o.prior()
+		o.prior(ctx)
 	}
-	if o.event == "" || o.of != nil && o.of != k.current {
+	if o.event == "" || o.of != nil && o.of != k.current() {
 		return
 	}
 	if o.event == onOver {
-		k.loop.alive()
-		k.loop.alive, k.loop.job = nil, false
-		k.loop.late.Stop()
-		if k.loop.halting || ctx.Err() != nil {
+		k.activity.end()
+		if k.activity.halting || ctx.Err() != nil {
 			o.event = k.atRest(ctx)
 		}
-		k.loop.halting = false
-		for _, next := range k.loop.atEnd {
+		k.activity = nil
+		k.late.Stop()
+		for _, next := range k.atEnd {
 			next()
 		}
-		k.loop.atEnd = nil
+		k.atEnd = nil
 	}
-	t, ok := k.enter(o)
-	switch {
-	case !ok:
-		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
-			k.status().Connector.State,
-			"event", string(o.event))
-	case t.do == begin && k.loop.alive == nil && k.has():
+	switch do := k.enter(o); {
+	case do == begin && k.activity == nil && !k.desired().share.none():
 		k.begin(ctx)
-	case t.do == nothing:
-	case k.loop.alive == nil:
+	case do == nothing:
+	case k.activity == nil:
 		k.handle(ctx, occurrence{event: k.atRest(ctx)})
-	case !k.loop.halting:
-		k.loop.halting = true
-		k.loop.alive()
-		k.loop.late.Reset(k.loop.limit + stopSlack)
+	case !k.activity.halting:
+		k.activity.halting = true
+		k.activity.end()
+		k.late.Reset(k.stopLimit() + stopSlack)
 	}
 }
 
-// enter changes the state by an event.
-func (k *controller) enter(o occurrence) (t transition, ok bool) {
+// enter changes the state by an event, and returns what is to be done about it.
+func (k *controller) enter(o occurrence) action {
+	defer k.changed()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if t, ok = transitions[k.state][o.event]; !ok {
-		return t, false
+	s := &k.status
+	t, ok := transitions[s.state][o.event]
+	if !ok {
+		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
+			s.state, "event", string(o.event))
+		return nothing
 	}
 	if o.event == onFailed {
-		k.fault = o.err
+		s.fault = o.err
 	} else if t.next != Failed {
-		k.fault = nil
+		s.fault = nil
 	}
-	if k.state == Paused && t.next == Unassigned && k.current.hasTasks() {
-		k.before = k.current
+	if s.state == Paused && t.next == Unassigned && len(s.current.set.tasks) > 0 {
+		s.before = s.current
 	}
-	if t.next != k.state {
-		k.entered = time.Now()
-		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event",
+	if t.next != s.state {
+		s.entered = time.Now()
+		k.log.Debug("connector changes its state", "from", string(s.state), "to", string(t.next), "event",
 			string(o.event))
 	}
-	defer k.current.changed()
-	switch k.state = t.next; t.next {
+	switch s.state = t.next; t.next {
 	case Paused:
-		k.times.pause()
+		s.times.pause()
 	case Restarting:
-		k.before = k.current
+		s.before = s.current
 	case Running:
-		k.before = nil
+		s.before = nil
 	case Stopped:
-		k.times.forget()
-		k.before = nil
+		clear(s.times)
+		s.before = nil
 	}
-	return t, true
+	return t.do
 }
 
-// begin begins a life, of the newest configuration.
+// begin begins a run, of the newest configuration.
 func (k *controller) begin(ctx context.Context) {
 	k.mu.Lock()
-	if k.loop.lived || k.current.given != k.asked.given || k.current.shared().version() != k.asked.share.version() {
-		k.newLife() // also for tasks that were planned once more before the worker has run any of them
+	now := k.status.current
+	if now.run.begun || now.given != k.spec.given || now.set.share.version() != k.spec.share.version() {
+		k.newRun() // also for tasks that were planned once more before the worker has run any of them
+		now = k.status.current
 	}
-	life := k.current
-	if k.state == Restarting { // its tasks are others; after a pause they are the same
-		k.times.forget()
+	now.run.begun, k.spec.wasPaused = true, false
+	if k.status.state == Restarting { // its tasks are others; after a pause they are the same
+		clear(k.status.times)
 	}
+	once := k.spec.once
 	k.mu.Unlock()
-	k.loop.lived = true
-	living, end := context.WithCancel(ctx)
-	k.loop.alive = end
+	running, end := context.WithCancel(ctx)
+	k.activity = &activity{end: end}
 	go func() {
 		defer func() {
-			if !k.going() { // else its retirement comes first
-				life.o.claims.release(k.name)
+			if !k.desired().removing { // else its retirement comes first
+				now.o.claims.release(k.name)
 			}
-			k.post(occurrence{event: onOver, of: life})
+			k.post(occurrence{event: onOver, of: now})
 		}()
-		defer life.over()
-		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { life.failed(living, p) })
-		life.run(living, k.loop.once)
+		defer now.over()
+		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { now.failed(running, p) })
+		now.execute(running, once)
 	}()
 }
 
 // layOut finds which tasks a connector would have that was paused before the worker began: they are shown as PAUSED, as
 // Kafka Connect does. One that was made in that state has none before it runs, there as here (KIP-980). It is called by
-// the loop, and asks the plugin in the place of a life.
+// the loop, and asks the plugin in the place of a run.
 func (k *controller) layOut(ctx context.Context) {
 	k.mu.Lock()
-	due := k.loop.wasPaused && k.state == Paused && k.asked.target == Paused && k.loop.alive == nil &&
-		!k.loop.lived && !k.loop.once && k.loop.laid != k.asked.given
-	if due {
-		k.loop.laid = k.asked.given
-		if k.current.given != k.asked.given {
-			k.newLife()
-		}
+	due := k.spec.wasPaused && k.status.state == Paused && k.spec.target == Paused && k.activity == nil && !k.spec.once
+	if due && k.status.current.given != k.spec.given {
+		k.newRun()
 	}
-	life := k.current
+	now := k.status.current
+	due = due && !now.run.begun && now.invalid() == nil
+	now.run.begun = now.run.begun || due
 	k.mu.Unlock()
-	if !due || life.refused != nil || life.class.unknown != nil {
+	if !due {
 		return
 	}
 	k.instead(ctx, layOutWithin, true, func(ctx context.Context) {
-		if err := life.layOut(ctx); err != nil && ctx.Err() == nil {
+		if err := now.layOut(ctx); err != nil && ctx.Err() == nil {
 			k.log.Warn("which tasks the connector has is not known while it is paused", "error", err)
 		}
 	})
@@ -532,152 +506,36 @@ func (k *controller) layOut(ctx context.Context) {
 // layOutWithin bounds how long the plugin is asked for the tasks of a connector that is paused.
 const layOutWithin = time.Minute
 
-// instead does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
+// instead does something about a connector that is stopped in the place of a run, so that none begins meanwhile: one
 // that is to begin waits for its end, and with yields ends it. It is called by the loop.
 func (k *controller) instead(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
-	k.loop.alive, k.loop.job = end, true
-	if !yields {
-		k.loop.alive = func() {}
+	k.activity = &activity{end: func() {}, job: true}
+	if yields {
+		k.activity.end = end
 	}
-	life := k.life()
+	current := k.current()
 	go func() {
 		defer end()
-		defer func() { k.post(occurrence{event: onOver, of: life}) }()
+		defer func() { k.post(occurrence{event: onOver, of: current}) }()
 		defer guard.Recover(k.log, "connector "+k.name, nil)
 		do(doing)
 	}()
-}
-
-// aim is the target state.
-func (k *controller) aim() TargetState {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.asked.target
 }
 
 // stopped tells whether the connector is stopped and is to stay so, or would be if the worker had a share of it.
 func (k *controller) stopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked.target == Stopped && (k.state == Stopped || k.state == Unassigned && k.asked.share.none())
+	s := k.status.state
+	return k.spec.target == Stopped && (s == Stopped || s == Unassigned && k.spec.share.none())
 }
 
-func (k *controller) life() *connector {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.current
-}
-
-func (k *controller) failures() []error {
-	k.mu.Lock()
-	fault, life := k.fault, k.current
-	k.mu.Unlock()
-	var failures []error
-	if fault != nil {
-		failures = append(failures, &failure{k.name, -1, fault})
+// changed lets the group know that something else is to be said of the connector. k.mu is not held.
+func (k *controller) changed() {
+	if g := k.desired().o.Group; g != nil {
+		g.Changed(k.name)
 	}
-	return append(failures, life.failures()...)
-}
-
-func (k *controller) info() Info {
-	k.mu.Lock()
-	life, given, state, shown := k.current, k.asked.given, k.state, k.shown()
-	k.mu.Unlock()
-	info := Info{Name: k.name, Config: given.Raw(), Tasks: []TaskID{}, Type: life.kind()}
-	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
-		info.Type = newConnector(life.o, given).kind()
-	}
-	if state == Stopped {
-		return info
-	}
-	info.Tasks = append(info.Tasks, shown.taskIDs()...)
-	return info
-}
-
-// shown is the life whose tasks are shown: the one before the current one until that has tasks; k.mu is held.
-func (k *controller) shown() *connector {
-	if k.before != nil && !k.current.hasTasks() {
-		return k.before
-	}
-	return k.current
-}
-
-func (c *connector) hasTasks() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.tasks) > 0
-}
-
-// taskIDs are the tasks that it has so far.
-func (c *connector) taskIDs() (ids []TaskID) {
-	for _, t := range c.taskStatuses() {
-		ids = append(ids, TaskID{c.given.Name, t.ID})
-	}
-	return ids
-}
-
-func (k *controller) status() Status {
-	k.mu.Lock()
-	life, state, fault, refused, file := k.current, k.state, k.fault, k.asked.refused, k.asked.given.File
-	shown := k.shown()
-	k.mu.Unlock()
-	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state,
-		WorkerID: life.o.WorkerID,
-		Version:  life.class.plugin.Version, Plugin: fileOf(life.class.plugin), File: file}}
-	if fault != nil {
-		s.Connector.Trace = life.o.Worker.Strike(trace(fault, "connector "+k.name))
-		life.mu.Lock()
-		s.Connector.Restarts = restarts(life.crew.startsAt)
-		life.mu.Unlock()
-	}
-	if refused.Err() != nil {
-		s.Connector.ConfigError = life.o.Worker.Strike(refused.Error())
-	}
-	if state == Stopped {
-		return s
-	}
-	for _, t := range shown.taskStatuses() {
-		if state == Paused && t.State != Failed {
-			t.State = Paused
-		}
-		s.Tasks = append(s.Tasks, t)
-	}
-	return s
-}
-
-// now is what a reload compares with.
-func (k *controller) now() config.Now {
-	k.mu.Lock()
-	given := k.asked.given
-	k.mu.Unlock()
-	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Given: given,
-		Refused: given.Problems.Err() != nil}
-	s := k.status()
-	n.Unsettled = s.Connector.State != Running || slices.ContainsFunc(s.Tasks,
-		func(t TaskStatus) bool { return t.State != Running })
-	return n
-}
-
-func (k *controller) taskInfos() []TaskInfo {
-	k.mu.Lock()
-	shown, given, state := k.shown(), k.asked.given, k.state
-	k.mu.Unlock()
-	if state == Stopped {
-		return nil
-	}
-	return shown.taskInfos(given)
-}
-
-func (k *controller) progress() Progress {
-	k.mu.Lock()
-	life, state := k.current, k.state
-	k.mu.Unlock()
-	p := life.progress()
-	if p.State != Failed {
-		p.State = state
-	}
-	return p
 }
 
 // failure is the fault of a connector or of one of its tasks.

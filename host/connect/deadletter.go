@@ -45,7 +45,7 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
 			c.config.Text(deadLetterReplication))
 	}
-	k := c.to.kafka
+	k := c.run.kafka
 	if k.Admin.ClientID == "" {
 		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
 	}
@@ -129,7 +129,7 @@ func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*d
 // lettersOf makes the producer of dead letters that go to a topic.
 func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
 	c := t.connector
-	producer, err := kafka.NewProducer(c.to.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
+	producer, err := kafka.NewProducer(c.run.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
 	if err != nil {
 		return nil, err
 	}

@@ -2,15 +2,18 @@
 // tasks, and knows the state of each. A failed task leaves all others running. What a connector talks to is package
 // service, whether its settings are right package check.
 //
-// A [Herder] has a controller for each connector. A controller is a loop that owns the connector's state: whatever is
-// asked of it (pause, a new configuration) and whatever its tasks report are events in one line, and a table says what
-// each does in each state. A connector with one configuration, from the start of its tasks to the end of the last of
-// them, is one life, a connector in connector.go; another configuration is another life.
+// A [Herder] has a controller for each connector, which has its spec (the desired state: configuration, target state,
+// share of the tasks) and its status (the observed state). A controller is a loop that brings the connector from one to
+// the other: whatever is asked of it (pause, a new configuration) and whatever its tasks report are events in one line,
+// and a table says what each does in each state. A connector with one configuration, from the start of its tasks to the
+// end of the last of them, is one run; another configuration is another run.
 //
 // Where to look:
 //
-//   - herder.go: what others call. controller.go with transitions.go: the loop and its table.
-//   - connector.go: a life; plan.go: how its plugin shares the work out; crew.go: its tasks, as they come and go;
+//   - herder.go: what others call. controller.go with transitions.go: spec, status, the loop and its table. view.go:
+//     what is known of a connector at one moment, of which all is made that others see; times.go: for how long tasks
+//     were in which state.
+//   - connector.go: a run; plan.go: how its plugin shares the work out; taskset.go: its tasks, as they come and go;
 //     waiting.go: what a connector that failed at its start waits for; retire.go: what one that is deleted or stopped
 //     leaves at its service; claims.go: what one connector alone may have.
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
@@ -21,13 +24,16 @@
 //     dry.go: those that are refused once more, or would be; letterrecords.go: which records those of a sink are of;
 //     replayed.go: which were sent; letters.go: those of one connector, for REST.
 //   - condition.go: a word for what each connector does, and why. origins.go: what is used of services.
-//   - state.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
-//     shows, and the offsets that it changes. classes.go: what connectors can name.
+//   - state.go, trace.go, tracking.go, figures.go, offsets.go, adopt.go: what REST shows, and the offsets that it
+//     changes. classes.go: what connectors can name.
 //
-// Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal
-// and return; the next begins when the offsets of the one before are stored. A posted event never waits for the loop,
-// and the loop never for a task. A target state outlives restarts and new configurations. A configuration that was
-// refused leaves the one before running.
+// Invariants: only a controller's loop changes its state. At most one run of a connector is at work, also across its
+// removal and return; the next begins when the offsets of the one before are stored. A posted event never waits for the
+// loop, and the loop never for a task. A target state outlives restarts and new configurations. A configuration that
+// was refused leaves the one before running.
 //
-// Locks, from the outside in: Herder.mu, controller.mu, connector.mu, times.mu.
+// Locks: one for each controller, controller.mu, guards its spec, its status with the states and the set of tasks, and
+// the line of events. Nothing calls the group, Kafka, a service or a plugin while it is held: what is to be shown is
+// copied under it, see view, and asked of tasks and clients afterwards; [Group].Changed is called after it. Within it
+// only the locks of the plugin manager are taken, which finds classes. Herder.mu is taken before it.
 package connect

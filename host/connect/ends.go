@@ -39,22 +39,22 @@ type ends struct {
 }
 
 func newEnds(c *connector, task int) (*ends, error) {
-	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := kafka.NewReader(c.to.kafka)
+	reader, err := kafka.NewReader(c.run.kafka)
 	if err != nil {
 		admin.Close()
 		return nil, err
 	}
 	return &ends{connector: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(),
-		reset: c.to.kafka.Consumer.Reset}, nil
+		reset: c.run.kafka.Consumer.Reset}, nil
 }
 
 // group is the consumer group of a sink.
 func (c *connector) group() string {
-	if g := c.to.kafka.Consumer.Group; g != "" {
+	if g := c.run.kafka.Consumer.Group; g != "" {
 		return g
 	}
 	return config.ConsumerGroup(c.config.Name)
@@ -75,8 +75,8 @@ func (e *ends) read(topics []string, regex string) {
 // mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its
 // place: what comes after them is read by this run or by the next, and by none is it passed over.
 func (e *ends) mark(ctx context.Context) error {
-	e.connector.sinks.marking.Lock() // the first of the tasks commits for all of them, before any has joined
-	defer e.connector.sinks.marking.Unlock()
+	e.connector.set.marking.Lock() // the first of the tasks commits for all of them, before any has joined
+	defer e.connector.set.marking.Unlock()
 	at, missing, err := e.find(ctx)
 	if err != nil {
 		return err
@@ -172,23 +172,18 @@ func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (f
 		}
 		from[topic], open[topic] = kafka.Positions{}, kafka.Positions{}
 		for partition, end := range to {
-			at, known := committed[topic][partition]
+			next, known := committed[topic][partition]
 			switch {
-			case known && at <= logs[topic][partition]:
-				from[topic][partition] = max(at, starts[partition])
-				continue
-			case known && e.reset == "latest":
-				from[topic][partition] = end
-				continue
-			case known:
-				from[topic][partition] = starts[partition]
-				continue
+			case known && next <= logs[topic][partition]:
+				next = max(next, starts[partition])
 			case e.reset == "latest": // also of a partition that may have been added: nothing tells it from a quiet one
-				from[topic][partition] = end
+				next = end
 			default:
-				from[topic][partition] = starts[partition]
+				next = starts[partition]
 			}
-			open[topic][partition] = from[topic][partition]
+			if from[topic][partition] = next; !known {
+				open[topic][partition] = next
+			}
 		}
 		if len(open[topic]) == 0 {
 			delete(open, topic)

@@ -53,7 +53,7 @@ func (c *connector) transactional(claims []string) int {
 	switch {
 	case c.exactly():
 		return producersOfTask
-	case c.o.Planned != nil && !c.isSink() && len(claims) > 0:
+	case c.o.Group != nil && !c.isSink() && len(claims) > 0:
 		return 1
 	}
 	return 0
@@ -74,9 +74,9 @@ func (c *connector) claimed(layout wit.Layout) (claims []string) {
 
 // fence keeps earlier tasks of the connector from committing anything, wherever they run.
 func (c *connector) fence(ctx context.Context, tasks int) error {
-	counts := config.FencingCounts{Tasks: tasks, Producers: c.to.transactional}
-	if c.o.Fence != nil {
-		return c.o.Fence(ctx, c.config.Name, c.shared().version(), counts)
+	counts := config.FencingCounts{Tasks: tasks, Producers: c.run.transactional}
+	if c.o.Group != nil {
+		return c.o.Group.Fence(ctx, c.config.Name, c.shared().version(), counts)
 	}
 	w := c.o.Worker
 	f := fencing.Fencer{Worker: c.o.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.Internal{
@@ -96,14 +96,14 @@ func (c *connector) transacting() kafka.Config {
 }
 
 // Transacting is the configuration of clients that fence the transactional producers of a connector, for
-// [Options.Fence] of whichever worker leads.
+// [Group].Fence of whichever worker leads.
 func (h *Herder) Transacting(ctx context.Context, name string) (kafka.Config, error) {
 	k, err := h.find(name)
 	if err != nil {
 		return kafka.Config{}, err
 	}
 	c := k.another()
-	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+	if err := c.override(ctx); err != nil {
 		return kafka.Config{}, err
 	}
 	return c.transacting(), nil
@@ -125,7 +125,7 @@ func (c *connector) ownOffsets() (topic string, own bool) {
 // openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
 // where its transactions are on another cluster than the worker's.
 func (c *connector) openOffsets(ctx context.Context) (err error) {
-	c.to.offsets = c.o.Offsets
+	c.run.offsets = c.o.Offsets
 	if c.isSink() {
 		return nil
 	}
@@ -145,15 +145,15 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}
-	c.to.offsets = store
+	c.run.offsets = store
 	return nil
 }
 
 func (c *connector) closeOffsets() {
-	if c.to.offsets != nil && c.to.offsets != c.o.Offsets {
-		c.to.offsets.Close()
+	if c.run.offsets != nil && c.run.offsets != c.o.Offsets {
+		c.run.offsets.Close()
 	}
-	c.to.offsets = nil
+	c.run.offsets = nil
 }
 
 // delivery is how a task's records and offsets get to Kafka. renew is nil where offsets are as they were.
@@ -168,7 +168,7 @@ func (t *task) delivers(owner string, ids func(feeds int) []string) delivery {
 	switch {
 	case t.connector.exactly():
 		return t.exactlyOnce(owner, ids)
-	case t.connector.to.transactional > 0:
+	case t.connector.run.transactional > 0:
 		return t.fenced(owner, ids)
 	}
 	return t.atLeastOnce(owner, ids)
@@ -176,7 +176,7 @@ func (t *task) delivers(owner string, ids func(feeds int) []string) delivery {
 
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) delivery {
-	writer := t.connector.to.offsets.Writer(owner, t.tally.Commits.Ended)
+	writer := t.connector.run.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
@@ -190,14 +190,14 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) delivery {
 	return delivery{
 		renew: func(ctx context.Context, _ int) (err error) {
 			if err = t.owns(ctx); err == nil && writer == nil {
-				if writer, err = c.to.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
+				if writer, err = c.run.offsets.OpenWriter(ctx, owner, ids(1)[0], t.tally.Commits.Ended); err == nil {
 					err = t.owns(ctx)
 				}
 			}
 			if err != nil {
 				return err
 			}
-			return c.to.offsets.Renew(ctx)
+			return c.run.offsets.Renew(ctx)
 		},
 		output: func(string) (source.Output, error) { return t.idempotent(writer) },
 		close: func(ctx context.Context) {
@@ -212,10 +212,11 @@ func (t *task) fenced(owner string, ids func(feeds int) []string) delivery {
 // is asked before producers are opened, and after: in between the worker may have been paused, and others have fenced
 // all that was open then.
 func (t *task) owns(ctx context.Context) error {
-	if t.connector.o.Lease == nil {
+	g := t.connector.o.Group
+	if g == nil {
 		return nil
 	}
-	if err := t.connector.o.Lease(ctx); err != nil {
+	if err := g.Lease(ctx); err != nil {
 		return &wit.Fault{Kind: wit.FaultTransient, Message: "the task's producers are not opened, since the worker " +
 			"may be none of its group's any more: " + err.Error()}
 	}
@@ -229,7 +230,7 @@ func (t *task) owns(ctx context.Context) error {
 // end.
 func (t *task) overtaken(err error) error {
 	id := kafka.Taken(err)
-	if t.connector.o.Planned == nil || id == "" {
+	if t.connector.o.Group == nil || id == "" {
 		return err
 	}
 	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+
@@ -264,7 +265,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) delivery {
 	c := t.connector
-	offsets := c.to.offsets.Transactional(owner)
+	offsets := c.run.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
@@ -284,7 +285,7 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) delivery 
 					return err
 				}
 			}
-			return c.to.offsets.Renew(ctx)
+			return c.run.offsets.Renew(ctx)
 		},
 		output: func(string) (source.Output, error) {
 			if transactions == nil {

@@ -37,7 +37,7 @@ type member struct {
 	lost      atomic.Bool // it is no member any more
 	changes   string      // an address that has the service's data change
 	mu        sync.Mutex
-	fenced    []string // calls of Options.Fence
+	fenced    []string // calls of Group.Fence
 	unfenced  error    // their answer
 }
 
@@ -55,19 +55,19 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
 	require.NoError(t, err)
 	t.Cleanup(o.Offsets.Close)
-	o.Planned = func(_ context.Context, _ string, p config.Layout) error { m.plans <- p; return nil }
-	o.Lease = func(context.Context) error {
-		if m.lost.Load() {
-			return errors.New("unknown member")
-		}
-		return nil
-	}
-	o.Fence = func(_ context.Context, name string, version int64, now config.FencingCounts) error {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
-		return m.unfenced
-	}
+	o.Group = &group{planned: func(_ string, p config.Layout) error { m.plans <- p; return nil },
+		lease: func() error {
+			if m.lost.Load() {
+				return errors.New("unknown member")
+			}
+			return nil
+		},
+		fence: func(name string, version int64, now config.FencingCounts) error {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
+			return m.unfenced
+		}}
 	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
 	m.connector = m.Connector(t, "name=c",
 		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", "tasks.max=1",

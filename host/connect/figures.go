@@ -35,49 +35,27 @@ type TaskFigures struct {
 func (h *Herder) Figures() []Figures {
 	var list []Figures
 	for _, k := range h.all() {
-		list = append(list, k.figures())
+		list = append(list, k.observe().figures())
 	}
 	return list
 }
 
 // FiguresOf are those of one connector.
-func (h *Herder) FiguresOf(name string) (Figures, error) { return of(h, name, (*controller).figures) }
+func (h *Herder) FiguresOf(name string) (Figures, error) { return of(h, name, (*view).figures) }
 
-func (k *controller) figures() Figures {
-	s, life := k.status(), k.life()
-	f := Figures{Name: k.name, Type: s.Type, Class: life.class.component.Name, Version: s.Connector.Version,
-		State: s.Connector.State, Tasks: []TaskFigures{}}
-	k.mu.Lock()
-	f.Plans = k.asked.share.Whole || k.asked.share.Plans
-	k.mu.Unlock()
-	f.HTTP = life.exchanges()
-	progress := life.progresses()
-	for _, t := range s.Tasks {
-		running, paused := k.times.ratios(t.ID)
-		now := progress[t.ID]
+func (v *view) figures() Figures {
+	s := v.answer()
+	f := Figures{Name: v.name, Type: s.Type, Class: v.current.class.component.Name, Version: s.Connector.Version,
+		State: v.state, Tasks: []TaskFigures{}, Plans: v.share.Whole || v.share.Plans}
+	if v.client != nil {
+		n := v.client.Counters()
+		f.HTTP = &n
+	}
+	for i, t := range s.Tasks {
+		running, paused := v.tasks[i].times.ratios()
+		now := v.tasks[i].now()
 		f.Tasks = append(f.Tasks, TaskFigures{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
 			Running: running, Paused: paused})
 	}
 	return f
-}
-
-// exchanges are what the client of the connector has done, nil where it has none.
-func (c *connector) exchanges() *transport.Counters {
-	client := c.talks()
-	if client == nil {
-		return nil
-	}
-	n := client.Counters()
-	return &n
-}
-
-// progresses are how far the tasks are, by their numbers.
-func (c *connector) progresses() map[int]Progress {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make(map[int]Progress, len(c.tasks))
-	for _, t := range c.tasks {
-		all[t.number] = t.now()
-	}
-	return all
 }

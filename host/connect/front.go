@@ -40,60 +40,49 @@ func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notificat
 	if err != nil {
 		return Handed{}
 	}
-	return k.take(ctx, n)
+	taken, _ := k.take(ctx, n)
+	return taken
 }
 
-// take has a task of this worker take a notification, if one has its feed.
-func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed) {
+// take has a task of this worker take a notification, if one has its feed; known: one had it, or has.
+func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
-		return h
+		return h, false
 	}
-	take := k.life().source.listens.taker(at.Path)
+	take, known := k.current().set.listens.taker(at.Path)
 	if take == nil {
-		return h
+		return h, known
 	}
 	h.Here = true
 	if err := take(ctx, n); err != nil && !errors.As(err, &h.Fault) {
 		h.Again = true
 		k.log.Debug("a notification was not taken", "error", err)
 	}
-	return h
+	return h, true
 }
 
-// taker is what takes notifications under a path, nil while no task does.
-func (l *listens) taker(path string) notify.Handler {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for address, door := range l.doors {
-		if own, err := url.PathUnescape(address); err == nil && own == path {
-			door.mu.Lock()
-			defer door.mu.Unlock()
-			return door.take
-		}
-	}
-	return nil
-}
-
-// front is where notifications for a connector come in at a worker of a group, whichever worker runs its tasks: the
-// service knows one address of all workers, which stays when tasks move. Senders are known by the connector's settings,
-// as this worker resolves them, before anything is handed on.
+// front is where notifications for a connector come in at a worker. In a group that is every worker, whichever runs its
+// tasks: the service knows one address of all workers, which stays when tasks move. Senders are known by the
+// connector's settings, as this worker resolves them, before anything is handed on.
 //
-// The loop of the controller opens and closes it, as the connector is to run or not; a task that listens has it opened
-// before, or fails.
+// A task that listens has it opened, or fails. In a group the loop of the controller opens it before, and closes it, as
+// the connector is to run or not; the end of its run closes it where the worker is alone.
 type front struct {
 	handle notify.Handler
 
-	mu     sync.Mutex
-	looked *config.Connector // the loop has brought it to what this one says
-	key    string            // of the settings that it is open with
-	close  func()            // nil: it is not open
-	said   string            // why it could not be opened, which was logged
+	// Of the loop: the configuration that it has brought the front to, and why that failed, which was logged.
+	looked *config.Connector
+	said   string
+
+	mu    sync.Mutex // a turn: the front is opened under it
+	key   string     // of the settings that it is open with
+	close func()     // nil: it is not open
 }
 
-// open opens it with the settings of a life, unless it is open with the same.
+// open opens it with the settings of a run, unless it is open with the same.
 func (f *front) open(c *connector) error {
-	roles := c.config.Roles(c.class.component)
+	roles := c.roles()
 	s, err := c.listener(roles)
 	if err != nil {
 		return err
@@ -105,9 +94,19 @@ func (f *front) open(c *connector) error {
 		return nil
 	}
 	f.shut()
-	f.close, err = c.register(addressOf(c.config.Name, ""), f.handle, true)
-	f.key = key
-	return err
+	_, close, err := c.o.hub.Register(addressOf(c.config.Name, ""), s, f.handle)
+	if err != nil {
+		ports := roles.Setting(role.ListenerPorts)
+		return &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
+	}
+	f.close, f.key = close, key
+	if s.Anybody() {
+		c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
+			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
+			"password", roles.Setting(role.ListenerPassword),
+			"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
+	}
+	return nil
 }
 
 // shut closes it; f.mu is held.
@@ -118,42 +117,35 @@ func (f *front) shut() {
 	f.close = nil
 }
 
-// listen opens the front of a connector that is to run, and whose settings name ports, and closes others. It is called
-// by the loop. Where it cannot be opened, those of the other workers serve.
-func (k *controller) listen(ends bool) {
-	k.mu.Lock()
-	o, given := k.asked.o, k.asked.given
-	if ends || k.asked.removed || k.asked.target != Running {
-		given = nil
-	}
-	k.mu.Unlock()
-	f := k.front
-	f.mu.Lock()
-	same := f.looked == given && (given != nil || f.close == nil)
-	f.looked = given
-	f.mu.Unlock()
-	if o.HandOn == nil || same {
-		return
-	}
-	if given != nil {
-		c := newConnector(o, given)
-		if c.refused == nil && c.class.unknown == nil &&
-			given.Roles(c.class.component).Text(role.ListenerPorts) != "" {
-			k.fronts(c)
-			return
-		}
-	}
+// leave closes it.
+func (f *front) leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.shut()
 }
 
-// fronts opens the front; where that fails, the next event has it tried again.
-func (k *controller) fronts(c *connector) {
-	f, said := k.front, ""
-	err := f.open(c)
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// listen opens the front of a connector that is to run in a group, and whose settings name ports, and closes others. It
+// is called by the loop. Where the front cannot be opened, those of the other workers serve, and the next event has it
+// tried again.
+func (k *controller) listen(ends bool) {
+	s, f := k.desired(), k.front
+	switch {
+	case s.o.Group == nil:
+		return
+	case ends || s.removed || s.target != Running:
+		f.looked = nil
+		f.leave()
+		return
+	case f.looked == s.given:
+		return
+	}
+	f.looked = s.given
+	c := newConnector(k, s.o, s.given)
+	if c.invalid() != nil || c.roles().Text(role.ListenerPorts) == "" {
+		f.leave()
+		return
+	}
+	err, said := f.open(c), ""
 	if err != nil {
 		if f.looked, said = nil, err.Error(); said != f.said {
 			k.log.Warn("this worker takes no notifications for the connector, and leaves that to the others of its "+
@@ -165,9 +157,13 @@ func (k *controller) fronts(c *connector) {
 
 // notified answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
-	h := k.take(ctx, n)
-	if !h.Here {
-		h = k.life().o.HandOn(ctx, k.name, n)
+	h, known := k.take(ctx, n)
+	switch g := k.desired().o.Group; {
+	case h.Here:
+	case g != nil:
+		h = g.HandOn(ctx, k.name, n)
+	case !known:
+		return &wit.Fault{Kind: wit.FaultNotFound, Message: "nobody has subscribed under this path"}
 	}
 	return h.err()
 }

@@ -23,8 +23,8 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 	if len(withheld) == 0 {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.controller.mu.Lock()
+	defer c.controller.mu.Unlock()
 	key := info.Hash + strings.Join(withheld, ",")
 	if c.said[key] {
 		return

@@ -34,7 +34,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 		require.NoError(t, err)
 		defer m.Close()
 		b.options.Plugins = m
-		k := newConnector(&b.options, c)
+		k := newController(&b.options, c).current()
 		for _, version := range []string{"1.0.0", "2.0.0"} {
 			info, err := m.Find(wit.ComponentSource, "test.SpySource", version)
 			require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 		require.NoError(t, err)
 		bound.Close()
 		b.options.Plugins = m
-		task := &task{connector: newConnector(&b.options, c), settings: append([]wit.Setting{}, want...)}
+		task := &task{connector: newController(&b.options, c).current(), settings: append([]wit.Setting{}, want...)}
 		task.settings[3].Value = "hunter2"
 		info, err := m.Find(wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,42 +43,51 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
-	// Planned takes how a connector that the worker plans shares its work out, in a group, with no offset: the tasks
-	// come back by [Herder.Assign]. It returns when the group has it. nil: the worker is alone, and has each connector
-	// whole.
-	Planned func(ctx context.Context, connector string, p config.Layout) error
-	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
-	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
-	// that has ended it answers by what it knows. nil: the worker is alone.
-	Lease func(ctx context.Context) error
-	// Fence has the leader of the group fence the producers that a connector's tasks had before those of a version, and
-	// remember how many there are now; version 0: before its offsets are changed. nil: the worker is alone, and fences
-	// by itself.
-	Fence func(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// HandOn has another worker of the group take a notification for a connector: the one that runs the task with its
-	// feed. nil: the worker is alone.
-	HandOn func(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead its group. What
-	// it returns else waits until it is known whether all workers that had a share of the connector are lost, so that
-	// this one ends what the connector has opened at its service. nil: the worker is alone.
-	Orphaned func(connector string) func(context.Context) bool
-	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
-	// another share of it, and when a task has ended that was taken away. It must not wait. nil: it is not.
-	Changed func(connector string)
-	// Uses is called for each batch of a task, with each topic of it; it must not wait. nil: the herder notes them, see
-	// [Herder.Topics].
-	Uses func(connector, topic string, task int)
+	// Group is the group that the worker is a member of. nil: the worker is alone, and has each connector whole.
+	Group Group
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
 	// Tap is where rows of a connector's tasks are looked at, by its name; nil: nobody looks.
 	Tap    func(connector string) *core.Tap
 	Logger *slog.Logger
 
-	reserved kafka.Reserved  // what no records go to
-	claims   *claims         // of those that run
-	buffers  *source.Buffers // of the feeds of all connectors
-	hub      *notify.Hub     // of their listeners
-	started  *startups       // of connectors and tasks
+	reserved kafka.Reserved // what no records go to
+	common
+}
+
+// common is what all connectors of a herder share.
+type common struct {
+	claims  *claims         // of those that run
+	buffers *source.Buffers // of the feeds of all connectors
+	hub     *notify.Hub     // of their listeners
+	started *startups       // of connectors and tasks
+	// rereads is how often the settings of a connector are read again that only others can mend.
+	rereads time.Duration
+}
+
+// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held.
+type Group interface {
+	// Planned takes how a connector that the worker plans shares its work out, with no offset: the tasks come back by
+	// [Herder.Assign]. It returns when the group has it.
+	Planned(ctx context.Context, connector string, p config.Layout) error
+	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
+	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
+	// that has ended it answers by what it knows.
+	Lease(ctx context.Context) error
+	// Fence has the leader fence the producers that a connector's tasks had before those of a version, and remember how
+	// many there are now; version 0: before its offsets are changed.
+	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
+	// HandOn has another worker take a notification for a connector: the one that runs the task with its feed.
+	HandOn(ctx context.Context, connector string, n wit.Notification) Handed
+	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead. What it returns
+	// else waits until it is known whether all workers that had a share of the connector are lost, so that this one
+	// ends what the connector has opened at its service.
+	Orphaned(connector string) func(context.Context) bool
+	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
+	// another share of it, and when a task has ended that was taken away. It must not wait.
+	Changed(connector string)
+	// Uses is called for each batch of a task, with each topic of it; it must not wait.
+	Uses(connector, topic string, task int)
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
@@ -100,21 +110,21 @@ type Herder struct {
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.claims, o.buffers, o.hub = &claims{}, source.NewBuffers(), &notify.Hub{Logger: o.Logger}
-	o.started = &startups{}
+	o.common = common{claims: &claims{}, buffers: source.NewBuffers(), hub: &notify.Hub{Logger: o.Logger},
+		started: &startups{}, rereads: cmp.Or(o.rereads, time.Minute)}
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
 		k := newController(options, c)
-		k.asked.target = h.target(c)
-		k.loop.wasPaused = k.asked.target == Paused && c.Target() != config.TargetPaused
+		k.spec.target = h.target(c)
+		k.spec.wasPaused = k.spec.target == Paused && c.Target() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h
 }
 
 // share is that of a connector that nobody has assigned: the whole, where the worker is alone.
-func (o *Options) share() Share { return Share{Whole: o.Planned == nil} }
+func (o *Options) share() Share { return Share{Whole: o.Group == nil} }
 
 func (h *Herder) target(c *config.Connector) TargetState {
 	if h.o.Target == nil {
@@ -162,6 +172,11 @@ func (h *Herder) launch(k *controller) {
 	h.running.Go(func() {
 		defer guard.Vital("the loop of connector " + k.name)
 		k.run(h.under, false)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.leaving[k.name] == k {
+			delete(h.leaving, k.name)
+		}
 	})
 }
 
@@ -177,7 +192,7 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 		return
 	}
 	k := newController(options, c)
-	k.asked.target = h.target(c)
+	k.spec.target = h.target(c)
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}
@@ -218,13 +233,13 @@ func (h *Herder) Keep(c *config.Connector) error {
 func (h *Herder) Now() []config.Now {
 	var now []config.Now
 	for _, k := range h.all() {
-		now = append(now, k.now())
+		now = append(now, k.observe().comparison())
 	}
 	return now
 }
 
 // NowOf is one of them.
-func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*controller).now) }
+func (h *Herder) NowOf(name string) (config.Now, error) { return of(h, name, (*view).comparison) }
 
 // Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
 // more.
@@ -246,14 +261,6 @@ func (h *Herder) Remove(name string) error {
 	}
 	h.leaving[name] = k
 	k.remove()
-	h.running.Go(func() {
-		<-k.done
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.leaving[name] == k {
-			delete(h.leaving, name)
-		}
-	})
 	return nil
 }
 
@@ -317,7 +324,7 @@ func (h *Herder) with(name string, do func(*controller)) error {
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {
-		if k.life().isSink() {
+		if k.current().isSink() {
 			sinks = append(sinks, k)
 		} else {
 			sources = append(sources, k)
@@ -326,13 +333,13 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	h.once(ctx, sources)
 	if ctx.Err() == nil {
 		for _, k := range sinks {
-			k.life().sinks.fed = len(sources) > 0
+			k.change(func(s *spec, _ *status) { s.fed = len(sources) > 0 })
 		}
 		h.once(ctx, sinks)
 	}
 	var failures []error
 	for _, k := range h.all() {
-		failures = append(failures, k.failures()...)
+		failures = append(failures, k.observe().failures()...)
 	}
 	return errors.Join(failures...)
 }
@@ -385,11 +392,11 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
-// of is what a connector's controller says.
-func of[T any](h *Herder, name string, what func(*controller) T) (said T, err error) {
+// of is what is known of a connector.
+func of[T any](h *Herder, name string, what func(*view) T) (said T, err error) {
 	k, err := h.find(name)
 	if err == nil {
-		said = what(k)
+		said = what(k.observe())
 	}
 	return said, err
 }
@@ -415,13 +422,13 @@ func (h *Herder) Names() []string {
 }
 
 // Info is what a connector was asked to be.
-func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*controller).info) }
+func (h *Herder) Info(name string) (Info, error) { return of(h, name, (*view).info) }
 
 // Status is what a connector is doing.
-func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*controller).status) }
+func (h *Herder) Status(name string) (Status, error) { return of(h, name, (*view).answer) }
 
 // Tasks are what a connector's tasks were asked to do.
-func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*controller).taskInfos) }
+func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return of(h, name, (*view).taskInfos) }
 
 // FeedProgress is how far a source is with one of its feeds.
 type FeedProgress = source.FeedProgress
@@ -474,7 +481,7 @@ func (h *Herder) Notifications() map[string]int64 { return h.o.hub.Counts() }
 func (h *Herder) Progress() []Progress {
 	var list []Progress
 	for _, k := range h.all() {
-		list = append(list, k.progress())
+		list = append(list, k.observe().progress())
 	}
 	return list
 }

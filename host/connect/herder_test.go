@@ -184,7 +184,7 @@ func TestMoves(t *testing.T) {
 	h.must(h.Barrier(t.Context()))
 	gate, held := make(chan struct{}), make(chan struct{})
 	k, _ := h.find("b")
-	k.post(occurrence{prior: func() {
+	k.post(occurrence{prior: func(context.Context) {
 		close(held)
 		<-gate
 	}})
@@ -384,8 +384,9 @@ func TestWaitForWhatIsDoneBeside(t *testing.T) {
 	h.await("a", Stopped)
 	k, _ := h.find("a")
 	goOn, done := changing(t, k)
-	k.post(occurrence{prior: func() { k.loop.limit = -stopSlack }}) // at once
 	h.must(h.Resume("a"))
+	h.must(h.Barrier(t.Context()))
+	k.post(occurrence{prior: func(context.Context) { k.late.Reset(0) }}) // at once
 	h.says("the connector waits for the end of what is done about it")
 	close(goOn)
 	assert.NoError(t, <-done)
@@ -447,9 +448,9 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.await("a", Running, atWork)
 	k, _ := h.find("a")
 	began := func() time.Time {
-		k.times.mu.Lock()
-		defer k.times.mu.Unlock()
-		if s := k.times.tasks[0]; s != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if s := k.status.times[0]; s != nil {
 			return s.began
 		}
 		return time.Time{}
@@ -477,13 +478,11 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	k, _ := h.find("a")
-	k.mu.Lock()
-	life := k.current
-	k.mu.Unlock()
+	first := k.current()
 	for _, e := range []event{onResume, onPaused, onResume} {
 		k.enter(occurrence{event: e})
 		k.mu.Lock()
-		k.newLife()
+		k.newRun()
 		k.mu.Unlock()
 		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
 			t.Errorf("%s: expected its task, found %+v", e, s.Tasks)
@@ -494,25 +493,21 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	}
 	k.enter(occurrence{event: onPaused})
 	k.mu.Lock()
-	k.current = life
+	k.status.current = first
 	k.mu.Unlock()
 	h.must(h.Resume("a"))
 	h.await("a", Running, atWork)
 }
 
-// Between two lives of a connector its tasks are those of the first, until those of the second are known.
-func TestTasksBetweenLives(t *testing.T) {
+// Between two runs of a connector its tasks are those of the first, until those of the second are known.
+func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
 	k, _ := h.find("a")
-	k.mu.Lock()
-	life := k.current
-	k.before, k.current = life, newConnector(k.asked.o, k.asked.given)
-	k.mu.Unlock()
+	first, second := k.current(), k.another()
+	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
 	info, _ := h.Info("a")
-	k.mu.Lock()
-	k.before, k.current = nil, life
-	k.mu.Unlock()
+	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
 	if len(info.Tasks) != 1 || info.Tasks[0] != (TaskID{"a", 0}) {
 		t.Errorf("expected task 0, found %+v", info.Tasks)
 	}

@@ -124,12 +124,12 @@ func (h *Herder) replayed(ctx context.Context, name, topic string, partitions ka
 		return nil, err
 	}
 	defer c.closeOffsets()
-	if err := c.to.offsets.Refresh(ctx); err != nil {
+	if err := c.run.offsets.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	places = map[int32]replayPlace{}
 	for partition := range partitions {
-		fields, _, err := c.to.offsets.Get(ctx, replayOwner+name, replayPartition(topic, partition))
+		fields, _, err := c.run.offsets.Get(ctx, replayOwner+name, replayPartition(topic, partition))
 		if err == nil {
 			places[partition], err = readReplayPlace(fields)
 		}
@@ -170,11 +170,7 @@ func (h *Herder) held(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 	seen := make(chan bool, 1)
-	k.post(occurrence{prior: func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		seen <- k.asked.target != Running
-	}})
+	k.post(occurrence{prior: func(context.Context) { seen <- k.desired().target != Running }})
 	select {
 	case held := <-seen:
 		return held, nil

@@ -2,9 +2,9 @@ package connect
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,88 +36,42 @@ func segment(name string) string {
 	return string(b)
 }
 
-// listens holds the paths of a connector at the listener. They stay while the connector is there: a sender who comes
-// while a task is away is asked to send again.
+// listens holds who takes notifications for the feeds of a connector, by their paths at the listener; nil while a task
+// is away, so that a sender who comes then is asked to send again.
 type listens struct {
 	mu    sync.Mutex
-	doors map[string]*listened
+	feeds map[string]notify.Handler
 }
 
-type listened struct {
-	mu    sync.Mutex
-	take  notify.Handler // nil while the task is away
-	close func()
-}
-
-func (l *listened) handle(ctx context.Context, n wit.Notification) error {
-	l.mu.Lock()
-	take := l.take
-	l.mu.Unlock()
-	if take == nil {
-		return notify.ErrBusy
-	}
-	return take(ctx, n)
-}
-
-func (l *listened) set(take notify.Handler) {
+func (l *listens) set(address string, take notify.Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.take = take
+	if l.feeds == nil {
+		l.feeds = map[string]notify.Handler{}
+	}
+	l.feeds[address] = take
+}
+
+// taker is what takes notifications under a path, nil while no task does; known: one did, or does.
+func (l *listens) taker(path string) (take notify.Handler, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for address, take := range l.feeds {
+		if own, err := url.PathUnescape(address); err == nil && own == path {
+			return take, true
+		}
+	}
+	return nil, false
 }
 
 // listen has notifications for a feed taken, see [source.Options].
 func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
-	c.source.listens.mu.Lock()
-	defer c.source.listens.mu.Unlock()
+	if err := c.controller.front.open(c); err != nil {
+		return "", nil, err
+	}
 	address = addressOf(c.config.Name, feed)
-	l := c.source.listens.doors[address]
-	if l == nil {
-		l = &listened{close: func() {}}
-		if c.o.HandOn != nil {
-			err = c.owner.front.open(c)
-		} else {
-			l.close, err = c.register(address, l.handle, c.source.listens.doors == nil)
-		}
-		if err != nil {
-			return "", nil, err
-		}
-		if c.source.listens.doors == nil {
-			c.source.listens.doors = map[string]*listened{}
-		}
-		c.source.listens.doors[address] = l
-	}
-	l.set(take)
-	return address, func() { l.set(nil) }, nil
-}
-
-// register has the listener hand notifications on for an address; warns: it is said where anybody may send some.
-func (c *connector) register(address string, handle notify.Handler, warns bool) (close func(), err error) {
-	roles := c.config.Roles(c.class.component)
-	settings, err := c.listener(roles)
-	if err != nil {
-		return nil, err
-	}
-	if _, close, err = c.o.hub.Register(address, settings, handle); err != nil {
-		ports := roles.Setting(role.ListenerPorts)
-		return nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
-	}
-	if warns && settings.Anybody() {
-		c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
-			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
-			"password", roles.Setting(role.ListenerPassword),
-			"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
-	}
-	return close, nil
-}
-
-// closeAll closes all paths of the connector.
-func (l *listens) closeAll() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, door := range l.doors {
-		door.close()
-	}
-	l.doors = nil
+	c.set.listens.set(address, take)
+	return address, func() { c.set.listens.set(address, nil) }, nil
 }
 
 // listener is what the connector's settings say about its listener.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
 	"github.com/culvert-project/culvert/host/internal/run/source"
@@ -40,12 +41,12 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	}
 	defer c.closeOffsets()
 	if !c.isSink() {
-		if err := c.to.offsets.Refresh(ctx); err != nil {
+		if err := c.run.offsets.Refresh(ctx); err != nil {
 			return nil, err
 		}
-		return c.to.offsets.Sorted(ctx, name)
+		return c.run.offsets.Sorted(ctx, name)
 	}
-	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 			if err := c.overtake(ctx); err != nil {
 				return err
 			}
-			return c.to.offsets.Reset(ctx, name)
+			return c.run.offsets.Reset(ctx, name)
 		}
 		admin, err := c.vacant(ctx)
 		if err != nil {
@@ -136,21 +137,14 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // overtake keeps tasks of a source with transactional producers from committing offsets over those that are about to be
 // changed: of a worker that was paused, for example. What they have committed before is known then.
 func (c *connector) overtake(ctx context.Context) error {
-	c.to.transactional = c.transactional(nil)
-	if c.o.Fence == nil && c.to.transactional == 0 {
+	c.run.transactional = c.transactional(nil)
+	if c.o.Group == nil && c.run.transactional == 0 {
 		return nil
 	}
 	if err := c.fence(ctx, 0); err != nil {
 		return err
 	}
-	return c.to.offsets.Renew(ctx)
-}
-
-// another is the connector by its newest configuration, without tasks.
-func (k *controller) another() *connector {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return newConnector(k.asked.o, k.asked.given)
+	return c.run.offsets.Renew(ctx)
 }
 
 // apart is the connector for questions while its tasks run, or do not.
@@ -158,7 +152,7 @@ func (k *controller) apart(ctx context.Context) (c *connector, err error) {
 	if c = k.another(); c.class.unknown != nil {
 		return nil, c.class.unknown
 	}
-	if c.to.kafka, err = overridden(ctx, c.o.Kafka, c.given, c.o.Worker.Providers); err != nil {
+	if err = c.override(ctx); err != nil {
 		return nil, err
 	}
 	return c, c.openOffsets(ctx)
@@ -196,7 +190,7 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 // changeWithin bounds a change of offsets, during which the connector is not resumed.
 const changeWithin = 2 * time.Minute
 
-// whileStopped does something in the place of a life, once the connector is stopped: where its tasks still stop, or
+// whileStopped does something in the place of a run, once the connector is stopped: where its tasks still stop, or
 // something else is done in that place, that is waited for. It returns what do comes to, [ErrNotStopped] where the
 // connector is not to be stopped, or when ctx ends. What was begun goes on when ctx ends; it ends by its own context,
 // with yields also when the connector is resumed.
@@ -205,18 +199,18 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 	answer := make(chan error, 1)
 	var ask func()
 	ask = func() {
-		k.post(occurrence{prior: func() {
+		k.post(occurrence{prior: func(loop context.Context) {
 			switch {
 			case ctx.Err() != nil:
 				answer <- ctx.Err() // nobody waits for it
-			case k.aim() != Stopped:
+			case k.desired().target != Stopped:
 				answer <- ErrNotStopped
-			case k.loop.alive != nil:
-				k.loop.atEnd = append(k.loop.atEnd, ask)
+			case k.activity != nil:
+				k.atEnd = append(k.atEnd, ask)
 			case !k.stopped():
 				answer <- ErrNotStopped
 			default:
-				k.instead(k.loop.under, within, yields, func(ctx context.Context) {
+				k.instead(loop, within, yields, func(ctx context.Context) {
 					err := ErrNotStopped // where it breaks off
 					defer func() { answer <- err }()
 					err = do(ctx)
@@ -237,7 +231,7 @@ func (k *controller) whileStopped(ctx context.Context, within time.Duration, yie
 
 // origin is where the connector's service is by its settings; "" where a destination says.
 func (c *connector) origin() string {
-	roles := c.given.Roles(c.class.component)
+	roles := config.NewRoles(c.class.declared, c.given)
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""
@@ -294,17 +288,17 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
 				offset.AppendFields(nil, e.Partition), err, c.pathForm(e.Offset))
 		}
-		if _, known, _ := c.to.offsets.Get(ctx, c.given.Name, e.Partition); !known {
+		if _, known, _ := c.run.offsets.Get(ctx, c.given.Name, e.Partition); !known {
 			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
 				"partition", string(offset.AppendFields(nil, e.Partition)))
 		}
 	}
-	return c.to.offsets.Alter(ctx, c.given.Name, entries...)
+	return c.run.offsets.Alter(ctx, c.given.Name, entries...)
 }
 
 // vacant is an administrator for the group of a sink, which has no members.
 func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
-	admin, err := kafka.NewConsumerAdmin(c.to.kafka)
+	admin, err := kafka.NewConsumerAdmin(c.run.kafka)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
@@ -19,7 +18,7 @@ type OriginUse struct {
 func (h *Herder) Origins() []OriginUse {
 	all := map[string]*OriginUse{}
 	for _, k := range h.all() {
-		client := k.life().talks()
+		client := k.observe().client
 		if client == nil {
 			continue
 		}
@@ -35,14 +34,4 @@ func (h *Herder) Origins() []OriginUse {
 		list = append(list, *all[origin])
 	}
 	return list
-}
-
-// talks is the client of the connector, nil where it has no tasks or has none yet.
-func (c *connector) talks() *transport.Client {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.tasks) == 0 {
-		return nil
-	}
-	return c.to.client
 }

@@ -25,10 +25,11 @@ func TestPathForm(t *testing.T) {
 		{"host", "https://h/x?$skiptoken=1", false},
 	} {
 		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0), config.NewEntry(c.key, "h", "", 0)}, nil)
-		k := &connector{class: class{component: component}, given: given}
+		of := component
 		if c.key == "host" {
-			k.class.component.Settings = component.Settings[:1]
+			of.Settings = of.Settings[:1]
 		}
+		k := &connector{class: class{declared: config.DeclareComponent(of)}, given: given}
 		text := k.pathForm([]wit.Field{wit.IntegerField("n", 1), wit.TextField("url", c.at)})
 		if strings.Contains(text, "begins with /") != c.want {
 			t.Errorf("%v: found %q", c, text)

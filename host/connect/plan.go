@@ -13,7 +13,7 @@ import (
 )
 
 // tasksOf are the settings of all of the connector's tasks. Where no worker has planned them since the configuration
-// changed, it plans them: alone, what they claim is theirs from now on, and in a group Options.Planned gets them.
+// changed, it plans them: alone, what they claim is theirs from now on, and in a group Group.Planned gets them.
 func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	share := c.shared()
 	if share.Planned != nil {
@@ -28,19 +28,19 @@ func (c *connector) tasksOf(ctx context.Context) ([][]wit.Setting, error) {
 	}
 	plan := config.Layout{Of: c.given.Raw(), Demand: config.Demand{Claims: p.Claims}}
 	for _, settings := range p.Tasks {
-		plan.Tasks = append(plan.Tasks, c.taskWritten(c.given, settings))
+		plan.Tasks = append(plan.Tasks, c.asWritten(c.given, settings))
 	}
-	plan.Origin, plan.Requests, plan.PerSecond = c.to.client.Demand()
-	return nil, c.o.Planned(ctx, c.config.Name, plan)
+	plan.Origin, plan.Requests, plan.PerSecond = c.run.client.Demand()
+	return nil, c.o.Group.Planned(ctx, c.config.Name, plan)
 }
 
 // settingsOf are the settings of tasks that were planned, which what the connector's configuration refers to may have
 // changed since.
 func (c *connector) settingsOf(set *config.TaskSet) [][]wit.Setting {
-	d, shown := config.DeclareComponent(c.class.component), c.shownTo(c.class.plugin)
+	shown := c.shownTo(c.class.plugin)
 	layout := make([][]wit.Setting, len(set.Settings))
 	for number, written := range set.Settings {
-		layout[number] = asPlanned(d, c.config, shown, written)
+		layout[number] = asPlanned(c.class.declared, c.config, shown, written)
 	}
 	return layout
 }

@@ -123,13 +123,13 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.refused != nil {
 		return c.refused
 	}
-	c.to.registries.ctx, c.to.dry = ctx, r.Dry
+	c.run.registries.ctx, c.run.dry = ctx, r.Dry
 	if err := c.open(ctx); err != nil {
 		return err
 	}
-	defer c.to.client.Close()
+	defer c.run.client.Close()
 	if r.Dry {
-		if err := c.to.offsets.Refresh(ctx); err != nil {
+		if err := c.run.offsets.Refresh(ctx); err != nil {
 			return err
 		}
 		return c.replay(ctx, nil, reader, ends, r, done)
@@ -137,8 +137,8 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if err := c.openAdmin(); err != nil {
 		return err
 	}
-	if c.to.admin != nil {
-		defer c.to.admin.Close()
+	if c.run.admin != nil {
+		defer c.run.admin.Close()
 	}
 	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name),
 		h.o.Worker.Text("offset.storage.topic"))
@@ -150,7 +150,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	}
 	defer turn.Close()
 	ctx = turn.Context()
-	if err := c.to.offsets.Renew(ctx); err != nil {
+	if err := c.run.offsets.Renew(ctx); err != nil {
 		return err
 	}
 	return c.replay(ctx, turn, reader, ends, r, done)
@@ -218,7 +218,7 @@ func (p *replay) load(ctx context.Context) error {
 		}
 		p.regex = &compiled
 	}
-	stored, _, err := c.to.offsets.Get(ctx, p.owner(), p.stored())
+	stored, _, err := c.run.offsets.Get(ctx, p.owner(), p.stored())
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func recordsOf(ctx context.Context, all []*replay) error {
 	if err != nil {
 		return err
 	}
-	return records.compare(ctx, all[0].connector.to.kafka)
+	return records.compare(ctx, all[0].connector.run.kafka)
 }
 
 func (p *replay) run(ctx context.Context) error {
@@ -401,7 +401,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 			return ""
 		}
 	}
-	d := config.DeclareComponent(c.class.component)
+	d := c.class.declared
 	for _, e := range c.config.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == wanted {
 			topics = append(topics, setting.Trim(e.Value.Reveal()))
@@ -577,7 +577,7 @@ func (p *replay) store(ctx context.Context, at replayPlace) error {
 	text := string(offset.AppendFields(nil, fields))
 	if text != p.kept && !p.of.Dry {
 		entry := offset.Entry{Partition: p.stored(), Offset: fields}
-		if err := p.connector.to.offsets.Set(ctx, p.owner(), entry); err != nil {
+		if err := p.connector.run.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
 		}
 	}

@@ -33,10 +33,10 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 	ended := make(chan string, 1) // by the goroutine that does it, for whom nobody may wait any more
 	err = k.whileStopped(ctx, retireWithin, true, func(ctx context.Context) error {
 		c := k.another()
-		switch {
-		case c.class.unknown != nil || c.refused != nil:
-			return errors.Join(c.class.unknown, c.refused)
-		case c.isSink():
+		if err := c.invalid(); err != nil {
+			return err
+		}
+		if c.isSink() {
 			return ErrSink
 		}
 		what, err := c.retire(ctx)
@@ -65,24 +65,17 @@ const partedLately = 30 * time.Second
 // what is left to do by hand: the connector is gone all the same.
 func (k *controller) retire(ctx context.Context) {
 	c := k.another()
-	k.mu.Lock()
-	left, orphaned := k.asked.left, k.asked.orphaned
-	k.mu.Unlock()
-	if left.none() {
-		return
-	}
-	if c.refused != nil || c.class.unknown != nil || c.isSink() ||
-		!strings.EqualFold(c.config.Text(onDelete), terminate) {
-		return
-	}
-	if orphaned != nil && !orphaned(ctx) {
+	s := k.desired()
+	switch {
+	case s.lastShare.none() || c.invalid() != nil || c.isSink(),
+		!strings.EqualFold(c.config.Text(onDelete), terminate), s.orphaned != nil && !s.orphaned(ctx):
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
 	defer cancel()
-	err := c.o.claims.take(k.name, left.claims())
-	if err == nil && c.o.Lease != nil {
-		err = c.o.Lease(ctx)
+	err := c.o.claims.take(k.name, s.lastShare.claims())
+	if err == nil && c.o.Group != nil {
+		err = c.o.Group.Lease(ctx)
 	}
 	done := ""
 	if err == nil {
@@ -100,7 +93,7 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	if err := c.open(ctx); err != nil {
 		return "", err
 	}
-	defer c.to.client.Close()
+	defer c.run.client.Close()
 	binding, err := c.bind()
 	if err != nil {
 		return "", err
@@ -108,7 +101,7 @@ func (c *connector) retire(ctx context.Context) (done string, err error) {
 	defer binding.Close()
 	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
-	err = transport.Ask(ctx, c.to.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, c.run.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
 			if need = a.Ask; a.Done != nil {

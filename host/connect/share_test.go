@@ -1,13 +1,13 @@
 package connect
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -159,10 +159,10 @@ func plannedOf(t *testing.T, h *Herder, name string, version int64) *config.Task
 }
 
 func tasksOf(k *controller) []*task {
-	c := k.life()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.tasks)
+	c := k.current()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(c.set.tasks)
 }
 
 // What a worker was to let go of is its own until the sessions of the tasks are logged off: who runs them next opens
@@ -209,7 +209,7 @@ func TestNoShare(t *testing.T) {
 	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
 		require.NoError(t, h.Barrier(t.Context()))
-		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].loop.alive != nil {
+		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
 		}
 	}
@@ -230,7 +230,7 @@ func TestNoShare(t *testing.T) {
 // it.
 func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	b := connected(t)
-	b.options.Planned = func(context.Context, string, config.Layout) error { return nil }
+	b.options.Group = &group{}
 	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
 	planned := &config.TaskSet{Version: 5, Settings: []map[string]string{{}}}
 	require.NoError(t, h.Assign("a", Share{Planned: planned, Tasks: []int{0}}))
@@ -245,10 +245,7 @@ func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.Layout, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(_ context.Context, name string, p config.Layout) error {
-			plans <- p
-			return nil
-		}
+		h.bench.options.Group = &group{planned: func(_ string, p config.Layout) error { plans <- p; return nil }}
 	})
 	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
 	h.Put(c, nil)
@@ -272,20 +269,20 @@ func TestPlanOfAGroup(t *testing.T) {
 	}
 	first := &config.TaskSet{Version: 5, Settings: p.Tasks}
 	k := h.controllers["a"]
-	life := k.life()
+	life := k.current()
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Share{Planned: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first}))
 	h.await("a", Running, running())
-	if k.life() != life {
-		t.Error("expected one life of the connector, found another")
+	if k.current() != life {
+		t.Error("expected one run of the connector, found another")
 	}
 	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: p.Tasks[:1]}, Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.life() == life {
-		t.Error("expected another life by another plan, found the same")
+	if k.current() == life {
+		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more
 	assert.Equal(t, 3, len((<-plans).Tasks))
@@ -296,7 +293,7 @@ func TestPlanOfAGroup(t *testing.T) {
 // stopped and goes on, say, whose tasks are planned once more.
 func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
 	h := newHerdWith(t, func(h *herd) {
-		h.bench.options.Planned = func(context.Context, string, config.Layout) error { return nil }
+		h.bench.options.Group = &group{}
 	})
 	c := h.named("a")
 	h.Put(c, nil)
@@ -306,6 +303,30 @@ func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
 		func() string { return "expected its loop to turn" })
 	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
 	h.await("a", Running, atWork)
+}
+
+// The group is told that a connector has changed without a lock of the connector's: what it asks then is answered.
+func TestGroupIsToldWithoutALock(t *testing.T) {
+	var states sync.Map
+	h := newHerdWith(t, func(h *herd) {
+		h.bench.options.Group = &group{changed: func(name string) {
+			s, _ := h.Status(name)
+			states.Store(s.Connector.State, true)
+			h.Holds()
+		}}
+	})
+	h.Put(h.named("a"), nil)
+	set := &config.TaskSet{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
+	require.NoError(t, h.Assign("a", Share{Planned: set, Tasks: []int{0}}))
+	h.await("a", Running, atWork)
+	require.NoError(t, h.Restart("a", 0))
+	require.NoError(t, h.Pause("a"))
+	h.await("a", Paused)
+	for _, state := range []State{Unassigned, Running, Paused} {
+		if _, said := states.Load(state); !said {
+			t.Errorf("expected to be told of %s", state)
+		}
+	}
 }
 
 // A task that is taken away while it stops, and is given back, is made again when it has ended.
@@ -325,22 +346,6 @@ func TestTaskGivenBack(t *testing.T) {
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
 		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
 	}
-}
-
-// What the first task opens for all is opened once, by the next one where it fails, and waited for no longer than a
-// task lives.
-func TestOnce(t *testing.T) {
-	o := newOnce()
-	var done int
-	do := func(err error) func() error { return func() error { done++; return err } }
-	assert.Error(t, o.do(t.Context(), do(context.DeadlineExceeded)), "deadline")
-	assert.NoError(t, o.do(t.Context(), do(nil)))
-	assert.NoError(t, o.do(t.Context(), do(nil)))
-	assert.Equal(t, 2, done)
-	require.NoError(t, o.turn.Lock(t.Context()))
-	ended, end := context.WithCancel(t.Context())
-	end()
-	assert.Error(t, o.do(ended, do(nil)), "canceled")
 }
 
 // Connectors ask their services by the worker's part of their limits.

@@ -45,7 +45,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 				return nil, err
 			}
 		}
-		consumer, err := kafka.NewConsumer(c.to.kafka, o)
+		consumer, err := kafka.NewConsumer(c.run.kafka, o)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		ends.measure(measuring, &before, task.Has, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	tally := t.tally
-	t.running(telling{progress: func(p *Progress) {
+	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
@@ -79,9 +79,9 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 			p.Lag = before.group.Load()
 		}
 		p.CaughtUp = now.Open == 0 && before.own.Load() == 0
-	}, plugins: func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) }})
+	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
-	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.sinks.fed {
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.controller.desired().fed {
 		return ends.nowhere(ctx)
 	}
 	return err
@@ -90,10 +90,10 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // sinkOptions are those of a task, whatever it reads.
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Options {
 	c := t.connector
-	roles := c.config.Roles(c.class.component)
+	roles := c.roles()
 	return sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: sink.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
+		Versions: sink.Bound(binding, t.planned), Client: c.run.client, Registry: c.registry(),
 		NewChain:      each(transforms, func(c namedChain) sink.Chain { return c }),
 		NewConverters: c.converters,
 		NewHeaders:    c.headers,
@@ -102,9 +102,9 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 		InFlight:      roles.Int(role.SinkInFlight),
 		Tolerance:     c.tolerance(),
 		Retry:         c.retrying(),
-		Uncertain:     &c.sinks.uncertain,
-		Settled:       &c.sinks.settled,
-		Reach:         c.sinks.reached,
+		Uncertain:     &c.set.uncertain,
+		Settled:       &c.set.settled,
+		Reach:         c.set.reached,
 		Send:          config.List(c.config.Text("errors.uncertain.send")),
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),

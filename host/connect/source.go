@@ -48,23 +48,20 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	options.Once, options.DeadLetters, options.Tap = once, letters, c.tap()
 	task := source.NewTask(options)
 	tally := t.tally
-	t.running(telling{progress: func(p *Progress) {
+	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Flow = now.Flow
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds = now.CaughtUp, now.LastUp, now.Told, now.Feeds
 		c.strike(p.Feeds)
-	}, plugins: func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) }})
-	c.mu.Lock()
-	t.snapshot = task.Snapshot
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		t.snapshot = nil
-	}()
-	defer c.source.idling.begin()()
+	}, func(s *TaskStatus) { t.works(s, task.Progress().Version, binding, transforms) })
+	snapshots := func(by func(feed, ident string) error) {
+		c.controller.change(func(*spec, *status) { t.snapshot = by })
+	}
+	snapshots(task.Snapshot)
+	defer snapshots(nil)
+	defer c.set.idling.begin()()
 	return t.overtaken(task.Run(ctx))
 }
 
@@ -130,16 +127,15 @@ func (s *idling) rest(task int, until, now time.Time, letGo func()) (end func())
 // sourceOptions are those of a task, whatever it reads.
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chains) source.Options {
 	c := t.connector
-	return source.Options{
+	o := source.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: source.Bound(binding, t.planned), Client: c.to.client, Registry: c.registry(),
+		Versions: source.Bound(binding, t.planned), Client: c.run.client, Registry: c.registry(),
 		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
-			fields, _, err = c.to.offsets.Get(ctx, c.config.Name, partition)
-			return offset.OnOrigin(fields, c.to.client.Origin()), err // the original connector's are absolute
+			fields, _, err = c.run.offsets.Get(ctx, c.config.Name, partition)
+			return offset.OnOrigin(fields, c.run.client.Origin()), err // the original connector's are absolute
 		},
 		ChangedBy: check.ChangedBy(c.class.component),
 		Renew:     deliver.renew,
-		Lease:     c.o.Lease,
 		Required:  c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
 			output, err := deliver.output(feed)
@@ -154,18 +150,22 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		EnsureTopic:    c.ensureTopic,
 		Listen:         c.listen,
 		Buffers:        c.o.buffers,
-		MaxRecordBytes: int(c.to.kafka.Producer.MaxRequestBytes),
+		MaxRecordBytes: int(c.run.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Rest: func(until time.Time) (end func()) {
-			return c.source.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
+			return c.set.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
 		},
 		Tally:        t.tally,
 		Tracer:       c.o.Tracer,
 		TraceHeaders: c.boolean(config.TraceHeaders),
 		Logger:       c.o.Logger,
 	}
+	if c.o.Group != nil {
+		o.Lease = c.o.Group.Lease
+	}
+	return o
 }
 
 // sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what
@@ -189,7 +189,7 @@ func (c *connector) sharedBy(prefix string) (k kafka.Config, key string) {
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		key += fmt.Sprintf("%q=%q ", name, own[name])
 	}
-	return c.to.kafka, key
+	return c.run.kafka, key
 }
 
 // registry numbers the schemas of what the connector reads and writes; they count for it.
@@ -202,7 +202,7 @@ func (c *connector) converters() (key, value convert.Converter, err error) {
 		into    *convert.Converter
 	}{{"key.converter", &key}, {"value.converter", &value}} {
 		class, settings := c.config.Converter(one.setting, c.o.Worker)
-		if c.to.dry {
+		if c.run.dry {
 			settings["auto.register.schemas"] = "false"
 		}
 		if *one.into, err = convert.New(class, settings, c.converting(one.into == &key)); err != nil {
@@ -224,7 +224,7 @@ func (c *connector) headers() (convert.Headers, error) {
 
 // converting is what converters are made for.
 func (c *connector) converting(key bool) convert.Use {
-	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.to.registries.client,
+	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.run.registries.client,
 		Reading: c.class.component.Kind == wit.ComponentSink}
 }
 
@@ -263,14 +263,16 @@ func (h *Herder) Snapshot(name, feed, ident string) error {
 	if err != nil {
 		return err
 	}
-	c := k.life()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, t := range c.tasks {
-		if t.snapshot == nil {
-			continue
+	k.mu.Lock()
+	var ask []func(feed, ident string) error
+	for _, t := range k.status.current.set.tasks {
+		if t.snapshot != nil {
+			ask = append(ask, t.snapshot)
 		}
-		if err := t.snapshot(feed, ident); !errors.Is(err, ErrNoFeed) {
+	}
+	k.mu.Unlock()
+	for _, snapshot := range ask {
+		if err := snapshot(feed, ident); !errors.Is(err, ErrNoFeed) {
 			return err
 		}
 	}

@@ -87,17 +87,16 @@ const taskClassKey = "task.class"
 // is OData2SourceTask.
 func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
 
-// asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see,
-// stands there as the user wrote it, references and all; what the plugin made of it as the plugin said.
+// asWritten are the settings of a task as Kafka Connect shows them, with its class: what the plugin was given, and what
+// it may not see, stands there as the user wrote it, references and all; what the plugin made of it as the plugin said.
 func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
-	d := config.DeclareComponent(c.class.component)
 	for _, e := range given.Entries {
 		name := e.Key
-		if spec, declared := d.Find(e.Key); declared {
+		if spec, declared := c.class.declared.Find(e.Key); declared {
 			name = spec.Name
 		}
 		value, there := settings[name]
@@ -111,12 +110,6 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 			settings[s.Name] = c.o.Worker.Strike(settings[s.Name])
 		}
 	}
-	return settings
-}
-
-// taskWritten is asWritten with the class of the task.
-func (c *connector) taskWritten(given *config.Connector, planned []wit.Setting) map[string]string {
-	settings := c.asWritten(given, planned)
 	settings[taskClassKey] = taskClass(c.class.component.Name)
 	return settings
 }

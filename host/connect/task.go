@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka/security"
 	"github.com/culvert-project/culvert/wit"
@@ -33,9 +35,9 @@ func (t *task) run(ctx context.Context, once bool) {
 	c := t.connector
 	var outage outage
 	for {
-		version, began := c.to.service.Version(), time.Now()
+		version, began := c.run.service.Version(), time.Now()
 		working, stop := t.does(ctx)
-		err := service.Explained(c.to.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
+		err := service.Explained(c.run.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
 		if again := asked(working); again && ctx.Err() == nil {
 			stop(nil)
 			t.restarted()
@@ -83,19 +85,21 @@ func (o *outage) level(first slog.Level) slog.Level {
 
 // moved tells whether what the task did last has come to anything.
 func (t *task) moved() bool {
-	t.connector.mu.Lock()
-	defer t.connector.mu.Unlock()
-	p := t.now()
+	k := t.connector.controller
+	k.mu.Lock()
+	now := t.taskStatus
+	k.mu.Unlock()
+	p := now.now()
 	return p.Rows > 0 || p.Pages > 0
 }
 
 // restarted notes that the task begins again: its times, and whether it has come as far as to work.
 func (t *task) restarted() {
-	c := t.connector
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t.began = false
-	c.owner.times.renew(t.number, t.state)
+	t.connector.controller.change(func(_ *spec, s *status) {
+		t.began = false
+		delete(s.times, t.number)
+		t.enters(t.state)
+	})
 }
 
 // asked tells whether a context was ended to have the task made again.
@@ -104,93 +108,75 @@ func asked(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 // does is the context of what the task does next, which a restart ends.
 func (t *task) does(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	doing, stop := context.WithCancelCause(ctx)
-	t.connector.mu.Lock()
-	defer t.connector.mu.Unlock()
-	t.stop = stop
+	t.connector.controller.change(func(*spec, *status) { t.stop = stop })
 	return doing, stop
 }
 
 // leaves notes that the task has ended for good.
 func (t *task) leaves() {
-	c := t.connector
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t.stop = nil
-	t.rests(true)
+	t.connector.controller.change(func(*spec, *status) {
+		t.stop = nil
+		t.rests()
+	})
 }
 
-// rests notes that the task waits for somebody, or no longer; the connector's lock is held.
-func (t *task) rests(now bool) {
-	switch c := t.connector; {
-	case now == t.rest:
-	case now:
-		t.rest = true
-		c.crew.rests()
-	default:
-		t.rest = false
-		c.crew.working++
+// rests notes that the task does not work any more; the controller's lock is held.
+func (t *task) rests() {
+	t.rest = true
+	w := &t.connector.set
+	works := func(t *task) bool { return t.leave != nil && !t.rest }
+	if w.share.Whole && !slices.ContainsFunc(w.tasks, works) {
+		w.over()
 	}
 }
 
 // goesOn waits until a task that has failed can go on; false: it cannot.
 func (t *task) goesOn(ctx context.Context, err error, version int64, outage *outage) bool {
 	c := t.connector
+	waiting, stop := t.does(ctx)
+	defer stop(nil)
 	switch {
 	case service.Fixable(err):
-		waiting, stop := t.does(ctx)
-		defer stop(nil)
-		if !c.to.service.AwaitFix(waiting, c.to.client, version) {
-			return asked(waiting) && ctx.Err() == nil
+		if !c.run.service.AwaitFix(waiting, c.run.client, version) {
+			break
 		}
-		if err := c.to.client.Refresh(ctx); err != nil { // it is another one now
+		if err := c.run.client.Refresh(ctx); err != nil { // it is another one now
 			c.log.Warn("settings of the service", "error", err)
 		}
 		c.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on",
 			"task", t.number)
 		return true
 	case c.autoRestart() && mayPass(err):
-		waiting, stop := t.does(ctx)
-		defer stop(nil)
-		c.mu.Lock()
-		t.next = time.Now().Add(outage.pause)
-		c.mu.Unlock()
+		c.controller.change(func(*spec, *status) { t.next = time.Now().Add(outage.pause) })
 		c.log.Log(ctx, outage.level(slog.LevelInfo), "the task goes on by itself (task.auto.restart)", "task",
 			t.number, "in", outage.pause)
-		timer := time.NewTimer(outage.pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
+		if pause.For(waiting, outage.pause) == nil {
 			return ctx.Err() == nil
-		case <-waiting.Done():
-			return asked(waiting) && ctx.Err() == nil
 		}
-	}
-	waiting, stop := t.does(ctx)
-	defer stop(nil)
-	c.mu.Lock()
-	t.rests(true)
-	c.mu.Unlock()
-	select {
-	case <-waiting.Done():
-	case <-c.crew.resting.Done():
+	default:
+		c.controller.change(func(*spec, *status) { t.rests() })
+		select {
+		case <-waiting.Done():
+		case <-c.set.resting.Done():
+		}
 	}
 	return asked(waiting) && ctx.Err() == nil
 }
 
 // restartTask has a task made again. false: it does not run, nor wait for that.
 func (c *connector) restartTask(number int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.crew.resting == nil || c.crew.resting.Err() != nil {
+	defer c.controller.changed()
+	c.controller.mu.Lock()
+	defer c.controller.mu.Unlock()
+	if c.set.resting == nil || c.set.resting.Err() != nil {
 		return false
 	}
-	for _, t := range c.tasks {
+	for _, t := range c.set.tasks {
 		if t.number != number || t.stop == nil {
 			continue
 		}
-		t.rests(false)
-		t.state, t.next = Restarting, time.Time{}
-		c.enters(number, Restarting)
+		t.rest, t.next = false, time.Time{}
+		t.enters(Restarting)
 		t.stop(errRestart)
 		return true
 	}

@@ -8,6 +8,12 @@ import (
 	"testing"
 )
 
+// bareConnector is a connector without a configuration.
+func bareConnector(o *Options, log *slog.Logger) *connector {
+	k := &controller{log: log, spec: spec{o: o}, status: status{state: Running, times: times{}}}
+	return &connector{controller: k, o: o, log: log, set: taskSet{share: Share{Whole: true}}}
+}
+
 // TestHowATaskEnds: what is no stop is a fault, whatever its error wraps.
 func TestHowATaskEnds(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
@@ -25,8 +31,9 @@ func TestHowATaskEnds(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		k := &task{connector: &connector{o: &Options{started: &startups{}}, owner: &owner{times: &times{}},
-			log: slog.New(slog.DiscardHandler)}, state: Running}
+		o := &Options{common: common{started: &startups{}}}
+		k := &task{connector: bareConnector(o, slog.New(slog.DiscardHandler))}
+		k.state = Running
 		if k.ended(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.fault != nil) != (c.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.fault)
 		}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/guard"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 )
 
@@ -43,12 +42,10 @@ func (h *Herder) Startups() (connectors, tasks Startups) {
 	return h.o.started.connectors.now(), h.o.started.tasks.now()
 }
 
-// times are for how long each task of a connector was in which state, from its first state on: as in Kafka Connect a
-// pause is the same task's, a stop ends it, and a restart makes it again.
-type times struct {
-	mu    guard.Mutex
-	tasks map[int]*stateTimes
-}
+// times are for how long each task of a connector was in which state, by its number, from its first state on: as in
+// Kafka Connect a pause is the same task's, a stop ends it, and a restart makes it again. The controller's lock guards
+// them.
+type times map[int]*stateTimes
 
 type stateTimes struct {
 	began, since    time.Time
@@ -69,85 +66,34 @@ func (s *stateTimes) until(now time.Time) {
 }
 
 // enter notes that a task has another state.
-func (t *times) enter(number int, state State) {
+func (t times) enter(number int, state State) {
 	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.tasks[number]
+	s := t[number]
 	if s == nil {
-		if t.tasks == nil {
-			t.tasks = map[int]*stateTimes{}
-		}
 		s = &stateTimes{began: now, since: now}
-		t.tasks[number] = s
+		t[number] = s
 	}
 	if s.until(now); s.state != state {
 		s.state, s.entered = state, now
 	}
 }
 
-// entered is when a task came to its state; zero: it has not begun.
-func (t *times) entered(number int) time.Time {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s := t.tasks[number]; s != nil {
-		return s.entered
-	}
-	return time.Time{}
-}
-
-// enters notes that a task has another state.
-func (c *connector) enters(number int, state State) {
-	c.owner.times.enter(number, state)
-	c.changed()
-}
-
-// changed calls Options.Changed.
-func (c *connector) changed() {
-	if c.o.Changed != nil {
-		c.o.Changed(c.given.Name)
-	}
-}
-
-// renew has a task begin again in a state.
-func (t *times) renew(number int, state State) {
-	t.mu.Lock()
-	delete(t.tasks, number)
-	t.mu.Unlock()
-	t.enter(number, state)
-}
-
 // pause notes that all tasks are paused that have not failed.
-func (t *times) pause() {
+func (t times) pause() {
 	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, s := range t.tasks {
+	for _, s := range t {
 		if s.until(now); s.state != Failed {
 			s.state, s.entered = Paused, now
 		}
 	}
 }
 
-// forget begins again.
-func (t *times) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.tasks = nil
-}
-
-// ratios are how much of a task's time it was running, and paused; 0 of one that has not begun.
-func (t *times) ratios(number int) (running, paused float64) {
+// ratios are how much of the task's time it was running, and paused; 0 of one that has not begun.
+func (s stateTimes) ratios() (running, paused float64) {
 	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.tasks[number]
-	if s == nil {
-		return 0, 0
-	}
 	s.until(now)
 	all := now.Sub(s.began)
-	if all <= 0 {
+	if s.began.IsZero() || all <= 0 {
 		return 0, 0
 	}
 	return float64(s.running) / float64(all), float64(s.paused) / float64(all)

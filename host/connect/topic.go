@@ -20,7 +20,7 @@ func (c *connector) openAdmin() (err error) {
 		return nil // its dead letters will need one
 	}
 	k, key := c.sharedBy("admin.override.")
-	c.to.admin, err = k.SharedAdmin(key, "connector-adminclient")
+	c.run.admin, err = k.SharedAdmin(key, "connector-adminclient")
 	return err
 }
 
@@ -43,10 +43,10 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	for {
 		var err error
 		if c.o.Worker.Boolean("topic.creation.enable") {
-			_, err = c.to.admin.EnsureTopics(ctx, made)
+			_, err = c.run.admin.EnsureTopics(ctx, made)
 		}
 		if err == nil {
-			err = producers.LearnTopic(ctx, c.to.admin, topic)
+			err = producers.LearnTopic(ctx, c.run.admin, topic)
 		}
 		if err == nil || !security.Away(err) || pause.For(ctx, time.Second) != nil {
 			return err

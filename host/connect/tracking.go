@@ -4,8 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -14,47 +12,20 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// topics are those that a connector's records have gone to or come from, since the worker began or they were reset.
-// They outlive its tasks.
-type topics struct {
-	seen atomic.Pointer[map[string]bool] // nil: none; never changed
-	mu   sync.Mutex
-}
-
-// add notes a topic. For one that is known it takes no lock: it is called for records.
-func (t *topics) add(topic string) {
-	if seen := t.seen.Load(); seen != nil && (*seen)[topic] {
+// uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began
+// or the topics were reset.
+func (t *task) uses(topic string) {
+	c := t.connector
+	if c.o.Group != nil {
+		c.o.Group.Uses(c.given.Name, topic, t.number)
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	next := map[string]bool{topic: true}
-	if seen := t.seen.Load(); seen != nil {
-		maps.Copy(next, *seen)
-	}
-	t.seen.Store(&next)
-}
-
-func (t *topics) reset() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.seen.Store(nil)
-}
-
-func (t *topics) names() []string {
-	if seen := t.seen.Load(); seen != nil {
-		return slices.Sorted(maps.Keys(*seen))
-	}
-	return nil
-}
-
-// uses notes that the task uses a topic: where all workers of a group look, or in this process.
-func (t *task) uses(topic string) {
-	if c := t.connector; c.o.Uses != nil {
-		c.o.Uses(c.given.Name, topic, t.number)
-	} else {
-		c.owner.topics.add(topic)
-	}
+	c.controller.change(func(_ *spec, s *status) {
+		if s.topics == nil {
+			s.topics = map[string]bool{}
+		}
+		s.topics[topic] = true
+	})
 }
 
 // trackedOutput notes where a source's records go.
@@ -89,11 +60,14 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 }
 
 // Topics are those that a connector's records have gone to or come from.
-func (h *Herder) Topics(name string) ([]string, error) {
-	return of(h, name, func(k *controller) []string { return k.topics.names() })
+func (h *Herder) Topics(name string) (topics []string, err error) {
+	err = h.with(name, func(k *controller) {
+		k.change(func(_ *spec, s *status) { topics = slices.Sorted(maps.Keys(s.topics)) })
+	})
+	return topics, err
 }
 
 // ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.
 func (h *Herder) ResetTopics(name string) error {
-	return h.with(name, func(k *controller) { k.topics.reset() })
+	return h.with(name, func(k *controller) { k.change(func(_ *spec, s *status) { s.topics = nil }) })
 }

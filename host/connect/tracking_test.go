@@ -2,6 +2,9 @@ package connect
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 
@@ -9,35 +12,30 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
-func TestTopicsAreTracked(t *testing.T) {
-	var all topics
-	if names := all.names(); len(names) != 0 {
-		t.Errorf("found %v", names)
-	}
-	var wg sync.WaitGroup
-	for _, topic := range []string{"b", "a", "b", "c"} {
-		wg.Go(func() { all.add(topic) })
-	}
-	wg.Wait()
-	assert.Equal(t, []string{"a", "b", "c"}, all.names())
-	all.reset()
-	all.add("b")
-	assert.Equal(t, []string{"b"}, all.names())
-}
-
 // What a task uses is noted where all workers look, each time that it is used, or here.
-func TestTopicsOfAGroupAreSaid(t *testing.T) {
+func TestTopicsAreTracked(t *testing.T) {
 	var said []string
-	o := &Options{Uses: func(connector, topic string, task int) {
+	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
-	}}
-	one := &task{number: 2, connector: &connector{o: o, given: &config.Connector{Name: "orders"},
-		owner: &owner{topics: &topics{}}}}
+	}}}
+	c := bareConnector(o, slog.New(slog.DiscardHandler))
+	c.given = &config.Connector{Name: "orders"}
+	one := &task{number: 2, connector: c}
 	one.uses("a")
 	one.uses("a")
 	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
-	assert.Equal(t, 0, len(one.connector.owner.topics.names()))
-	o.Uses = nil
-	one.uses("a")
-	assert.Equal(t, []string{"a"}, one.connector.owner.topics.names())
+	assert.Equal(t, 0, len(c.controller.status.topics))
+	o.Group = nil
+	var wg sync.WaitGroup
+	for _, topic := range []string{"b", "a", "b", "c"} {
+		wg.Go(func() { one.uses(topic) })
+	}
+	wg.Wait()
+	h := &Herder{controllers: map[string]*controller{"orders": c.controller}}
+	topics, err := h.Topics("orders")
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"a", "b", "c"}, topics)
+	assert.NoError(t, h.ResetTopics("orders"))
+	one.uses("b")
+	assert.Equal(t, []string{"b"}, slices.Sorted(maps.Keys(c.controller.status.topics)))
 }

@@ -36,7 +36,7 @@ const (
 	onStop     event = "stop"
 	onRestart  event = "restart"
 	onShutdown event = "shutdown" // the worker stops, or the connector is removed
-	onShared   event = "shared"   // the worker has another share of it, which the life that runs cannot take
+	onShared   event = "shared"   // the worker has another share of it, which its run cannot take
 
 	// Nothing of it runs any more, as was asked for; which of these it is, is a matter of its target state.
 	onFree    event = "free" // to run again

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -19,51 +18,42 @@ import (
 // helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	var held *heldError
+	var freed <-chan struct{}
+	var tick <-chan time.Time
+	signal, follows := guard.NewBell(), false
 	switch {
-	case c.refused != nil || c.class.unknown != nil:
+	case c.invalid() != nil:
 		return false
 	case errors.As(err, &held):
-		select {
-		case <-held.freed:
-			c.reread()
-			return true
-		case <-ctx.Done():
-			return false
-		}
+		freed = held.freed
 	case mayPass(err):
-		c.startsAt(time.Now().Add(startAgain))
-		defer c.startsAt(time.Time{})
-		if pause.For(ctx, startAgain) != nil {
+		starts := func(at time.Time) { c.controller.change(func(_ *spec, s *status) { s.startsAt = at }) }
+		starts(time.Now().Add(startAgain))
+		defer starts(time.Time{})
+		tick = time.After(startAgain)
+	default:
+		if c.asksAgain(err) {
+			tick = time.After(c.o.rereads)
+		}
+		files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
+		if follows = len(files) > 0 && !strings.EqualFold(c.config.Text("config.action.reload"), "none"); follows {
+			defer watch.Files(files, c.log, signal.Ring)()
+		} else if tick == nil {
 			return false
 		}
-		c.reread()
-		return true
-	}
-	signal := guard.NewBell()
-	follows := !strings.EqualFold(c.config.Text("config.action.reload"), "none")
-	files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
-	if follows && len(files) > 0 {
-		defer watch.Files(files, c.log, signal.Ring)()
-	}
-	var tick <-chan time.Time
-	if c.asksAgain(err) {
-		ticker := time.NewTicker(c.rereads)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
-	if tick == nil && (!follows || len(files) == 0) {
-		return false
 	}
 	// Once at first: something may have changed before the files were watched.
 	for !follows || !c.reread() && watch.Stamp(c.paths()...) == stamp {
 		select {
 		case <-signal:
+			continue
+		case <-freed:
 		case <-tick:
-			c.reread()
-			return true
 		case <-ctx.Done():
 			return false
 		}
+		c.reread()
+		return true
 	}
 	c.log.Info("settings of the connector are others: starting again")
 	return ctx.Err() == nil
@@ -74,10 +64,10 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 // Where the destination service itself was refused, by us or by whom it asks for tokens, each question would show the
 // same secret once more.
 func (c *connector) asksAgain(err error) bool {
-	if !service.Fixable(err) || c.to.service == nil {
+	if !service.Fixable(err) || c.run.service == nil {
 		return false
 	}
-	return c.to.service.HasDestination() && !service.Refused(err) || c.to.client != nil && c.to.client.Refusal() != ""
+	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
 }
 
 // reread reads again what references lead to; it reports whether anything is another one. What cannot be read is as it

@@ -75,9 +75,9 @@ func TestConnectorThatIsMended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := connected(t)
+			b.options.rereads = 10 * time.Millisecond
 			h := New(b.options, []*config.Connector{b.Connector(t,
 				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
-			h.controllers["c"].current.rereads = 10 * time.Millisecond
 			runs(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
 			shown := func(Status) bool { h.Info("c"); return true }
@@ -99,18 +99,18 @@ func TestConnectorThatIsMended(t *testing.T) {
 func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
 	b := connected(t)
+	b.options.rereads = time.Millisecond
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
-	life := h.controllers["c"].current
-	life.rereads = time.Millisecond
-	var last event
-	var fault error
-	life.owner.report = func(e event, err error) { last, fault = e, err }
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer stop()
-	life.run(ctx, false) // which nothing but another binding lets go on
-	if ctx.Err() != nil || last != onFailed || !strings.Contains(fmt.Sprint(fault), "401") {
-		t.Errorf("expected to have failed by 401 for good, found %s, %v, %v", last, fault, ctx.Err())
+	runs(t, h)
+	k := h.controllers["c"]
+	require.Until(t, func() bool { // nothing but another binding lets it go on
+		does := make(chan bool, 1)
+		k.post(occurrence{prior: func(context.Context) { does <- k.activity != nil }})
+		return !<-does
+	}, func() string { return "expected that its run has ended: " + b.Log.String() })
+	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
+		t.Errorf("expected to have failed by 401 for good, found %+v", s.Connector)
 	}
 }
 
@@ -124,12 +124,10 @@ func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
 			"spy.address=localhost", "config.action.reload=none")})
 		k, _ := h.find("c")
 		fault := &wit.Fault{Kind: kind, Message: "so it is"}
-		k.mu.Lock()
-		k.state, k.fault = Failed, fault
-		k.mu.Unlock()
+		k.change(func(_ *spec, s *status) { s.state, s.fault = Failed, fault })
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
-		go func() { ended <- k.current.startable(ctx, fault, "") }()
+		go func() { ended <- k.current().startable(ctx, fault, "") }()
 		says := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
@@ -202,8 +200,8 @@ func TestAutoRestartDoubles(t *testing.T) {
 			t.Fatal(problems)
 		}
 		var text bytes.Buffer
-		c := &connector{o: &Options{Worker: worker}, log: slog.New(slog.NewTextHandler(&text, nil)),
-			crew: &crew{share: Share{Whole: true}}, to: &partners{}, config: &config.Connector{Name: "c"}}
+		c := bareConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		c.config = &config.Connector{Name: "c"}
 		k := &task{connector: c}
 		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
 		var waited []time.Duration

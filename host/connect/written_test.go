@@ -44,10 +44,10 @@ func TestConfigurationsAsREST(t *testing.T) {
 			shown = func(settings map[string]string) map[string]string { return config.Masked(settings, passwords) }
 		}
 		h := New(b.options, []*config.Connector{given})
-		c := h.controllers["c"].current
+		c := h.controllers["c"].current()
 		guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 		settings := guest.Settings(given)
-		c.tasks = append(c.tasks, &task{connector: c, settings: settings})
+		c.set.tasks = append(c.set.tasks, &task{connector: c, settings: settings})
 		want := map[string]string{}
 		for key, value := range written {
 			if want[key] = value; hides[key] != "" {
@@ -81,7 +81,7 @@ func TestPlannedAsWritten(t *testing.T) {
 	given := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address=  127.0.0.1",
 		"spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
 		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
-	c := New(b.options, []*config.Connector{given}).controllers["c"].current
+	c := New(b.options, []*config.Connector{given}).controllers["c"].current()
 	guest := check.Guest(b.options.Plugins, c.class.plugin, c.class.component)
 	d := config.DeclareComponent(c.class.component)
 	for seed := range uint64(2000) {

@@ -1,0 +1,333 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/run/sink"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Share is the part of a connector that a worker runs.
+type Share struct {
+	// Whole is all of it: the share of a worker that is alone. The other fields say nothing then.
+	Whole bool
+	// Plans: the worker runs the connector itself, which shares its work out among tasks where Planned is nil.
+	Plans bool
+	// Planned are the connector's tasks, all of them, as workers share them; nil: they were not planned since the
+	// configuration changed. Tasks of two versions never run at the same time.
+	Planned *config.TaskSet
+	// Tasks are the numbers of those that the worker runs.
+	Tasks []int
+}
+
+func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, task) }
+
+// none tells whether the worker runs nothing of the connector.
+func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
+
+// claims are what the connector's tasks claim, as workers share them.
+func (s Share) claims() []string {
+	if s.Planned == nil {
+		return nil
+	}
+	return s.Planned.Demand.Claims
+}
+
+// version is that of the tasks, 0 where they are not planned.
+func (s Share) version() int64 {
+	if s.Planned == nil {
+		return 0
+	}
+	return s.Planned.Version
+}
+
+// taskSet holds the tasks of one run of a connector, as they come and go, and what they share. The controller's lock
+// guards it.
+//
+// A task is in tasks from when it is made until it has ended because it was taken away. While the set works (gone is
+// not nil and not closed), each task of the share is at work, or stops to be made again. The set of a whole share is
+// over when the last of its tasks has ended, as nobody brings others; that of a part when its run is to end, too.
+type taskSet struct {
+	tasks  []*task         // those that the worker runs, by their numbers
+	layout [][]wit.Setting // of all tasks of the connector, here or elsewhere; nil: not planned yet
+	share  Share
+
+	living context.Context // of the tasks
+	// open is from when the set works until the run has closed what its tasks shared, and has logged off. The worker
+	// holds all tasks so long that end with their run, since who runs them next opens sessions of its own (P16): those
+	// in tasks, and parted, which were taken away before, with all others.
+	open   bool
+	parted []int
+	gone   chan struct{} // closed when the set is over; nil before it works
+	// resting is the context of tasks that have failed and wait for somebody who has them made again. In a whole share
+	// over ends it when no task works any more, nor goes on by itself.
+	resting context.Context
+	over    context.CancelFunc
+
+	// Of a source, with locks of their own: its paths of notifications, and its tasks that rest.
+	listens listens
+	idling  idling
+	// Of a sink, whose tasks are members of one group of consumers, with locks of their own.
+	uncertain sink.Uncertain
+	settled   sink.Settled
+	reached   *sink.Reach // made by the start
+	marking   sync.Mutex  // see ends.mark
+}
+
+// takesIn tells whether tasks may come and go.
+func (w *taskSet) takesIn() bool {
+	select {
+	case <-w.gone: // never, while it is nil
+		return false
+	default:
+		return true
+	}
+}
+
+// end notes that the set is over, if it is.
+func (w *taskSet) end() {
+	lives := slices.ContainsFunc(w.tasks, func(t *task) bool { return t.leave != nil })
+	if !lives && (w.share.Whole || w.living.Err() != nil) && w.takesIn() {
+		close(w.gone)
+	}
+}
+
+// shared is the share that the run has now.
+func (c *connector) shared() Share {
+	c.controller.mu.Lock()
+	defer c.controller.mu.Unlock()
+	return c.set.share
+}
+
+// lay makes those of a connector's tasks that are the worker's.
+func (c *connector) lay(layout [][]wit.Setting) {
+	c.controller.change(func(*spec, *status) {
+		c.set.layout, c.set.tasks = layout, nil
+		c.match()
+	})
+}
+
+// newTask makes a task; where the connector is paused it is shown so, see layOut. The controller's lock is held.
+func (c *connector) newTask(number int) *task {
+	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: Unassigned}}
+	if c.controller.status.state == Paused {
+		t.enters(Paused)
+	}
+	return t
+}
+
+// runTasks runs the tasks and returns when the set is over.
+func (c *connector) runTasks(ctx context.Context) {
+	resting, over := context.WithCancel(ctx)
+	defer over()
+	w, mu := &c.set, &c.controller.mu
+	mu.Lock()
+	w.living, w.gone, w.open, w.resting, w.over = ctx, make(chan struct{}), true, resting, over
+	for _, t := range w.tasks {
+		t.begin()
+	}
+	mu.Unlock()
+	c.bring()
+	select {
+	case <-w.gone:
+		return
+	case <-ctx.Done():
+	}
+	mu.Lock()
+	w.end()
+	mu.Unlock()
+	<-w.gone
+}
+
+// begin has the task work; the controller's lock is held.
+func (t *task) begin() {
+	c := t.connector
+	ctx, leave := context.WithCancel(c.set.living)
+	t.leave = leave
+	once := c.controller.spec.once
+	go func() {
+		defer t.gone()
+		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.ended(ctx, p, slog.LevelError) })
+		t.run(ctx, once)
+	}()
+}
+
+// gone takes the task out of the set, which it has left. One that was taken away and given back meanwhile begins again.
+func (t *task) gone() {
+	c, w := t.connector, &t.connector.set
+	defer c.controller.changed()
+	c.controller.mu.Lock()
+	defer c.controller.mu.Unlock()
+	t.leave()
+	t.leave = nil
+	switch at := slices.Index(w.tasks, t); {
+	case !w.share.has(t.number):
+		w.tasks = slices.Delete(slices.Clone(w.tasks), at, at+1)
+		if w.share.none() {
+			w.parted = append(w.parted, t.number)
+		}
+	case t.leaving && w.living.Err() == nil:
+		again := c.newTask(t.number)
+		w.tasks[at] = again
+		again.begin()
+	}
+	w.end()
+}
+
+// assign has the run take another part of the connector's tasks: those that are new to it begin, those that are not in
+// the share stop, and the others are left alone. false: another run has to begin, since the set is over or the tasks
+// were planned once more. It is called by the loop.
+func (c *connector) assign(share Share) bool {
+	c.controller.mu.Lock()
+	w := &c.set
+	again := w.share.version() != 0 && share.version() != w.share.version()
+	if !again {
+		w.share = share
+	}
+	if !share.none() {
+		w.parted = nil
+	}
+	c.controller.mu.Unlock()
+	return !again && c.bring()
+}
+
+// bring has the tasks be those of the share; false: the set is over.
+func (c *connector) bring() (takesIn bool) {
+	w := &c.set
+	c.controller.mu.Lock()
+	planned, plan := w.share.Planned, w.gone != nil && w.layout == nil && w.share.Planned != nil
+	c.controller.mu.Unlock()
+	var layout [][]wit.Setting
+	if plan { // without the lock: the plugins are looked up for it
+		layout = c.settingsOf(planned)
+	}
+	c.controller.change(func(*spec, *status) {
+		if plan && w.layout == nil {
+			w.layout = layout
+		}
+		takesIn = c.match()
+	})
+	return takesIn
+}
+
+// match makes and ends tasks, so that they are those of the share; false: the set is over. The controller's lock is
+// held.
+func (c *connector) match() bool {
+	w := &c.set
+	kept := make([]*task, 0, len(w.tasks))
+	for _, t := range w.tasks {
+		if !w.share.has(t.number) && t.leave != nil {
+			t.leaving = true
+			t.leave()
+		}
+		if w.share.has(t.number) || t.leave != nil {
+			kept = append(kept, t)
+		}
+	}
+	w.tasks = kept
+	if !w.takesIn() {
+		return false
+	}
+	for number := range w.layout {
+		at, there := slices.BinarySearchFunc(w.tasks, number,
+			func(t *task, n int) int { return cmp.Compare(t.number, n) })
+		if there || !w.share.has(number) {
+			continue
+		}
+		t := c.newTask(number)
+		w.tasks = slices.Insert(w.tasks, at, t)
+		if w.gone != nil {
+			t.begin()
+		}
+	}
+	if w.gone != nil {
+		w.end()
+	}
+	return true
+}
+
+// Holding is what a worker has of a connector: its share, or tasks that have not ended yet, which may be the same.
+type Holding struct {
+	Connector string
+	Plans     bool
+	// Version is that of the tasks, 0 where they are not planned.
+	Version int64
+	Tasks   []int
+}
+
+// holds is what the worker has of the connector, by the version of its tasks: what it was assigned, and tasks that have
+// not ended, or end with their run. A connector that was removed has what it had until its retirement is over: it would
+// end what another worker opens for its successor.
+func (k *controller) holds() (all []Holding) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	shares := append([]Share{k.spec.share}, k.spec.pending...)
+	if k.spec.removed {
+		shares[0] = k.spec.lastShare
+	}
+	for _, s := range shares {
+		if !s.none() {
+			all = append(all, Holding{Connector: k.name, Version: s.version(), Plans: s.Plans, Tasks: s.Tasks})
+		}
+	}
+	w := &k.status.current.set
+	running := Holding{Connector: k.name, Version: w.share.version(), Tasks: slices.Clone(w.parted)}
+	ends := w.open && w.living.Err() != nil
+	for _, t := range w.tasks {
+		if t.leave != nil || ends {
+			running.Tasks = append(running.Tasks, t.number)
+		}
+	}
+	if len(running.Tasks) > 0 {
+		all = append(all, running)
+	}
+	return all
+}
+
+// over notes that the run has closed what its tasks shared.
+func (c *connector) over() {
+	c.controller.change(func(*spec, *status) { c.set.open, c.set.parted = false, nil })
+}
+
+// openForTasks opens what only tasks need, and fences those that ran before them: the first task for all of them, or
+// the next one where that fails. In a group the worker may have tasks of two connectors with one claim, the first of
+// which is about to end here: that is waited for.
+func (c *connector) openForTasks(ctx context.Context) error {
+	if c.isSink() {
+		return nil
+	}
+	if err := c.run.opening.Lock(ctx); err != nil {
+		return err
+	}
+	defer c.run.opening.Unlock()
+	if c.run.opened {
+		return nil
+	}
+	claims := c.shared().claims()
+	for held := (*heldError)(nil); errors.As(c.o.claims.take(c.config.Name, claims), &held); {
+		c.log.Info("the tasks wait until another connector has ended on this worker", "reason", held)
+		select {
+		case <-held.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if c.run.transactional = c.transactional(claims); c.run.transactional > 0 {
+		if err := c.fence(ctx, len(c.set.layout)); err != nil {
+			return err
+		}
+	}
+	if err := c.openOffsets(ctx); err != nil {
+		return err
+	}
+	err := c.openAdmin()
+	c.run.opened = err == nil
+	return err
+}

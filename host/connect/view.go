@@ -1,0 +1,148 @@
+package connect
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// view is what is known of a connector at one moment: its spec and its status. Whatever is shown of the connector is
+// made of a view, without the controller's lock.
+type view struct {
+	name string
+	spec
+	status
+	// tasks are those that are shown: those of the run before until those of the current one are known.
+	tasks []taskView
+	// client is that of the run whose tasks are shown; nil where it has no tasks.
+	client *transport.Client
+}
+
+// taskView is what is known of a task.
+type taskView struct {
+	connector *connector
+	number    int
+	settings  []wit.Setting
+	taskStatus
+	times stateTimes
+}
+
+// observe is what is known of the connector now.
+func (k *controller) observe() *view {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v := &view{name: k.name, spec: k.spec, status: k.status}
+	v.status.times = nil // which change
+	shown := v.current
+	if v.before != nil && len(shown.set.tasks) == 0 {
+		shown = v.before
+	}
+	if len(shown.set.tasks) > 0 {
+		v.client = shown.run.client
+	}
+	if v.state == Stopped {
+		return v
+	}
+	for _, t := range shown.set.tasks {
+		one := taskView{connector: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
+		if times := k.status.times[t.number]; times != nil {
+			one.times = *times
+		}
+		v.tasks = append(v.tasks, one)
+	}
+	return v
+}
+
+// strike leaves out of a text what config providers gave.
+func (v *view) strike(text string) string { return v.current.o.Worker.Strike(text) }
+
+func (v *view) failures() (failures []error) {
+	if v.fault != nil {
+		failures = append(failures, &failure{v.name, -1, v.fault})
+	}
+	for _, t := range v.tasks {
+		if t.fault != nil {
+			failures = append(failures, &failure{v.name, t.number, t.fault})
+		}
+	}
+	return failures
+}
+
+func (v *view) info() Info {
+	info := Info{Name: v.name, Config: v.given.Raw(), Tasks: []TaskID{}, Type: v.current.kind()}
+	if v.given.Text("connector.class") != v.current.given.Text("connector.class") { // its next run is another connector's
+		info.Type = newConnector(v.current.controller, v.o, v.given).kind()
+	}
+	for _, t := range v.tasks {
+		info.Tasks = append(info.Tasks, TaskID{v.name, t.number})
+	}
+	return info
+}
+
+// answer is the status as REST shows it.
+func (v *view) answer() Status {
+	of := v.current.class.plugin
+	s := Status{Name: v.name, Type: v.current.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: v.state,
+		WorkerID: v.o.WorkerID, Version: of.Version, Plugin: fileOf(of), File: v.given.File}}
+	if v.fault != nil {
+		s.Connector.Trace = v.strike(trace(v.fault, "connector "+v.name))
+		s.Connector.Restarts = restarts(v.startsAt)
+	}
+	if v.refused.Err() != nil {
+		s.Connector.ConfigError = v.strike(v.refused.Error())
+	}
+	for _, t := range v.tasks {
+		of := t.connector.class.plugin
+		one := TaskStatus{ID: t.number, State: t.state, WorkerID: v.o.WorkerID, Version: of.Version}
+		if t.plugins != nil {
+			t.plugins(&one)
+		}
+		if t.state == Running && v.client != nil {
+			one.Trace = v.strike(v.client.Waiting())
+		}
+		if t.fault != nil {
+			at := fmt.Sprintf("task %s-%d (%s %s)", v.name, t.number, of.Name, one.Version)
+			one.Trace = v.strike(trace(t.fault, at))
+			one.Restarts = restarts(t.next)
+		}
+		if v.state == Paused && t.state != Failed {
+			one.State = Paused
+		}
+		s.Tasks = append(s.Tasks, one)
+	}
+	return s
+}
+
+// comparison is what a reload compares with.
+func (v *view) comparison() config.Now {
+	return config.Now{Name: v.name, File: v.given.File, Written: v.given.Raw(), Given: v.given,
+		Refused: v.given.Problems.Err() != nil, Unsettled: v.state != Running ||
+			slices.ContainsFunc(v.tasks, func(t taskView) bool { return t.state != Running })}
+}
+
+// taskInfos show the settings of tasks as the newest configuration has them, see asWritten.
+func (v *view) taskInfos() (infos []TaskInfo) {
+	for _, t := range v.tasks {
+		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.connector.asWritten(v.given, t.settings)})
+	}
+	return infos
+}
+
+func (v *view) progress() Progress {
+	p := Progress{Connector: v.name, Type: v.current.kind(), State: v.state, CaughtUp: len(v.tasks) > 0}
+	for _, t := range v.tasks {
+		one := t.now()
+		p.Rows += one.Rows
+		p.Pages += one.Pages
+		p.Lag += one.Lag
+		p.Failed += one.Failed
+		p.CaughtUp = p.CaughtUp && one.CaughtUp
+		if t.state == Failed {
+			p.State = Failed
+		}
+	}
+	return p
+}
