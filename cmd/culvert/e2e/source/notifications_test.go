@@ -10,7 +10,8 @@ import (
 )
 
 // TestSubscriptions: rows that are created, changed and deleted arrive because the service says so, in full mode and in
-// delta mode without a period, also when the worker was killed meanwhile, and from nobody but the service's user. The subscriptions that there are serve again. One port serves two connectors.
+// delta mode without a period, also when the worker was killed in between, and nobody else is listened to. The
+// subscriptions that there are serve again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
 	p, worker, port := e2etest.Subscribing(t)
