@@ -2,6 +2,7 @@ package source
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,8 +120,13 @@ func TestListenersThatTakeAnybody(t *testing.T) {
 	files := []string{worker, p.File("anybody.properties", e2etest.Notified("anybody", address, port, second...)...),
 		p.File("known.properties", e2etest.Notified("known", address, port, "sap.odata.subscription.user=sap",
 			"sap.odata.subscription.password=secret")...)}
+	files = append(files, p.File("plain.properties", e2etest.Notified("plain", address, port,
+		"sap.odata.subscription.user=sap", "sap.odata.subscription.password=secret",
+		"sap.odata.subscription.truststore.location="+filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.subscription.truststore.password="+e2etest.StorePassword)...))
 	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
-	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })
+	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 4 })
+	c.Awaits("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
 	var warned []string
 	for line := range strings.Lines(c.Stderr.String()) {
 		if strings.Contains(line, "level=WARN") && strings.Contains(line, "sap.odata.subscription.user") {
