@@ -69,17 +69,3 @@ func TestTunnelToItself(t *testing.T) {
 			Exits(2).PrintsNothing().Says("bootstrap.servers: expected brokers elsewhere, found " + c.broker + ":" + port)
 	}
 }
-
-func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	double, lines := behind(t, p)
-	double.Unmap("kafka.virtual:9092")
-	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
-	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
-	conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-	e2etest.NoError(t, err)
-	defer conn.Close()
-	c.Awaits("kafka.virtual:9092")
-	c.MustStop()
-}

@@ -82,6 +82,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}
 	c.MustStop()
+	p.Run("consume", "Orders", "-p", worker).Exits(0).Prints(`"OrderID"`)
 }
 
 // running fails the test where a task is in any other state than RUNNING, or not placed yet.
