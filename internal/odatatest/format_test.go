@@ -127,24 +127,3 @@ func TestEveryTypeInBothFormats(t *testing.T) {
 		}
 	}
 }
-
-func TestEachGivesWhatHTTPGives(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 30})
-	for _, set := range []string{"Order_Details", "Customers"} {
-		rows := c.atomFeed(odatatest.SAPPath + set).rows
-		i := 0
-		c.service.Each(set, func(key string, fields map[string]string) {
-			want := map[string]string{}
-			for name, text := range rows[i] {
-				if text != "(null)" {
-					want[name] = text
-				}
-			}
-			equal(t, want, fields, set, key)
-			i++
-		})
-		if i != len(rows) {
-			t.Errorf("%s: %d of %d rows", set, i, len(rows))
-		}
-	}
-}

@@ -43,7 +43,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"policy", []string{"connector.client.config.override.policy=Principal"}, append(good[:9:9],
 			"producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN"),
 			"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
-			"admin.override.sasl.mechanism", "1 problem, 0 warnings"},
+			"admin.override.sasl.mechanism: the worker", "1 problem, 1 warning"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good,
 			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
