@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -58,11 +57,7 @@ func world(t *testing.T, lines ...string) *e2etest.Followed {
 		"errors.deadletterqueue.context.headers.enable=true")...)
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", lines...)
 	f.Awaits("extraction finished: 30 rows")
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "letters")
-	e2etest.NoError(t, err)
+	e2etest.MakeTopics(t, e2etest.Client(t, servers), "letters")
 	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	return f
 }

@@ -111,11 +111,10 @@ func (g *Group) posted(address string, connectors int) {
 	g.T.Helper()
 	for n := range connectors {
 		name := fmt.Sprint("c", n)
-		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		e2etest.NoError(g.T, err)
 		w := g.workers[n%len(g.workers)]
 		w.Changes()
-		w.Must(201, "POST", "/connectors", string(body))
+		w.Must(201, "POST", "/connectors", e2etest.AsJSON(g.T, map[string]any{"name": name,
+			"config": groupSource(address, name)}))
 	}
 }
 
@@ -198,9 +197,8 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g := NewGroup(t, p, servers, 3)
 	post := func(n, by, status int, text string) {
 		name := fmt.Sprint("c", n)
-		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		e2etest.NoError(t, err)
-		g.workers[by].Must(status, "POST", "/connectors", string(body), text)
+		g.workers[by].Must(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
+			"config": groupSource(address, name)}), text)
 	}
 	for n := range connectors {
 		g.workers[n%3].Changes()
@@ -227,9 +225,7 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 
 	changed := groupSource(address, "c3")
 	changed["tasks.max"] = "1"
-	body, err := json.Marshal(changed)
-	e2etest.NoError(t, err)
-	g.workers[0].Must(200, "PUT", "/connectors/c3/config", string(body), `"tasks.max":"1"`)
+	g.workers[0].Must(200, "PUT", "/connectors/c3/config", e2etest.AsJSON(t, changed), `"tasks.max":"1"`)
 	g.workers[1].Await("c3", "has one task", e2etest.Is(connect.Running, 1))
 	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
 	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")

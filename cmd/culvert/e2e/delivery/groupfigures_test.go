@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -22,9 +21,7 @@ func FiguresOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
 	put := func(name string, settings map[string]string) {
-		body, err := json.Marshal(settings)
-		e2etest.NoError(t, err)
-		g.workers[0].Must(201, "PUT", "/connectors/"+name+"/config", string(body))
+		g.workers[0].Must(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
 	}
 	g.workers[0].Changes()
 	// What has come once comes again with a snapshot.

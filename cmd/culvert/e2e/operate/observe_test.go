@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -57,11 +56,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	sold := httptest.NewServer(demo)
 	defer sold.Close()
 	kept := e2etest.Serve(t, demo)
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "orders")
-	e2etest.NoError(t, err)
+	e2etest.MakeTopics(t, e2etest.Client(t, servers), "orders")
 	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
 	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",

@@ -27,7 +27,7 @@ func TestTunnel(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"),
+	client := e2etest.Client(t, announced[1], kgo.DefaultProduceTopic("rows"),
 		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -36,8 +36,6 @@ func TestTunnel(t *testing.T) {
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
-	e2etest.NoError(t, err)
-	defer client.Close()
 	const count = 1000
 	for i := range count {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
