@@ -179,7 +179,8 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 // A request goes to an origin that the user names, with credentials where the user says so, and to no other one. The
 // query of a link is in no error.
 func TestRequestsToNamedOrigins(t *testing.T) {
-	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false, ", http://ORIGIN with credentials": true} {
+	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
+		", http://ORIGIN with credentials": true} {
 		asked := 0
 		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 			asked++
