@@ -51,8 +51,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"topics", nil, e2etest.SinkOf("sink", address, "a b", "OrderCopies"),
 			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
 		{"letters", nil, append(good[:9:9], "errors.tolerance=all", "errors.deadletterqueue.topic.name=Orders"),
-			"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, found that " +
-				"of sap.odata#00.topic", "", "1 problem, 0 warnings"},
+			"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, " +
+				"found that of sap.odata#00.topic", "", "1 problem, 0 warnings"},
 		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
 			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
 			"1 problem, 0 warnings"},
