@@ -176,6 +176,32 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 	}
 }
 
+// A request goes to an origin that the user names, with credentials where the user says so, and to no other one. The
+// query of a link is in no error.
+func TestRequestsToNamedOrigins(t *testing.T) {
+	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
+		", http://ORIGIN with credentials": true} {
+		asked := 0
+		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			asked++
+			user, _, _ := r.BasicAuth()
+			if (user == "u") != shown || (r.Header.Get("X-Key") == "k") != shown ||
+				(r.URL.Query().Get("key") == "q") != shown || r.URL.Query().Get("sig") != "abc" {
+				t.Errorf("%q: found %v %s", named, r.Header, r.URL)
+			}
+		})
+		_, host, _ := strings.Cut(files.URL, "://")
+		service := serve(t, func(http.ResponseWriter, *http.Request) {})
+		roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.query.key=q",
+			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
+		_, err := clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
+		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
+			err != nil && strings.Contains(err.Error(), "sig=abc") {
+			t.Errorf("%q: asked %d times, %v", named, asked, err)
+		}
+	}
+}
+
 // Userinfo of targets goes nowhere.
 func TestNoUserInTargets(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {

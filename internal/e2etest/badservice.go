@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // Password stands in the settings of every connector here and must stand nowhere else.
@@ -31,45 +29,6 @@ func WithoutPassword(t *testing.T, said ...string) {
 	}
 }
 
-// Reading is a test of one connector that reads Orders of a demo service of its own.
-type Reading struct {
-	Name     string // of the connector and of its topic
-	Switches map[string]string
-	// Front stands in front of the service.
-	Front    func(http.Handler) http.Handler
-	Settings []string
-	// Fails are texts in the task's fault; none: it ends well.
-	Fails []string
-	// Says are texts in the log, in a line of the connector's.
-	Says []string
-	// Check looks at what the service saw.
-	Check func(t *testing.T, l odatatest.Ledger)
-
-	Service *odatatest.Service
-}
-
-const ReadRows, ReadPage = 60, 25
-
-// Start starts the service and returns the connector's file.
-func (r *Reading) Start(p *Place) string {
-	p.T.Helper()
-	r.Service = odatatest.New(odatatest.Options{Rows: ReadRows, PageSize: ReadPage, User: "me", Password: Password})
-	for name, value := range r.Switches {
-		if err := r.Service.Set(name, value); err != nil {
-			p.T.Fatal(r.Name, err)
-		}
-	}
-	var handler http.Handler = r.Service
-	if r.Front != nil {
-		handler = r.Front(handler)
-	}
-	address := Serve(p.T, handler)
-	lines := Instead(Source(r.Name, address, "Orders"), "sap.odata#00.topic="+r.Name,
-		"sap.odata.user.name=me", "sap.odata.user.pwd="+Password,
-		"sap.odata.max.retries=1", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
-	return p.File(r.Name+".properties", Instead(lines, r.Settings...)...)
-}
-
 // Instead adds settings, in the place of those of the same name.
 func Instead(lines []string, settings ...string) []string {
 	for _, s := range settings {
@@ -80,33 +39,6 @@ func Instead(lines []string, settings ...string) []string {
 		})
 	}
 	return append(lines, settings...)
-}
-
-func (r *Reading) Judge(t *testing.T, run Result) {
-	failure, log := "", ""
-	for line := range strings.Lines(run.Stderr) {
-		if strings.HasPrefix(line, "connector "+r.Name+", task 0: FAILED: ") {
-			failure = line
-		} else if strings.Contains(strings.ReplaceAll(line, "\n", " "), "connector="+r.Name+" ") {
-			log += line
-		}
-	}
-	if (failure == "") != (len(r.Fails) == 0) {
-		t.Errorf("expected failure: %t, found %q; it said\n%s", len(r.Fails) > 0, failure, log)
-	}
-	for _, want := range r.Fails {
-		if !strings.Contains(failure, want) {
-			t.Errorf("expected %q in the fault, found\n%s", want, failure)
-		}
-	}
-	for _, want := range r.Says {
-		if !strings.Contains(log, want) {
-			t.Errorf("expected %q in the log, found\n%s", want, log)
-		}
-	}
-	if r.Check != nil {
-		r.Check(t, r.Service.Ledger())
-	}
 }
 
 // Topic is what a topic holds, nil where there is none: the values by key, and the keys in the order of their first
@@ -132,25 +64,15 @@ func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	return values, keys
 }
 
-// Front has serve answer requests whose paths hold a text, and the service all others.
-func Front(path string,
-	serve func(w http.ResponseWriter, r *http.Request, s http.Handler)) func(http.Handler) http.Handler {
-	return func(inner http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, path) {
-				serve(w, r, inner)
-			} else {
-				inner.ServeHTTP(w, r)
-			}
-		})
-	}
-}
-
-// Forged replaces a text in the answers to requests for a set.
-func Forged(old, new string) func(http.Handler) http.Handler {
-	return Front("/Orders", func(w http.ResponseWriter, r *http.Request, s http.Handler) {
+// Forged replaces a text in the answers to requests for Orders.
+func Forged(inner http.Handler, old, new string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/Orders") {
+			inner.ServeHTTP(w, r)
+			return
+		}
 		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, r)
+		inner.ServeHTTP(answer, r)
 		maps.Copy(w.Header(), answer.Header())
 		w.Header().Del("Content-Length")
 		w.WriteHeader(answer.Code)

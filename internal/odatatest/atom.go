@@ -122,7 +122,6 @@ func (e *atomEncoder) prepare(s *shape) {
 	for _, c := range s.columns {
 		p := &s.table.typ.properties[c]
 		s.atomNames = append(s.atomNames, []byte("<"+e.p.d+p.name+e.typeAttribute(p)))
-		s.mapped = s.mapped || p.mapping != ""
 	}
 	for i := range s.expand {
 		e.prepare(s.expand[i].shape)
@@ -152,15 +151,13 @@ func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
 	e.add("<", a, "id>", e.x.base)
 	e.b = appendXMLText(e.b, uri)
 	e.add("</", a, "id>")
-	e.mapped(s, r)
+	e.add("<", a, `title type="text"></`, a, "title><", a, "updated>", rootUpdated, "</", a, "updated>")
+	if !e.x.mount.sap {
+		e.add("<", a, "author><", a, "name/></", a, "author>")
+	}
 	e.add("<", a, `link rel="edit" title="`, typ.name, `" href="`)
 	e.b = appendXMLText(e.b, uri)
 	e.add(`"/>`)
-	if typ.stream {
-		e.add("<", a, `link rel="edit-media" title="`, typ.name, `" href="`)
-		e.b = appendXMLText(e.b, uri)
-		e.add(`/$value"/>`)
-	}
 	for _, n := range s.links {
 		e.link(n, uri)
 		e.add(`"/>`)
@@ -169,24 +166,16 @@ func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
 		e.related(&s.expand[i], s, r, uri)
 	}
 	e.add("<", a, `category term="`, e.x.mount.namespace, ".", typ.name, `" scheme="`, nsD, `/scheme"/>`)
-	if typ.stream {
-		e.add("<", a, `content type="image/png" src="`)
-		e.b = appendXMLText(e.b, uri)
-		e.add(`/$value"/>`)
-		e.properties(s, r)
-	} else {
-		e.add("<", a, `content type="application/xml">`)
-		e.properties(s, r)
-		e.add("</", a, "content>")
-	}
-	e.add("</", a, "entry>")
+	e.add("<", a, `content type="application/xml">`)
+	e.properties(s, r)
+	e.add("</", a, "content></", a, "entry>")
 }
 
 func (e *atomEncoder) properties(s *shape, r *row) {
 	e.add("<", e.p.m, "properties>")
 	for i, c := range s.columns {
 		p, v := &s.table.typ.properties[c], &r.values[c]
-		if v.null && e.x.sw.OmitNull || p.mapping != "" && !p.keep && !v.null {
+		if v.null && e.x.sw.OmitNull {
 			continue
 		}
 		e.property(s.atomNames[i], p, v)
@@ -226,48 +215,6 @@ func (e *atomEncoder) property(start []byte, p *property, v *value) {
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
-
-// mapped writes Atom's own elements, with the values of mapped properties (customizable feeds).
-func (e *atomEncoder) mapped(s *shape, r *row) {
-	a := e.p.atom
-	if !s.mapped {
-		e.add("<", a, `title type="text"></`, a, "title><", a, "updated>", rootUpdated, "</", a, "updated>")
-		if !e.x.mount.sap {
-			e.add("<", a, "author><", a, "name/></", a, "author>")
-		}
-		return
-	}
-	text := map[string]*value{}
-	for _, c := range s.columns {
-		if p := &s.table.typ.properties[c]; p.mapping != "" && !r.values[c].null {
-			text[p.mapping] = &r.values[c]
-		}
-	}
-	put := func(name string, v *value) {
-		if v != nil {
-			e.b = appendXMLText(e.b, appendPlain(nil, v))
-		}
-		e.add("</", a, name, ">")
-	}
-	e.add("<", a, `title type="text">`)
-	put("title", text["SyndicationTitle"])
-	if v := text["SyndicationSummary"]; v != nil {
-		e.add("<", a, `summary type="text">`)
-		put("summary", v)
-	}
-	e.add("<", a, "updated>")
-	if v := text["SyndicationUpdated"]; v != nil {
-		e.b = append(appendPlain(e.b, v), 'Z')
-	} else {
-		e.add(rootUpdated)
-	}
-	e.add("</", a, "updated>")
-	if v := text["SyndicationAuthorName"]; v != nil || !e.x.mount.sap {
-		e.add("<", a, "author><", a, "name>")
-		put("name", v)
-		e.add("</", a, "author>")
-	}
-}
 
 // link writes the start of a navigation link, up to its address.
 func (e *atomEncoder) link(n *navigation, uri []byte) {

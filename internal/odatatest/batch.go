@@ -140,7 +140,6 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 		}
 		operations = append(operations, inner)
 	}
-	x.service.book.note(func(l *Ledger) { l.LargestChangeset = max(l.LargestChangeset, len(operations)) })
 	if x.sw.Changesets == "one" && len(operations) > 1 {
 		// assumption: the text is SAP's for services that leave changesets to the framework, the code is made up.
 		return x.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
@@ -223,19 +222,6 @@ func (x *exchange) run() {
 	if f != nil {
 		f.write(x)
 	}
-	headers := map[string]string{}
-	for _, name := range recordedHeaders {
-		if text := x.r.Header.Get(name); text != "" {
-			headers[name] = text
-		}
-	}
-	x.service.book.note(func(l *Ledger) {
-		if len(l.Operations) == keptRequests {
-			l.Operations = slices.Delete(l.Operations, 0, keptRequests/2)
-		}
-		l.Operations = append(l.Operations, Request{Method: x.method, Path: x.r.URL.Path, Query: x.r.URL.RawQuery,
-			Status: x.w.(*part).status, Headers: headers})
-	})
 }
 
 func (x *exchange) inside(place string) *fault {

@@ -148,7 +148,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	if x.accepted() {
 		return nil
 	}
-	shape, f := newShape(t, x.query.selected, x.query.expanded, x.sw.Hide)
+	shape, f := newShape(t, x.query.selected, x.query.expanded)
 	if f != nil {
 		return f
 	}

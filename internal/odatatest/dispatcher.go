@@ -12,8 +12,8 @@ import (
 type server struct {
 	name     string
 	sessions *sessions
-	// life counts its starts, away how many more of the counted requests it is not there; under the dispatcher's lock.
-	life, away int
+	// away is how many more of the counted requests it is not there, under the dispatcher's lock.
+	away int
 }
 
 // dispatcher stands in front of the application servers, as SAP Web Dispatcher does: a client stays with its server by
@@ -54,10 +54,8 @@ func (d *dispatcher) employ(n int) {
 
 // errand is what the dispatcher makes of a request.
 type errand struct {
-	server   *server // nil: none is there, or the one that was asked has just gone
-	life     int
+	server   *server      // nil: none is there, or the one that was asked has just gone
 	affinity *http.Cookie // to be set
-	fatal    int          // the server is killed when it begins to answer, and away for so many requests less one
 }
 
 // send chooses the server for a request. The switches kill-… may take it away at this moment.
@@ -75,14 +73,11 @@ func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 	if s == nil {
 		return errand{}
 	}
-	e := errand{server: s, life: s.life}
+	e := errand{server: s}
 	if counts && d.counted%sw.KillEvery == 0 {
-		if sw.KillMode != "applied" {
-			d.kill(s, sw.KillFor)
-			d.book.note(func(l *Ledger) { l.Unreached++ })
-			return errand{}
-		}
-		e.fatal = sw.KillFor + 1
+		d.kill(s, sw.KillFor)
+		d.book.note(func(l *Ledger) { l.Unreached++ })
+		return errand{}
 	}
 	if !known && len(d.servers) > 1 {
 		e.affinity = &http.Cookie{Name: affinityCookie, Value: s.name, Path: "/", HttpOnly: true}
@@ -111,38 +106,12 @@ func (d *dispatcher) choose(r *http.Request) (s *server, known bool) {
 
 // kill ends a server with all of its sessions; it is there again after so many requests. d.mu is held.
 func (d *dispatcher) kill(s *server, away int) {
-	s.life++
 	s.away = away
 	if away > 0 {
 		s.away++ // the count goes down before a server is chosen
 	}
 	s.sessions.expire(true)
 	d.book.note(func(l *Ledger) { l.Kills++ })
-}
-
-// strike kills a server by its name; it is there again at once.
-func (d *dispatcher) strike(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var names []string
-	for _, s := range d.servers {
-		if s.name == name {
-			d.kill(s, 0)
-			return nil
-		}
-		names = append(names, s.name)
-	}
-	return fmt.Errorf("expected one of %q, found %q", names, name)
-}
-
-// gone says whether the server has been killed since the errand began, by this very errand perhaps.
-func (d *dispatcher) gone(e *errand) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if e.fatal > 0 && e.server.life == e.life {
-		d.kill(e.server, e.fatal-1)
-	}
-	return e.server.life != e.life
 }
 
 func (d *dispatcher) expire() {

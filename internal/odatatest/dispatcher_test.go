@@ -48,35 +48,3 @@ func TestServersHaveSessionsOfTheirOwn(t *testing.T) {
 		t.Error(l.SessionsOpen, l.SessionsLoggedOff)
 	}
 }
-
-func TestKilledServer(t *testing.T) {
-	for _, mode := range []string{"unreached", "applied"} {
-		t.Run(mode, func(t *testing.T) {
-			c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p",
-				Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 2, KillFor: 2,
-					KillMode: mode}})
-			c.headers["Authorization"] = "Basic dTpw"
-			token := fetch(c)
-			if r := write(c, token, "1"); r.status != 201 {
-				t.Fatal(r.status)
-			}
-			if r := write(c, token, "2"); mode == "unreached" && r.status != 503 || mode == "applied" && r.err == nil {
-				t.Errorf("expected 503 or no answer, found %d", r.status)
-			}
-			l := c.service.Ledger()
-			if n := l.Writes["OrderCopies(2)"].Created; l.Kills != 1 || (n == 1) != (mode == "applied") {
-				t.Errorf("expected the row to be there in mode applied, found it %d times, %d kills", n, l.Kills)
-			}
-			if c := l.Sessions["u@NWD_01"]; c.Lost != 1 || c.Open != 0 {
-				t.Errorf("expected the session to be lost, found %+v", c)
-			}
-			// The other server knows nothing of the session.
-			if r := write(c, token, "3"); r.status != 403 || r.header.Get("x-csrf-token") != "Required" {
-				t.Errorf("expected 403, found %d", r.status)
-			}
-			if r := write(c, fetch(c), "3"); r.status != 503 && mode == "unreached" {
-				t.Errorf("expected the fourth POST to meet a kill again, found %d", r.status)
-			}
-		})
-	}
-}

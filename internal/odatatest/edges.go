@@ -3,7 +3,6 @@ package odatatest
 import (
 	"bytes"
 	"math"
-	"strconv"
 )
 
 // Sets for the corners of the format: every type with its limits, keys that need escaping, feed mapping, media entries.
@@ -145,52 +144,4 @@ func fillPlace(r *row, i, n int, moments []int64) {
 	r.buf = appendScaled(r.buf, int64(n)*12345-400000, 2)
 	v.fields[5].text = r.buf[mark:len(r.buf):len(r.buf)]
 	v.fields[5].null = n%11 == 0
-}
-
-// Codes have keys that need quoting and percent-encoding, with leading zeros.
-func (m *northwind) addCodes() {
-	tails := bytesOf("", " x y", "O'Neil", "a/b", "ä&ö", "50%", "q?#", "a+b", `"`, "<>", "c=d,e", "(1)")
-	typ := &entityType{name: "Code", keys: 1, properties: []property{{name: "Code", kind: stringKind, maxLength: 40},
-		text("Text", 80)}}
-	m.add("Codes", typ, codeRows, func(n int, r *row) {
-		r.buf = appendDigits(r.buf, int64(n), 6)
-		r.buf = append(r.buf, tails[n%len(tails)]...)
-		r.setMarked(0, 0)
-		r.setText(1, edgeTexts[n%len(edgeTexts)])
-	})
-}
-
-// Notes keep some values in Atom's own elements only (m:FC_KeepInContent="false").
-func (m *northwind) addNotes() {
-	title, author, updated, summary := text("Title", 60), text("Author", 30), column("Changed", dateTimeKind),
-		text("Summary", 80)
-	title.mapping, author.mapping, updated.mapping, summary.mapping, summary.keep = "SyndicationTitle",
-		"SyndicationAuthorName", "SyndicationUpdated", "SyndicationSummary", true
-	typ := &entityType{name: "Note", keys: 1, properties: []property{identity("NoteID"), title, author, updated,
-		summary,
-		{name: "Body", kind: stringKind, nullable: true, maxLength: -1}}}
-	m.add("Notes", typ, 40, func(n int, r *row) {
-		r.setNumber(0, int64(n)+1)
-		r.setText(1, edgeTexts[n%len(edgeTexts)])
-		r.setText(2, people[n%len(people)])
-		r.setNumber(3, int64(12000+n)*ticksPerDay+int64(n)*61*ticksPerSecond)
-		r.setText(4, edgeTexts[(n+7)%len(edgeTexts)])
-		r.setText(5, edgeTexts[(n+11)%len(edgeTexts)])
-		if n%8 == 7 {
-			r.null(1 + n%5)
-		}
-	})
-}
-
-// addPictures adds media link entries. Their bytes cannot be read.
-func (m *northwind) addPictures() {
-	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"),
-		text("Name", 40),
-		column("Size", int32Kind)}}
-	m.add("Pictures", typ, 12, func(n int, r *row) {
-		r.setNumber(0, int64(n)+1)
-		r.buf = append(strconv.AppendInt(append(r.buf, "picture "...), int64(n+1), 10), ".png"...)
-		r.setMarked(1, 0)
-		r.setNumber(2, int64(n)*613)
-	})
 }

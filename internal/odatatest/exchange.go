@@ -131,7 +131,7 @@ func (x *exchange) dropped() bool {
 		x.w.Write([]byte(logonPage))
 		return true
 	}
-	if x.sw.StatusCount > 0 && x.sw.StatusWhen != "after" && s.take(func(s *Switches) *int { return &s.StatusCount }) {
+	if x.sw.StatusCount > 0 && s.take(func(s *Switches) *int { return &s.StatusCount }) {
 		x.refuse()
 		return true
 	}
@@ -231,11 +231,7 @@ func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
 
 // nextLink makes the link to a following page from its local path and query.
 func (x *exchange) nextLink(path, query string) string {
-	local := path + "?" + query
-	if x.sw.NextHost != "" {
-		return strings.TrimSuffix(x.sw.NextHost, "/") + x.mount.path + local
-	}
-	return x.link(local)
+	return x.link(path + "?" + query)
 }
 
 // link is an address of the service as the switch links has them.

@@ -281,7 +281,7 @@ func (x *exchange) feed(src source) *fault {
 	if f != nil {
 		return f
 	}
-	shape, f := newShape(src.table, x.query.selected, x.query.expanded, x.sw.Hide)
+	shape, f := newShape(src.table, x.query.selected, x.query.expanded)
 	if f != nil {
 		return f
 	}

@@ -165,11 +165,6 @@ func (e *jsonEncoder) metadata(b []byte, s *shape, r *row) []byte {
 		b = append(b, `,"etag":`...)
 		b = appendJSONText(b, appendETag(nil, typ, r))
 	}
-	if typ.stream {
-		b = append(b, `,"content_type":"image/png","media_src":"`...)
-		b = append(e.x.appendURI(b, s.table, r), `/$value","edit_media":"`...)
-		b = append(e.x.appendURI(b, s.table, r), `/$value"`...)
-	}
 	return append(b, '}')
 }
 

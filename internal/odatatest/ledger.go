@@ -8,10 +8,8 @@ import (
 
 // Ledger is what the service saw, for tests to read.
 type Ledger struct {
-	Requests          []Request               `json:"requests"`   // the last ones, in the order of their arrival
-	Operations        []Request               `json:"operations"` // those inside batches, likewise
+	Requests          []Request               `json:"requests"` // the last ones, in the order of their arrival
 	Batches           int                     `json:"batches"`
-	LargestChangeset  int                     `json:"largestChangeset"`
 	Total             int                     `json:"total"`      // requests to the service, /__demo not counted
 	Statuses          map[int]int             `json:"statuses"`   // answers by status
 	Pages             int                     `json:"pages"`      // feeds that were answered to their end
@@ -26,9 +24,7 @@ type Ledger struct {
 	SessionsOpened    int                     `json:"sessionsOpened"`
 	SessionsOpen      int                     `json:"sessionsOpen"`
 	SessionsLoggedOff int                     `json:"sessionsLoggedOff"`
-	Sessions          map[string]SessionCount `json:"sessions"`       // by user@server
-	SessionChanges    int                     `json:"sessionChanges"` // session ids replaced by rotate-session
-	TokenFetches      int                     `json:"tokenFetches"`
+	Sessions          map[string]SessionCount `json:"sessions"` // by user@server
 	TokenRefusals     int                     `json:"tokenRefusals"`
 	Writes            map[string]Write        `json:"writes"`         // applied writes by entity, such as Orders(10248)
 	Kills             int                     `json:"kills"`          // application servers that were killed
@@ -119,8 +115,7 @@ func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	l := s.book.l
-	l.Requests, l.Operations, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Operations),
-		slices.Clone(l.Gone), slices.Clone(l.Born)
+	l.Requests, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Gone), slices.Clone(l.Born)
 	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
 	l.NotifyStatuses = maps.Clone(l.NotifyStatuses)
 	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)

@@ -330,10 +330,6 @@ func appendPercent(b, text []byte) []byte {
 	return b
 }
 
-func appendBase64(b, raw []byte) []byte {
-	return base64.StdEncoding.AppendEncode(b, raw)
-}
-
 // fits says whether a decimal has at most so many digits before and after the point.
 func fits(text []byte, precision, scale int) bool {
 	r, ok := new(big.Rat).SetString(string(text))

@@ -75,19 +75,13 @@ func (d *edmx) schema(namespace string) {
 
 func (d *edmx) entityType(t *table) {
 	typ := t.typ
-	d.f(`<%sEntityType Name="%s"`, d.edm, typ.name)
-	if typ.stream {
-		d.f(` %s:HasStream="true"`, d.m)
-	}
-	d.f(">\n<%sKey>\n", d.edm)
+	d.f("<%sEntityType Name=\"%s\">\n<%sKey>\n", d.edm, typ.name, d.edm)
 	for i := range typ.keys {
 		d.f("<%sPropertyRef Name=\"%s\"/>\n", d.edm, typ.properties[i].name)
 	}
 	d.f("</%sKey>\n", d.edm)
 	for i := range typ.properties {
-		if !hides(d.x.sw.Hide, t.name, typ.properties[i].name) {
-			d.property(&typ.properties[i])
-		}
+		d.property(&typ.properties[i])
 	}
 	for _, n := range typ.navigations {
 		from, to := n.join.dependentRole, n.join.principalRole
@@ -126,10 +120,6 @@ func (d *edmx) property(p *property) {
 	}
 	if p.version {
 		d.f(` ConcurrencyMode="Fixed"`)
-	}
-	if p.mapping != "" {
-		d.f(` %s:FC_TargetPath="%s" %s:FC_ContentKind="text" %s:FC_KeepInContent="%t"`, d.m, p.mapping, d.m, d.m,
-			p.keep)
 	}
 	if p.identity && !d.x.mount.sap {
 		d.f(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)

@@ -11,8 +11,6 @@ type property struct {
 	version   bool   // ConcurrencyMode="Fixed": makes the ETag
 	identity  bool   // numbered by the service when a POST leaves it out
 	sap       string // further sap: annotations
-	mapping   string // m:FC_TargetPath, empty: none
-	keep      bool   // m:FC_KeepInContent
 	complex   *complexType
 }
 
@@ -27,7 +25,6 @@ type entityType struct {
 	keys        int // number of key properties
 	properties  []property
 	navigations []*navigation
-	stream      bool // m:HasStream: a media link entry
 }
 
 func (t *entityType) property(name string) int {

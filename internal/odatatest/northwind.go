@@ -25,7 +25,6 @@ const (
 	employeeRows = 9
 	supplierRows = 29
 	allTypesRows = 240
-	codeRows     = 60
 )
 
 // detailsBefore is the number of lines of the first n orders: orders have 1, 2, 3, 4, 1, 2, … lines.
@@ -57,9 +56,6 @@ func newNorthwind(rows int) *northwind {
 	m.addOrders()
 	m.addOrderDetails()
 	m.addAllTypes()
-	m.addCodes()
-	m.addNotes()
-	m.addPictures()
 	m.addCopies()
 	m.joinAll()
 	return m

@@ -13,8 +13,7 @@ import (
 )
 
 // Subscriptions are those of SAP Gateway: an entity set SubscriptionCollection, whose entities have changes of a set
-// pushed to an address. How Gateway writes what it pushes is documented nowhere; switch notify-form has the likely
-// ones.
+// pushed to an address. How Gateway writes what it pushes is documented nowhere.
 const (
 	subscriptions = "SubscriptionCollection"
 	notifications = "NotificationCollection"
@@ -47,8 +46,8 @@ func (x *exchange) numbered(t *table, given map[int]*value) {
 
 // push is a notification on its way.
 type push struct {
-	address, id, collection, changeType, entity, local string
-	at                                                 time.Time
+	address, id, collection, changeType, entity string
+	at                                          time.Time
 }
 
 // pushes are sent one after another, as from an outbound queue.
@@ -81,7 +80,6 @@ func (x *exchange) tell(t *table, key []value, changeType string) {
 			keep := r.values[typ.property("persistNotifications")].num != 0
 			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType,
 				entity: link,
-				local:  local,
 				at:     time.Now().UTC()})
 		}
 	})
@@ -128,17 +126,7 @@ func (p *pushes) run(s *Service) {
 		one := p.queue[0]
 		p.queue = p.queue[1:]
 		p.mu.Unlock()
-		sw := s.Switches()
-		if s.take(func(s *Switches) *int { return &s.NotifyGarbage }) {
-			s.send(&one, &sw, []byte("<entry><unclosed"), "")
-		}
-		times := 1
-		if sw.NotifyTwice {
-			times = 2
-		}
-		for range times {
-			s.deliver(&one, &sw)
-		}
+		s.deliver(&one)
 	}
 }
 
@@ -149,41 +137,29 @@ func (s *Service) Pushed() bool {
 	return !s.pushes.running
 }
 
-func (s *Service) deliver(one *push, sw *Switches) {
-	body, poke := one.body(sw.NotifyForm)
+func (s *Service) deliver(one *push) {
 	for range pushTries {
-		if s.send(one, sw, body, poke) {
+		if sw := s.Switches(); s.send(one, &sw) {
 			s.book.note(func(l *Ledger) { l.Notified++ })
 			return
 		}
 		time.Sleep(pushPause)
-		now := s.Switches()
-		sw = &now
 	}
 	s.book.note(func(l *Ledger) { l.Undelivered++ })
 }
 
 // send sends once; it says whether the listener has taken it.
-func (s *Service) send(one *push, sw *Switches, body []byte, poke string) bool {
+func (s *Service) send(one *push, sw *Switches) bool {
 	address := one.address
 	if rest, ok := strings.CutPrefix(address, channelPrefix); ok {
 		_, path, _ := strings.Cut(rest, ":")
 		address = strings.TrimRight(sw.NotifyTo, "/") + path
 	}
-	r, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(body))
+	r, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(one.body()))
 	if err != nil {
 		return false
 	}
-	kind := "application/atom+xml"
-	if bytes.HasPrefix(body, []byte("{")) {
-		kind = "application/json"
-	}
-	r.Header.Set("Content-Type", kind)
-	if poke != "" {
-		r.Header.Set("X-Sap-Poke-Title", "CUD of "+one.collection)
-		r.Header.Set("X-Sap-Poke-Entriesofinterest", "1")
-		r.Header.Set("X-Sap-Poke-Data", poke)
-	}
+	r.Header.Set("Content-Type", "application/atom+xml")
 	if user, password, ok := strings.Cut(sw.NotifyUser, ":"); ok {
 		r.SetBasicAuth(user, password)
 	}
@@ -201,10 +177,6 @@ func (s *Service) send(one *push, sw *Switches, body []byte, poke string) bool {
 	})
 	return status >= 200 && status < 300
 }
-
-// notifyForms are the values of switch notify-form: the entry of a Notification with a link to the entity, with the
-// entity's address inline, the entity's own entry, a feed of notifications, the same in JSON, and headers alone.
-var notifyForms = []string{"", "via", "inline", "entry", "feed", "json", "json-entry", "poke"}
 
 const feedSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 
@@ -228,8 +200,7 @@ func (x *exchange) stored(rest string) *fault {
 	p.mu.Unlock()
 	b := []byte(`<?xml version="1.0" encoding="utf-8"?><feed` + feedSpaces + `><id>` + notifications + `</id>`)
 	for i := range page {
-		body, _ := page[i].body("via")
-		b = append(b, body...)
+		b = append(b, page[i].body()...)
 	}
 	if more {
 		b = fmt.Appendf(b, `<link rel="next" href="%s?$skiptoken=%d"/>`, notifications, from+len(page))
@@ -237,38 +208,15 @@ func (x *exchange) stored(rest string) *fault {
 	return x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
 }
 
-// body is what is pushed, with the value of the header x-sap-poke-data.
-func (p *push) body(form string) (body []byte, poke string) {
-	xml := func(s string) string { return string(appendXMLText(nil, []byte(s))) }
-	const spaces = feedSpaces
-	entity := `<entry` + spaces + `><id>` + xml(p.entity) + `</id><title/><updated>` + p.at.Format(time.RFC3339) +
-		`</updated><content type="application/xml"><m:properties/></content></entry>`
-	note := func(inline string) string {
-		return `<entry` + spaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` +
-			p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
-			`</updated><category term="NOTIFICATIONSTORE.Notification" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
-			`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via" type="application/atom+xml;type=entry" href="` + xml(p.entity) + `">` + inline + `</link>` +
-			`<content type="application/xml"><m:properties><d:ID>` + p.id + `</d:ID><d:collection>` + p.collection +
-			`</d:collection><d:changeType>` + p.changeType +
-			`</d:changeType><d:entriesOfInterest>1</d:entriesOfInterest></m:properties></content></entry>`
-	}
-	switch form {
-	case "inline":
-		return []byte(note(`<m:inline>` + entity + `</m:inline>`)), ""
-	case "entry":
-		return []byte(entity), ""
-	case "feed":
-		return []byte(`<feed` + feedSpaces + `><id>NotificationCollection</id>` + note("") + `</feed>`), ""
-	case "json":
-		return []byte(`{"d":{"__metadata":{"type":"NOTIFICATIONSTORE.Notification"},"ID":"` + p.id +
-			`","collection":"` + p.collection + `","changeType":"` + p.changeType +
-			`","via":{"__deferred":{"uri":` + strconv.Quote(p.entity) + `}}}}`), ""
-	case "json-entry":
-		return []byte(`{"d":{"__metadata":{"uri":` + strconv.Quote(p.entity) + `}}}`), ""
-	case "poke":
-		return nil, p.local
-	}
-	return []byte(note("")), ""
+// body is what is pushed: the entry of a Notification with a link to the entity.
+func (p *push) body() []byte {
+	return []byte(`<entry` + feedSpaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` +
+		p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
+		`</updated><category term="NOTIFICATIONSTORE.Notification" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
+		`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via" type="application/atom+xml;type=entry" href="` +
+		string(appendXMLText(nil, []byte(p.entity))) + `"/><content type="application/xml"><m:properties><d:ID>` + p.id +
+		`</d:ID><d:collection>` + p.collection + `</d:collection><d:changeType>` + p.changeType +
+		`</d:changeType><d:entriesOfInterest>1</d:entriesOfInterest></m:properties></content></entry>`)
 }
 
 // SubscriptionCount is how many subscriptions there are.

@@ -170,7 +170,7 @@ func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *
 		}
 		return notFound(predicate)
 	}
-	shape, f := newShape(s.links, x.query.selected, nil, x.sw.Hide)
+	shape, f := newShape(s.links, x.query.selected, nil)
 	if f != nil {
 		return f
 	}
@@ -361,7 +361,7 @@ func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
 
 // odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes after the last one.
 func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) string, token func() string) *fault {
-	shape, f := newShape(s.facts, x.query.selected, nil, x.sw.Hide)
+	shape, f := newShape(s.facts, x.query.selected, nil)
 	if f != nil {
 		return f
 	}

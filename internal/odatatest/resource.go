@@ -154,7 +154,7 @@ func (x *exchange) entity(t *table, key []value, r *row) *fault {
 
 // single writes one entity.
 func (x *exchange) single(t *table, r *row, status int) *fault {
-	s, f := newShape(t, x.query.selected, x.query.expanded, x.sw.Hide)
+	s, f := newShape(t, x.query.selected, x.query.expanded)
 	if f != nil {
 		return f
 	}

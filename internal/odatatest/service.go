@@ -5,7 +5,6 @@ package odatatest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -184,7 +183,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.logoff(w, r, &sw)
 		return
 	}
-	recorded := &answer{ResponseWriter: w, drip: sw.Drip, done: r.Context().Done()}
+	recorded := &answer{ResponseWriter: w}
 	headers := map[string]string{}
 	for _, name := range recordedHeaders {
 		if text := r.Header.Get(name); text != "" {
@@ -197,9 +196,6 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.server == nil {
 		unavailable(recorded)
 		return
-	}
-	if sw.KillMode == "applied" {
-		recorded.cut = func() bool { return s.front.gone(&e) }
 	}
 	if e.affinity != nil {
 		http.SetCookie(recorded, e.affinity)
@@ -233,52 +229,18 @@ func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
 type answer struct {
 	http.ResponseWriter
 	status int
-	cut    func() bool // the server is gone; nil: it is not
-	ended  bool
-	// drip is waited before each kilobyte, unless done is closed.
-	drip time.Duration
-	done <-chan struct{}
-}
-
-// fell ends the connection with a reset where the server that answers has been killed.
-func (a *answer) fell() bool {
-	if !a.ended && a.cut != nil && a.cut() {
-		a.ended = true
-		reset(a.ResponseWriter)
-	}
-	return a.ended
 }
 
 func (a *answer) WriteHeader(status int) {
-	if a.fell() {
-		return
-	}
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	if a.fell() {
-		return 0, http.ErrHijacked
-	}
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	written := 0
-	for a.drip > 0 && len(b) > written {
-		select {
-		case <-time.After(a.drip):
-		case <-a.done:
-			return written, context.Canceled
-		}
-		n, err := a.ResponseWriter.Write(b[written:min(len(b), written+1024)])
-		if written += n; err != nil {
-			return written, err
-		}
-		_ = http.NewResponseController(a.ResponseWriter).Flush()
-	}
-	n, err := a.ResponseWriter.Write(b[written:])
-	return written + n, err
+	return a.ResponseWriter.Write(b)
 }
 
 // Unwrap lets http.ResponseController reach the connection.

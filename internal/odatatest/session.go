@@ -81,7 +81,6 @@ func (s *sessions) change(old *session, rotate bool) *session {
 	delete(s.open, old.id)
 	n := &session{id: secret(), user: old.user, token: old.token, rotate: rotate}
 	s.open[n.id] = n
-	s.book.note(func(l *Ledger) { l.SessionChanges++ })
 	return n
 }
 
@@ -166,10 +165,6 @@ func (u *users) unlock() {
 func (x *exchange) logon() *fault {
 	s := x.service
 	x.session = x.server.sessions.of(x.r)
-	if x.session == nil && x.sw.UnknownSession == "400" && strings.Contains(x.r.Header.Get("Cookie"),
-		sessionCookie+"=") {
-		return &fault{status: http.StatusBadRequest, message: "Session timed out", page: true}
-	}
 	if s.user == "" || x.session != nil {
 		return nil
 	}
@@ -213,7 +208,6 @@ func (x *exchange) protect() *fault {
 	switch x.method {
 	case http.MethodGet, http.MethodHead:
 		if strings.EqualFold(token, "Fetch") {
-			s.book.note(func(l *Ledger) { l.TokenFetches++ })
 			h.Set("x-csrf-token", x.session.token)
 			x.rotateAtFetch()
 		}

@@ -3,7 +3,6 @@ package odatatest
 import (
 	"io"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -13,7 +12,6 @@ type shape struct {
 	columns []int
 	links   []*navigation // deferred
 	expand  []expansion
-	mapped  bool // some columns stand in Atom's own elements
 	// written once for each request
 	jsonNames, atomNames [][]byte
 }
@@ -25,17 +23,11 @@ type expansion struct {
 	expanded   []string
 }
 
-// newShape makes one; hidden are the properties that the switch hide names.
-func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fault) {
+func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 	s := &shape{table: t}
 	everything := selected == nil || slices.Contains(selected, "*")
 	for i := range t.typ.properties {
-		if name := t.typ.properties[i].name; hides(hidden, t.name, name) {
-			if slices.Contains(selected, name) {
-				return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", name,
-					t.typ.name)
-			}
-		} else if everything || slices.Contains(selected, name) {
+		if everything || slices.Contains(selected, t.typ.properties[i].name) {
 			s.columns = append(s.columns, i)
 		}
 	}
@@ -50,7 +42,7 @@ func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fa
 		switch {
 		case selected != nil && !inSelect && !everything:
 		case isExpanded && (selected == nil || inSelect):
-			inner, f := newShape(n.target, innerSelect, innerExpand, hidden)
+			inner, f := newShape(n.target, innerSelect, innerExpand)
 			if f != nil {
 				return nil, f
 			}
@@ -65,11 +57,6 @@ func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fa
 		}
 	}
 	return s, nil
-}
-
-// hides says whether a list such as Products/UnitPrice,Orders/Freight has a property.
-func hides(list, set, name string) bool {
-	return list != "" && slices.Contains(strings.Split(list, ","), set+"/"+name)
 }
 
 func knownPath(t *table, path string) *fault {

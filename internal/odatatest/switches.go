@@ -19,15 +19,12 @@ type Switches struct {
 	SkipToken string
 	// self-host: origin by which the service calls itself in every link, as behind a reverse proxy
 	SelfHost string
-	NextHost string // next-host: origin of the next links only
 
-	Servers   int    // servers: application servers behind a dispatcher; 0: 1
-	KillEvery int    // kill-every: each so many requests the server that is to answer is killed; 0: never
-	KillMode  string // kill-mode: unreached (default) or applied: what becomes of the requests that it has then
-	KillFor   int    // kill-for: for how many requests it is away; 0: it is there again at once
+	Servers   int // servers: application servers behind a dispatcher; 0: 1
+	KillEvery int // kill-every: each so many requests the server that is to answer is killed; 0: never
+	KillFor   int // kill-for: for how many requests it is away; 0: it is there again at once
 
-	UnknownSession string // unknown-session: new (default) or 400: the answer to a session cookie that is not known
-	CSRF           bool   // csrf: writes need a token bound to a session
+	CSRF bool // csrf: writes need a token bound to a session
 	// rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
 	RotateSession string
 	LockAfter     int    // lock-after: failed logons that lock the user; 0: never
@@ -66,39 +63,30 @@ type Switches struct {
 	Job       time.Duration // job: how long ODP's first extractions take before their first byte
 	Accepted  int           // accepted: so many next requests for tracked feeds are answered 202
 
-	Match         string // match: the faults below concern requests whose "METHOD path?query" contains this text
-	Break         string // break: reset, length or truncate: how the next feeds break off
-	BreakAfter    int    // break-after: bytes of body before that
-	BreakCount    int    // break-count: how many feeds
-	Status        int    // status: code of the next answers
-	StatusCount   int    // status-count: how many
-	StatusBody    string // status-body: json, xml, html, empty, or auto (default: as the request accepts)
-	StatusCode    string // status-code: SAP message code in them
-	StatusMessage string // status-message: text in them
-	// status-when: before (default) or after: whether the write that is answered so is not applied or is
-	StatusWhen    string
+	Match         string        // match: the faults below concern requests whose "METHOD path?query" contains this text
+	Break         string        // break: reset, length or truncate: how the next feeds break off
+	BreakAfter    int           // break-after: bytes of body before that
+	BreakCount    int           // break-count: how many feeds
+	Status        int           // status: code of the next answers
+	StatusCount   int           // status-count: how many
+	StatusBody    string        // status-body: json, xml, html, empty, or auto (default: as the request accepts)
+	StatusCode    string        // status-code: SAP message code in them
+	StatusMessage string        // status-message: text in them
 	LogonPage     int           // logon-page: so many next answers are an HTML logon page with status 200
 	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
 	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
-	Drip          time.Duration // drip: wait before each kilobyte of an answer
 	// repeat-pages: so many next links after the first page lead to the page on which they stand
 	RepeatPages int
-	// Switch hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
-	Hide string
 	// enqueue-locks: of so many writes in a hundred, those inside batches too, the entity is locked by another user
 	EnqueueLocks int
 	// fail-before, fail-after: so many requests to write in a hundred, batches as a whole, get no answer of their own
 	// before, or after, they were applied
 	FailBefore, FailAfter int
 
-	// notify-form: how notifications are written: via (default), inline, entry, feed, json, json-entry, poke
-	NotifyForm string
 	// notify-to: where the channels of RFC destinations lead, such as http://127.0.0.1:8301
-	NotifyTo      string
-	NotifyUser    string // notify-user: user:password for the listener
-	NotifyTwice   bool   // notify-twice: each notification is sent twice
-	NotifyOff     bool   // notify-off: nothing is sent, as when a queue was deleted; the store keeps what it is to
-	NotifyGarbage int    // notify-garbage: so many next notifications are preceded by one that nobody can read
+	NotifyTo   string
+	NotifyUser string // notify-user: user:password for the listener
+	NotifyOff  bool   // notify-off: nothing is sent, as when a queue was deleted; the store keeps what it is to
 }
 
 // switchDefinition ties a name to its field.
@@ -157,12 +145,9 @@ var switchDefinitions = []switchDefinition{
 	word("links", func(s *Switches) *string { return &s.Links }, "absolute", "relative"),
 	word("skiptoken", func(s *Switches) *string { return &s.SkipToken }, "key", "offset", "opaque"),
 	word("self-host", func(s *Switches) *string { return &s.SelfHost }),
-	word("next-host", func(s *Switches) *string { return &s.NextHost }),
 	number("servers", func(s *Switches) *int { return &s.Servers }),
 	number("kill-every", func(s *Switches) *int { return &s.KillEvery }),
-	word("kill-mode", func(s *Switches) *string { return &s.KillMode }, "unreached", "applied"),
 	number("kill-for", func(s *Switches) *int { return &s.KillFor }),
-	word("unknown-session", func(s *Switches) *string { return &s.UnknownSession }, "new", "400"),
 	flag("csrf", func(s *Switches) *bool { return &s.CSRF }),
 	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "fetch", "next", "both"),
 	number("lock-after", func(s *Switches) *int { return &s.LockAfter }),
@@ -195,7 +180,6 @@ var switchDefinitions = []switchDefinition{
 	word("status-body", func(s *Switches) *string { return &s.StatusBody }, "auto", "json", "xml", "html", "empty"),
 	word("status-code", func(s *Switches) *string { return &s.StatusCode }),
 	word("status-message", func(s *Switches) *string { return &s.StatusMessage }),
-	word("status-when", func(s *Switches) *string { return &s.StatusWhen }, "before", "after"),
 	flag("no-batch", func(s *Switches) *bool { return &s.NoBatch }),
 	number("batch-limit", func(s *Switches) *int { return &s.BatchLimit }),
 	flag("batch-stop", func(s *Switches) *bool { return &s.BatchStop }),
@@ -207,18 +191,10 @@ var switchDefinitions = []switchDefinition{
 	percent("enqueue-locks", func(s *Switches) *int { return &s.EnqueueLocks }),
 	percent("fail-before", func(s *Switches) *int { return &s.FailBefore }),
 	percent("fail-after", func(s *Switches) *int { return &s.FailAfter }),
-	word("notify-form", func(s *Switches) *string { return &s.NotifyForm }, notifyForms...),
 	word("notify-to", func(s *Switches) *string { return &s.NotifyTo }),
 	word("notify-user", func(s *Switches) *string { return &s.NotifyUser }),
-	flag("notify-twice", func(s *Switches) *bool { return &s.NotifyTwice }),
 	flag("notify-off", func(s *Switches) *bool { return &s.NotifyOff }),
-	number("notify-garbage", func(s *Switches) *int { return &s.NotifyGarbage }),
 	number("repeat-pages", func(s *Switches) *int { return &s.RepeatPages }),
-	word("hide", func(s *Switches) *string { return &s.Hide }),
-	{"drip", func(s *Switches, text string) (err error) {
-		s.Drip, err = time.ParseDuration(text)
-		return err
-	}},
 	{"slow-first-byte", func(s *Switches, text string) (err error) {
 		s.SlowFirstByte, err = time.ParseDuration(text)
 		return err
@@ -235,10 +211,9 @@ func SwitchNames() []string {
 }
 
 // ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a
-// time-out does; expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again;
-// kill-server kills the server of that name, and starts it again without any session.
+// time-out does; expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again.
 func ActionNames() []string {
-	return []string{"expire-sessions", "unlock-users", "kill-server", "expire-tokens"}
+	return []string{"expire-sessions", "unlock-users", "expire-tokens"}
 }
 
 // Set changes one switch, or does what an action names. An unknown name or a value of the wrong form is an error.
@@ -260,8 +235,6 @@ func (s *Service) Set(name, text string) error {
 	case "unlock-users":
 		s.users.unlock()
 		return nil
-	case "kill-server":
-		return s.front.strike(text)
 	case "servers":
 		defer func() { s.front.employ(s.Switches().Servers) }()
 	}

@@ -3,9 +3,11 @@ package odatatest
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"math"
 	"math/big"
 	"strconv"
+	"time"
 )
 
 // kind is the primitive type of a property, or complexKind.
@@ -151,9 +153,9 @@ func appendPlain(b []byte, v *value) []byte {
 		return appendISO(b, v.num)
 	case dateTimeOffsetKind:
 		b = appendISO(b, v.num+int64(v.zone)*60*ticksPerSecond)
-		return appendZone(b, int(v.zone))
+		return time.Time{}.In(time.FixedZone("", int(v.zone)*60)).AppendFormat(b, "Z07:00")
 	case binaryKind:
-		return appendBase64(b, v.text)
+		return base64.StdEncoding.AppendEncode(b, v.text)
 	case stringKind, decimalKind, guidKind:
 		return append(b, v.text...)
 	}
@@ -175,20 +177,7 @@ func appendFloat(b []byte, f float64, bits int) []byte {
 // appendISO writes ticks since 1970 as a date and a time without zone; the fraction only where there is one.
 func appendISO(b []byte, ticks int64) []byte {
 	seconds, fraction := floorDiv(ticks, ticksPerSecond)
-	days, second := floorDiv(seconds, 86400)
-	year, month, day := civil(days)
-	b = appendDigits(b, year, 4)
-	b = append(b, '-')
-	b = appendDigits(b, month, 2)
-	b = append(b, '-')
-	b = appendDigits(b, day, 2)
-	b = append(b, 'T')
-	b = appendDigits(b, second/3600, 2)
-	b = append(b, ':')
-	b = appendDigits(b, second/60%60, 2)
-	b = append(b, ':')
-	b = appendDigits(b, second%60, 2)
-	return appendFraction(b, fraction)
+	return appendFraction(time.Unix(seconds, 0).UTC().AppendFormat(b, "2006-01-02T15:04:05"), fraction)
 }
 
 func appendFraction(b []byte, ticks int64) []byte {
@@ -198,20 +187,6 @@ func appendFraction(b []byte, ticks int64) []byte {
 	b = append(b, '.')
 	b = appendDigits(b, ticks, 7)
 	return bytes.TrimRight(b, "0")
-}
-
-func appendZone(b []byte, minutes int) []byte {
-	if minutes == 0 {
-		return append(b, 'Z')
-	}
-	sign := byte('+')
-	if minutes < 0 {
-		sign, minutes = '-', -minutes
-	}
-	b = append(b, sign)
-	b = appendDigits(b, int64(minutes/60), 2)
-	b = append(b, ':')
-	return appendDigits(b, int64(minutes%60), 2)
 }
 
 // appendDuration writes a time of day as SAP and Olingo do: PT12H34M56S.
@@ -263,23 +238,4 @@ func floorDiv(a, b int64) (quotient, remainder int64) {
 		quotient, remainder = quotient-1, remainder+b
 	}
 	return quotient, remainder
-}
-
-// civil is the proleptic Gregorian date of a day counted from 1970-01-01.
-func civil(days int64) (year, month, day int64) {
-	days += 719468 // days from 0000-03-01
-	era, d := floorDiv(days, 146097)
-	y := (d - d/1460 + d/36524 - d/146096) / 365
-	d -= 365*y + y/4 - y/100
-	m := (5*d + 2) / 153
-	day = d - (153*m+2)/5 + 1
-	month = m + 3
-	if month > 12 {
-		month -= 12
-	}
-	year = y + era*400
-	if month <= 2 {
-		year++
-	}
-	return year, month, day
 }

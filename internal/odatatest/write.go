@@ -10,9 +10,6 @@ import (
 // create answers a POST to a collection.
 func (x *exchange) create(src source) *fault {
 	t := src.table
-	if t.typ.stream {
-		return &fault{status: http.StatusNotImplemented, message: "Media entities cannot be created here"}
-	}
 	if f := x.locked(t); f != nil {
 		return f
 	}
@@ -281,13 +278,8 @@ func (x *exchange) remember(t *table, r *row) {
 	})
 }
 
-// lost drops the connection after a write was applied, or answers it as failed, when a switch says so.
+// lost drops the connection after a write was applied when a switch says so.
 func (x *exchange) lost() bool {
-	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.writes() &&
-		x.service.take(func(s *Switches) *int { return &s.StatusCount }) {
-		x.refuse()
-		return true
-	}
 	if x.writes() && x.matched() && x.service.hits(x.sw.FailAfter) {
 		x.interfere()
 		return true

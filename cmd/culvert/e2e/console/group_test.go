@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -32,10 +31,8 @@ func TestConsoleOfAGroup(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
-		body, err := json.Marshal(map[string]any{"name": name, "config": config})
-		e2etest.NoError(t, err)
 		first.Changes()
-		first.Must(201, "POST", "/connectors", string(body))
+		first.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
 	}
 	for _, w := range []*e2etest.Followed{first, second} {
 		w.Await("one", "runs", e2etest.Runs)

@@ -102,11 +102,8 @@ func TestRealLargeRecords(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	servers := p.Broker()
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ProducerBatchMaxBytes(32<<20),
-		kgo.BrokerMaxWriteBytes(64<<20))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
+	client := e2etest.Client(t, servers, kgo.ProducerBatchMaxBytes(32<<20), kgo.BrokerMaxWriteBytes(64<<20))
+	_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")
 	e2etest.NoError(t, err)
 	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",

@@ -12,13 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/console/pagetest"
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -60,11 +57,7 @@ func world(t *testing.T, lines ...string) *e2etest.Followed {
 		"errors.deadletterqueue.context.headers.enable=true")...)
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", lines...)
 	f.Awaits("extraction finished: 30 rows")
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "letters")
-	e2etest.NoError(t, err)
+	e2etest.MakeTopics(t, e2etest.Client(t, servers), "letters")
 	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	return f
 }
@@ -291,93 +284,4 @@ func between(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)
 	return html.UnescapeString(text)
-}
-
-// Every page and every form asks for the logon that REST has; who may only read changes nothing; requests that a page
-// of another origin has a browser send are refused.
-func TestAccessToPages(t *testing.T) {
-	t.Parallel()
-	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	e2etest.NoError(t, err)
-	for _, one := range []struct {
-		name         string
-		lines        []string
-		logon        http.Header
-		reads, posts int // the status of pages and of forms
-		refusal      string
-	}{
-		{name: "no logon", lines: []string{"users"}, reads: 401, posts: 401},
-		{name: "right logon", lines: []string{"users"}, logon: basic("anna", "right"), reads: 200, posts: 200},
-		{name: "only reads", lines: []string{"rest.read.only=true"}, reads: 200, posts: 403, refusal: "rest.read.only"},
-		{name: "another origin", logon: http.Header{"Origin": {"https://evil.example"}}, reads: 200, posts: 403},
-	} {
-		t.Run(one.name, func(t *testing.T) {
-			t.Parallel()
-			p := e2etest.NewPlace(t)
-			for i, line := range one.lines {
-				if line == "users" {
-					one.lines[i] = "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash))
-				}
-			}
-			_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
-			p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-			f := p.Follows("conf", one.lines...)
-			f.Awaits("extraction finished: 3 rows")
-			for _, page := range append([]string{"act", "assets/console.js", "none"}, pages...) {
-				a, _ := get(t, f.Url+"/console/"+page, one.logon)
-				if let := a.StatusCode != 401 && a.StatusCode != 403; let != (one.reads == 200) ||
-					!let && a.StatusCode != one.reads {
-					t.Errorf("GET %s: %d", page, a.StatusCode)
-				}
-			}
-			if one.logon.Get("Authorization") == "" && one.reads == 401 {
-				return // the changes below would not be seen
-			}
-			for page, form := range map[string]url.Values{"act": {"do": {"pause"}, "name": {"orders"}},
-				"form":    {"step": {"apply"}, "name": {"orders"}, "text": {"name=orders\n"}, "base": {""}},
-				"records": {"step": {"tool"}, "name": {"orders"}, "command": {"ping"}}} {
-				a, text := post(t, f.Url+"/console/"+page, form, one.logon)
-				if page == "act" && a.StatusCode != one.posts {
-					t.Errorf("POST act: %d %s", a.StatusCode, text)
-				}
-				if one.posts == 200 {
-					continue
-				}
-				e2etest.Contains(t, "POST "+page, text, one.refusal)
-				if strings.Contains(f.Stderr.String(), "changed by REST") {
-					t.Errorf("POST %s has changed something", page)
-				}
-			}
-		})
-	}
-}
-
-func basic(user, password string) http.Header {
-	r := http.Request{Header: http.Header{}}
-	r.SetBasicAuth(user, password)
-	return r.Header
-}
-
-// Other machines that need no logon find pages that only read, and that say what to set.
-func TestPagesForOthers(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
-	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	at := porttest.Address(t)
-	_, port, err := net.SplitHostPort(at)
-	e2etest.NoError(t, err)
-	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://:"+port)
-	f := p.Serves(at, "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
-	f.Awaits("extraction finished: 3 rows")
-	a, text := get(t, f.Url+"/console/connector?name=orders", nil)
-	if a.StatusCode != 200 || !strings.Contains(text, "This console only reads: other machines reach this worker") ||
-		!strings.Contains(text, "rest.basic.auth.file") {
-		t.Errorf("%d %s", a.StatusCode, text)
-	}
-	if a, text = post(t, f.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"orders"}}, nil); a.StatusCode != 403 ||
-		!strings.Contains(text, "rest.basic.auth.file") {
-		t.Errorf("%d %s", a.StatusCode, text)
-	}
-	f.Must(202, "PUT", "/connectors/orders/pause", "") // REST is as open as before
 }

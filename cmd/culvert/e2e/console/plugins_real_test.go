@@ -4,6 +4,7 @@ package console
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,10 +22,12 @@ import (
 // users is the line of a worker's file by which anna is to log on, and her header.
 func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string) {
 	t.Helper()
+	logons := http.Request{Header: http.Header{}}
+	logons.SetBasicAuth("anna", "right")
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	e2etest.NoError(t, err)
 	return "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash)),
-		map[string]string{"Authorization": basic("anna", "right").Get("Authorization")}
+		map[string]string{"Authorization": logons.Header.Get("Authorization")}
 }
 
 // shop is a plugin whose only setting has a role.

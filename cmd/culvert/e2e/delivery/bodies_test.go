@@ -38,30 +38,6 @@ func ClientsOfAnotherCluster(t *testing.T, here, there string) {
 	}
 }
 
-// OnceFromTheEnd has a sink that begins at the end of its topic.
-func OnceFromTheEnd(t *testing.T, broker string) {
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	there := p.File("first.properties", e2etest.Source("first", address, "Products")...)
-	back := p.File("latest.properties", append(e2etest.SinkOf("latest", address, "Products", "ProductCopies"),
-		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
-	once := func(file string) {
-		t.Helper()
-		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, file)
-	}
-	once(there)
-	once(back)
-	if got := s.Count("ProductCopies"); got != 0 {
-		t.Errorf("expected nothing to be written of what lay there before, found %d", got)
-	}
-	once(p.File("again.properties", append(e2etest.Source("again", address, "Products"), "sap.odata#00.id=again")...))
-	once(back)
-	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
-		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
-	}
-}
-
 // RowsNeverGoToTopicsOfTheWorker has rows named for each topic of a worker; empty are topics that nobody else writes
 // to either.
 func RowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string) {

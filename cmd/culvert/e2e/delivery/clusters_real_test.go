@@ -16,6 +16,5 @@ func TestRealClusters(t *testing.T) {
 		servers = append(servers, e2etest.Kafka(t))
 	}
 	t.Run("Another", func(t *testing.T) { ClientsOfAnotherCluster(t, servers[0], servers[1]) })
-	t.Run("FromTheEnd", func(t *testing.T) { OnceFromTheEnd(t, servers[0]) })
 	t.Run("Reserved", func(t *testing.T) { RowsNeverGoToTopicsOfTheWorker(t, servers[0]) })
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 
@@ -411,51 +406,4 @@ func (e *Exactly) Zombie() {
 	first.Signal(syscall.SIGKILL)
 	first.Wait()
 	e.Finish("worker paused while another one took over")
-}
-
-// Committed goes through the records of a topic of one partition that a consumer sees with read_committed.
-func (e *Exactly) Committed(topic string, each func(*kgo.Record)) {
-	e.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
-		kgo.KeepControlRecords())
-	e2etest.NoError(e.t, err)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
-	defer cancel()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
-	e2etest.NoError(e.t, err)
-	end, _ := ends.Lookup(topic, 0)
-	for next := int64(0); next < end.Offset; {
-		fetched := client.PollFetches(ctx)
-		e2etest.NoError(e.t, fetched.Err0())
-		fetched.EachRecord(func(r *kgo.Record) {
-			next = r.Offset + 1
-			if !r.Attrs.IsControl() {
-				each(r)
-			}
-		})
-	}
-}
-
-// Generation asks the coordinator which generation of a group its only member is in, by heartbeats in its name.
-func (e *Exactly) Generation(group string) (found int32, ok bool) {
-	e.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(e.Servers))
-	e2etest.NoError(e.t, err)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
-	defer cancel()
-	groups, err := kadm.NewClient(client).DescribeGroups(ctx, group)
-	if err != nil || len(groups[group].Members) != 1 {
-		return 0, false
-	}
-	for generation := int32(1); generation < 1000; generation++ {
-		beat := kmsg.NewHeartbeatRequest()
-		beat.Group, beat.Generation, beat.MemberID = group, generation, groups[group].Members[0].MemberID
-		if answer, err := beat.RequestWith(ctx, client); err == nil && answer.ErrorCode == 0 {
-			return generation, true
-		}
-	}
-	return 0, false
 }

@@ -39,9 +39,3 @@ func TestRealDeliveryOfAGroup(t *testing.T) {
 		})
 	}
 }
-
-// Of two groups on one config topic one runs what stands there, until it has released it by Apache Kafka.
-func TestRealTwoGroupsOnATopic(t *testing.T) {
-	t.Parallel()
-	TwoGroupsOnATopic(t, e2etest.NewPlace(t), e2etest.Kafka(t))
-}

@@ -3,19 +3,12 @@ package delivery
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -118,11 +111,10 @@ func (g *Group) posted(address string, connectors int) {
 	g.T.Helper()
 	for n := range connectors {
 		name := fmt.Sprint("c", n)
-		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		e2etest.NoError(g.T, err)
 		w := g.workers[n%len(g.workers)]
 		w.Changes()
-		w.Must(201, "POST", "/connectors", string(body))
+		w.Must(201, "POST", "/connectors", e2etest.AsJSON(g.T, map[string]any{"name": name,
+			"config": groupSource(address, name)}))
 	}
 }
 
@@ -205,9 +197,8 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g := NewGroup(t, p, servers, 3)
 	post := func(n, by, status int, text string) {
 		name := fmt.Sprint("c", n)
-		body, err := json.Marshal(map[string]any{"name": name, "config": groupSource(address, name)})
-		e2etest.NoError(t, err)
-		g.workers[by].Must(status, "POST", "/connectors", string(body), text)
+		g.workers[by].Must(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
+			"config": groupSource(address, name)}), text)
 	}
 	for n := range connectors {
 		g.workers[n%3].Changes()
@@ -234,9 +225,7 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 
 	changed := groupSource(address, "c3")
 	changed["tasks.max"] = "1"
-	body, err := json.Marshal(changed)
-	e2etest.NoError(t, err)
-	g.workers[0].Must(200, "PUT", "/connectors/c3/config", string(body), `"tasks.max":"1"`)
+	g.workers[0].Must(200, "PUT", "/connectors/c3/config", e2etest.AsJSON(t, changed), `"tasks.max":"1"`)
 	g.workers[1].Await("c3", "has one task", e2etest.Is(connect.Running, 1))
 	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
 	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")
@@ -278,71 +267,4 @@ func distinct(t *testing.T, servers, topic string) int {
 	})
 	e2etest.NoError(t, err)
 	return len(keys)
-}
-
-// OneLogonOfAGroup has ten workers of a group log on with a wrong password, whose service counts one failure (P10), and
-// go on when it is right: also the one whose disk is full, as full has it.
-func OneLogonOfAGroup(t *testing.T, p *e2etest.Place, servers string, full func(worker *os.Process)) {
-	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 25, User: "me", Password: e2etest.Password})
-	var refused atomic.Int32
-	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		noted := httptest.NewRecorder()
-		s.ServeHTTP(noted, r)
-		if noted.Code == http.StatusUnauthorized {
-			refused.Add(1)
-		}
-		maps.Copy(w.Header(), noted.Header())
-		w.WriteHeader(noted.Code)
-		_, _ = w.Write(noted.Body.Bytes())
-	}))
-	const workers, connectors = 10, 10
-	g := NewGroup(t, p, servers, workers)
-	put := func(n int, password string) {
-		settings := groupSource(address, fmt.Sprint("c", n))
-		settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", password
-		settings["sap.odata.max.concurrent.requests"] = strconv.Itoa(workers) // so that each has tasks (P16)
-		body, err := json.Marshal(settings)
-		e2etest.NoError(t, err)
-		status, answer := g.workers[n].Call("PUT", fmt.Sprintf("/connectors/c%d/config", n), string(body))
-		if status > 201 {
-			t.Fatalf("c%d: %d %s", n, status, answer)
-		}
-	}
-	full(g.workers[0].Process.Process)
-	for n := range connectors {
-		g.workers[n].Changes()
-		put(n, "wrong")
-	}
-	g.workers[0].Eventually("tasks of all workers have failed", func() bool {
-		_, tasks, others := g.running(1)
-		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
-		return len(tasks) == workers && len(others) == 2*connectors &&
-			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
-	})
-	g.workers[0].Awaits("a refused logon can't be written down")
-	if n := refused.Load(); n != 1 {
-		t.Errorf("expected one refused logon, found %d", n)
-	}
-	for n := range connectors {
-		put(n, e2etest.Password)
-	}
-	g.Spreads(connectors, 2*connectors, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	if n := refused.Load(); n != 1 {
-		t.Errorf("expected one refused logon after the password was mended, found %d", n)
-	}
-}
-
-// ConfigTopicMadeAgain deletes the config topic of a worker and makes another one.
-func ConfigTopicMadeAgain(t *testing.T, p *e2etest.Place, servers string) {
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := NewGroup(t, p, servers, 1)
-	g.posted(address, 2)
-	g.Spreads(2, 4, 0)
-	admin := kadm.NewClient(e2etest.Client(t, servers))
-	_, err := admin.DeleteTopic(t.Context(), "configs")
-	e2etest.NoError(t, err)
-	compacted := "compact"
-	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compacted}, "configs")
-	e2etest.NoError(t, err)
-	g.workers[0].Wait().Exits(1).Says("config.storage.topic", "it has lost records, or was deleted and made again")
 }

@@ -1,13 +1,11 @@
 package delivery
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -21,35 +19,20 @@ import (
 // FiguresOfAGroup asks each of three workers about connectors whose tasks run on several, by REST and by commands.
 func FiguresOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{Match: "POST", Status: 400,
-		StatusCount: 1_000_000}})
 	g := NewGroup(t, p, servers, 3)
 	put := func(name string, settings map[string]string) {
-		body, err := json.Marshal(settings)
-		e2etest.NoError(t, err)
-		g.workers[0].Must(201, "PUT", "/connectors/"+name+"/config", string(body))
+		g.workers[0].Must(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
 	}
 	g.workers[0].Changes()
 	// What has come once comes again with a snapshot.
 	once := map[string]string{"sap.odata#00.exec-period": "86400", "sap.odata#01.exec-period": "86400"}
-	settings := groupSource(address, "c0")
-	maps.Copy(settings, once)
-	put("c0", settings)
-	schemas := []string{"value.converter=org.apache.kafka.connect.json.JsonConverter",
-		"value.converter.schemas.enable=true"}
-	settings = groupSource(address, "c1")
-	maps.Copy(settings, once)
-	maps.Copy(settings, e2etest.Configuration(schemas))
-	put("c1", settings)
-	put("back", e2etest.Configuration(append(append(e2etest.SinkOf("back", refusing, "c1Orders", "OrderCopies"), schemas...),
-		"errors.tolerance=all",
-		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
-		"errors.deadletterqueue.topic.replication.factor=1", "consumer.override.auto.offset.reset=earliest")))
-	g.Spreads(3, 5, 0, 1, 2)
+	for _, name := range []string{"c0", "c1"} {
+		settings := groupSource(address, name)
+		maps.Copy(settings, once)
+		put(name, settings)
+	}
+	g.Spreads(2, 4, 0, 1, 2)
 	g.figures()
-	g.observed()
-	g.noted()
-	g.letters(taker)
 	g.offsets()
 }
 
@@ -60,42 +43,10 @@ func (g *Group) motion(by int, name string) (m connect.Figures) {
 	return m
 }
 
-// observed looks at what connectors do, and what they use, as each worker tells it of all.
-func (g *Group) observed() {
-	t := g.T
-	t.Helper()
-	for _, w := range g.workers {
-		var all rest.Listing
-		w.Eventually("a listing of all", func() bool {
-			e2etest.Get(t, w.Url+"/culvert/connectors?search=c", &all)
-			return len(all.Connectors) == 3 && all.Counts["idle"] == 3 && len(all.Silent) == 0
-		})
-		for _, l := range all.Connectors {
-			if want := map[string]int{"back": 1}[l.Name]; l.Tasks != 2-want || l.Failed != 0 || l.Since == nil {
-				t.Errorf("found %+v", l)
-			}
-		}
-		var flow rest.Flow
-		e2etest.Get(t, w.Url+"/culvert/connectors/c0/flow", &flow)
-		if flow.Tasks != 2 || len(flow.Stages) != 4 || len(flow.Silent) != 0 {
-			t.Errorf("found %+v", flow)
-		}
-		var origins rest.Origins
-		e2etest.Get(t, w.Url+"/culvert/origins", &origins)
-		workers := map[string]bool{}
-		for _, o := range origins.Origins {
-			workers[o.WorkerID] = true
-		}
-		if len(workers) < 2 || len(origins.Silent) != 0 {
-			t.Errorf("found %+v", origins)
-		}
-	}
-}
-
 func (g *Group) figures() {
 	t := g.T
 	t.Helper()
-	for _, name := range []string{"c0", "c1", "back"} {
+	for _, name := range []string{"c0", "c1"} {
 		g.workers[0].Eventually("one status of "+name+" at every worker, with its plugin", func() bool {
 			said := map[string]bool{}
 			for _, w := range g.workers {
@@ -123,7 +74,7 @@ func (g *Group) figures() {
 		})
 		shown := g.Run("connectors", "show", "c0", "--url", w.Url).Exits(0)
 		shown.Prints("\n    Orders: was read to its end ", "\n    Products: was read to its end ")
-		g.Run("connectors", "list", "--url", w.Url).Exits(0).Prints("c0 ", "c1 ", "back ")
+		g.Run("connectors", "list", "--url", w.Url).Exits(0).Prints("c0 ", "c1 ")
 		g.Run("offsets", "show", "c0", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
 	}
 	for by, feed := range []string{"Orders", "Products", "Orders"} {
@@ -142,53 +93,6 @@ func (g *Group) figures() {
 	}
 	g.workers[2].Must(404, "POST", "/culvert/connectors/c0/feeds/Nothing/snapshot", "")
 	g.workers[2].Must(404, "GET", "/culvert/connectors/ghost", "")
-}
-
-// noted are topics that a connector has used, which all workers show, and forget when one is asked to.
-func (g *Group) noted() {
-	g.T.Helper()
-	topics := func(want string) {
-		g.T.Helper()
-		for _, w := range g.workers {
-			w.Eventually("topics "+want, func() bool {
-				var all map[string]struct{ Topics []string }
-				e2etest.Get(g.T, w.Url+"/connectors/c0/topics", &all)
-				return fmt.Sprint(all["c0"].Topics) == want
-			})
-		}
-	}
-	topics("[c0Orders c0Products]")
-	g.workers[1].Must(202, "PUT", "/connectors/c0/topics/reset", "")
-	topics("[]")
-	g.workers[0].Must(202, "POST", "/culvert/connectors/c0/feeds/Products/snapshot", "")
-	topics("[c0Products]")
-}
-
-// letters are dead letters, which all workers show, and which are replayed once although two are asked at the same
-// time.
-func (g *Group) letters(taker *odatatest.Service) {
-	t := g.T
-	t.Helper()
-	for _, w := range g.workers {
-		w.Eventually("dead letters", func() bool {
-			_, answer := w.Call("GET", "/culvert/connectors/back/deadletters", "")
-			return strings.Count(answer, `"offset":`) == 2*60 // of the letter, and of its record
-		})
-		w.Must(404, "GET", "/culvert/connectors/c0/deadletters", "")
-	}
-	g.Run("dlq", "list", "refused", "--bootstrap-servers", g.servers).Exits(0).Prints("back")
-	taker.Set("status-count", "0")
-	var asking sync.WaitGroup
-	answers := make([]string, 3)
-	for by, w := range g.workers {
-		asking.Go(func() { _, answers[by] = w.Call("POST", "/culvert/connectors/back/deadletters/replay", "") })
-	}
-	asking.Wait()
-	done := strings.Join(answers, "\n")
-	if n := taker.Count("OrderCopies"); n != 60 || strings.Count(done, `"replayed":60,`) != 1 ||
-		strings.Count(done, "dead letters are being replayed already") != 2 {
-		t.Errorf("expected 60 entities by one of three replays, found %d: %s", n, done)
-	}
 }
 
 // offsets are those of a connector that is stopped while a worker with a task of it does not move. They are changed

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -90,9 +89,7 @@ func (g *Group) rollsSink(address string) {
 	g.T.Helper()
 	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
 	client := e2etest.Client(g.T, g.servers)
-	made, err := kadm.NewClient(client).CreateTopics(g.T.Context(), 1, 1, nil, "back")
-	e2etest.NoError(g.T, err)
-	e2etest.NoError(g.T, made.Error())
+	e2etest.MakeTopics(g.T, client, "back")
 	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, e2etest.Configuration(e2etest.SinkOf("back", address, "back",
 		"OrderCopies")))) // 409 before worker 0 is a member
 	rows := 0

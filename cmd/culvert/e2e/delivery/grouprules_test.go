@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -46,9 +45,8 @@ func Balanced(t *testing.T, workers int) (address, ports string) {
 // put gives a connector a configuration by one of the workers.
 func (g *Group) put(by int, name string, settings map[string]string) {
 	g.T.Helper()
-	body, err := json.Marshal(settings)
-	e2etest.NoError(g.T, err)
-	if status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", string(body)); status > 201 {
+	status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", e2etest.AsJSON(g.T, settings))
+	if status > 201 {
 		g.T.Fatalf("%s: %d %s", name, status, answer)
 	}
 }

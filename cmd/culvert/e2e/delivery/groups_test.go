@@ -1,27 +1,12 @@
 package delivery
 
 import (
-	"os"
 	"testing"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Three workers share connectors out among themselves, and go on when one of them leaves, is killed, or comes back.
 func TestWorkersOfAGroup(t *testing.T) {
 	onEmbedded(t, WorkersOfAGroup)
-}
-
-// A wrong password on ten workers is one failure at the service, and what goes on with the right one is all of them,
-// though no file of one of them can grow any more.
-func TestOneLogonOfAGroup(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	OneLogonOfAGroup(t, p, p.Broker(), func(worker *os.Process) {
-		e2etest.NoError(t, unix.Prlimit(worker.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{}, nil))
-	})
 }
 
 // A worker that is drained hands over before it is stopped; the last one goes on.
@@ -65,8 +50,8 @@ func TestAdoptedByAGroup(t *testing.T) {
 	onEmbedded(t, AdoptedByAGroup)
 }
 
-// Whichever worker is asked shows figures, topics and dead letters of connectors whose tasks run on several. Offsets
-// are changed when none of them runs any more.
+// Whichever worker is asked shows figures of connectors whose tasks run on several. Offsets are changed when none of
+// them runs any more.
 func TestFiguresOfAGroup(t *testing.T) {
 	onEmbedded(t, FiguresOfAGroup)
 }
@@ -79,26 +64,6 @@ func TestPluginsOfAGroup(t *testing.T) {
 // A worker that does not lead is asked for what others do.
 func TestCallsOfAGroup(t *testing.T) {
 	onEmbedded(t, CallsOfAGroup)
-}
-
-// A worker that starts changes nothing before it knows its connectors.
-func TestChangesWhileAGroupStarts(t *testing.T) {
-	onEmbedded(t, ChangesWhileAGroupStarts)
-}
-
-// A worker that others cannot reach is named by the leader.
-func TestUnreachedWorkerOfAGroup(t *testing.T) {
-	onEmbedded(t, UnreachedWorkerOfAGroup)
-}
-
-// Of two groups on one config topic one runs what stands there, until it has released it.
-func TestTwoGroupsOnATopic(t *testing.T) {
-	onEmbedded(t, TwoGroupsOnATopic)
-}
-
-// A worker whose config topic was deleted and made again ends: it could not know any more what it is to run.
-func TestConfigTopicMadeAgain(t *testing.T) {
-	onEmbedded(t, ConfigTopicMadeAgain)
 }
 
 // Workers of a group with exactly-once are killed while they write: every row comes once.

@@ -103,28 +103,6 @@ func TestListenersTaken(t *testing.T) {
 		Exits(2).LastLineBegins(worker + ":2: listeners: REST cannot listen on http://" + address)
 }
 
-// A worker that is killed loses nothing that the broker on its own has acknowledged.
-func TestBrokerOutlivesTheWorker(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 20})
-	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
-	broker := p.BrokerAt(p.Data, "127.0.0.1:0")
-	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", file)
-	c.Awaits("connector started")
-	c.Kill()
-	p.MustOnce(file)
-	seen := map[string]bool{}
-	for _, r := range p.Records("Orders") {
-		key, _ := json.Marshal(r["key"])
-		seen[string(key)] = true
-	}
-	if len(seen) != s.Count("Orders") {
-		t.Errorf("expected %d keys, found %d", s.Count("Orders"), len(seen))
-	}
-	broker.MustStop()
-}
-
 func TestTransforms(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -150,49 +128,6 @@ func TestTransforms(t *testing.T) {
 	}
 }
 
-// Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets
-// them.
-func TestTransformsAcrossColumns(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
-	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Products", "Categories"),
-		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey",
-		"transforms.key.fields=ProductName,ProductID",
-		"transforms.key.predicate=products", "transforms.head.predicate=products",
-		"transforms.head.type=org.apache.kafka.connect.transforms.HeaderFrom$Value",
-		"transforms.head.fields=UnitPrice,ProductName",
-		"transforms.head.headers=price,name", "transforms.head.operation=move",
-		"transforms.rest.type=org.apache.kafka.connect.transforms.Filter", "transforms.rest.predicate=priced",
-		"transforms.rest.negate=true",
-		"predicates=products,priced",
-		"predicates.products.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
-		"predicates.products.pattern=Prod.*",
-		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
-		"predicates.priced.name=price")...)
-	p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, file)
-	p.Run("consume", "Categories", "--data", p.Data).Fails().Says("unknown topic") // its records have no such header
-	records := p.Records("Products")
-	if len(records) != s.Count("Products") {
-		t.Fatalf("expected %d records, found %d", s.Count("Products"), len(records))
-	}
-	for _, r := range records {
-		key, _ := r["key"].(map[string]any)["payload"].(map[string]any)
-		value, _ := r["value"].(map[string]any)["payload"].(map[string]any)
-		headers, _ := r["headers"].([]any)
-		text, _ := json.Marshal(r)
-		if len(headers) != 2 || key["ProductName"] == nil || key["ProductID"] != value["ProductID"] ||
-			value["UnitPrice"] != nil || value["ProductName"] != nil {
-			t.Fatalf("expected two headers, a key of two fields and a value without them, found %s", text)
-		}
-		for i, name := range []string{"price", "name"} {
-			h, _ := headers[i].(map[string]any)
-			if h["key"] != name || h["value"] == "" {
-				t.Fatalf("expected the header %s in place %d, found %s", name, i, text)
-			}
-		}
-	}
-}
-
 // The main job: service → topics → transforms → service.
 func TestBothWays(t *testing.T) {
 	t.Parallel()
@@ -212,17 +147,4 @@ func TestBothWays(t *testing.T) {
 		}
 	}
 	e2etest.NoneTwice(t, s.Ledger())
-}
-
-func TestFailedSinkIsTheLastLine(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
-	there := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
-	back := p.File("back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
-	s.Set("match", "POST")
-	s.Set("status", "400")
-	s.Set("status-count", "1000")
-	p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, there, back).
-		Exits(1).LastLineBegins("connector back, task 0: FAILED: ").LastLineHas("Orders")
 }

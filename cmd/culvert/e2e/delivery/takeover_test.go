@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -22,18 +21,11 @@ func TestTakeover(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	servers := p.Broker()
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	for _, topic := range []string{"configs", "states", "offsets"} {
-		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, topic)
-		e2etest.NoError(t, err)
-	}
+	client := e2etest.Client(t, servers)
+	e2etest.MakeTopics(t, client, "configs", "states", "offsets")
 	put := func(key string, value any) {
 		t.Helper()
-		text, err := json.Marshal(value)
-		e2etest.NoError(t, err)
-		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: text}
+		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: []byte(e2etest.AsJSON(t, value))}
 		e2etest.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
 	type object = map[string]any

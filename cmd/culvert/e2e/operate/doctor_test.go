@@ -131,42 +131,6 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	}
 }
 
-func TestDoctorOfAService(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	folder := e2etest.Plugins(t)
-	for _, c := range []struct {
-		name    string
-		options odatatest.Options
-		lines   []string
-		want    string
-	}{
-		{"nobody listens", odatatest.Options{}, []string{"sap.odata.host.port=1"},
-			"connect HOST FAIL sap.odata.host.address"},
-		{"no such service", odatatest.Options{}, []string{"sap.odata#00.service=/nowhere"},
-			"service /nowhere FAIL sap.odata#00.service"},
-		{"no such set", odatatest.Options{}, []string{"sap.odata#00.entityset=Product"},
-			"entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
-		{"no such property", odatatest.Options{}, []string{"sap.odata#00.select=Nothing"},
-			"settings FAIL sap.odata#00.select"},
-		{"a set that is refused", odatatest.Options{Switches: odatatest.Switches{Match: "/Products?", Status: 403,
-			StatusCount: 1000}}, nil,
-			"entityset " + northwind + "/Products FAIL sap.odata#00.entityset"},
-		{"wrong password", odatatest.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u",
-			"sap.odata.user.pwd=wrong"},
-			"service " + northwind + " FAIL sap.odata.user.name"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, address := e2etest.Demo(t, c.options)
-			file := p.File("c.properties", append(e2etest.Source("c", address, "Products"), c.lines...)...)
-			r := p.Run("doctor", "-p", file, "--json", "--plugins", folder, "--data", e2etest.NewPlace(t).Data)
-			if got := e2etest.Steps(t, r); r.Code != 1 || len(got) == 0 || got[len(got)-1] != c.want {
-				t.Errorf("exit %d, %q, expected %q at the end\n%s%s", r.Code, got, c.want, r.Stdout, r.Stderr)
-			}
-		})
-	}
-}
-
 // A doctor who waits for the end of an outage, or asks again and again, shows nothing.
 func TestDoctorAsksOnce(t *testing.T) {
 	t.Parallel()

@@ -40,12 +40,19 @@ func TestMistakesAreSaid(t *testing.T) {
 				"For users with passwords set rest.basic.auth.file, to let nobody change " +
 				"anything rest.read.only=true", "",
 			"1 problem, 0 warnings"},
+		{"policy", []string{"connector.client.config.override.policy=Principal"}, append(good[:9:9],
+			"producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN"),
+			"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
+			"admin.override.sasl.mechanism: the worker", "1 problem, 1 warning"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good,
 			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
 			"Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
 		{"topics", nil, e2etest.SinkOf("sink", address, "a b", "OrderCopies"),
 			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
+		{"letters", nil, append(good[:9:9], "errors.tolerance=all", "errors.deadletterqueue.topic.name=Orders"),
+			"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, " +
+				"found that of sap.odata#00.topic", "", "1 problem, 0 warnings"},
 		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
 			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
 			"1 problem, 0 warnings"},

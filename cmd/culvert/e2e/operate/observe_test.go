@@ -3,17 +3,13 @@ package operate
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -50,72 +46,6 @@ func TestFlow(t *testing.T) {
 	f.Must(404, "GET", "/culvert/connectors/none/flow", "")
 }
 
-// What each connector does, why, and by whose wish; what is used of the services.
-func TestObserved(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s := odatatest.New(odatatest.Options{Rows: 10})
-	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "/Customers") {
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		s.ServeHTTP(w, r)
-	}))
-	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	p.File("conf/held.properties", e2etest.Source("held", address, "Products")...)
-	p.File("conf/bad.properties", e2etest.Source("bad", address, "Customers")...)
-	p.File("conf/away.properties", e2etest.Source("away", porttest.Address(t), "Orders")...)
-	f := p.Follows("conf")
-	f.Steer("held", "pause")
-	read := func() (l rest.Listing) {
-		if err := json.Unmarshal([]byte(f.Must(200, "GET", "/culvert/connectors", "")), &l); err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	states := func() string {
-		var all []string
-		for _, l := range read().Connectors {
-			all = append(all, l.Name+"="+l.State)
-		}
-		return strings.Join(all, " ")
-	}
-	f.Eventually("states", func() bool {
-		return states() == "bad=failed held=paused away=waiting-for-service orders=idle" && f.Rows("orders") == 10
-	})
-	for _, l := range read().Connectors {
-		cause := ""
-		switch l.Name {
-		case "bad":
-			cause = "404"
-		case "away":
-			cause = "connection refused"
-		}
-		if !strings.Contains(l.Cause, cause) || (l.Advice == "") != (cause == "") ||
-			l.Since == nil || l.Type != "source" || l.Class != "ODataSource" ||
-			l.Name == "orders" && l.Rows == 0 {
-			t.Errorf("expected %q as its cause, found %+v", cause, l)
-		}
-	}
-	shown := p.Run("connectors", "list", "--state", "failed", "--url", f.Url).Exits(0).Stdout
-	if lines := strings.Split(strings.TrimSpace(shown), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "bad ") ||
-		!strings.HasPrefix(lines[2], "bad: ") {
-		t.Errorf("found\n%s", shown)
-	}
-	p.Run("connectors", "list", "--state", "good", "--url", f.Url).Exits(1).Says("expected one of failed, paused")
-
-	var all rest.Origins
-	if err := json.Unmarshal([]byte(f.Must(200, "GET", "/culvert/origins", "")), &all); err != nil {
-		t.Fatal(err)
-	}
-	at := slices.IndexFunc(all.Origins, func(o rest.Origin) bool { return o.Origin == "http://"+address })
-	if at < 0 || len(all.Origins) != 2 || all.Origins[at].Requests.Limit == 0 || all.Origins[at].Sessions.Used == 0 ||
-		!slices.Contains(all.Origins[at].Connectors, "orders") {
-		t.Errorf("found %+v", all)
-	}
-}
-
 // `culvert status`, `connectors list` and REST's listing say the same words: that a service is away as soon as its
 // client knows, and how many records were refused. Only a worker whose connectors all do well has exit code 0.
 func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
@@ -126,11 +56,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	sold := httptest.NewServer(demo)
 	defer sold.Close()
 	kept := e2etest.Serve(t, demo)
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "orders")
-	e2etest.NoError(t, err)
+	e2etest.MakeTopics(t, e2etest.Client(t, servers), "orders")
 	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
 	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",

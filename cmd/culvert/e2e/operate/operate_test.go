@@ -2,11 +2,13 @@ package operate
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -113,8 +115,8 @@ func TestOperate(t *testing.T) {
 		t.Errorf("found %s", ended)
 	}
 	f.Steer("orders", "resume")
-	f.Letters(taker)
-	f.Versions(dir)
+	letters(f, taker)
+	versions(f, dir)
 	c.MustStop()
 }
 
@@ -129,4 +131,83 @@ func lock(t *testing.T, address string) {
 		t.Fatal(r, err)
 	}
 	r.Body.Close()
+}
+
+// letters looks at the dead letters of a service that has refused all writes, and has them delivered.
+func letters(f *e2etest.Followed, s *odatatest.Service) {
+	t := f.Place.T
+	t.Helper()
+	f.Must(404, "GET", "/culvert/connectors/beside/deadletters", "")
+	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=0", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=1001", "")
+	var found rest.Letters
+	f.Eventually("dead letters", func() bool {
+		found = e2etest.As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		return len(found.Letters) == 12
+	})
+	if l := found.Letters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+		l.Offset != 11 || l.Message == "" {
+		t.Errorf("found %+v of %s", l, found.Topic)
+	}
+	some := func(query string) []rest.Letter {
+		return e2etest.As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query, "")).Letters
+	}
+	if l := some("?last=3"); len(l) != 3 || l[0].Offset != 9 {
+		t.Errorf("expected the last three, found %+v", l)
+	}
+	if l := some("?error=no+such+text"); len(l) != 0 {
+		t.Errorf("expected none, found %+v", l)
+	}
+	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.Letters[0].Class ||
+		c[0].First != found.Letters[0].Failed || c[0].Last != found.Letters[11].Failed {
+		t.Errorf("expected one cause, found %+v", c)
+	}
+	replay := func(body, want string) {
+		t.Helper()
+		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
+	}
+	replay(`{"dry": true}`, `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":12}`) // nothing is sent
+	s.Set("status-count", "0")
+	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
+	for _, hold := range []string{"pause", "stop"} {
+		f.Call("PUT", "/connectors/back/"+hold, "")
+		f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
+		f.Must(202, "PUT", "/connectors/back/resume", "")
+	}
+	replay("", `{"replayed":12,"refused":0,"left":{}}`)
+	if n := s.Count("OrderCopies"); n != 12 {
+		t.Errorf("expected 12 entities, found %d", n)
+	}
+	replay("", `{"replayed":0,"refused":0,"left":{}}`)
+}
+
+// versions has connectors get another version of their plugin, and the one before.
+func versions(f *e2etest.Followed, dir string) {
+	t := f.Place.T
+	t.Helper()
+	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
+	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
+	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	e2etest.Replace(t, dir, "odata-source.wasm", newer)
+	version := func(want string) {
+		t.Helper()
+		f.Await("orders", "has version "+want, func(s connect.Status) bool {
+			return e2etest.Runs(s) && s.Tasks[0].Version == want
+		})
+	}
+	version("0.2.0")
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	version("0.1.0")
+	hash := map[string]string{}
+	for _, m := range e2etest.As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
+		if m.Plugin == "odata-source" {
+			hash[m.Version] = m.Hash
+			if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
+				t.Errorf("found %+v", m)
+			}
+		}
+	}
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+hash["0.2.0"]+`"}`)
+	version("0.2.0")
 }

@@ -18,46 +18,6 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Configurations sent by REST can refer only to files, folders and variables that the worker's file allows, in a check
-// as in a stored connector. The answer names the lines that would allow more.
-func TestReferencesOfREST(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	p.Environ = []string{"CANARY=" + e2etest.Canary}
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	secrets := p.SecretFile("secrets")
-	f := p.Follows("conf", "rest.config.masked=true")
-	f.Makes(e2etest.Source("calm", address, "Products")...)
-	f.Await("calm", "runs", e2etest.Runs)
-	for provider, reference := range map[string]string{"file": "${file:" + secrets + ":key}",
-		"dir": "${dir:" + filepath.Dir(secrets) + ":whole}", "env": "${env:CANARY}"} {
-		for _, key := range []string{"sap.odata.host.address", "sap.odata.user.pwd", "transforms", "connector.class", "name",
-			"producer.override.sasl.jaas.config", "key.converter.schema.registry.url", "unknown.setting"} {
-			settings := e2etest.Configuration(e2etest.Source("probe", address, "Products"))
-			settings[key] = reference
-			for _, way := range []struct {
-				method, path string
-				sent         map[string]string
-			}{
-				{"PUT", "/connector-plugins/ODataSource/config/validate", settings},
-				{"PUT", "/connectors/probe/config", settings},
-				{"PATCH", "/connectors/calm/config", map[string]string{key: reference}},
-			} {
-				what := way.method + " " + way.path + " with " + key + "=" + reference
-				status, answer := f.Call(way.method, way.path, e2etest.AsJSON(t, way.sent))
-				said := strings.Contains(answer, "config.providers="+provider) ||
-					key == "name" && strings.Contains(answer, "doesn't match connector name")
-				if checked := strings.Contains(way.path, "validate"); !said || !checked && status/100 != 4 {
-					t.Errorf("%s: found %d %s", what, status, answer)
-				}
-				e2etest.Lacks(t, what, answer, "c4n4ry", "s3cret", "x0x", "s3c0nd")
-			}
-		}
-	}
-	f.Await("calm", "runs", e2etest.Runs)
-	f.Stop().Exits(0).Omits("c4n4ry")
-}
-
 // A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST
 // brings has those of config.providers alone, also when the worker is started again with other lines.
 func TestReferencesThatRESTKeeps(t *testing.T) {
@@ -221,21 +181,6 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	}
 }
 
-// A look at a service does not show where a config provider says that it is.
-func TestDoctorShowsNoValueOfProviders(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	secrets := p.File("some.properties", "key=c4n4ry.s3cret-x0x.invalid")
-	lines := e2etest.Source("probe", "HOST:1", "Products")
-	for i := range lines {
-		lines[i] = strings.Replace(lines[i], "HOST", "${file:"+secrets+":key}", 1)
-	}
-	r := p.Run("doctor", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-p", p.File("probe.properties", lines...))
-	if said := r.Stdout + r.Stderr; r.Code == 0 || e2etest.Shows(said) != "" || !strings.Contains(said, "[hidden]") {
-		t.Errorf("exit %d: %s", r.Code, said)
-	}
-}
-
 // canaried is a place with a file of secrets, whose commands are looked at for them.
 type canaried struct {
 	*e2etest.Place
@@ -296,8 +241,9 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	good := p.with("good.properties", "sap.odata.user.name", "key", append(sound, "sap.odata.host.address=127.0.0.1")...)
 	for _, c := range [][]string{{"ping"}, {"peek", "-e", "Products"}, {"extract-schema", "-e", "Products"},
 		{"list-entitysets"}, {"list-services"}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
-		{"retire"}} {
-		if !slices.Contains([]string{"delete-subscription", "list-services", "retire", "active-subscriptions"}, c[0]) {
+		{"retire"}, {"doctor"}} {
+		if !slices.Contains([]string{"delete-subscription", "list-services", "retire", "active-subscriptions", "doctor"},
+			c[0]) {
 			c = append(c, "-s", odatatest.NorthwindPath)
 		}
 		p.shows("host", "localhost", append(c, "-p", wrong)...)

@@ -27,7 +27,7 @@ func TestTunnel(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"),
+	client := e2etest.Client(t, announced[1], kgo.DefaultProduceTopic("rows"),
 		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -36,8 +36,6 @@ func TestTunnel(t *testing.T) {
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
-	e2etest.NoError(t, err)
-	defer client.Close()
 	const count = 1000
 	for i := range count {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
@@ -68,18 +66,4 @@ func TestTunnelToItself(t *testing.T) {
 		p.Run("tunnel", "-p", file, "--listen", c.listen+":"+port).
 			Exits(2).PrintsNothing().Says("bootstrap.servers: expected brokers elsewhere, found " + c.broker + ":" + port)
 	}
-}
-
-func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	double, lines := behind(t, p)
-	double.Unmap("kafka.virtual:9092")
-	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
-	c.Eventually("the bootstrap listener", func() bool { return strings.Contains(c.Stdout.String(), " bootstrap ") })
-	conn, err := net.Dial("tcp", strings.Fields(c.Stdout.String())[0])
-	e2etest.NoError(t, err)
-	defer conn.Close()
-	c.Awaits("kafka.virtual:9092")
-	c.MustStop()
 }

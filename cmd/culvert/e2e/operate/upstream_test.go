@@ -215,10 +215,8 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Steer("writes", "stop")
 	broker := strings.Fields(f.Awaits(`use Apache Kafka in production" address=`))[0]
-	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
+	other := e2etest.Client(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
-	e2etest.NoError(t, err)
-	defer other.Close()
 	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
 	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
 		f.Eventually("the group to have a member: "+method, func() bool {

@@ -3,13 +3,11 @@ package operate
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -51,77 +49,6 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		f.Must(200, method, "/connectors/"+name+"/config", same)
 		f.Await(name, "runs", in(connect.Running))
 	}
-}
-
-// What is asked of a connector in an order that nobody would choose, or at the same moment, ends in the state that was
-// asked for last, and no answer is a mistake of the worker.
-func TestSteeredInAnyOrder(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	f := p.Follows("conf")
-	f.Ready()
-	settings := e2etest.Configuration(e2etest.Source("odd", address, "Customers"))
-	with := func(most string) string {
-		settings["tasks.max"] = most
-		return e2etest.AsJSON(t, settings)
-	}
-	const at = "/connectors/odd"
-	f.Must(201, "PUT", at+"/config", with("1"))
-	f.Await("odd", "runs", e2etest.Runs)
-
-	// Paused: it stays so with another configuration, and takes it when it is resumed.
-	f.Steer("odd", "pause")
-	f.Must(200, "PUT", at+"/config", with("2"))
-	f.Await("odd", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
-	f.Steer("odd", "resume")
-
-	// Stopped: a restart with its tasks leaves it so, and there is none to restart.
-	f.Steer("odd", "stop")
-	answer := f.Must(202, "POST", at+"/restart?includeTasks=true", "")
-	if s := e2etest.As[connect.Status](t, answer); len(s.Tasks) > 0 {
-		t.Errorf("found %s", answer)
-	}
-	f.Must(404, "POST", at+"/tasks/0/restart", "")
-	f.Await("odd", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Steer("odd", "resume")
-
-	// Offsets are reset while it stops: not before it has.
-	f.Must(204, "PUT", at+"/stop", "")
-	f.Eventually("its offsets to be reset", func() bool {
-		status, answer := f.Call("DELETE", at+"/offsets", "")
-		if status != 200 && (status != 400 || !strings.Contains(answer, "must be in the STOPPED state")) {
-			t.Fatalf("found %d %s", status, answer)
-		}
-		return status == 200
-	})
-	f.Await("odd", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Answers(200, "GET", at+"/offsets", "", `{"offsets":[]}`)
-	f.Steer("odd", "resume")
-
-	// Two write at once: the file, what is shown and what runs are one of the two.
-	var writers sync.WaitGroup
-	for i := range 2 {
-		body := with(fmt.Sprint(3 + i))
-		writers.Go(func() {
-			if status, answer := f.Call("PUT", at+"/config", body); status != http.StatusOK {
-				t.Errorf("found %d %s", status, answer)
-			}
-		})
-	}
-	writers.Wait()
-	f.Await("odd", "runs", e2etest.Runs)
-	if found := f.Shown("odd")["tasks.max"]; found != "3" && found != "4" {
-		t.Errorf("found %s", found)
-	}
-
-	// It is deleted in the middle of a restart, and made once more under its name.
-	f.Must(202, "POST", at+"/restart?includeTasks=true", "")
-	f.Must(204, "DELETE", at, "")
-	f.Must(404, "GET", at+"/status", "")
-	f.Must(404, "POST", at+"/restart?includeTasks=true", "")
-	f.Must(201, "PUT", at+"/config", with("1"))
-	f.Await("odd", "runs", e2etest.Runs)
 }
 
 // A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that

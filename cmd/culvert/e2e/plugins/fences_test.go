@@ -80,31 +80,6 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	p.Orders(rows, func(int) bool { return false })
 }
 
-// A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's
-// business: with all the others go on without it, with none the task fails with what was broken.
-func TestRowThatLoops(t *testing.T) {
-	t.Parallel()
-	const rows = 100
-	poisonous := func(id int) bool { return id%37 == 0 }
-	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
-		t.Run(tolerance, func(t *testing.T) {
-			p := e2etest.NewPlace(t)
-			dir := e2etest.Folder(t)
-			e2etest.Put(t, dir, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: rows})
-			r := p.Run("run", "--once", "--set", "plugin.odd.limits.call.ms=150", "--plugins", dir, "--data", p.Data,
-				p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "errors.tolerance="+tolerance,
-					"transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")...))
-			r.Exits(code).Says(
-				"plugin odd 1.0.0 (connector orders): apply: ran for longer than the 150ms that are allowed",
-				"the limit is set by plugin.odd.limits.call.ms", "wasm stack trace:")
-			if tolerance == "all" {
-				p.Orders(rows, poisonous)
-			}
-		})
-	}
-}
-
 // A panic of a transform in Go is its row's fault alone, with its stack in the log and in the dead letter. Where no
 // fault is tolerated it fails the task, whose trace names no other plugin.
 func TestRowThatPanics(t *testing.T) {

@@ -53,10 +53,8 @@ func TestRealCAP(t *testing.T) {
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
 	t.Run("Extremes", s.testExtremes)
-	t.Run("Again", s.testAgain)
 	t.Run("Changes", s.testChanges)
 	t.Run("Password", s.testPassword)
-	t.Run("Ping", s.testPing)
 	t.Run("Write", s.testWrite)
 	t.Run("Modes", s.testModes)
 }
@@ -450,23 +448,6 @@ func (s *capService) testExtremes(t *testing.T) {
 	}
 }
 
-// A second run of a full load that was read once asks for no row again.
-func (s *capService) testAgain(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	lines := append(s.lines("again", "ODataSource"), setLines(0, capPath, "Customers", "again")...)
-	file := p.File("again.properties", lines...)
-	for round := range 2 {
-		before := strings.Count(s.log(t), "/Customers")
-		p.MustOnce(file)
-		if asked := strings.Count(s.log(t), "/Customers") > before; asked != (round == 0) {
-			t.Errorf("round %d: rows asked for: %v", round, asked)
-		}
-		if got := len(p.Records("again")); got != 3000 {
-			t.Errorf("round %d: expected 3000 records, found %d", round, got)
-		}
-	}
-}
-
 // What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives
 // none.
 func (s *capService) testChanges(t *testing.T) {
@@ -562,20 +543,6 @@ func (s *capService) testPassword(t *testing.T) {
 		if want := "connector secure-wrong, task 0: FAILED: "; !strings.HasPrefix(r.LastLine(), want) {
 			t.Errorf("expected a last line with %q, found %q", want, r.LastLine())
 		}
-	}
-}
-
-func (s *capService) testPing(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	file := p.File("ping.properties", append(s.lines("ping", "ODataSource"), setLines(0, capPath, "Customers",
-		"x")...)...)
-	r := p.Run("ping", "-p", file, "-s", capPath, "--plugins", e2etest.Plugins(t))
-	if r.Code != 0 || !regexp.MustCompile(fmt.Sprintf(`(?m)^entitySets +%d$`, len(s.types))).MatchString(r.Stdout) {
-		t.Errorf("expected exit 0 and %d entity sets, found %d\n%s%s", len(s.types), r.Code, r.Stdout, r.Stderr)
-	}
-	if r := p.Run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", e2etest.Plugins(t)); r.Code != 1 ||
-		!strings.Contains(r.Stderr, "404") {
-		t.Errorf("a path that is not there: expected exit 1 and 404, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 

@@ -54,9 +54,7 @@ func (c *restClients) in(more ...string) string {
 	for i := 0; i < len(more); i += 2 {
 		config[more[i]] = more[i+1]
 	}
-	data, err := json.Marshal(config)
-	e2etest.NoError(c.Place.T, err)
-	return string(data)
+	return e2etest.AsJSON(c.Place.T, config)
 }
 
 // lines expects lines in an output, each in its turn.

@@ -63,22 +63,34 @@ func (f *fifty) java() (stop func()) {
 	}
 }
 
-// ours starts as many of ours.
-func (f *fifty) ours() (stop func()) {
+// worker is what one of our workers is told, and commands for its group.
+func (f *fifty) worker(n int, at string) (arguments []string) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them
 	e2etest.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
 		"main.version=4.3.1"))
+	file := f.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+f.servers, "group.id="+fiftyGroup,
+		"config.storage.topic="+fiftyGroup+"-configs", "status.storage.topic="+fiftyGroup+"-status",
+		"offset.storage.topic="+fiftyGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
+		"key.converter=org.apache.kafka.connect.json.JsonConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "offset.flush.interval.ms=500",
+		"listeners=http://"+at)
+	return []string{"--plugins", plugins, "--data", f.Subfolder(fmt.Sprintf("data%d", n)), file}
+}
+
+// cluster runs a command of culvert cluster.
+func (f *fifty) cluster(command string, code int) e2etest.Result {
+	f.T.Helper()
+	return f.Run(append([]string{"cluster", command}, f.worker(fiftyWorkers, porttest.Address(f.T))...)...).Exits(code)
+}
+
+// ours starts as many of ours.
+func (f *fifty) ours() (stop func()) {
+	f.T.Helper()
 	var all []*e2etest.Followed
 	for n := range fiftyWorkers {
 		at := porttest.Address(f.T)
-		file := f.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+f.servers, "group.id="+fiftyGroup,
-			"config.storage.topic="+fiftyGroup+"-configs", "status.storage.topic="+fiftyGroup+"-status",
-			"offset.storage.topic="+fiftyGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
-			"key.converter=org.apache.kafka.connect.json.JsonConverter",
-			"value.converter=org.apache.kafka.connect.json.JsonConverter", "offset.flush.interval.ms=500",
-			"listeners=http://"+at)
-		all = append(all, f.Serves(at, "--plugins", plugins, "--data", f.Subfolder(fmt.Sprintf("data%d", n)), file))
+		all = append(all, f.Serves(at, f.worker(n, at)...))
 	}
 	f.followed = all[0]
 	f.T.Cleanup(func() {
@@ -306,6 +318,9 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	}
 	everyone := func(string) bool { return true }
 	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
+	live := "a worker of Kafka Connect's is live: stop it first: " + f.followed.Url
+	f.cluster("check", 1).Prints(live)
+	f.cluster("release", 1).Tells(live)
 	stop()
 	f.writes(half)
 	f.breaks(half, compacted)
@@ -335,13 +350,21 @@ func TestRealTakeoverOfFifty(t *testing.T) {
 	f.writes(append(running, compacted)...)
 	f.reaches(append(running, half, compacted)...)
 	last := f.offsets(f.shows(), reads)
+	f.cluster("check", 1).Prints("a worker of Culvert's is live: workers that start join it: ", f.followed.Url)
+	f.cluster("release", 1).Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", f.followed.Url)
 	stop()
+	f.cluster("release", 0)
 
 	stop = f.java()
+	for name := range want {
+		if kind(name) == "paused" {
+			want[name] = "PAUSED" // its tasks are planned when it goes on
+		}
+	}
 	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
 	for name, k := range last {
-		if !reads(name) {
-			k.State, k.Offsets = want[name], before[name].Offsets
+		if k.State = want[name]; !reads(name) {
+			k.Offsets = before[name].Offsets
 		}
 		e2etest.Equal(t, name+", given back", k, again[name])
 	}

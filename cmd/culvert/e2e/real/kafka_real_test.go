@@ -5,9 +5,7 @@ package real
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,7 +63,7 @@ func TestRealKafka(t *testing.T) {
 		test func(*testing.T)
 	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
 		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker},
-		{"Killed", k.testKilled}, {"BrokerKilled", k.testBrokerKilled}} {
+		{"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
 			k.Place = e2etest.NewPlace(t)
 			part.test(t)
@@ -261,30 +259,16 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 	port, dir := e2etest.FreePort(t), t.TempDir()
 	more := k.File("connect-worker.properties", "offset.storage.topic=connect-offsets")
 	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, []string{"WORKER_PROPS=" + more}, port, k.servers, dir)
-	base := "http://127.0.0.1:" + port + "/connectors"
-	ask := func(method, path, body string, status int) string {
-		t.Helper()
-		request, err := http.NewRequest(method, base+path, strings.NewReader(body))
-		e2etest.NoError(t, err)
-		request.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(request)
-		e2etest.NoError(t, err)
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != status {
-			t.Fatalf("%s %s: expected %d, found %s %v\n%s", method, path, status, answer.Status, err, text)
-		}
-		return string(text)
-	}
-	ask("POST", "",
-		`{"name":"there","initial_state":"STOPPED","config":{"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`, http.StatusCreated)
+	java := &e2etest.Followed{Place: k.Place, Command: k.Start("version"), Url: "http://127.0.0.1:" + port}
+	java.Must(201, "POST", "/connectors", `{"name":"there","initial_state":"STOPPED","config":{`+
+		`"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`)
 	var shown struct {
 		Offsets []struct {
 			Partition map[string]string
 			Offset    map[string]any
 		}
 	}
-	answer := ask("GET", "/there/offsets", "", http.StatusOK)
+	answer := java.Must(200, "GET", "/connectors/there/offsets", "")
 	e2etest.NoError(t, json.Unmarshal([]byte(answer), &shown))
 	var sets []string
 	for _, o := range shown.Offsets {
@@ -298,7 +282,7 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 		t.Errorf("expected Connect to show offsets of every set, found %v", sets)
 	}
 
-	ask("DELETE", "/there/offsets", "", http.StatusOK)
+	java.Must(200, "DELETE", "/connectors/there/offsets", "")
 	before := k.end(t, "Products")
 	r := k.Run("run", "--once", "--plugins", e2etest.Plugins(t), "--data", k.Data, k.files[0], k.files[1])
 	if got := k.end(t, "Products") - before; r.Code != 0 || got != k.service.Count("Products") {
@@ -327,29 +311,6 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 		records++
 	}
 	return len(seen), records
-}
-
-// A worker that is killed in the middle of its pages loses nothing, and repeats what lies after the last stored offset
-// only.
-func (k *kafkaPeer) testKilled(t *testing.T) {
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 50,
-		Switches: odatatest.Switches{SlowFirstByte: 10 * time.Millisecond}})
-	worker := k.File("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
-		"offset.flush.interval.ms=100")
-	file := k.ordersTo("killed", address)
-	const kills = 3
-	for range kills {
-		before := s.Ledger().Rows
-		c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
-		c.Eventually("some pages", func() bool { return s.Ledger().Rows > before+700 })
-		c.Kill()
-	}
-	k.MustRun("run", "--once", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
-	keys, records := k.keys(t, "killed")
-	t.Logf("%d rows, %d records after %d kills", s.Count("Orders"), records, kills)
-	if keys != s.Count("Orders") || records > 2*keys {
-		t.Errorf("expected %d keys and few repeated, found %d in %d records", s.Count("Orders"), keys, records)
-	}
 }
 
 // A broker that is killed under a running worker and comes back has every record, and has it once: that is what the

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -34,9 +33,7 @@ func TestRealRights(t *testing.T) {
 	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure,
 		"BROKER_PROPS=" + more}, port, dir)
-	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + port))
-	e2etest.NoError(t, err)
-	defer client.Close()
+	client := e2etest.Client(t, "127.0.0.1:"+port)
 	admin := kadm.NewClient(client)
 	const user = "User:user"
 	set := func(b *kadm.ACLBuilder) {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka/embedded"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
@@ -173,9 +172,7 @@ func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[s
 // wantEnds looks whether topics end there.
 func wantEnds(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-	e2etest.NoError(t, err)
-	defer client.Close()
+	client := e2etest.Client(t, servers)
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)

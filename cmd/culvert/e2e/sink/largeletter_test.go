@@ -19,10 +19,8 @@ func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	broker := e2etest.Embedded(t).Addr()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(30<<20),
+	client := e2etest.Client(t, broker, kgo.ProducerBatchMaxBytes(30<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
-	e2etest.NoError(t, err)
-	defer client.Close()
 	large := "31457280"
 	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
 		"texts", "letters-refused"); err != nil {

@@ -43,10 +43,7 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 					add(order, "")
 				}
 			}
-			client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(),
-				kgo.UnknownTopicRetries(-1))
-			e2etest.NoError(t, err)
-			defer client.Close()
+			client := e2etest.Client(t, broker, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
 			e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 			worker := p.Plain(broker)
 			lines := append(e2etest.Instead(e2etest.SinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",

@@ -99,6 +99,13 @@ func TestPoison(t *testing.T) {
 	run(exactly, connector("tolerant", bad, tolerant...)).Exits(0)
 	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	e2etest.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
+	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
+	for _, want := range []string{`"__connect.errors.topic","value":"tolerant"`,
+		`"__connect.errors.stage","value":"TRANSFORMATION"`,
+		`"__connect.errors.class.name","value":"org.apache.kafka.connect.transforms.Cast$Value"`,
+		`"__culvert.errors.plugin.name","value":"smt"`, `"__culvert.errors.setting","value":"transforms.number.type"`} {
+		e2etest.Equal(t, "letters with "+want, len(poison), strings.Count(letters, want))
+	}
 	// Listed and shown.
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
 		"NUMBER: value")
@@ -153,7 +160,7 @@ func TestReplayOfDocuments(t *testing.T) {
 				old, forgery = `>237.5700<`, `>237.57009<`
 			}
 			s := odatatest.New(odatatest.Options{Rows: 20})
-			address := e2etest.Serve(t, e2etest.Forged(old, forgery)(s))
+			address := e2etest.Serve(t, e2etest.Forged(s, old, forgery))
 			broker := e2etest.Embedded(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {

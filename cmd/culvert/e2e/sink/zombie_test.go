@@ -54,9 +54,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	b := e2etest.NewPlace(t)
 	cluster, broker := b.StartBroker()
 	rest := porttest.Address(t)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	e2etest.NoError(t, err)
-	t.Cleanup(client.Close)
+	client := e2etest.Client(t, broker)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	e2etest.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			return e2etest.Named{Listener: l, Name: "example.com:9092"}, nil
+			return named{Listener: l, name: "example.com:9092"}, nil
 		}))
 	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
@@ -82,6 +82,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}
 	c.MustStop()
+	p.Run("consume", "Orders", "-p", worker).Exits(0).Prints(`"OrderID"`)
 }
 
 // running fails the test where a task is in any other state than RUNNING, or not placed yet.
@@ -101,3 +102,17 @@ func running(t *testing.T, c *e2etest.Command, rest string) {
 		}
 	}
 }
+
+// named is a listener of a broker that advertises itself under another name, as host:port.
+type named struct {
+	net.Listener
+	name string
+}
+
+func (n named) Addr() net.Addr { return address(n.name) }
+
+type address string
+
+func (address) Network() string { return "tcp" }
+
+func (a address) String() string { return string(a) }

@@ -32,19 +32,12 @@ func mutual(t *testing.T, o odatatest.Options) (s *odatatest.Service, port strin
 	s = odatatest.New(o)
 	clients := x509.NewCertPool()
 	own := tls.Certificate{}
-	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12",
-		"keypass.jks"} {
-		l := keystore.Location{Path: filepath.Join(e2etest.Stores(t), name), Password: e2etest.StorePassword}
-		if name == "keypass.jks" {
-			l.KeyPassword = "changeit2"
-		}
-		c := keystoretest.Certificate(t, l)
-		leaf, err := x509.ParseCertificate(c.Certificate[0])
+	for _, name := range []string{"client.p12", "client.jks"} {
+		own = keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(e2etest.Stores(t), name),
+			Password: e2etest.StorePassword})
+		leaf, err := x509.ParseCertificate(own.Certificate[0])
 		e2etest.NoError(t, err)
 		clients.AddCert(leaf)
-		if name == "client.jks" {
-			own = c
-		}
 	}
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -73,55 +66,30 @@ func mutual(t *testing.T, o odatatest.Options) (s *odatatest.Service, port strin
 	}
 }
 
-// Every client store is taken by a service that asks for a certificate, and every trust store knows the service.
+// A service that asks for a certificate is shown that of the client's store, and known by the trust store, also where
+// nothing else is shown.
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, port, shown := mutual(t, odatatest.Options{Rows: 20})
-	of := func(side, name, kind string) []string {
-		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(e2etest.Stores(t), name),
-			"sap.odata." + side + ".password=" + e2etest.StorePassword}
-		if kind != "" {
-			lines = append(lines, "sap.odata."+side+".type="+kind)
-		}
-		return lines
-	}
-	key := func(name, kind string) []string { return of("keystore", name, kind) }
-	trust := func(name, kind string) []string { return of("truststore", name, kind) }
+	at := func(name string) string { return filepath.Join(e2etest.Stores(t), name) }
 	var args []string
-	cases := [][]string{
-		append(key("client.jks", "jks"), trust("trust.jks", "jks")...),
-		append(key("client.jceks", "jceks"), trust("trust.jceks", "jceks")...),
-		append(key("client.p12", "pkcs12"), trust("trust.p12", "pkcs12")...),
-		append(key("client-legacy.p12", ""), trust("trust.p12", "")...),
-		append(key("client-ec.p12", "pkcs12"), trust("trust.p12", "jks")...), // as Java reads them
-		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2",
-			"sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
-		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t),
-			"client.crt.pem"), "sap.odata.truststore.type=pem"),
-			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
-	}
-	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
-		data, err := os.ReadFile(filepath.Join(e2etest.Stores(t), name))
-		e2etest.NoError(t, err)
-		e2etest.Put(t, p.Dir, name, data)
-	}
-	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
-	for i, c := range cases {
-		name := fmt.Sprintf("c%d", i)
-		lines := e2etest.Instead(e2etest.Source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https",
-			"sap.odata#00.topic="+name)...)
-		args = append(args, p.File(name+".properties", lines...))
+	for name, stores := range map[string][]string{
+		"java": {"sap.odata.keystore.location=" + at("client.jks"), "sap.odata.keystore.type=jks",
+			"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=" + e2etest.StorePassword},
+		"files": {"sap.odata.keystore.location=" + at("client.p12"), "sap.odata.auth.type=certificate",
+			"sap.odata.truststore.location=" + at("client.crt.pem"), "sap.odata.truststore.type=pem",
+			"sap.odata.sslcontext.protocol=TLSv1.2"},
+	} {
+		args = append(args, p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "localhost:"+port, "Orders"),
+			append(stores, "sap.odata.keystore.password="+e2etest.StorePassword, "sap.odata.host.protocol=https",
+				"sap.odata#00.topic="+name)...)...))
 	}
 	p.MustOnce(args...)
-	for i := range cases {
-		if got, want := len(p.Records(fmt.Sprintf("c%d", i))), s.Count("Orders"); got != want {
-			t.Errorf("case %d: %d records, expected %d", i, got, want)
-		}
+	for _, topic := range []string{"java", "files"} {
+		e2etest.Equal(t, "records of "+topic, s.Count("Orders"), len(p.Records(topic)))
 	}
-	if n := shown(); n != 5 { // client.jks, client.jceks, client.p12 with its legacy copy, client-ec.p12, keypass.jks
-		t.Errorf("the service saw %d certificates, expected 5", n)
-	}
+	e2etest.Equal(t, "certificates that the service saw", 2, shown())
 }
 
 // What is wrong with connections is said by validate, at its place.

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,35 +12,6 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
-
-// A gateway that leads to a page of its own while the service is maintained, and took the same user before: the task
-// goes on by itself, and all rows arrive.
-func TestServiceBehindASorryPage(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 10, User: "me", Password: e2etest.Password})
-	var pages atomic.Int64
-	var maintained atomic.Bool
-	gateway := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 3 {
-			maintained.Store(true)
-		}
-		if maintained.Load() {
-			http.Redirect(w, r, "https://sorry.example/maintenance", http.StatusFound)
-			return
-		}
-		s.ServeHTTP(w, r)
-	}))
-	p.File("conf/in.properties", e2etest.AsMe(e2etest.Source("in", gateway, "Orders"), "sap.odata.max.retries=1",
-		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
-	f := p.Follows("conf")
-	f.Await("in", "to go on later", func(s connect.Status) bool {
-		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && s.Tasks[0].Restarts != ""
-	})
-	maintained.Store(false)
-	f.Arrives(p, "Orders", s.Count("Orders"))
-	f.MustStop()
-}
 
 // A service that is away under a source and a sink of a worker with a file, in the settings that nobody has changed:
 // both are FAILED and say when they go on, and they do. The outage is one warning, and one line when it is over.

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -62,56 +61,4 @@ func TestChangedQuery(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
 		}
 	})
-}
-
-// A service that is to be read elsewhere (8000 → 44300), or in another SAP client: the PUT is refused while the offsets
-// belong to the other port, and names the setting that has the connector go on from them; nothing is stopped. So is a
-// file.
-func TestMovedServiceIsRefusedByPut(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
-	moved := e2etest.Serve(t, s)
-	settings := func(address string, more ...string) []string {
-		return append(append(e2etest.Source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
-	}
-	filed := func(address string) []string {
-		return e2etest.Instead(settings(address), "name=filed", "sap.odata#00.topic=filed")
-	}
-	p.File("conf/filed.properties", filed(address)...)
-	f := p.Follows("conf")
-	f.Makes(settings(address)...)
-	f.Await("moves", "runs", e2etest.Runs)
-	f.Await("filed", "runs", e2etest.Runs)
-	put := func(want int, lines ...string) string {
-		return f.Must(want, "PUT", "/connectors/moves/config", e2etest.AsJSON(t, e2etest.Configuration(lines)))
-	}
-	for _, name := range []string{"moves", "filed"} {
-		f.Until(200, "GET", "/connectors/"+name+"/offsets", "", "fingerprint")
-	}
-	refused := func(lines []string, wanted ...string) {
-		t.Helper()
-		answer := put(400, lines...)
-		for _, one := range append(wanted, "sap.odata#00.query.change=keep") {
-			if !strings.Contains(answer, one) {
-				t.Errorf("expected %q in the refusal, found %s", one, answer)
-			}
-		}
-	}
-	refused(settings(moved), address, moved)
-	refused(settings(address, "sap.odata.sap.client=200"), "client 200") // is another set of data
-	f.Replaced("conf/filed.properties", filed(moved)...)
-	f.Await("filed", "runs on with a refused file", func(s connect.Status) bool {
-		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
-			strings.Contains(s.Connector.ConfigError, "sap.odata#00.query.change=keep")
-	})
-	if n := strings.Count(f.Stderr.String(), `msg="connector started" connector=moves `); n != 1 {
-		t.Errorf("expected that nothing was stopped, found %d starts", n)
-	}
-	put(200, settings(moved, "sap.odata#00.query.change=keep")...)
-	f.Awaits("the stored offset belongs to something else, and is gone on from")
-	f.Await("moves", "runs", e2etest.Runs)
-	if r := f.MustStop(); strings.Contains(r.Stderr, "FAILED") {
-		t.Errorf("expected no failure, found\n%s", r.Stderr)
-	}
 }

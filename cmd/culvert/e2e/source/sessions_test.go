@@ -101,30 +101,6 @@ func decided(p *e2etest.Place, decision, worker string, lines []string) (r e2ete
 	return r, reported
 }
 
-// T5 where the killed server had worked on what it was asked: rows whose fate is unknown are reported, and not
-// repeated.
-func TestKilledApplicationServersThatHadWritten(t *testing.T) {
-	t.Parallel()
-	const rows = 600
-	p, _, worker := e2etest.Filled(t, rows)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
-		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20,
-			KillMode: "applied"}})
-	r, reported := decided(p, "errors.uncertain.skip", worker, e2etest.CopiesOf(address)) // the operator finds the row there
-	l := s.Ledger()
-	// A request that came while the server was away is reported like those that it had worked on: only of these the row
-	// is there.
-	e2etest.CreatedOnce(t, l, len(l.Writes))
-	if lost := rows - len(l.Writes); lost > min(reported, l.Unreached) {
-		t.Errorf("%d rows are lost: %d were reported, the server did not see %d requests", lost, reported, l.Unreached)
-	}
-	if r.Code != 0 || reported == 0 || l.Kills == 0 {
-		t.Errorf("expected rows to be reported and the rest to be written, found exit %d, %d reported, %d kills: %s",
-			r.Code, reported, l.Kills, r.LastLine())
-	}
-	t.Logf("%d kills, %d rows reported", l.Kills, reported)
-}
-
 // T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever
 // of them, by commands next to them and after a restart; another one in its file has all of them go on.
 func TestWrongPasswordLocksNobody(t *testing.T) {

@@ -369,7 +369,7 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 
 func TestNextLinkToAnotherHost(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
-		NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
+		SelfHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
 	_, err := x.place.worker(t.Context())
 	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
 }

@@ -1,3 +1,5 @@
+//go:build real
+
 package sink
 
 import (
@@ -111,17 +113,4 @@ func (m *Mirrored) Eventually(what string, done func() bool) {
 func (m *Mirrored) Once(servers string) e2etest.Result {
 	m.T.Helper()
 	return m.start(servers).Wait()
-}
-
-// Moves stores what the group had with another offset, as MirrorMaker 2 does at another cluster, once the group has no
-// members.
-func (m *Mirrored) Moves(servers string, to int64, had kadm.Offset) {
-	m.T.Helper()
-	had.At, had.LeaderEpoch = to, -1
-	offsets := kadm.Offsets{}
-	offsets.Add(had)
-	admin := kadm.NewClient(e2etest.Client(m.T, servers))
-	m.Eventually("a group without members", func() bool {
-		return admin.CommitAllOffsets(m.T.Context(), "connect-back", offsets) == nil
-	})
 }
