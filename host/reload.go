@@ -284,7 +284,7 @@ func (r *reloader) say(step config.Step) (news bool) {
 		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are made anew", "file", step.Connector.File, "settings",
+		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File, "settings",
 			step.Settings)
 	case config.Remove:
 		log.Info("reload: its file is gone, and it stops; its offsets stay")

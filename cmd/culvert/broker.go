@@ -19,7 +19,6 @@ acknowledged even if it is killed, and it outlives a worker that is killed. Its 
 data folder, where ` + "`culvert run`" + ` and ` + "`culvert consume`" + ` find it.`,
 		Example: `  culvert broker
   culvert broker --listen 127.0.0.1:19092 --data /tmp/broker`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})

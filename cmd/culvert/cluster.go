@@ -3,9 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +17,8 @@ func newCluster() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Bring connectors into a group of workers, and give its topics back to Kafka Connect",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(
-		newAdopt(),
-		newClusterCheck(),
-		newClusterRelease(),
-	)
+	c.AddCommand(newAdopt(), newClusterCheck(), newClusterRelease())
 	return c
 }
 
@@ -31,7 +26,6 @@ func newCluster() *cobra.Command {
 func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Config) error) *cobra.Command {
 	var in installation
 	c.Use += " WORKER-FILE"
-	c.Args = one("WORKER-FILE")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		config, err := in.read(args, "", c.ErrOrStderr())
 		if err != nil {
@@ -48,7 +42,7 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 }
 
 func newClusterCheck() *cobra.Command {
-	var asJSON bool
+	var o output
 	c := newGroupCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Show what workers with this file would take over from the topics of a group",
@@ -64,29 +58,22 @@ clear text and for an open transaction that hides records. Values of secrets are
 		if err != nil {
 			return err
 		}
-		if err := printTakeover(c, t, asJSON); err != nil || t.Problems.Err() == nil {
+		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{}, t.Connectors...),
+			"problems": problemsAsJSON(t.Problems)}, func(out io.Writer) error {
+			var rows [][]string
+			for _, k := range t.Connectors {
+				rows = append(rows, []string{inLine(k.Name), inLine(k.Class), k.State, strconv.Itoa(k.Tasks),
+					strconv.Itoa(k.Offsets)})
+			}
+			return errors.Join(columns(out, "NAME CLASS STATE TASKS OFFSETS", rows), printProblems(out, t.Problems))
+		})
+		if err != nil || t.Problems.Err() == nil {
 			return err
 		}
 		return errors.New(count(t.Problems))
 	})
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
-}
-
-func printTakeover(c *cobra.Command, t host.Takeover, asJSON bool) error {
-	if asJSON {
-		return printJSON(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{},
-			t.Connectors...), "problems": problemsAsJSON(t.Problems)})
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tCLASS\tSTATE\tTASKS\tOFFSETS")
-	for _, k := range t.Connectors {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", inLine(k.Name), inLine(k.Class), k.State, k.Tasks, k.Offsets)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return printProblems(c, t.Problems, false)
 }
 
 func newClusterRelease() *cobra.Command {
@@ -112,7 +99,7 @@ not, or not all.`,
 		for _, name := range slices.Sorted(maps.Keys(done.Fenced)) {
 			fmt.Fprintf(out, "%s: %s fenced\n", inLine(name), number(done.Fenced[name], "transactional id"))
 		}
-		if err := printProblems(c, done.Problems, false); err != nil {
+		if err := printProblems(out, done.Problems); err != nil {
 			return err
 		}
 		if done.Problems.Err() != nil {

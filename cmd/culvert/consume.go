@@ -43,7 +43,6 @@ which proxy, else from the one that runs on the --data folder, else from that fo
   culvert consume Orders -n 1
   culvert consume Orders --from 1h --schema-registry http://registry:8081
   culvert consume Orders --partition 0 --offset 41 -n 1`,
-		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return readBy(from.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
 				return from.consume(c.Context(), args[0], &o, c.OutOrStdout(), w, log)

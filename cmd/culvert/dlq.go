@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,8 +34,6 @@ each, and whose it is, is known where errors.deadletterqueue.context.headers.ena
 		Example: `  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newDLQList(), newDLQShow(), newDLQReplay())
 	return c
@@ -114,42 +111,40 @@ func wasReplayed(l *connect.DeadLetter) string {
 func newDLQList() *cobra.Command {
 	var from topicSource
 	var chosen letterFlags
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:   "list TOPIC",
 		Short: "List dead letters",
 		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came from, what failed
 there and why; how often their records were replayed before, and whether the letters were, as the worker of --properties has stored it.`,
-		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
 				return err
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			if !asJSON {
-				fmt.Fprintln(w, "LETTER\tFAILED\tCONNECTOR\tFROM\tSTAGE\tREPLAYS\tREPLAYED\tERROR")
-			}
-			list := func(l *connect.DeadLetter) error {
+			var rows [][]string
+			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, func(l *connect.DeadLetter) error {
 				switch {
 				case !filter.Takes(l):
-					return nil
-				case asJSON:
+				case o.json:
 					return printJSON(out, rest.LetterOf(l))
+				default:
+					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
+						l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
+						strconv.Itoa(l.Times), wasReplayed(l), inLine(l.Message)})
 				}
-				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.Record.Partition, l.Record.Offset,
-					l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-					l.Times, wasReplayed(l), inLine(l.Message))
-				return err
+				return nil
+			})
+			if !o.json {
+				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
 			}
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
-			return errors.Join(err, failed(w.Flush()), failed(out.Flush()))
+			return errors.Join(err, failed(out.Flush()))
 		},
 	}
 	from.flags(c)
 	chosen.flags(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, a line for each")
+	o.flag(c, "as JSON, a line for each")
 	return c
 }
 
@@ -163,11 +158,10 @@ func fromOf(l *connect.DeadLetter) string {
 
 func newDLQShow() *cobra.Command {
 	var from topicSource
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:   "show TOPIC PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
-		Args:  first("TOPIC", "PARTITION@OFFSET"),
 		RunE: func(c *cobra.Command, args []string) error {
 			place, err := connect.ParseLetterPlace(args[1])
 			if err != nil {
@@ -187,7 +181,7 @@ func newDLQShow() *cobra.Command {
 				return err
 			case letter == nil:
 				return failed(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
-			case asJSON:
+			case o.json:
 				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
 				return failed(err)
 			}
@@ -195,31 +189,18 @@ func newDLQShow() *cobra.Command {
 		},
 	}
 	from.flags(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "as culvert consume prints it")
+	o.flag(c, "as culvert consume prints it")
 	return c
 }
 
 // printLetter shows a letter to somebody who looks for its cause.
 func printLetter(out io.Writer, l *connect.DeadLetter) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, shown.Line(text))
-		}
-	}
-	row("failed", l.Failed.UTC().Format(time.RFC3339))
-	row("connector", l.Connector)
-	row("from", fromOf(l))
-	row("request", l.Request)
-	row("stage", l.Stage)
-	row("setting", l.Setting)
-	row("plugin", strings.TrimSpace(l.Plugin+" "+l.Version))
-	row("exception", l.Class)
-	row("cause", l.Message)
-	row("parts", l.PartsLeft())
-	row("replays", strconv.Itoa(l.Times))
-	row("replayed", wasReplayed(l))
-	if err := w.Flush(); err != nil {
+	rows := [][]string{{"failed", l.Failed.UTC().Format(time.RFC3339)}, {"connector", l.Connector}, {"from", fromOf(l)},
+		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
+		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
+		{"parts", l.PartsLeft()}, {"replays", strconv.Itoa(l.Times)}, {"replayed", wasReplayed(l)}}
+	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+	if err := columns(out, "", rows); err != nil {
 		return err
 	}
 	var line struct {
@@ -269,7 +250,6 @@ it runs, the command fails.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
-		Args: first("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {

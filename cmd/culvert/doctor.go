@@ -33,7 +33,6 @@ One line a step, with its time. Nothing is tried again. Exit code: 0 every step 
 		Example: `  culvert doctor -p worker.properties
   culvert doctor -p worker.properties -p orders.properties
   culvert doctor -p orders.properties --json`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return examine(c, &in, files, asJSON) },
 	}
 	in.flags(c, "error")

@@ -32,7 +32,6 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 		Example: `  culvert tunnel -p worker.properties
   culvert tunnel -p worker.properties --listen 127.0.0.1:19092
   kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092 --topic Orders`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := in.logger(c.ErrOrStderr())
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 
 func newValidate() *cobra.Command {
 	var in installation
-	var asJSON, online, withoutSecrets bool
+	var o output
+	var online, withoutSecrets bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "validate FILES…",
@@ -32,7 +34,6 @@ warnings), 1 problems.`,
   culvert validate --online orders.properties
   culvert validate --without-secrets /etc/culvert   # in CI
   culvert validate /etc/culvert --json`,
-		Args: some("FILES"),
 		RunE: func(c *cobra.Command, args []string) error {
 			files, empty, err := sortFiles(args)
 			if err != nil {
@@ -56,8 +57,11 @@ warnings), 1 problems.`,
 				return wrong(err)
 			}
 			problems := append(found.Problems, empty...)
-			if err := printProblems(c, problems, asJSON); err != nil {
-				return failed(err)
+			err = o.print(c.OutOrStdout(), problemsAsJSON(problems), func(out io.Writer) error {
+				return printProblems(out, problems)
+			})
+			if err != nil {
+				return err
 			}
 			if problems.Err() != nil {
 				return failed(fmt.Errorf("%s", count(problems)))
@@ -78,7 +82,7 @@ warnings), 1 problems.`,
 	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
 		"take references to config providers (${env:…}, ${file:…}, ${dir:…}) as present, as where the secrets are not")
 	c.MarkFlagsMutuallyExclusive("online", "without-secrets")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
 }
 
@@ -114,12 +118,11 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 	return files, empty, nil
 }
 
-func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) error {
-	if asJSON {
-		return printJSON(c.OutOrStdout(), problemsAsJSON(problems))
-	}
+func printProblems(out io.Writer, problems config.Problems) error {
 	for _, p := range problems {
-		fmt.Fprintln(c.OutOrStdout(), shown.Line(p.String()))
+		if _, err := fmt.Fprintln(out, shown.Line(p.String())); err != nil {
+			return err
+		}
 	}
 	return nil
 }
