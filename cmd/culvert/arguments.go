@@ -50,6 +50,8 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 		switch {
 		case most < 0 || len(args) <= most:
 			return nil
+		case most == 0:
+			return cobra.NoArgs(c, args)
 		case len(names) == 0:
 			return cobra.MaximumNArgs(most)(c, args)
 		}

@@ -125,7 +125,7 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
   culvert connectors restart orders --failed`,
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
+	c.AddCommand(r.newList(), r.newShow(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
 	for _, a := range []act{
 		{use: "delete NAME…", route: "DELETE /connectors/{name}", did: "is deleted"},
 		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", did: "is being paused"},
@@ -300,30 +300,6 @@ func filesOf(files []string) ([]given, error) {
 	return all, nil
 }
 
-func (r *remote) newCreate() *cobra.Command {
-	var state string
-	c := &cobra.Command{
-		Use: "create FILE…", Short: "Create connectors from files; one that is there is an error",
-		RunE: func(c *cobra.Command, args []string) error {
-			switch strings.ToUpper(strings.TrimSpace(state)) {
-			case "", "RUNNING", "PAUSED", "STOPPED":
-			default:
-				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
-			}
-			all, err := filesOf(args)
-			if err != nil {
-				return err
-			}
-			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = all[i].settings["name"]
-				return name, "is created", r.create(c.Context(), name, given{all[i].settings, cmp.Or(state, all[i].state)})
-			})
-		},
-	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` to begin with: RUNNING, PAUSED or STOPPED")
-	return c
-}
-
 // newCompare says what apply would do.
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
@@ -348,12 +324,17 @@ where it would be refused.`,
 }
 
 func (r *remote) newApply() *cobra.Command {
-	var version string
+	var version, state string
 	c := &cobra.Command{
 		Use: "apply FILE…", Short: "Create or change connectors so that they are as in files",
 		Example: `  culvert connectors apply orders.properties
   culvert connectors apply orders.properties --if-version 5f1c…e0`,
 		RunE: func(c *cobra.Command, args []string) error {
+			switch state = strings.ToUpper(strings.TrimSpace(state)); state {
+			case "", "RUNNING", "PAUSED", "STOPPED":
+			default:
+				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+			}
 			all, err := filesOf(args)
 			if err != nil {
 				return err
@@ -371,7 +352,11 @@ func (r *remote) newApply() *cobra.Command {
 				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
 				switch {
 				case isRefused(err, http.StatusNotFound) && version == "":
-					return name, "is created", r.create(c.Context(), name, all[i])
+					body := map[string]any{"name": name, "config": all[i].settings}
+					if begin := cmp.Or(state, strings.ToUpper(strings.TrimSpace(all[i].state))); begin != "" {
+						body["initial_state"] = begin
+					}
+					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
 					return name, "", err
 				case version == "" && maps.Equal(before, all[i].settings):
@@ -382,18 +367,10 @@ func (r *remote) newApply() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringVar(&state, "state", "", "`STATE` that new connectors begin with: RUNNING, PAUSED or STOPPED")
 	c.Flags().StringVar(&version, "if-version", "", "change it only if it has the `VERSION` that culvert connectors diff "+
 		"shows")
 	return c
-}
-
-// create makes a connector.
-func (r *remote) create(ctx context.Context, name string, g given) error {
-	body := map[string]any{"name": name, "config": g.settings}
-	if g.state != "" {
-		body["initial_state"] = strings.ToUpper(strings.TrimSpace(g.state))
-	}
-	return r.call(ctx, "POST /connectors", body, nil)
 }
 
 // about uses the description of a REST route as a command's help, and its first clause in lists of commands.

@@ -75,17 +75,12 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 // letters reads a topic of dead letters, or a part of it.
 func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
-	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
-		reader, done, err := s.open(ctx, w, log)
-		if err != nil {
-			return err
-		}
-		defer done()
+	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		replayed, unknown := connect.ReadReplayed(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
 			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Strike(unknown.Error())))
 		}
-		_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
+		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ReadLetter(r)
 			if unknown == nil {
 				has := replayed.Has(&l)

@@ -80,7 +80,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		if !visit.Well() {
 			break
 		}
-		tool, done, err := openToolOf(c, in, w, file)
+		tool, done, err := openTool(c, in, w, file)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +165,11 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	if err := early.Flags().Parse(args); err != nil {
 		return wrong(err)
 	}
-	tool, closeAll, err := openTool(parent, &in, file)
+	w, err := in.worker("")
+	if err != nil {
+		return err
+	}
+	tool, closeAll, err := openTool(parent, &in, w, file)
 	if err != nil {
 		return err
 	}
@@ -189,25 +194,14 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	return command.ExecuteContext(parent.Context())
 }
 
-func openTool(c *cobra.Command, in *installation, file string) (*check.Tool, func(), error) {
-	w, err := in.worker("")
-	if err != nil {
-		return nil, nil, err
-	}
-	return openToolOf(c, in, w, file)
-}
-
-// openToolOf opens the plugin of a connector's file, with the config providers of a worker.
-func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
+// openTool opens the plugin of a connector's file, with the config providers of a worker.
+func openTool(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
 	connector, problems, err := config.LoadConnector(file, w.Providers)
-	if err != nil {
-		return nil, nil, wrong(err)
-	}
-	if err := problems.Err(); err != nil {
+	if err = cmp.Or(err, problems.Err()); err != nil {
 		return nil, nil, wrong(err)
 	}
 	m, err := openPlugins(c, in, true)

@@ -43,13 +43,12 @@ func TestConnectorsCommand(t *testing.T) {
 			*states[0].Rows == 91
 	})
 	culvert(0, "customers needs no change", "connectors", "apply", file)
-	culvert(1, "Connector customers already exists", "connectors", "create", file)
 	file = p.File("customers.properties", append(e2etest.Source("customers", address, "Customers"), "tasks.max=2")...)
 	culvert(0, "customers is changed", "connectors", "apply", file)
 	f.Await("customers", "runs", e2etest.Runs)
 	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
 	secret := p.File("secret.properties", append(e2etest.Source("secret", address, "Suppliers"), "sap.odata.user.pwd=geheim")...)
-	culvert(0, "secret is created", "connectors", "create", secret, "--state", "STOPPED")
+	culvert(0, "secret is created", "connectors", "apply", secret, "--state", "STOPPED")
 	for _, args := range [][]string{{"show", "secret"}, {"show", "secret", "--json"}} {
 		p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim").Prints("[hidden]")
 	}
@@ -59,7 +58,7 @@ func TestConnectorsCommand(t *testing.T) {
 		`"sap.odata.host.adress": "x"}}`)
 	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
 	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
-	culvert(0, "second is created", "connectors", "create", second, "--state", "STOPPED")
+	culvert(0, "second is created", "connectors", "apply", second, "--state", "STOPPED")
 	culvert(0, "second is being resumed", "connectors", "resume", "second")
 	f.Await("second", "runs", e2etest.Runs)
 	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
@@ -106,7 +105,7 @@ func TestConnectorsCommandsRefuse(t *testing.T) {
 		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
 		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c",
 			"--task", "-3"}},
-		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file,
+		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "apply", file,
 			"--state", "OFF"}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
@@ -280,7 +279,7 @@ func TestCommandsKeepPasswords(t *testing.T) {
 	file := p.File("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
 	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
 	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
-		{"connectors", "create", file}, {"offsets", "show", "a"}} {
+		{"connectors", "apply", file}, {"offsets", "show", "a"}} {
 		for _, at := range []string{leads.URL, repeats.URL} {
 			call := append(slices.Clone(args), "--url", at, "--user", "anna")
 			if args[0] == "offsets" {
