@@ -192,7 +192,9 @@ func (r *remote) newShow() *cobra.Command {
 					}
 				}
 			}
-			return r.print(c.OutOrStdout(), one, func(out io.Writer) error { return printConnector(out, one, time.Now()) })
+			return r.print(c.OutOrStdout(), one, func(out io.Writer) error {
+				return printConnector(out, one, time.Now())
+			})
 		},
 	}
 }

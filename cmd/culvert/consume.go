@@ -45,12 +45,12 @@ which proxy, else from the one that runs on the --data folder, else from that fo
   culvert consume Orders --partition 0 --offset 41 -n 1`,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error {
+			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
 				shows, err := newReadable(ctx, o.registry, w, log)
 				if err != nil {
 					return err
 				}
-				return o.print(ctx, reader, shows, args[0], c.OutOrStdout())
+				return o.print(ctx, r, shows, args[0], c.OutOrStdout())
 			})
 		},
 	}

@@ -119,7 +119,7 @@ there and why; how often their records were replayed before, and whether the let
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
 			var rows [][]string
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, func(l *connect.DeadLetter) error {
+			list := func(l *connect.DeadLetter) error {
 				switch {
 				case !filter.Takes(l):
 				case o.json:
@@ -130,7 +130,8 @@ there and why; how often their records were replayed before, and whether the let
 						strconv.Itoa(l.Times), wasReplayed(l), inLine(l.Message)})
 				}
 				return nil
-			})
+			}
+			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			if !o.json {
 				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
 			}

@@ -113,7 +113,7 @@ func render(out io.Writer, document []byte) error {
 
 // objects are the elements of an array of objects; nil for anything else, an empty array among it.
 func objects(document []byte) (rows []json.RawMessage) {
-	if json.Unmarshal(document, &rows) != nil || len(rows) == 0 || !bytes.HasPrefix(bytes.TrimSpace(rows[0]), []byte("{")) {
+	if json.Unmarshal(document, &rows) != nil || len(rows) == 0 || !bytes.HasPrefix(rows[0], []byte("{")) {
 		return nil
 	}
 	return rows

@@ -26,10 +26,10 @@ func newPlugins() *cobra.Command {
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm())
 	for _, a := range []act{
-		{use: "swap NAME HASH", route: "PUT /culvert/plugins/{name}/swap", did: "is to run version %s",
+		{use: "swap NAME HASH", route: "PUT /culvert/plugins/{name}/swap", did: "will run version %s",
 			example: "  culvert plugins swap odata-source 5fe2…c1 --url http://connect.example.com:8083",
 			body:    func(args []string) any { return map[string]string{"hash": args[1]} }},
-		{use: "rollback NAME", route: "PUT /culvert/plugins/{name}/rollback", did: "is to run the version before",
+		{use: "rollback NAME", route: "PUT /culvert/plugins/{name}/rollback", did: "will run the version before",
 			example: "  culvert plugins rollback odata-source"},
 	} {
 		r := &remote{}

@@ -98,7 +98,8 @@ func (d *display) show(now, before look) {
 func lookAt(at time.Time, progress []connect.Progress) look {
 	l := look{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
-		listed := rest.Listed{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)), Refused: p.Failed}
+		listed := rest.Listed{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
+			Refused: p.Failed}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
 			Motion: &connect.Figures{Type: p.Type, Tasks: []connect.TaskFigures{{Progress: &p}}}}
 	}
