@@ -18,10 +18,9 @@ func newPluginsCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check whether a plugin's file would be accepted, and try its functions",
-		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that its time can
-be fenced, that it compiles and says what it is. Then its functions are called with nothing set: describe must answer the same twice,
-validate must answer for each component, and every other function must return, an error or not, when it gets empty lists. All calls together may take a minute.
-Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
+		Long: `Check whether a .wasm file would be accepted, then call its functions with nothing set: describe must answer the same
+twice, validate must answer for each component, and every other function must return, an error or not. Exit code: 0
+accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {

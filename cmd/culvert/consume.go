@@ -30,13 +30,13 @@ func newConsume() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
 		Short: "Print a topic's records as JSON lines",
-		Long: `Print a topic's records as JSON lines of topic, partition, offset, timestamp, key, value and headers: partition by partition, up to
-the end offsets at the start, without records of open and aborted transactions. A key or value that is one JSON document stands as it
-is, other UTF-8 as a string, other bytes as {"base64":…}, null as null. Avro, and JSON with a JSON Schema, become JSON where a schema
-registry is named, by --schema-registry or by the converters of the worker's file.
+		Long: `Print a topic's records as JSON lines: partition by partition, up to the end offsets at the start, without records of
+open and aborted transactions. A key or value that is one JSON document stays as it is, other UTF-8 is a string, other
+bytes are {"base64":…}. Avro, and JSON with a JSON Schema, become JSON if a schema registry is named, by
+--schema-registry or by the converters of the worker's file.
 
-The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), which also says how to log on and by
-which proxy, else from the one that runs on the --data folder, else from that folder, which is locked for the time.`,
+The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), else from the one that
+runs on the --data folder, else from that folder, which is locked for the time.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties

@@ -28,12 +28,9 @@ func newDiff() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff --config DIR",
 		Short: "Show what a running worker would do if a folder were its own",
-		Long: `Compare the connectors of a folder with those that a worker runs, which is asked by REST: what a reload would do to each of them, if these
-were the files of the worker's --config folder. Nothing is changed. A worker takes changes of its own folder by itself, so this is for
-another one: a checkout, or a copy that was edited.
-
-Values of passwords are not shown. Those that the worker hides itself (rest.config.masked=true) count as equal. Exit code: 0, or 1 where a
-file would be refused.`,
+		Long: `Compare the connectors of a folder with those that a worker runs: what a reload would do to each of them if these were
+the files of the worker's --config folder. Nothing is changed, values of passwords are not shown. Exit code: 0, or 1 if
+a file would be refused.`,
 		Example: `  culvert diff --config ./checkout
   culvert diff --config ./checkout --url http://127.0.0.1:8083 --json`,
 		RunE: func(c *cobra.Command, _ []string) error {

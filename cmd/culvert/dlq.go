@@ -29,8 +29,8 @@ func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
 		Short: "List, show and replay dead letters",
-		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names. What happened to
-each, and whose it is, is known where errors.deadletterqueue.context.headers.enable=true was set when it was written.`,
+		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names.
+errors.deadletterqueue.context.headers.enable=true writes with each what happened to it, and whose it is.`,
 		Example: `  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
@@ -110,8 +110,8 @@ func newDLQList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list TOPIC",
 		Short: "List dead letters",
-		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came from, what failed
-there and why; how often their records were replayed before, and whether the letters were, as the worker of --properties has stored it.`,
+		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came
+from, and why; and whether they were replayed, as the worker of --properties has stored it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
@@ -224,25 +224,11 @@ func newDLQReplay() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
 		Short: "Send dead letters through their connectors once more",
-		Long: `Send dead letters through their connectors as these are configured now, with the plugins that they have now. A source's rows go through
-its transforms and converters to their topics; those that its plugin could not read are read by it again. A sink's records are written
-into the service, with its settings for retries, uncertain inserts and order.
+		Long: `Send dead letters through their connectors as these are configured now, each of them once. What is refused once more
+goes back to the topic. A fault that is no letter's, such as a service that does not answer, ends the command; started
+again, it goes on after what was replayed. A sink's record is kept back if its topic has a later one of the same key.
 
-Each letter is sent once, and a sink's record once however many letters it has: what was replayed is stored beside the offsets of the
-worker, in the transaction of its records where the worker has exactly.once.source.support=enabled, else behind them. What is refused
-once more goes back to the topic, and a header counts how often. A fault that is no letter's (a service that does not answer, a logon
-that is refused) ends the command; started again, it goes on after what was replayed.
-
-A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer; one without a
-key where its topic has any later one. --older sends them all the same.
-
---letters chooses single ones; with --again these alone are sent once more. --dry sends and stores nothing: letters go through their
-connectors up to what would be sent, and those that would be refused are listed with the reason, at most 100. Plugins are opened for it as
-at a start, by which services may be asked for their metadata; a schema that a registry does not have yet is not registered, but a reason.
-
-The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
-and a sink's newer records of the same keys may then be there before. While another process replays letters of the connector, wherever
-it runs, the command fails.`,
+The files are those of culvert run. No worker may be at work in the --data folder. See culvert reference guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,

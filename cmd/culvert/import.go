@@ -51,11 +51,10 @@ func newOffsetsImport() *cobra.Command {
 			})
 			return body, err
 		})
-	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a standalone worker's
-file (its offset.storage.file.filename), and whose fields nobody has written down. Fields with a URL are shown, and the one from which to
-go on is asked for; --field names it instead, and --yes asks nothing. The connector's service has to be the one that the URL leads to.
---partition says what the partition's fields are called here. The topic is read from the cluster of --bootstrap-servers or of the worker's
-file -p, else from the embedded broker in --data.`
+	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a
+standalone worker's file. Fields with a URL are shown, and the one from which to go on is asked for unless --field names
+it. The topic is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded broker
+in --data. See culvert reference guide/init-connector.`
 	c.Example = `  culvert offsets import orders --from-topic connect-offsets -p worker.properties --dry-run
   culvert offsets import orders --from-topic connect-offsets -p worker.properties --field nextLink --yes \
       --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083

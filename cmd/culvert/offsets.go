@@ -25,10 +25,9 @@ func newOffsets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "offsets",
 		Short: "Show, set, reset or take over where a connector goes on",
-		Long: `Show, set or reset where a connector goes on: a source in its service, a sink in its topics. With --url a worker that runs is asked, be it
-Culvert or Kafka Connect; offsets are changed there only while the connector is stopped (PUT /connectors/NAME/stop). Without --url the
-files of the installation are named, as for culvert run, and no worker may be at work in its data folder; a worker that runs elsewhere
-writes its own offsets over what is set here, so stop it first.`,
+		Long: `Show, set or reset where a connector goes on: a source in its service, a sink in its topics. With --url a running worker
+is asked, be it Culvert or Kafka Connect; the connector must be stopped there for a change. Without --url the files of
+the installation are named, as for culvert run, and no worker may be at work in its data folder.`,
 		Example: `  culvert offsets show orders --url http://127.0.0.1:8083
   culvert offsets show orders --config /etc/culvert > orders.json
   culvert offsets set orders orders.json --config /etc/culvert

@@ -26,10 +26,9 @@ func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
-		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
-have gone through and how many are left, how many records were refused since the tasks were made, how many the dead letter topic
-holds, and below them what is wrong. Any worker of a group shows what all of them do. Exit code: 0, or 1 where a connector or task has
-failed, where its service does not answer, where records were refused since its tasks were made, or where states are not known.`,
+		Long: `Show what the connectors of a running worker, or of its group, are doing: states and, if the worker is Culvert's, rows,
+lag, refused records and dead letters, and below them what is wrong. Exit code: 0, or 1 if a connector or task has failed,
+a service does not answer, records were refused since the tasks were created, or states are not known.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {

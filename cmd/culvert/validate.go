@@ -22,13 +22,10 @@ func newValidate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "validate FILES…",
 		Short: "Check configuration files",
-		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online the services are
-asked, too: whether user, services, entity sets and properties are there and allow what is asked for. Nothing is written; a connector
-in which something is wrong already is not asked for. What was not checked, since a service or a schema registry of a converter did
-not answer in time, is a problem too. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Where nothing is wrong, stderr
-has a line "ok" for each connector. With the file of a worker of a group, references and passwords that its config
-topic would not take are problems, too. Exit code: 0 nothing wrong (there may be
-warnings), 1 problems.`,
+		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online
+services and schema registries are asked, too, and it is a problem if one does not answer; a connector in which something
+is wrong already is not asked for, and a refused password is not shown again. A folder means its files, as with culvert
+run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 nothing wrong, 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
   culvert validate --online orders.properties
