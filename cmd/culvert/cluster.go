@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
 )
 
 func newCluster() *cobra.Command {
@@ -51,13 +52,13 @@ keeps the rest from running: classes, settings, references, topics, rights, live
 See culvert reference guide/cluster. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
-	}, func(c *cobra.Command, config host.Config) error {
-		t, err := host.CheckTakeover(c.Context(), config)
+	}, func(c *cobra.Command, in host.Config) error {
+		t, err := host.CheckTakeover(c.Context(), in)
 		if err != nil {
 			return err
 		}
 		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{}, t.Connectors...),
-			"problems": problemsAsJSON(t.Problems)}, func(out io.Writer) error {
+			"problems": append(config.Problems{}, t.Problems...)}, func(out io.Writer) error {
 			var rows [][]string
 			for _, k := range t.Connectors {
 				rows = append(rows, []string{inLine(k.Name), inLine(k.Class), k.State, strconv.Itoa(k.Tasks),

@@ -94,7 +94,7 @@ func (i *initiation) run(c *cobra.Command, in *installation) error {
 	}
 	i.lines, i.say = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
-		Registry: record.NewRegistry(), Lockouts: lockouts, Online: check.NewOnline(log, check.OnlineTime), Logon: true}
+		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTime, Logon: true}
 	name := i.answers(c.Context())
 	if i.err != nil {
 		return i.err
@@ -224,7 +224,7 @@ func (i *initiation) validated(ctx context.Context) (*check.Validation, config.P
 	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	checker := *i.checker
 	if problems.Err() != nil {
-		checker.Online = nil
+		checker.Wait = 0
 	}
 	v, err := checker.Validate(ctx, c)
 	return v, problems, err

@@ -53,8 +53,8 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 			if err != nil {
 				return wrong(err)
 			}
-			problems := append(found.Problems, empty...)
-			err = o.print(c.OutOrStdout(), problemsAsJSON(problems), func(out io.Writer) error {
+			problems := append(append(config.Problems{}, found.Problems...), empty...)
+			err = o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
 				return printProblems(out, problems)
 			})
 			if err != nil {
@@ -122,24 +122,6 @@ func printProblems(out io.Writer, problems config.Problems) error {
 		}
 	}
 	return nil
-}
-
-// problem is one as JSON has it.
-type problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Setting string `json:"setting,omitempty"`
-	Code    string `json:"code,omitempty"`
-	Text    string `json:"text"`
-	Warning bool   `json:"warning"`
-}
-
-func problemsAsJSON(problems config.Problems) []problem {
-	list := []problem{}
-	for _, p := range problems {
-		list = append(list, problem{p.File, p.Line, p.Setting, string(p.Code), p.Text, p.Warning})
-	}
-	return list
 }
 
 func count(problems config.Problems) string {
