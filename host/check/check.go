@@ -33,10 +33,10 @@ type Checker struct {
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
-	// service, [OnlineTime] by REST; zero means that it asks none. Logon: it may log on with a secret that the service has not accepted yet, since that is the
-	// stored connector's, or a reference, or whoever sends it says that it is right: others may still be typing.
-	// Destinations is where its clients meet others of the same origin, nil: one place for the process. All are for
-	// [Checker.Validate] and [Checker.CheckOnline] alone.
+	// service, [OnlineTime] by REST; zero means that it asks none. Logon: it may log on with a secret that the service
+	// has not accepted yet, since that is the stored connector's, or a reference, or whoever sends it says that it is
+	// right: others may still be typing. Destinations is where its clients meet others of the same origin, nil: one
+	// place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
 	Lockouts     *lockouts.Store
 	Wait         time.Duration
 	Logon        bool
