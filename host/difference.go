@@ -39,13 +39,13 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 	}
 	all := []rest.Comparison{}
 	checked := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Plan(now, h.in.Connectors, checked, h.checks.checker.Declared) {
+	for _, step := range config.Plan(now, h.in.Connectors, checked, h.checker.Declared) {
 		if step.Effect == config.Nothing {
 			continue
 		}
 		found := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
 		if len(step.Settings) > 0 {
-			declared := h.checks.checker.Declared(step.Connector)
+			declared := h.checker.Declared(step.Connector)
 			found.Differences = differences(written[step.Name], step.Connector.Raw(),
 				func(key string) bool { return config.IsPassword(key, declared) })
 		}
@@ -173,10 +173,7 @@ func (w worker) compareFeeds(ctx context.Context, e examined, out *rest.Comparis
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if w.mayAsk(ctx, c) {
-		checker.Online = w.host.checks.online
-		if e.sent.IsWhole() {
-			checker.Logon = true
-		}
+		checker.Wait, checker.Logon = check.OnlineTime, e.sent.IsWhole()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string

@@ -95,8 +95,9 @@ type Host struct {
 	targets  *config.Targets
 	steering sync.Mutex
 
-	checks *checks
-	rates  rates
+	// checker is what configurations are checked with.
+	checker *check.Checker
+	rates   rates
 	// samples are rows that REST shows.
 	samples *sampling.Sampler
 	// clustered is what the worker shares with others of its group; nil: it is alone.
@@ -118,12 +119,6 @@ func (h *Host) opened(note func(*running)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	note(h.running)
-}
-
-// checks are what configurations are checked with.
-type checks struct {
-	checker check.Checker
-	online  *check.Online
 }
 
 // running is what the worker has opened by now; the host's lock guards it.
@@ -189,7 +184,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	if h.clustered != nil {
 		h.clustered.share(lockouts)
-		h.checks.checker.Destinations = h.clustered.destinations
+		h.checker.Destinations = h.clustered.destinations
 	}
 	h.targets = targets
 	h.examineOffline(ctx, true)
@@ -201,7 +196,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			}
 		}
 	}
-	h.locked, h.lockouts, h.checks.online = locked, lockouts, check.NewOnline(h.log, check.OnlineTime)
+	h.locked, h.lockouts = locked, lockouts
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
@@ -330,8 +325,8 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, er
 		return Checked{}, err
 	}
 	all, err := checkBy(ctx, c, func(h *Host, worker config.Problems) config.Problems {
-		checker := h.checks.checker.Among(h.in.Connectors)
-		checker.Lockouts, checker.Online, checker.Logon = lockouts, check.NewOnline(h.log, wait), true
+		checker := h.checker.Among(h.in.Connectors)
+		checker.Lockouts, checker.Wait, checker.Logon = lockouts, wait, true
 		h.examine(false, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
 			if connector.Problems.Err() != nil || offline.Err() != nil {
@@ -367,7 +362,7 @@ func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems
 
 // examineOffline is examine by what can be known without asking services.
 func (h *Host) examineOffline(ctx context.Context, toRun bool) {
-	checker := h.checks.checker.Among(h.in.Connectors)
+	checker := h.checker.Among(h.in.Connectors)
 	h.examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
 }
 
@@ -385,7 +380,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	recent := &logging.Recent{}
 	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Strike)
 	h := &Host{config: c, log: c.Logger, levels: levels, recent: recent, registry: record.NewRegistry(), in: in,
-		checks: &checks{}, running: &running{}}
+		checker: &check.Checker{}, running: &running{}}
 	h.samples = sampling.New(h.registry, in.Worker.Strike)
 	if toRun && c.inGroup(in.Worker) {
 		if h.clustered, err = newClustered(h); err != nil {
@@ -414,8 +409,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		return nil, nil, err
 	}
 	h.opened(func(r *running) { r.plugins = plugins })
-	h.checks.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
-		Registry: h.registry, Connectors: in.Connectors, Plans: &check.Plans{}}
+	*h.checker = check.Checker{Worker: in.Worker, Plugins: plugins, Kafka: h.kafka, Embedded: embedded,
+		Registry: h.registry, Connectors: in.Connectors, Plans: &check.Plans{}, Logger: h.log}
 	return h, problems, nil
 }
 

@@ -55,7 +55,7 @@ const (
 )
 
 func newReloader(h *Host, store config.Store, applying guard.Turn) *reloader {
-	r := &reloader{host: h, store: store, checker: h.checks.checker,
+	r := &reloader{host: h, store: store, checker: *h.checker,
 		log: h.log, problems: h.in.Hidden, applying: applying,
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
@@ -127,9 +127,7 @@ func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, 
 	if !h.mayStop(c, sent) {
 		return nil
 	}
-	if k.Online = h.checks.online; sent.IsWhole() {
-		k.Logon = true
-	}
+	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.IsWhole()
 	return k.CheckOnline(ctx, c)
 }
 
@@ -286,7 +284,7 @@ func (r *reloader) say(step config.Step) (news bool) {
 		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are made anew", "file", step.Connector.File, "settings",
+		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File, "settings",
 			step.Settings)
 	case config.Remove:
 		log.Info("reload: its file is gone, and it stops; its offsets stay")

@@ -168,7 +168,7 @@ func CheckTakeover(ctx context.Context, c Config) (t Takeover, err error) {
 			}
 			defer stored.Close()
 		}
-		checker := s.checks.checker.Among(s.now.Connectors)
+		checker := s.checker.Among(s.now.Connectors)
 		for _, k := range s.now.Connectors {
 			one := TakeoverConnector{Name: k.Name, Class: k.Text("connector.class"),
 				State: string(targetOf(s.now.Targets[k.Name])), Tasks: len(s.now.Tasks[k.Name].Settings)}

@@ -42,10 +42,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	}
 	c.Problems = append(c.Problems, sent.Astray()...)
 	if w.mayAsk(ctx, c) {
-		checker.Online = w.host.checks.online
-		if logon || sent.IsWhole() {
-			checker.Logon = true
-		}
+		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.IsWhole()
 	}
 	v, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {
@@ -153,7 +150,7 @@ func (w worker) brought(settings map[string]string) (*config.Connector, error) {
 
 // checking is a checker for one check: it sees the connectors of now.
 func (h *Host) checking() *check.Checker {
-	now, k := h.now(), h.checks.checker
+	now, k := h.now(), *h.checker
 	k.Lockouts, k.Version = h.lockouts, restVersion()
 	if now.reloads != nil {
 		k.Connectors = now.reloads.all()

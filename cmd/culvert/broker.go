@@ -14,12 +14,11 @@ func newBroker() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "broker",
 		Short: "Run the embedded Kafka broker on its own",
-		Long: `Run the embedded Kafka broker on its own, until it is stopped. It is for trying out, development and tests. It keeps what it
-acknowledged even if it is killed, and it outlives a worker that is killed. Its address is printed, and stands in broker.json in the
-data folder, where ` + "`culvert run`" + ` and ` + "`culvert consume`" + ` find it.`,
+		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trying out, development and tests. It keeps what it
+acknowledged even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run
+and culvert consume find it.`,
 		Example: `  culvert broker
   culvert broker --listen 127.0.0.1:19092 --data /tmp/broker`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -20,12 +18,10 @@ func newPluginsCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check whether a plugin's file would be accepted, and try its functions",
-		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that its time can
-be fenced, that it compiles and says what it is. Then its functions are called with nothing set: describe must answer the same twice,
-validate must answer for each component, and every other function must return, an error or not, when it gets empty lists. All calls together may take a minute.
-Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
+		Long: `Check whether a .wasm file would be accepted, then call its functions with nothing set: describe must answer the same
+twice, validate must answer for each component, and every other function must return, an error or not. Exit code: 0
+accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
-		Args:    one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
 				return wrong(err)
@@ -74,21 +70,18 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	}
 	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
 		c.Info.Contract)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "interfaces\t%s\n", strings.Join(c.Info.Interfaces, ", "))
-	fmt.Fprintf(t, "hash\t%.12s\n", c.Info.Hash)
-	fmt.Fprintf(t, "memory\t%s bytes at the start, at most %s\n", grouped(c.MemoryBytes), grouped(c.Limits.MemoryBytes))
-	fmt.Fprintf(t, "size\t%s\n", growth(c))
+	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", short(c.Info.Hash)},
+		{"memory", fmt.Sprintf("%d bytes at the start, at most %d", c.MemoryBytes, c.Limits.MemoryBytes)},
+		{"size", growth(c)}}
 	if dropped := c.Metered.Dropped; len(dropped) > 0 {
-		fmt.Fprintf(t, "left out\t%s\n", strings.Join(dropped, ", "))
+		rows = append(rows, []string{"left out", strings.Join(dropped, ", ")})
 	}
-	fmt.Fprintf(t, "calls\t%s tried with nothing set, within %v; a fault is an answer, and says "+
-		"what a function lacks\n", grouped(len(c.Calls)), plugin.CheckTime)
-	fmt.Fprintln(t)
+	rows = append(rows, []string{"calls", fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
+		"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
 	for _, call := range c.Calls {
-		fmt.Fprintf(t, "%s\t%s\n", inLine(call.Function+" "+call.Of), inLine(call.Answer))
+		rows = append(rows, []string{inLine(call.Function + " " + call.Of), inLine(call.Answer)})
 	}
-	if err := t.Flush(); err != nil {
+	if err := columns(w, "", rows); err != nil {
 		return err
 	}
 	return showFindings(w, c.Findings)
@@ -113,15 +106,5 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 // growth is a module's size before and after it is metered.
 func growth(c *plugin.Checked) string {
 	before, after := c.Info.Size, c.Metered.BytesOut
-	return fmt.Sprintf("%s bytes, metered %s (%+.1f %%)", grouped(before), grouped(after),
-		100*(float64(after)/float64(before)-1))
-}
-
-// grouped is a number with commas between thousands.
-func grouped[N int | int64](n N) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for at := len(s) - 3; at > 0; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
+	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", before, after, 100*(float64(after)/float64(before)-1))
 }

@@ -3,27 +3,23 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
 )
 
 func newCluster() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Bring connectors into a group of workers, and give its topics back to Kafka Connect",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(
-		newAdopt(),
-		newClusterCheck(),
-		newClusterRelease(),
-	)
+	c.AddCommand(newAdopt(), newClusterCheck(), newClusterRelease())
 	return c
 }
 
@@ -31,7 +27,6 @@ func newCluster() *cobra.Command {
 func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Config) error) *cobra.Command {
 	var in installation
 	c.Use += " WORKER-FILE"
-	c.Args = one("WORKER-FILE")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		config, err := in.read(args, "", c.ErrOrStderr())
 		if err != nil {
@@ -48,59 +43,45 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 }
 
 func newClusterCheck() *cobra.Command {
-	var asJSON bool
+	var o output
 	c := newGroupCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Show what workers with this file would take over from the topics of a group",
-		Long: `Show what workers with this file would take over from the topics of a group, Kafka Connect's or Culvert's: connectors with what they
-are to do, how many tasks they have, and how many offsets (of a sink: partitions that its consumer group has committed). A line follows for
-each problem: classes that no plugin of this machine has, settings that this program refuses, references to config providers that
-config.providers does not open, topics that workers could not use, rights that are missing, live members; and warnings, such as for secrets in
-clear text and for an open transaction that hides records. Values of secrets are not shown. It only reads. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
+		Long: `Show what workers with this file would take over from the topics of a group, Kafka Connect's or Culvert's, and what
+keeps the rest from running: classes, settings, references, topics, rights, live members. It only reads.
+See culvert reference guide/cluster. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
-	}, func(c *cobra.Command, config host.Config) error {
-		t, err := host.CheckTakeover(c.Context(), config)
+	}, func(c *cobra.Command, in host.Config) error {
+		t, err := host.CheckTakeover(c.Context(), in)
 		if err != nil {
 			return err
 		}
-		if err := printTakeover(c, t, asJSON); err != nil || t.Problems.Err() == nil {
+		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{}, t.Connectors...),
+			"problems": append(config.Problems{}, t.Problems...)}, func(out io.Writer) error {
+			var rows [][]string
+			for _, k := range t.Connectors {
+				rows = append(rows, []string{inLine(k.Name), inLine(k.Class), k.State, strconv.Itoa(k.Tasks),
+					strconv.Itoa(k.Offsets)})
+			}
+			return errors.Join(columns(out, "NAME CLASS STATE TASKS OFFSETS", rows), printProblems(out, t.Problems))
+		})
+		if err != nil || t.Problems.Err() == nil {
 			return err
 		}
 		return errors.New(count(t.Problems))
 	})
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
-}
-
-func printTakeover(c *cobra.Command, t host.Takeover, asJSON bool) error {
-	if asJSON {
-		return printJSON(c.OutOrStdout(), map[string]any{"connectors": append([]host.TakeoverConnector{},
-			t.Connectors...), "problems": problemsAsJSON(t.Problems)})
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tCLASS\tSTATE\tTASKS\tOFFSETS")
-	for _, k := range t.Connectors {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", inLine(k.Name), inLine(k.Class), k.State, k.Tasks, k.Offsets)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return printProblems(c, t.Problems, false)
 }
 
 func newClusterRelease() *cobra.Command {
 	return newGroupCommand(&cobra.Command{
 		Use:   "release",
 		Short: "Give the topics of a group to workers of Kafka Connect, or to another group",
-		Long: `Give the topics of a group to workers of Kafka Connect, or to another group of Culvert's, when all workers of the group are stopped: live
-ones are named, and nothing is done. A worker that hangs is live until session.timeout.ms is over. The leader and all transactional producers
-that tasks had are fenced, so that a worker that hangs commits nothing later. Tasks without such producers write at least once, also when they
-hang: end their processes. Then the topic says that no connector has tasks, since Kafka Connect's workers would run those of Culvert's until
-they have planned their own (a paused connector shows tasks again when it goes on), and that it is no group's. What was done is printed, line
-by line. Connectors, states and offsets have Kafka Connect's form already. Its workers need the classes that culvert cluster check shows, and
-log "Discarding config update record with invalid key" for each key that begins with culvert-, with no other effect. Exit code: 0 released, 1
-not, or not all.`,
+		Long: `Give the topics of a group to workers of Kafka Connect, or to another group of Culvert's, when all of its workers are
+stopped: live ones are named, and nothing is done. What a hung worker could still commit is fenced, tasks are taken out
+of the topic, and what was done is printed. See culvert reference guide/cluster. Exit code: 0 released, 1 not, or not all.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
 		done, err := host.ReleaseGroup(c.Context(), config)
@@ -112,7 +93,7 @@ not, or not all.`,
 		for _, name := range slices.Sorted(maps.Keys(done.Fenced)) {
 			fmt.Fprintf(out, "%s: %s fenced\n", inLine(name), number(done.Fenced[name], "transactional id"))
 		}
-		if err := printProblems(c, done.Problems, false); err != nil {
+		if err := printProblems(out, done.Problems); err != nil {
 			return err
 		}
 		if done.Problems.Err() != nil {
@@ -131,15 +112,10 @@ func newAdopt() *cobra.Command {
 	c := newGroupCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Bring the connectors of a worker that was alone into its group's topic",
-		Long: `Bring the connectors that REST made in a data folder while its worker was alone, and which of its connectors were paused or stopped,
-into config.storage.topic of a worker's file. Then their files are moved into connectors.adopted in the data folder, and the worker can
-join its group. Whatever is cut off is repeated: a second run finds nothing to do.
-
-Nothing is written while a worker is at work in the data folder or in the group; where the topic has a connector of the same name with
-other settings; where a reference needs a config provider that config.providers does not name, since what stands in the topic counts as
-REST's; where config.storage.secrets=refuse and a password stands in a file; or where offset.storage.topic, or the group of a sink, has no
-offsets of a connector, which would begin from the start. Connectors in files that --config names are not looked at: where
-offset.storage.topic is another one, or on other brokers, than the worker had alone, they begin from the start.`,
+		Long: `Bring the connectors that REST created in a data folder while its worker was alone, and which of its connectors were
+paused or stopped, into config.storage.topic of a worker's file. Nothing is written while a worker is at work, or where
+something would be lost: other settings of the same name, secrets that the topic would not keep, offsets that are
+missing. A second run finds nothing to do. See culvert reference guide/cluster.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
 	}, func(c *cobra.Command, config host.Config) error {
 		names, err := host.Adopt(c.Context(), config, startOver)

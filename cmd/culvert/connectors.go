@@ -83,10 +83,13 @@ func (e expanded) listed() rest.Listed {
 	return l
 }
 
-// tasks are how many tasks a connector has, and how many of them have failed.
+// tasks are how many tasks a connector has, and how many of them have failed; - for none.
 func tasks(l rest.Listed) string {
-	if l.Failed > 0 {
+	switch {
+	case l.Failed > 0:
 		return fmt.Sprintf("%d, %d failed", l.Tasks, l.Failed)
+	case l.Tasks == 0:
+		return "-"
 	}
 	return strconv.Itoa(l.Tasks)
 }
@@ -113,33 +116,33 @@ func newConnectors() *cobra.Command {
 	r := &remote{}
 	c := &cobra.Command{
 		Use:   "connectors",
-		Short: "List, make, change and steer connectors of a worker by REST",
-		Long: `List, make, change and steer connectors of a running worker by its REST, be it Culvert's or Kafka Connect's. Files are as for culvert run:
-properties, JSON or YAML; their references (${file:…}) go to the worker as they are written.`,
+		Short: "List, create, change and steer connectors of a worker by REST",
+		Long: `List, create, change and steer connectors of a running worker by its REST, be it Culvert's or Kafka Connect's. Files are as for culvert
+run: properties, JSON or YAML; their references (${file:…}) go to the worker as they are written.`,
 		Example: `  culvert connectors list
   culvert connectors apply orders.properties --url http://connect.example.com:8083 --user anna
   culvert connectors diff orders.properties
   culvert connectors restart orders --failed`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newCompare(), r.newApply(),
-		r.steered("delete", "is deleted", "DELETE /connectors/{name}"),
-		r.steered("pause", "is to be PAUSED", "PUT /connectors/{name}/pause"),
-		r.steered("resume", "is to run", "PUT /connectors/{name}/resume"),
-		r.steered("stop", "is to be STOPPED", "PUT /connectors/{name}/stop"),
-		r.newRestart(), r.newSnapshot(), r.newSample(), r.newLockouts(),
-		gone("config", "GET /connectors/NAME/config of the worker's REST, with Accept: text/x-java-properties for a text"),
-		gone("flow", "GET /culvert/connectors/NAME/flow of the worker's REST, or its console"),
-		gone("tool", "POST /culvert/connectors/NAME/tools/COMMAND of the worker's REST, or culvert COMMAND -p FILE"))
+	c.AddCommand(r.newList(), r.newShow(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
+	for _, a := range []act{
+		{use: "delete NAME…", route: "DELETE /connectors/{name}", did: "is deleted"},
+		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", did: "is being paused"},
+		{use: "resume NAME…", route: "PUT /connectors/{name}/resume", did: "is being resumed"},
+		{use: "stop NAME…", route: "PUT /connectors/{name}/stop", did: "is being stopped"},
+		{use: "snapshot NAME FEED", route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot",
+			did: "reads %s as snapshot %s"},
+	} {
+		c.AddCommand(r.act(a))
+	}
 	return c
 }
 
 func (r *remote) newList() *cobra.Command {
 	var state, search string
 	c := &cobra.Command{
-		Use: "list", Short: "List connectors as culvert status shows them", Args: cobra.NoArgs,
+		Use: "list", Short: "List connectors as culvert status shows them",
 		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a worker that is Culvert's.`,
 		Example: `  culvert connectors list
   culvert connectors list --state failed
@@ -149,7 +152,7 @@ func (r *remote) newList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return failed(r.print(c.OutOrStdout(), now, nil))
+			return now.show(c.OutOrStdout(), nil, r.output)
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions, ", "))
@@ -159,7 +162,7 @@ func (r *remote) newList() *cobra.Command {
 
 func (r *remote) newShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show a connector: configuration, states, and why it has failed", Args: one("NAME"),
+		Use: "show NAME", Short: "Show a connector: configuration, states, and why it has failed",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			var one expanded
@@ -189,10 +192,9 @@ func (r *remote) newShow() *cobra.Command {
 					}
 				}
 			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), one))
-			}
-			return failed(printConnector(c.OutOrStdout(), one, time.Now()))
+			return r.print(c.OutOrStdout(), one, func(out io.Writer) error {
+				return printConnector(out, one, time.Now())
+			})
 		},
 	}
 }
@@ -300,30 +302,6 @@ func filesOf(files []string) ([]given, error) {
 	return all, nil
 }
 
-func (r *remote) newCreate() *cobra.Command {
-	var state string
-	c := &cobra.Command{
-		Use: "create FILE…", Short: "Make connectors of files; one that is there is an error", Args: some("FILE"),
-		RunE: func(c *cobra.Command, args []string) error {
-			switch strings.ToUpper(strings.TrimSpace(state)) {
-			case "", "RUNNING", "PAUSED", "STOPPED":
-			default:
-				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
-			}
-			all, err := filesOf(args)
-			if err != nil {
-				return err
-			}
-			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = all[i].settings["name"]
-				return name, "is made", r.create(c.Context(), name, given{all[i].settings, cmp.Or(state, all[i].state)})
-			})
-		},
-	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` to begin with: RUNNING, PAUSED or STOPPED")
-	return c
-}
-
 // newCompare says what apply would do.
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
@@ -332,7 +310,6 @@ func (r *remote) newCompare() *cobra.Command {
 feeds would be read again. Nothing is changed. The version that is shown is for culvert connectors apply --if-version. Exit code: 0, or 1
 where it would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
-		Args:    one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			all, err := filesOf(args)
 			if err != nil {
@@ -343,26 +320,23 @@ where it would be refused.`,
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}
-			if r.json {
-				err = printJSON(c.OutOrStdout(), found)
-			} else {
-				_, err = io.WriteString(c.OutOrStdout(), planText([]rest.Comparison{found}))
-			}
-			if err == nil && (found.Effect == config.Refuse || found.Kept != "") {
-				err = errors.New("it would be refused")
-			}
-			return failed(err)
+			return printPlan(c.OutOrStdout(), []rest.Comparison{found}, r.output)
 		},
 	}
 }
 
 func (r *remote) newApply() *cobra.Command {
-	var version string
+	var version, state string
 	c := &cobra.Command{
-		Use: "apply FILE…", Short: "Make or change connectors so that they are as in files", Args: some("FILE"),
+		Use: "apply FILE…", Short: "Create or change connectors so that they are as in files",
 		Example: `  culvert connectors apply orders.properties
   culvert connectors apply orders.properties --if-version 5f1c…e0`,
 		RunE: func(c *cobra.Command, args []string) error {
+			switch state = strings.ToUpper(strings.TrimSpace(state)); state {
+			case "", "RUNNING", "PAUSED", "STOPPED":
+			default:
+				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+			}
 			all, err := filesOf(args)
 			if err != nil {
 				return err
@@ -380,29 +354,25 @@ func (r *remote) newApply() *cobra.Command {
 				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
 				switch {
 				case isRefused(err, http.StatusNotFound) && version == "":
-					return name, "is made", r.create(c.Context(), name, all[i])
+					body := map[string]any{"name": name, "config": all[i].settings}
+					if begin := cmp.Or(state, strings.ToUpper(strings.TrimSpace(all[i].state))); begin != "" {
+						body["initial_state"] = begin
+					}
+					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
 					return name, "", err
 				case version == "" && maps.Equal(before, all[i].settings):
-					return name, "is so already", nil
+					return name, "needs no change", nil
 				}
 				return name, "is changed", over.call(c.Context(), "PUT /connectors/{name}/config", all[i].settings,
 					nil, name)
 			})
 		},
 	}
+	c.Flags().StringVar(&state, "state", "", "`STATE` that new connectors begin with: RUNNING, PAUSED or STOPPED")
 	c.Flags().StringVar(&version, "if-version", "", "change it only if it has the `VERSION` that culvert connectors diff "+
 		"shows")
 	return c
-}
-
-// create makes a connector.
-func (r *remote) create(ctx context.Context, name string, g given) error {
-	body := map[string]any{"name": name, "config": g.settings}
-	if g.state != "" {
-		body["initial_state"] = strings.ToUpper(strings.TrimSpace(g.state))
-	}
-	return r.call(ctx, "POST /connectors", body, nil)
 }
 
 // about uses the description of a REST route as a command's help, and its first clause in lists of commands.
@@ -415,13 +385,44 @@ func about(route string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// steered is a command that calls one route for each of several connectors.
-func (r *remote) steered(verb, did, route string) *cobra.Command {
-	return about(route, &cobra.Command{
-		Use: verb + " NAME…", Args: some("NAME"), ValidArgsFunction: r.complete,
+// act is a command that calls one route of a worker.
+type act struct {
+	// use is its usage: the arguments are those of the route. With … at its end the route is called for each of them.
+	use, route, example string
+	// did is what is printed behind the first argument, or behind the name of a command without arguments; each %s is
+	// the next argument, or what the worker answers.
+	name, did string
+	// body is what is sent, by the arguments. Nil means nothing.
+	body func(args []string) any
+}
+
+func (r *remote) act(a act) *cobra.Command {
+	return about(a.route, &cobra.Command{
+		Use: a.use, Example: a.example, ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			return r.each(c, len(args), func(i int) (string, string, error) {
-				return args[i], did, r.call(c.Context(), route, nil, nil, args[i])
+			calls := [][]string{args}
+			if strings.HasSuffix(a.use, "…") {
+				calls = slices.Collect(slices.Chunk(args, 1))
+			}
+			return r.each(c, len(calls), func(i int) (string, string, error) {
+				name, did, args := a.name, a.did, slices.Clip(calls[i])
+				var body any
+				if a.body != nil {
+					body = a.body(args)
+				}
+				var answer string
+				err := r.call(c.Context(), a.route, body, &answer, args[:strings.Count(a.route, "{")]...)
+				_, answered := members([]byte(answer))
+				for _, value := range answered {
+					args = append(args, cell(value))
+				}
+				if name == "" {
+					name, args = args[0], args[1:]
+				}
+				for _, value := range args {
+					did = strings.Replace(did, "%s", inLine(value), 1)
+				}
+				return name, did, err
 			})
 		},
 	})
@@ -432,7 +433,7 @@ func (r *remote) newRestart() *cobra.Command {
 	task := -1
 	c := &cobra.Command{
 		Use: "restart NAME…", Short: "Restart connectors with their tasks, what of them has failed, or one task",
-		Args: some("NAME"), ValidArgsFunction: r.complete,
+		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			route, did := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed="+
 				strconv.FormatBool(onlyFailed), "is restarted"
@@ -456,47 +457,23 @@ func (r *remote) newRestart() *cobra.Command {
 	return c
 }
 
-func (r *remote) newSnapshot() *cobra.Command {
-	const route = "POST /culvert/connectors/{name}/feeds/{feed}/snapshot"
-	return about(route, &cobra.Command{
-		Use: "snapshot NAME FEED", Args: these("NAME", "FEED"), ValidArgsFunction: r.complete,
-		RunE: func(c *cobra.Command, args []string) error {
-			var asked struct{ Snapshot string }
-			err := r.call(c.Context(), route, nil, &asked, args...)
-			return r.did(c, args[0], fmt.Sprintf("is to read %s as snapshot %s", inLine(args[1]),
-				inLine(asked.Snapshot)), err)
-		},
-	})
-}
-
 func (r *remote) newLockouts() *cobra.Command {
-	const resume = "PUT /culvert/lockouts/resume"
-	c := about("GET /culvert/lockouts", &cobra.Command{
-		Use: "lockouts", Args: cobra.NoArgs,
+	const route = "GET /culvert/lockouts"
+	c := about(route, &cobra.Command{
+		Use: "lockouts",
 		Example: `  culvert connectors lockouts
   culvert connectors lockouts resume --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found rest.Lockouts
-			if err := r.get(c.Context(), "/culvert/lockouts", &found); err != nil {
+			if err := r.call(c.Context(), route, nil, &found); err != nil {
 				return err
 			}
-			return failed(r.show(c.OutOrStdout(), found))
+			return r.print(c.OutOrStdout(), found, nil)
 		},
 	})
-	c.AddCommand(about(resume, &cobra.Command{
-		Use: "resume", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			var done struct{ Resumed int }
-			err := r.call(c.Context(), resume, nil, &done)
-			return r.did(c, number(done.Resumed, "refused logon"), "to be tried once more", err)
-		},
-	}))
+	c.AddCommand(r.act(act{use: "resume", route: "PUT /culvert/lockouts/resume", name: "refused logons",
+		did: "are tried once more: %s"}))
 	return c
-}
-
-// did prints what was done to name, or returns err.
-func (r *remote) did(c *cobra.Command, name, did string, err error) error {
-	return r.each(c, 1, func(int) (string, string, error) { return name, did, err })
 }
 
 // done is what was done to a connector.

@@ -30,23 +30,27 @@ func newConsume() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
 		Short: "Print a topic's records as JSON lines",
-		Long: `Print a topic's records as JSON lines of topic, partition, offset, timestamp, key, value and headers: partition by partition, up to
-the end offsets at the start, without records of open and aborted transactions. A key or value that is one JSON document stands as it
-is, other UTF-8 as a string, other bytes as {"base64":…}, null as null. Avro, and JSON with a JSON Schema, become JSON where a schema
-registry is named, by --schema-registry or by the converters of the worker's file.
+		Long: `Print a topic's records as JSON lines: partition by partition, up to the end offsets at the start, without records of
+open and aborted transactions. A key or value that is one JSON document stays as it is, other UTF-8 is a string, other
+bytes are {"base64":…}. Avro, and JSON with a JSON Schema, become JSON if a schema registry is named, by
+--schema-registry or by the converters of the worker's file.
 
-The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), which also says how to log on and by
-which proxy, else from the one that runs on the --data folder, else from that folder, which is locked for the time.`,
+The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), else from the one that
+runs on the --data folder, else from that folder, which is locked for the time.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties
   culvert consume Orders -n 1
   culvert consume Orders --from 1h --schema-registry http://registry:8081
   culvert consume Orders --partition 0 --offset 41 -n 1`,
-		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return readBy(from.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
-				return from.consume(c.Context(), args[0], &o, c.OutOrStdout(), w, log)
+			ctx := c.Context()
+			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
+				shows, err := newReadable(ctx, o.registry, w, log)
+				if err != nil {
+					return err
+				}
+				return o.print(ctx, r, shows, args[0], c.OutOrStdout())
 			})
 		},
 	}
@@ -192,32 +196,28 @@ func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.L
 	return secrets.Error(do(w, logging.Struck(log, w.Strike)), w.Strike)
 }
 
-// open makes a reader of topics, of the brokers of w if it is not nil. done is to be called in the end; the error has
-// the exit code of the command.
-func (s *topicSource) open(ctx context.Context, w *config.Worker, log *slog.Logger) (reader *kafka.Reader,
-	done func(), err error) {
-	brokers, detach, err := brokersOf(ctx, s.data, s.servers, w, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	if reader, err = kafka.NewReader(brokers); err != nil {
-		detach()
-		return nil, nil, wrong(err)
-	}
-	return reader, func() { reader.Close(); detach() }, nil
+// read opens a reader of topics and has do read by it; w is the worker of the file, nil without one. Errors have the
+// exit code of the command.
+func (s *topicSource) read(ctx context.Context, stderr io.Writer,
+	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
+	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
+		brokers, detach, err := brokersOf(ctx, s.data, s.servers, w, log)
+		if err != nil {
+			return err
+		}
+		defer detach()
+		reader, err := kafka.NewReader(brokers)
+		if err != nil {
+			return wrong(err)
+		}
+		defer reader.Close()
+		return do(w, reader, log)
+	})
 }
 
-func (s *topicSource) consume(ctx context.Context, topic string, o *consuming, stdout io.Writer, w *config.Worker,
-	log *slog.Logger) error {
-	shows, err := newReadable(ctx, o.registry, w, log)
-	if err != nil {
-		return err
-	}
-	reader, done, err := s.open(ctx, w, log)
-	if err != nil {
-		return err
-	}
-	defer done()
+// print prints records of a topic.
+func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *readable, topic string,
+	stdout io.Writer) error {
 	options, err := o.options(ctx, reader, topic)
 	if err != nil {
 		return err

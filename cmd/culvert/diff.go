@@ -24,19 +24,15 @@ import (
 func newDiff() *cobra.Command {
 	var in installation
 	var at string
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:   "diff --config DIR",
 		Short: "Show what a running worker would do if a folder were its own",
-		Long: `Compare the connectors of a folder with those that a worker runs, which is asked by REST: what a reload would do to each of them, if these
-were the files of the worker's --config folder. Nothing is changed. A worker takes changes of its own folder by itself, so this is for
-another one: a checkout, or a copy that was edited.
-
-Values of passwords are not shown. Those that the worker hides itself (rest.config.masked=true) count as equal. Exit code: 0, or 1 where a
-file would be refused.`,
+		Long: `Compare the connectors of a folder with those that a worker runs: what a reload would do to each of them if these were
+the files of the worker's --config folder. Nothing is changed, values of passwords are not shown. Exit code: 0, or 1 if
+a file would be refused.`,
 		Example: `  culvert diff --config ./checkout
   culvert diff --config ./checkout --url http://127.0.0.1:8083 --json`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.folder == "" {
 				return wrong(errors.New("expected --config DIR; see culvert diff --help"))
@@ -61,14 +57,14 @@ file would be refused.`,
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
 				return c.Effect == config.Remove && others[c.Connector]
 			})
-			return printPlan(c.OutOrStdout(), plan, asJSON)
+			return printPlan(c.OutOrStdout(), plan, o)
 		},
 	}
 	in.flags(c, "error")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the connectors' files")
 	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's "+
 		"worker file, else http://127.0.0.1:8083)")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
 }
 
@@ -108,26 +104,22 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 	return now, others, nil
 }
 
-func printPlan(w io.Writer, all []rest.Comparison, asJSON bool) error {
+// printPlan prints what would be done to connectors. The error is that some would be refused.
+func printPlan(out io.Writer, all []rest.Comparison, o output) error {
+	err := o.print(out, all, func(out io.Writer) error {
+		_, err := io.WriteString(out, planText(all))
+		return err
+	})
 	refused := 0
 	for _, c := range all {
-		if c.Effect == config.Refuse {
+		if c.Effect == config.Refuse || c.Kept != "" {
 			refused++
 		}
 	}
-	var err error
-	if asJSON {
-		err = printJSON(w, all)
-	} else {
-		_, err = io.WriteString(w, planText(all))
+	if err == nil && refused > 0 {
+		err = failed(fmt.Errorf("%s would be refused", number(refused, "connector")))
 	}
-	switch {
-	case err != nil:
-		return failed(err)
-	case refused > 0:
-		return failed(fmt.Errorf("%s would be refused", number(refused, "connector")))
-	}
-	return nil
+	return err
 }
 
 // planText formats comparisons for people.
@@ -146,8 +138,8 @@ func planText(all []rest.Comparison) string {
 	for _, c := range all {
 		what := map[config.Effect]string{config.Create: "a new connector",
 			config.Remove:  "stops and is removed; its offsets stay",
-			config.InPlace: "goes on with other settings", config.Restart: "its tasks are made anew",
-			config.Refuse: "would be refused, and FAILED"}[c.Effect]
+			config.InPlace: "goes on with other settings", config.Restart: "its tasks are created again",
+			config.Refuse: "would be refused, and fail"}[c.Effect]
 		if c.GoesOn {
 			what = "would be refused; what runs goes on"
 		}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,13 +29,11 @@ func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
 		Short: "List, show and replay dead letters",
-		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names. What happened to
-each, and whose it is, is known where errors.deadletterqueue.context.headers.enable=true was set when it was written.`,
+		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names.
+errors.deadletterqueue.context.headers.enable=true writes with each what happened to it, and whose it is.`,
 		Example: `  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newDLQList(), newDLQShow(), newDLQReplay())
 	return c
@@ -78,17 +75,12 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 // letters reads a topic of dead letters, or a part of it.
 func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
-	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
-		reader, done, err := s.open(ctx, w, log)
-		if err != nil {
-			return err
-		}
-		defer done()
+	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		replayed, unknown := connect.ReadReplayed(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
 			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Strike(unknown.Error())))
 		}
-		_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
+		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ReadLetter(r)
 			if unknown == nil {
 				has := replayed.Has(&l)
@@ -114,42 +106,41 @@ func wasReplayed(l *connect.DeadLetter) string {
 func newDLQList() *cobra.Command {
 	var from topicSource
 	var chosen letterFlags
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:   "list TOPIC",
 		Short: "List dead letters",
-		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came from, what failed
-there and why; how often their records were replayed before, and whether the letters were, as the worker of --properties has stored it.`,
-		Args: one("TOPIC"),
+		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came
+from, and why; and whether they were replayed, as the worker of --properties has stored it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
 				return err
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			if !asJSON {
-				fmt.Fprintln(w, "LETTER\tFAILED\tCONNECTOR\tFROM\tSTAGE\tREPLAYS\tREPLAYED\tERROR")
-			}
+			var rows [][]string
 			list := func(l *connect.DeadLetter) error {
 				switch {
 				case !filter.Takes(l):
-					return nil
-				case asJSON:
+				case o.json:
 					return printJSON(out, rest.LetterOf(l))
+				default:
+					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
+						l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
+						strconv.Itoa(l.Times), wasReplayed(l), inLine(l.Message)})
 				}
-				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.Record.Partition, l.Record.Offset,
-					l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-					l.Times, wasReplayed(l), inLine(l.Message))
-				return err
+				return nil
 			}
 			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
-			return errors.Join(err, failed(w.Flush()), failed(out.Flush()))
+			if !o.json {
+				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
+			}
+			return errors.Join(err, failed(out.Flush()))
 		},
 	}
 	from.flags(c)
 	chosen.flags(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, a line for each")
+	o.flag(c, "as JSON, a line for each")
 	return c
 }
 
@@ -163,11 +154,10 @@ func fromOf(l *connect.DeadLetter) string {
 
 func newDLQShow() *cobra.Command {
 	var from topicSource
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:   "show TOPIC PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
-		Args:  first("TOPIC", "PARTITION@OFFSET"),
 		RunE: func(c *cobra.Command, args []string) error {
 			place, err := connect.ParseLetterPlace(args[1])
 			if err != nil {
@@ -187,7 +177,7 @@ func newDLQShow() *cobra.Command {
 				return err
 			case letter == nil:
 				return failed(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
-			case asJSON:
+			case o.json:
 				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
 				return failed(err)
 			}
@@ -195,31 +185,18 @@ func newDLQShow() *cobra.Command {
 		},
 	}
 	from.flags(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "as culvert consume prints it")
+	o.flag(c, "as culvert consume prints it")
 	return c
 }
 
 // printLetter shows a letter to somebody who looks for its cause.
 func printLetter(out io.Writer, l *connect.DeadLetter) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, shown.Line(text))
-		}
-	}
-	row("failed", l.Failed.UTC().Format(time.RFC3339))
-	row("connector", l.Connector)
-	row("from", fromOf(l))
-	row("request", l.Request)
-	row("stage", l.Stage)
-	row("setting", l.Setting)
-	row("plugin", strings.TrimSpace(l.Plugin+" "+l.Version))
-	row("exception", l.Class)
-	row("cause", l.Message)
-	row("parts", l.Parts.String())
-	row("replays", strconv.Itoa(l.Times))
-	row("replayed", wasReplayed(l))
-	if err := w.Flush(); err != nil {
+	rows := [][]string{{"failed", l.Failed.UTC().Format(time.RFC3339)}, {"connector", l.Connector}, {"from", fromOf(l)},
+		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
+		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
+		{"parts", l.Parts.String()}, {"replays", strconv.Itoa(l.Times)}, {"replayed", wasReplayed(l)}}
+	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+	if err := columns(out, "", rows); err != nil {
 		return err
 	}
 	var line struct {
@@ -247,29 +224,14 @@ func newDLQReplay() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
 		Short: "Send dead letters through their connectors once more",
-		Long: `Send dead letters through their connectors as these are configured now, with the plugins that they have now. A source's rows go through
-its transforms and converters to their topics; those that its plugin could not read are read by it again. A sink's records are written
-into the service, with its settings for retries, uncertain inserts and order.
+		Long: `Send dead letters through their connectors as these are configured now, each of them once. What is refused once more
+goes back to the topic. A fault that is no letter's, such as a service that does not answer, ends the command; started
+again, it goes on after what was replayed. A sink's record is kept back if its topic has a later one of the same key.
 
-Each letter is sent once, and a sink's record once however many letters it has: what was replayed is stored beside the offsets of the
-worker, in the transaction of its records where the worker has exactly.once.source.support=enabled, else behind them. What is refused
-once more goes back to the topic, and a header counts how often. A fault that is no letter's (a service that does not answer, a logon
-that is refused) ends the command; started again, it goes on after what was replayed.
-
-A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer; one without a
-key where its topic has any later one. --older sends them all the same.
-
---letters chooses single ones; with --again these alone are sent once more. --dry sends and stores nothing: letters go through their
-connectors up to what would be sent, and those that would be refused are listed with the reason, at most 100. Plugins are opened for it as
-at a start, by which services may be asked for their metadata; a schema that a registry does not have yet is not registered, but a reason.
-
-The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
-and a sink's newer records of the same keys may then be there before. While another process replays letters of the connector, wherever
-it runs, the command fails.`,
+The files are those of culvert run. No worker may be at work in the --data folder. See culvert reference guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
-		Args: first("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {

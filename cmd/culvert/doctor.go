@@ -22,18 +22,15 @@ func newDoctor() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor -p FILE",
 		Short: "Go the way to Kafka and to a service step by step",
-		Long: `Go the way to Kafka and to a service step by step, and say at which step it ends and who mends that where. -p names a worker's file,
-for Kafka, or a connector's, for its service, or is given twice, for both. Steps, as far as the files ask for them: the token of SAP
-Connectivity, the attached Cloud Connectors, the greeting of its proxy, the connection to each broker, TLS, SASL, metadata and the
-brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token,
-the entity sets that the file names, the catalogue, the settings as culvert validate --online checks them; with both files the rights on the connector's topics, and the schema registries
-of its converters.
+		Long: `Check the connection to Kafka and to a service step by step, and say at which step it ends and what mends that. -p names
+a worker's file, for Kafka, or a connector's, for its service, or is given twice. Steps: tokens and proxies of SAP BTP,
+connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as culvert
+validate --online checks them; with both files also the rights on topics, and schema registries.
 
-One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not, 2 wrong use.`,
+One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not.`,
 		Example: `  culvert doctor -p worker.properties
   culvert doctor -p worker.properties -p orders.properties
   culvert doctor -p orders.properties --json`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return examine(c, &in, files, asJSON) },
 	}
 	in.flags(c, "error")
@@ -81,7 +78,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		if !visit.Well() {
 			break
 		}
-		tool, done, err := openToolOf(c, in, w, file)
+		tool, done, err := openTool(c, in, w, file)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,23 +28,33 @@ type importing struct {
 	field                string
 	names                []string
 	yes, dry             bool
-
-	// body is what is sent to REST.
-	body []byte
 }
 
 func newOffsetsImport() *cobra.Command {
 	var i importing
 	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
-		"Take over offsets that another connector has stored, whatever their fields are called", []string{"NAME"},
-		func(c *cobra.Command, call caller, _ []string) error {
-			return printed(c)(call(http.MethodPatch, i.body))
+		"Take over offsets that another connector has stored, whatever their fields are called", http.MethodPatch,
+		func(c *cobra.Command, args []string) (body []byte, err error) {
+			if (i.topic == "") == (i.standalone == "") {
+				return nil, wrong(errors.New("expected one of --from-topic and --from-file"))
+			}
+			data, err := c.Flags().GetString("data")
+			if err != nil {
+				return nil, wrong(err)
+			}
+			err = readBy(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
+				stored, err := i.read(c.Context(), data, args[0], w, log)
+				if err == nil {
+					body, err = i.decide(stored, c.InOrStdin(), c.OutOrStdout())
+				}
+				return err
+			})
+			return body, err
 		})
-	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a standalone worker's
-file (its offset.storage.file.filename), and whose fields nobody has written down. Fields with a URL are shown, and the one from which to
-go on is asked for; --field names it instead, and --yes asks nothing. The connector's service has to be the one that the URL leads to.
---partition says what the partition's fields are called here. The topic is read from the cluster of --bootstrap-servers or of the worker's
-file -p, else from the embedded broker in --data.`
+	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a
+standalone worker's file. Fields with a URL are shown, and the one from which to go on is asked for unless --field names
+it. The topic is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded broker
+in --data. See culvert reference guide/init-connector.`
 	c.Example = `  culvert offsets import orders --from-topic connect-offsets -p worker.properties --dry-run
   culvert offsets import orders --from-topic connect-offsets -p worker.properties --field nextLink --yes \
       --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083
@@ -59,28 +68,6 @@ file -p, else from the embedded broker in --data.`
 	f.StringArrayVar(&i.names, "partition", nil, "field of the partitions and what it is called here, as `THEIRS=OURS`")
 	f.BoolVar(&i.yes, "yes", false, "ask nothing")
 	f.BoolVar(&i.dry, "dry-run", false, "show what would be set, and change nothing")
-	set := c.RunE
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if (i.topic == "") == (i.standalone == "") {
-			return wrong(errors.New("expected one of --from-topic and --from-file"))
-		}
-		data, err := c.Flags().GetString("data")
-		if err != nil {
-			return wrong(err)
-		}
-		var stored []connect.StoredOffset
-		if err := readBy(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) (err error) {
-			stored, err = i.read(c.Context(), data, args[0], w, log)
-			return err
-		}); err != nil {
-			return err
-		}
-		goOn, err := i.decide(stored, c.InOrStdin(), c.OutOrStdout())
-		if err != nil || !goOn {
-			return err
-		}
-		return set(c, args)
-	}
 	return c
 }
 
@@ -108,13 +95,13 @@ func (i *importing) read(ctx context.Context, data, connector string, w *config.
 	return stored, nil
 }
 
-// decide shows what was found, finds out which field counts, and makes the body. goOn: it is to be set.
-func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (goOn bool, err error) {
+// decide shows what was found, finds out which field counts, and returns what is to be sent; nil if nothing is.
+func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
 	names := map[string]string{}
 	for _, pair := range i.names {
 		theirs, ours, ok := strings.Cut(pair, "=")
 		if !ok || theirs == "" || ours == "" {
-			return false, wrong(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
+			return nil, wrong(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
 		}
 		names[theirs] = ours
 	}
@@ -130,45 +117,48 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	switch {
 	case i.field != "":
 	case len(fields) == 0:
-		return false, failed(errors.New("no field holds a URL in all of them: --field names one"))
+		return nil, failed(errors.New("no field holds a URL in all of them: --field names one"))
 	case len(fields) == 1:
 		i.field = fields[0]
 	case i.yes || i.dry:
-		return false, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
+		return nil, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
 			shown.Text(strings.Join(fields, ", "))))
 	default:
-		fmt.Fprintf(out, "Fields with a URL: %s. From which one is it to be gone on? ",
+		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector go on? ",
 			shown.Text(strings.Join(fields, ", ")))
 		if i.field, err = answer(answers); err != nil {
-			return false, failed(err)
+			return nil, failed(err)
 		}
 	}
-	body := []byte(`{"offsets":[`)
+	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
 		one, err := s.As(i.field, importedAs, names)
 		if err != nil {
-			return false, failed(err)
+			return nil, failed(err)
 		}
 		if n > 0 {
 			body = append(body, ',')
 		}
 		body = append(body, one...)
 	}
-	i.body = append(body, "]}"...)
+	body = append(body, "]}"...)
 	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field),
-		shown.Text(string(bytes.TrimSpace(i.body))))
-	if i.dry || i.yes {
-		return !i.dry, nil
+		shown.Text(string(body)))
+	switch {
+	case i.dry:
+		return nil, nil
+	case i.yes:
+		return body, nil
 	}
 	fmt.Fprint(out, "Set it (yes or no)? ")
 	text, err := answer(answers)
 	if err != nil {
-		return false, failed(err)
+		return nil, failed(err)
 	}
 	if text != "yes" {
-		return false, failed(errors.New("nothing was changed"))
+		return nil, failed(errors.New("nothing was changed"))
 	}
-	return true, nil
+	return body, nil
 }
 
 // answer is a line of whoever is asked.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/check"
@@ -25,17 +27,9 @@ import (
 // maxOffered is how many values are listed for a question.
 const maxOffered = 40
 
-// initOptions are the answers that the flags of init give.
-type initOptions struct {
-	name, file, protocol, host, user, password, client, service string
-	port                                                        int
-	sets, properties                                            []string
-	yes, clear                                                  bool
-}
-
 func newInit() *cobra.Command {
 	var in installation
-	var o initOptions
+	i := &initiation{}
 	c := &cobra.Command{
 		Use:   "init [-o FILE]",
 		Short: "Write the file of a source connector, by questions and by what the service says",
@@ -45,39 +39,42 @@ check with the service finds nothing wrong in it, and never over another. Instea
 --password-in-file is given. Exit code: 0 written, 1 something is wrong, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runInit(c, &in, &o) },
+		RunE: func(c *cobra.Command, _ []string) error { return i.run(c, &in) },
 	}
 	in.flags(c, "error")
 	f := c.Flags()
-	f.StringVar(&o.name, "name", "", "`name` of the connector (default: the first entity set's)")
-	f.StringVarP(&o.file, "output", "o", "", "`file` to write, - for stdout (default: NAME.properties)")
-	f.StringVar(&o.protocol, "protocol", "https", "http or https")
-	f.StringVar(&o.host, "host", "", "`name` or address of the service's host")
-	f.IntVar(&o.port, "port", 0, "its `port` (default: the protocol's)")
-	f.StringVar(&o.user, "user", "", "`user`; none for services without a logon")
-	f.StringVar(&o.password, "password", "${env:SAP_PASSWORD}",
+	f.String("name", "", "`name` of the connector (default: the first entity set's)")
+	f.StringVarP(&i.file, "output", "o", "", "`file` to write, - for stdout (default: NAME.properties)")
+	f.String("protocol", "https", "http or https")
+	f.String("host", "", "`name` or address of the service's host")
+	f.Int("port", 0, "its `port` (default: the protocol's)")
+	f.String("user", "", "`user`; none for services without a logon")
+	f.String("password", "${env:SAP_PASSWORD}",
 		"`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
-	f.BoolVar(&o.clear, "password-in-file", false, "let the file hold the password itself")
-	f.StringVar(&o.client, "client", "", "SAP `client`, three digits (default: the system's)")
-	f.StringVar(&o.service, "service", "", "`path` of the service")
-	f.StringSliceVar(&o.sets, "entity-set", nil, "`names` of entity sets, each read into a topic")
-	f.StringSliceVar(&o.properties, "select", nil, "`properties` to read of the first entity set (default: all)")
-	f.BoolVarP(&o.yes, "yes", "y", false, "ask nothing")
+	f.BoolVar(&i.clear, "password-in-file", false, "let the file hold the password itself")
+	f.String("client", "", "SAP `client`, three digits (default: the system's)")
+	f.String("service", "", "`path` of the service")
+	f.StringSlice("entity-set", nil, "`names` of entity sets, each read into a topic")
+	f.StringSlice("select", nil, "`properties` to read of the first entity set (default: all)")
+	f.BoolVarP(&i.yes, "yes", "y", false, "ask nothing")
+	i.flags = f
 	return c
 }
 
 // initiation is the file of a connector in the making.
 type initiation struct {
-	options *initOptions
-	ask     func(question, standard string, offered []string) (string, error)
-	given   func(flag string) bool
-	checker *check.Checker
-	say     io.Writer
-	entries []config.Entry
+	file       string
+	yes, clear bool
+	flags      *pflag.FlagSet
+	checker    *check.Checker
+	lines      *bufio.Scanner
+	say        io.Writer
+	entries    []config.Entry
+	// err is why there are no more answers.
+	err error
 }
 
-func runInit(c *cobra.Command, in *installation, o *initOptions) error {
+func (i *initiation) run(c *cobra.Command, in *installation) error {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return err
@@ -95,167 +92,121 @@ func runInit(c *cobra.Command, in *installation, o *initOptions) error {
 	if err != nil {
 		return wrong(err)
 	}
-	i := &initiation{options: o, given: c.Flags().Changed, say: shown.Writer{To: c.ErrOrStderr()},
-		checker: &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
-			Registry: record.NewRegistry(), Lockouts: lockouts, Online: check.NewOnline(log, check.OnlineTime),
-			Logon: true}}
-	i.ask = i.questions(c.InOrStdin())
-	if err := i.answers(c.Context()); err != nil {
-		return err
+	i.lines, i.say = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
+	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
+		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTime, Logon: true}
+	name := i.answers(c.Context())
+	if i.err != nil {
+		return i.err
 	}
 	if err := i.examine(c.Context()); err != nil {
 		return err
 	}
-	return i.write(c.OutOrStdout())
+	return i.write(c.OutOrStdout(), name)
 }
 
-// questions asks on stderr and reads answers from in, one a line; an empty one is the standard, a number one of what is
+// answers asks for all settings, with what the service recommends as soon as it can be asked, and returns the
+// connector's name.
+func (i *initiation) answers(ctx context.Context) (name string) {
+	i.set("connector.class", "ODataSource")
+	protocol := i.answer("protocol", "https", "Protocol", "https", "http")
+	i.set("sap.odata.host.protocol", protocol)
+	i.set("sap.odata.host.address", i.needed("host", "Host of the OData service"))
+	port := "443"
+	if strings.EqualFold(protocol, "http") {
+		port = "80"
+	}
+	i.set("sap.odata.host.port", i.answer("port", port, "Port"))
+	if user := i.answer("user", "", "User"); user != "" {
+		password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
+		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
+			i.err = wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
+				"else; --password-in-file lets the file hold the password itself"))
+		}
+		i.set("sap.odata.user.name", user)
+		i.set("sap.odata.user.pwd", password)
+	}
+	i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
+	service := i.needed("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
+	i.set("sap.odata#00.service", service)
+	sets := config.List(i.needed("entity-set", "Entity sets, with commas between them",
+		i.recommended(ctx, "entity-set", "sap.odata#00.entityset")...))
+	for n, set := range sets {
+		prefix, flag := fmt.Sprintf("sap.odata#%02d.", n), ""
+		if n > 0 {
+			i.set(prefix+"service", service)
+		} else {
+			flag = "select"
+		}
+		i.set(prefix+"entityset", set)
+		i.set(prefix+"topic", i.answer("", strings.Map(topicLetter, set), "Topic of "+set))
+		i.set(prefix+"select", i.answer(flag, "", "Properties of "+set+" with commas between them, empty for all",
+			i.recommended(ctx, flag, prefix+"select")...))
+	}
+	if i.err == nil {
+		name = i.answer("name", strings.ToLower(strings.Map(topicLetter, sets[0])), "Name of the connector")
+		i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
+	}
+	return name
+}
+
+// given returns what a flag says; false if it is not given.
+func (i *initiation) given(flag string) (string, bool) {
+	f := i.flags.Lookup(flag)
+	if f == nil || !f.Changed {
+		return "", false
+	}
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return strings.Join(list.GetSlice(), ","), true
+	}
+	return f.Value.String(), true
+}
+
+// answer returns what a flag says, else the answer to a question: an empty one is the standard, a number one of what is
 // offered. With --yes every answer is the standard.
-func (i *initiation) questions(in io.Reader) func(string, string, []string) (string, error) {
-	lines := bufio.NewScanner(in)
-	return func(question, standard string, offered []string) (string, error) {
-		if i.options.yes {
-			return standard, nil
-		}
-		for n, value := range offered[:min(len(offered), maxOffered)] {
-			fmt.Fprintf(i.say, "%4d  %s\n", n+1, value)
-		}
-		if len(offered) > maxOffered {
-			fmt.Fprintf(i.say, "      and %d more\n", len(offered)-maxOffered)
-		}
-		fmt.Fprintf(i.say, "%s [%s]: ", question, standard)
-		if !lines.Scan() {
-			if err := lines.Err(); err != nil {
-				return "", failed(err)
-			}
-			return "", wrong(fmt.Errorf("%s: expected an answer, found the end of the input", question))
-		}
-		var values []string
-		for _, value := range config.List(lines.Text()) {
-			if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= min(len(offered), maxOffered) {
-				value = offered[n-1]
-			}
-			values = append(values, value)
-		}
-		if len(values) == 0 {
-			return standard, nil
-		}
-		return strings.Join(values, ","), nil
+func (i *initiation) answer(flag, standard, question string, offered ...string) string {
+	if value, given := i.given(flag); given {
+		return value
 	}
+	if i.yes || i.err != nil {
+		return standard
+	}
+	for n, value := range offered[:min(len(offered), maxOffered)] {
+		fmt.Fprintf(i.say, "%4d  %s\n", n+1, value)
+	}
+	if len(offered) > maxOffered {
+		fmt.Fprintf(i.say, "      and %d more\n", len(offered)-maxOffered)
+	}
+	fmt.Fprintf(i.say, "%s [%s]: ", question, standard)
+	if !i.lines.Scan() {
+		if i.err = failed(i.lines.Err()); i.err == nil {
+			i.err = wrong(fmt.Errorf("%s: expected an answer, found the end of the input", question))
+		}
+		return ""
+	}
+	var values []string
+	for _, value := range config.List(i.lines.Text()) {
+		if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= min(len(offered), maxOffered) {
+			value = offered[n-1]
+		}
+		values = append(values, value)
+	}
+	return cmp.Or(strings.Join(values, ","), standard)
 }
 
-// answer is what a flag says, or the answer to a question.
-func (i *initiation) answer(flag, value, question string, offered []string) (string, error) {
-	if i.given(flag) {
-		return value, nil
+// needed is the answer to a question that must have one.
+func (i *initiation) needed(flag, question string, offered ...string) string {
+	value := i.answer(flag, "", question, offered...)
+	if i.err == nil && value == "" {
+		i.err = wrong(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
 	}
-	text, err := i.ask(question, value, offered)
-	return strings.TrimSpace(text), err
+	return value
 }
 
 func (i *initiation) set(name, value string) {
 	if value != "" {
 		i.entries = append(i.entries, config.NewEntry(name, value, "the answers", len(i.entries)+1))
 	}
-}
-
-func missing(flag string) error {
-	return wrong(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
-}
-
-// answers goes through the questions, with what the service recommends as soon as it can be asked.
-func (i *initiation) answers(ctx context.Context) (err error) {
-	o := i.options
-	next := func(into *string, flag, question string, offered []string) {
-		if err == nil {
-			*into, err = i.answer(flag, *into, question, offered)
-		}
-	}
-	next(&o.protocol, "protocol", "Protocol", []string{"https", "http"})
-	next(&o.host, "host", "Host of the OData service", nil)
-	if err == nil && o.host == "" {
-		return missing("host")
-	}
-	if o.port == 0 {
-		o.port = map[bool]int{true: 80, false: 443}[strings.EqualFold(o.protocol, "http")]
-	}
-	port := strconv.Itoa(o.port)
-	next(&port, "port", "Port", nil)
-	next(&o.user, "user", "User", nil)
-	if o.user != "" {
-		next(&o.password, "password", "Reference to the password", nil)
-		if err == nil && !strings.HasPrefix(o.password, "${") && !o.clear {
-			return wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
-				"else; --password-in-file lets the file hold the password itself"))
-		}
-	}
-	next(&o.client, "client", "SAP client, empty for the system's", nil)
-	if err != nil {
-		return err
-	}
-	i.set("connector.class", "ODataSource")
-	i.set("sap.odata.host.protocol", o.protocol)
-	i.set("sap.odata.host.address", o.host)
-	i.set("sap.odata.host.port", port)
-	if o.user != "" {
-		i.set("sap.odata.user.name", o.user)
-		i.set("sap.odata.user.pwd", o.password)
-	}
-	i.set("sap.odata.sap.client", o.client)
-	return i.sets(ctx, next, &err)
-}
-
-// sets asks what is to be read.
-func (i *initiation) sets(ctx context.Context, next func(*string, string, string, []string), err *error) error {
-	o := i.options
-	offered := func(name string) []string {
-		if o.yes || *err != nil {
-			return nil
-		}
-		return i.recommended(ctx, name)
-	}
-	if !i.given("service") {
-		next(&o.service, "service", "Service", offered("sap.odata#00.service"))
-	}
-	if *err == nil && o.service == "" {
-		return missing("service")
-	}
-	i.set("sap.odata#00.service", o.service)
-	if len(o.sets) == 0 {
-		names := ""
-		next(&names, "entity-set", "Entity sets, with commas between them", offered("sap.odata#00.entityset"))
-		o.sets = config.List(names)
-	}
-	if *err == nil && len(o.sets) == 0 {
-		return missing("entity-set")
-	}
-	for n, name := range o.sets {
-		prefix := fmt.Sprintf("sap.odata#%02d.", n)
-		if n > 0 {
-			i.set(prefix+"service", o.service)
-		}
-		i.set(prefix+"entityset", name)
-		topic := strings.Map(topicLetter, name)
-		next(&topic, "topic", "Topic of "+name, nil)
-		i.set(prefix+"topic", topic)
-		chosen := ""
-		if n == 0 {
-			chosen = strings.Join(o.properties, ",")
-		}
-		if chosen == "" {
-			next(&chosen, "properties", "Properties of "+name+" with commas between them, empty for all",
-				offered(prefix+"select"))
-		}
-		i.set(prefix+"select", chosen)
-	}
-	name := o.name
-	if name == "" && len(o.sets) > 0 {
-		name = strings.ToLower(strings.Map(topicLetter, o.sets[0]))
-	}
-	next(&name, "name", "Name of the connector", nil)
-	o.name = name
-	i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
-	return *err
 }
 
 // topicLetter puts _ where a topic's name can't have a letter.
@@ -273,14 +224,18 @@ func (i *initiation) validated(ctx context.Context) (*check.Validation, config.P
 	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	checker := *i.checker
 	if problems.Err() != nil {
-		checker.Online = nil
+		checker.Wait = 0
 	}
 	v, err := checker.Validate(ctx, c)
 	return v, problems, err
 }
 
-// recommended are the values that the service knows for a setting; none where it can't be asked, which is said.
-func (i *initiation) recommended(ctx context.Context, name string) []string {
+// recommended are the values that the service knows for a setting which is asked for; none where it can't be asked,
+// which is said.
+func (i *initiation) recommended(ctx context.Context, flag, name string) []string {
+	if _, given := i.given(flag); given || i.yes || i.err != nil {
+		return nil
+	}
 	v, problems, err := i.validated(ctx)
 	if err != nil {
 		fmt.Fprintln(i.say, "Nothing can be offered:", err)
@@ -331,7 +286,7 @@ func (i *initiation) examine(ctx context.Context) error {
 }
 
 // write writes the file, which must not be there.
-func (i *initiation) write(stdout io.Writer) error {
+func (i *initiation) write(stdout io.Writer, name string) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
@@ -342,10 +297,7 @@ func (i *initiation) write(stdout io.Writer) error {
 		}
 		fmt.Fprintln(&b, config.PropertiesLine(e.Key, e.Raw))
 	}
-	file := i.options.file
-	if file == "" {
-		file = i.options.name + ".properties"
-	}
+	file := cmp.Or(i.file, name+".properties")
 	if file == "-" {
 		_, err := stdout.Write(b.Bytes())
 		return failed(err)

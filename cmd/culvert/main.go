@@ -140,10 +140,9 @@ guide/commands has all.`,
 		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asked {
-				return printVersion(c, false)
+				return printVersion(c, output{})
 			}
 			return c.Help()
 		},
@@ -156,18 +155,9 @@ guide/commands has all.`,
 		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
 		newCluster(), newDrain(), newVersion())
 	addTools(root, args)
-	completeKnownShells(root)
-	return root
-}
-
-// completeKnownShells has the command that completes for shells refuse one that it does not know.
-func completeKnownShells(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.NoArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
-		}
-	}
+	finish(root)
+	return root
 }
 
 // dataFlag is the folder that run, consume and broker share.

@@ -29,31 +29,25 @@ func TestRender(t *testing.T) {
 	}
 }
 
-func TestProgressLines(t *testing.T) {
-	start := time.Unix(1000, 0)
-	r := rates{began: start, last: map[string]sample{}}
-	r.lines([]connect.Progress{{Connector: "orders", Rows: 100}}, start)
-	got := r.lines([]connect.Progress{
-		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
-		{Connector: "copies-of-orders", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
-	}, start.Add(2*time.Second))
-	want := []string{
-		"orders            source RUNNING           300 rows       100/s       3 pages\n",
-		"copies-of-orders  sink   FAILED              5 rows         2/s       7 lag  1 failed\n",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestDisplay(t *testing.T) {
+// What --progress prints is a table, with rates since the one before; nothing where nothing has changed.
+func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	d := &display{out: &out}
-	d.show([]string{"a 1\n"})
+	start := time.Unix(1000, 0)
+	before := lookAt(start, []connect.Progress{{Connector: "orders", Rows: 100}})
+	now := lookAt(start.Add(2*time.Second), []connect.Progress{
+		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
+		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
+	})
+	d.show(now, before)
 	d.Write([]byte("log\n"))
-	d.show([]string{"a 1\n"}) // nothing new: nothing is said
-	d.show([]string{"a 2\n"})
-	if want := "a 1\nlog\na 2\n"; out.String() != want {
-		t.Errorf("expected %q, found %q", want, out.String())
+	d.show(now, before)
+	want := "" +
+		"NAME    TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS\n" +
+		"copies  sink    failed   -      5     -       7    1        -\n" +
+		"orders  source  running  -      300   100     -    0        -\n" +
+		"log\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,14 +12,15 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
-// display shows what each connector is doing: a line for each every two seconds, for as long as something changes. What
+// display shows what the connectors are doing: a table every two seconds, for as long as something changes. What
 // else goes to the same place is written through it. It has a goroutine from follow to the end.
 type display struct {
 	mu   sync.Mutex
 	out  io.Writer
-	said []string // last
+	said []byte // last
 }
 
 const displayEvery = 2 * time.Second
@@ -55,21 +56,27 @@ func (d *display) Write(p []byte) (int, error) {
 	return d.out.Write(p)
 }
 
-// follow shows what progress says until the returned function is called, which shows it a last time.
+// follow shows what progress says, as culvert status does, until the returned function is called, which shows it a
+// last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
+	before := lookAt(time.Now(), nil)
+	show := func() {
+		now := lookAt(time.Now(), progress())
+		d.show(now, before)
+		before = now
+	}
 	go func() {
 		defer close(done)
 		defer guard.Recover(nil, "showing progress", nil)
 		ticker := time.NewTicker(displayEvery)
 		defer ticker.Stop()
-		rates := rates{began: time.Now(), last: map[string]sample{}}
 		for {
 			select {
-			case now := <-ticker.C:
-				d.show(rates.lines(progress(), now))
+			case <-ticker.C:
+				show()
 			case <-stop:
-				d.show(rates.lines(progress(), time.Now()))
+				show()
 				return
 			}
 		}
@@ -77,56 +84,24 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 	return func() { close(stop); <-done }
 }
 
-func (d *display) show(lines []string) {
-	if !slices.Equal(lines, d.said) {
-		fmt.Fprint(d, strings.Join(lines, ""))
+// show prints a look if it is another one than before.
+func (d *display) show(now, before look) {
+	var b bytes.Buffer
+	_ = now.show(&b, &before, output{}) // a buffer takes everything
+	if !bytes.Equal(b.Bytes(), d.said) {
+		d.Write(b.Bytes())
 	}
-	d.said = lines
+	d.said = b.Bytes()
 }
 
-// rates remembers the last counts of each connector, for rows a second.
-type rates struct {
-	began time.Time
-	last  map[string]sample
-}
-
-type sample struct {
-	rows int64
-	at   time.Time
-}
-
-func (r rates) lines(progress []connect.Progress, now time.Time) []string {
-	width := 0
+// lookAt is what a command's own connectors are doing.
+func lookAt(at time.Time, progress []connect.Progress) look {
+	l := look{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
-		width = max(width, len(p.Connector))
+		listed := rest.Listed{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
+			Refused: p.Failed}
+		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
+			Motion: &connect.Figures{Type: p.Type, Tasks: []connect.TaskFigures{{Progress: &p}}}}
 	}
-	var lines []string
-	for _, p := range progress {
-		perSecond := 0.0
-		last, seen := r.last[p.Connector]
-		if !seen {
-			last = sample{0, r.began}
-		}
-		if now.After(last.at) {
-			perSecond = float64(p.Rows-last.rows) / now.Sub(last.at).Seconds()
-		}
-		r.last[p.Connector] = sample{p.Rows, now}
-		lines = append(lines, line(p, width, perSecond))
-	}
-	return lines
-}
-
-func line(p connect.Progress, width int, perSecond float64) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-*s  %-6s %-10s %10d rows %9.0f/s", width, p.Connector, p.Type, p.State, p.Rows, perSecond)
-	if p.Type == "source" {
-		fmt.Fprintf(&b, " %7d pages", p.Pages)
-	} else {
-		fmt.Fprintf(&b, " %7d lag", p.Lag)
-	}
-	if p.Failed > 0 {
-		fmt.Fprintf(&b, "  %d failed", p.Failed)
-	}
-	b.WriteByte('\n')
-	return b.String()
+	return l
 }

@@ -38,7 +38,6 @@ func newReference() *cobra.Command {
 			"belong to this program's\n" +
 			"version and its own plugins; settings of others are shown by culvert plugins show.",
 		Example: "  culvert reference\n  culvert reference source | less\n  culvert reference guide/delivery",
-		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return failed(listReference(c))
@@ -80,20 +79,14 @@ func nearestPage(text string) string {
 }
 
 func listReference(c *cobra.Command) error {
-	names := referenceNames()
-	width := 0
-	for _, name := range names {
-		width = max(width, len(name))
-	}
-	for _, name := range names {
+	var rows [][]string
+	for _, name := range referenceNames() {
 		page, err := readReference(name)
 		if err != nil {
 			return err
 		}
 		title, _, _ := strings.Cut(strings.TrimPrefix(string(page), "# "), "\n")
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%-*s  %s\n", width, name, title); err != nil {
-			return err
-		}
+		rows = append(rows, []string{name, title})
 	}
-	return nil
+	return columns(c.OutOrStdout(), "", rows)
 }

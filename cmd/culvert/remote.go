@@ -19,8 +19,8 @@ import (
 
 // remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
 type remote struct {
+	output
 	url, user string
-	json      bool
 	timeout   time.Duration
 	// transport takes requests to it; nil: the network.
 	transport http.RoundTripper
@@ -36,7 +36,7 @@ func (r *remote) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&r.url, "url", "http://127.0.0.1:8083", "`URL` of REST, Culvert's or Kafka Connect's")
 	f.StringVar(&r.user, "user", "", "`NAME` of a user; the password is read from CULVERT_REST_PASSWORD")
-	f.BoolVar(&r.json, "json", false, "print answers as JSON")
+	f.BoolVar(&r.json, "json", false, "as JSON")
 	f.DurationVar(&r.timeout, "timeout", 100*time.Second, "how long an answer may take, conflicts that pass included")
 }
 

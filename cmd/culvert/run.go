@@ -166,22 +166,17 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [--config DIR | worker-file connector-files…]",
 		Short: "Run a worker with its connectors",
-		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then everything under way is acknowledged and offsets
-are stored, within task.shutdown.graceful.timeout.ms.
+		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then everything under way is acknowledged
+and offsets are stored, within task.shutdown.graceful.timeout.ms. See culvert reference guide/worker.
 
-In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or .yml file a
-connector's, named by its setting ` + "`name`" + `, else by the file. A bad file there stops its own connector alone: the log and REST say which file
-it is, and what is wrong. The folder is followed: connectors come, change and go with their files, all others run on; a change that is bad
-leaves running what ran. In a group each worker has the folder, and its leader brings it into config.storage.topic while no other worker
-has a folder that says something else: GET /culvert/cluster shows digests. SIGHUP has everything read again; culvert diff shows what a change would do. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
-none; the worker's may be left out, and then the embedded broker is used.
+In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or
+.yml file a connector's. The folder is followed, and a bad file stops its own connector alone. Files named as arguments
+are as with Kafka's connect-standalone: the worker's first, which may be left out, and all connectors run or none.
 
-With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
-A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
-after that; it is 2 where a file of the --config folder is bad. REST listens only where ` + "`listeners`" + ` is set.
+With --once every source is caught up and acknowledged, then every sink settles what its topics hold at that moment. A
+failed task does not stop the others. Exit code: 1 for a failed task, 2 for a bad file.
 
-A password or other secret that a service has refused is not sent again, by no connector, command or restart with this data
-folder, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,
+A password that a service has refused is not sent again until it is changed, or until a run with --resume-logons.`,
 		Example: `  culvert run --config /etc/culvert
   culvert run worker.properties orders.properties products.json
   culvert run --once --progress orders.properties`,

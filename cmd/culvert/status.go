@@ -7,9 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,21 +26,19 @@ func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
-		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
-have gone through and how many are left, how many records were refused since the tasks were made, how many the dead letter topic
-holds, and below them what is wrong. Any worker of a group shows what all of them do. Exit code: 0, or 1 where a connector or task has
-failed, where its service does not answer, where records were refused since its tasks were made, or where states are not known.`,
+		Long: `Show what the connectors of a running worker, or of its group, are doing: states and, if the worker is Culvert's, rows,
+lag, refused records and dead letters, and below them what is wrong. Exit code: 0, or 1 if a connector or task has failed,
+a service does not answer, records were refused since the tasks were created, or states are not known.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
 				now, err := r.look(c.Context(), "", "")
 				if err != nil {
 					return err
 				}
-				if err := r.print(c.OutOrStdout(), now, nil); err != nil {
-					return failed(err)
+				if err := now.show(c.OutOrStdout(), nil, r.output); err != nil {
+					return err
 				}
 				return now.fault()
 			}
@@ -81,7 +77,7 @@ func (l look) fault() error {
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"FAILED", failing}, {"service away", away}, {"records refused", refused}} {
+	}{{"failed", failing}, {"service away", away}, {"records refused", refused}} {
 		if len(kind.names) > 0 {
 			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
 		}
@@ -214,47 +210,38 @@ func (l look) states(before *look) []state {
 	return all
 }
 
-// print prints a look, with rates since the one before where there is one.
-func (r *remote) print(out io.Writer, now look, before *look) error {
-	states := now.states(before)
-	if r.json {
-		return printJSON(out, states)
-	}
-	figure := func(f *float64) string {
-		if f == nil {
-			return "-"
+// show prints a look, with rates since the one before if there is one.
+func (l look) show(out io.Writer, before *look, o output) error {
+	states := l.states(before)
+	return o.print(out, states, func(out io.Writer) error {
+		var rows [][]string
+		for _, s := range states {
+			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(l.connectors[s.Connector].listed()),
+				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters)})
 		}
-		return strconv.FormatFloat(*f, 'f', 0, 64)
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tROWS\tROWS/S\tLAG\tREFUSED\tLETTERS")
-	number := func(n *int64) string {
-		if n == nil {
-			return "-"
-		}
-		return strconv.FormatInt(*n, 10)
-	}
-	for _, s := range states {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type),
-			shown.Line(s.State), tasks(now.connectors[s.Connector].listed()), figure(s.Rows), figure(s.Rate),
-			figure(s.Lag), number(s.Refused), number(s.Letters))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, s := range states {
-		for _, text := range s.Errors {
-			if _, err := fmt.Fprintf(out, "%s: %s\n", shown.Line(s.Connector), shown.Line(text)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, note := range now.notes {
-		if _, err := fmt.Fprintln(out, shown.Line(note)); err != nil {
+		if err := columns(out, "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS", rows); err != nil {
 			return err
 		}
+		var lines []string
+		for _, s := range states {
+			for _, text := range s.Errors {
+				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(text)+"\n")
+			}
+		}
+		for _, note := range l.notes {
+			lines = append(lines, shown.Line(note)+"\n")
+		}
+		_, err := io.WriteString(out, strings.Join(lines, ""))
+		return err
+	})
+}
+
+// figure is a number as a table shows it, - for one that is not known.
+func figure[N int64 | float64](n *N) string {
+	if n == nil {
+		return "-"
 	}
-	return nil
+	return fmt.Sprintf("%.0f", float64(*n))
 }
 
 // watch prints looks until ctx ends: on a terminal each over the one before. A worker that does not answer is asked
@@ -280,8 +267,8 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			fmt.Fprintln(&b, shown.Line(err.Error()))
 		} else {
-			if err := r.print(&b, now, before); err != nil {
-				return failed(err)
+			if err := now.show(&b, before, r.output); err != nil {
+				return err
 			}
 			before = &now
 		}

@@ -21,10 +21,9 @@ func newTest() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test [FILES or FOLDERS…]",
 		Short: "Run tests of transforms: records through a connector's chain, without Kafka",
-		Long: `Run tests of transforms: each file holds records and what a connector's transforms are to make of them. The chain is the one that
-a worker would run, with the same plugins in their sandbox; neither Kafka nor a service is needed. A folder stands for its files whose names
-end with _test.yaml or _test.yml, no argument for the folder at work. Each failure says file, line, and what differs.
-Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
+		Long: `Run tests of transforms: each file holds records and what a connector's transforms make of them. The chain is the one that
+a worker would run; neither Kafka nor a service is needed. A folder means its files whose names end with _test.yaml or
+_test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 no tests or wrong use. See culvert reference guide/transforms.`,
 		Example: `  culvert test
   culvert test /etc/culvert --junit report.xml
   culvert test orders_test.yaml --plugins ./plugins`,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,10 +63,8 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 		Use:                name,
 		Hidden:             true,
 		DisableFlagParsing: true,
+		Args:               cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if instead, was := movedCommands[name]; was {
-				return wrong(fmt.Errorf("there is no culvert %s any more: use %s", name, instead))
-			}
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if meant := root.SuggestionsFor(name); len(meant) > 0 {
 				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
@@ -74,26 +73,6 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
 	}
-}
-
-// movedCommands says what does the same as a command that there was.
-var movedCommands = map[string]string{
-	"adopt":    "culvert cluster adopt",
-	"check":    "culvert doctor, or culvert validate --online",
-	"import":   "culvert offsets import",
-	"lockouts": "culvert connectors lockouts [resume]",
-	"log":      "GET /culvert/log of the worker's REST, or its console",
-	"origins":  "GET /culvert/origins of the worker's REST, or its console",
-	"samples":  "culvert connectors sample",
-	"tool":     "culvert COMMAND -p FILE",
-}
-
-// gone is a command that there was below another one.
-func gone(name, instead string) *cobra.Command {
-	return &cobra.Command{Use: name, Hidden: true, DisableFlagParsing: true,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return wrong(fmt.Errorf("there is no %s any more: use %s", c.CommandPath(), instead))
-		}}
 }
 
 // hasFile tells whether -p or --properties is among the arguments.
@@ -167,6 +146,7 @@ func newTool(name string) *cobra.Command {
 		Use:                name + " -p FILE [options]",
 		Hidden:             true,
 		DisableFlagParsing: true,
+		Args:               cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			return runTool(c, name, args)
 		},
@@ -185,7 +165,11 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	if err := early.Flags().Parse(args); err != nil {
 		return wrong(err)
 	}
-	tool, closeAll, err := openTool(parent, &in, file)
+	w, err := in.worker("")
+	if err != nil {
+		return err
+	}
+	tool, closeAll, err := openTool(parent, &in, w, file)
 	if err != nil {
 		return err
 	}
@@ -210,25 +194,14 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	return command.ExecuteContext(parent.Context())
 }
 
-func openTool(c *cobra.Command, in *installation, file string) (*check.Tool, func(), error) {
-	w, err := in.worker("")
-	if err != nil {
-		return nil, nil, err
-	}
-	return openToolOf(c, in, w, file)
-}
-
-// openToolOf opens the plugin of a connector's file, with the config providers of a worker.
-func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
+// openTool opens the plugin of a connector's file, with the config providers of a worker.
+func openTool(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
 	connector, problems, err := config.LoadConnector(file, w.Providers)
-	if err != nil {
-		return nil, nil, wrong(err)
-	}
-	if err := problems.Err(); err != nil {
+	if err = cmp.Or(err, problems.Err()); err != nil {
 		return nil, nil, wrong(err)
 	}
 	m, err := openPlugins(c, in, true)
@@ -251,7 +224,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 // toolCommand is the command with the options that the plugin declares.
 func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
-	var asJSON bool
+	var o output
 	var format string
 	c := &cobra.Command{
 		Use:           "culvert " + command.Name + " -p FILE",
@@ -262,9 +235,9 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
-	ownFlags(c, &in, &asJSON, &format)
-	for _, o := range command.Options {
-		declareOption(c, &o)
+	ownFlags(c, &in, &o, &format)
+	for i := range command.Options {
+		declareOption(c, &command.Options[i])
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !slices.Contains(convert.SchemaFormats, format) {
@@ -272,8 +245,8 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 				format))
 		}
 		given := map[string]string{}
-		for _, o := range command.Options {
-			long, _ := optionNames(&o)
+		for i := range command.Options {
+			long, _ := optionNames(&command.Options[i])
 			if f := c.Flags().Lookup(long); f.Changed {
 				given[long] = f.Value.String()
 			}
@@ -282,17 +255,17 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		if err != nil {
 			return wrong(errors.New(inLine(err.Error())))
 		}
-		return answerTool(c.Context(), tool, command.Name, options, asJSON, format, c.OutOrStdout())
+		return answerTool(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
 	}
 	return c
 }
 
 // ownFlags are those of every command of a plugin, which its options must not be named like: see
 // [plugin.ReservedOptions].
-func ownFlags(c *cobra.Command, in *installation, asJSON *bool, format *string) {
+func ownFlags(c *cobra.Command, in *installation, o *output, format *string) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
-	c.Flags().BoolVar(asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+
 		strings.Join(convert.SchemaFormats, ", "))
 }
@@ -328,7 +301,7 @@ func declareOption(c *cobra.Command, o *wit.SettingSpec) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, asJSON bool,
+func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
 	format string, out io.Writer) error {
 	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
@@ -342,10 +315,11 @@ func answerTool(ctx context.Context, tool *check.Tool, command string, options [
 		fmt.Fprintln(out, string(shown.JSON(text)))
 		return nil
 	}
-	document := *reply.Document
-	if asJSON {
-		fmt.Fprintln(out, string(shown.JSON([]byte(document))))
-		return nil
+	document := []byte(*reply.Document)
+	if o.json {
+		_, err = out.Write(append(shown.JSON(document), '\n'))
+	} else {
+		err = render(out, document)
 	}
-	return failed(render(out, []byte(document)))
+	return failed(err)
 }

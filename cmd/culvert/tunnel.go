@@ -22,17 +22,15 @@ func newTunnel() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tunnel -p WORKER-FILE",
 		Short: "Let any Kafka client of this machine use a remote cluster",
-		Long: `Let any Kafka client of this machine use a remote cluster as if it were local: the way to the brokers (kafka.proxy.*), TLS to them
-(security.protocol, ssl.*) and, where the file has sasl.*, the logon are those of a worker's file. Clients connect in plain text to the
-address of --listen, which stands for bootstrap.servers. Each broker gets a port of its own behind it, in the order of the brokers' ids,
-and clients are told these in place of what brokers advertise. Without sasl.* in the file, a client's own SASL passes.
+		Long: `Let any Kafka client of this machine use a remote cluster as if it were local: proxy, TLS and logon are those of a
+worker's file. Clients connect in plain text to the address of --listen, which represents bootstrap.servers; each broker
+gets a port of its own after it. Without sasl.* in the file, a client's own SASL passes.
 
-Each listener is one line on stdout, as they are made: ADDRESS bootstrap SERVERS, ADDRESS broker ID HOST:PORT. Whoever reaches these
-ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
+Each listener is one line on stdout: ADDRESS bootstrap SERVERS, ADDRESS broker ID HOST:PORT. Whoever reaches these ports
+uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 		Example: `  culvert tunnel -p worker.properties
   culvert tunnel -p worker.properties --listen 127.0.0.1:19092
   kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092 --topic Orders`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := in.logger(c.ErrOrStderr())
 			if err != nil {

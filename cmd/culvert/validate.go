@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -15,24 +16,21 @@ import (
 
 func newValidate() *cobra.Command {
 	var in installation
-	var asJSON, online, withoutSecrets bool
+	var o output
+	var online, withoutSecrets bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "validate FILES…",
 		Short: "Check configuration files",
-		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online the services are
-asked, too: whether user, services, entity sets and properties are there and allow what is asked for. Nothing is written; a connector
-in which something is wrong already is not asked for. What was not checked, since a service or a schema registry of a converter did
-not answer in time, is a problem too. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Where nothing is wrong, stderr
-has a line "ok" for each connector. With the file of a worker of a group, references and passwords that its config
-topic would not take are problems, too. Exit code: 0 nothing wrong (there may be
-warnings), 1 problems.`,
+		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online
+services and schema registries are asked, too, and it is a problem if one does not answer; a connector in which something
+is wrong already is not asked for, and a refused password is not shown again. A folder means its files, as with culvert
+run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 nothing wrong, 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
   culvert validate --online orders.properties
   culvert validate --without-secrets /etc/culvert   # in CI
   culvert validate /etc/culvert --json`,
-		Args: some("FILES"),
 		RunE: func(c *cobra.Command, args []string) error {
 			files, empty, err := sortFiles(args)
 			if err != nil {
@@ -55,9 +53,12 @@ warnings), 1 problems.`,
 			if err != nil {
 				return wrong(err)
 			}
-			problems := append(found.Problems, empty...)
-			if err := printProblems(c, problems, asJSON); err != nil {
-				return failed(err)
+			problems := append(append(config.Problems{}, found.Problems...), empty...)
+			err = o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
+				return printProblems(out, problems)
+			})
+			if err != nil {
+				return err
 			}
 			if problems.Err() != nil {
 				return failed(fmt.Errorf("%s", count(problems)))
@@ -78,7 +79,7 @@ warnings), 1 problems.`,
 	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
 		"take references to config providers (${env:…}, ${file:…}, ${dir:…}) as present, as where the secrets are not")
 	c.MarkFlagsMutuallyExclusive("online", "without-secrets")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
 }
 
@@ -114,32 +115,13 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 	return files, empty, nil
 }
 
-func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) error {
-	if asJSON {
-		return printJSON(c.OutOrStdout(), problemsAsJSON(problems))
-	}
+func printProblems(out io.Writer, problems config.Problems) error {
 	for _, p := range problems {
-		fmt.Fprintln(c.OutOrStdout(), shown.Line(p.String()))
+		if _, err := fmt.Fprintln(out, shown.Line(p.String())); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// problem is one as JSON has it.
-type problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Setting string `json:"setting,omitempty"`
-	Code    string `json:"code,omitempty"`
-	Text    string `json:"text"`
-	Warning bool   `json:"warning"`
-}
-
-func problemsAsJSON(problems config.Problems) []problem {
-	list := []problem{}
-	for _, p := range problems {
-		list = append(list, problem{p.File, p.Line, p.Setting, string(p.Code), p.Text, p.Warning})
-	}
-	return list
 }
 
 func count(problems config.Problems) string {

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -12,25 +12,23 @@ import (
 )
 
 func newVersion() *cobra.Command {
-	var asJSON bool
+	var o output
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  culvert version\n  culvert version --json",
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return printVersion(c, asJSON) },
+		RunE:    func(c *cobra.Command, _ []string) error { return printVersion(c, o) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	o.flag(c, "as JSON")
 	return c
 }
 
-func printVersion(c *cobra.Command, asJSON bool) error {
+func printVersion(c *cobra.Command, o output) error {
 	v, commit := host.Version()
-	out := map[string]string{"version": v, "commit": commit, "contract": wit.Package + "@" + wit.Version,
-		"go": runtime.Version()}
-	if asJSON {
-		return json.NewEncoder(c.OutOrStdout()).Encode(out)
-	}
-	fmt.Fprintf(c.OutOrStdout(), "culvert %s (%s), contract %s, %s\n", v, commit, out["contract"], out["go"])
-	return nil
+	contract := wit.Package + "@" + wit.Version
+	return o.print(c.OutOrStdout(), map[string]string{"version": v, "commit": commit, "contract": contract,
+		"go": runtime.Version()}, func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "culvert %s (%s), contract %s, %s\n", v, commit, contract, runtime.Version())
+		return err
+	})
 }

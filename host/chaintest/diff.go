@@ -3,7 +3,6 @@ package chaintest
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"strings"
 )
@@ -63,83 +62,41 @@ func number(n json.Number) json.Number {
 	return json.Number(r.FloatString(digits))
 }
 
-// comparedLines bounds the texts that are compared line by line.
-const comparedLines = 2000
+const (
+	// around is how many equal lines are shown before and after those that differ.
+	around = 3
+	// differentLines is how many lines are shown that only one of two texts has.
+	differentLines = 200
+)
 
-// difference shows two texts line by line, with few of the lines that both have.
+// difference shows two texts from the first to the last line in which they differ, with a few lines around these.
 func difference(want, found string) string {
 	a, b := strings.Split(want, "\n"), strings.Split(found, "\n")
-	if len(a) > comparedLines || len(b) > comparedLines {
-		return firstDifference(a, b)
+	shorter := min(len(a), len(b))
+	first, last := 0, 0 // how many lines are equal at the beginning, and at the end
+	for first < shorter && a[first] == b[first] {
+		first++
 	}
-	// common[i][j] is how many lines a[i:] and b[j:] have in common.
-	common := make([][]uint16, len(a)+1)
-	for i := range common {
-		common[i] = make([]uint16, len(b)+1)
+	for last < shorter-first && a[len(a)-1-last] == b[len(b)-1-last] {
+		last++
 	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
+	var out strings.Builder
+	add := func(mark string, lines []string, most int) {
+		for i, line := range lines {
+			if i == most {
+				out.WriteString("    …\n")
+				break
 			}
+			out.WriteString(mark + line + "\n")
 		}
 	}
-	var all []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			all = append(all, "  "+a[i])
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			all = append(all, "- "+a[i])
-			i++
-		default:
-			all = append(all, "+ "+b[j])
-			j++
-		}
+	begin := max(0, first-around)
+	if begin > 0 {
+		out.WriteString("    …\n")
 	}
-	return near(all)
-}
-
-// around is how many equal lines are shown before and after those that differ.
-const around = 3
-
-// near leaves out the equal lines that are far from others.
-func near(all []string) string {
-	shown := make([]bool, len(all))
-	for i, line := range all {
-		if line[0] != ' ' {
-			for k := max(0, i-around); k <= min(len(all)-1, i+around); k++ {
-				shown[k] = true
-			}
-		}
-	}
-	var out []string
-	for i, line := range all {
-		switch {
-		case shown[i]:
-			out = append(out, "  "+line)
-		case i == 0 || shown[i-1]:
-			out = append(out, "    …")
-		}
-	}
-	return strings.Join(out, "\n")
-}
-
-// firstDifference is for texts that are too long for more.
-func firstDifference(a, b []string) string {
-	i := 0
-	for i < len(a) && i < len(b) && a[i] == b[i] {
-		i++
-	}
-	line := func(of []string) string {
-		if i < len(of) {
-			return of[i]
-		}
-		return "(the end)"
-	}
-	return fmt.Sprintf("    line %d of %d and %d:\n  - %s\n  + %s", i+1, len(a), len(b), line(a), line(b))
+	add("    ", a[begin:first], around)
+	add("  - ", a[first:len(a)-last], differentLines)
+	add("  + ", b[first:len(b)-last], differentLines)
+	add("    ", a[len(a)-last:], around)
+	return strings.TrimSuffix(out.String(), "\n")
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
@@ -30,15 +32,18 @@ type Checker struct {
 	// Connectors are all of the installation, the one that is checked or not.
 	Connectors []*config.Connector
 
-	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
-	// it asks nothing. Logon: it may log on with a secret that the service has not accepted yet, since that is the
-	// stored connector's, or a reference, or whoever sends it says that it is right: others may still be typing.
-	// Destinations is where its clients meet others of the same origin, nil: one place for the process. All are for
-	// [Checker.Validate] and [Checker.CheckOnline] alone.
+	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
+	// service, [OnlineTime] by REST; zero means that it asks none. Logon: it may log on with a secret that the service
+	// has not accepted yet, since that is the stored connector's, or a reference, or whoever sends it says that it is
+	// right: others may still be typing. Destinations is where its clients meet others of the same origin, nil: one
+	// place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
 	Lockouts     *lockouts.Store
-	Online       *Online
+	Wait         time.Duration
 	Logon        bool
 	Destinations *transport.Destinations
+
+	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
+	Logger *slog.Logger
 
 	// Version is what converters are said to have, "" where nobody sees it.
 	Version string

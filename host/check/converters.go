@@ -139,9 +139,9 @@ func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, r
 // Registries warns of schema registries that do not answer, of [setting.CodeUnasked].
 func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings config.Problems) {
 	_, _, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
-	ctx, cancel := context.WithTimeout(ctx, k.Online.wait)
+	ctx, cancel := context.WithTimeout(ctx, k.Wait)
 	defer cancel()
-	AskRegistries(ctx, k.Worker, c, err == nil, k.Online.log,
+	AskRegistries(ctx, k.Worker, c, err == nil, k.log(),
 		func(name, _ string, err error) {
 			if err != nil {
 				w := warning(entry(c, name), "not checked with the schema registry: "+err.Error())

@@ -29,18 +29,12 @@ const (
 	onlineAtOnce = 4
 )
 
-// Online is how long validations wait for services. Safe for use by several goroutines.
-type Online struct {
-	log  *slog.Logger
-	wait time.Duration
-}
-
-// NewOnline makes one whose validations wait so long, [OnlineTime] by REST.
-func NewOnline(log *slog.Logger, wait time.Duration) *Online {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// log is the logger, or one that discards lines.
+func (k *Checker) log() *slog.Logger {
+	if k.Logger == nil {
+		return slog.New(slog.DiscardHandler)
 	}
-	return &Online{log: log, wait: wait}
+	return k.Logger
 }
 
 // askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
@@ -63,7 +57,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 		return inquiry.Ask, err
 	})
 	if err != nil {
-		k.Online.log.Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
+		k.log().Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
 			"plugin", info.Name, "error", err)
 		return nil, untried, k.ask(ctx, c, "", info, component, found)
 	}
@@ -132,7 +126,8 @@ var noSecrets = []string{role.Header + "sap-client", role.Header + "sap-language
 // asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
 // reach it. One whose logon the service refuses is answered 401.
 type visit struct {
-	online  *Online
+	log     *slog.Logger
+	wait    time.Duration
 	connect func() (*transport.Client, error)
 	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
 	// before that doesn't count.
@@ -176,7 +171,7 @@ func Silent(problems config.Problems) bool {
 }
 
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
-	v := &visit{online: k.Online, until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
+	v := &visit{log: k.log(), wait: k.Wait, until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
 	v.connect = func() (*transport.Client, error) {
 		roles := c.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -185,7 +180,7 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		if err := k.Worker.Providers.Unsent(c, config.DeclareComponent(component)); err != nil {
 			return nil, err
 		}
-		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, k.Online.log)
+		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, v.log)
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +218,7 @@ func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 		all.Add(1)
 		go func() {
 			defer func() { <-slots; all.Done() }()
-			defer guard.Recover(v.online.log, "validation of a connector", nil)
+			defer guard.Recover(v.log, "validation of a connector", nil)
 			answers[i] = v.answer(timed, &n.Requests[i])
 		}()
 	}
@@ -277,7 +272,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	why := err.Error()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		why = noAnswer + v.online.wait.String()
+		why = noAnswer + v.wait.String()
 	}
 	return none(http.StatusGatewayTimeout, why)
 }
@@ -298,7 +293,7 @@ func (v *visit) close() {
 		return
 	}
 	go func() {
-		defer guard.Recover(v.online.log, "end of a validation's session", nil)
+		defer guard.Recover(v.log, "end of a validation's session", nil)
 		v.client.Close()
 	}()
 }

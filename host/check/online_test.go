@@ -22,7 +22,7 @@ import (
 // The service's time begins with the first question to it, not before the plugin has answered.
 func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &Checker{Online: NewOnline(nil, OnlineTime)}
+		k := &Checker{Wait: OnlineTime}
 		v := k.visit(t.Context(), wit.Component{}, &config.Connector{})
 		time.Sleep(2 * OnlineTime) // for an instance
 		if left := time.Until(v.until()); left != OnlineTime {
@@ -65,7 +65,7 @@ func TestSilentService(t *testing.T) {
 		require.NoError(t, err)
 		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)}, w.Providers)
-		k := &Checker{Worker: w, Online: NewOnline(nil, one.wait), Destinations: transport.NewDestinations()}
+		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewDestinations()}
 		v := k.visit(t.Context(), component, c)
 		_, err = v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: one.path}}})
 		require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 		Rules: []wit.Rule{{Role: &address}}}}}
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
 		w.Providers)
-	k := &Checker{Worker: w, Online: NewOnline(nil, OnlineTime), Destinations: transport.NewDestinations()}
+	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewDestinations()}
 	client, err := k.visit(t.Context(), component, c).connect()
 	require.NoError(t, err)
 	defer client.Close()
@@ -131,7 +131,7 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
-		k := &Checker{Worker: w, Online: NewOnline(nil, time.Minute), Lockouts: store, Logon: one.logon,
+		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
 			Destinations: transport.NewDestinations()}
 		v := k.visit(t.Context(), component, c)
 		answers, err := v.Fetch(t.Context(), wit.Need{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})

@@ -232,7 +232,7 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 // CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
 func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
 	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
-		Lockouts: t.lockouts, Online: NewOnline(t.logger, wait), Logon: true}
+		Lockouts: t.lockouts, Logger: t.logger, Wait: wait, Logon: true}
 	return checker.CheckOnline(ctx, t.connector)
 }
 

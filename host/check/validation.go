@@ -71,7 +71,7 @@ var (
 )
 
 // Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
-// transforms and predicates, those of its plugin. With [Checker.Online] the plugin may ask the service, for what to
+// transforms and predicates, those of its plugin. With [Checker.Wait] the plugin may ask the service, for what to
 // recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
 // hidden; references stay as they were written.
 func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
@@ -100,7 +100,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 		v.converter(which)
 	}
 	ask, examined, untried := k.ask, []wit.Examined(nil), hint{}
-	if k.Online != nil {
+	if k.Wait > 0 {
 		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
 			found config.Problems) (problems config.Problems) {
 			examined, untried, problems = k.askOnline(ctx, c, info, component, found)

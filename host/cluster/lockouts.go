@@ -41,7 +41,8 @@ type Lockouts struct {
 	ask    func(ctx context.Context, call, answer any) error
 	member func() string
 	log    *slog.Logger
-	wake   guard.Bell // of Run
+	wake   guard.Bell   // of Run
+	leader away.Partner // as all logons that wait, and Run, see it
 
 	mu      guard.Mutex
 	notes   map[string]json.RawMessage // as they were at read
@@ -127,17 +128,19 @@ func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
 func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
 	origin, _, _ := strings.Cut(s.Place, "\x00")
 	turn = rand.Text()
-	var leader away.Partner
 	for {
 		began := time.Now()
 		a, _, err := l.call(ctx, s, lockoutCall{Permit: turn, Member: l.member()})
+		if err == nil {
+			l.leader.Back(l.log, began, "the leader of the cluster answers logons again")
+		}
 		switch {
 		case err == nil && a.Held:
 			return turn, refused, nil
 		case err == nil && !a.Wait:
 			return "", a.Refused, nil
 		case err != nil && ctx.Err() == nil:
-			leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin, "error", err)
+			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin, "error", err)
 		}
 		if err := pause.For(ctx, askAgain); err != nil {
 			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost
@@ -170,7 +173,6 @@ func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 // Run tells the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
 // wait for what comes of this worker's turns.
 func (l *Lockouts) Run(ctx context.Context) {
-	var leader away.Partner
 	for ctx.Err() == nil {
 		l.mu.Lock()
 		pending := l.pending
@@ -185,14 +187,14 @@ func (l *Lockouts) Run(ctx context.Context) {
 		began := time.Now()
 		_, known, err := l.call(ctx, pending[0].secret, lockoutCall{What: pending[0].what, Permit: pending[0].turn})
 		if known && err == nil {
-			leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+			l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
 			l.mu.Lock()
 			l.pending = l.pending[1:]
 			l.mu.Unlock()
 			continue
 		}
 		if err != nil && ctx.Err() == nil {
-			leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
+			l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
 				"logon", "error", err)
 			l.putBack(pending[0].secret.Place)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/host/rest"
@@ -594,6 +595,29 @@ func TestPermitsOfAFencedLeader(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
 	assert.Equal(t, 1, len(b.store.Notes(lockoutNotes)))
+}
+
+// Without a leader the log says once that logons wait for it, however many do.
+func TestLogonsThatWaitAreOneWarning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logtest.Journal
+		_, desks := newOffice(t, 1, "right")
+		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNobody },
+			func() string { return "w" }, log.Logger(slog.LevelWarn))
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		secret := lockouts.Secret{Place: "service", Hash: func() (h [32]byte) { return h }}
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() { shared.Enter(ctx, secret) })
+		}
+		all.Wait()
+		if n := strings.Count(log.String(), "a logon waits for the leader of the cluster"); n != 1 {
+			t.Errorf("expected one warning, found %d\n%s", n, &log)
+		}
+		desks[0].end()
+	})
 }
 
 // What the leader can't take of one user, whose note is damaged, holds up nothing of others.

@@ -61,6 +61,9 @@ func openFile(folder string) (*file, error) {
 
 // create makes the file with a salt unless it is there.
 func (f *file) create() error {
+	if _, err := os.Lstat(f.path); err == nil {
+		return nil
+	}
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt)
 	err := wholefile.New(f.path, []byte("salt "+hex.EncodeToString(salt)+"\n"))

@@ -22,16 +22,16 @@ const (
 // Problem is something wrong with a configuration, in the form that is shown to its author. As an error it is its text.
 type Problem struct {
 	// File where it stands, "" where who finds the problem does not know: see [Problem.Error].
-	File string
-	Line int
+	File string `json:"file"`
+	Line int    `json:"line"`
 	// Setting is the name, "" where the problem is not with one setting.
-	Setting string
-	Code    Code
-	Text    string
+	Setting string `json:"setting,omitempty"`
+	Code    Code   `json:"code,omitempty"`
+	Text    string `json:"text"`
 	// Warning: worth knowing, and no reason to refuse the configuration.
-	Warning bool
+	Warning bool `json:"warning"`
 	// Alone: it keeps its connector from running, and neither the worker nor other connectors.
-	Alone bool
+	Alone bool `json:"-"`
 }
 
 // String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that

@@ -80,7 +80,7 @@ func TestRealWithoutScript(t *testing.T) {
 	tab.Has("orders")
 	tab.Click(`.pick input[value="orders"]`)
 	tab.Click(`button[value="pause"]`)
-	tab.Has("is to be paused", "Back")
+	tab.Has("is being paused", "Back")
 	f.Await("orders", "is paused", e2etest.Is(connect.Paused, 1))
 	tab.Click(`main > p a`)
 	tab.Has("paused")

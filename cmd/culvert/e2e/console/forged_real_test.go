@@ -124,9 +124,9 @@ func TestRealForgedRequests(t *testing.T) {
 		tab := b.Open(nil)
 		tab.Go(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
 		tab.Click(`form.act:has(input[value="pause"]) button`)
-		tab.Has("orders is to be paused", "‖ paused")
+		tab.Has("orders is being paused", "‖ paused")
 		tab.Click(`form.act:has(input[value="resume"]) button`)
-		tab.Has("orders is to run")
+		tab.Has("orders is being resumed")
 		tab.Quiet("127.0.0.1:"+port, "console.test:"+port)
 	}
 	if n := strings.Count(f.Stderr.String(), "changed by REST"); n != 4 {

@@ -73,7 +73,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	is("odata-source", "0.2.0", "active")
 	f.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	press("Version before of odata-source")
-	tab.Has("is to run in the version before")
+	tab.Has("will run in the version before")
 	is("odata-source", "0.1.0", "active, chosen")
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
 	press("Run odata-source 0.2.0")

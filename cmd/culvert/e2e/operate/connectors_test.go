@@ -31,7 +31,7 @@ func TestConnectorsCommand(t *testing.T) {
 		p.Run(append(args, "--url", f.Url)...).Exits(code).Tells(want)
 	}
 	file := p.File("customers.properties", e2etest.Source("customers", address, "Customers")...)
-	culvert(0, "customers is made", "connectors", "apply", file)
+	culvert(0, "customers is created", "connectors", "apply", file)
 	// Rows are counted by Culvert's figures.
 	f.Eventually("its rows", func() bool {
 		var states []struct {
@@ -42,14 +42,13 @@ func TestConnectorsCommand(t *testing.T) {
 		return json.Unmarshal([]byte(r.Stdout), &states) == nil && len(states) == 1 && states[0].Rows != nil &&
 			*states[0].Rows == 91
 	})
-	culvert(0, "customers is so already", "connectors", "apply", file)
-	culvert(1, "Connector customers already exists", "connectors", "create", file)
+	culvert(0, "customers needs no change", "connectors", "apply", file)
 	file = p.File("customers.properties", append(e2etest.Source("customers", address, "Customers"), "tasks.max=2")...)
 	culvert(0, "customers is changed", "connectors", "apply", file)
 	f.Await("customers", "runs", e2etest.Runs)
 	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
 	secret := p.File("secret.properties", append(e2etest.Source("secret", address, "Suppliers"), "sap.odata.user.pwd=geheim")...)
-	culvert(0, "secret is made", "connectors", "create", secret, "--state", "STOPPED")
+	culvert(0, "secret is created", "connectors", "apply", secret, "--state", "STOPPED")
 	for _, args := range [][]string{{"show", "secret"}, {"show", "secret", "--json"}} {
 		p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim").Prints("[hidden]")
 	}
@@ -59,8 +58,8 @@ func TestConnectorsCommand(t *testing.T) {
 		`"sap.odata.host.adress": "x"}}`)
 	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
 	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
-	culvert(0, "second is made", "connectors", "create", second, "--state", "STOPPED")
-	culvert(0, "second is to run", "connectors", "resume", "second")
+	culvert(0, "second is created", "connectors", "apply", second, "--state", "STOPPED")
+	culvert(0, "second is being resumed", "connectors", "resume", "second")
 	f.Await("second", "runs", e2etest.Runs)
 	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
 	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
@@ -68,7 +67,7 @@ func TestConnectorsCommand(t *testing.T) {
 	culvert(1, "1 of 2 connectors failed", "connectors", "pause", "second", "ghost")
 	f.Await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	culvert(0, "paused", "connectors", "list")
-	culvert(0, "second is to be STOPPED", "connectors", "stop", "second")
+	culvert(0, "second is being stopped", "connectors", "stop", "second")
 	p.Run("connectors", "list", "--url", "nowhere").Exits(2).Says("--url: expected http://HOST:PORT")
 	culvert(2, "expected NAME, found nothing", "connectors", "pause")
 
@@ -106,7 +105,7 @@ func TestConnectorsCommandsRefuse(t *testing.T) {
 		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
 		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c",
 			"--task", "-3"}},
-		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file,
+		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "apply", file,
 			"--state", "OFF"}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
@@ -167,7 +166,7 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	defer server.Close()
 	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
 	p := e2etest.NewPlace(t)
-	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("FAILED: a ")
+	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("failed: a ")
 	p.Run("status", "--url", server.URL, "--user", "bert").Exits(1).Says("401")
 }
 
@@ -280,7 +279,7 @@ func TestCommandsKeepPasswords(t *testing.T) {
 	file := p.File("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
 	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
 	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
-		{"connectors", "create", file}, {"offsets", "show", "a"}} {
+		{"connectors", "apply", file}, {"offsets", "show", "a"}} {
 		for _, at := range []string{leads.URL, repeats.URL} {
 			call := append(slices.Clone(args), "--url", at, "--user", "anna")
 			if args[0] == "offsets" {

@@ -33,7 +33,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
-	f.Awaits(`msg="reload: settings have changed, and its tasks are made anew" connector=orders`)
+	f.Awaits(`msg="reload: settings have changed, and its tasks are created again" connector=orders`)
 	f.Lives("orders", 2)
 	f.Await("orders", "runs", e2etest.Runs)
 
@@ -258,7 +258,7 @@ bad: would be refused; what runs goes on (copy/bad.properties)
 client: goes on with other settings (copy/client.properties)
   sap.odata.user.pwd: [hidden] -> [hidden]
 deleted: stops and is removed; its offsets stay
-topic: its tasks are made anew (copy/topic.properties)
+topic: its tasks are created again (copy/topic.properties)
   sap.odata#00.topic: Products -> Other
 `
 	why := regexp.MustCompile("(copy/bad.properties:10: tasks.max: ).+")

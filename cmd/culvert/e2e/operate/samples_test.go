@@ -74,18 +74,16 @@ func TestSamples(t *testing.T) {
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
 		"static.value: here", "static.value: there", 1))).Exits(1)
 
-	// A sink's rows, by the command.
+	// A sink's rows.
 	f.Await("back", "runs", e2etest.Runs)
-	c := p.Start("connectors", "sample", "back", "--rows", "2", "--url", f.Url)
+	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
-	r := c.Wait()
-	r.Exits(0).Prints(`"topic":"Products"`, `"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
+	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`, `"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
 		`"did":"skipped"`, "ProductName")
 	f.Await("products", "runs", e2etest.Runs)
 	if s.Count("ProductCopies") == 0 {
 		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
 	}
-	p.Run("connectors", "sample", "back", "--rows", "2", "--timeout", "2s", "--url", f.Url).Exits(1).Says("no row has come")
 
 	// Where there are no transforms, rows are as they came.
 	f.Steer("products", "stop")

@@ -152,7 +152,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.ask(412, "PUT", "/connectors/none/config", strings.Join(e2etest.Source("none", address, "Suppliers"), "\n"),
 		"Content-Type", properties, "If-Match", "*")
 	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
-	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are made anew",
+	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, is, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
 	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).Exits(1).Says("was changed meanwhile")

@@ -65,7 +65,7 @@ func TestPluginsCheck(t *testing.T) {
 		set, says string
 		code      int
 	}{
-		{"plugin.all.limits.memory.bytes=67108864", "at most 67,108,864", 0},
+		{"plugin.all.limits.memory.bytes=67108864", "at most 67108864", 0},
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
 		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration " +
 			"plugin.all.limits.call.ms: Value must be at least 1", 2},

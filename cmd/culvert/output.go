@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// output is how a command prints its result: as JSON with --json, else for people.
+type output struct{ json bool }
+
+// flag declares --json.
+func (o *output) flag(c *cobra.Command, about string) {
+	c.Flags().BoolVar(&o.json, "json", false, about)
+}
+
+// print prints a result as JSON, or has people print it. people nil means [render]. Errors have the exit code of a
+// command that failed.
+func (o output) print(out io.Writer, result any, people func(io.Writer) error) error {
+	if o.json {
+		return failed(printJSON(out, result))
+	}
+	if people != nil {
+		return failed(people(out))
+	}
+	document, err := json.Marshal(result)
+	if err == nil {
+		err = render(out, document)
+	}
+	return failed(err)
+}
+
+// escaped has a command show what plugins and services say in escapes where a terminal would obey it: see
+// [shown.Writer].
+func escaped(c *cobra.Command) {
+	c.SetOut(shown.Writer{To: c.OutOrStdout()})
+	c.SetErr(shown.Writer{To: c.ErrOrStderr()})
+}
+
+// printJSON is what --json shows: the same text, in escapes where a terminal would obey it.
+func printJSON(w io.Writer, v any) error {
+	document, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(shown.JSON(document), '\n'))
+	return err
+}
+
+// cellCharacters is how many characters of a text are in a cell of a table.
+const cellCharacters = 200
+
+// inLine is a text that may be long and have several lines, cut so that it fits into a line of a table.
+func inLine(s string) string { return shown.Within(s, cellCharacters) }
+
+// columns writes rows below their titles, which blanks separate; "" means no titles. Cells are written as
+// [shown.Line] has them.
+func columns(out io.Writer, titles string, rows [][]string) error {
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	if titles != "" {
+		fmt.Fprintln(t, strings.Join(strings.Fields(titles), "\t"))
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				io.WriteString(t, "\t")
+			}
+			io.WriteString(t, shown.Line(cell))
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+// render shows a JSON document: an array of objects as a table, an object as lines, anything else as it is. Members
+// that hold such arrays come last, below their names.
+func render(out io.Writer, document []byte) error {
+	if rows := objects(document); rows != nil {
+		return table(out, rows)
+	}
+	names, values := members(document)
+	if names == nil {
+		_, err := fmt.Fprintln(out, shown.Text(string(document)))
+		return err
+	}
+	var lines [][]string
+	for _, name := range names {
+		if objects(values[name]) == nil {
+			lines = append(lines, []string{inLine(name), cell(values[name])})
+		}
+	}
+	if err := columns(out, "", lines); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if rows := objects(values[name]); rows != nil {
+			fmt.Fprintf(out, "%s:\n", inLine(name))
+			if err := table(out, rows); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// objects are the elements of an array of objects; nil for anything else, an empty array among it.
+func objects(document []byte) (rows []json.RawMessage) {
+	if json.Unmarshal(document, &rows) != nil || len(rows) == 0 || !bytes.HasPrefix(rows[0], []byte("{")) {
+		return nil
+	}
+	return rows
+}
+
+// members are the names of an object's members in their order, with their values; nil if it is none.
+func members(document []byte) (names []string, values map[string]json.RawMessage) {
+	d := json.NewDecoder(bytes.NewReader(document))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil
+	}
+	names, values = []string{}, map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, nil
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, nil
+		}
+		names, values[name.(string)] = append(names, name.(string)), value
+	}
+	return names, values
+}
+
+// table shows objects with a column for each member that any of them has.
+func table(out io.Writer, objects []json.RawMessage) error {
+	var titles []string
+	all := make([]map[string]json.RawMessage, len(objects))
+	for i, object := range objects {
+		var names []string
+		names, all[i] = members(object)
+		for _, name := range names {
+			if !slices.Contains(titles, name) {
+				titles = append(titles, name)
+			}
+		}
+	}
+	rows := [][]string{{}}
+	for _, title := range titles {
+		rows[0] = append(rows[0], strings.ToUpper(inLine(title)))
+	}
+	for _, values := range all {
+		var row []string
+		for _, title := range titles {
+			row = append(row, cell(values[title]))
+		}
+		rows = append(rows, row)
+	}
+	return columns(out, "", rows)
+}
+
+// cell is a value as text: a string without its quotes, nothing for null.
+func cell(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	if list := []string{}; json.Unmarshal(value, &list) == nil {
+		return strings.Join(list, ", ")
+	}
+	return string(value)
+}
