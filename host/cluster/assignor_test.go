@@ -21,21 +21,21 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.then(t, "[1 1] [4 4]", 0)
 			g.then(t, "[1 1] [4 4]", 0)
 		},
+		// Differs: Connect puts the second revocation off by 40 ms, the third by 1.6 s. Here none is put off, as plans that
+		// follow each other take nothing away that the one before has placed.
 		"testAssignmentsWhenWorkersJoinAfterRevocations": func(t *testing.T, g *group) {
 			g.create("connector3", 4)
 			g.then(t, "[3] [12]", 0)
 			g.join("worker2")
 			g.then(t, "[0 2] [0 6]", 0)
 			g.join("worker3")
-			g.then(t, "[0 1 2] [3 3 6]", 40*time.Millisecond)
-			g.pass(40 * time.Millisecond)
+			g.then(t, "[0 1 1] [3 3 4]", 0)
 			g.join("worker4")
-			g.then(t, "[0 0 1 1] [0 3 3 3]", 0)
+			g.then(t, "[0 1 1 1] [2 3 3 3]", 0)
 			g.join("worker5")
-			g.then(t, "[0 0 1 1 1] [1 2 3 3 3]", 1600*time.Millisecond)
-			g.pass(1600 * time.Millisecond)
+			g.then(t, "[0 0 1 1 1] [1 2 2 3 3]", 0)
 			g.join("worker6")
-			g.then(t, "[0 0 0 1 1 1] [0 1 2 2 2 2]", 0)
+			g.then(t, "[0 0 0 1 1 1] [1 1 2 2 2 2]", 0)
 			g.then(t, "[0 0 0 1 1 1] [2 2 2 2 2 2]", 0)
 		},
 		"testImmediateRevocationsWhenMaxDelayIs0": func(t *testing.T, g *group) {
@@ -47,30 +47,6 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.join("worker3")
 			g.then(t, "[0 1 1] [3 3 4]", 0)
 			g.then(t, "[1 1 1] [4 4 4]", 0)
-		},
-		"testSuccessiveRevocationsWhenMaxDelayIsEqualToExpBackOffInitialInterval": func(t *testing.T, g *group) {
-			g.in.Delay = time.Millisecond
-			g.create("connector3", 4)
-			g.then(t, "[3] [12]", 0)
-			g.join("worker2")
-			g.then(t, "[0 2] [0 6]", 0)
-			g.join("worker3")
-			g.then(t, "[0 1 2] [3 3 6]", time.Millisecond)
-		},
-		"testWorkerJoiningDuringDelayedRebalance": func(t *testing.T, g *group) {
-			g.create("connector3", 4)
-			g.then(t, "[3] [12]", 0)
-			g.join("worker2")
-			g.then(t, "[0 2] [0 6]", 0)
-			g.join("worker3")
-			g.then(t, "[0 1 2] [3 3 6]", 40*time.Millisecond)
-			g.pass(20 * time.Millisecond)
-			g.join("worker4")
-			g.then(t, "[0 0 1 2] [0 3 3 6]", 20*time.Millisecond)
-			g.pass(20 * time.Millisecond)
-			g.join("worker5")
-			g.then(t, "[0 0 0 1 1] [0 0 2 3 3]", 0)
-			g.then(t, "[0 0 1 1 1] [2 2 2 3 3]", 0)
 		},
 		"testTaskAssignmentWhenWorkerLeavesPermanently": func(t *testing.T, g *group) {
 			g.join("worker2")
@@ -117,7 +93,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.in.Before = Place(g.in).Memory // and nobody hears of the plan
 			g.then(t, "[1 1] [4 4]", 0)
 		},
-		// Differs: Connect puts the second attempt off by 40 ms. Here it is the same revocation, not another one.
+		// Differs: Connect puts the second attempt off by 40 ms.
 		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": func(t *testing.T, g *group) {
 			g.join("worker2")
 			g.then(t, "[1 1] [4 4]", 0)
@@ -126,7 +102,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			g.then(t, "[0 1 1] [0 3 3]", 0)
 			g.then(t, "[0 1 1] [2 3 3]", 0)
 		},
-		// Differs for the same reason: a leader that is not that of the last generation has forgotten everything.
+		// Differs for the same reason.
 		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": func(t *testing.T, g *group) {
 			g.join("worker2")
 			g.then(t, "[1 1] [4 4]", 0)
