@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -172,12 +173,12 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.doubt(together, groupBytes/2+1, nil)
+		w.leader.doubt(together, errors.New("silence"))
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 2, len(o.Problems))
-	assert.Contains(t, o.Problems[0], "found two at http://W2:1")
-	assert.Contains(t, o.Problems[1], "message.max.bytes")
+	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
+	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
 	for _, problem := range o.Problems {
 		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
 	}
@@ -185,7 +186,7 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
 	w.leader.members = apart
 	require.NoError(t, w.leader.busy(t.Context(), "c"))
-	w.leader.doubt(apart, groupBytes/2, nil)
+	w.leader.doubt(apart, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
 }
