@@ -41,7 +41,8 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		// Differs for the same reason.
 		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": "+w2; [1 1] [4 4]; +w3; lost plan; " +
 			"forget; [0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
-		"testTaskAssignmentWhenConnectorsAreDeleted": "create connector3 4; +w2; [1 2] [6 6]; delete connector3; [1 1] [4 4]",
+		"testTaskAssignmentWhenConnectorsAreDeleted": "create connector3 4; +w2; [1 2] [6 6]; delete connector3; " +
+			"[1 1] [4 4]",
 		"testAssignConnectorsWhenBalanced": "nothing; +w2 w3; create c 0 6; [2 2 2] [0 0 0]; create d 0 5; " +
 			"[3 4 4] [0 0 0]",
 		"testAssignTasksWhenBalanced": "nothing; +w2 w3; create c 6; [0 0 1] [2 2 2]; create d 5; [0 1 1] [3 4 4]",
@@ -77,7 +78,9 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 // play has a group do steps, parted by semicolons. "[0 1] [4 4] for 5m0s" is a plan that all apply: what each worker
 // has after it, in rising order, connectors and then tasks; and how long until the leader plans by itself, if it does.
 // "+w2 w3" join, where w2' is w2 with another ID; "-w2" vanishes. "create c 4 3" makes three connectors of 4 tasks, c0
-// to c2; "nothing" deletes all. "lost plan" is one that no member hears of, and "forget" another leader.
+// to c2; "nothing" deletes all. "lost plan" is one that no member hears of, and "forget" another leader. After "plan"
+// all hold still what they had, until they "settle"; "all" does both. "is" has what each worker is to have, in their
+// order, and "again" and "calm" whether they are to join again.
 func (g *group) play(t *testing.T, steps string) {
 	t.Helper()
 	had := ""
@@ -98,6 +101,28 @@ func (g *group) play(t *testing.T, steps string) {
 			g.join(append([]string{what[1:]}, f...)...)
 		case what[0] == '-':
 			g.leave(what[1:])
+		case what == "all":
+			g.rebalance()
+		case what == "plan":
+			g.plan()
+		case what == "settle":
+			g.settle(f...)
+		case what == "is":
+			g.expectAll(t, strings.Split(rest, " | ")...)
+		case what == "again", what == "calm":
+			assert.Equal(t, what == "again", g.out.Again, step)
+		case what == "lacks":
+			assert.Contains(t, g.out.Unplaced[f[0]], strings.TrimPrefix(rest, f[0]+" "))
+		case step == "on time":
+			assert.Equal(t, time.Duration(0), g.waits())
+		case what == "version":
+			g.connector(rest).Version += 1000
+		case what == "claims":
+			g.claims(t, rest)
+		case what == "leaving":
+			g.member(rest).Leaving = true
+		case what == "since":
+			g.member(f[0]).Generation = int32(number(1))
 		case what == "pass":
 			d, err := time.ParseDuration(rest)
 			require.NoError(t, err)

@@ -3,10 +3,9 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -23,123 +22,46 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-// A new version of a connector's tasks begins when no other worker has tasks of the old one; the connector itself does
-// not wait.
-func TestTasksOfTwoVersions(t *testing.T) {
+// What units wait for, and what they do not. See [group.play] for the steps.
+func TestRulesOfPlaces(t *testing.T) {
 	t.Parallel()
-	g := newGroup(connector("a", 1, 3))
-	g.join("m1", "m2", "m3")
-	g.rebalance()
-	g.expectAll(t, "a a-0", "a-1", "a-2")
-	g.connector("a").Version = 20
-	g.plan()
-	g.expectAll(t, "a", "", "")
-	assert.Equal(t, true, g.out.Again)
-	g.settle("m1", "m2")
-	g.plan() // m3 takes its time: it alone has the old version, and may begin with the new one
-	g.expectAll(t, "a", "", "a-2")
-	g.settle("m3")
-	g.plan()
-	g.expectAll(t, "a a-0", "a-1", "a-2")
-	assert.Equal(t, false, g.out.Again)
-
-	alone := newGroup(connector("a", 1, 3))
-	alone.join("m1")
-	alone.rebalance()
-	alone.connector("a").Version, alone.connector("a").Tasks = 20, 2
-	alone.plan()
-	alone.expectAll(t, "a a-0 a-1")
-	assert.Equal(t, []Held{{KeyOf("a"), 20, units(0, 1, 2)}}, alone.out.Targets["m1"])
-	assert.Equal(t, false, alone.out.Again)
-}
-
-// Tasks of two connectors with one claim never run at two workers, whether the other connector is a new one, a deleted
-// one, or one that the leader has never known.
-func TestClaimsOfTwoConnectors(t *testing.T) {
-	t.Parallel()
-	claim := func(c Connector, claims ...string) Connector {
-		c.Claims = claims
-		return c
-	}
-	g := newGroup(claim(connector("a", 1, 2), "q"), claim(connector("b", 3, 1), "q", "r"),
-		claim(connector("c", 5, 1), "r"))
-	g.join("m1", "m2")
-	g.rebalance()
-	g.expectAll(t, "a a-0 c c-0", "a-1 b")
-	assert.Equal(t, map[string]string{"b": "connectors a and b both claim q, which only one connector of an " +
-		"installation may have: b does not start"}, g.out.Unplaced)
-
-	g.delete("a")
-	for _, forgets := range []bool{false, true} {
-		h := *g
-		h.in.Members = slices.Clone(g.in.Members)
-		if forgets {
-			h.in.Before = Memory{}
-		}
-		h.plan()
-		h.expectAll(t, "c", "b")
-		assert.Equal(t, true, h.out.Again)
-		h.settle("m2")
-		h.plan() // m1 has a task of a still, and may be given that of b, which waits there for the end of a
-		h.expectAll(t, "b-0 c", "b")
-		assert.Contains(t, h.out.Unplaced["c"], "connectors b and c both claim r")
+	for name, c := range map[string]struct{ group, steps string }{
+		// The connector itself does not wait, and m3 alone has tasks of the old version in the end, and may begin.
+		"a new version begins when no other worker has tasks of the old one": {"a 3", "+m1 m2 m3; all; " +
+			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; plan; " +
+			"is a a-0 | a-1 | a-2; calm"},
+		"a worker that is alone waits for nobody": {"a 3", "+m1; all; version a; plan; is a a-0 a-1 a-2; calm"},
+		"two connectors claim one thing": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; is a a-0 c c-0 | a-1 b; " +
+			"lacks b connectors a and b both claim q, which only one connector of an installation may have; " +
+			"delete a; plan; is c | b; again; settle m2; plan; is b-0 c | b; lacks c connectors b and c both claim r"},
+		"a leader that does not know what a deleted connector claims": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; delete a; " +
+			"forget; plan; is c | b; again; settle m2; plan; is b-0 c | b; lacks c connectors b and c both claim r"},
+		"a deleted connector holds up those alone that claim the same": {"a 2 q", "+m1 m2; all; delete a; claims b 2 r; " +
+			"plan; is b b-0 | b-1; calm; plan; is b b-0 | b-1; calm; claims c 1 q; plan; is b b-0 | b-1 c; again"},
+		"who got a unit in a newer generation keeps it": {"a 2", "+m1 m2; hold m1 a 0 1 2; hold m2 a 1 2; since m1 4; " +
+			"since m2 5; create b 2; hold m1 b 0 1 2; all; is b b-0 b-1 | a-0 a-1"},
+		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
+			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; is ; " +
+			"lacks a expected a worker that has what class C needs, found none among 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup()
+			for _, text := range strings.Split(c.group, ", ") {
+				g.claims(t, text)
+			}
+			g.play(t, c.steps)
+		})
 	}
 }
 
-// A worker that is slow to stop a deleted connector does not stop those from beginning that claim something else.
-func TestClaimsOfDeletedConnectors(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.connector("a").Claims = []string{"q"}
-	g.join("m1", "m2")
-	g.rebalance()
-	g.delete("a")
-	g.create("b", 2).Claims = []string{"r"}
-	for range 2 {
-		g.plan() // nobody lets go
-		g.expectAll(t, "b b-0", "b-1")
-		assert.Equal(t, false, g.out.Again)
-	}
-	g.create("c", 1).Claims = []string{"q"}
-	g.plan()
-	g.expectAll(t, "b b-0", "b-1 c")
-	assert.Equal(t, true, g.out.Again)
-}
-
-// Of two workers with one unit that keeps it which got it in a newer generation.
-func TestNewerGenerationKeepsAUnit(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.join("m1", "m2")
-	g.hold("m1", "a", 0, 1, 2)
-	g.hold("m2", "a", 1, 2)
-	g.member("m1").Generation, g.member("m2").Generation = 4, 5
-	g.create("b", 2)
-	g.hold("m1", "b", 0, 1, 2)
-	g.rebalance()
-	g.expectAll(t, "b b-0 b-1", "a-0 a-1")
-}
-
-// What a worker that says goodbye has moves at once, and is not waited for when it has gone.
-func TestGoodbye(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.join("m1", "m2")
-	g.rebalance()
-	g.expectAll(t, "a a-0", "a-1")
-	g.member("m1").Leaving = true
-	g.rebalance()
-	g.expectAll(t, "", "a-1")
-	assert.Equal(t, true, g.out.Again)
-	g.leave("m1")
-	g.rebalance()
-	g.expectAll(t, "a a-0 a-1")
-	assert.Equal(t, time.Duration(0), g.waits())
-
-	g.member("m2").Leaving = true
-	g.rebalance()
-	g.expectAll(t, "")
-	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, found none among 1")
+// claims creates a connector by its name, how many tasks it has, and what it claims.
+func (g *group) claims(t *testing.T, text string) {
+	t.Helper()
+	f := strings.Fields(text)
+	tasks, err := strconv.Atoi(f[1])
+	require.NoError(t, err)
+	g.create(f[0], tasks).Claims = f[2:]
 }
 
 // A connector goes to workers that have what its class needs; where nobody has, it says so, and what runs it stops.
