@@ -44,7 +44,7 @@ func (r *reloader) settle(ctx context.Context, name string) {
 		have = append(have, now)
 	}
 	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
-	r.bring(context.WithoutCancel(ctx), s, have, files)
+	r.bring(context.WithoutCancel(ctx), s, have, files, r.check, nil)
 }
 
 // kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.

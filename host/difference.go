@@ -106,9 +106,10 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return append(checker.Check(ctx, c), r.host.elsewhere(ctx, c)...)
 	}
 	if f := r.host.now().folder; f != nil {
-		found := check
-		have = f.begin(connectors)
-		check = func(c *config.Connector) config.Problems { return f.check(c, found) }
+		topic, _ := f.of.store.Snapshot()
+		found, notes := check, f.of.store.Notes(config.FolderNote)
+		have = config.FromFolder(topic, notes, c.Files.Folder, connectors)
+		check = func(c *config.Connector) config.Problems { return append(f.check(topic, notes, c), found(c)...) }
 	}
 	plan := config.Plan(have, connectors, check, checker.Declared)
 	if ctx.Err() != nil {
