@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -86,22 +87,19 @@ func (r *reader) leads() {
 func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
-	var turns, waits []chan bool
-	for _, group := range groups {
-		turn, waiting := make(chan bool), make(chan bool)
-		turns, waits = append(turns, turn), append(waits, waiting)
+	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
+	var next [2]string
+	var live [2]bool
+	for n, group := range groups {
 		r := &reader{board: b, group: group}
-		r.turn = func(what string) {
-			waiting <- true
-			<-turn
-			b.steps = append(b.steps, group+" "+what)
-		}
-		go func() {
+		advance, stop := iter.Pull(func(yield func(string) bool) {
+			r.turn = func(what string) { yield(what) }
 			r.leads()
-			close(waiting)
-		}()
+		})
+		defer stop()
+		leaders[n] = advance
+		next[n], live[n] = advance()
 	}
-	live := []bool{<-waits[0], <-waits[1]}
 	var choices []int
 	for n, switches, at := 0, 0, 0; live[0] || live[1]; at++ {
 		choices = append(choices, 1)
@@ -114,8 +112,8 @@ func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 		if !live[n] {
 			n = 1 - n
 		}
-		turns[n] <- true
-		live[n] = <-waits[n]
+		b.steps = append(b.steps, groups[n]+" "+next[n])
+		next[n], live[n] = leaders[n]()
 	}
 	return b, choices
 }
