@@ -143,9 +143,7 @@ func (l *leader) answers(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	for {
-		asking, end := context.WithTimeout(ctx, askedWithin)
-		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
-		end()
+		_, err := l.holdings(ctx, to)
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil
 		}
