@@ -265,8 +265,8 @@ func (l *leader) assignments(self string, all []Member, out Output, offset int64
 // readLater is after how long the leader plans again that could not read the config topic.
 const readLater = 10 * time.Second
 
-// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold, which no
-// two of them do. One that was out of the group has stopped everything. Origins are not known: each member sends one
+// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold, which
+// no two of them do. One that was out of the group has stopped everything. Origins are not known: each member sends one
 // request at a time.
 func keep(members []Member) Output {
 	out := Output{Targets: map[string][]Held{}}
