@@ -220,8 +220,8 @@ func (o *office) lead(number int) {
 	o.leader = number
 }
 
-// T3 of ten workers: a wrong secret is sent once, and mending it recovers all; so is one that was changed at the service
-// after all used it.
+// T3 of ten workers: a wrong secret is sent once, and mending it recovers all; so is one that was changed at the
+// service after all used it.
 func TestWrongSecretOnTenWorkers(t *testing.T) {
 	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")

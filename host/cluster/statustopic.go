@@ -258,8 +258,8 @@ func (t *StatusTopic) take() (records []*kgo.Record) {
 	return records
 }
 
-// settle takes the brokers' answers to a batch, and reports whether one is an error. What has failed waits again, unless
-// there is a newer value, but for what no broker takes, which is logged.
+// settle takes the brokers' answers to a batch, and reports whether one is an error. What has failed waits again,
+// unless there is a newer value, but for what no broker takes, which is logged.
 func (t *StatusTopic) settle(results kgo.ProduceResults) (failed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
