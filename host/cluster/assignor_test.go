@@ -19,8 +19,8 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
 		"testTaskAssignmentWhenWorkerJoins": "[2] [8]; +w2; [0 1] [0 4]; [1 1] [4 4]; [1 1] [4 4]",
-		// Differs: Connect puts the second revocation off by 40 ms, the third by 1.6 s. Here none is put off, as plans that
-		// follow each other take nothing away that the one before has placed.
+		// Differs: Connect puts the second revocation off by 40 ms, the third by 1.6 s. Here none is put off, as plans
+		// that follow each other take nothing away that the one before has placed.
 		"testAssignmentsWhenWorkersJoinAfterRevocations": "create connector3 4; [3] [12]; +w2; [0 2] [0 6]; +w3; " +
 			"[0 1 1] [3 3 4]; +w4; [0 1 1 1] [2 3 3 3]; +w5; [0 0 1 1 1] [1 2 2 3 3]; +w6; " +
 			"[0 0 0 1 1 1] [1 1 2 2 2 2]; [0 0 0 1 1 1] [2 2 2 2 2 2]",

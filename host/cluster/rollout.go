@@ -104,8 +104,11 @@ func (r *rollout) target(p *rest.GroupPin) offered {
 	all = slices.DeleteFunc(all, func(o offered) bool { return usable(o, p) < best })
 	first := map[string]int{} // how many members would run a version, by its hash
 	for _, m := range r.members {
-		if i := slices.IndexFunc(m.offers, func(o plugin.Offer) bool { return usable(r.of(o.Hash), p) == best }); i >= 0 {
-			first[m.offers[i].Hash]++
+		for _, o := range m.offers {
+			if usable(r.of(o.Hash), p) == best {
+				first[o.Hash]++
+				break
+			}
 		}
 	}
 	every := func(n int) int { return n / len(r.members) } // 1 for all members

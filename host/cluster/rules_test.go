@@ -28,21 +28,24 @@ func TestRulesOfPlaces(t *testing.T) {
 	for name, c := range map[string]struct{ group, steps string }{
 		// The connector itself does not wait, and m3 alone has tasks of the old version in the end, and may begin.
 		"a new version begins when no other worker has tasks of the old one": {"a 3", "+m1 m2 m3; all; " +
-			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; plan; " +
-			"is a a-0 | a-1 | a-2; calm"},
+			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; " +
+			"plan; is a a-0 | a-1 | a-2; calm"},
 		"a worker that is alone waits for nobody": {"a 3", "+m1; all; version a; plan; is a a-0 a-1 a-2; calm"},
 		"two connectors claim one thing": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; is a a-0 c c-0 | a-1 b; " +
 			"lacks b connectors a and b both claim q, which only one connector of an installation may have; " +
-			"delete a; plan; is c | b; again; settle m2; plan; is b-0 c | b; lacks c connectors b and c both claim r"},
-		"a leader that does not know what a deleted connector claims": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; delete a; " +
-			"forget; plan; is c | b; again; settle m2; plan; is b-0 c | b; lacks c connectors b and c both claim r"},
-		"a deleted connector holds up those alone that claim the same": {"a 2 q", "+m1 m2; all; delete a; claims b 2 r; " +
-			"plan; is b b-0 | b-1; calm; plan; is b b-0 | b-1; calm; claims c 1 q; plan; is b b-0 | b-1 c; again"},
-		"who got a unit in a newer generation keeps it": {"a 2", "+m1 m2; hold m1 a 0 1 2; hold m2 a 1 2; since m1 4; " +
-			"since m2 5; create b 2; hold m1 b 0 1 2; all; is b b-0 b-1 | a-0 a-1"},
+			"delete a; plan; is c | b; again; settle m2; plan; is b-0 c | b; " +
+			"lacks c connectors b and c both claim r"},
+		"a leader that does not know what a deleted connector claims": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; " +
+			"delete a; forget; plan; is c | b; again; settle m2; plan; is b-0 c | b; " +
+			"lacks c connectors b and c both claim r"},
+		"a deleted connector holds up those alone that claim the same": {"a 2 q", "+m1 m2; all; delete a; " +
+			"claims b 2 r; plan; is b b-0 | b-1; calm; plan; is b b-0 | b-1; calm; claims c 1 q; plan; " +
+			"is b b-0 | b-1 c; again"},
+		"who got a unit in a newer generation keeps it": {"a 2", "+m1 m2; hold m1 a 0 1 2; hold m2 a 1 2; " +
+			"since m1 4; since m2 5; create b 2; hold m1 b 0 1 2; all; is b b-0 b-1 | a-0 a-1"},
 		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
-			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; is ; " +
-			"lacks a expected a worker that has what class C needs, found none among 1"},
+			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; " +
+			"is ; lacks a expected a worker that has what class C needs, found none among 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
