@@ -265,20 +265,41 @@ func (l *leader) assignments(self string, all []Member, out Output, offset int64
 // readLater is after how long the leader plans again that could not read the config topic.
 const readLater = 10 * time.Second
 
-// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold, which
-// no two of them do. One that was out of the group has stopped everything. Origins are not known: each member sends one
-// request at a time.
+// keep is a plan by which nothing moves: members of the last generation go on with what they say that they hold. One
+// that was out of the group has stopped everything. Origins are not known: each member sends one request at a time.
 func keep(members []Member) Output {
 	out := Output{Targets: map[string][]Held{}}
 	newest := int32(0)
 	for _, m := range members {
 		newest = max(newest, m.Generation)
 	}
-	for _, m := range members {
-		if !m.Leaving && m.Generation == newest {
-			out.Targets[m.ID] = m.Holds
-			out.Memory.members = append(out.Memory.members, remembered{id: m.ID, name: m.Name, given: m.Holds})
+	holds := map[Key][]holding{}
+	for m := range members {
+		for _, h := range members[m].Holds {
+			holds[h.Connector] = append(holds[h.Connector], holding{m, h})
 		}
+	}
+	for i, m := range members {
+		if m.Leaving || m.Generation < newest {
+			continue
+		}
+		var target []Held
+		for _, h := range m.Holds {
+			kept := Held{Connector: h.Connector, Version: h.Version}
+			for unit := range h.Units.All() {
+				if !slices.ContainsFunc(holds[h.Connector], func(o holding) bool {
+					return o.member != i && members[o.member].Generation == newest &&
+						(o.Units.Has(unit) || unit > 0 && o.Version != h.Version && o.Units.Tasks())
+				}) {
+					kept.Units.Add(unit)
+				}
+			}
+			if len(kept.Units) > 0 {
+				target = append(target, kept)
+			}
+		}
+		out.Targets[m.ID] = target
+		out.Memory.members = append(out.Memory.members, remembered{id: m.ID, name: m.Name, given: target})
 	}
 	return out
 }

@@ -248,18 +248,26 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 	}
 }
 
-// Where nothing is to move, members of the last generation keep what they hold. Who was out, or leaves, gets nothing.
+// Where nothing is to move, members of the last generation keep what they hold, unless another has the same, or tasks
+// of another version. Who was out gets nothing.
 func TestKeep(t *testing.T) {
 	t.Parallel()
-	g := newGroup(connector("a", 1, 4))
+	g := newGroup(connector("a", 1, 4), connector("b", 3, 2), connector("c", 5, 1))
 	g.join("m1", "m2", "m3")
-	g.hold("m1", "a", 0, 1)
+	g.hold("m1", "a", 0, 1, 2)
 	g.hold("m2", "a", 2, 3)
-	g.hold("m3", "a", 4)
-	g.member("m1").Generation, g.member("m2").Generation, g.member("m3").Generation = 5, 5, 4
-	g.targets = keep(g.in.Members).Targets
-	g.expectAll(t, "a a-0", "a-1 a-2", "")
+	g.hold("m3", "a", 3, 4)
+	g.hold("m1", "b", 0, 1)
+	g.member("m2").Holds = append(g.member("m2").Holds, Held{KeyOf("b"), 1, units(2)})
+	g.hold("m3", "c", 0, 1)
+	for i := range g.in.Members {
+		g.in.Members[i].Generation = 5
+	}
+	g.member("m3").Generation = 4
+	plan := keep(g.in.Members)
+	g.targets = plan.Targets
+	g.expectAll(t, "a a-0 b", "a-2", "")
 	g.member("m2").Leaving = true
 	g.targets = keep(g.in.Members).Targets
-	g.expectAll(t, "a a-0", "", "")
+	g.expectAll(t, "a a-0 b", "", "")
 }
