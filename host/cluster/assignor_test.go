@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,23 @@ func (g *group) play(t *testing.T, steps string) {
 			g.connector(rest).Version += 1000
 		case what == "claims":
 			g.claims(t, rest)
+		case what == "fits": // those that have what a connector needs
+			fits := []bool{}
+			for _, id := range g.ids() {
+				fits = append(fits, slices.Contains(f[1:], id))
+			}
+			g.connector(f[0]).Fits = fits
+		case what == "needs":
+			g.connector(f[0]).Lacks = strings.TrimPrefix(rest, f[0]+" ")
+		case what == "origin": // how many requests it may have at a time
+			c := g.connector(f[0])
+			c.Origin, c.Requests = "https://sap"+strings.Join(f[2:], ""), number(1)
+		case what == "divide": // by how many each worker divides the limits of https://sap
+			var by []string
+			for _, id := range g.ids() {
+				by = append(by, fmt.Sprint(g.out.Origins[id][KeyOf("https://sap")].Workers))
+			}
+			assert.Equal(t, f, by)
 		case what == "leaving":
 			g.member(rest).Leaving = true
 		case what == "since":

@@ -46,6 +46,20 @@ func TestRulesOfPlaces(t *testing.T) {
 		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
 			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; " +
 			"is ; lacks a expected a worker that has what class C needs, found none among 1"},
+		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; is b b-0 | a a-0 a-1 | b-1; " +
+			"fits a; needs a p 2; all; is b b-0 |  | b-1; " +
+			"lacks a expected a worker that has what class C needs (p 2), found none among 3"},
+		// Of more workers than may have tasks some let go of all.
+		"P16: workers with tasks of an origin divide its limit, and are no more than it has requests": {"a 6, b 2",
+			"origin a 3; origin b 5; +m1; all; divide 1; +m2; [0 1] [0 4]; divide 1 0; again; all; divide 2 2; " +
+				"+m3 m4 m5; all; all; all; divide 3 3 3 0 0; calm; origin a 2; all; all; [0 0 0 1 1] [0 0 0 4 4]"},
+		"P16: who has to let go of its last tasks counts until it has, and joins again then": {"a 1, b 1",
+			"origin a 0; origin b 0; +m1 m2; all; divide 2 2; delete b; plan; divide 2 2; again; settle m1 m2; plan; " +
+				"divide 1 0; calm"},
+		"P16: the leader does not plan all the time for who waits": {"a 1, b 1", "origin a 1; origin b 1; +m1 m2; " +
+			"fits b m2; hold m1 a 1; lost plan; delete a; plan; is  | b; again; on time; settle m1; plan; is  | b b-0"},
+		"P16: the whole of an origin moves where that makes members more equal": {"a 2, b 2", "origin a 1 one; " +
+			"origin b 1 two; +m1; all; +m2; all; all; is b b-0 b-1 | a a-0 a-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,23 +79,6 @@ func (g *group) claims(t *testing.T, text string) {
 	tasks, err := strconv.Atoi(f[1])
 	require.NoError(t, err)
 	g.create(f[0], tasks).Claims = f[2:]
-}
-
-// A connector goes to workers that have what its class needs; where nobody has, it says so, and what runs it stops.
-func TestClassesThatNotAllHave(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2), connector("b", 3, 2))
-	g.join("m1", "m2", "m3")
-	g.connector("a").Fits = []bool{false, true, false}
-	g.rebalance()
-	g.expectAll(t, "b b-0", "a a-0 a-1", "b-1")
-	assert.Equal(t, 0, len(g.out.Unplaced))
-	g.connector("a").Fits, g.connector("a").Lacks = []bool{false, false, false}, "p 2"
-	g.rebalance()
-	g.expectAll(t, "b b-0", "", "b-1")
-	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs (p 2), found none " +
-		"among 3"},
-		g.out.Unplaced)
 }
 
 // Tasks of one connector are at as many workers as there are, also where others have more to do.
@@ -132,93 +129,6 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 		"https://sap at a time, found it at others only"}, g.out.Unplaced)
 
 	assert.Equal(t, 0, len(Place(Input{}).Targets))
-}
-
-// P16: tasks of an origin are on as many workers as it may have requests at a time, and those divide its limits.
-func TestWorkersOfAnOrigin(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 6), connector("b", 3, 2))
-	for i := range g.in.Connectors {
-		g.in.Connectors[i].Origin = "https://sap"
-	}
-	g.connector("a").Requests, g.connector("b").Requests = 3, 5
-	divides := func(want ...int) {
-		t.Helper()
-		var got []int
-		for _, id := range g.ids() {
-			got = append(got, g.out.Origins[id][KeyOf("https://sap")].Workers)
-		}
-		assert.Equal(t, want, got)
-	}
-	g.join("m1")
-	g.rebalance()
-	divides(1)
-	g.join("m2")
-	g.rebalance()
-	g.expect(t, "[0 1] [0 4]")
-	divides(1, 0)
-	assert.Equal(t, true, g.out.Again)
-	g.rebalance()
-	divides(2, 2)
-	g.join("m3", "m4", "m5")
-	for range 6 {
-		g.rebalance()
-		g.in.Now = g.out.Next
-	}
-	divides(3, 3, 3, 0, 0)
-	assert.Equal(t, false, g.out.Again)
-
-	// Of more workers than may have tasks some let go of all.
-	g.connector("a").Requests = 2
-	for range 4 {
-		g.rebalance()
-	}
-	g.expect(t, "[0 0 0 1 1] [0 0 0 4 4]")
-
-	// Who has to let go of its last tasks counts until it has, and joins again then.
-	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
-	g.connector("a").Origin, g.connector("b").Origin = "https://sap", "https://sap"
-	g.join("m1", "m2")
-	g.rebalance()
-	divides(2, 2)
-	g.delete("b")
-	g.plan()
-	divides(2, 2)
-	assert.Equal(t, true, g.out.Again)
-	g.settle("m1", "m2")
-	g.plan()
-	divides(1, 0)
-	assert.Equal(t, false, g.out.Again)
-
-	// Who waits for a worker that is to let go of tasks does not have the leader plan all the time.
-	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
-	for i := range g.in.Connectors {
-		g.in.Connectors[i].Origin, g.in.Connectors[i].Requests = "https://sap", 1
-	}
-	g.join("m1", "m2")
-	g.connector("b").Fits = []bool{false, true}
-	g.hold("m1", "a", 1)
-	g.in.Before = Place(g.in).Memory
-	g.delete("a")
-	g.plan()
-	g.expectAll(t, "", "b")
-	assert.Equal(t, true, g.out.Again)
-	assert.Equal(t, true, g.out.Next.IsZero())
-	g.settle("m1")
-	g.plan()
-	g.expectAll(t, "", "b b-0")
-
-	// The whole of an origin moves where that makes members more equal.
-	g = newGroup(connector("a", 1, 2), connector("b", 3, 2))
-	for i, o := range []string{"https://one", "https://two"} {
-		g.in.Connectors[i].Origin, g.in.Connectors[i].Requests = o, 1
-	}
-	g.join("m1")
-	g.rebalance()
-	g.join("m2")
-	g.rebalance()
-	g.rebalance()
-	g.expectAll(t, "b b-0 b-1", "a a-0 a-1")
 }
 
 // P16: the strictest limits of an origin count for connectors on all workers together, which know their own alone.
