@@ -46,8 +46,8 @@ func TestRulesOfPlaces(t *testing.T) {
 		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
 			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; " +
 			"is ; lacks a expected a worker that has what class C needs, found none among 1"},
-		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; is b b-0 | a a-0 a-1 | b-1; " +
-			"fits a; needs a p 2; all; is b b-0 |  | b-1; " +
+		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; " +
+			"is b b-0 | a a-0 a-1 | b-1; fits a; needs a p 2; all; is b b-0 |  | b-1; " +
 			"lacks a expected a worker that has what class C needs (p 2), found none among 3"},
 		// Of more workers than may have tasks some let go of all.
 		"P16: workers with tasks of an origin divide its limit, and are no more than it has requests": {"a 6, b 2",
