@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
 // group simulates members that apply what the leader plans. A member has its target at once, and lets go of the rest
@@ -157,11 +156,6 @@ func (g *group) has(id string) (units []string) {
 
 func connector(name string, created int64, tasks int) Connector {
 	return Connector{Name: name, Key: KeyOf(name), Class: "C", Created: created, Version: created + 1, Tasks: tasks}
-}
-
-func (g *group) expect(t *testing.T, counts string) {
-	t.Helper()
-	assert.Equal(t, counts, g.counts())
 }
 
 // waits is how long until the leader plans by itself; 0: it does not.
