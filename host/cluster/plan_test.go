@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 // group simulates members that apply what the leader plans. A member has its target at once, and lets go of the rest
