@@ -27,7 +27,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		defer client.Close()
 		w := stopping(t, nil)
 		w.o.Divide = func(map[Key]limits.Division) {}
-		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{}
+		w.o.Logger, w.o.Log = slog.New(slog.DiscardHandler), &Log{reign: t.Context()}
 		w.group.Store(&Group{client: client, life: t.Context(), end: func() {}})
 		joins := func(held ...Held) {
 			w.mu.Lock()

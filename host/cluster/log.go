@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,31 +67,27 @@ type Log struct {
 	plain  *kgo.Client
 	dialer *security.Dialer
 
-	reigns sync.WaitGroup // those that serve
+	// writing is held by whoever writes as the leader, claims the transactional id or lets go of it. It guards the
+	// id's producer, claim, and output, which writes by it; nil: others may have it.
+	writing guard.Turn
+	claim   *kafka.Transactions
+	output  *kafka.TransactionalOutput
 
-	mu    guard.Mutex
-	reign *reign        // nil while this worker does not lead its group
+	mu guard.Mutex
+	// reign lasts while this worker leads its group, and ends by cut.
+	reign context.Context
+	cut   context.CancelFunc
 	next  int64         // the offset after the last record that was read
 	moved chan struct{} // closed when next has grown
+	queue []*leaderWrite
 }
 
-// reign is a time in which this worker leads its group. What it writes is written by the goroutine of serve, which owns
-// the producer of the transactional id: claim, and output, which writes by it; nil means that others may have the id.
-type reign struct {
-	*Log
-	life   context.Context
-	end    context.CancelFunc
-	start  sync.Once // of serve
-	writes chan leaderWrite
-	claim  *kafka.Transactions
-	output *kafka.TransactionalOutput
-}
-
-// leaderWrite is a write that waits for its turn. Without records it claims the right to write, and reads what was
-// written before.
+// leaderWrite is a write that waits for its turn; whoever has the turn makes all that wait. written: it was made, with
+// err. Both are of whoever has the turn.
 type leaderWrite struct {
 	records []*kgo.Record
-	done    chan error // has room for the outcome
+	written bool
+	err     error
 }
 
 // OpenLog makes the topic where it is missing, and checks that it has one partition, is compacted, and that the worker
@@ -103,7 +99,9 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	// As the store of offsets: acknowledged by all replicas, and few.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l := &Log{o: o, moved: make(chan struct{})}
+	l := &Log{o: o, writing: guard.NewTurn(), moved: make(chan struct{})}
+	l.reign, l.cut = context.WithCancel(context.Background())
+	l.cut()
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -133,8 +131,8 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 
 // Close ends the clients. Read is to be ended before.
 func (l *Log) Close() {
-	l.Follow()
-	l.reigns.Wait()
+	_ = l.writing.Lock(context.Background())
+	l.letGo()
 	if l.plain != nil {
 		l.plain.Close()
 	}
@@ -275,19 +273,30 @@ func (l *Log) Lead(ctx context.Context) error {
 func (l *Log) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.reign == nil {
-		l.reign = &reign{Log: l, writes: make(chan leaderWrite)}
-		l.reign.life, l.reign.end = context.WithCancel(context.Background())
+	if l.reign.Err() != nil {
+		l.reign, l.cut = context.WithCancel(context.Background())
 	}
 }
 
 // claimReign is Lead for a worker that leads; after Follow it is [ErrNotLeader], and disturbs no other leader.
 func (l *Log) claimReign(ctx context.Context) error {
-	err := l.writeLeading(ctx, nil)
-	if failed, ok := errors.AsType[*WriteError](err); ok {
-		return failed.Cause
+	if err := l.take(ctx); err != nil {
+		return err
 	}
-	return err
+	defer l.give()
+	l.mu.Lock()
+	reign := l.reign
+	l.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
+	switch {
+	case reign.Err() != nil:
+		return ErrNotLeader
+	case l.claim == nil:
+		return l.claimID(ctx)
+	}
+	return l.Refresh(ctx)
 }
 
 // LeadNobody is [Log.Lead] for who is no worker of the group, which is to have none, also none that is joining.
@@ -306,17 +315,60 @@ func (l *Log) LeadNobody(ctx context.Context) error {
 // Follow lets go of that right, and ends a leader's write that is under way: another worker leads, which may take it.
 func (l *Log) Follow() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.reign != nil {
-		l.reign.end()
-		l.reign = nil
+	l.cut()
+	l.mu.Unlock()
+	if l.writing.TryLock() { // else whoever writes lets go of it after that
+		l.give()
 	}
+}
+
+// take waits for its turn, and no longer than ctx lasts.
+func (l *Log) take(ctx context.Context) error {
+	err := l.writing.Lock(ctx)
+	if err != nil {
+		err = fmt.Errorf("topic %s: another write is under way: %w", l.o.Topic.Name, err)
+	}
+	return err
+}
+
+// give ends a turn.
+func (l *Log) give() {
+	if !l.leading() {
+		l.letGo()
+	}
+	l.writing.Unlock()
 }
 
 func (l *Log) leading() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.reign != nil
+	return l.reign.Err() == nil
+}
+
+// claimID fences whoever has the id, and reads what was written before.
+func (l *Log) claimID(ctx context.Context) error {
+	t, err := kafka.OpenTransactions(ctx, l.o.Kafka, l.o.Group+"-configs-leader", []string{LeaderID(l.o.Group)}, nil)
+	if err != nil {
+		return fmt.Errorf("%s: lead the group: %w", l.o.Topic.Setting, err)
+	}
+	l.claim, l.output = t, t.Output()
+	if err := l.Refresh(ctx); err != nil {
+		l.letGo()
+		return err
+	}
+	return nil
+}
+
+// letGo ends the leader's producer. What it has open is aborted by whoever claims the id next.
+func (l *Log) letGo() {
+	if l.claim == nil {
+		return
+	}
+	over, end := context.WithCancel(context.Background())
+	end()
+	_ = l.output.Close(over)
+	l.claim.Close()
+	l.claim = nil
 }
 
 // Write implements [config.TopicLog]. It takes 30 seconds at most; a leader's waits as long for its turn, writes for as
@@ -348,126 +400,77 @@ func (l *Log) writePlain(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-// writeLeading has the reign make a write. When ctx has ended it may be made all the same, once it has its turn.
+// writeLeading writes together with what waits for the same turn: Kafka 4 holds a producer's next transaction up for
+// 20 ms (add.partitions.to.txn.retry.backoff.ms) where that comes before all of the one before is written. So the turn
+// also lasts until that was read.
 func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
+	own := &leaderWrite{records: records}
 	l.mu.Lock()
-	r := l.reign
+	l.queue = append(l.queue, own)
+	reign := l.reign
 	l.mu.Unlock()
-	if r == nil {
-		return ErrNotLeader
+	if err := l.take(ctx); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if at := slices.Index(l.queue, own); at >= 0 {
+			l.queue = slices.Delete(l.queue, at, at+1)
+			return err
+		}
+		return &WriteError{err} // another one is writing it
 	}
-	r.start.Do(func() { l.reigns.Go(r.serve) })
-	w := leaderWrite{records, make(chan error, 1)}
-	select {
-	case r.writes <- w:
-	case <-r.life.Done():
-		return ErrNotLeader
-	case <-ctx.Done():
-		return fmt.Errorf("topic %s: another write is under way: %w", l.o.Topic.Name, context.Cause(ctx))
+	defer l.give()
+	if own.written {
+		return own.err
 	}
-	select {
-	case err := <-w.done:
-		return err
-	case <-ctx.Done():
-		return &WriteError{context.Cause(ctx)}
+	l.mu.Lock()
+	all := l.queue
+	l.queue = nil
+	l.mu.Unlock()
+	records = nil
+	for _, w := range all {
+		records = append(records, w.records...)
+		w.written, w.err = true, &WriteError{errors.New("a write that it shared has panicked")}
 	}
-}
-
-// serve makes writes until the reign ends. What waits is one transaction: Kafka 4 holds a producer's next one up for
-// 20 ms (add.partitions.to.txn.retry.backoff.ms) where that comes before all of the one before is written. So the next
-// begins when that was read.
-func (r *reign) serve() {
-	defer guard.Vital("writing to the topic of configurations")
-	defer r.letGo()
-	for {
-		var all []leaderWrite
-		select {
-		case w := <-r.writes:
-			all = append(all, w)
-		case <-r.life.Done():
-			return
-		}
-		for waits := true; waits; {
-			select {
-			case w := <-r.writes:
-				all = append(all, w)
-			default:
-				waits = false
-			}
-		}
-		var records []*kgo.Record
-		for _, w := range all {
-			records = append(records, w.records...)
-		}
-		err := r.transact(records, len(all) > 1)
-		for _, w := range all {
-			w.done <- err
-		}
-		if err == nil && len(records) > 0 {
-			ctx, cancel := context.WithTimeout(r.life, writeWithin)
-			_ = r.Await(ctx, records[len(records)-1].Offset+1) // Write says that it was not read
-			cancel()
-		}
-	}
-}
-
-// claimID fences whoever has the id, and reads what was written before.
-func (r *reign) claimID() error {
-	ctx, cancel := context.WithTimeout(r.life, writeWithin)
-	defer cancel()
-	if r.claim == nil {
-		t, err := kafka.OpenTransactions(ctx, r.o.Kafka, r.o.Group+"-configs-leader", []string{LeaderID(r.o.Group)}, nil)
-		if err != nil {
-			return fmt.Errorf("%s: lead the group: %w", r.o.Topic.Setting, err)
-		}
-		r.claim, r.output = t, t.Output()
-	}
-	err := r.Refresh(ctx)
-	if err != nil {
-		r.letGo()
+	err := l.transact(ctx, reign, records, len(all) > 1)
+	for _, w := range all {
+		w.err = err
 	}
 	return err
 }
 
-// letGo ends the leader's producer. What it has open is aborted by whoever claims the id next.
-func (r *reign) letGo() {
-	if r.claim == nil {
-		return
-	}
-	over, end := context.WithCancel(context.Background())
-	end()
-	_ = r.output.Close(over)
-	r.claim.Close()
-	r.claim = nil
-}
-
-// transact writes records in one transaction; without any, it claims the id.
-func (r *reign) transact(records []*kgo.Record, shared bool) error {
-	if r.claim == nil || len(records) == 0 {
-		if err := r.claimID(); err != nil {
+// transact writes records in one transaction, and waits until they were read. The transaction goes on when the caller
+// stops waiting, since others may share it, and ends with reign.
+func (l *Log) transact(caller, reign context.Context, records []*kgo.Record, shared bool) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), writeWithin)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
+	switch {
+	case !l.leading():
+		return ErrNotLeader
+	case l.claim == nil:
+		if err = l.claimID(ctx); err != nil {
 			return &WriteError{err}
 		}
 	}
-	if len(records) == 0 {
+	if err = l.output.Write(ctx, records...); err == nil {
+		_ = l.Await(caller, records[len(records)-1].Offset+1) // Write says that it was not read
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.life, writeWithin)
-	defer cancel()
-	err := r.output.Write(ctx, records...)
-	if err == nil {
-		return nil
-	}
-	r.o.Logger.Warn("a write to the topic of configurations has failed", "topic", r.o.Topic.Name, "key",
+	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",
 		string(records[0].Key), "error", err)
-	r.letGo()
+	l.letGo()
 	// Whoever decides once more is to know what was written meanwhile, as by a newer leader.
-	if failed := r.claimID(); failed != nil && r.life.Err() == nil {
-		r.o.Logger.Warn("the right to write to the topic of configurations is claimed with the next write",
-			"error", failed)
+	if l.leading() && reign.Err() == nil {
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+		defer cancel()
+		if failed := l.claimID(again); failed != nil {
+			l.o.Logger.Warn("the right to write to the topic of configurations is claimed with the next write",
+				"error", failed)
+		}
 	}
 	if errors.Is(err, kerr.MessageTooLarge) && !shared { // else whoever asks again finds out whose it is
 		return fmt.Errorf("%s: topic %s: expected records that max.message.bytes allows, found larger ones: %w",
-			r.o.Topic.Setting, r.o.Topic.Name, err)
+			l.o.Topic.Setting, l.o.Topic.Name, err)
 	}
 	return &WriteError{err}
 }

@@ -355,10 +355,7 @@ func TestWritesShareATransaction(t *testing.T) {
 	})
 	together := func(values ...string) (errs []error) {
 		t.Helper()
-		f.pass.Lock() // so that the next transaction waits for the first to be read
-		first := make(chan error)
-		go func() { first <- f.put(ctx, "first", values[0]) }()
-		require.Until(t, func() bool { return ends.Load() > 0 }, func() string { return "a first transaction" })
+		require.NoError(t, f.take(ctx))
 		impatient, giveUp := context.WithCancel(ctx)
 		gone, all := make(chan error), make([]chan error, len(values))
 		go func() { gone <- f.put(impatient, "gone", "1") }()
@@ -366,27 +363,29 @@ func TestWritesShareATransaction(t *testing.T) {
 			all[i] = make(chan error)
 			go func() { all[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
 		}
-		time.Sleep(100 * time.Millisecond) // until they wait for their turn
+		require.Until(t, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.queue) == len(values)+1
+		}, func() string { return "all to wait for their turn" })
 		giveUp()
 		assert.Error(t, <-gone, "another write is under way")
-		f.pass.Unlock()
-		require.NoError(t, <-first)
+		f.give()
 		for _, one := range all {
 			errs = append(errs, <-one)
 		}
 		return errs
 	}
 	assert.Equal(t, []error{nil, nil, nil}, together("1", "2", "3"))
-	assert.Equal(t, int32(2), ends.Load())
-	assert.Equal(t, map[string]string{"first": "1", "c0": "1", "c1": "2", "c2": "3"}, f.values())
-	ends.Store(0)
+	assert.Equal(t, int32(1), ends.Load())
+	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
 	for _, err := range together("4", strings.Repeat("x", 1_100_000)) {
 		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
 			t.Errorf("expected an error that lets the write be made again, found %v", err)
 		}
 	}
 	require.NoError(t, f.put(ctx, "c0", "4"))
-	assert.Equal(t, map[string]string{"first": "4", "c0": "4", "c1": "2", "c2": "3"}, f.values())
+	assert.Equal(t, map[string]string{"c0": "4", "c1": "2", "c2": "3"}, f.values())
 }
 
 // A record that is too large for the topic says so, and the leader goes on.
