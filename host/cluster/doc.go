@@ -13,7 +13,7 @@
 //   - group.go: membership, which moves bytes. protocol.go: what the bytes say. plan.go: placement, a function of its
 //     input alone.
 //   - log.go: the config topic on brokers; what stands in it is package config's TopicStore. statustopic.go: the status
-//     topic on brokers, and what is still to be written; status.go: records.
+//     topic on brokers, with outbox.go (what is still to be written) and status.go (records).
 //
 // Invariants: a unit (a connector, or one of its tasks) is assigned to one member only when no other holds it. A member
 // says of all that it holds when it joins: what it runs, starts, and has not ended yet. What a leader writes is fenced

@@ -438,10 +438,10 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	return err
 }
 
-// transact writes records in one transaction, and waits until they were read. The transaction goes on when the caller
-// stops waiting, since others may share it, and ends with reign.
-func (l *Log) transact(caller, reign context.Context, records []*kgo.Record, shared bool) (err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), writeWithin)
+// transact writes records in one transaction, and waits until they were read. It goes on when the caller stops waiting,
+// since others may share it, and ends with reign.
+func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared bool) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
 	defer cancel()
 	defer context.AfterFunc(reign, cancel)()
 	switch {
@@ -453,7 +453,7 @@ func (l *Log) transact(caller, reign context.Context, records []*kgo.Record, sha
 		}
 	}
 	if err = l.output.Write(ctx, records...); err == nil {
-		_ = l.Await(caller, records[len(records)-1].Offset+1) // Write says that it was not read
+		_ = l.Await(ctx, records[len(records)-1].Offset+1) // Write says that it was not read
 		return nil
 	}
 	l.o.Logger.Warn("a write to the topic of configurations has failed", "topic", l.o.Topic.Name, "key",

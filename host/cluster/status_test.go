@@ -3,7 +3,10 @@ package cluster
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,6 +153,168 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, []string{"a"}, s.Connectors())
 	require.NoError(t, s.apply([]byte("status-connector-a"), nil))
 	assert.Equal(t, nil, s.Connectors())
+}
+
+// teller is one of the workers that write to one topic. It knows of it what it has read.
+type teller struct {
+	id   string
+	said Statuses
+	out  outbox
+	read int
+	// sent are the keys that are under way, with their values.
+	sent map[statusKey][]byte
+	// java is what Kafka's own store would know of each key.
+	java map[statusKey]Status
+}
+
+// tellers take turns at random: they say things of two tasks, in generations that are now and then of an earlier life
+// of the group, read on in the topic, and get their answers late.
+func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*teller {
+	t.Helper()
+	two := []*teller{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
+	for _, w := range two {
+		w.sent, w.java = map[statusKey][]byte{}, map[statusKey]Status{}
+	}
+	for step := range 200 {
+		w := two[r.IntN(2)]
+		switch r.IntN(4) {
+		case 0:
+			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5), "", ""}
+			k := statusKey{connector: "c", task: s.Task}
+			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
+			if !o.refused(w.said.unit(k)) {
+				w.out.waiting[k] = o
+			}
+			if !fails {
+				// KafkaStatusBackingStore.CacheEntry.canWriteSafely.
+				last, there := w.java[k]
+				may := !there || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
+				if written := slices.Contains(w.out.left(), k); written != (may || !o.safe) {
+					t.Fatalf("after %+v, %+v (safe %v): expected written %v", last, s, o.safe, !written)
+				}
+			}
+		case 1:
+			w.send(t)
+		case 2:
+			w.readOn(t, *log, w.read+1)
+		}
+		if !fails || r.IntN(4) == 0 {
+			w.answer(t, r, fails, log)
+		}
+	}
+	return two
+}
+
+func (w *teller) send(t *testing.T) {
+	t.Helper()
+	for _, k := range w.out.left() {
+		w.out.take(k, w.said.unit(k), func(value []byte) {
+			if w.sent[k] != nil {
+				t.Fatalf("%v: two values are under way", k)
+			}
+			w.sent[k] = value
+		})
+	}
+}
+
+func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
+	t.Helper()
+	for ; w.read < min(to, len(log)); w.read++ {
+		s := log[w.read].status
+		k := statusKey{connector: s.Connector, task: s.Task}
+		require.NoError(t, w.said.apply([]byte(k.String()), log[w.read].value))
+		w.java[k] = s
+	}
+}
+
+// answer settles what is under way; where it fails, it may be written all the same.
+func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
+	t.Helper()
+	if !fails {
+		w.send(t)
+	}
+	for k, value := range w.sent {
+		delete(w.sent, k)
+		failed := fails && r.IntN(2) == 0
+		if !failed || r.IntN(4) == 0 {
+			s, err := decodeStatus(k, value)
+			require.NoError(t, err)
+			*log = append(*log, statusWrite{value: value, status: s})
+		}
+		w.out.settled(k, failed)
+	}
+}
+
+// What is written by two workers in any order is what Kafka Connect's workers would have written: a safe write is left
+// out where another worker's word of a newer generation was read.
+func TestSafeWritesAreJavas(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		var log []statusWrite
+		tellers(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
+		if len(log) == 0 {
+			t.Errorf("seed %d: nothing was written", seed)
+		}
+	}
+}
+
+// With writes that fail or whose answer is lost, each worker's values of a key are written in the order in which they
+// were put, and at the end the last is: but for one that gives way to a newer generation of the other worker.
+func TestWritesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	for seed := range uint64(300) {
+		r, log := rand.New(rand.NewPCG(seed, 2)), []statusWrite(nil)
+		two := tellers(t, r, true, &log)
+		type last struct {
+			w statusWrite
+			k statusKey
+		}
+		var lasts []last
+		for _, w := range two {
+			newest := maps.Clone(w.out.underWay)
+			maps.Copy(newest, w.out.waiting)
+			for k, e := range newest {
+				lasts = append(lasts, last{e, k})
+			}
+			w.answer(t, r, true, &log)
+			for len(w.out.left()) > 0 {
+				w.readOn(t, log, len(log))
+				w.send(t)
+				w.answer(t, r, true, &log)
+			}
+		}
+		for _, w := range two {
+			for task := range 2 {
+				at := -1
+				for _, o := range log {
+					if o.status.WorkerID != w.id || o.status.Task != task {
+						continue
+					}
+					step := 0
+					fmt.Sscan(o.status.Trace, &step)
+					if step < at {
+						t.Fatalf("seed %d: %s wrote step %d after %d", seed, w.id, step, at)
+					}
+					at = step
+				}
+			}
+		}
+		for _, l := range lasts {
+			if slices.ContainsFunc(log, func(o statusWrite) bool { return o.status == l.w.status }) {
+				continue
+			}
+			refused++
+			if !slices.ContainsFunc(log, func(o statusWrite) bool {
+				return o.status.Task == l.k.task && l.w.status.overtaken(o.status)
+			}) {
+				t.Fatalf("seed %d: %+v was not written, and nothing has overtaken it", seed, l.w.status)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("expected writes that give way")
+	}
 }
 
 // Whatever stands in the topic: nothing breaks, and what is taken is written again as it was meant.

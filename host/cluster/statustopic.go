@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -39,8 +36,7 @@ func ParseStatusTopic(properties map[string]string) (kafka.Internal, setting.Pro
 //
 // What is put is written when the brokers take it: meanwhile a newer value of the same key replaces an older one, so
 // that the worker's memory and the writes are bounded by the number of keys, and an outage of any length loses
-// nothing but states that have passed. One write follows another, so values of a key are written in the order in which
-// they were put.
+// nothing but states that have passed.
 type StatusTopic struct {
 	Statuses
 
@@ -56,34 +52,13 @@ type StatusTopic struct {
 	// skipped counts records that are no statuses; the goroutine that reads has it.
 	skipped int
 
-	// news wakes the writing.
-	news guard.Bell
-
-	mu guard.Mutex
-	// waiting holds the newest value that each key is to get, underWay the values of the write that is being made.
-	waiting, underWay map[statusKey]statusWrite
-	// failing reports that a write has failed, and that something was left to write since.
+	mu     guard.Mutex
+	outbox outbox
+	// following: what others write is known as soon as brokers have it. Else nothing is sent. interrupt ends it.
+	following bool
+	interrupt context.CancelFunc
+	// failing: a write has failed, and the outbox was not empty since.
 	failing bool
-}
-
-// statusWrite is the value that a key of the status topic is to get.
-type statusWrite struct {
-	// value is the record's; nil means a tombstone.
-	value []byte
-	// status is what the value says; zero for tombstones and for topics that a connector uses.
-	status Status
-	// safe reports that it must not overwrite what another worker has said in a newer generation.
-	safe bool
-	// tried reports that it was sent and failed; before is what the topic said when it was sent first.
-	tried  bool
-	before Status
-}
-
-// refused reports whether a write is left out, by what the topic says now. One that overwrites all is sent once
-// without a look: generations begin with 1 again where the group was forgotten. When it failed and is sent again,
-// it gives way to another worker's newer word that has come meanwhile.
-func (w *statusWrite) refused(now Status) bool {
-	return w.status.overtaken(now) && (w.safe || w.tried && now != w.before)
 }
 
 // OpenStatusTopic creates the topic where it is missing, and begins to follow it. One that is there and is not
@@ -115,8 +90,7 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
 		return nil, err
 	}
 	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, read: make(chan struct{}),
-		ended: make(chan struct{}), news: guard.NewBell(), waiting: map[statusKey]statusWrite{},
-		underWay: map[statusKey]statusWrite{}}
+		ended: make(chan struct{}), outbox: newOutbox()}
 	t.life, t.end = context.WithCancel(context.Background())
 	go t.follow()
 	return t, nil
@@ -147,8 +121,8 @@ func (t *StatusTopic) put(s Status, safe bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.refused(t.unit(k)) {
-		t.waiting[k] = w
-		t.news.Ring()
+		t.outbox.waiting[k] = w
+		t.send(k)
 	}
 }
 
@@ -173,11 +147,10 @@ func (t *StatusTopic) ResetTopics(connector string) {
 func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	unwritten := slices.AppendSeq(slices.Collect(maps.Keys(t.waiting)), maps.Keys(t.underWay))
-	for _, k := range append(t.keys(connector), unwritten...) {
+	for _, k := range append(t.keys(connector), t.outbox.left()...) {
 		if k.connector == connector && chosen(k) {
-			t.waiting[k] = statusWrite{}
-			t.news.Ring()
+			t.outbox.waiting[k] = statusWrite{}
+			t.send(k)
 		}
 	}
 }
@@ -189,14 +162,14 @@ func (t *StatusTopic) Topic(connector, topic string, task int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := t.unit(k) != Status{}
-	for _, all := range []map[statusKey]statusWrite{t.underWay, t.waiting} { // the newest comes last
+	for _, all := range []map[statusKey]statusWrite{t.outbox.underWay, t.outbox.waiting} { // the newest comes last
 		if w, there := all[k]; there {
 			known = w.value != nil
 		}
 	}
 	if !known {
-		t.waiting[k] = statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())}
-		t.news.Ring()
+		t.outbox.waiting[k] = statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())}
+		t.send(k)
 	}
 }
 
@@ -219,78 +192,48 @@ func (t *StatusTopic) Close(ctx context.Context) (err error) {
 func (t *StatusTopic) left() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.waiting) + len(t.underWay)
+	return len(t.outbox.waiting) + len(t.outbox.underWay)
 }
 
-// write writes what waits, one batch after another, until ctx ends or a write fails.
-func (t *StatusTopic) write(ctx context.Context) {
-	for ctx.Err() == nil {
-		records := t.take()
-		if len(records) == 0 {
-			select {
-			case <-t.news:
-			case <-ctx.Done():
-			}
-			continue
-		}
-		if failed := t.settle(t.client.ProduceSync(t.life, records...)); failed {
+// send gives the client what waits for keys. The lock is held.
+func (t *StatusTopic) send(keys ...statusKey) {
+	for _, k := range keys {
+		if !t.following {
 			return
 		}
+		t.outbox.take(k, t.unit(k), func(value []byte) {
+			r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
+			t.client.Produce(t.life, r, func(_ *kgo.Record, err error) { t.settled(k, err) })
+		})
 	}
 }
 
-// take returns the records of what waits; the topic is known to its end. What is refused by that is left out.
-func (t *StatusTopic) take() (records []*kgo.Record) {
+// settled takes the brokers' answer. What has failed is written again after all that others have written meanwhile is
+// known, but for what no broker takes, which is logged.
+func (t *StatusTopic) settled(k statusKey, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, w := range t.waiting {
-		now := t.unit(k)
-		if w.refused(now) {
-			continue
-		}
-		if !w.tried {
-			w.before = now
-		}
-		t.underWay[k] = w
-		records = append(records, &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: w.value})
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
+		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
+		err = nil
 	}
-	clear(t.waiting)
-	return records
-}
-
-// settle takes the brokers' answers to a batch, and reports whether one is an error. What has failed waits again,
-// unless there is a newer value, but for what no broker takes, which is logged.
-func (t *StatusTopic) settle(results kgo.ProduceResults) (failed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, r := range results {
-		k, _ := parseStatusKey(string(r.Record.Key))
-		w := t.underWay[k]
-		delete(t.underWay, k)
-		switch {
-		case errors.Is(r.Err, kerr.MessageTooLarge), errors.Is(r.Err, kerr.InvalidRecord):
-			t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", r.Err)
-		case r.Err != nil:
-			if !t.failing && t.life.Err() == nil {
-				t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name,
-					"key", k.String(), "error", kafka.Lacking(r.Err, "WRITE", "Topic "+t.name))
-			}
-			t.failing, failed = true, true
-			if _, newer := t.waiting[k]; !newer {
-				w.tried = true
-				t.waiting[k] = w
-			}
+	t.outbox.settled(k, err != nil)
+	switch {
+	case err != nil:
+		if !t.failing && t.life.Err() == nil {
+			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
+				k.String(), "error", kafka.Lacking(err, "WRITE", "Topic "+t.name))
 		}
-	}
-	if t.failing && len(t.waiting) == 0 {
+		t.failing, t.following = true, false
+		t.interrupt()
+	case t.failing && len(t.outbox.waiting)+len(t.outbox.underWay) == 0:
 		t.failing = false
 		t.log.Info("statuses are written again", "topic", t.name)
 	}
-	return failed
+	t.send(k)
 }
 
-// follow reads the topic to its end, and goes on with what comes, while it writes. Where either fails it begins again
-// there: what has failed is written again after all that others have written meanwhile is known.
+// follow reads the topic to its end, and goes on with what comes. Where that or a write fails it begins again there.
 func (t *StatusTopic) follow() {
 	defer close(t.ended)
 	defer guard.Vital("the reading of statuses")
@@ -306,17 +249,12 @@ func (t *StatusTopic) follow() {
 				close(t.read)
 			}
 			following, interrupt := context.WithCancel(t.life)
-			var writing sync.WaitGroup
-			writing.Go(func() {
-				defer guard.Vital("the writing of statuses")
-				defer interrupt()
-				t.write(following)
-			})
+			t.begin(true, interrupt)
 			if err = t.readOn(following, &at, true); following.Err() != nil {
 				err = nil // a write has failed
 			}
+			t.begin(false, interrupt)
 			interrupt()
-			writing.Wait()
 		}
 		if err != nil && !failing && t.life.Err() == nil {
 			failing = true
@@ -326,6 +264,14 @@ func (t *StatusTopic) follow() {
 			return
 		}
 	}
+}
+
+// begin notes whether the topic is followed.
+func (t *StatusTopic) begin(following bool, interrupt context.CancelFunc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.following, t.interrupt = following, interrupt
+	t.send(t.outbox.left()...)
 }
 
 // readOn reads from where at stands, to the end or with no end, and moves at. As Kafka Connect it waits for no

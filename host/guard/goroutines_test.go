@@ -23,6 +23,7 @@ var unguarded = map[string]string{
 	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/cluster/group.go: g.end":             "a context's cancel",
+	"host/cluster/log.go: cancel":              "ends a context",
 	"host/connect/offsets.go: cancel":          "ends a context",
 	"host/connect/herder.go: func":             "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":               "sets a deadline",
