@@ -185,3 +185,34 @@ func TestNotesByChance(t *testing.T) {
 		}
 	}
 }
+
+// Notes and calls of any bytes change nothing that they should not.
+func FuzzNoteOfAUser(f *testing.F) {
+	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
+		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
+	f.Add([]byte(`{"trial":{"secret":"x","spent":-9},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))
+	f.Fuzz(func(t *testing.T, note, call []byte) {
+		var l lockout
+		var c lockoutCall
+		if json.Unmarshal(note, &l) != nil || json.Unmarshal(call, &c) != nil {
+			return
+		}
+		before, refused := encodedNote(t, &l), l.find(c.Secret) >= 0
+		changed := false
+		if c.What == "" {
+			var a lockoutAnswer
+			a, changed = l.ask(c, time.UnixMilli(5), map[string]bool{"a": true})
+			if refused && a.Refused.IsZero() {
+				t.Errorf("%s, %s: found %+v", before, call, a)
+			}
+		} else {
+			changed = l.tell(c, time.UnixMilli(5))
+		}
+		if now := encodedNote(t, &l); !changed && now != before {
+			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
+		}
+		if refused && len(l.Refused) <= maxRefused && l.find(c.Secret) < 0 {
+			t.Errorf("%s, %s: expected it to stay refused, found %s", before, call, encodedNote(t, &l))
+		}
+	})
+}
