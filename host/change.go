@@ -50,7 +50,7 @@ func (r *reloader) settle(ctx context.Context, name string, warnings config.Prob
 		}
 		return placed
 	}
-	r.bring(context.WithoutCancel(ctx), s, have, files, known)
+	r.bring(context.WithoutCancel(ctx), s, have, files, known, nil)
 }
 
 // kept answers a change of a connector that has a file as a conflict, and one that is too large as invalid.

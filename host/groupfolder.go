@@ -24,11 +24,6 @@ type groupFolder struct {
 	of    *clustered
 	files *reloader // its store is the folder; REST and it take turns by one lock
 
-	// topic, with its notes, and records are those of the plan under way; files.applying is held.
-	topic   config.Snapshot
-	notes   map[string]json.RawMessage
-	records []config.TopicRecord
-
 	mu     sync.Mutex
 	digest string // of what was found, before that of what was read at the start; "" without a folder
 	differ string // the workers whose folders differ from that of this one, which leads
@@ -36,7 +31,6 @@ type groupFolder struct {
 
 func newGroupFolder(c *clustered, applying guard.Turn) *groupFolder {
 	f := &groupFolder{of: c, files: newReloader(c.host, c.host.folder(c.given), applying)}
-	f.files.into = f
 	if c.host.config.Files.Folder != "" || len(c.given) > 0 {
 		f.digest = config.FolderDigest(c.given)
 	}
@@ -50,59 +44,60 @@ func (f *groupFolder) announced() string {
 	return f.digest
 }
 
-// run follows the folder until ctx ends. What cannot be applied yet is tried again with the next look at the folder,
-// lookEvery later at most.
-func (f *groupFolder) run(ctx context.Context) {
-	log := f.files.log
-	defer guard.Recover(log, "following the folder of connectors", nil)
-	if f.of.host.now().plugins.Loaded(ctx) != nil {
-		return
-	}
-	f.files.store.Watch(ctx, func(s config.Snapshot) {
-		_ = guard.Do(log, "applying the folder of connectors", func() error { // the next one may do
-			f.apply(ctx, s)
-			return nil
-		})
-	})
-}
-
 // apply takes what the folder holds, and has the config topic hold the same, while the worker leads and no other has
-// another folder.
+// another folder. What cannot be applied yet is tried again with the next look at the folder, lookEvery later at most.
 func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.general(s.Problems)
-	f.mu.Lock()
-	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
-		f.digest = config.FolderDigest(s.Connectors)
-	}
-	digest := f.digest
-	f.mu.Unlock()
-	group, leads := f.of.Overview()
-	if !leads || f.of.Members() == nil {
-		f.differs("")
-		return
-	}
-	others, known := differing(digest, group)
-	if !known || !f.differs(others) || digest == "" {
-		return
-	}
-	if f.files.applying.Lock(ctx) != nil {
+	if !f.agreed(s) || f.files.applying.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.applying.Unlock()
-	f.files.bring(ctx, s, f.begin(s.Connectors), s.Connectors, f.files.check)
-	if len(f.records) == 0 || ctx.Err() != nil {
+	topic, _ := f.of.store.Snapshot()
+	notes := f.of.store.Notes(config.FolderNote)
+	var records []config.TopicRecord
+	found := func(ctx context.Context, c *config.Connector) config.Problems {
+		problems := f.check(topic, notes, c)
+		if problems.Err() == nil {
+			problems = append(problems, f.files.check(ctx, c)...)
+		}
+		return problems
+	}
+	f.files.bring(ctx, s, config.FromFolder(topic, notes, f.of.host.config.Files.Folder, s.Connectors), s.Connectors,
+		found, func(step config.Step, _ bool) { records = append(records, step.Records(topic, notes)...) })
+	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.of.log.Refresh(ctx)
-	if err == nil && f.of.store.Stale(f.topic) { // by another leader, say: its connector would be overwritten
+	if err == nil && f.of.store.Stale(topic) { // by another leader, say: its connector would be overwritten
 		return
 	}
 	if err == nil {
-		_, err = f.of.store.Write(ctx, f.records...)
+		_, err = f.of.store.Write(ctx, records...)
 	}
 	if err != nil && ctx.Err() == nil {
 		f.files.log.Error("the folder of connectors was not applied, which is tried again", "error", err)
 	}
+}
+
+// agreed announces what the folder holds, and reports whether this worker leads, the group has heard of its folder, and
+// no other worker has another one.
+func (f *groupFolder) agreed(s config.Snapshot) bool {
+	group, leads := f.of.Overview()
+	leads = leads && f.of.Members() != nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
+		f.digest = config.FolderDigest(s.Connectors)
+	}
+	differ, known := differing(f.digest, group)
+	if leads = leads && known; !leads {
+		differ = ""
+	}
+	if differ != "" && differ != f.differ {
+		f.files.log.Warn(notApplied, "workers", differ)
+	}
+	f.differ = differ
+	return leads && differ == "" && f.digest != ""
 }
 
 // differing returns the workers whose folders are others than that of the leader, whose digest it is. known is false if
@@ -120,43 +115,17 @@ func differing(digest string, group rest.Group) (others string, known bool) {
 	return strings.Join(ids, ", "), known
 }
 
-// differs notes which workers have other folders than this one, which leads, and reports whether there are none.
-func (f *groupFolder) differs(others string) (none bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if others != "" && others != f.differ {
-		f.files.log.Warn(notApplied, "workers", others)
-	}
-	f.differ = others
-	return others == ""
-}
-
 const notApplied = "folders of connectors are not applied: those of other workers differ from that of this one, " +
 	"which leads"
 
-// check finds what keeps a connector of the folder out of the config topic. found are its problems wherever it is kept.
-func (f *groupFolder) check(c *config.Connector, found func(*config.Connector) config.Problems) config.Problems {
-	if _, there := f.topic.Written[c.Name]; there && f.notes[c.Name] == nil {
+// check finds what keeps a connector of the folder out of a config topic with these notes of folders.
+func (f *groupFolder) check(topic config.Snapshot, notes map[string]json.RawMessage,
+	c *config.Connector) config.Problems {
+	if _, there := topic.Written[c.Name]; there && notes[c.Name] == nil {
 		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
 	}
-	shared := f.of.host.in.Worker.Shared(c, check.Passwords(f.of.host.now().plugins))
-	if shared.Err() != nil {
-		return shared
-	}
-	return append(shared, found(c)...)
-}
-
-// do gathers what a step of the plan under way writes.
-func (f *groupFolder) do(step config.Step, _ bool) {
-	f.records = append(f.records, step.Records(f.topic, f.notes)...)
-}
-
-// begin begins a plan, and returns the connectors of the config topic that folders have made; files.applying is held.
-func (f *groupFolder) begin(files []*config.Connector) []config.Now {
-	f.topic, _ = f.of.store.Snapshot()
-	f.notes, f.records = f.of.store.Notes(config.FolderNote), nil
-	return config.FromFolder(f.topic, f.notes, f.of.host.config.Files.Folder, files)
+	return f.of.host.in.Worker.Shared(c, check.Passwords(f.of.host.now().plugins))
 }
 
 // shown are the connectors of the folder, and the problem that it is not applied.

@@ -601,11 +601,11 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		store = h.folder(h.in.Connectors)
 	} else {
 		store, folder = h.clustered.store, newGroupFolder(h.clustered, applying)
-		watching.Go(func() { folder.run(ctx) })
+		watching.Go(func() { folder.files.watch(ctx, folder.apply) })
 	}
 	r := newReloader(h, store, applying)
 	h.opened(func(n *running) { n.reloads, n.folder = r, folder })
-	watching.Go(func() { r.watch(ctx) })
+	watching.Go(func() { r.watch(ctx, r.reload) })
 	defer watching.Wait()
 	defer end()
 	if h.clustered == nil {

@@ -117,7 +117,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	h.mu.Unlock()
 	starts("nothing was looked at", "Connectors are being looked at")
 	started.Store(true)
-	running.Go(func() { r.watch(ctx) })
+	running.Go(func() { r.watch(ctx, r.reload) })
 	waiting.Wait()
 	until("health", func() bool {
 		status, _ := call("GET", "/health", "")

@@ -25,7 +25,6 @@ import (
 type reloader struct {
 	host    *Host
 	store   config.Store
-	into    *groupFolder // nil: what it brings to the files is the herder
 	checker check.Checker
 	log     *slog.Logger
 	// asksUntil is when the current reload must stop asking services, silent holds origins that did not answer it in
@@ -148,15 +147,15 @@ func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Proble
 	return problems
 }
 
-// watch follows the folder until ctx ends.
-func (r *reloader) watch(ctx context.Context) {
+// watch has apply take what the folder holds, each time that this is something else, until ctx ends.
+func (r *reloader) watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
 	defer guard.Recover(r.log, "following the folder of connectors", nil)
 	if r.host.running.plugins.Loaded(ctx) != nil {
 		return
 	}
 	r.store.Watch(ctx, func(s config.Snapshot) {
 		_ = guard.Do(r.log, "a reload", func() error { // the next one may do
-			r.reload(ctx, s)
+			apply(ctx, s)
 			return nil
 		})
 	})
@@ -174,14 +173,14 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		}
 		return // the next one follows
 	}
-	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors, r.check)
+	r.bring(ctx, s, r.host.running.herder.Now(), s.Connectors, r.check, nil)
 	r.applied.Store(ctx.Err() == nil)
 }
 
 // bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held. found are the
-// problems of one that differs from what runs.
+// problems of one that differs from what there is. do does a step; nil means that the herder does it.
 func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
-	found func(context.Context, *config.Connector) config.Problems) {
+	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
 	r.general(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -193,13 +192,12 @@ func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.N
 	r.checker, r.asksUntil = r.checker.Among(s.Connectors), time.Now().Add(reloadAsks)
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
-	do := func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
-	if own := check; r.into != nil {
-		check = func(c *config.Connector) config.Problems { return r.into.check(c, own) }
-		do = r.into.do
-	} else if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
-		check = func(*config.Connector) config.Problems { return nil }
-		defer c.brought(s, herder)
+	if do == nil {
+		do = func(step config.Step, news bool) { r.do(herder, step, s.Connectors, news) }
+		if c := r.host.clustered; c != nil { // who plans a connector checks it: one worker, and not each of them
+			check = func(*config.Connector) config.Problems { return nil }
+			defer c.brought(s, herder)
+		}
 	}
 	plan := config.Plan(have, files, check, r.checker.Declared)
 	if ctx.Err() != nil {

@@ -17,20 +17,6 @@ import (
 	"github.com/culvert-project/culvert/host/transport/limits"
 )
 
-// A member is alone where all others are about to leave.
-func TestMembersThatAreAlone(t *testing.T) {
-	t.Parallel()
-	g := newGroup()
-	g.join("m1", "m2", "m3")
-	assert.Equal(t, false, alone(g.in.Members, "m1"))
-	g.member("m2").Leaving, g.member("m3").Leaving = true, true
-	assert.Equal(t, true, alone(g.in.Members, "m1"))
-	assert.Equal(t, false, alone(g.in.Members, "m2"))
-	g.leave("m2")
-	g.leave("m3")
-	assert.Equal(t, true, alone(g.in.Members, "m1"))
-}
-
 // A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
 // that it had it still, and the generation after that join gives it to nobody.
 func TestDrainedWhenItsGroupKnows(t *testing.T) {
@@ -100,6 +86,18 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	}
 }
 
+// openStates follows a status topic of one partition.
+func openStates(t *testing.T, addrs []string) *StatusTopic {
+	t.Helper()
+	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": "states",
+		"status.storage.partitions": "1", "status.storage.replication.factor": "1"})
+	require.NoError(t, problems.Err())
+	status, err := OpenStatusTopic(t.Context(), logOptionsOf(addrs, nil).Kafka, topic, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NoError(t, status.Await(t.Context()))
+	return status
+}
+
 // A static leader that came back, and has not seen the members, says of nothing that it is unassigned: it runs at
 // others. Once it has placed what there is, it says so of what nobody runs.
 func TestLeaderThatCameBackSaysNothing(t *testing.T) {
@@ -109,12 +107,7 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	f := openFollower(t, addrs...)
 	require.NoError(t, f.Lead(ctx))
 	require.NoError(t, f.put(ctx, "c", "1"))
-	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": "states",
-		"status.storage.partitions": "1", "status.storage.replication.factor": "1"})
-	require.NoError(t, problems.Err())
-	status, err := OpenStatusTopic(ctx, logOptionsOf(addrs, nil).Kafka, topic, f.journal.Logger(slog.LevelInfo))
-	require.NoError(t, err)
-	require.NoError(t, status.Await(ctx))
+	status := openStates(t, addrs)
 	w := NewWorker(WorkerOptions{Store: f.store, Status: status})
 	state := func() connect.State {
 		s, _ := status.Connector("c")
@@ -128,9 +121,7 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	require.NoError(t, status.Close(ctx)) // all of it is written
 	assert.Equal(t, connect.Running, state())
 
-	status, err = OpenStatusTopic(ctx, logOptionsOf(addrs, nil).Kafka, topic, f.journal.Logger(slog.LevelInfo))
-	require.NoError(t, err)
-	require.NoError(t, status.Await(ctx))
+	status = openStates(t, addrs)
 	w.o.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
 	w.leader.clean()
 	require.Until(t, func() bool { return state() == connect.Unassigned },

@@ -78,6 +78,16 @@ func startPeer(t *testing.T, env []string, script, port, dir string, args ...str
 	return p, ready
 }
 
+// runPeer is startPeer for a script that must not end with an error.
+func runPeer(t *testing.T, env []string, script, port, dir string, args ...string) *peer {
+	t.Helper()
+	p, ready := startPeer(t, env, script, port, dir, args...)
+	if !ready {
+		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
+	}
+	return p
+}
+
 func realPort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
@@ -99,11 +109,7 @@ func (p *peer) signal(t *testing.T, s syscall.Signal) {
 // realBroker is one of Apache Kafka, with a topic.
 func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	t.Helper()
-	env := []string{"CONTROLLER_PORT=" + realPort(t)}
-	b, ready := startPeer(t, env, "start-broker.sh", realPort(t), t.TempDir())
-	if !ready {
-		t.Fatalf("the broker did not start:\n%s", b.stderr.String())
-	}
+	b := runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", realPort(t), t.TempDir())
 	c := kafka.Defaults()
 	c.Bootstrap = []string{"127.0.0.1:" + b.port}
 	admin, err := kafka.NewAdmin(c)
@@ -192,10 +198,7 @@ func TestRealGroup(t *testing.T) {
 
 	b.stop()
 	lap("the broker has stopped")
-	b, ready := startPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", b.port, b.dir)
-	if !ready {
-		t.Fatalf("the broker did not start again:\n%s", b.stderr.String())
-	}
+	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", b.port, b.dir)
 	lap("the broker was started again")
 	a.Rejoin("to see that it works")
 	at = agree(t, at, a, d)
@@ -221,10 +224,7 @@ func TestRealGroupOfJava(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
 	java := []string{"GROUP=" + testGroup, "HEAP=320m"}
-	theirs, ready := startPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
-	if !ready {
-		t.Fatalf("the worker did not start:\n%s", theirs.stderr.String())
-	}
+	theirs := runPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
 	a := newWorker("a", c)
 	a.o.Topic = "ours"
 	began := time.Now()

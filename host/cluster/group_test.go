@@ -208,38 +208,34 @@ func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	return a, b, c
 }
 
-func TestGroupOfOneAndOfThree(t *testing.T) {
+// One member is a group, three are one, and stay in their generation while nothing happens. News of a member form a new
+// one, with other bytes or the same. A goodbye is heard of with the next heartbeat; who was killed is waited for, for a
+// session.
+func TestGroupLives(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
 		assert.Equal(t, true, a.Held())
-		b, c := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t)
-		generation := agree(t, 0, a, b, c)
+		b, c, d := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t),
+			newWorker("d", n.Config("d")).join(t)
+		all := []*worker{a, b, c, d}
+		at := agree(t, 0, all...)
 		ids := map[string]bool{}
-		for _, w := range []*worker{a, b, c} {
-			id, at := w.Member()
+		for _, w := range all {
+			id, of := w.Member()
 			ids[id] = true
-			assert.Equal(t, generation, at)
+			assert.Equal(t, at, of)
 			assert.NoError(t, w.Confirm(t.Context()))
 		}
-		assert.Equal(t, 3, len(ids))
+		assert.Equal(t, 4, len(ids))
 		time.Sleep(time.Hour)
-		assert.Equal(t, generation, agree(t, 0, a, b, c), "after an hour in which nothing happens")
-		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
-	})
-}
-
-// News of a member form a new generation, of the leader and of another one, with other bytes or the same.
-func TestGroupRejoins(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		at := agree(t, 0, a, b, c)
-		for _, w := range []*worker{a, b, c} {
+		assert.Equal(t, at, agree(t, 0, all...), "after an hour in which nothing happens")
+		for _, w := range all {
 			for range 5 {
 				w.Rejoin("a test")
 			}
 			time.Sleep(30 * time.Second)
-			now := agree(t, at, a, b, c)
+			now := agree(t, at, all...)
 			if now > at+2 {
 				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, now-at)
 			}
@@ -247,8 +243,24 @@ func TestGroupRejoins(t *testing.T) {
 		}
 		b.set(func() { b.says = "b again" })
 		b.Rejoin("news")
-		agree(t, at, a, b, c)
-		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+		at = agree(t, at, all...)
+		for _, c := range []struct {
+			ends        func()
+			left        []*worker
+			least, most time.Duration
+		}{
+			{func() { require.NoError(t, a.Leave(t.Context(), false)) }, []*worker{b, c, d}, 0, 4 * time.Second},
+			{b.Close, []*worker{c, d}, 6 * time.Second, 14 * time.Second},
+		} {
+			began := time.Now()
+			c.ends()
+			at = agree(t, at, c.left...)
+			if took := time.Since(began); took < c.least || took > c.most {
+				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, took)
+			}
+		}
+		assert.Equal(t, false, a.Held())
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses()+d.losses())
 	})
 }
 
@@ -270,34 +282,6 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 		time.Sleep(time.Second)
 		n.Hold("c", false, false)
 		agree(t, 0, a, b, c)
-		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
-	})
-}
-
-func TestGroupLeft(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		began := time.Now()
-		require.NoError(t, a.Leave(t.Context(), false)) // which led
-		agree(t, 0, b, c)
-		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", took)
-		}
-		assert.Equal(t, false, a.Held())
-		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
-	})
-}
-
-// A member that is killed is waited for, for a session.
-func TestGroupMemberKilled(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		began := time.Now()
-		a.Close()
-		agree(t, 0, b, c)
-		if took := time.Since(began); took < 6*time.Second || took > 14*time.Second {
-			t.Errorf("expected the session of 10 s, less or more a heartbeat, found %v", took)
-		}
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
 }
@@ -411,35 +395,6 @@ func TestGroupCoordinatorForgetsNobody(t *testing.T) {
 		agree(t, 0, a)
 		assert.Equal(t, 1, a.losses())
 	})
-}
-
-// A member that is paused, or whose requests or answers go astray, is lost at the end of its session, by its own clock,
-// and not later for the others. It comes back as a new one.
-func TestGroupMemberPaused(t *testing.T) {
-	for name, held := range map[string][2]bool{"both ways": {true, true}, "its requests": {true, false},
-		"its answers": {false, true}} {
-		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
-				a, b, c := three(t, n)
-				was, _ := a.Member()
-				began := time.Now()
-				n.Hold("a", held[0], held[1])
-				require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
-				if took := time.Since(began); took < 6*time.Second || took > 11*time.Second {
-					t.Errorf("expected a loss after a session, found %v", took)
-				}
-				agree(t, 0, b, c)
-				assert.Equal(t, 0, b.losses()+c.losses())
-				time.Sleep(time.Until(began.Add(30 * time.Second)))
-				n.Hold("a", false, false)
-				agree(t, 0, a, b, c)
-				if is, _ := a.Member(); is == was {
-					t.Error("expected a new member")
-				}
-				assert.Equal(t, 1, a.losses())
-			})
-		})
-	}
 }
 
 // Members that wait for one that is slow to join are members all the same, for longer than their session.

@@ -172,25 +172,7 @@ func (l *leader) lead(ctx context.Context) {
 
 // place works out what members are to run; it is called for each generation that the worker leads.
 func (l *leader) place(self string, members []Joined) (map[string][]byte, error) {
-	var all []Member
-	var offset int64
-	newest, size := int32(0), 0
-	for _, m := range members {
-		size += len(m.Metadata)
-		metadata, err := DecodeMetadata(m.Metadata)
-		if err != nil { // it is given nothing, and asked nothing
-			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
-				m.ID, "error", err)
-			continue
-		}
-		if newest = max(newest, metadata.Generation); l.w.reads(metadata) {
-			offset = max(offset, metadata.Offset)
-		} else {
-			metadata.Leaving = true // it runs what another topic has
-		}
-		all = append(all, Member{ID: m.ID, Metadata: metadata})
-	}
-	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) }) // their order decides between equals
+	all, offset, newest := l.joined(members)
 	ctx, cancel := context.WithTimeout(context.Background(), l.w.o.Sync)
 	defer cancel()
 	if err := l.w.o.Log.Await(ctx, offset); err != nil {
@@ -233,12 +215,40 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
 	l.unplaced, l.read = out.Unplaced, unread == nil
 	l.mu.Unlock()
+	l.doubt(all, unread)
+	return l.assignments(self, all, out, s.Offset, began)
+}
+
+// joined decodes members, in the order of their IDs, which decides between equals. offset is the furthest in the config
+// topic that one has read, newest the newest generation in which one was given something.
+func (l *leader) joined(members []Joined) (all []Member, offset int64, newest int32) {
+	for _, m := range members {
+		metadata, err := DecodeMetadata(m.Metadata)
+		if err != nil { // it is given nothing, and asked nothing
+			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
+				m.ID, "error", err)
+			continue
+		}
+		if newest = max(newest, metadata.Generation); l.w.reads(metadata) {
+			offset = max(offset, metadata.Offset)
+		} else {
+			metadata.Leaving = true // it runs what another topic has
+		}
+		all = append(all, Member{ID: m.ID, Metadata: metadata})
+	}
+	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	return all, offset, newest
+}
+
+// assignments encodes what a plan, made with a snapshot of the config topic at an offset, gives to members.
+func (l *leader) assignments(self string, all []Member, out Output, offset int64, began time.Time) (map[string][]byte,
+	error) {
 	placed := map[string][]byte{}
 	for _, m := range all {
-		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Offset: s.Offset, Again: out.Again,
-			Target: out.Targets[m.ID], Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
-		if !l.w.reads(m.Metadata) {
-			a.Offset = 0
+		a := Assignment{Leader: self, LeaderURL: l.w.o.URL, Again: out.Again, Target: out.Targets[m.ID],
+			Origins: out.Origins[m.ID], Alone: alone(all, m.ID)}
+		if l.w.reads(m.Metadata) {
+			a.Offset = offset
 		}
 		if !out.Next.IsZero() {
 			a.Delay = max(0, out.Next.Sub(began))
@@ -247,9 +257,8 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 		if err != nil {
 			return nil, err
 		}
-		placed[m.ID], size = b, size+len(b)
+		placed[m.ID] = b
 	}
-	l.doubt(all, size, unread)
 	return placed, nil
 }
 

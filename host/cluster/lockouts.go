@@ -34,8 +34,8 @@ const (
 // Neither secrets nor users are in the topic or in calls, but HMACs under a key that all readers of the topic know:
 // from one of the secret itself they could guess a password, so it is one of a slow hash.
 //
-// Invariant: what Tell is given is told to one leader after another, in order for a user, until one has heard it or Run
-// ends.
+// Invariant: what Tell is given is told to one leader after another until one has heard it or Run ends. Its order does
+// not matter: a refusal counts at any time, anything else only from the turn that it ends.
 type Lockouts struct {
 	ledger config.Ledger
 	ask    func(ctx context.Context, call, answer any) error
@@ -171,49 +171,37 @@ func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 }
 
 // Run tells the leader what Tell was given, until ctx ends. It is to run while anything is sent to services: others
-// wait for what comes of this worker's turns.
+// wait for what comes of this worker's turns. What the leader cannot take of one user, as where the user's note is
+// damaged, holds up nothing of others.
 func (l *Lockouts) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.mu.Lock()
 		pending := l.pending
+		l.pending = nil
 		l.mu.Unlock()
-		if len(pending) == 0 {
-			select {
-			case <-l.wake:
-			case <-ctx.Done():
+		unheard := false
+		for _, v := range pending {
+			began := time.Now()
+			_, known, err := l.call(ctx, v.secret, lockoutCall{What: v.what, Permit: v.turn})
+			if known && err == nil {
+				l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+				continue
 			}
-			continue
-		}
-		began := time.Now()
-		_, known, err := l.call(ctx, pending[0].secret, lockoutCall{What: pending[0].what, Permit: pending[0].turn})
-		if known && err == nil {
-			l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+			if unheard = true; err != nil && ctx.Err() == nil {
+				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of "+
+					"a logon", "error", err)
+			}
 			l.mu.Lock()
-			l.pending = l.pending[1:]
+			l.pending = append(l.pending, v)
 			l.mu.Unlock()
+		}
+		if unheard {
+			_ = pause.For(ctx, sayAgain)
 			continue
 		}
-		if err != nil && ctx.Err() == nil {
-			l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of a "+
-				"logon", "error", err)
-			l.putBack(pending[0].secret.Place)
-		}
-		_ = pause.For(ctx, sayAgain)
-	}
-}
-
-// putBack puts what is to be told of a user after that of others, which the leader may accept, as when the user's note
-// is damaged.
-func (l *Lockouts) putBack(place string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var others, own []verdict
-	for _, v := range l.pending {
-		if v.secret.Place == place {
-			own = append(own, v)
-		} else {
-			others = append(others, v)
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
 		}
 	}
-	l.pending = append(others, own...)
 }

@@ -25,24 +25,13 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// logPeer runs a script of testdata/peers/kafka, with its port first and its folder last, until stop or the test's end.
-func logPeer(t *testing.T, script string, env []string, args ...string) (stop func()) {
-	t.Helper()
-	last := len(args) - 1
-	p, ready := startPeer(t, env, script, args[0], args[last], args[1:last]...)
-	if !ready {
-		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
-	}
-	return p.stop
-}
-
 // logBroker is an Apache Kafka broker whose cleaner works all the time.
 func logBroker(t *testing.T) string {
 	t.Helper()
 	more := filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
 	port := realPort(t)
-	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more}, port, t.TempDir())
+	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port, t.TempDir())
 	return "127.0.0.1:" + port
 }
 
@@ -76,7 +65,7 @@ func TestRealLogOfConnect(t *testing.T) {
 			group, port, dir := "java-"+eos, realPort(t), t.TempDir()
 			base := "http://127.0.0.1:" + port
 			env := []string{"GROUP=" + group, "EOS=" + eos}
-			stop := logPeer(t, "start-connect.sh", env, port, broker, dir)
+			java := runPeer(t, env, "start-connect.sh", port, dir, broker)
 			file := filepath.Join(dir, "lines")
 			require.NoError(t, os.WriteFile(file, []byte("one\ntwo\n"), 0o600))
 			for _, name := range []string{"a", "a-1", "paused", "stopped", "gone"} {
@@ -124,7 +113,7 @@ func TestRealLogOfConnect(t *testing.T) {
 			}
 			assert.Equal(t, "", f.journal.String())
 
-			stop()
+			java.stop()
 			require.NoError(t, f.Lead(ctx))
 			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines", "file": file,
 				"tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
@@ -151,7 +140,7 @@ func TestRealLogOfConnect(t *testing.T) {
 				note)...)
 			require.NoError(t, err)
 			f.Follow()
-			logPeer(t, "start-connect.sh", env, port, broker, dir)
+			runPeer(t, env, "start-connect.sh", port, dir, broker)
 			var shown map[string]string
 			connectREST(t, base, "GET", "/connectors/ours/config", "", http.StatusOK, &shown)
 			assert.Equal(t, ours, shown)
@@ -287,8 +276,8 @@ func TestRealLogRights(t *testing.T) {
 	require.NoError(t, os.WriteFile(more, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
 		"StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"), 0o600))
 	port, secure := realPort(t), realPort(t)
-	logPeer(t, "start-broker.sh", []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more,
-		"SASL_PORT=" + secure}, port, dir)
+	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more,
+		"SASL_PORT=" + secure}, "start-broker.sh", port, dir)
 	leader := openFollower(t, "127.0.0.1:"+port)
 	ctx := kafkatest.Context(t)
 	require.NoError(t, leader.Lead(ctx))

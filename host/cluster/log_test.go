@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -438,33 +437,9 @@ func TestFollowingGoesOn(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
-	kafkatest.Refuse(cluster, kmsg.Fetch, 2, kerr.TopicAuthorizationFailed)
+	kafkatest.Refuse(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
 	produceRecords(t, cluster, "configs", config.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())
 	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
-}
-
-// A session key and notes are read by all.
-func TestLedgerOfTheCluster(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
-	require.NoError(t, a.Lead(ctx))
-	key := config.SessionKey{Key: []byte{1, 2}, Algorithm: "HmacSHA256", Created: time.UnixMilli(1795198231502)}
-	note, err := config.NoteRecord("culvert-claims-c", map[string]any{"claims": []string{"x"}, "requests": 4})
-	require.NoError(t, err)
-	records := append(config.FencingRecords("c", config.FencingCounts{Tasks: 2, Producers: 4}),
-		config.SessionKeyRecord(key), note)
-	last, err := a.store.Write(ctx, records...)
-	require.NoError(t, err)
-	require.NoError(t, b.Await(ctx, last+1))
-	found, ok := b.store.SessionKey()
-	assert.Equal(t, true, ok)
-	assert.Equal(t, key, found)
-	counts := b.store.Fencing("c")
-	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4, At: counts.At}, counts)
-	assert.Equal(t, map[string]json.RawMessage{"c": json.RawMessage(`{"claims":["x"],"requests":4}`)},
-		b.store.Notes("culvert-claims-"))
 }

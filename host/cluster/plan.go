@@ -53,11 +53,8 @@ type Connector struct {
 
 // Memory is what a leader keeps from one plan to the next. The zero value knows nothing.
 type Memory struct {
-	members     []remembered
-	versions    map[versionKey]Connector // the living ones, and those that members held
-	revoked     bool                     // the last plan took running units away for balance
-	revocations int                      // how often in a row such plans were put off
-	resume      time.Time                // when units may be taken away for balance again
+	members  []remembered
+	versions map[versionKey]Connector // the living ones, and those that members held
 }
 
 // remembered is a member with what the last plan had for it. One that vanished stays until its units are held again,
@@ -79,8 +76,7 @@ type Output struct {
 	Targets  map[string][]Held                  // by member id: all that it is to run
 	Origins  map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
 	Unplaced map[string]string                  // by connector: why it, or each of its tasks, is given to nobody
-	// Next is when the leader is to plan again although nobody joins: lost units are dealt out, or units taken away for
-	// balance. Zero: never.
+	// Next is when the leader must plan again although nobody joins, as lost units are dealt out. Zero means never.
 	Next time.Time
 	// Again says that units, or larger parts of an origin's limits, wait until members have let go of some: these are
 	// to join again when they have. It belongs into their assignments.
@@ -101,8 +97,6 @@ type Output struct {
 //     neither does.
 //   - Units of a member that vanished without notice wait for it, and nothing moves for balance meanwhile. It is known
 //     again by its name.
-//   - Units that run are not taken away for balance in two plans that follow each other: the second waits for 40 ms,
-//     the next for 1.6 s, and so on up to the delay (IncrementalCooperativeAssignor).
 //   - P16: the tasks of an origin are on no more members than it may have requests at a time, since members divide its
 //     limits by their number. One that has to let go of its last tasks counts until it has; one with a version that the
 //     memory does not know counts for all origins.
@@ -473,32 +467,27 @@ func (p *plan) next(at time.Time) {
 }
 
 // level moves units from members that have more to members that have at least two fewer, until there are none. Unless
-// running ones may move too, only those do that run nowhere. It says if it took any away that runs.
-func (p *plan) level(running bool) (revoked bool) {
+// running ones may move too, only those do that run nowhere.
+func (p *plan) level(running bool) {
 	for kind, owned := range p.owned {
 		for moved := true; moved; {
 			moved = false
-			stuck := make([]bool, len(owned))
-			for {
-				from := nobody
-				for m := range owned {
-					if !stuck[m] && (from < 0 || len(owned[m]) > len(owned[from])) {
-						from = m
-					}
-				}
-				if from < 0 {
-					break
-				}
+			members := make([]int, len(owned))
+			for m := range members {
+				members[m] = m
+			}
+			slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(len(owned[b]), len(owned[a])) })
+			for _, from := range members {
 				units, to := p.relief(kind, from, running)
-				stuck[from] = len(units) == 0
 				for _, i := range units {
-					revoked, moved = revoked || p.units[i].runs, true
 					p.move(i, to)
+				}
+				if moved = len(units) > 0; moved {
+					break
 				}
 			}
 		}
 	}
-	return revoked
 }
 
 // relief is what moves from a member next, and where: one unit, or all tasks of an origin, where no more members may
@@ -544,36 +533,10 @@ func (p *plan) relief(kind, from int, running bool) (units []int, to int) {
 	return nil, nobody
 }
 
-// balance takes units that run away from members that have more than others, unless lost units are waited for, or the
-// plan before did the same.
+// balance moves units that run, too, unless lost units are waited for.
 func (p *plan) balance() {
-	before, m := &p.in.Before, &p.out.Memory
-	m.revocations, m.resume = before.revocations, before.resume
-	if slices.ContainsFunc(p.units, func(u unit) bool { return u.owner == vanished }) {
-		return
-	}
-	if p.in.Now.Before(m.resume) {
-		p.next(m.resume)
-		return
-	}
-	was := slices.Clone(p.units)
-	m.revoked = p.level(true)
-	switch {
-	case !m.revoked:
-		m.revocations = 0
-	case before.revoked && p.in.Delay > 0:
-		m.revoked = false
-		m.revocations++
-		wait := time.Millisecond
-		for range m.revocations {
-			wait = min(wait*40, p.in.Delay)
-		}
-		m.resume = p.in.Now.Add(wait)
-		p.next(m.resume)
-		for i, u := range was {
-			p.move(i, u.owner)
-			p.units[i] = u
-		}
+	if !slices.ContainsFunc(p.units, func(u unit) bool { return u.owner == vanished }) {
+		p.level(true)
 	}
 }
 

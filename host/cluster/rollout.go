@@ -70,66 +70,59 @@ func (r *rollout) next() rest.GroupPin {
 		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
 		p.Hash, p.Version, p.Before = p.Before, before.Version, ""
 	}
-	if target := r.target(&p); target.by != nil && target.Hash != p.Hash {
+	if target := r.target(&p); target.Hash != p.Hash {
 		return moved(p, target)
 	}
 	return p
 }
 
-// target is the version that is to run: the one that each member would run if it were alone, else the newest that all
-// have. Where they have none in common, as while images are rolled, it is the one that most have, and of several the
-// one that is pinned. What was left or passed over counts only where nobody has anything else, or where it is pinned
-// and more members have it than the other version.
-func (r *rollout) target(p *rest.GroupPin) offered {
-	for _, wanted := range []func(offered) bool{
-		func(o offered) bool { return !o.Left && !slices.Contains(p.Passed, o.Hash) },
-		func(o offered) bool { return !o.Left },
-		func(offered) bool { return true },
-	} {
-		var all []offered
-		first := map[string]int{} // how many members would run a version, by its hash
-		for _, m := range r.members {
-			alone := true
-			for _, o := range m.offers {
-				if one := r.of(o.Hash); wanted(one) {
-					if alone {
-						first[o.Hash]++
-					}
-					all, alone = append(all, one), false
-				}
-			}
-		}
-		if len(all) > 0 {
-			best := slices.MaxFunc(all, func(a, b offered) int {
-				return cmp.Or(cmp.Compare(first[a.Hash]/len(r.members), first[b.Hash]/len(r.members)),
-					cmp.Compare(len(a.by)/len(r.members), len(b.by)/len(r.members)), // all have it
-					r.compare(a, b, p))
-			})
-			if pinned := r.of(p.Hash); len(best.by) < len(r.members) && len(pinned.by) > len(best.by) {
-				return pinned // else members that lack the best would run nothing
-			}
-			return best
-		}
-		if r.of(p.Hash).by != nil {
-			break
-		}
+// usable ranks versions by what has become of them: one that was left or passed over counts only where nobody has
+// anything else.
+func usable(o offered, p *rest.GroupPin) int {
+	switch {
+	case o.Left:
+		return 0
+	case slices.Contains(p.Passed, o.Hash):
+		return 1
 	}
-	return offered{}
+	return 2
 }
 
-// compare orders versions that both have all members, or neither.
-func (r *rollout) compare(a, b offered, p *rest.GroupPin) int {
-	newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
-	if len(a.by) == len(r.members) {
-		return newer
-	}
-	pinned := func(o offered) int {
-		if o.Hash == p.Hash {
-			return 1
+// target is the version that is to run: the one that each member would run if it were alone, else the newest that all
+// have. Where they have none in common, as while images are rolled, it is the one that most have, and of several the
+// one that is pinned. The pinned one also stays where no other can be used, or fewer members have any: the others would
+// run nothing.
+func (r *rollout) target(p *rest.GroupPin) offered {
+	var all []offered
+	best := 0
+	for _, m := range r.members {
+		for _, o := range m.offers {
+			one := r.of(o.Hash)
+			all, best = append(all, one), max(best, usable(one, p))
 		}
-		return 0
 	}
-	return cmp.Or(cmp.Compare(len(a.by), len(b.by)), cmp.Compare(pinned(a), pinned(b)), newer)
+	all = slices.DeleteFunc(all, func(o offered) bool { return usable(o, p) < best })
+	first := map[string]int{} // how many members would run a version, by its hash
+	for _, m := range r.members {
+		for _, o := range m.offers {
+			if usable(r.of(o.Hash), p) == best {
+				first[o.Hash]++
+				break
+			}
+		}
+	}
+	every := func(n int) int { return n / len(r.members) } // 1 for all members
+	target := slices.MaxFunc(all, func(a, b offered) int {
+		newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.by), len(b.by)), newer)
+	})
+	pinned := r.of(p.Hash)
+	more := cmp.Compare(len(pinned.by), len(target.by))
+	lacking := len(target.by) < len(r.members) && (more > 0 || more == 0 && usable(pinned, p) == best)
+	if pinned.by != nil && (best < 2 || lacking) {
+		return pinned
+	}
+	return target
 }
 
 // waits says which newer version the group does not run, and who lacks it; "" where there is none.

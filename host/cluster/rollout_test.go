@@ -135,7 +135,7 @@ func TestRollOfImages(t *testing.T) {
 				}
 				g.in.Connectors[c].Fits = fits
 			}
-			for range 5 { // balance is put off
+			for range 5 { // what moves takes two
 				g.rebalance()
 				g.pass(g.in.Delay)
 			}

@@ -3,12 +3,9 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"reflect"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -25,140 +22,63 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-// A new version of a connector's tasks begins when no other worker has tasks of the old one; the connector itself does
-// not wait.
-func TestTasksOfTwoVersions(t *testing.T) {
+// What units wait for, and what they do not. See [group.play] for the steps.
+func TestRulesOfPlaces(t *testing.T) {
 	t.Parallel()
-	g := newGroup(connector("a", 1, 3))
-	g.join("m1", "m2", "m3")
-	g.rebalance()
-	g.expectAll(t, "a a-0", "a-1", "a-2")
-	g.connector("a").Version = 20
-	g.plan()
-	g.expectAll(t, "a", "", "")
-	assert.Equal(t, true, g.out.Again)
-	g.settle("m1", "m2")
-	g.plan() // m3 takes its time: it alone has the old version, and may begin with the new one
-	g.expectAll(t, "a", "", "a-2")
-	g.settle("m3")
-	g.plan()
-	g.expectAll(t, "a a-0", "a-1", "a-2")
-	assert.Equal(t, false, g.out.Again)
-
-	alone := newGroup(connector("a", 1, 3))
-	alone.join("m1")
-	alone.rebalance()
-	alone.connector("a").Version, alone.connector("a").Tasks = 20, 2
-	alone.plan()
-	alone.expectAll(t, "a a-0 a-1")
-	assert.Equal(t, []Held{{KeyOf("a"), 20, units(0, 1, 2)}}, alone.out.Targets["m1"])
-	assert.Equal(t, false, alone.out.Again)
-}
-
-// Tasks of two connectors with one claim never run at two workers, whether the other connector is a new one, a deleted
-// one, or one that the leader has never known.
-func TestClaimsOfTwoConnectors(t *testing.T) {
-	t.Parallel()
-	claim := func(c Connector, claims ...string) Connector {
-		c.Claims = claims
-		return c
-	}
-	g := newGroup(claim(connector("a", 1, 2), "q"), claim(connector("b", 3, 1), "q", "r"),
-		claim(connector("c", 5, 1), "r"))
-	g.join("m1", "m2")
-	g.rebalance()
-	g.expectAll(t, "a a-0 c c-0", "a-1 b")
-	assert.Equal(t, map[string]string{"b": "connectors a and b both claim q, which only one connector of an " +
-		"installation may have: b does not start"}, g.out.Unplaced)
-
-	g.delete("a")
-	for _, forgets := range []bool{false, true} {
-		h := *g
-		h.in.Members = slices.Clone(g.in.Members)
-		if forgets {
-			h.in.Before = Memory{}
-		}
-		h.plan()
-		h.expectAll(t, "c", "b")
-		assert.Equal(t, true, h.out.Again)
-		h.settle("m2")
-		h.plan() // m1 has a task of a still, and may be given that of b, which waits there for the end of a
-		h.expectAll(t, "b-0 c", "b")
-		assert.Contains(t, h.out.Unplaced["c"], "connectors b and c both claim r")
+	for name, c := range map[string]struct{ group, steps string }{
+		// The connector itself does not wait, and m3 alone has tasks of the old version in the end, and may begin.
+		"a new version begins when no other worker has tasks of the old one": {"a 3", "+m1 m2 m3; all; " +
+			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; " +
+			"plan; is a a-0 | a-1 | a-2; calm"},
+		"a worker that is alone waits for nobody": {"a 3", "+m1; all; version a; plan; is a a-0 a-1 a-2; calm"},
+		"two connectors claim one thing": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; is a a-0 c c-0 | a-1 b; " +
+			"lacks b connectors a and b both claim q, which only one connector of an installation may have; " +
+			"delete a; plan; is c | b; again; settle m2; plan; is b-0 c | b; " +
+			"lacks c connectors b and c both claim r"},
+		"a leader that does not know what a deleted connector claims": {"a 2 q, b 1 q r, c 1 r", "+m1 m2; all; " +
+			"delete a; forget; plan; is c | b; again; settle m2; plan; is b-0 c | b; " +
+			"lacks c connectors b and c both claim r"},
+		"a deleted connector holds up those alone that claim the same": {"a 2 q", "+m1 m2; all; delete a; " +
+			"claims b 2 r; plan; is b b-0 | b-1; calm; plan; is b b-0 | b-1; calm; claims c 1 q; plan; " +
+			"is b b-0 | b-1 c; again"},
+		"who got a unit in a newer generation keeps it": {"a 2", "+m1 m2; hold m1 a 0 1 2; hold m2 a 1 2; " +
+			"since m1 4; since m2 5; create b 2; hold m1 b 0 1 2; all; is b b-0 b-1 | a-0 a-1"},
+		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
+			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; " +
+			"is ; lacks a expected a worker that has what class C needs, found none among 1"},
+		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; " +
+			"is b b-0 | a a-0 a-1 | b-1; fits a; needs a p 2; all; is b b-0 |  | b-1; " +
+			"lacks a expected a worker that has what class C needs (p 2), found none among 3"},
+		// Of more workers than may have tasks some let go of all.
+		"P16: workers with tasks of an origin divide its limit, and are no more than it has requests": {"a 6, b 2",
+			"origin a 3; origin b 5; +m1; all; divide 1; +m2; [0 1] [0 4]; divide 1 0; again; all; divide 2 2; " +
+				"+m3 m4 m5; all; all; all; divide 3 3 3 0 0; calm; origin a 2; all; all; [0 0 0 1 1] [0 0 0 4 4]"},
+		"P16: who has to let go of its last tasks counts until it has, and joins again then": {"a 1, b 1",
+			"origin a 0; origin b 0; +m1 m2; all; divide 2 2; delete b; plan; divide 2 2; again; settle m1 m2; plan; " +
+				"divide 1 0; calm"},
+		"P16: the leader does not plan all the time for who waits": {"a 1, b 1", "origin a 1; origin b 1; +m1 m2; " +
+			"fits b m2; hold m1 a 1; lost plan; delete a; plan; is  | b; again; on time; settle m1; plan; is  | b b-0"},
+		"P16: the whole of an origin moves where that makes members more equal": {"a 2, b 2", "origin a 1 one; " +
+			"origin b 1 two; +m1; all; +m2; all; all; is b b-0 b-1 | a a-0 a-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGroup()
+			for _, text := range strings.Split(c.group, ", ") {
+				g.claims(t, text)
+			}
+			g.play(t, c.steps)
+		})
 	}
 }
 
-// A worker that is slow to stop a deleted connector does not stop those from beginning that claim something else.
-func TestClaimsOfDeletedConnectors(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.connector("a").Claims = []string{"q"}
-	g.join("m1", "m2")
-	g.rebalance()
-	g.delete("a")
-	g.create("b", 2).Claims = []string{"r"}
-	for range 2 {
-		g.plan() // nobody lets go
-		g.expectAll(t, "b b-0", "b-1")
-		assert.Equal(t, false, g.out.Again)
-	}
-	g.create("c", 1).Claims = []string{"q"}
-	g.plan()
-	g.expectAll(t, "b b-0", "b-1 c")
-	assert.Equal(t, true, g.out.Again)
-}
-
-// Of two workers with one unit that keeps it which got it in a newer generation.
-func TestNewerGenerationKeepsAUnit(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.join("m1", "m2")
-	g.hold("m1", "a", 0, 1, 2)
-	g.hold("m2", "a", 1, 2)
-	g.member("m1").Generation, g.member("m2").Generation = 4, 5
-	g.create("b", 2)
-	g.hold("m1", "b", 0, 1, 2)
-	g.rebalance()
-	g.expectAll(t, "b b-0 b-1", "a-0 a-1")
-}
-
-// What a worker that says goodbye has moves at once, and is not waited for when it has gone.
-func TestGoodbye(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2))
-	g.join("m1", "m2")
-	g.rebalance()
-	g.expectAll(t, "a a-0", "a-1")
-	g.member("m1").Leaving = true
-	g.rebalance()
-	g.expectAll(t, "", "a-1")
-	assert.Equal(t, true, g.out.Again)
-	g.leave("m1")
-	g.rebalance()
-	g.expectAll(t, "a a-0 a-1")
-	assert.Equal(t, time.Duration(0), g.waits())
-
-	g.member("m2").Leaving = true
-	g.rebalance()
-	g.expectAll(t, "")
-	assert.Contains(t, g.out.Unplaced["a"], "expected a worker that has what class C needs, found none among 1")
-}
-
-// A connector goes to workers that have what its class needs; where nobody has, it says so, and what runs it stops.
-func TestClassesThatNotAllHave(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 2), connector("b", 3, 2))
-	g.join("m1", "m2", "m3")
-	g.connector("a").Fits = []bool{false, true, false}
-	g.rebalance()
-	g.expectAll(t, "b b-0", "a a-0 a-1", "b-1")
-	assert.Equal(t, 0, len(g.out.Unplaced))
-	g.connector("a").Fits, g.connector("a").Lacks = []bool{false, false, false}, "p 2"
-	g.rebalance()
-	g.expectAll(t, "b b-0", "", "b-1")
-	assert.Equal(t, map[string]string{"a": "expected a worker that has what class C needs (p 2), found none " +
-		"among 3"},
-		g.out.Unplaced)
+// claims creates a connector by its name, how many tasks it has, and what it claims.
+func (g *group) claims(t *testing.T, text string) {
+	t.Helper()
+	f := strings.Fields(text)
+	tasks, err := strconv.Atoi(f[1])
+	require.NoError(t, err)
+	g.create(f[0], tasks).Claims = f[2:]
 }
 
 // Tasks of one connector are at as many workers as there are, also where others have more to do.
@@ -211,93 +131,6 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	assert.Equal(t, 0, len(Place(Input{}).Targets))
 }
 
-// P16: tasks of an origin are on as many workers as it may have requests at a time, and those divide its limits.
-func TestWorkersOfAnOrigin(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 6), connector("b", 3, 2))
-	for i := range g.in.Connectors {
-		g.in.Connectors[i].Origin = "https://sap"
-	}
-	g.connector("a").Requests, g.connector("b").Requests = 3, 5
-	divides := func(want ...int) {
-		t.Helper()
-		var got []int
-		for _, id := range g.ids() {
-			got = append(got, g.out.Origins[id][KeyOf("https://sap")].Workers)
-		}
-		assert.Equal(t, want, got)
-	}
-	g.join("m1")
-	g.rebalance()
-	divides(1)
-	g.join("m2")
-	g.rebalance()
-	g.expect(t, "[0 1] [0 4]")
-	divides(1, 0)
-	assert.Equal(t, true, g.out.Again)
-	g.rebalance()
-	divides(2, 2)
-	g.join("m3", "m4", "m5")
-	for range 6 {
-		g.rebalance()
-		g.in.Now = g.out.Next
-	}
-	divides(3, 3, 3, 0, 0)
-	assert.Equal(t, false, g.out.Again)
-
-	// Of more workers than may have tasks some let go of all.
-	g.connector("a").Requests = 2
-	for range 4 {
-		g.rebalance()
-	}
-	g.expect(t, "[0 0 0 1 1] [0 0 0 4 4]")
-
-	// Who has to let go of its last tasks counts until it has, and joins again then.
-	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
-	g.connector("a").Origin, g.connector("b").Origin = "https://sap", "https://sap"
-	g.join("m1", "m2")
-	g.rebalance()
-	divides(2, 2)
-	g.delete("b")
-	g.plan()
-	divides(2, 2)
-	assert.Equal(t, true, g.out.Again)
-	g.settle("m1", "m2")
-	g.plan()
-	divides(1, 0)
-	assert.Equal(t, false, g.out.Again)
-
-	// Who waits for a worker that is to let go of tasks does not have the leader plan all the time.
-	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
-	for i := range g.in.Connectors {
-		g.in.Connectors[i].Origin, g.in.Connectors[i].Requests = "https://sap", 1
-	}
-	g.join("m1", "m2")
-	g.connector("b").Fits = []bool{false, true}
-	g.hold("m1", "a", 1)
-	g.in.Before = Place(g.in).Memory
-	g.delete("a")
-	g.plan()
-	g.expectAll(t, "", "b")
-	assert.Equal(t, true, g.out.Again)
-	assert.Equal(t, true, g.out.Next.IsZero())
-	g.settle("m1")
-	g.plan()
-	g.expectAll(t, "", "b b-0")
-
-	// The whole of an origin moves where that makes members more equal.
-	g = newGroup(connector("a", 1, 2), connector("b", 3, 2))
-	for i, o := range []string{"https://one", "https://two"} {
-		g.in.Connectors[i].Origin, g.in.Connectors[i].Requests = o, 1
-	}
-	g.join("m1")
-	g.rebalance()
-	g.join("m2")
-	g.rebalance()
-	g.rebalance()
-	g.expectAll(t, "b b-0 b-1", "a a-0 a-1")
-}
-
 // P16: the strictest limits of an origin count for connectors on all workers together, which know their own alone.
 func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 	t.Parallel()
@@ -322,143 +155,6 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 		use := client.Use()
 		assert.Equal(t, 1, use.Requests.Limit, name+" of 2")
 		assert.Equal(t, 2.5, use.PerSecond, name+" of 5 a second")
-	}
-}
-
-// Only what is taken away for balance is put off after a plan that did the same.
-func TestChangesAreNotPutOff(t *testing.T) {
-	t.Parallel()
-	g := newGroup(connector("a", 1, 4))
-	g.join("m1")
-	g.rebalance()
-	g.join("m2")
-	g.rebalance()
-	g.expect(t, "[0 1] [0 2]")
-	g.connector("a").Version = 9
-	g.rebalance()
-	g.expect(t, "[0 1] [0 2]") // m1 alone had tasks of the old version
-	assert.Equal(t, time.Duration(0), g.waits())
-	g.rebalance()
-	g.expect(t, "[0 1] [2 2]")
-	g.member("m1").Leaving = true
-	g.rebalance()
-	g.expect(t, "[0 0] [0 2]")
-	assert.Equal(t, time.Duration(0), g.waits())
-}
-
-// Moves of random small groups are as few as any placement needs that is as balanced; where not all members have what
-// all classes need, one more is seen now and then.
-func TestMovesAreFewest(t *testing.T) {
-	t.Parallel()
-	r := rand.New(rand.NewPCG(1, 26))
-	more := 0
-	for range 5_000 {
-		g := newGroup()
-		for i := range 1 + r.IntN(3) {
-			g.join(fmt.Sprint("m", i))
-		}
-		n := 1 + r.IntN(5)
-		members := len(g.in.Members)
-		at := make([]int, n) // where the task runs now, -1: nowhere
-		fits := make([][]bool, n)
-		some := r.IntN(3) == 0
-		for i := range n {
-			c := g.create(fmt.Sprint("c", i), 1)
-			fits[i] = make([]bool, members)
-			for m := range fits[i] {
-				fits[i][m] = !some || r.IntN(3) > 0
-			}
-			fits[i][r.IntN(members)] = true
-			c.Fits = fits[i]
-			if at[i] = r.IntN(members+1) - 1; at[i] >= 0 {
-				g.hold(g.in.Members[at[i]].ID, c.Name, 1)
-			}
-		}
-		g.out = Place(g.in)
-		moves := 0
-		for i, m := range at {
-			if m >= 0 && !slices.Contains(g.out.given(g.in.Members[m].ID), g.in.Connectors[i].Key) {
-				moves++
-			}
-		}
-		for range 2 {
-			g.rebalance()
-		}
-		squares := 0
-		for _, m := range g.in.Members {
-			squares += len(g.out.given(m.ID)) * len(g.out.given(m.ID))
-		}
-		least := fewestMoves(at, fits, members, squares)
-		if some && moves == least+1 { // no further than one move is looked ahead
-			more++
-		} else if moves != least {
-			t.Fatalf("expected %d moves, found %d: tasks at %v, fitting %v: %v", least, moves, at, fits, g.out.Targets)
-		}
-	}
-	if more > 5 {
-		t.Errorf("expected one move too many in 5 groups of 5,000 at most, found it in %d", more)
-	}
-}
-
-// given are the connectors whose task 0 a member is to have.
-func (o *Output) given(id string) (list []Key) {
-	for _, h := range o.Targets[id] {
-		if h.Units.Has(1) {
-			list = append(list, h.Connector)
-		}
-	}
-	return list
-}
-
-// fewestMoves looks at every placement in which members have as equally many.
-func fewestMoves(at []int, fits [][]bool, members, squares int) int {
-	least := len(at) + 1
-	owner := make([]int, len(at))
-	for n := range pow(members, len(at)) {
-		load, moves, good := make([]int, members), 0, true
-		for i := range owner {
-			owner[i] = n % members
-			n /= members
-			load[owner[i]]++
-			good = good && fits[i][owner[i]]
-			if at[i] >= 0 && at[i] != owner[i] {
-				moves++
-			}
-		}
-		sum := 0
-		for _, n := range load {
-			sum += n * n
-		}
-		good = good && sum <= squares
-		if good && moves < least {
-			least = moves
-		}
-	}
-	return least
-}
-
-func pow(a, n int) int {
-	p := 1
-	for range n {
-		p *= a
-	}
-	return p
-}
-
-// The order of connectors, and what is asked before, change nothing; that of members is the leader's, see
-// [sceneOrderOfMembers].
-func TestPlaceIsAFunction(t *testing.T) {
-	t.Parallel()
-	g := large(7)
-	g.rebalance()
-	g.leave(g.in.Members[3].ID)
-	first := Place(g.in)
-	r := rand.New(rand.NewPCG(6, 26))
-	for range 5 {
-		r.Shuffle(len(g.in.Connectors), func(a, b int) {
-			g.in.Connectors[a], g.in.Connectors[b] = g.in.Connectors[b], g.in.Connectors[a]
-		})
-		assert.Equal(t, true, reflect.DeepEqual(first, Place(g.in)))
 	}
 }
 

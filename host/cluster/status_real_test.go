@@ -23,20 +23,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// startKafkaPeer runs a start script of testdata/peers/kafka until the test ends, or until kill is called: that sends
-// SIGKILL to its servers.
-func startKafkaPeer(t *testing.T, dir string, env []string, script, port string, args ...string) (kill func()) {
-	t.Helper()
-	p, ready := startPeer(t, env, script, port, dir, args...)
-	if !ready {
-		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
-	}
-	return func() {
-		p.signal(t, syscall.SIGKILL)
-		<-p.ended
-	}
-}
-
 func openRealStatuses(t *testing.T, broker, topic string, journal *logtest.Journal) *StatusTopic {
 	t.Helper()
 	k := kafka.Defaults()
@@ -112,10 +98,8 @@ func linesOf(s *StatusTopic, name string) string {
 // we say.
 func TestRealStatuses(t *testing.T) {
 	dir, broker, rest := t.TempDir(), realPort(t), realPort(t)
-	startKafkaPeer(t, filepath.Join(dir, "broker"), []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh",
-		broker)
-	startKafkaPeer(t, filepath.Join(dir, "connect"), []string{"GROUP=statuses"}, "start-connect.sh", rest,
-		"127.0.0.1:"+broker)
+	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", broker, filepath.Join(dir, "broker"))
+	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
 	java := javaWorker("http://127.0.0.1:" + rest)
 	file := filepath.Join(dir, "lines")
 	require.NoError(t, os.WriteFile(file, []byte("one\ntwo\n"), 0o600))
@@ -202,7 +186,7 @@ func TestRealStatuses(t *testing.T) {
 func TestRealStatusBrokerKilled(t *testing.T) {
 	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), realPort(t), realPort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
-	kill := startKafkaPeer(t, dir, env, "start-broker.sh", broker)
+	killed := runPeer(t, env, "start-broker.sh", broker, dir)
 	var journal, other logtest.Journal
 	ours := openRealStatuses(t, broker, "states", &journal)
 	const tasks = 500
@@ -212,13 +196,14 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 		}
 	}
 	put(connect.Restarting)
-	kill()
+	killed.signal(t, syscall.SIGKILL)
+	<-killed.ended
 	put(connect.Paused)
 	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses are not written") },
 		journal.String)
 	put(connect.Running)
 	began := time.Now()
-	startKafkaPeer(t, dir, env, "start-broker.sh", broker)
+	runPeer(t, env, "start-broker.sh", broker, dir)
 	require.Until(t, func() bool { return ours.left() == 0 }, journal.String)
 	t.Logf("all is written %v after the broker was started again", time.Since(began))
 	reader := openRealStatuses(t, broker, "states", &other)

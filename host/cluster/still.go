@@ -68,10 +68,7 @@ func (l *leader) busy(ctx context.Context, name string) error {
 		if m.URL == l.w.o.URL {
 			continue
 		}
-		asking, cancel := context.WithTimeout(ctx, askedWithin)
-		var held []connect.Holding
-		err := l.w.o.Ask(asking, m.URL, HoldsCall, "", nil, &held)
-		cancel()
+		held, err := l.holdings(ctx, m.URL)
 		if err != nil { // in the answer may be an error that is none of this call
 			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(m.URL), err)
 		}
@@ -82,4 +79,12 @@ func (l *leader) busy(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// holdings asks a member what it has.
+func (l *leader) holdings(ctx context.Context, url string) (held []connect.Holding, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askedWithin)
+	defer cancel()
+	err = l.w.o.Ask(ctx, url, HoldsCall, "", nil, &held)
+	return held, err
 }

@@ -16,10 +16,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// groupBytes is how large brokers let the record become that holds metadata and assignments of all members of a group
-// (message.max.bytes, by default).
-const groupBytes = 1_000_000
-
 // doubts are what a leader says of its group, under its lock.
 type doubts struct {
 	// unplaced says why connectors, or tasks of them, are given to nobody; barred why nothing is, "" where it may be.
@@ -68,9 +64,8 @@ func (l *leader) takes(ctx context.Context) bool {
 	return why == ""
 }
 
-// doubt notes what may go wrong with members and what was placed on them. unread is why the config topic could not be
-// read, nil where it was.
-func (l *leader) doubt(all []Member, bytes int, unread error) {
+// doubt notes what may go wrong with members. unread is why the config topic could not be read, nil where it was.
+func (l *leader) doubt(all []Member, unread error) {
 	var found []string
 	topic := l.w.o.Group.Topic
 	if unread != nil {
@@ -92,11 +87,6 @@ func (l *leader) doubt(all []Member, bytes int, unread error) {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
 			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
 			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
-	}
-	if bytes > groupBytes/2 {
-		found = append(found, fmt.Sprintf("expected members with what they are given to need at most %d bytes, half "+
-			"of what brokers take as one record (message.max.bytes), found more: with more connectors or workers the "+
-			"group may not form any more", groupBytes/2))
 	}
 	l.mu.Lock()
 	before := l.doubts.group
@@ -153,9 +143,7 @@ func (l *leader) answers(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	for {
-		asking, end := context.WithTimeout(ctx, askedWithin)
-		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
-		end()
+		_, err := l.holdings(ctx, to)
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil
 		}

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -85,22 +87,19 @@ func (r *reader) leads() {
 func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
-	var turns, waits []chan bool
-	for _, group := range groups {
-		turn, waiting := make(chan bool), make(chan bool)
-		turns, waits = append(turns, turn), append(waits, waiting)
+	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
+	var next [2]string
+	var live [2]bool
+	for n, group := range groups {
 		r := &reader{board: b, group: group}
-		r.turn = func(what string) {
-			waiting <- true
-			<-turn
-			b.steps = append(b.steps, group+" "+what)
-		}
-		go func() {
+		advance, stop := iter.Pull(func(yield func(string) bool) {
+			r.turn = func(what string) { yield(what) }
 			r.leads()
-			close(waiting)
-		}()
+		})
+		defer stop()
+		leaders[n] = advance
+		next[n], live[n] = advance()
 	}
-	live := []bool{<-waits[0], <-waits[1]}
 	var choices []int
 	for n, switches, at := 0, 0, 0; live[0] || live[1]; at++ {
 		choices = append(choices, 1)
@@ -113,8 +112,8 @@ func play(records []config.TopicRecord, schedule []int) (*board, []int) {
 		if !live[n] {
 			n = 1 - n
 		}
-		turns[n] <- true
-		live[n] = <-waits[n]
+		b.steps = append(b.steps, groups[n]+" "+next[n])
+		next[n], live[n] = leaders[n]()
 	}
 	return b, choices
 }
@@ -172,12 +171,12 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.doubt(together, groupBytes/2+1, nil)
+		w.leader.doubt(together, errors.New("silence"))
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 2, len(o.Problems))
-	assert.Contains(t, o.Problems[0], "found two at http://W2:1")
-	assert.Contains(t, o.Problems[1], "message.max.bytes")
+	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
+	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
 	for _, problem := range o.Problems {
 		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
 	}
@@ -185,7 +184,7 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
 	w.leader.members = apart
 	require.NoError(t, w.leader.busy(t.Context(), "c"))
-	w.leader.doubt(apart, groupBytes/2, nil)
+	w.leader.doubt(apart, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
 }

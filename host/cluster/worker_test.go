@@ -106,13 +106,8 @@ func TestWhatRunsIsSaidOnceMore(t *testing.T) {
 	t.Parallel()
 	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1)).ListenAddrs()
 	ctx := kafkatest.Context(t)
-	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": "states",
-		"status.storage.partitions": "1", "status.storage.replication.factor": "1"})
-	require.NoError(t, problems.Err())
-	status, err := OpenStatusTopic(ctx, logOptionsOf(addrs, nil).Kafka, topic, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
+	status := openStates(t, addrs)
 	defer status.Close(ctx)
-	require.NoError(t, status.Await(ctx))
 	runs := Status{Connector: "c", Task: 0, State: connect.Running, WorkerID: "a:1", Generation: 3}
 	unassigned := runs
 	unassigned.State = connect.Unassigned
