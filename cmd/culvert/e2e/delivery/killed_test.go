@@ -131,6 +131,38 @@ func TestSoakKilledInMidPage(t *testing.T) {
 		len(c.kills), inside, c.kills)
 }
 
+// A page that answers otherwise the second time hides no row that was there throughout (P2).
+func TestSoakKilledWhilePagesDiffer(t *testing.T) {
+	t.Parallel()
+	c, h := newCrash(t, odatatest.Options{Rows: 1500 * e2etest.Rounds(), PageSize: 1500,
+		Switches: odatatest.Switches{Differ: "all"}})
+	c.run(h, 2)
+	seen := map[int]bool{}
+	for _, n := range c.numbers() {
+		seen[n] = true
+	}
+	gone := map[int]bool{}
+	ledger := c.s.Ledger()
+	for _, name := range ledger.Gone {
+		var order, product int
+		if _, err := fmt.Sscanf(name[strings.IndexByte(name, '('):], "(OrderID=%d,ProductID=%d)", &order,
+			&product); err != nil {
+			t.Fatalf("%v in %s", err, name)
+		}
+		gone[c.rows[fmt.Sprintf("%d/%d", order, product)]] = true
+	}
+	missing := 0
+	for key, n := range c.rows {
+		if !seen[n] && !gone[n] {
+			missing++
+			t.Errorf("row %d (%s) is missing", n, key)
+		}
+	}
+	if len(ledger.Gone) == 0 {
+		t.Error("expected the service to have answered differently")
+	}
+}
+
 // A stop that cannot end, since the broker is silent and offsets are still to be stored, is ended by a second signal.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
