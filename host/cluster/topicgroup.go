@@ -145,7 +145,8 @@ func (l *leader) reach(ctx context.Context, members []Member) {
 	}
 }
 
-// answers returns nil where a worker does so at its URL: that it starts still is an answer, too.
+// answers returns nil if a worker answers at its URL: that it is still starting is an answer, too, and so is a body that
+// this version cannot decode.
 func (l *leader) answers(ctx context.Context, to string) error {
 	if to == l.w.o.URL {
 		return nil
@@ -153,7 +154,9 @@ func (l *leader) answers(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	for {
-		_, err := l.holdings(ctx, to)
+		asking, end := context.WithTimeout(ctx, askedWithin)
+		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
+		end()
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil
 		}

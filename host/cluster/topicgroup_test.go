@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"log/slog"
@@ -190,6 +191,20 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	assert.Equal(t, 0, len(o.Problems))
 	assert.Equal(t, 8, recordSize([]Joined{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
 		map[string][]byte{"1": []byte("6"), "2": []byte("78")}))
+}
+
+// A member answers whatever its body holds, as that of another version does.
+func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorker(WorkerOptions{URL: "http://w1:1", Ask: func(_ context.Context, _, _, _ string, _, answer any) error {
+			if answer == nil {
+				return nil
+			}
+			return json.Unmarshal([]byte(`{"held":[]}`), answer)
+		}})
+		require.NoError(t, w.leader.answers(t.Context(), "http://w2:1"))
+	})
 }
 
 // A member that does not answer at the URL that it advertises is named with it, until it does.
