@@ -172,6 +172,19 @@ func TestFoldersThatDiffer(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(journal.String(), notApplied))
 }
 
+// A worker that starts has no herder yet, not even an interface that holds a nil one, alone or in a group.
+func TestPartsWithoutAHerder(t *testing.T) {
+	settings, _ := config.NewWorker("", nil, nil, nil)
+	for _, c := range []*clustered{nil, {}} {
+		h := &Host{in: &config.Installation{Worker: settings}, running: &running{}, clustered: c}
+		parts := worker{h}.Now()
+		assert.Error(t, parts.Starting, "Plugins are being loaded.")
+		if parts.Herder != nil {
+			t.Errorf("expected no herder, found %#v", parts.Herder)
+		}
+	}
+}
+
 // A worker forms a group where its settings are those of a distributed one, and it is not to end by itself.
 func TestInGroup(t *testing.T) {
 	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}

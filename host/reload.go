@@ -114,7 +114,7 @@ func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
 	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
 		return false
 	}
-	s, err := worker{h}.Herder().Status(c.Name)
+	s, err := worker{h}.herderOf(h.now()).Status(c.Name)
 	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
 		return t.State == connect.Running
 	})
