@@ -145,8 +145,8 @@ func (l *leader) reach(ctx context.Context, members []Member) {
 	}
 }
 
-// answers returns nil if a worker answers at its URL: that it is still starting is an answer, too, and so is a body that
-// this version cannot decode.
+// answers returns nil if a worker answers at its URL: that it is still starting is an answer, too, and so is a body
+// that this version cannot decode.
 func (l *leader) answers(ctx context.Context, to string) error {
 	if to == l.w.o.URL {
 		return nil
