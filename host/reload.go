@@ -120,12 +120,9 @@ func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
 	})
 }
 
-// judge asks the service of a configuration in which nothing is known to be wrong, and which would take the place of
-// one that runs: what is wrong there, such as a misspelt entity set, would end that.
+// judge asks the service about a configuration in which nothing is known to be wrong, and which would take the place of
+// one that runs, see [Host.mayStop]: what is wrong there, such as a misspelt entity set, would end that.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	if !h.mayStop(c, sent) {
-		return nil
-	}
 	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.IsWhole()
 	return k.CheckOnline(ctx, c)
 }
