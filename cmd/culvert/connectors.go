@@ -320,7 +320,7 @@ where it would be refused.`,
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}
-			return printPlan(c.OutOrStdout(), []rest.Comparison{found}, r.output)
+			return printPlan(c.OutOrStdout(), found, []rest.Comparison{found}, r.output)
 		},
 	}
 }
@@ -471,8 +471,17 @@ func (r *remote) newLockouts() *cobra.Command {
 			return r.print(c.OutOrStdout(), found, nil)
 		},
 	})
-	c.AddCommand(r.act(act{use: "resume", route: "PUT /culvert/lockouts/resume", name: "refused logons",
-		did: "are tried once more: %s"}))
+	const resume = "PUT /culvert/lockouts/resume"
+	c.AddCommand(about(resume, &cobra.Command{
+		Use: "resume",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.each(c, 1, func(int) (string, string, error) {
+				var answer struct{ Resumed int }
+				err := r.call(c.Context(), resume, nil, &answer)
+				return number(answer.Resumed, "refused logon"), "to be tried once more", err
+			})
+		},
+	}))
 	return c
 }
 
