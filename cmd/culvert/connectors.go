@@ -136,6 +136,10 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
 	} {
 		c.AddCommand(r.act(a))
 	}
+	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return wrong(errors.New("expected culvert connectors apply, which also creates connectors: create is removed"))
+		}})
 	return c
 }
 
@@ -361,6 +365,9 @@ func (r *remote) newApply() *cobra.Command {
 					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
 					return name, "", err
+				case state != "":
+					return name, "", wrong(fmt.Errorf("--state is for a connector that is created, and %s exists",
+						inLine(name)))
 				case version == "" && maps.Equal(before, all[i].settings):
 					return name, "needs no change", nil
 				}
