@@ -138,7 +138,7 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
 	}
 	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return wrong(errors.New("expected culvert connectors apply, which also creates connectors: create is removed"))
+			return wrong(errors.New("expected culvert connectors apply, which also creates connectors"))
 		}})
 	return c
 }
