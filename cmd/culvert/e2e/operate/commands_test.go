@@ -131,8 +131,8 @@ func TestPluginsShowConverter(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	for args, wants := range map[string][]string{
-		"JsonConverter": {"converter org.apache.kafka.connect.json.JsonConverter", "decimal.format", "BASE64"},
-		"io.confluent.connect.avro.AvroConverter": {"converter io.confluent.connect.avro.AvroConverter",
+		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter": {"io.confluent.connect.avro.AvroConverter", "converter",
 			"schema.registry.url", "auto.register.schemas"},
 		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
 	} {
