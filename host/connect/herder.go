@@ -256,8 +256,8 @@ func (h *Herder) Remove(name string) error {
 		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	delete(h.controllers, name)
-	if h.under == nil || h.ended {
-		return nil // its loop does not run, or ends anyway
+	if h.under == nil || h.under.Err() != nil {
+		return nil // its loop does not run, or ends anyway, maybe before it is noted in leaving
 	}
 	h.leaving[name] = k
 	k.remove()

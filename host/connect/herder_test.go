@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -270,6 +271,19 @@ func TestPauseStopResumeRestart(t *testing.T) {
 		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
 			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
 		}
+	}
+}
+
+// A connector that is removed when the loops end, or have ended, is not held as one that leaves.
+func TestRemoveAtTheEndOfRun(t *testing.T) {
+	b := newBench(t, checktest.New(t, nil))
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	h.under = ctx // and the loop has ended by it before Run notes that
+	require.NoError(t, h.Remove("c"))
+	if len(h.leaving) > 0 {
+		t.Errorf("expected nothing in leaving, found %v", h.leaving)
 	}
 }
 
