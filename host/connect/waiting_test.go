@@ -22,8 +22,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
@@ -92,6 +94,28 @@ func TestConnectorThatIsMended(t *testing.T) {
 				t.Errorf("expected one FAILED in the log, found %d", said)
 			}
 		})
+	}
+}
+
+// A setting that has changed since the connector failed to start counts at once, also where no file is watched.
+func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
+	subaccount(t)
+	b := newBench(t, checktest.WithSpy(t))
+	b.options.rereads = time.Hour
+	t.Setenv("TEST_USER", "before")
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		"spy.destination=D", "spy.user=${env:TEST_USER}")})
+	k, _ := h.find("c")
+	c := k.current()
+	_, err := c.start(t.Context())
+	if !c.asksAgain(err) {
+		t.Fatalf("expected that the destination is missing, found %v", err)
+	}
+	t.Setenv("TEST_USER", "after")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if !c.startable(ctx, err, watch.Stamp()) {
+		t.Error("expected it to start again, found that it waits")
 	}
 }
 
