@@ -266,6 +266,36 @@ func TestAutoRestartDoubles(t *testing.T) {
 	})
 }
 
+// askedError has something done when somebody asks what kind of error it is.
+type askedError struct{ do func() }
+
+func (askedError) Error() string { return "no" }
+
+func (e askedError) As(any) bool {
+	e.do()
+	return false
+}
+
+// A task that is restarted just before it begins to wait for that goes on, and the set with it.
+func TestRestartBeforeTheWait(t *testing.T) {
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	c.config = &config.Connector{Name: "c"}
+	k := &task{connector: c, leave: func() {}}
+	c.set.tasks = []*task{k}
+	c.set.resting, c.set.over = context.WithCancel(t.Context())
+	restarted := false
+	err := askedError{func() { restarted = c.restartTask(0) }}
+	goesOn := k.goesOn(t.Context(), err, 0, &outage{})
+	if !restarted || !goesOn || k.rest || c.set.resting.Err() != nil {
+		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v", restarted,
+			goesOn, k.rest, c.set.resting.Err())
+	}
+}
+
 // Tasks go on by themselves unless the connector, or else the worker, says otherwise: with a worker's file and without.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, c := range []struct {
