@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -513,15 +514,40 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
-// Between two runs of a connector its tasks are those of the first, until those of the second are known.
+// The progress of a connector sums up that of its tasks, also when it is stopped.
+func TestProgressOfAStoppedConnector(t *testing.T) {
+	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
+	k := c.controller
+	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
+	for number := range 2 {
+		c.set.tasks = append(c.set.tasks, &task{connector: c, number: number,
+			taskStatus: taskStatus{progress: func(p *Progress) { *p = one }}})
+	}
+	k.status.current, k.status.state = c, Stopped
+	h := &Herder{controllers: map[string]*controller{"c": k}}
+	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
+		Read: 12, Warnings: 14}
+	assert.Equal(t, []Progress{want}, h.Progress())
+}
+
+// Between two runs of a connector its tasks are those of the first, until those of the second are known; the first run's
+// client is closed, and nobody's any more.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
 	k, _ := h.find("a")
 	first, second := k.current(), k.another()
+	if f, _ := h.FiguresOf("a"); f.HTTP == nil || len(h.Origins()) != 1 {
+		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
+	}
 	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
 	info, _ := h.Info("a")
+	f, _ := h.FiguresOf("a")
+	origins := h.Origins()
 	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
+	if f.HTTP != nil || len(origins) > 0 {
+		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
+	}
 	if len(info.Tasks) != 1 || info.Tasks[0] != (TaskID{"a", 0}) {
 		t.Errorf("expected task 0, found %+v", info.Tasks)
 	}
