@@ -437,9 +437,12 @@ func (k *controller) enter(o occurrence) action {
 		k.log.Debug("connector changes its state", "from", string(s.state), "to", string(t.next), "event",
 			string(o.event))
 	}
+	if s.state == Paused && t.next != Paused {
+		s.idle(Unassigned)
+	}
 	switch s.state = t.next; t.next {
 	case Paused:
-		s.times.pause()
+		s.idle(Paused)
 	case Restarting:
 		s.before = s.current
 	case Running:
@@ -449,6 +452,15 @@ func (k *controller) enter(o occurrence) action {
 		s.before = nil
 	}
 	return t.do
+}
+
+// idle notes a state of all tasks that are shown and do not work, but have not failed; the controller's lock is held.
+func (s *status) idle(state State) {
+	for _, t := range s.shown().set.tasks {
+		if t.leave == nil && t.state != Failed {
+			t.enters(state)
+		}
+	}
 }
 
 // begin begins a run, of the newest configuration.

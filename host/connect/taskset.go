@@ -114,7 +114,7 @@ func (c *connector) lay(layout [][]wit.Setting) {
 	})
 }
 
-// newTask makes a task; where the connector is paused it is shown so, see layOut. The controller's lock is held.
+// newTask makes a task; where the connector is paused it is PAUSED, see layOut. The controller's lock is held.
 func (c *connector) newTask(number int) *task {
 	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: Unassigned}}
 	if c.controller.status.state == Paused {

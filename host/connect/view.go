@@ -114,9 +114,6 @@ func (v *view) answer() Status {
 			one.Trace = v.strike(trace(t.fault, at))
 			one.Restarts = restarts(t.next)
 		}
-		if v.state == Paused && t.state != Failed {
-			one.State = Paused
-		}
 		s.Tasks = append(s.Tasks, one)
 	}
 	return s
