@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -25,6 +26,7 @@ type controller struct {
 	done        chan struct{} // the loop has ended
 	wake        guard.Bell    // there is something in posted
 	front       *front
+	topics      sync.Map // the names of topics that tasks have used, where the worker is alone; they outlive runs
 
 	// mu guards the spec and the status, those of tasks included, and the line of events.
 	mu     guard.Mutex
@@ -101,8 +103,7 @@ type status struct {
 	// before is the run before this one: its tasks are shown until the new ones are known, as Kafka Connect does until
 	// it has their configurations.
 	before *connector
-	times  times           // of tasks
-	topics map[string]bool // that the worker's tasks have used, where it is alone; they outlive runs
+	times  times // of tasks
 }
 
 // activity is a run of the connector, or with job something that is done in the place of one.
