@@ -87,8 +87,8 @@ func (s *spec) remove(orphaned func(context.Context) bool) {
 	s.lastShare.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
 }
 
-// status is the observed state of a connector. The loop alone changes it, but for the states of tasks, which these
-// report.
+// status is the observed state of a connector. The loop alone changes state, entered, fault, current and before. The
+// run changes startsAt, a new configuration changes refused, and tasks change times when they report their states.
 type status struct {
 	state   State
 	entered time.Time // when it came to the state

@@ -65,7 +65,8 @@ type common struct {
 	rereads time.Duration
 }
 
-// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held.
+// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held, but
+// a task calls Fence in the turn in which it opens what all tasks of its run need.
 type Group interface {
 	// Planned takes how a connector that the worker plans shares its work out, with no offset: the tasks come back by
 	// [Herder.Assign]. It returns when the group has it.

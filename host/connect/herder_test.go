@@ -217,8 +217,8 @@ func (h *herd) must(err error) {
 	require.NoError(h.t, err)
 }
 
-// lives counts how often a connector was started.
-func (h *herd) lives(name string) int {
+// starts counts how often a connector was started.
+func (h *herd) starts(name string) int {
 	n := 0
 	for line := range strings.Lines(h.Log.String()) {
 		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
@@ -230,9 +230,9 @@ func (h *herd) lives(name string) int {
 
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	// RUNNING is shown from the moment on in which a life may begin.
-	started := func(name string, lives int) func(Status) bool {
-		return func(Status) bool { return h.lives(name) == lives }
+	// RUNNING is shown from the moment on in which a run may begin.
+	started := func(name string, times int) func(Status) bool {
+		return func(Status) bool { return h.starts(name) == times }
 	}
 	h.await("a", Running, started("a", 1))
 	h.await("b", Running, started("b", 1))
@@ -264,7 +264,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Stopped)
 	h.must(h.Resume("a"))
 	h.await("a", Running)
-	if n := h.lives("b"); n != 1 {
+	if n := h.starts("b"); n != 1 {
 		t.Errorf("expected the other connector to run on, found it started %d times", n)
 	}
 	restart := func(name string) error { return h.Restart(name) }
@@ -353,15 +353,15 @@ func TestRefusedConfiguration(t *testing.T) {
 		t.Errorf("expected the problem in the trace, found %+v", s)
 	}
 	h.Put(h.named("c"), nil)
-	h.await("c", Running, func(Status) bool { return h.lives("c") == 1 })
+	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
 	h.must(h.Refuse("c", bad.Problems))
 	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
 		t.Errorf("expected it to run with the problem beside it, found %+v", s)
 	}
 	h.must(h.Adopt(h.named("c", "spy.user=other")))
 	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
-	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.lives("c") != 1 {
-		t.Errorf("expected it to go on with another user, found %+v, %v, %d lives", s, info, h.lives("c"))
+	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
+		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", s, info, h.starts("c"))
 	}
 }
 
@@ -485,7 +485,7 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.await("a", Running, atWork, func(Status) bool { return began().After(second) })
 }
 
-// A connector that is resumed has the tasks that it had while it was paused until those of its next life are known, as
+// A connector that is resumed has the tasks that it had while it was paused until those of its next run are known, as
 // in Kafka Connect, also where it is paused meanwhile.
 func TestTasksOfAResumedConnector(t *testing.T) {
 	h := newHerd(t, "a")
@@ -530,8 +530,8 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 	assert.Equal(t, []Progress{want}, h.Progress())
 }
 
-// Between two runs of a connector its tasks are those of the first, until those of the second are known; the first run's
-// client is closed, and nobody's any more.
+// Between two runs of a connector its tasks are those of the first, until those of the second are known. The client of
+// the first run is closed, and not shown.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)

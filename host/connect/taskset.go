@@ -78,7 +78,7 @@ type taskSet struct {
 	uncertain sink.Uncertain
 	settled   sink.Settled
 	reached   *sink.Reach // made by the start
-	marking   sync.Mutex  // see ends.mark
+	marking   sync.Mutex  // a turn, see ends.mark
 }
 
 // takesIn tells whether tasks may come and go.

@@ -12,8 +12,8 @@ import (
 )
 
 // uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began
-// or the topics were reset. It is called for each batch: for a topic that is known here it takes no lock. The group gets
-// the topic each time, since another worker may have reset the topics.
+// or the topics were reset. It is called for each batch: for a topic that is known here it takes no lock. The group
+// gets the topic each time, since another worker may have reset the topics.
 func (t *task) uses(topic string) {
 	c := t.connector
 	if c.o.Group != nil {
