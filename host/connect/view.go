@@ -15,8 +15,8 @@ type view struct {
 	name string
 	spec
 	status
-	// tasks are the tasks that are shown: those of the run before until the tasks of the current one are known. A stopped
-	// connector shows none; ran has its last ones all the same.
+	// tasks are the tasks that are shown: those of the run before until the tasks of the current one are known. A
+	// stopped connector shows none; ran has its last ones all the same.
 	tasks, ran []taskView
 	// client is the client of the current run; nil while that has no tasks.
 	client *transport.Client

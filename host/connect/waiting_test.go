@@ -291,8 +291,8 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	err := askedError{func() { restarted = c.restartTask(0) }}
 	goesOn := k.goesOn(t.Context(), err, 0, &outage{})
 	if !restarted || !goesOn || k.rest || c.set.resting.Err() != nil {
-		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v", restarted,
-			goesOn, k.rest, c.set.resting.Err())
+		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
+			restarted, goesOn, k.rest, c.set.resting.Err())
 	}
 }
 
