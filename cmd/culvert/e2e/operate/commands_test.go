@@ -160,7 +160,7 @@ func TestPlugins(t *testing.T) {
 			t.Errorf("expected a component in each line, found %q", line)
 		}
 	}
-	r.Prints("\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
+	r.Prints("  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
 	p.Run("plugins", "show", "odata-source", "--plugins", e2etest.Plugins(t)).Exits(0).Prints("sap.odata.host.address")
 	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")
