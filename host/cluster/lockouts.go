@@ -188,8 +188,8 @@ func (l *Lockouts) Run(ctx context.Context) {
 				continue
 			}
 			if unheard = true; err != nil && ctx.Err() == nil {
-				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come of "+
-					"a logon", "error", err)
+				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come "+
+					"of a logon", "error", err)
 			}
 			l.mu.Lock()
 			l.pending = append(l.pending, v)
