@@ -273,7 +273,7 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 		w := p.with("worker.properties", one.key, one.secret, one.lines...)
 		p.shows(one.key, "", "consume", "T", "-p", w)
 		p.shows(one.key, "", "dlq", "list", "T", "-p", w)
-		p.shows(one.key, "", "offsets", "import", "probe", "--from-topic", "T", "-p", w)
+		p.shows(one.key, "", "offsets", "import", "probe", "--from-topic", "T", "--dry-run", "-p", w)
 		p.shows(one.key, "", "validate", w, connector)
 		p.shows(one.key, "", "doctor", "-p", w, "-p", connector)
 		p.shows(one.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
