@@ -125,11 +125,11 @@ func (l *DeadLetter) original() *kgo.Record {
 		})}
 }
 
-// replayed is the letter as a task gets it.
-func (l *DeadLetter) replayed() core.DeadLetter {
+// replayed is the letter as a task of a source, or of a sink, gets it.
+func (l *DeadLetter) replayed(source bool) core.DeadLetter {
 	r := core.DeadLetter{Record: l.original(), Place: l.place().String(), Parts: l.Parts, Times: l.Times + 1,
 		Feed: l.Feed, Page: l.Request, Document: l.document()}
-	if l.Partition < 0 { // of a source
+	if source {
 		r.Record.Partition = l.ToPartition
 	}
 	return r

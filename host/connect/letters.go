@@ -86,15 +86,22 @@ func (h *Herder) Letters(ctx context.Context) map[string]int64 {
 	}
 	l := &h.letters
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(all) > 0 && time.Since(l.at) > lettersEvery {
+	due := len(all) > 0 && time.Since(l.at) > lettersEvery
+	if due {
+		l.at = time.Now() // others take the former counts until this call has asked
+	}
+	by := l.by
+	l.mu.Unlock()
+	if due {
 		slices.Sort(all)
-		l.by = h.records(ctx, slices.Compact(all))
-		l.at = time.Now()
+		by = h.records(ctx, slices.Compact(all))
+		l.mu.Lock()
+		l.by = by
+		l.mu.Unlock()
 	}
 	counts := map[string]int64{}
 	for name, topic := range topics {
-		if n, known := l.by[topic]; known {
+		if n, known := by[topic]; known {
 			counts[name] = n
 		}
 	}

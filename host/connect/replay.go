@@ -476,7 +476,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.Unreadable) (
 	refused []core.DeadLetter, err error) {
 	for _, l := range letters {
-		r := l.replayed()
+		r := l.replayed(true)
 		if r.Document {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
@@ -532,7 +532,7 @@ func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*De
 	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once
 	for i, l := range chosen {
 		if id := l.identity(); i == 0 || id != chosen[i-1].identity() {
-			one, known := l.replayed(), p.records.of[id]
+			one, known := l.replayed(false), p.records.of[id]
 			one.Parts, one.Times, one.Sent = p.records.parts[id], int(known.times)+1, known.doubt
 			replay.Letters = append(replay.Letters, one)
 		}

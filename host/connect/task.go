@@ -38,13 +38,13 @@ func (t *task) run(ctx context.Context, once bool) {
 		version, began := c.run.service.Version(), time.Now()
 		working, stop := t.does(ctx)
 		err := service.Explained(c.run.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
-		if again := asked(working); again && ctx.Err() == nil {
-			stop(nil)
+		again := t.wasAsked(working)
+		stop(nil)
+		if again && ctx.Err() == nil {
 			t.restarted()
 			c.log.Info("the task is restarted, as was asked for", "task", t.number)
 			continue
 		}
-		stop(nil)
 		outage.met(err, time.Since(began), t.moved())
 		t.ended(ctx, err, outage.level(slog.LevelError))
 		if once || err == nil || ctx.Err() != nil || !t.goesOn(ctx, err, version, &outage) {
@@ -110,6 +110,16 @@ func (t *task) does(ctx context.Context) (context.Context, context.CancelCauseFu
 	doing, stop := context.WithCancelCause(ctx)
 	t.connector.controller.change(func(*spec, *status) { t.stop = stop })
 	return doing, stop
+}
+
+// wasAsked reports whether what the task did, which has ended, was to be made again. From now on a restart finds that
+// the task does nothing.
+func (t *task) wasAsked(doing context.Context) (again bool) {
+	t.connector.controller.change(func(*spec, *status) {
+		t.stop = nil
+		again = asked(doing)
+	})
+	return again
 }
 
 // leaves notes that the task has ended for good.

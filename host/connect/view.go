@@ -147,7 +147,7 @@ func (v *view) progress() Progress {
 		p.Failed += one.Failed
 		p.Warnings += one.Warnings
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
-		if t.state == Failed {
+		if t.state == Failed && v.state != Stopped {
 			p.State = Failed
 		}
 	}

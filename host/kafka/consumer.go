@@ -305,7 +305,7 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Committed != nil && len(partitions) > 0 {
 		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
-	if reset := s.config.Consumer.Reset; reset == "earliest" || reset == "latest" {
+	if reset := s.config.Consumer.Reset; !s.o.first && (reset == "earliest" || reset == "latest") {
 		if begin, known := s.unbegunWith(partitions); len(begin) > 0 {
 			s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, begin, known) })
 		}
