@@ -34,6 +34,9 @@ type controller struct {
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
 
+	// heldKeys are those of the letters that a replay of the connector has on their way.
+	heldKeys heldKeys
+
 	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes
 	// longer to stop than it may; what is called when it has ended.
 	activity *activity

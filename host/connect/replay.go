@@ -169,7 +169,9 @@ func (c *connector) replay(ctx context.Context, turn sink.Turn, reader *kafka.Re
 		all = append(all, p)
 	}
 	if c.isSink() {
-		if err := recordsOf(ctx, all); err != nil {
+		records := newLetterRecords(c.run.kafka)
+		defer records.close()
+		if err := recordsOf(ctx, all, records); err != nil {
 			return err
 		}
 	}
@@ -244,8 +246,7 @@ func (p *replay) load(ctx context.Context) error {
 }
 
 // recordsOf reads all letters of a sink, so that each record is sent once however many of them it has.
-func recordsOf(ctx context.Context, all []*replay) error {
-	records := newLetterRecords()
+func recordsOf(ctx context.Context, all []*replay, records *letterRecords) error {
 	each := func(take func(*replay, *DeadLetter) error) error {
 		for _, p := range all {
 			p.records = records
@@ -286,7 +287,7 @@ func recordsOf(ctx context.Context, all []*replay) error {
 	if err != nil {
 		return err
 	}
-	return records.compare(ctx, all[0].connector.run.kafka)
+	return records.compare(ctx)
 }
 
 func (p *replay) run(ctx context.Context) error {
@@ -348,7 +349,7 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 		}
 		if p.records != nil {
 			taken[place] = id
-			p.records.take(id)
+			p.records.take(id, true)
 		}
 		letters = append(letters, &l)
 		if bytes += len(r.Key) + len(r.Value); len(letters) >= lettersAtOnce || bytes >= letterBytesAtOnce {
@@ -525,8 +526,27 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	}
 }
 
-// deliver writes the records of letters.
+// late leaves a letter of which a later record has come since it was chosen.
+func (p *replay) late(l *DeadLetter) bool {
+	late := p.records.older(l)
+	if late {
+		p.done.Unknown[p.unfit(l)]++
+		p.records.take(l.identity(), false)
+	}
+	return late
+}
+
+// deliver writes the records of letters, but for those of which a later one has come meanwhile.
 func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
+	if !p.of.Dry {
+		defer p.connector.controller.heldKeys.hold(chosen)()
+		if err := p.records.compare(ctx); err != nil {
+			return err
+		}
+		if chosen = slices.DeleteFunc(chosen, p.late); len(chosen) == 0 {
+			return nil
+		}
+	}
 	slices.SortFunc(chosen, byOrigin)
 	replay := sink.Replay{Turn: p.turn, Dry: p.of.Dry}
 	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once
