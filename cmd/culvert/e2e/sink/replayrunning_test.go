@@ -150,8 +150,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	if last.Replayed != 0 || last.Refused != 0 {
 		t.Errorf("expected that the second replay had sent all, found %+v", last)
 	}
-	want := letters - left + len(later)
-	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= want })
+	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= letters-left+len(later) })
 	f.MustStop()
 	places, kept, ordered, wrong := d.places(t), 0, 0, 0
 	for i := range letters {
@@ -169,9 +168,10 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			ordered++
 		}
 	}
-	if wrong > 0 || kept != left || kept == 0 || ordered == 0 || len(places) != want {
-		t.Errorf("%d letters were written after a later record of their key; expected %d letters left and %d documents, "+
-			"found %d and %d, %d before a later record", wrong, left, want, kept, len(places), ordered)
+	// A letter that the kill left in doubt may be among those that are left although it was written.
+	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 || len(places) != letters-kept+len(later) {
+		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+
+			"%d were before a later record, %d documents", wrong, left, kept, ordered, len(places))
 	}
 	t.Logf("%d later records: of their keys %d letters were written before, %d left", len(later), ordered, kept)
 }
