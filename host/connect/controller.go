@@ -34,7 +34,7 @@ type controller struct {
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
 
-	// heldKeys are those of the letters that a replay of the connector has on their way.
+	// heldKeys holds the keys of the letters that a replay of the connector is sending.
 	heldKeys heldKeys
 
 	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes

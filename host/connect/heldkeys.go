@@ -8,33 +8,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// heldKeys are those of the letters that a replay has on their way: the tasks of the sink that run in this process
-// write no later record of them before the letters are settled (P20). The zero value holds none.
+// heldKeys holds the keys of the letters that a replay is sending. The sink's tasks in this process wait before they
+// write a record with such a key, so that a letter never overwrites a later record of its key (P20). The zero value
+// holds no key.
 //
-// A replay holds keys before it looks where topics end. So each record of such a key either is behind that end and
-// waits, or is before it, and the letter is left.
+// Invariant: a replay holds keys first and reads the end offsets of the topics then. A later record of a held key is
+// before the end offset, and the replay leaves the letter, or after it, and the record waits.
 type heldKeys struct {
 	mu sync.Mutex
-	// keys are made by keyOf; the key of a letter that has none is its topic, see heldTopic.
+	// keys are results of keyOf. A letter without a key holds topicKey.
 	keys map[recordIdentity]bool
-	// freed is closed when they are held no more; nil: none are held.
+	// freed is closed when the keys are released. Nil means that no key is held.
 	freed chan struct{}
 }
 
-// heldTopic names all records of a topic, any of which may be of the entity of a letter without a key.
-func heldTopic(topic string) recordIdentity { return keyOf(topic, -1, nil) }
+// topicKey stands for all records of a topic: any of them may be of the same entity as a letter without a key.
+func topicKey(topic string) recordIdentity { return keyOf(topic, -1, nil) }
 
-// hold holds the keys of letters until free is called. There is one replay of a connector at a time.
+// hold holds the keys of letters until free is called. A connector has one replay at a time.
 func (h *heldKeys) hold(letters []*DeadLetter) (free func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.keys, h.freed = map[recordIdentity]bool{}, make(chan struct{})
 	for _, l := range letters {
-		if l.Record.Key == nil {
-			h.keys[heldTopic(l.Topic)] = true
-		} else {
-			h.keys[keyOf(l.Topic, l.Partition, l.Record.Key)] = true
+		key := topicKey(l.Topic)
+		if l.Record.Key != nil {
+			key = keyOf(l.Topic, l.Partition, l.Record.Key)
 		}
+		h.keys[key] = true
 	}
 	return func() {
 		h.mu.Lock()
@@ -44,13 +45,13 @@ func (h *heldKeys) hold(letters []*DeadLetter) (free func()) {
 	}
 }
 
-// wait returns when none of the records has a key that is held, or with the cause of the context's end.
+// wait blocks while the key of one of the records is held. The error is the cause of the context's end.
 func (h *heldKeys) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
 		h.mu.Lock()
 		freed := h.freed
 		held := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
-			return h.keys[keyOf(r.Topic, r.Partition, r.Key)] || h.keys[heldTopic(r.Topic)]
+			return h.keys[keyOf(r.Topic, r.Partition, r.Key)] || h.keys[topicKey(r.Topic)]
 		})
 		h.mu.Unlock()
 		if !held {

@@ -65,7 +65,8 @@ func TestLaterRecordsThatComeDuringAReplay(t *testing.T) {
 	k.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
 	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	put := func(topic string, partition int32, key string) {
-		require.NoError(t, client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}).FirstErr())
+		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
 	put("t", 0, "k")
 	keyed := letterOf(0, "a", 0, core.Parts{})

@@ -40,7 +40,7 @@ type letterRecords struct {
 	from   map[string]kafka.Positions
 	// unkeyed are the topics of letters without a key that are to be sent.
 	unkeyed map[string]*unkeyedTopic
-	// kafka is where the topics are; admin and reader are there from the first look on.
+	// kafka configures admin and reader, which are nil until compare is called.
 	kafka  kafka.Config
 	admin  *kafka.Admin
 	reader *kafka.Reader
@@ -124,7 +124,7 @@ func (r *letterRecords) done(l *DeadLetter) bool {
 	return int32(l.Times) < one.times || int32(l.Times) <= one.settled || one.taken
 }
 
-// take says that a record is about to be sent, or is not.
+// take notes whether this replay sends a record.
 func (r *letterRecords) take(id recordIdentity, taken bool) letterRecord {
 	one := r.of[id]
 	one.taken = taken
@@ -180,19 +180,19 @@ func (r *letterRecords) sent(l *DeadLetter) {
 	}
 }
 
-// open opens the clients, once.
+// open creates the Kafka clients at its first call.
 func (r *letterRecords) open() (err error) {
-	if r.admin == nil {
-		if r.admin, err = kafka.NewConsumerAdmin(r.kafka); err != nil {
-			return err
-		}
+	if r.admin != nil {
+		return nil
 	}
-	if r.reader == nil {
-		r.reader, err = kafka.NewReader(r.kafka)
+	if r.admin, err = kafka.NewConsumerAdmin(r.kafka); err != nil {
+		return err
 	}
+	r.reader, err = kafka.NewReader(r.kafka)
 	return err
 }
 
+// close closes the Kafka clients.
 func (r *letterRecords) close() {
 	if r.admin != nil {
 		r.admin.Close()
@@ -202,8 +202,8 @@ func (r *letterRecords) close() {
 	}
 }
 
-// compare looks in the topics of records for those that are newer, from where it ended the time before on: it sees what
-// a task can have read by now.
+// compare reads the topics of the letters up to their current end offsets and notes later records. Each call continues
+// after the records that the call before has read.
 func (r *letterRecords) compare(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
@@ -276,7 +276,7 @@ func (r *letterRecords) compare(ctx context.Context) error {
 // a later record has a greater offset, in the others the same time or a later one.
 type unkeyedTopic struct {
 	first time.Time // of its letters
-	// begun: where its records since first begin is known.
+	// begun reports whether from contains the offsets of first.
 	begun bool
 	// last is, by partition, the greatest offset and the latest time of its records that are no letters which are still
 	// to be sent.

@@ -63,7 +63,8 @@ const maxGaps = 10_000
 
 // Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows of a
 // source to their topics, records of a sink into the service. What is refused again goes back to the topic. It does not
-// wait for letters that come meanwhile. Connectors need not run; what their tasks do meanwhile is not affected.
+// wait for letters that come meanwhile. Connectors need not run. If they run, their tasks continue; a sink's tasks in
+// this process hold the keys of letters that are being sent.
 func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	done := Replayed{Unknown: map[string]int{}}
 	reader, err := kafka.NewReader(h.o.Kafka)
@@ -526,7 +527,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	}
 }
 
-// late leaves a letter of which a later record has come since it was chosen.
+// late reports whether a later record makes a letter unfit that was chosen before, and counts the letter as left then.
 func (p *replay) late(l *DeadLetter) bool {
 	late := p.records.older(l)
 	if late {
@@ -536,7 +537,7 @@ func (p *replay) late(l *DeadLetter) bool {
 	return late
 }
 
-// deliver writes the records of letters, but for those of which a later one has come meanwhile.
+// deliver writes the records of letters, except letters for whose key a later record has arrived.
 func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
 	if !p.of.Dry {
 		defer p.connector.controller.heldKeys.hold(chosen)()

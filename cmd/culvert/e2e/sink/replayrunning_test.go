@@ -68,7 +68,8 @@ func TestReplayNextToTheRunningTask(t *testing.T) {
 		key = "1"
 	}
 	say := func(key, what string) {
-		e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte(key), Value: fmt.Appendf(nil, `{"Topic":%q}`, what)})
+		value := fmt.Appendf(nil, `{"Topic":%q}`, what)
+		e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte(key), Value: value})
 	}
 	say("another", "another")
 	f.Eventually("a record of another key", func() bool { _, there := d.places(t)["another"]; return there })
@@ -86,15 +87,17 @@ func TestReplayNextToTheRunningTask(t *testing.T) {
 	f.MustStop()
 }
 
-// At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their keys,
-// and the worker is killed in the middle. Each record is written once, no letter is written after a later record of its
+// At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their
+// keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record of its
 // key, and none but those of such keys is left.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
 	const letters = 25_000
 	d := newDocuments(t, 3, nil, saidTimes(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4")
-	d.written(t, 1_000_000)
+	d.set("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
+		"transforms.date.field=Topic", "transforms.date.target.type=Timestamp", "transforms.date.format=yyyy-MM-dd")
+	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.ReadTopic(t, d.broker, "refused", letters)
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
 	e2etest.NoError(t, err)

@@ -35,8 +35,8 @@ type Options struct {
 	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own
 	// `topics` go first. The task closes it.
 	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
-	// Hold returns when records that were read may be written, or with an error when the context has ended. Default:
-	// they may be at once.
+	// Hold blocks until records that were read may be written. It returns an error if the context ends first. Nil means
+	// that records are never held.
 	Hold func(ctx context.Context, records []*kgo.Record) error
 	// NewChain makes the transforms; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
