@@ -88,8 +88,8 @@ func TestReplayNextToTheRunningTask(t *testing.T) {
 }
 
 // At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their
-// keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record of its
-// key, and none but those of such keys is left.
+// keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record
+// of its key, and only letters of such keys are left.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
 	const letters = 25_000
