@@ -172,7 +172,8 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		}
 	}
 	// A letter that the kill left in doubt may be among those that are left although it was written.
-	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 || len(places) != letters-kept+len(later) {
+	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 ||
+		len(places) != letters-kept+len(later) {
 		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+
 			"%d were before a later record, %d documents", wrong, left, kept, ordered, len(places))
 	}
