@@ -39,7 +39,7 @@ func TestDemoTwice(t *testing.T) {
 		arrived := map[string]bool{}
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			all += lines.Text() + "\n"
-			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +RUNNING +(\d+) rows`).FindStringSubmatch(
+			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +running +\S+ +(\d+) `).FindStringSubmatch(
 				lines.Text()); m != nil {
 				arrived[m[1]+" "+m[2]] = true
 			}

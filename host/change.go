@@ -80,8 +80,9 @@ func (r *reloader) takes(now config.Now) error {
 
 // Write stores a configuration and has it run.
 func (w worker) Write(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
+	var asked verdict
 	if given.New == nil {
-		if err := w.judge(ctx, name, given); err != nil {
+		if asked, err = w.judge(ctx, name, given); err != nil {
 			return done, err
 		}
 	}
@@ -98,7 +99,7 @@ func (w worker) Write(ctx context.Context, name string, given rest.Given) (done 
 	case slices.Contains(given.Null, "name"):
 		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := w.write(ctx, r, name, given); err != nil {
+	if err := w.write(ctx, r, name, given, asked); err != nil {
 		return done, err
 	}
 	done.Created = unknown != nil
@@ -133,43 +134,63 @@ func (w worker) Source(name string, withText bool) (text []byte, version string,
 	return text, "", err
 }
 
-// judge refuses what the service of a connector that runs says is wrong, see [Host.judge]. Whatever else is wrong is
-// found with the change itself, for which no other one waits while a service is asked.
-func (w worker) judge(ctx context.Context, name string, given rest.Given) error {
+// verdict is what a service said about a configuration. Zero means that no service was asked.
+type verdict struct {
+	// settings are those of the configuration that the service was asked about, as they are written.
+	settings map[string]string
+	// warnings are those of the check with the service, such as of an answer that did not come in time.
+	warnings config.Problems
+}
+
+// judge asks the service about a change of a connector that runs before the change waits for its turn, so that no other
+// change waits while a service is asked, see [worker.ask]. Whatever else is wrong is found with the change itself.
+func (w worker) judge(ctx context.Context, name string, given rest.Given) (v verdict, err error) {
 	r := w.host.now().reloads
 	if r == nil || w.herder() == nil || w.host.config.Once {
-		return nil
+		return v, nil
 	}
 	if now, unknown := w.herder().NowOf(name); unknown != nil || r.takes(now) != nil {
-		return nil // nothing of it runs, or is changed
+		return v, nil // nothing of it runs, or is changed
 	}
 	if given.Over != nil { // a change of what is another one by now
 		if c := w.host.clustered; c != nil {
 			if err := c.log.Refresh(ctx); err != nil {
-				return conflict(err)
+				return v, conflict(err)
 			}
 		}
 		if !given.Over(r.stored(name).Version) {
-			return kept(&config.ErrChanged{Connector: name})
+			return v, kept(&config.ErrChanged{Connector: name})
 		}
 	}
 	e, err := w.examine(ctx, r, name, given)
-	if err != nil || e.kept != nil || len(e.wrong) > 0 || !w.mayAsk(ctx, e.connector) {
-		return nil
+	if err != nil || e.kept != nil || len(e.wrong) > 0 {
+		return v, nil
 	}
+	return w.ask(ctx, e)
+}
+
+// ask asks the service about a configuration in which nothing is known to be wrong, if it would take the place of one
+// of which something runs. It refuses a configuration that the service says is wrong.
+func (w worker) ask(ctx context.Context, e examined) (v verdict, err error) {
+	if !w.mayAsk(ctx, e.connector) || !w.host.mayStop(e.connector, e.sent) {
+		return v, nil
+	}
+	v.settings = e.connector.Raw()
 	var wrong []string
 	for _, p := range w.host.judge(ctx, *w.host.checking(), e.connector, e.sent) {
-		if !p.Warning {
+		if p.Warning {
+			v.warnings = append(v.warnings, p)
+		} else {
 			wrong = append(wrong, check.Told(p))
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
-		return cutOff(ctx)
+		return v, cutOff(ctx)
 	case len(wrong) > 0:
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+		return v, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
 	}
-	return nil
+	return v, nil
 }
 
 // settingsOf returns the settings that a connector gets by a request: with Patch those that it has, changed.
@@ -235,8 +256,9 @@ type examined struct {
 
 // write checks a configuration and, where it is good, stores it and has it run. What is checked is what is stored. That
 // a connector which must be a new one is there is said, as by Kafka Connect, when the configuration is known to be a
-// good one.
-func (w worker) write(ctx context.Context, r *reloader, name string, given rest.Given) error {
+// good one. asked is what the service said before r.applying was held: it is asked now if the connector runs only since
+// then, or if it was asked about other settings.
+func (w worker) write(ctx context.Context, r *reloader, name string, given rest.Given, asked verdict) error {
 	e, err := w.examine(ctx, r, name, given)
 	switch {
 	case err != nil:
@@ -255,6 +277,11 @@ func (w worker) write(ctx context.Context, r *reloader, name string, given rest.
 	case e.unknown != nil: // whatever was asked of an earlier one of its name
 		stored.Target = config.TargetStarted
 	}
+	if !maps.Equal(asked.settings, e.connector.Raw()) {
+		if asked, err = w.ask(ctx, e); err != nil {
+			return err
+		}
+	}
 	if c := w.host.clustered; c != nil && given.Over != nil { // what others have written counts
 		if err := c.log.Refresh(ctx); err != nil {
 			return conflict(err)
@@ -262,6 +289,11 @@ func (w worker) write(ctx context.Context, r *reloader, name string, given rest.
 	}
 	if err := r.store.Put(ctx, name, stored); err != nil {
 		return kept(err)
+	}
+	for _, p := range asked.warnings {
+		if !slices.Contains(e.warnings, p) {
+			e.warnings = append(e.warnings, p)
+		}
 	}
 	r.settle(ctx, name, e.warnings)
 	return nil

@@ -50,6 +50,7 @@ type clustered struct {
 
 	log    *cluster.Log
 	status *cluster.StatusTopic
+	tracks bool       // topic.tracking.enable
 	deaf   chan error // gets why the config topic is not read any more
 
 	mu      sync.Mutex
@@ -104,7 +105,8 @@ func newClustered(h *Host) (*clustered, error) {
 		return nil, err
 	}
 	c := &clustered{Worker: cluster.NewWorker(cluster.WorkerOptions{}), host: h, session: session,
-		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(), deaf: make(chan error, 1)}
+		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(),
+		tracks: w.Boolean("topic.tracking.enable"), deaf: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, h.log)
 	c.fences = cluster.NewFences(c.store, w.Text("group.id"), c.LeadsStill)
 	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
@@ -432,7 +434,7 @@ func (c *clustered) Fence(ctx context.Context, connector string, version int64, 
 
 // Uses notes that a task uses a topic, for all workers to show.
 func (c *clustered) Uses(connector, topic string, task int) {
-	if c.host.in.Worker.Boolean("topic.tracking.enable") {
+	if c.tracks {
 		c.status.Topic(connector, topic, task)
 	}
 }

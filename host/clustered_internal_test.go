@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/wit"
@@ -138,6 +139,49 @@ func TestDiffering(t *testing.T) {
 		others, known := differing(c.digest, rest.Group{Leader: "me", Members: c.members})
 		assert.Equal(t, c.want, others, c)
 		assert.Equal(t, c.known, known, c)
+	}
+}
+
+// The warning that folders differ is logged once, and shown on, while the group has not heard of the leader's changes.
+func TestFoldersThatDiffer(t *testing.T) {
+	var journal logtest.Journal
+	f := &groupFolder{files: &reloader{log: journal.Logger(slog.LevelInfo)}, digest: "one"}
+	group := func(own, other string) rest.Group {
+		return rest.Group{Leader: "me", Members: []rest.GroupMember{{WorkerID: "me", Digest: own},
+			{WorkerID: "a", Digest: other}}}
+	}
+	unread := config.Snapshot{Problems: config.Problems{{Text: "unreadable"}}} // f.digest stays
+	for _, c := range []struct {
+		name, digest string
+		group        rest.Group
+		leads        bool
+		agreed       bool
+		differ       string
+	}{
+		{"another folder", "one", group("one", "two"), true, false, "a"},
+		{"a change of the leader's", "new", group("one", "two"), true, false, "a"},
+		{"of which the group has heard", "new", group("new", "two"), true, false, "a"},
+		{"the same folder", "new", group("new", "new"), true, true, ""},
+		{"no leader", "new", group("new", "two"), false, false, ""},
+		{"no folder", "", group("", ""), true, false, ""},
+	} {
+		f.digest = c.digest
+		assert.Equal(t, c.agreed, f.agreed(unread, c.group, c.leads), c.name)
+		assert.Equal(t, c.differ, f.differ, c.name)
+	}
+	assert.Equal(t, 1, strings.Count(journal.String(), notApplied))
+}
+
+// A worker that starts has no herder yet, not even an interface that holds a nil one, alone or in a group.
+func TestPartsWithoutAHerder(t *testing.T) {
+	settings, _ := config.NewWorker("", nil, nil, nil)
+	for _, c := range []*clustered{nil, {}} {
+		h := &Host{in: &config.Installation{Worker: settings}, running: &running{}, clustered: c}
+		parts := worker{h}.Now()
+		assert.Error(t, parts.Starting, "Plugins are being loaded.")
+		if parts.Herder != nil {
+			t.Errorf("expected no herder, found %#v", parts.Herder)
+		}
 	}
 }
 

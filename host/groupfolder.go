@@ -48,7 +48,8 @@ func (f *groupFolder) announced() string {
 // another folder. What cannot be applied yet is tried again with the next look at the folder, lookEvery later at most.
 func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.general(s.Problems)
-	if !f.agreed(s) || f.files.applying.Lock(ctx) != nil {
+	group, leads := f.of.Overview()
+	if !f.agreed(s, group, leads && f.of.Members() != nil) || f.files.applying.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.applying.Unlock()
@@ -80,18 +81,19 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 }
 
 // agreed announces what the folder holds, and reports whether this worker leads, the group has heard of its folder, and
-// no other worker has another one.
-func (f *groupFolder) agreed(s config.Snapshot) bool {
-	group, leads := f.of.Overview()
-	leads = leads && f.of.Members() != nil
+// no other worker has another one. Until the group has heard of it, what differed before is still reported.
+func (f *groupFolder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
 		f.digest = config.FolderDigest(s.Connectors)
 	}
 	differ, known := differing(f.digest, group)
-	if leads = leads && known; !leads {
+	switch {
+	case !leads:
 		differ = ""
+	case !known:
+		return false
 	}
 	if differ != "" && differ != f.differ {
 		f.files.log.Warn(notApplied, "workers", differ)

@@ -114,18 +114,15 @@ func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
 	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
 		return false
 	}
-	s, err := worker{h}.Herder().Status(c.Name)
+	s, err := worker{h}.herderOf(h.now()).Status(c.Name)
 	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
 		return t.State == connect.Running
 	})
 }
 
-// judge asks the service of a configuration in which nothing is known to be wrong, and which would take the place of
-// one that runs: what is wrong there, such as a misspelt entity set, would end that.
+// judge asks the service about a configuration in which nothing is known to be wrong, and which would take the place of
+// one that runs, see [Host.mayStop]: what is wrong there, such as a misspelt entity set, would end that.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
-	if !h.mayStop(c, sent) {
-		return nil
-	}
 	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.IsWhole()
 	return k.CheckOnline(ctx, c)
 }

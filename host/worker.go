@@ -27,15 +27,15 @@ func (w worker) herder() *connect.Herder { return w.host.now().herder }
 func (w worker) Now() rest.Parts {
 	h, now, settings := w.host, w.host.now(), w.host.in.Worker
 	_, commit := Version()
-	return rest.Parts{Starting: w.starting(), ID: h.workerID(), Once: h.config.Once, Herder: w.Herder(),
+	return rest.Parts{Starting: w.starting(now), ID: h.workerID(), Once: h.config.Once, Herder: w.herderOf(now),
 		Root:         rest.Root{Version: restVersion(), Commit: commit, Cluster: now.cluster},
 		TracksTopics: settings.Boolean("topic.tracking.enable"), ResetsTopics: settings.Boolean("topic.tracking.allow.reset"),
 		Plugins: now.plugins, Lockouts: h.lockouts, Levels: h.levels, Log: h.log, Recent: h.recent}
 }
 
 // starting is [rest.Parts]'s Starting. Without the connectors, changes would be made as if there were none.
-func (w worker) starting() error {
-	now, c := w.host.now(), w.host.clustered
+func (w worker) starting(now running) error {
+	c := w.host.clustered
 	switch r := now.reloads; {
 	case now.plugins == nil:
 		return errors.New("Plugins are being loaded.")
@@ -54,10 +54,11 @@ func (w worker) starting() error {
 
 // Ready implements [rest.Worker].
 func (w worker) Ready(ctx context.Context) error {
-	if err := w.starting(); err != nil {
+	now := w.host.now()
+	if err := w.starting(now); err != nil {
 		return err
 	}
-	return w.herder().Barrier(ctx)
+	return now.herder.Barrier(ctx)
 }
 
 // Passwords implements [rest.Worker].
@@ -65,13 +66,15 @@ func (w worker) Passwords() func(setting string) bool {
 	return check.Passwords(w.host.now().plugins)
 }
 
-// Herder is the herder as REST has it.
-func (w worker) Herder() rest.Herder {
-	h := w.herder()
-	if w.host.clustered == nil {
-		return h
+// herderOf returns the herder as REST has it, nil while the worker starts.
+func (w worker) herderOf(now running) rest.Herder {
+	switch {
+	case now.herder == nil:
+		return nil
+	case w.host.clustered == nil:
+		return now.herder
 	}
-	return herding{h, w.host.clustered}
+	return herding{now.herder, w.host.clustered}
 }
 
 // Aim keeps the target state before it is answered: it outlives the worker.

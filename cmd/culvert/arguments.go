@@ -30,21 +30,22 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "-") }); i >= 0 {
 		names = names[:i] // a flag with its value
 	}
-	most := len(names)
+	most, repeated := len(names), strings.HasSuffix(required, "…")
 	switch {
-	case strings.HasSuffix(required, "…"), strings.Contains(optional, "…"):
+	case repeated, strings.Contains(optional, "…"):
 		most = -1
 	case optional != "" && !strings.HasPrefix(optional, "-"):
 		most++
 	}
 	return func(c *cobra.Command, args []string) error {
-		for i, name := range names {
-			name = strings.TrimSuffix(name, "…")
-			if i >= len(args) {
-				return fmt.Errorf("expected %s, found nothing", name)
-			}
-			if args[i] == "" { // what a shell makes of a variable that is not set
-				return fmt.Errorf("expected %s, found an empty one", name)
+		if len(args) < len(names) {
+			return fmt.Errorf("expected %s, found nothing", strings.TrimSuffix(names[len(args)], "…"))
+		}
+		for i, arg := range args {
+			// A shell passes "" for a variable that is not set.
+			if arg == "" && (i < len(names) || repeated) {
+				name := names[min(i, len(names)-1)]
+				return fmt.Errorf("expected %s, found an empty one", strings.TrimSuffix(name, "…"))
 			}
 		}
 		switch {

@@ -136,6 +136,10 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
 	} {
 		c.AddCommand(r.act(a))
 	}
+	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return wrong(errors.New("expected culvert connectors apply, which also creates connectors"))
+		}})
 	return c
 }
 
@@ -320,7 +324,7 @@ where it would be refused.`,
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}
-			return printPlan(c.OutOrStdout(), []rest.Comparison{found}, r.output)
+			return printPlan(c.OutOrStdout(), found, []rest.Comparison{found}, r.output)
 		},
 	}
 }
@@ -361,6 +365,9 @@ func (r *remote) newApply() *cobra.Command {
 					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
 					return name, "", err
+				case state != "":
+					return name, "", wrong(fmt.Errorf("--state is for a connector that is created, and %s exists",
+						inLine(name)))
 				case version == "" && maps.Equal(before, all[i].settings):
 					return name, "needs no change", nil
 				}
@@ -471,8 +478,17 @@ func (r *remote) newLockouts() *cobra.Command {
 			return r.print(c.OutOrStdout(), found, nil)
 		},
 	})
-	c.AddCommand(r.act(act{use: "resume", route: "PUT /culvert/lockouts/resume", name: "refused logons",
-		did: "are tried once more: %s"}))
+	const resume = "PUT /culvert/lockouts/resume"
+	c.AddCommand(about(resume, &cobra.Command{
+		Use: "resume",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.each(c, 1, func(int) (string, string, error) {
+				var answer struct{ Resumed int }
+				err := r.call(c.Context(), resume, nil, &answer)
+				return number(answer.Resumed, "refused logon"), "to be tried once more", err
+			})
+		},
+	}))
 	return c
 }
 

@@ -57,7 +57,7 @@ a file would be refused.`,
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
 				return c.Effect == config.Remove && others[c.Connector]
 			})
-			return printPlan(c.OutOrStdout(), plan, o)
+			return printPlan(c.OutOrStdout(), plan, plan, o)
 		},
 	}
 	in.flags(c, "error")
@@ -104,9 +104,10 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 	return now, others, nil
 }
 
-// printPlan prints what would be done to connectors. The error is that some would be refused.
-func printPlan(out io.Writer, all []rest.Comparison, o output) error {
-	err := o.print(out, all, func(out io.Writer) error {
+// printPlan prints what would be done to connectors; document is the form for JSON. The error is that some would be
+// refused.
+func printPlan(out io.Writer, document any, all []rest.Comparison, o output) error {
+	err := o.print(out, document, func(out io.Writer) error {
 		_, err := io.WriteString(out, planText(all))
 		return err
 	})

@@ -116,7 +116,10 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 	if strings.EqualFold(protocol, "http") {
 		port = "80"
 	}
-	i.set("sap.odata.host.port", i.answer("port", port, "Port"))
+	if answer := i.answer("port", port, "Port"); answer != "0" {
+		port = answer
+	}
+	i.set("sap.odata.host.port", port)
 	if user := i.answer("user", "", "User"); user != "" {
 		password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
 		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
@@ -144,7 +147,8 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 			i.recommended(ctx, flag, prefix+"select")...))
 	}
 	if i.err == nil {
-		name = i.answer("name", strings.ToLower(strings.Map(topicLetter, sets[0])), "Name of the connector")
+		name = strings.ToLower(strings.Map(topicLetter, sets[0]))
+		name = cmp.Or(i.answer("name", name, "Name of the connector"), name)
 		i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
 	}
 	return name
@@ -197,7 +201,7 @@ func (i *initiation) answer(flag, standard, question string, offered ...string) 
 // needed is the answer to a question that must have one.
 func (i *initiation) needed(flag, question string, offered ...string) string {
 	value := i.answer(flag, "", question, offered...)
-	if i.err == nil && value == "" {
+	if i.err == nil && strings.Trim(value, " ,") == "" {
 		i.err = wrong(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
 	}
 	return value

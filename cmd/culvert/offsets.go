@@ -21,6 +21,9 @@ import (
 // offsetsTime is how long a worker may take to answer a call: a little more than it gives itself.
 const offsetsTime = 100 * time.Second
 
+// maxMessage is how many characters of an answer without a message are shown.
+const maxMessage = 1000
+
 func newOffsets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "offsets",
@@ -66,6 +69,10 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	c := &cobra.Command{
 		Use: use, Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
+			configuration, err := in.offsetsFiles(c, at, args[own:])
+			if err != nil {
+				return err
+			}
 			var body any
 			if read != nil {
 				text, err := read(c, args)
@@ -81,18 +88,14 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 				if err != nil {
 					return err
 				}
-				return failed(printOffsets(c.OutOrStdout(), []byte(answer)))
+				if method == http.MethodGet {
+					return failed(printOffsets(c.OutOrStdout(), []byte(answer)))
+				}
+				_, err = fmt.Fprintln(c.OutOrStdout(), messageOf([]byte(answer)))
+				return failed(err)
 			}
 			if at != "" {
-				if in.folder != "" || len(args) > own {
-					return wrong(errors.New("expected either --url or files, found both"))
-				}
 				return send(remote{url: at})
-			}
-			configuration, err := in.read(args[own:], "expected --url, --config DIR or files of the installation",
-				c.ErrOrStderr())
-			if err != nil {
-				return err
 			}
 			return setUp(host.Offline(c.Context(), configuration, func(h http.Handler) error {
 				return send(remote{url: "http://localhost", transport: rest.Local{Handler: h}})
@@ -106,12 +109,33 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	return c
 }
 
-// printOffsets prints the offsets that a worker answers, or its message about a change.
-func printOffsets(out io.Writer, answer []byte) error {
-	if _, members := members(answer); members["message"] != nil {
-		_, err := fmt.Fprintln(out, shown.Text(cell(members["message"])))
-		return err
+// offsetsFiles returns the configuration of a command's files, an empty one with --url. It rejects wrong use before the
+// command reads anything; only a dry run works without both.
+func (in *installation) offsetsFiles(c *cobra.Command, at string, args []string) (none host.Config, err error) {
+	files := in.folder != "" || len(args) > 0
+	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
+	switch {
+	case at != "" && files:
+		return none, wrong(errors.New("expected either --url or files, found both"))
+	case at != "":
+		_, err = workerURL(at)
+		return none, err
+	case dry && !files:
+		return none, nil
 	}
+	return in.read(args, "expected --url, --config DIR or files of the installation", c.ErrOrStderr())
+}
+
+// messageOf returns the message of a worker's answer to a change, or the answer itself if it has none.
+func messageOf(answer []byte) string {
+	if _, members := members(answer); members["message"] != nil {
+		return shown.Text(cell(members["message"]))
+	}
+	return shown.Within(strings.TrimSpace(string(answer)), maxMessage)
+}
+
+// printOffsets prints the offsets that a worker answers.
+func printOffsets(out io.Writer, answer []byte) error {
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, answer, "", "  "); err != nil {
 		return fmt.Errorf("expected JSON, found %s: %w", shown.Within(string(answer), 200), err)

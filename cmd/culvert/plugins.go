@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -138,15 +140,16 @@ func newPluginsShow() *cobra.Command {
 			"  culvert plugins show AvroConverter",
 		RunE: func(c *cobra.Command, args []string) error {
 			if d, err := convert.Find(args[0], false); err == nil {
-				return o.print(c.OutOrStdout(), componentShown{d.Class, "converter", nil, d.Documentation,
+				return o.print(c.OutOrStdout(), converterShown{d.Class, "converter", d.Documentation,
 					settingsShown(d.Own())}, nil)
 			}
-			modules, err := modulesOf(c, in, args[0])
+			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {
 				return err
 			}
-			all := described(modules)
-			return o.print(c.OutOrStdout(), all, func(out io.Writer) error { return showPlugins(out, all) })
+			return o.print(c.OutOrStdout(), described(modules), func(out io.Writer) error {
+				return showPlugins(out, modules)
+			})
 		},
 	}
 	in.flags(c, "warn")
@@ -154,31 +157,56 @@ func newPluginsShow() *cobra.Command {
 	return c
 }
 
-// modulesOf are the modules of a file, or those with a name.
-func modulesOf(c *cobra.Command, in installation, name string) ([]plugin.Info, error) {
-	info, err := os.Stat(name)
-	isFile := err == nil && !info.IsDir()
-	if isFile {
-		in.plugins = filepath.Dir(name)
+// modulesOf returns the module of a file, or those with a name.
+func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, error) {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return moduleOfFile(c, in, name)
 	}
-	m, err := openPlugins(c, &in, !isFile)
+	m, err := openPlugins(c, in, true)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	var found []plugin.Info
-	for _, module := range m.Modules() {
-		if module.Name == name || isFile && module.Path == filepath.Clean(name) {
-			found = append(found, module)
-		}
-	}
+	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Name != name })
 	if len(found) == 0 {
-		return nil, failed(fmt.Errorf("no .wasm file and no plugin is named %q; see culvert plugins list", name))
+		return nil, failed(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
 	}
 	return found, nil
 }
 
-// listPlugins prints a row for each component of each plugin.
+// moduleOfFile loads one file by a temporary folder that contains nothing else.
+func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	dir, err := os.MkdirTemp("", "culvert-plugin-")
+	if err != nil {
+		return nil, failed(err)
+	}
+	defer os.RemoveAll(dir)
+	copied := filepath.Join(dir, strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))+".wasm")
+	if err := os.WriteFile(copied, data, 0o600); err != nil {
+		return nil, failed(err)
+	}
+	alone := *in
+	alone.plugins = dir
+	m, err := openPlugins(c, &alone, false)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Path != copied })
+	for i := range found {
+		found[i].Path = file
+		if why := found[i].Err; why != nil {
+			found[i].Err = errors.New(strings.ReplaceAll(why.Error(), copied, file))
+		}
+	}
+	return found, nil
+}
+
+// listPlugins prints a row for each component of each plugin, and one for a plugin without components.
 func listPlugins(out io.Writer, modules []plugin.Info) error {
 	var rows [][]string
 	for _, m := range modules {
@@ -186,9 +214,12 @@ func listPlugins(out io.Writer, modules []plugin.Info) error {
 			rows = append(rows, []string{"-", "-", short(m.Hash), "-", m.Path, "refused: " + m.Err.Error()})
 			continue
 		}
+		row := []string{inLine(m.Name), inLine(m.Version), short(m.Hash), inLine(m.Contract), inLine(m.Path)}
 		for _, c := range m.Components {
-			rows = append(rows, []string{inLine(m.Name), inLine(m.Version), short(m.Hash), inLine(m.Contract),
-				inLine(m.Path), c.Kind.String(), inLine(c.Name)})
+			rows = append(rows, append(slices.Clip(row), c.Kind.String(), inLine(c.Name)))
+		}
+		if len(m.Components) == 0 {
+			rows = append(rows, append(row, "-", "-"))
 		}
 	}
 	return columns(out, "NAME VERSION HASH CONTRACT FROM KIND CLASS", rows)
@@ -200,21 +231,34 @@ func short(hash string) string { return hash[:min(len(hash), 12)] }
 // The forms in which plugins, components and settings are shown, as JSON or for people.
 type (
 	pluginShown struct {
-		Name          string           `json:"name,omitempty"`
-		Version       string           `json:"version,omitempty"`
-		Hash          string           `json:"hash"`
-		Contract      string           `json:"contract,omitempty"`
-		From          string           `json:"from"`
-		Documentation string           `json:"documentation,omitempty"`
-		Interfaces    []string         `json:"interfaces,omitempty"`
-		Components    []componentShown `json:"components,omitempty"`
-		// Refused says why the file is refused.
-		Refused string `json:"refused,omitempty"`
+		aboutPlugin
+		Components []componentShown `json:"components"`
+	}
+	aboutPlugin struct {
+		Name          string   `json:"name"`
+		Version       string   `json:"version"`
+		Hash          string   `json:"hash"`
+		Contract      string   `json:"contract"`
+		From          string   `json:"from"`
+		Documentation string   `json:"documentation"`
+		Interfaces    []string `json:"interfaces"`
+	}
+	// refusedShown is a file that is refused.
+	refusedShown struct {
+		Hash    string `json:"hash"`
+		From    string `json:"from"`
+		Refused string `json:"refused"`
 	}
 	componentShown struct {
 		Class         string         `json:"class"`
 		Kind          string         `json:"kind"`
-		Aliases       []string       `json:"aliases,omitempty"`
+		Aliases       []string       `json:"aliases"`
+		Documentation string         `json:"documentation"`
+		Settings      []settingShown `json:"settings"`
+	}
+	converterShown struct {
+		Class         string         `json:"class"`
+		Kind          string         `json:"kind"`
 		Documentation string         `json:"documentation"`
 		Settings      []settingShown `json:"settings"`
 	}
@@ -227,22 +271,28 @@ type (
 	}
 )
 
-func described(modules []plugin.Info) []pluginShown {
-	list := []pluginShown{}
-	for _, m := range modules {
-		if m.Err != nil {
-			list = append(list, pluginShown{Hash: m.Hash, From: m.Path, Refused: m.Err.Error()})
-			continue
+// described returns the forms of plugins for JSON.
+func described(modules []plugin.Info) []any {
+	list := []any{}
+	for i := range modules {
+		if m := &modules[i]; m.Err != nil {
+			list = append(list, refusedShown{m.Hash, m.Path, m.Err.Error()})
+		} else {
+			list = append(list, shownPlugin(m))
 		}
-		p := pluginShown{Name: m.Name, Version: m.Version, Hash: m.Hash, Contract: m.Contract, From: m.Path,
-			Documentation: m.Documentation, Interfaces: m.Interfaces}
-		for _, c := range m.Components {
-			p.Components = append(p.Components, componentShown{c.Name, c.Kind.String(), c.Aliases, c.Documentation,
-				settingsShown(c.Settings)})
-		}
-		list = append(list, p)
 	}
 	return list
+}
+
+// shownPlugin returns the form of a plugin that is not refused.
+func shownPlugin(m *plugin.Info) pluginShown {
+	p := pluginShown{aboutPlugin: aboutPlugin{m.Name, m.Version, m.Hash, m.Contract, m.Path, m.Documentation,
+		m.Interfaces}}
+	for _, c := range m.Components {
+		p.Components = append(p.Components, componentShown{c.Name, c.Kind.String(), c.Aliases, c.Documentation,
+			settingsShown(c.Settings)})
+	}
+	return p
 }
 
 func settingsShown(specs []wit.SettingSpec) []settingShown {
@@ -255,17 +305,16 @@ func settingsShown(specs []wit.SettingSpec) []settingShown {
 }
 
 // showPlugins prints plugins, each with its components and their settings.
-func showPlugins(out io.Writer, all []pluginShown) error {
-	for _, p := range all {
-		if p.Refused != "" {
-			return errors.New(p.Refused)
+func showPlugins(out io.Writer, modules []plugin.Info) error {
+	for i := range modules {
+		if modules[i].Err != nil {
+			return modules[i].Err
 		}
-		components := p.Components
-		p.Components = nil
-		if err := (output{}).print(out, p, nil); err != nil {
+		p := shownPlugin(&modules[i])
+		if err := (output{}).print(out, p.aboutPlugin, nil); err != nil {
 			return err
 		}
-		for _, c := range components {
+		for _, c := range p.Components {
 			fmt.Fprintln(out)
 			if err := (output{}).print(out, c, nil); err != nil {
 				return err

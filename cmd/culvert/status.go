@@ -77,7 +77,7 @@ func (l look) fault() error {
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"failed", failing}, {"service away", away}, {"records refused", refused}} {
+	}{{"FAILED", failing}, {"service away", away}, {"records refused", refused}} {
 		if len(kind.names) > 0 {
 			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
 		}

@@ -215,8 +215,17 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
 	l.unplaced, l.read = out.Unplaced, unread == nil
 	l.mu.Unlock()
-	l.doubt(all, unread)
-	return l.assignments(self, all, out, s.Offset, began)
+	placed, err := l.assignments(self, all, out, s.Offset, began)
+	l.doubt(all, recordSize(members, placed), unread)
+	return placed, err
+}
+
+// recordSize returns the bytes of the metadata and assignments of all members, which brokers keep in one record.
+func recordSize(members []Joined, placed map[string][]byte) (size int) {
+	for _, m := range members {
+		size += len(m.Metadata) + len(placed[m.ID])
+	}
+	return size
 }
 
 // joined decodes members, in the order of their IDs, which decides between equals. offset is the furthest in the config

@@ -16,6 +16,10 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
+// groupBytes is how large brokers let the record become that holds metadata and assignments of all members of a group
+// (message.max.bytes, by default).
+const groupBytes = 1_000_000
+
 // doubts are what a leader says of its group, under its lock.
 type doubts struct {
 	// unplaced says why connectors, or tasks of them, are given to nobody; barred why nothing is, "" where it may be.
@@ -64,8 +68,9 @@ func (l *leader) takes(ctx context.Context) bool {
 	return why == ""
 }
 
-// doubt notes what may go wrong with members. unread is why the config topic could not be read, nil where it was.
-func (l *leader) doubt(all []Member, unread error) {
+// doubt notes what may go wrong with members. size is how many bytes their metadata and assignments need together,
+// unread is why the config topic could not be read, nil where it was.
+func (l *leader) doubt(all []Member, size int, unread error) {
 	var found []string
 	topic := l.w.o.Group.Topic
 	if unread != nil {
@@ -87,6 +92,11 @@ func (l *leader) doubt(all []Member, unread error) {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
 			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
 			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
+	}
+	if size > groupBytes/2 {
+		found = append(found, fmt.Sprintf("expected the metadata and assignments of all members to need at most %d "+
+			"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors or "+
+			"workers the group may not form any more", groupBytes/2, size))
 	}
 	l.mu.Lock()
 	before := l.doubts.group
@@ -135,7 +145,8 @@ func (l *leader) reach(ctx context.Context, members []Member) {
 	}
 }
 
-// answers returns nil where a worker does so at its URL: that it starts still is an answer, too.
+// answers returns nil if a worker answers at its URL: that it is still starting is an answer, too, and so is a body
+// that this version cannot decode.
 func (l *leader) answers(ctx context.Context, to string) error {
 	if to == l.w.o.URL {
 		return nil
@@ -143,7 +154,9 @@ func (l *leader) answers(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	for {
-		_, err := l.holdings(ctx, to)
+		asking, end := context.WithTimeout(ctx, askedWithin)
+		err := l.w.o.Ask(asking, to, HoldsCall, "", nil, nil)
+		end()
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil
 		}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"log/slog"
@@ -171,12 +172,13 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.doubt(together, errors.New("silence"))
+		w.leader.doubt(together, groupBytes/2+1, errors.New("silence"))
 	}
 	o, _ := w.Overview()
-	assert.Equal(t, 2, len(o.Problems))
+	assert.Equal(t, 3, len(o.Problems))
 	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
 	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
+	assert.Contains(t, o.Problems[2], "message.max.bytes")
 	for _, problem := range o.Problems {
 		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
 	}
@@ -184,9 +186,25 @@ func TestDoubtsOfAGroup(t *testing.T) {
 	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
 	w.leader.members = apart
 	require.NoError(t, w.leader.busy(t.Context(), "c"))
-	w.leader.doubt(apart, nil)
+	w.leader.doubt(apart, groupBytes/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
+	assert.Equal(t, 8, recordSize([]Joined{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
+		map[string][]byte{"1": []byte("6"), "2": []byte("78")}))
+}
+
+// A member answers whatever its body holds, as that of another version does.
+func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorker(WorkerOptions{URL: "http://w1:1", Ask: func(_ context.Context, _, _, _ string, _, answer any) error {
+			if answer == nil {
+				return nil
+			}
+			return json.Unmarshal([]byte(`{"held":[]}`), answer)
+		}})
+		require.NoError(t, w.leader.answers(t.Context(), "http://w2:1"))
+	})
 }
 
 // A member that does not answer at the URL that it advertises is named with it, until it does.

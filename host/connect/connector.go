@@ -58,7 +58,7 @@ type connectorRun struct {
 	service     *service.Service
 	client      *transport.Client
 	kafka       kafka.Config
-	opening     guard.Turn    // what only tasks need, see openForTasks
+	opening     guard.Turn    // of what only tasks need, see openForTasks
 	opened      bool          // under that turn
 	admin       *kafka.Admin  // of a source: makes its topics
 	offsets     *offset.Store // of a source

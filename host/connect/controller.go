@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -25,6 +26,7 @@ type controller struct {
 	done        chan struct{} // the loop has ended
 	wake        guard.Bell    // there is something in posted
 	front       *front
+	topics      sync.Map // the names of topics that tasks have used, where the worker is alone; they outlive runs
 
 	// mu guards the spec and the status, those of tasks included, and the line of events.
 	mu     guard.Mutex
@@ -88,8 +90,8 @@ func (s *spec) remove(orphaned func(context.Context) bool) {
 	s.lastShare.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
 }
 
-// status is the observed state of a connector. The loop alone changes it, but for the states of tasks, which these
-// report.
+// status is the observed state of a connector. The loop alone changes state, entered, fault, current and before. The
+// run changes startsAt, a new configuration changes refused, and tasks change times when they report their states.
 type status struct {
 	state   State
 	entered time.Time // when it came to the state
@@ -104,8 +106,7 @@ type status struct {
 	// before is the run before this one: its tasks are shown until the new ones are known, as Kafka Connect does until
 	// it has their configurations.
 	before *connector
-	times  times           // of tasks
-	topics map[string]bool // that the worker's tasks have used, where it is alone; they outlive runs
+	times  times // of tasks
 }
 
 // activity is a run of the connector, or with job something that is done in the place of one.
@@ -440,9 +441,12 @@ func (k *controller) enter(o occurrence) action {
 		k.log.Debug("connector changes its state", "from", string(s.state), "to", string(t.next), "event",
 			string(o.event))
 	}
+	if s.state == Paused && t.next != Paused {
+		s.idle(Unassigned)
+	}
 	switch s.state = t.next; t.next {
 	case Paused:
-		s.times.pause()
+		s.idle(Paused)
 	case Restarting:
 		s.before = s.current
 	case Running:
@@ -452,6 +456,15 @@ func (k *controller) enter(o occurrence) action {
 		s.before = nil
 	}
 	return t.do
+}
+
+// idle notes a state of all tasks that are shown and do not work, but have not failed; the controller's lock is held.
+func (s *status) idle(state State) {
+	for _, t := range s.shown().set.tasks {
+		if t.leave == nil && t.state != Failed {
+			t.enters(state)
+		}
+	}
 }
 
 // begin begins a run, of the newest configuration.

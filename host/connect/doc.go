@@ -18,7 +18,7 @@
 //     leaves at its service; claims.go: what one connector alone may have.
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
 //     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), front.go
-//     (a listener for tasks of other workers), registries.go (schema registries).
+//     (where notifications come in), registries.go (schema registries).
 //   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     dry.go: those that are refused once more, or would be; letterrecords.go: which records those of a sink are of;
@@ -36,5 +36,6 @@
 // Locks: one for each controller, controller.mu, guards its spec, its status with the states and the set of tasks, and
 // the line of events. Nothing calls the group, Kafka, a service or a plugin while it is held: what is to be shown is
 // copied under it, see view, and asked of tasks and clients afterwards; [Group].Changed is called after it. Within it
-// only the locks of the plugin manager are taken, which finds classes. Herder.mu is taken before it.
+// the log is written, and two other locks are taken: that of the plugin manager, which finds classes, and startup.mu.
+// Herder.mu is taken before it.
 package connect

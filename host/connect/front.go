@@ -40,26 +40,36 @@ func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notificat
 	if err != nil {
 		return Handed{}
 	}
-	taken, _ := k.take(ctx, n)
+	taken, _, err := k.take(ctx, n)
+	k.failedToTake(err)
 	return taken
 }
 
-// take has a task of this worker take a notification, if one has its feed; known: one had it, or has.
-func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool) {
+// take has a task of this worker take a notification, if one has its feed; known: one had it, or has. err is what that
+// task answered.
+func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
-		return h, false
+		return h, false, nil
 	}
 	take, known := k.current().set.listens.taker(at.Path)
 	if take == nil {
-		return h, known
+		return h, known, nil
 	}
 	h.Here = true
-	if err := take(ctx, n); err != nil && !errors.As(err, &h.Fault) {
-		h.Again = true
-		k.log.Debug("a notification was not taken", "error", err)
+	err = take(ctx, n)
+	h.Again = err != nil && !errors.As(err, &h.Fault)
+	return h, true, err
+}
+
+// failedToTake logs why a task of a group's worker did not take a notification, unless the sender is told, or asked to
+// send it again in the ordinary course of things: a trap of the plugin, say, which comes again with each attempt.
+func (k *controller) failedToTake(err error) {
+	if err == nil || errors.As(err, new(*wit.Fault)) || errors.Is(err, notify.ErrBusy) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
 	}
-	return h, true
+	k.log.Error("a notification could not be handled; its sender is asked to send it again", "error", err)
 }
 
 // front is where notifications for a connector come in at a worker. In a group that is every worker, whichever runs its
@@ -156,10 +166,14 @@ func (k *controller) listen(ends bool) {
 }
 
 // notified answers a notification that came in at this worker: the answer is that of the worker with the feed's task.
+// Where the worker is alone, the listener gets the task's error as it is, and logs and counts it.
 func (k *controller) notified(ctx context.Context, n wit.Notification) error {
-	h, known := k.take(ctx, n)
+	h, known, err := k.take(ctx, n)
 	switch g := k.desired().o.Group; {
+	case h.Here && g == nil:
+		return err
 	case h.Here:
+		k.failedToTake(err)
 	case g != nil:
 		h = g.HandOn(ctx, k.name, n)
 	case !known:

@@ -65,7 +65,8 @@ type common struct {
 	rereads time.Duration
 }
 
-// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held.
+// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held, but
+// a task calls Fence in the turn in which it opens what all tasks of its run need.
 type Group interface {
 	// Planned takes how a connector that the worker plans shares its work out, with no offset: the tasks come back by
 	// [Herder.Assign]. It returns when the group has it.
@@ -256,8 +257,8 @@ func (h *Herder) Remove(name string) error {
 		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	delete(h.controllers, name)
-	if h.under == nil || h.ended {
-		return nil // its loop does not run, or ends anyway
+	if h.under == nil || h.under.Err() != nil {
+		return nil // its loop does not run, or ends anyway, maybe before it is noted in leaving
 	}
 	h.leaving[name] = k
 	k.remove()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -215,8 +217,8 @@ func (h *herd) must(err error) {
 	require.NoError(h.t, err)
 }
 
-// lives counts how often a connector was started.
-func (h *herd) lives(name string) int {
+// starts counts how often a connector was started.
+func (h *herd) starts(name string) int {
 	n := 0
 	for line := range strings.Lines(h.Log.String()) {
 		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
@@ -228,9 +230,9 @@ func (h *herd) lives(name string) int {
 
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	// RUNNING is shown from the moment on in which a life may begin.
-	started := func(name string, lives int) func(Status) bool {
-		return func(Status) bool { return h.lives(name) == lives }
+	// RUNNING is shown from the moment on in which a run may begin.
+	started := func(name string, times int) func(Status) bool {
+		return func(Status) bool { return h.starts(name) == times }
 	}
 	h.await("a", Running, started("a", 1))
 	h.await("b", Running, started("b", 1))
@@ -262,7 +264,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Stopped)
 	h.must(h.Resume("a"))
 	h.await("a", Running)
-	if n := h.lives("b"); n != 1 {
+	if n := h.starts("b"); n != 1 {
 		t.Errorf("expected the other connector to run on, found it started %d times", n)
 	}
 	restart := func(name string) error { return h.Restart(name) }
@@ -270,6 +272,19 @@ func TestPauseStopResumeRestart(t *testing.T) {
 		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
 			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
 		}
+	}
+}
+
+// A connector that is removed when the loops end, or have ended, is not held as one that leaves.
+func TestRemoveAtTheEndOfRun(t *testing.T) {
+	b := newBench(t, checktest.New(t, nil))
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	h.under = ctx // and the loop has ended by it before Run notes that
+	require.NoError(t, h.Remove("c"))
+	if len(h.leaving) > 0 {
+		t.Errorf("expected nothing in leaving, found %v", h.leaving)
 	}
 }
 
@@ -338,15 +353,15 @@ func TestRefusedConfiguration(t *testing.T) {
 		t.Errorf("expected the problem in the trace, found %+v", s)
 	}
 	h.Put(h.named("c"), nil)
-	h.await("c", Running, func(Status) bool { return h.lives("c") == 1 })
+	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
 	h.must(h.Refuse("c", bad.Problems))
 	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
 		t.Errorf("expected it to run with the problem beside it, found %+v", s)
 	}
 	h.must(h.Adopt(h.named("c", "spy.user=other")))
 	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
-	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.lives("c") != 1 {
-		t.Errorf("expected it to go on with another user, found %+v, %v, %d lives", s, info, h.lives("c"))
+	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
+		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", s, info, h.starts("c"))
 	}
 }
 
@@ -470,7 +485,7 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.await("a", Running, atWork, func(Status) bool { return began().After(second) })
 }
 
-// A connector that is resumed has the tasks that it had while it was paused until those of its next life are known, as
+// A connector that is resumed has the tasks that it had while it was paused until those of its next run are known, as
 // in Kafka Connect, also where it is paused meanwhile.
 func TestTasksOfAResumedConnector(t *testing.T) {
 	h := newHerd(t, "a")
@@ -499,15 +514,40 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
-// Between two runs of a connector its tasks are those of the first, until those of the second are known.
+// The progress of a connector sums up that of its tasks, also when it is stopped.
+func TestProgressOfAStoppedConnector(t *testing.T) {
+	c := bareConnector(&Options{}, slog.New(slog.DiscardHandler))
+	k := c.controller
+	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
+	for number := range 2 {
+		c.set.tasks = append(c.set.tasks, &task{connector: c, number: number,
+			taskStatus: taskStatus{progress: func(p *Progress) { *p = one }}})
+	}
+	k.status.current, k.status.state = c, Stopped
+	h := &Herder{controllers: map[string]*controller{"c": k}}
+	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
+		Read: 12, Warnings: 14}
+	assert.Equal(t, []Progress{want}, h.Progress())
+}
+
+// Between two runs of a connector its tasks are those of the first, until those of the second are known. The client of
+// the first run is closed, and not shown.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
 	k, _ := h.find("a")
 	first, second := k.current(), k.another()
+	if f, _ := h.FiguresOf("a"); f.HTTP == nil || len(h.Origins()) != 1 {
+		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
+	}
 	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
 	info, _ := h.Info("a")
+	f, _ := h.FiguresOf("a")
+	origins := h.Origins()
 	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
+	if f.HTTP != nil || len(origins) > 0 {
+		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
+	}
 	if len(info.Tasks) != 1 || info.Tasks[0] != (TaskID{"a", 0}) {
 		t.Errorf("expected task 0, found %+v", info.Tasks)
 	}

@@ -240,7 +240,7 @@ func TestSharesOnTheirWayAreHeld(t *testing.T) {
 	require.Until(t, func() bool { return len(h.Holds()) == 0 }, func() string { return fmt.Sprint(h.Holds()) })
 }
 
-// In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another life.
+// In a group the worker that plans hands its plan on, and runs what it is given of it; another plan is another run.
 func TestPlanOfAGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.Layout, 10)
@@ -269,19 +269,19 @@ func TestPlanOfAGroup(t *testing.T) {
 	}
 	first := &config.TaskSet{Version: 5, Settings: p.Tasks}
 	k := h.controllers["a"]
-	life := k.current()
+	run := k.current()
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Share{Planned: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Share{Plans: true, Planned: first}))
 	h.await("a", Running, running())
-	if k.current() != life {
+	if k.current() != run {
 		t.Error("expected one run of the connector, found another")
 	}
 	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: p.Tasks[:1]}, Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.current() == life {
+	if k.current() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more

@@ -154,7 +154,11 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, outage *out
 			return ctx.Err() == nil
 		}
 	default:
-		c.controller.change(func(*spec, *status) { t.rests() })
+		c.controller.change(func(*spec, *status) {
+			if !asked(waiting) { // else it was restarted meanwhile, and works on
+				t.rests()
+			}
+		})
 		select {
 		case <-waiting.Done():
 		case <-c.set.resting.Done():

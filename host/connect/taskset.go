@@ -78,7 +78,7 @@ type taskSet struct {
 	uncertain sink.Uncertain
 	settled   sink.Settled
 	reached   *sink.Reach // made by the start
-	marking   sync.Mutex  // see ends.mark
+	marking   sync.Mutex  // a turn, see ends.mark
 }
 
 // takesIn tells whether tasks may come and go.
@@ -114,7 +114,7 @@ func (c *connector) lay(layout [][]wit.Setting) {
 	})
 }
 
-// newTask makes a task; where the connector is paused it is shown so, see layOut. The controller's lock is held.
+// newTask makes a task; where the connector is paused it is PAUSED, see layOut. The controller's lock is held.
 func (c *connector) newTask(number int) *task {
 	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: Unassigned}}
 	if c.controller.status.state == Paused {

@@ -78,16 +78,6 @@ func (t times) enter(number int, state State) {
 	}
 }
 
-// pause notes that all tasks are paused that have not failed.
-func (t times) pause() {
-	now := time.Now()
-	for _, s := range t {
-		if s.until(now); s.state != Failed {
-			s.state, s.entered = Paused, now
-		}
-	}
-}
-
 // ratios are how much of the task's time it was running, and paused; 0 of one that has not begun.
 func (s stateTimes) ratios() (running, paused float64) {
 	now := time.Now()

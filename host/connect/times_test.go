@@ -1,10 +1,51 @@
 package connect
 
 import (
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/wit"
 )
+
+// Tasks of a connector that is paused are PAUSED from then until it is resumed, also those that were made before and
+// have not run; a task that has failed is not.
+func TestTasksThatHaveNotRunArePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker, problems := config.NewWorker("", nil, nil, nil)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+		k := c.controller
+		k.spec.given, c.given = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
+		k.status.state, k.status.current, c.set.layout = Unassigned, c, make([][]wit.Setting, 2)
+		k.change(func(*spec, *status) { c.match() })
+		c.set.tasks[1].enters(Failed)
+		states := func() (found []State) {
+			v := k.observe()
+			for i, one := range v.answer().Tasks {
+				assert.Equal(t, one.State, v.tasks[i].state)
+				found = append(found, one.State)
+			}
+			return found
+		}
+		k.enter(occurrence{event: onPaused})
+		assert.Equal(t, []State{Paused, Failed}, states())
+		time.Sleep(3 * time.Second)
+		k.enter(occurrence{event: onResume})
+		assert.Equal(t, []State{Unassigned, Failed}, states())
+		time.Sleep(time.Second)
+		for i, want := range []float64{0.75, 0} {
+			if _, paused := k.observe().tasks[i].times.ratios(); paused != want {
+				t.Errorf("task %d: expected %v paused, found %v", i, want, paused)
+			}
+		}
+	})
+}
 
 // A task that was running for six seconds of ten, and paused for three.
 func TestTimesOfTasks(t *testing.T) {
@@ -28,10 +69,10 @@ func TestTimesOfTasks(t *testing.T) {
 		want(0, 1, 0)
 		all.enter(0, Unassigned)
 		time.Sleep(time.Second)
-		all.pause()
+		all.enter(0, Paused)
 		time.Sleep(3 * time.Second)
 		want(0, 0.6, 0.3)
-		want(1, 0, 0)  // a task that has failed is not paused
+		want(1, 0, 0)
 		delete(all, 0) // it was restarted
 		all.enter(0, Running)
 		time.Sleep(time.Second)

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -13,19 +12,17 @@ import (
 )
 
 // uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began
-// or the topics were reset.
+// or the topics were reset. It is called for each batch: for a topic that is known here it takes no lock. The group
+// gets the topic each time, since another worker may have reset the topics.
 func (t *task) uses(topic string) {
 	c := t.connector
 	if c.o.Group != nil {
 		c.o.Group.Uses(c.given.Name, topic, t.number)
 		return
 	}
-	c.controller.change(func(_ *spec, s *status) {
-		if s.topics == nil {
-			s.topics = map[string]bool{}
-		}
-		s.topics[topic] = true
-	})
+	if _, known := c.controller.topics.Load(topic); !known {
+		c.controller.topics.Store(topic, true)
+	}
 }
 
 // trackedOutput notes where a source's records go.
@@ -61,13 +58,18 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 
 // Topics are those that a connector's records have gone to or come from.
 func (h *Herder) Topics(name string) (topics []string, err error) {
-	err = h.with(name, func(k *controller) {
-		k.change(func(_ *spec, s *status) { topics = slices.Sorted(maps.Keys(s.topics)) })
-	})
-	return topics, err
+	k, err := h.find(name)
+	if err != nil {
+		return nil, err
+	}
+	for topic := range k.topics.Range {
+		topics = append(topics, topic.(string))
+	}
+	slices.Sort(topics)
+	return topics, nil
 }
 
 // ResetTopics forgets the topics that a connector has used so far: they are listed again when they are used again.
 func (h *Herder) ResetTopics(name string) error {
-	return h.with(name, func(k *controller) { k.change(func(_ *spec, s *status) { s.topics = nil }) })
+	return h.with(name, func(k *controller) { k.topics.Clear() })
 }

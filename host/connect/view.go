@@ -15,9 +15,10 @@ type view struct {
 	name string
 	spec
 	status
-	// tasks are those that are shown: those of the run before until those of the current one are known.
-	tasks []taskView
-	// client is that of the run whose tasks are shown; nil where it has no tasks.
+	// tasks are the tasks that are shown: those of the run before until the tasks of the current one are known. A
+	// stopped connector shows none; ran has its last ones all the same.
+	tasks, ran []taskView
+	// client is the client of the current run; nil while that has no tasks.
 	client *transport.Client
 }
 
@@ -36,24 +37,29 @@ func (k *controller) observe() *view {
 	defer k.mu.Unlock()
 	v := &view{name: k.name, spec: k.spec, status: k.status}
 	v.status.times = nil // which change
-	shown := v.current
-	if v.before != nil && len(shown.set.tasks) == 0 {
-		shown = v.before
+	if len(v.current.set.tasks) > 0 {
+		v.client = v.current.run.client
 	}
-	if len(shown.set.tasks) > 0 {
-		v.client = shown.run.client
-	}
-	if v.state == Stopped {
-		return v
-	}
+	shown := v.shown()
 	for _, t := range shown.set.tasks {
 		one := taskView{connector: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
 		if times := k.status.times[t.number]; times != nil {
 			one.times = *times
 		}
-		v.tasks = append(v.tasks, one)
+		v.ran = append(v.ran, one)
+	}
+	if v.state != Stopped {
+		v.tasks = v.ran
 	}
 	return v
+}
+
+// shown is the run whose tasks are shown; the controller's lock is held.
+func (s *status) shown() *connector {
+	if s.before != nil && len(s.current.set.tasks) == 0 {
+		return s.before
+	}
+	return s.current
 }
 
 // strike leaves out of a text what config providers gave.
@@ -108,9 +114,6 @@ func (v *view) answer() Status {
 			one.Trace = v.strike(trace(t.fault, at))
 			one.Restarts = restarts(t.next)
 		}
-		if v.state == Paused && t.state != Failed {
-			one.State = Paused
-		}
 		s.Tasks = append(s.Tasks, one)
 	}
 	return s
@@ -131,14 +134,18 @@ func (v *view) taskInfos() (infos []TaskInfo) {
 	return infos
 }
 
+// progress sums up what the tasks have done, also those that a stopped connector had last.
 func (v *view) progress() Progress {
-	p := Progress{Connector: v.name, Type: v.current.kind(), State: v.state, CaughtUp: len(v.tasks) > 0}
-	for _, t := range v.tasks {
+	p := Progress{Connector: v.name, Type: v.current.kind(), State: v.state, CaughtUp: len(v.ran) > 0}
+	for _, t := range v.ran {
 		one := t.now()
 		p.Rows += one.Rows
+		p.Read += one.Read
 		p.Pages += one.Pages
+		p.Bytes += one.Bytes
 		p.Lag += one.Lag
 		p.Failed += one.Failed
+		p.Warnings += one.Warnings
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
 		if t.state == Failed {
 			p.State = Failed

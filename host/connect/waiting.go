@@ -36,13 +36,14 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 			tick = time.After(c.o.rereads)
 		}
 		files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
-		if follows = len(files) > 0 && !strings.EqualFold(c.config.Text("config.action.reload"), "none"); follows {
+		follows = !strings.EqualFold(c.config.Text("config.action.reload"), "none")
+		if follows && len(files) > 0 {
 			defer watch.Files(files, c.log, signal.Ring)()
 		} else if tick == nil {
 			return false
 		}
 	}
-	// Once at first: something may have changed before the files were watched.
+	// Once at first: something may have changed before the files were watched, or that is in no file.
 	for !follows || !c.reread() && watch.Stamp(c.paths()...) == stamp {
 		select {
 		case <-signal:

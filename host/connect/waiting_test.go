@@ -22,8 +22,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/base/watch"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
@@ -92,6 +94,28 @@ func TestConnectorThatIsMended(t *testing.T) {
 				t.Errorf("expected one FAILED in the log, found %d", said)
 			}
 		})
+	}
+}
+
+// A setting that has changed since the connector failed to start counts at once, also where no file is watched.
+func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
+	subaccount(t)
+	b := newBench(t, checktest.WithSpy(t))
+	b.options.rereads = time.Hour
+	t.Setenv("TEST_USER", "before")
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		"spy.destination=D", "spy.user=${env:TEST_USER}")})
+	k, _ := h.find("c")
+	c := k.current()
+	_, err := c.start(t.Context())
+	if !c.asksAgain(err) {
+		t.Fatalf("expected that the destination is missing, found %v", err)
+	}
+	t.Setenv("TEST_USER", "after")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if !c.startable(ctx, err, watch.Stamp()) {
+		t.Error("expected it to start again, found that it waits")
 	}
 }
 
@@ -240,6 +264,36 @@ func TestAutoRestartDoubles(t *testing.T) {
 			}
 		}
 	})
+}
+
+// askedError has something done when somebody asks what kind of error it is.
+type askedError struct{ do func() }
+
+func (askedError) Error() string { return "no" }
+
+func (e askedError) As(any) bool {
+	e.do()
+	return false
+}
+
+// A task that is restarted just before it begins to wait for that goes on, and the set with it.
+func TestRestartBeforeTheWait(t *testing.T) {
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	c.config = &config.Connector{Name: "c"}
+	k := &task{connector: c, leave: func() {}}
+	c.set.tasks = []*task{k}
+	c.set.resting, c.set.over = context.WithCancel(t.Context())
+	restarted := false
+	err := askedError{func() { restarted = c.restartTask(0) }}
+	goesOn := k.goesOn(t.Context(), err, 0, &outage{})
+	if !restarted || !goesOn || k.rest || c.set.resting.Err() != nil {
+		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
+			restarted, goesOn, k.rest, c.set.resting.Err())
+	}
 }
 
 // Tasks go on by themselves unless the connector, or else the worker, says otherwise: with a worker's file and without.

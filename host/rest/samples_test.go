@@ -215,8 +215,21 @@ func TestWhatOnlyReads(t *testing.T) {
 		"POST /culvert/connectors/a/deadletters/replay":      true,
 		"POST /culvert/connectors/samples":                   true,
 		"POST /culvert/connectors/a/samples/1/chain/further": true,
-		"POST /":            true,
-		"GET /connectors/a": false,
+		"POST /":                                      true,
+		"GET /connectors/a":                           false,
+		"POST /connectors":                            true,
+		"PUT /connectors/a/config":                    true,
+		"PATCH /connectors/a/config":                  true,
+		"DELETE /connectors/a":                        true,
+		"PUT /connectors/a/pause":                     true,
+		"POST /connectors/a/restart":                  true,
+		"PATCH /connectors/a/offsets":                 true,
+		"DELETE /connectors/a/offsets":                true,
+		"PUT /connectors/a/topics/reset":              true,
+		"PUT /admin/loggers/root":                     true,
+		"GET /admin/loggers/root":                     false,
+		"PUT /connectors/config/validate":             true,
+		"DELETE /connector-plugins/A/config/validate": true,
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		r, err := http.NewRequest(method, "http://localhost"+path, nil)

@@ -195,6 +195,14 @@ func TestSignedCalls(t *testing.T) {
 			t.Errorf("%s: %d calls were made for %d", name, done, status)
 		}
 	}
+	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
+	require.NoError(t, own.Sign(r, []byte("{}")))
+	if mac, err := base64.StdEncoding.DecodeString(r.Header.Get(signatureHeader)); err != nil || len(mac) != 32 {
+		t.Errorf("expected a signature of 32 bytes in base64, found %q", r.Header.Get(signatureHeader))
+	}
+	hash, err := own.verify(r, i.url)
+	require.NoError(t, err)
+	assert.Equal(t, sum("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
 // A signature counts once, and at one worker.

@@ -131,8 +131,8 @@ func TestPluginsShowConverter(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	for args, wants := range map[string][]string{
-		"JsonConverter": {"converter org.apache.kafka.connect.json.JsonConverter", "decimal.format", "BASE64"},
-		"io.confluent.connect.avro.AvroConverter": {"converter io.confluent.connect.avro.AvroConverter",
+		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter": {"io.confluent.connect.avro.AvroConverter", "converter",
 			"schema.registry.url", "auto.register.schemas"},
 		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
 	} {
@@ -160,7 +160,7 @@ func TestPlugins(t *testing.T) {
 			t.Errorf("expected a component in each line, found %q", line)
 		}
 	}
-	r.Prints("\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
+	r.Prints("  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
 	p.Run("plugins", "show", "odata-source", "--plugins", e2etest.Plugins(t)).Exits(0).Prints("sap.odata.host.address")
 	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")

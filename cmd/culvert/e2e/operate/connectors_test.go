@@ -166,7 +166,7 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	defer server.Close()
 	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
 	p := e2etest.NewPlace(t)
-	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("failed: a ")
+	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("FAILED: a ")
 	p.Run("status", "--url", server.URL, "--user", "bert").Exits(1).Says("401")
 }
 

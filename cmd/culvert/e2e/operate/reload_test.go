@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -173,7 +176,56 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	// Nobody answers: what is not known is wrong nowhere.
 	settings = e2etest.Configuration(append(made, "transforms="))
 	s.Set("status", "503")
+	s.Set("status-count", "1000")
 	f.Must(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
+	f.Lives("made", 2)
+	f.Awaits("not checked with the service: ")
+	f.Stop()
+}
+
+// A change of a stopped connector asks no service. If the connector was resumed while the change waited for its turn,
+// its service is asked then. Here a reload takes its turn for six seconds, while services do not answer.
+func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{})
+	var asked atomic.Int32
+	slow := map[string][]string{}
+	for _, name := range []string{"a", "b"} {
+		slow[name] = append(e2etest.Source(name, e2etest.Serve(t, http.HandlerFunc(
+			func(_ http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				<-r.Context().Done()
+			})), "Orders"), e2etest.Silent)
+		p.File("conf/"+name+".properties", slow[name]...)
+	}
+	f := p.Follows("conf")
+	f.Eventually("tasks that wait for their services", func() bool { return asked.Load() == 2 })
+	made := e2etest.Source("made", address, "Orders")
+	f.Makes(made...)
+	f.Eventually("rows", func() bool { return f.Rows("made") == s.Count("Orders") })
+	f.Steer("made", "stop")
+	for name, lines := range slow {
+		p.File("conf/"+name+".properties", e2etest.Instead(lines, "sap.odata#00.entityset=Ordres")...)
+	}
+	f.Eventually("a reload that asks services", func() bool { return asked.Load() > 2 })
+	wrong := e2etest.AsJSON(t, e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres")))
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		status, said := f.Call("PUT", "/connectors/made/config", wrong)
+		if status != 400 || !strings.Contains(said, "the nearest name is Orders") {
+			t.Errorf("expected 400, found %d %s", status, said)
+		}
+	}()
+	time.Sleep(300 * time.Millisecond) // for it to wait for its turn
+	f.Steer("made", "resume")
+	select {
+	case <-answered:
+		t.Error("expected the change to be answered after the reload")
+	default:
+	}
+	<-answered
 	f.Lives("made", 2)
 	f.Stop()
 }
