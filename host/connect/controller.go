@@ -36,6 +36,9 @@ type controller struct {
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
 
+	// heldKeys holds the keys of the letters that a replay of the connector is sending.
+	heldKeys heldKeys
+
 	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes
 	// longer to stop than it may; what is called when it has ended.
 	activity *activity

@@ -22,6 +22,7 @@
 //   - ends.go: lag, and where a run with --once ends.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     dry.go: those that are refused once more, or would be; letterrecords.go: which records those of a sink are of;
+//     heldkeys.go: which keys the tasks of a sink do not write meanwhile;
 //     replayed.go: which were sent; letters.go: those of one connector, for REST.
 //   - condition.go: a word for what each connector does, and why. origins.go: what is used of services.
 //   - state.go, trace.go, tracking.go, figures.go, offsets.go, adopt.go: what REST shows, and the offsets that it

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,17 +35,21 @@ type letterRecords struct {
 	parts map[recordIdentity]core.Parts
 	odd   map[recordIdentity]bool
 	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
-	// letter, or was one and is sent, -1 for none; from is where these are looked for.
+	// letter, or was one and is sent, -1 for none; from is where these are looked for next.
 	newest map[recordIdentity]int64
 	from   map[string]kafka.Positions
 	// unkeyed are the topics of letters without a key that are to be sent.
 	unkeyed map[string]*unkeyedTopic
+	// kafka configures admin and reader, which are nil until compare is called.
+	kafka  kafka.Config
+	admin  *kafka.Admin
+	reader *kafka.Reader
 }
 
-func newLetterRecords() *letterRecords {
+func newLetterRecords(k kafka.Config) *letterRecords {
 	return &letterRecords{of: map[recordIdentity]letterRecord{}, most: maxLetterRecords,
 		parts: map[recordIdentity]core.Parts{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
-		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}}
+		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
 }
 
 // letterRecord is what is known of one record.
@@ -119,10 +124,10 @@ func (r *letterRecords) done(l *DeadLetter) bool {
 	return int32(l.Times) < one.times || int32(l.Times) <= one.settled || one.taken
 }
 
-// take says that a record is about to be sent.
-func (r *letterRecords) take(id recordIdentity) letterRecord {
+// take notes whether this replay sends a record.
+func (r *letterRecords) take(id recordIdentity, taken bool) letterRecord {
 	one := r.of[id]
-	one.taken = true
+	one.taken = taken
 	r.of[id] = one
 	return one
 }
@@ -175,23 +180,40 @@ func (r *letterRecords) sent(l *DeadLetter) {
 	}
 }
 
-// compare looks in the topics of records for those that are newer.
-func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
+// open creates the Kafka clients at its first call.
+func (r *letterRecords) open() (err error) {
+	if r.admin != nil {
+		return nil
+	}
+	if r.admin, err = kafka.NewConsumerAdmin(r.kafka); err != nil {
+		return err
+	}
+	r.reader, err = kafka.NewReader(r.kafka)
+	return err
+}
+
+// close closes the Kafka clients.
+func (r *letterRecords) close() {
+	if r.admin != nil {
+		r.admin.Close()
+	}
+	if r.reader != nil {
+		r.reader.Close()
+	}
+}
+
+// compare reads the topics of the letters up to their current end offsets and notes later records. Each call continues
+// after the records that the call before has read.
+func (r *letterRecords) compare(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
 	}
-	admin, err := kafka.NewConsumerAdmin(k)
-	if err != nil {
+	if err := r.open(); err != nil {
 		return err
 	}
-	defer admin.Close()
-	reader, err := kafka.NewReader(k)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
+	uncommitted := r.kafka.Consumer.ReadUncommitted
 	for topic, at := range r.from {
-		ends, err := admin.EndOffsets(ctx, false, topic)
+		ends, err := r.admin.EndOffsets(ctx, uncommitted, topic)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			continue // whatever was written of it is not there to be looked at
 		}
@@ -199,15 +221,16 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 			return err
 		}
 		u := r.unkeyed[topic]
-		if u != nil { // records of one entity may be in all partitions
+		if u != nil && !u.begun { // records of one entity may be in all partitions
 			begin := u.first
 			if epoch := time.UnixMilli(0); begin.Before(epoch) { // there are no records before
 				begin = epoch
 			}
-			since, err := reader.Since(ctx, topic, begin)
+			since, err := r.reader.Since(ctx, topic, begin)
 			if err != nil {
 				return err
 			}
+			u.begun = true
 			for partition, first := range since {
 				if known, there := at[partition]; !there || first < known {
 					at[partition] = first
@@ -220,7 +243,8 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 				to[partition] = end
 			}
 		}
-		_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: at, To: to}, func(record *kgo.Record) error {
+		options := kafka.ReadOptions{From: at, To: to, Uncommitted: uncommitted}
+		read, err := r.reader.Read(ctx, topic, options, func(record *kgo.Record) error {
 			key := keyOf(topic, record.Partition, record.Key)
 			newest, asked := r.newest[key]
 			if asked = asked && record.Key != nil; !asked && u == nil {
@@ -242,6 +266,7 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 		if err != nil {
 			return fmt.Errorf("look for records that are newer than the letters': %w", err)
 		}
+		maps.Copy(at, read)
 	}
 	return nil
 }
@@ -251,6 +276,8 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 // a later record has a greater offset, in the others the same time or a later one.
 type unkeyedTopic struct {
 	first time.Time // of its letters
+	// begun reports whether from contains the offsets of first.
+	begun bool
 	// last is, by partition, the greatest offset and the latest time of its records that are no letters which are still
 	// to be sent.
 	last map[int32]lastRecord

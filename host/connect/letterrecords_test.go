@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/kafka"
 )
 
 // letterOf is a letter of a record, which was replayed so many times.
@@ -43,7 +44,7 @@ func TestLetterRecords(t *testing.T) {
 		"of a topic that was made anew": {[]letter{{first, true, false}, {letterOf(1, "b", 0, whole), false, false}},
 			[]bool{true, false}, false, 0},
 	} {
-		r := newLetterRecords()
+		r := newLetterRecords(kafka.Config{})
 		for _, l := range c.letters {
 			require.NoError(t, r.add(l.DeadLetter, l.settled, l.doubt))
 		}
@@ -52,7 +53,7 @@ func TestLetterRecords(t *testing.T) {
 				t.Errorf("%s: letter %d: expected done %t", name, i, c.done[i])
 			}
 		}
-		if one := r.take(first.identity()); one.doubt != c.doubt || one.times != c.times || !r.done(first) {
+		if one := r.take(first.identity(), true); one.doubt != c.doubt || one.times != c.times || !r.done(first) {
 			t.Errorf("%s: found %+v", name, one)
 		}
 	}
@@ -60,7 +61,7 @@ func TestLetterRecords(t *testing.T) {
 
 // Letters of one record name together what is left of it; those that contradict each other name nothing.
 func TestPartsOfLetterRecords(t *testing.T) {
-	r := newLetterRecords()
+	r := newLetterRecords(kafka.Config{})
 	id := letterOf(1, "a", 0, core.Parts{}).identity()
 	for i, c := range []struct {
 		times int
@@ -88,7 +89,7 @@ func TestPartsOfLetterRecords(t *testing.T) {
 
 // So many records are known at a time, however many letters they have.
 func TestLetterRecordsAreBounded(t *testing.T) {
-	r := newLetterRecords()
+	r := newLetterRecords(kafka.Config{})
 	if r.most != maxLetterRecords {
 		t.Errorf("expected %d records, found %d", maxLetterRecords, r.most)
 	}

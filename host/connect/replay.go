@@ -63,7 +63,8 @@ const maxGaps = 10_000
 
 // Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows of a
 // source to their topics, records of a sink into the service. What is refused again goes back to the topic. It does not
-// wait for letters that come meanwhile. Connectors need not run; what their tasks do meanwhile is not affected.
+// wait for letters that come meanwhile. Connectors need not run. If they run, their tasks continue; a sink's tasks in
+// this process hold the keys of letters that are being sent.
 func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 	done := Replayed{Unknown: map[string]int{}}
 	reader, err := kafka.NewReader(h.o.Kafka)
@@ -169,7 +170,9 @@ func (c *connector) replay(ctx context.Context, turn sink.Turn, reader *kafka.Re
 		all = append(all, p)
 	}
 	if c.isSink() {
-		if err := recordsOf(ctx, all); err != nil {
+		records := newLetterRecords(c.run.kafka)
+		defer records.close()
+		if err := recordsOf(ctx, all, records); err != nil {
 			return err
 		}
 	}
@@ -244,8 +247,7 @@ func (p *replay) load(ctx context.Context) error {
 }
 
 // recordsOf reads all letters of a sink, so that each record is sent once however many of them it has.
-func recordsOf(ctx context.Context, all []*replay) error {
-	records := newLetterRecords()
+func recordsOf(ctx context.Context, all []*replay, records *letterRecords) error {
 	each := func(take func(*replay, *DeadLetter) error) error {
 		for _, p := range all {
 			p.records = records
@@ -286,7 +288,7 @@ func recordsOf(ctx context.Context, all []*replay) error {
 	if err != nil {
 		return err
 	}
-	return records.compare(ctx, all[0].connector.run.kafka)
+	return records.compare(ctx)
 }
 
 func (p *replay) run(ctx context.Context) error {
@@ -348,7 +350,7 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 		}
 		if p.records != nil {
 			taken[place] = id
-			p.records.take(id)
+			p.records.take(id, true)
 		}
 		letters = append(letters, &l)
 		if bytes += len(r.Key) + len(r.Value); len(letters) >= lettersAtOnce || bytes >= letterBytesAtOnce {
@@ -525,8 +527,27 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	}
 }
 
-// deliver writes the records of letters.
+// late reports whether a later record makes a letter unfit that was chosen before, and counts the letter as left then.
+func (p *replay) late(l *DeadLetter) bool {
+	late := p.records.older(l)
+	if late {
+		p.done.Unknown[p.unfit(l)]++
+		p.records.take(l.identity(), false)
+	}
+	return late
+}
+
+// deliver writes the records of letters, except letters for whose key a later record has arrived.
 func (p *replay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
+	if !p.of.Dry {
+		defer p.connector.controller.heldKeys.hold(chosen)()
+		if err := p.records.compare(ctx); err != nil {
+			return err
+		}
+		if chosen = slices.DeleteFunc(chosen, p.late); len(chosen) == 0 {
+			return nil
+		}
+	}
 	slices.SortFunc(chosen, byOrigin)
 	replay := sink.Replay{Turn: p.turn, Dry: p.of.Dry}
 	of := make([]int, len(chosen)) // the record of each letter: one that has several is written once

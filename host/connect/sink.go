@@ -37,6 +37,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	defer letters.close()
 	options := t.sinkOptions(binding, transforms)
 	options.Once, options.CaughtUp, options.Tap = once, ends.reached, c.tap()
+	options.Hold = c.controller.heldKeys.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		o := t.consumerOptions(topics, r)
 		ends.read(o.Topics, o.Regex)

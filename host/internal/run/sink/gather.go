@@ -127,6 +127,11 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		items = append(items, t.account.apply(recordsRead{records}).items...)
 		t.count.bytes.Add(int64(bytes - before))
 		t.count.consume.End()
+		if t.o.Hold != nil {
+			if err := t.o.Hold(ctx, records); err != nil {
+				return nil, err
+			}
+		}
 		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
 			continue
 		}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/run/task"
@@ -33,6 +35,9 @@ type Options struct {
 	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own
 	// `topics` go first. The task closes it.
 	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
+	// Hold blocks until records that were read may be written. It returns an error if the context ends first. Nil means
+	// that records are never held.
+	Hold func(ctx context.Context, records []*kgo.Record) error
 	// NewChain makes the transforms; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters.

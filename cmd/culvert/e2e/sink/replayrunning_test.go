@@ -1,0 +1,181 @@
+package sink
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+const replayPath = "/culvert/connectors/inbox/deadletters/replay"
+
+// follows runs the sink in a worker, which has it already where it is started again.
+func (d *documents) follows(t *testing.T, again bool, settings ...string) *e2etest.Followed {
+	t.Helper()
+	f := d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
+		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	if !again {
+		f.Makes(e2etest.Instead(d.lines, settings...)...)
+	}
+	f.Await("inbox", "runs", e2etest.Runs)
+	return f
+}
+
+// places are the documents, each by where it is in the order in which they were written.
+func (d *documents) places(t *testing.T) map[string]int {
+	t.Helper()
+	places := map[string]int{}
+	d.service.Each("Inbox", func(_ string, fields map[string]string) {
+		topic := fields["Topic"]
+		if _, twice := places[topic]; twice {
+			t.Errorf("document %s was written twice", topic)
+		}
+		places[topic] = len(places)
+	})
+	return places
+}
+
+// A later record of a key whose letter is on its way waits until that is written (P20), and records of other keys do
+// not.
+func TestReplayNextToTheRunningTask(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, saidTimes(2), "sap.odata.enable.batch=0")
+	d.written(t, 100_000)
+	e2etest.ReadTopic(t, d.broker, "refused", 2)
+	address, held, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
+		return status == http.StatusCreated
+	})
+	_, port, _ := strings.Cut(address, ":")
+	f := d.follows(t, false, "sap.odata.host.port="+port)
+	first := make(chan rest.Replayed, 1)
+	go func() {
+		_, answer := f.Call("POST", replayPath, `{"letters":["0@0"]}`)
+		first <- e2etest.As[rest.Replayed](t, answer)
+	}()
+	f.Eventually("a letter on its way", held)
+	key := "0"
+	if _, other := d.places(t)["1"]; other {
+		key = "1"
+	}
+	say := func(key, what string) {
+		value := fmt.Appendf(nil, `{"Topic":%q}`, what)
+		e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte(key), Value: value})
+	}
+	say("another", "another")
+	f.Eventually("a record of another key", func() bool { _, there := d.places(t)["another"]; return there })
+	say(key, "later")
+	time.Sleep(time.Second)
+	if _, there := d.places(t)["later"]; there {
+		t.Error("a record was written although a letter of its key was on its way")
+	}
+	free()
+	if done := <-first; done.Replayed != 1 || done.Refused != 0 {
+		t.Errorf("expected one letter to be replayed, found %+v", done)
+	}
+	f.Eventually("the later record", func() bool { _, there := d.places(t)["later"]; return there })
+	e2etest.Equal(t, "documents", 3, d.service.Count("Inbox"))
+	f.MustStop()
+}
+
+// At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their
+// keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record
+// of its key, and only letters of such keys are left.
+func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
+	t.Parallel()
+	const letters = 25_000
+	d := newDocuments(t, 3, nil, saidTimes(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
+		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4")
+	d.set("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
+		"transforms.date.field=Topic", "transforms.date.target.type=Timestamp", "transforms.date.format=yyyy-MM-dd")
+	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
+	e2etest.ReadTopic(t, d.broker, "refused", letters)
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
+	e2etest.NoError(t, err)
+	defer client.Close()
+	replay := func(f *e2etest.Followed) (ended chan struct{}) {
+		ended = make(chan struct{})
+		go func() {
+			defer close(ended)
+			if a, err := http.Post(f.Url+replayPath, "application/json", nil); err == nil { // it is killed
+				a.Body.Close()
+			}
+		}()
+		return ended
+	}
+	random, later := rand.New(rand.NewPCG(42, 8)), map[string]bool{}
+	// says has later records of any keys come until done.
+	says := func(done func() bool) {
+		for !done() {
+			var records []*kgo.Record
+			for range 20 {
+				key := strconv.Itoa(random.IntN(letters))
+				if !later[key] {
+					records = append(records, &kgo.Record{Topic: "said", Key: []byte(key),
+						Value: fmt.Appendf(nil, `{"Topic":"later %s"}`, key)})
+				}
+				later[key] = true
+			}
+			e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	f := d.follows(t, false)
+	killed := replay(f)
+	f.Eventually("letters", func() bool { return d.service.Count("Inbox") > 0 })
+	says(func() bool { return d.service.Count("Inbox") > letters/3 })
+	f.Kill()
+	<-killed
+	f = d.follows(t, true)
+	second := replay(f)
+	says(func() bool {
+		select {
+		case <-second:
+			return true
+		default:
+			return false
+		}
+	})
+	last := e2etest.As[rest.Replayed](t, f.Must(200, "POST", replayPath, ""))
+	left := 0
+	for _, n := range last.Left {
+		left += n
+	}
+	if last.Replayed != 0 || last.Refused != 0 {
+		t.Errorf("expected that the second replay had sent all, found %+v", last)
+	}
+	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= letters-left+len(later) })
+	f.MustStop()
+	places, kept, ordered, wrong := d.places(t), 0, 0, 0
+	for i := range letters {
+		key := strconv.Itoa(i)
+		letter, written := places[key]
+		newer, there := places["later "+key]
+		switch {
+		case there != later[key] || !written && !there:
+			t.Errorf("key %s: written %t, later record written %t, expected %t", key, written, there, later[key])
+		case !written:
+			kept++
+		case there && newer < letter:
+			wrong++
+		case there:
+			ordered++
+		}
+	}
+	// A letter that the kill left in doubt may be among those that are left although it was written.
+	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 ||
+		len(places) != letters-kept+len(later) {
+		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+
+			"%d were before a later record, %d documents", wrong, left, kept, ordered, len(places))
+	}
+	t.Logf("%d later records: of their keys %d letters were written before, %d left", len(later), ordered, kept)
+}

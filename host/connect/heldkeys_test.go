@@ -1,0 +1,92 @@
+package connect
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+)
+
+// Records wait for letters of their key, and of a topic whose letters have no key all do.
+func TestHeldKeys(t *testing.T) {
+	keyed := letterOf(3, "a", 0, core.Parts{})
+	unkeyed := letterOf(3, "a", 0, core.Parts{})
+	unkeyed.Record.Key = nil
+	for name, c := range map[string]struct {
+		letter *DeadLetter
+		record kgo.Record
+		waits  bool
+	}{
+		"its key":                    {keyed, kgo.Record{Topic: "t", Key: []byte("k")}, true},
+		"another key":                {keyed, kgo.Record{Topic: "t", Key: []byte("l")}, false},
+		"another partition":          {keyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("k")}, false},
+		"another topic":              {keyed, kgo.Record{Topic: "u", Key: []byte("k")}, false},
+		"a letter without a key":     {unkeyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")}, true},
+		"such one of another topic":  {unkeyed, kgo.Record{Topic: "u"}, false},
+		"nothing is on its way":      {nil, kgo.Record{Topic: "t", Key: []byte("k")}, false},
+		"a record that has no key":   {keyed, kgo.Record{Topic: "t"}, false},
+		"neither of them has a key":  {unkeyed, kgo.Record{Topic: "t"}, true},
+		"and of another topic, both": {unkeyed, kgo.Record{Topic: "v"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var h heldKeys
+				free := func() {}
+				if c.letter != nil {
+					free = h.hold([]*DeadLetter{c.letter})
+				}
+				done := make(chan error, 1)
+				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &c.record}) }()
+				synctest.Wait()
+				assert.Equal(t, c.waits, len(done) == 0, "waits")
+				stopped, stop := context.WithCancel(t.Context())
+				stop()
+				assert.Equal(t, c.waits, h.wait(stopped, []*kgo.Record{&c.record}) != nil, "ends with its context")
+				free()
+				require.NoError(t, <-done)
+			})
+		})
+	}
+}
+
+// A record that comes after a replay has begun keeps back letters of its key, and any keeps back letters without one.
+func TestLaterRecordsThatComeDuringAReplay(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	k := kafka.Defaults()
+	k.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
+	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	put := func(topic string, partition int32, key string) {
+		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+	}
+	put("t", 0, "k")
+	keyed := letterOf(0, "a", 0, core.Parts{})
+	unkeyed := letterOf(0, "a", 0, core.Parts{})
+	unkeyed.Topic, unkeyed.Record.Key = "u", nil
+	r := newLetterRecords(k)
+	defer r.close()
+	r.ask(keyed)
+	r.ask(unkeyed)
+	expect := func(older, unkeyedOlder bool) {
+		t.Helper()
+		require.NoError(t, r.compare(ctx))
+		assert.Equal(t, [2]bool{older, unkeyedOlder}, [2]bool{r.older(keyed), r.older(unkeyed)})
+	}
+	expect(false, false)
+	put("t", 0, "l")
+	put("t", 1, "k")
+	expect(false, false)
+	put("t", 0, "k")
+	expect(true, false)
+	put("u", 1, "l")
+	expect(true, true)
+}
