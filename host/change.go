@@ -34,9 +34,9 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 	return r, nil
 }
 
-// settle brings a connector to its configuration as it was written, which was checked and found good but for warnings.
-// It finishes though the client has gone. Other connectors are not looked at, however many there are: what the change
-// means for them, such as a claim that is free now, is found by the reload that follows each writing.
+// settle applies the stored configuration of a connector, which was checked and has only warnings. It finishes even if
+// the client has disconnected. It does not look at other connectors: the reload after each write finds what the change
+// means for them, such as a claim that is now free.
 func (r *reloader) settle(ctx context.Context, name string, warnings config.Problems) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now
@@ -169,8 +169,8 @@ func (w worker) judge(ctx context.Context, name string, given rest.Given) (v ver
 	return w.ask(ctx, e)
 }
 
-// ask asks the service about a configuration in which nothing is known to be wrong, if it would take the place of one
-// of which something runs. It refuses a configuration that the service says is wrong.
+// ask asks the service about a configuration without known problems, if it would replace one that runs. It rejects a
+// configuration that the service finds wrong.
 func (w worker) ask(ctx context.Context, e examined) (v verdict, err error) {
 	if !w.mayAsk(ctx, e.connector) || !w.host.mayStop(e.connector, e.sent) {
 		return v, nil
@@ -193,7 +193,7 @@ func (w worker) ask(ctx context.Context, e examined) (v verdict, err error) {
 	return v, nil
 }
 
-// settingsOf returns the settings that a connector gets by a request: with Patch those that it has, changed.
+// settingsOf returns the settings of a connector after a request. With Patch they are its current settings, changed.
 func settingsOf(now config.Now, given rest.Given) map[string]string {
 	if !given.Patch {
 		return maps.Clone(given.Settings)
@@ -254,10 +254,10 @@ type examined struct {
 	warnings config.Problems
 }
 
-// write checks a configuration and, where it is good, stores it and has it run. What is checked is what is stored. That
-// a connector which must be a new one is there is said, as by Kafka Connect, when the configuration is known to be a
-// good one. asked is what the service said before r.applying was held: it is asked now if the connector runs only since
-// then, or if it was asked about other settings.
+// write checks a configuration and, if it is good, stores and applies it. It stores exactly what it has checked. A
+// request to create a connector that exists is rejected only after the configuration was found good, as in Kafka
+// Connect. asked is what the service answered before r.applying was held: the service is asked now if the connector has
+// begun to run since, or was asked about other settings.
 func (w worker) write(ctx context.Context, r *reloader, name string, given rest.Given, asked verdict) error {
 	e, err := w.examine(ctx, r, name, given)
 	switch {

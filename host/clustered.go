@@ -406,7 +406,7 @@ func (c *clustered) key(ctx context.Context) error {
 	return err
 }
 
-// Planned takes how a connector shares its work out, once what Kafka Connect's worker would refuse is known to be none.
+// Planned stores the plan of a connector's tasks, once it is known that Kafka Connect's worker would accept it.
 func (c *clustered) Planned(ctx context.Context, name string, p config.Layout) error {
 	now, err := c.host.now().herder.NowOf(name)
 	if err != nil {

@@ -80,8 +80,9 @@ func (f *groupFolder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// agreed announces what the folder holds, and reports whether this worker leads, the group has heard of its folder, and
-// no other worker has another one. Until the group has heard of it, what differed before is still reported.
+// agreed announces the content of the folder. It reports whether this worker leads, the group has received the
+// announcement, and no other worker has a folder with other content. Until the group has received it, earlier
+// differences are still reported.
 func (f *groupFolder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,7 +121,7 @@ func differing(digest string, group rest.Group) (others string, known bool) {
 const notApplied = "folders of connectors are not applied: those of other workers differ from that of this one, " +
 	"which leads"
 
-// check finds what keeps a connector of the folder out of a config topic with these notes of folders.
+// check returns what keeps a connector of the folder from being written to a config topic with these notes of folders.
 func (f *groupFolder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
 	if _, there := topic.Written[c.Name]; there && notes[c.Name] == nil {

@@ -21,7 +21,7 @@ type handedOn struct {
 	Notification wit.Notification `json:"notification"`
 }
 
-// HandOn has another worker take a notification, and returns what has become of it there.
+// HandOn forwards a notification to another worker, and returns the result.
 func (c *clustered) HandOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
 	return c.seek(ctx, handedOn{Connector: connector, Notification: n})
 }

@@ -120,8 +120,8 @@ func (h *Host) mayStop(c *config.Connector, sent config.Sent) bool {
 	})
 }
 
-// judge asks the service about a configuration in which nothing is known to be wrong, and which would take the place of
-// one that runs, see [Host.mayStop]: what is wrong there, such as a misspelt entity set, would end that.
+// judge asks the service about a configuration without known problems that would replace one that runs, see
+// [Host.mayStop]. An error that only the service can find, such as a misspelt entity set, would otherwise end the run.
 func (h *Host) judge(ctx context.Context, k check.Checker, c *config.Connector, sent config.Sent) config.Problems {
 	k.Wait, k.Logon = check.OnlineTime, k.Logon || sent.IsWhole()
 	return k.CheckOnline(ctx, c)
@@ -144,7 +144,7 @@ func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Proble
 	return problems
 }
 
-// watch has apply take what the folder holds, each time that this is something else, until ctx ends.
+// watch calls apply with the content of the folder each time it has changed, until ctx ends.
 func (r *reloader) watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
 	defer guard.Recover(r.log, "following the folder of connectors", nil)
 	if r.host.running.plugins.Loaded(ctx) != nil {
@@ -174,8 +174,8 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 	r.applied.Store(ctx.Err() == nil)
 }
 
-// bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held. found are the
-// problems of one that differs from what there is. do does a step; nil means that the herder does it.
+// bring applies the files of a snapshot to the connectors in have, which are theirs; r.applying is held. found are the
+// problems of a connector that differs. do carries out a step; nil means that the herder does.
 func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
 	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
 	r.general(s.Problems)

@@ -129,8 +129,8 @@ func asServerFault(err error) error {
 	return err
 }
 
-// brought is a configuration that REST brings, with what is stored of the connector in the place of values that are
-// masked. More settings than a file holds are refused: a check takes longer the more of them there are.
+// brought returns a configuration from a REST request, with masked values replaced by the stored ones. It rejects more
+// settings than a file may hold, because each makes the check take longer.
 func (w worker) brought(settings map[string]string) (*config.Connector, error) {
 	if n := len(settings); n > config.MaxSettings {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+

@@ -83,7 +83,7 @@ func (e expanded) listed() rest.Listed {
 	return l
 }
 
-// tasks are how many tasks a connector has, and how many of them have failed; - for none.
+// tasks returns the number of tasks of a connector and how many have failed; - for no tasks.
 func tasks(l rest.Listed) string {
 	switch {
 	case l.Failed > 0:
@@ -394,10 +394,10 @@ func about(route string, c *cobra.Command) *cobra.Command {
 
 // act is a command that calls one route of a worker.
 type act struct {
-	// use is its usage: the arguments are those of the route. With … at its end the route is called for each of them.
+	// use is the usage: its arguments are those of the route. If it ends with … the route is called for each of them.
 	use, route, example string
-	// did is what is printed behind the first argument, or behind the name of a command without arguments; each %s is
-	// the next argument, or what the worker answers.
+	// did is printed after the first argument, or after the name of a command without arguments. Each %s is replaced by
+	// the next argument, or by the worker's answer.
 	name, did string
 	// body is what is sent, by the arguments. Nil means nothing.
 	body func(args []string) any

@@ -154,7 +154,7 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 	return name
 }
 
-// given returns what a flag says; false if it is not given.
+// given returns the value of a flag, and whether the flag is set.
 func (i *initiation) given(flag string) (string, bool) {
 	f := i.flags.Lookup(flag)
 	if f == nil || !f.Changed {
@@ -166,8 +166,8 @@ func (i *initiation) given(flag string) (string, bool) {
 	return f.Value.String(), true
 }
 
-// answer returns what a flag says, else the answer to a question: an empty one is the standard, a number one of what is
-// offered. With --yes every answer is the standard.
+// answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
+// the offered values. With --yes every answer is the default.
 func (i *initiation) answer(flag, standard, question string, offered ...string) string {
 	if value, given := i.given(flag); given {
 		return value
@@ -198,7 +198,7 @@ func (i *initiation) answer(flag, standard, question string, offered ...string) 
 	return cmp.Or(strings.Join(values, ","), standard)
 }
 
-// needed is the answer to a question that must have one.
+// needed returns the answer to a question that must have one.
 func (i *initiation) needed(flag, question string, offered ...string) string {
 	value := i.answer(flag, "", question, offered...)
 	if i.err == nil && strings.Trim(value, " ,") == "" {
@@ -234,8 +234,8 @@ func (i *initiation) validated(ctx context.Context) (*check.Validation, config.P
 	return v, problems, err
 }
 
-// recommended are the values that the service knows for a setting which is asked for; none where it can't be asked,
-// which is said.
+// recommended returns the values that the service knows for a setting that is asked for. If the service cannot be asked
+// it prints why and returns none.
 func (i *initiation) recommended(ctx context.Context, flag, name string) []string {
 	if _, given := i.given(flag); given || i.yes || i.err != nil {
 		return nil

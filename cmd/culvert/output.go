@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// output is how a command prints its result: as JSON with --json, else for people.
+// output prints the result of a command: as JSON with --json, else for people.
 type output struct{ json bool }
 
 // flag declares --json.
@@ -38,14 +38,13 @@ func (o output) print(out io.Writer, result any, people func(io.Writer) error) e
 	return failed(err)
 }
 
-// escaped has a command show what plugins and services say in escapes where a terminal would obey it: see
-// [shown.Writer].
+// escaped makes a command print texts of plugins and services with terminal escapes made visible, see [shown.Writer].
 func escaped(c *cobra.Command) {
 	c.SetOut(shown.Writer{To: c.OutOrStdout()})
 	c.SetErr(shown.Writer{To: c.ErrOrStderr()})
 }
 
-// printJSON is what --json shows: the same text, in escapes where a terminal would obey it.
+// printJSON prints a value as JSON, with terminal escapes made visible.
 func printJSON(w io.Writer, v any) error {
 	document, err := json.Marshal(v)
 	if err != nil {
@@ -58,7 +57,7 @@ func printJSON(w io.Writer, v any) error {
 // cellCharacters is how many characters of a text are in a cell of a table.
 const cellCharacters = 200
 
-// inLine is a text that may be long and have several lines, cut so that it fits into a line of a table.
+// inLine returns a text cut to fit into one line of a table.
 func inLine(s string) string { return shown.Within(s, cellCharacters) }
 
 // columns writes rows below their titles, which blanks separate; "" means no titles. Cells are written as
@@ -111,7 +110,7 @@ func render(out io.Writer, document []byte) error {
 	return nil
 }
 
-// objects are the elements of an array of objects; nil for anything else, an empty array among it.
+// objects returns the elements of an array of objects, nil for anything else and for an empty array.
 func objects(document []byte) (rows []json.RawMessage) {
 	if json.Unmarshal(document, &rows) != nil || len(rows) == 0 || !bytes.HasPrefix(rows[0], []byte("{")) {
 		return nil
@@ -119,7 +118,7 @@ func objects(document []byte) (rows []json.RawMessage) {
 	return rows
 }
 
-// members are the names of an object's members in their order, with their values; nil if it is none.
+// members returns the names of an object's members in their order, and their values; nil if document is not an object.
 func members(document []byte) (names []string, values map[string]json.RawMessage) {
 	d := json.NewDecoder(bytes.NewReader(document))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -167,7 +166,7 @@ func table(out io.Writer, objects []json.RawMessage) error {
 	return columns(out, "", rows)
 }
 
-// cell is a value as text: a string without its quotes, nothing for null.
+// cell returns a value as text: a string without its quotes, nothing for null.
 func cell(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {

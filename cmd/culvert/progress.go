@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// display shows what the connectors are doing: a table every two seconds, for as long as something changes. What
-// else goes to the same place is written through it. It has a goroutine from follow to the end.
+// display prints the state of the connectors: a table every two seconds, as long as something changes. All other output
+// to the same place is written through it. It has a goroutine from follow to the end.
 type display struct {
 	mu   sync.Mutex
 	out  io.Writer
@@ -56,8 +56,7 @@ func (d *display) Write(p []byte) (int, error) {
 	return d.out.Write(p)
 }
 
-// follow shows what progress says, as culvert status does, until the returned function is called, which shows it a
-// last time.
+// follow prints progress as culvert status does until the returned function is called, which prints it a last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
 	before := lookAt(time.Now(), nil)
@@ -84,7 +83,7 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 	return func() { close(stop); <-done }
 }
 
-// show prints a look if it is another one than before.
+// show prints a look if it differs from the previous one.
 func (d *display) show(now, before look) {
 	var b bytes.Buffer
 	_ = now.show(&b, &before, output{}) // a buffer takes everything

@@ -210,7 +210,7 @@ func (l look) states(before *look) []state {
 	return all
 }
 
-// show prints a look, with rates since the one before if there is one.
+// show prints a look, with rates since the previous one if there is one.
 func (l look) show(out io.Writer, before *look, o output) error {
 	states := l.states(before)
 	return o.print(out, states, func(out io.Writer) error {
@@ -236,7 +236,7 @@ func (l look) show(out io.Writer, before *look, o output) error {
 	})
 }
 
-// figure is a number as a table shows it, - for one that is not known.
+// figure returns a number as a table shows it, - if it is not known.
 func figure[N int64 | float64](n *N) string {
 	if n == nil {
 		return "-"

@@ -228,8 +228,8 @@ func recordSize(members []Joined, placed map[string][]byte) (size int) {
 	return size
 }
 
-// joined decodes members, in the order of their IDs, which decides between equals. offset is the furthest in the config
-// topic that one has read, newest the newest generation in which one was given something.
+// joined decodes members, in the order of their IDs, which decides ties. offset is the greatest offset of the config
+// topic that a member has read, newest the newest generation in which a member was assigned something.
 func (l *leader) joined(members []Joined) (all []Member, offset int64, newest int32) {
 	for _, m := range members {
 		metadata, err := DecodeMetadata(m.Metadata)
@@ -249,7 +249,7 @@ func (l *leader) joined(members []Joined) (all []Member, offset int64, newest in
 	return all, offset, newest
 }
 
-// assignments encodes what a plan, made with a snapshot of the config topic at an offset, gives to members.
+// assignments encodes the assignments of a plan that was computed with a snapshot of the config topic at an offset.
 func (l *leader) assignments(self string, all []Member, out Output, offset int64, began time.Time) (map[string][]byte,
 	error) {
 	placed := map[string][]byte{}

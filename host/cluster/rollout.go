@@ -76,8 +76,8 @@ func (r *rollout) next() rest.GroupPin {
 	return p
 }
 
-// usable ranks versions by what has become of them: one that was left or passed over counts only where nobody has
-// anything else.
+// usable ranks versions by their history: one that was abandoned or passed over counts only if no member has another
+// one.
 func usable(o offered, p *rest.GroupPin) int {
 	switch {
 	case o.Left:

@@ -81,7 +81,7 @@ func (l *leader) busy(ctx context.Context, name string) error {
 	return nil
 }
 
-// holdings asks a member what it has.
+// holdings asks a member what it owns.
 func (l *leader) holdings(ctx context.Context, url string) (held []connect.Holding, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askedWithin)
 	defer cancel()

@@ -68,8 +68,8 @@ func (l *leader) takes(ctx context.Context) bool {
 	return why == ""
 }
 
-// doubt notes what may go wrong with members. size is how many bytes their metadata and assignments need together,
-// unread is why the config topic could not be read, nil where it was.
+// doubt records possible problems of the group. size is the total length of all metadata and assignments in bytes,
+// unread is why the config topic could not be read, or nil.
 func (l *leader) doubt(all []Member, size int, unread error) {
 	var found []string
 	topic := l.w.o.Group.Topic
@@ -145,8 +145,8 @@ func (l *leader) reach(ctx context.Context, members []Member) {
 	}
 }
 
-// answers returns nil if a worker answers at its URL: that it is still starting is an answer, too, and so is a body
-// that this version cannot decode.
+// answers returns nil if a worker answers at its URL. A worker that is still starting counts, and so does a body that
+// this version cannot decode.
 func (l *leader) answers(ctx context.Context, to string) error {
 	if to == l.w.o.URL {
 		return nil

@@ -215,7 +215,7 @@ func (w *Worker) repeat() {
 	}
 }
 
-// Changed takes that the herder does something else with a connector, see [connect.Group].
+// Changed records that the herder has changed the status of a connector, see [connect.Group].
 func (w *Worker) Changed(connector string) {
 	w.mu.Lock()
 	w.dirty[connector] = true
@@ -596,7 +596,8 @@ func (w *Worker) Lease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
-// Leader is the worker that leads the group: me is this one. known is false while there is none.
+// Leader returns the worker that leads the group; me reports whether it is this one. known is false while there is
+// none.
 func (w *Worker) Leader() (url string, me, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -22,14 +22,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// connector is a connector with one configuration: found by its class when it is made; planned, which shares its work
-// out among tasks; its tasks run, each for itself; closed when the last of them has ended. That is one run of it; its
-// state is its [controller]'s. Others are made for a question alone, and never run.
+// connector is a connector with one configuration. newConnector looks up its class; start has it planned; its tasks
+// run; it is closed when the last of them has ended. That is one run; the state is that of its [controller]. Other
+// connectors are created for a single question, and never run.
 type connector struct {
 	controller *controller
 	o          *Options
-	given      *config.Connector // as it was given: what others see of it, who must not see config change
-	config     *config.Connector // as it was read last, before a start
+	given      *config.Connector // as it was accepted, and as it is shown: it does not change
+	config     *config.Connector // as it was last resolved, before a start
 	log        *slog.Logger
 	class      class
 	refused    error // its configuration, which has problems
@@ -38,7 +38,7 @@ type connector struct {
 	said       map[string]bool // see tell; under the controller's lock
 }
 
-// class is what a connector's class came to: a plugin's component, or an error.
+// class is the result of looking up a connector's class: a component of a plugin, or an error.
 type class struct {
 	component wit.Component
 	declared  *config.Declarations // of the component's settings
@@ -49,18 +49,18 @@ type class struct {
 	planned atomic.Pointer[plugin.Binding]
 }
 
-// connectorRun is what a run of a connector talks to: its service, Kafka, the store of a source's offsets, and schema
-// registries. Its start opens the service; the first task that needs the others opens them, see openForTasks. All of
-// them are closed when the last task has ended.
+// connectorRun holds the clients of a run: its service, Kafka, the store of a source's offsets, and schema registries.
+// The start opens the service; the first task that needs the others opens them, see openForTasks. All are closed when
+// the last task has ended.
 type connectorRun struct {
-	begun       bool   // under the controller's lock: the run has begun, or its tasks were laid out to be shown
+	begun       bool   // under the controller's lock: the run has begun, or its tasks were planned to be shown
 	lastFailure string // that was logged
 	service     *service.Service
 	client      *transport.Client
 	kafka       kafka.Config
-	opening     guard.Turn    // of what only tasks need, see openForTasks
+	opening     guard.Turn    // held by openForTasks
 	opened      bool          // under that turn
-	admin       *kafka.Admin  // of a source: makes its topics
+	admin       *kafka.Admin  // of a source: creates its topics
 	offsets     *offset.Store // of a source
 	// transactional is how many transactional producers each task of a source has.
 	transactional int
@@ -74,20 +74,20 @@ type task struct {
 	connector *connector
 	number    int
 	settings  []wit.Setting
-	// tally is what is counted of what it does now; of the goroutine that does it.
+	// tally counts the current work of the task. Only the goroutine that works uses it.
 	tally *core.Tally
 
 	// Under the controller's lock.
 	taskStatus
-	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
+	// stop cancels what the task does now, also a wait. It is nil before the task begins and when it has ended.
 	stop context.CancelCauseFunc
-	// leave ends the task; nil before it begins and when it has ended. leaving: it was taken away.
+	// leave ends the task. It is nil before the task begins and when it has ended. leaving: the task was revoked.
 	leave   context.CancelFunc
 	leaving bool
-	rest    bool // it waits for somebody who has it made again
-	// began: what it does now has come as far as to work.
+	rest    bool // it waits until a user restarts it
+	// began: the current attempt got as far as its work.
 	began bool
-	// snapshot has a feed of a source read as it is now; nil before it has run.
+	// snapshot starts a snapshot of a feed of a source. It is nil before the task has run.
 	snapshot func(feed, ident string) error
 }
 
@@ -95,16 +95,16 @@ type task struct {
 type taskStatus struct {
 	state State
 	fault error
-	// next is when a task that has failed goes on by itself; zero: it does not.
+	// next is when a failed task restarts by itself. Zero means that it does not.
 	next time.Time
-	// progress tells how far the task is, plugins which versions of plugins it works with. Both are nil until it works
-	// for the first time, and are set together each time that it begins to: so they tell of what it did last where it
-	// does nothing now. They are not called under the lock.
+	// progress fills in how far the task is, plugins which versions of plugins it uses. Both are nil until it works for
+	// the first time, and are set together each time that it begins to. While it does nothing they report its last
+	// work. They are not called under the lock.
 	progress func(*Progress)
 	plugins  func(*TaskStatus)
 }
 
-// now is how far the task is.
+// now returns how far the task is.
 func (t *taskStatus) now() (p Progress) {
 	if t.progress != nil {
 		t.progress(&p)
@@ -112,7 +112,7 @@ func (t *taskStatus) now() (p Progress) {
 	return p
 }
 
-// newConnector makes a connector of a controller, without tasks; the controller's lock may be held.
+// newConnector creates a connector of a controller, without tasks; the controller's lock may be held.
 func newConnector(k *controller, o *Options, c *config.Connector) *connector {
 	n := &connector{controller: k, o: o, given: c, config: c, refused: c.Problems.Err(), log: k.log,
 		run: connectorRun{opening: guard.NewTurn()}, set: taskSet{share: Share{Whole: true}}}
@@ -123,18 +123,18 @@ func newConnector(k *controller, o *Options, c *config.Connector) *connector {
 	return n
 }
 
-// roles are the settings of the connector by the roles that its class declares.
+// roles returns the settings of the connector by the roles that its class declares.
 func (c *connector) roles() config.Roles { return config.NewRoles(c.class.declared, c.config) }
 
-// invalid is why the connector cannot run before it has another configuration, or its plugin.
+// invalid returns why the connector cannot run with its configuration or without its plugin.
 func (c *connector) invalid() error { return cmp.Or(c.refused, c.class.unknown) }
 
 func (c *connector) isSink() bool {
 	return c.class.unknown == nil && c.class.component.Kind == wit.ComponentSink
 }
 
-// execute starts the connector and its tasks and returns when all of them have ended. It waits for what keeps the
-// connector from starting: a service that does not answer, a setting that somebody has to mend.
+// execute starts the connector and its tasks and returns when all of them have ended. If the start fails it waits until
+// it can be retried: for a service that does not answer, or for a setting that a user has to correct.
 func (c *connector) execute(ctx context.Context, once bool) {
 	for {
 		stamp := watch.Stamp(c.paths()...)
@@ -241,7 +241,7 @@ func (c *connector) layOut(ctx context.Context) error {
 	return nil
 }
 
-// override makes the connector's own configuration of clients. Its secrets are read again for each logon.
+// override creates the connector's own configuration of clients. Its secrets are read again for each logon.
 func (c *connector) override(ctx context.Context) (err error) {
 	settings := map[string]string{}
 	for _, e := range c.config.Entries {
@@ -290,7 +290,7 @@ func (t *task) ended(ctx context.Context, err error, level slog.Level) {
 	}
 }
 
-// enters notes that the task has another state; the controller's lock is held.
+// enters sets the state of the task; the controller's lock is held.
 func (t *task) enters(state State) {
 	t.state = state
 	t.connector.controller.status.times.enter(t.number, state)

@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// controller brings a connector to its spec, and keeps it there. It owns a goroutine, its loop, which alone changes the
-// state, as the table of transitions says; everybody else posts events. While the loop runs there is at most one run of
-// the connector: its tasks with one configuration, from their start to the end of the last of them. A new run begins
-// only when the one before has ended, with its offsets stored.
+// controller brings a connector to its spec and keeps it there. Its goroutine, the loop, alone changes the state, by
+// the table of transitions; all others post events. While the loop runs, there is at most one run of the connector: its
+// tasks with one configuration, from their start until the last of them has ended. A new run begins only when the
+// previous one has ended, with its offsets stored.
 type controller struct {
 	name string
 	log  *slog.Logger
@@ -26,49 +26,51 @@ type controller struct {
 	done        chan struct{} // the loop has ended
 	wake        guard.Bell    // there is something in posted
 	front       *front
-	topics      sync.Map // the names of topics that tasks have used, where the worker is alone; they outlive runs
+	topics      sync.Map // names of topics that tasks have used, kept across runs, if the worker is alone
 
-	// mu guards the spec and the status, those of tasks included, and the line of events.
+	// mu guards the spec, the status with the states of tasks, and the queue of events.
 	mu     guard.Mutex
 	spec   spec
 	status status
 	posted []occurrence
-	// round is closed when the loop comes by; nil: nobody waits for that.
+	// round is closed when the loop has handled the queue. Nil means that nobody waits for that.
 	round chan struct{}
 
 	// heldKeys holds the keys of the letters that a replay of the connector is sending.
 	heldKeys heldKeys
 
-	// Of the loop alone: what the connector does now, nil while it does nothing; a timer that fires when that takes
-	// longer to stop than it may; what is called when it has ended.
+	// Only the loop uses these: what the connector does now, nil while it does nothing; a timer that fires if that
+	// takes too long to stop; functions that are called when it has ended.
 	activity *activity
 	late     *time.Timer
 	atEnd    []func()
 }
 
-// spec is the desired state of a connector, by its user and by the group. The loop brings the connector there.
+// spec is the desired state of a connector, as set by its user and by the group.
 type spec struct {
-	o      *Options          // of new runs
+	o      *Options          // for new runs
 	given  *config.Connector // the newest configuration that was accepted
 	target TargetState
 	share  Share
-	// pending are shares that were assigned and not applied yet.
+	// pending holds shares that were assigned and not applied yet.
 	pending []Share
-	// once: it runs until its work is done. fed: sources ran before it then, which make topics only for rows.
+	// once: the connector runs until its work is done. fed: sources ran before it then, and they create topics only for
+	// rows.
 	once, fed bool
-	// wasPaused: it was paused by a call before the worker began, and has not run since.
+	// wasPaused: the connector was paused by a call before the worker started, and has not run since.
 	wasPaused bool
-	parted    time.Time // when the share was last taken away
-	// removing: it is to be removed, and keeps what it claims until it has retired. removed: the loop has noted that.
+	parted    time.Time // when the share was last revoked
+	// removing: the connector is being deleted, and keeps what it claims until it has retired. removed: the loop has
+	// recorded the deletion.
 	removing, removed bool
-	// lastShare is the share when it was removed, or what the worker ends in the place of others; orphaned, unless nil,
-	// reports then whether it has to.
+	// lastShare is the share at the time of deletion, or what this worker ends because its owners are lost. orphaned,
+	// if not nil, reports whether this worker has to.
 	lastShare Share
 	orphaned  func(context.Context) bool
 }
 
-// setShare has the connector run another share. member: the worker is one of its group, else others have opened by then
-// what it would end.
+// setShare changes the share. member: the worker is a member of its group; if it is not, others have already opened
+// again what this worker would end.
 func (s *spec) setShare(share Share, member bool) {
 	if share.none() && member && !s.share.none() {
 		s.parted = time.Now()
@@ -76,7 +78,7 @@ func (s *spec) setShare(share Share, member bool) {
 	s.share = share
 }
 
-// remove notes that the connector is removed; orphaned is nil unless the worker sees to what nobody else ends.
+// remove records that the connector is deleted. orphaned is nil if this worker does not end what lost workers opened.
 func (s *spec) remove(orphaned func(context.Context) bool) {
 	s.removed, s.lastShare, s.share = true, s.share, Share{}
 	switch {
@@ -87,32 +89,31 @@ func (s *spec) remove(orphaned func(context.Context) bool) {
 			return
 		}
 	}
-	s.lastShare.Tasks = []int{0} // so that nobody else has what the connector claims meanwhile
+	s.lastShare.Tasks = []int{0} // keeps the claims of the connector until then
 }
 
-// status is the observed state of a connector. The loop alone changes state, entered, fault, current and before. The
-// run changes startsAt, a new configuration changes refused, and tasks change times when they report their states.
+// status is the observed state of a connector. Only the loop changes state, entered, fault, current and before. The run
+// changes startsAt, a new configuration changes refused, and tasks change times when they report their states.
 type status struct {
 	state   State
-	entered time.Time // when it came to the state
+	entered time.Time // when the state was entered
 	fault   error
-	// startsAt is when a connector that could not be started is started again; zero: something else has to happen
-	// first.
+	// startsAt is when a connector that could not be started is started again. Zero means that something else must
+	// happen first.
 	startsAt time.Time
-	// refused are the problems of a newer configuration than that of the spec, which goes on.
+	// refused are the problems of a newer configuration that was rejected; the one in the spec stays in use.
 	refused config.Problems
 	// current is the run that there is, or the last one, or the one to come.
 	current *connector
-	// before is the run before this one: its tasks are shown until the new ones are known, as Kafka Connect does until
-	// it has their configurations.
+	// before is the previous run. Its tasks are shown until the new ones are known, as in Kafka Connect.
 	before *connector
 	times  times // of tasks
 }
 
-// activity is a run of the connector, or with job something that is done in the place of one.
+// activity is a run of the connector, or, with job, an action that is done instead of a run.
 type activity struct {
 	end     context.CancelFunc
-	halting bool // it is to end
+	halting bool // it must end
 	job     bool
 }
 
@@ -120,8 +121,8 @@ type activity struct {
 type occurrence struct {
 	event event
 	err   error
-	of    *connector            // whose report it is; nil: it was asked for
-	prior func(context.Context) // is done before the event is looked up; it may be all
+	of    *connector            // the run that reports it; nil: a request
+	prior func(context.Context) // called before the event is handled, which may be empty
 	taken chan struct{}
 }
 
@@ -137,13 +138,13 @@ func newController(o *Options, c *config.Connector) *controller {
 	return k
 }
 
-// newRun makes a new current run, of the newest configuration, without beginning it; k.mu is held.
+// newRun creates a run of the newest configuration and makes it the current one, without starting it; k.mu is held.
 func (k *controller) newRun() {
 	k.status.current = newConnector(k, k.spec.o, k.spec.given)
 	k.status.current.set.share = k.spec.share
 }
 
-// desired is the spec of now.
+// desired returns a copy of the spec.
 func (k *controller) desired() spec {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -157,7 +158,7 @@ func (k *controller) current() *connector {
 	return k.status.current
 }
 
-// another is the connector by its newest configuration, without tasks.
+// another creates a connector with the newest configuration, without tasks.
 func (k *controller) another() *connector {
 	s := k.desired()
 	return newConnector(k, s.o, s.given)
@@ -170,7 +171,7 @@ func (k *controller) change(do func(*spec, *status)) {
 	do(&k.spec, &k.status)
 }
 
-// post puts an event in the line of the loop. It never waits.
+// post adds an event to the queue of the loop. It never waits.
 func (k *controller) post(o occurrence) {
 	k.mu.Lock()
 	k.posted = append(k.posted, o)
@@ -178,8 +179,8 @@ func (k *controller) post(o occurrence) {
 	k.wake.Ring()
 }
 
-// barrier waits until the loop comes round, or has ended; false: it does not. A loop that waits for the one of a
-// connector of the same name, which was removed, is not waited for.
+// barrier waits until the loop has handled the queue, or has ended, and returns false if it does neither. It does not
+// wait for a loop that waits for a deleted connector of the same name.
 func (k *controller) barrier(ctx context.Context) bool {
 	if k.predecessor != nil {
 		select {
@@ -210,7 +211,7 @@ func (k *controller) barrier(ctx context.Context) bool {
 	}
 }
 
-// report posts what a run has to report, and returns when the state says it.
+// report posts an event of a run, and returns when the loop has handled it.
 func (k *controller) report(of *connector, e event, err error) {
 	taken := make(chan struct{})
 	k.post(occurrence{event: e, err: err, of: of, taken: taken})
@@ -238,7 +239,7 @@ func (k *controller) replace(o *Options, c *config.Connector) {
 	k.post(occurrence{event: onRestart})
 }
 
-// adopt has the connector go on with another configuration that its tasks can take while they run.
+// adopt replaces the configuration by another one that running tasks can apply.
 func (k *controller) adopt(c *config.Connector) {
 	k.keep(c)
 	k.post(occurrence{prior: func(context.Context) {
@@ -251,17 +252,17 @@ func (k *controller) adopt(c *config.Connector) {
 	}})
 }
 
-// keep takes a configuration that says the same, from another place maybe.
+// keep replaces the configuration by an equal one, which may come from another file.
 func (k *controller) keep(c *config.Connector) {
 	k.change(func(s *spec, now *status) { s.given, now.refused = c, nil })
 }
 
-// refuse notes why a newer configuration is not taken; none: there is none.
+// refuse records why a newer configuration is rejected. No problems mean that none is.
 func (k *controller) refuse(problems config.Problems) {
 	k.change(func(_ *spec, now *status) { now.refused = problems })
 }
 
-// works tells whether a run, or a job, goes on that nobody ends. It is called by the loop.
+// works reports whether a run, or a job, is active and not ending. Only the loop calls it.
 func (k *controller) works() bool { return k.activity != nil && !k.activity.halting }
 
 // restartTask has one task made again, or all where it has ended for good.
@@ -274,24 +275,24 @@ func (k *controller) restartTask(number int) {
 	}})
 }
 
-// assign gives the worker another share of the connector. Where the run can take it, only the tasks that come or go
-// notice.
+// assign gives the worker another share of the connector. If the run can apply it, the tasks that are in both shares
+// run on.
 func (k *controller) assign(share Share) {
 	k.change(func(s *spec, _ *status) { s.pending = append(s.pending, share) })
 	k.post(occurrence{prior: func(context.Context) {
 		k.mu.Lock()
-		k.spec.setShare(share, share.Planned != nil) // which who is no member does not know
+		k.spec.setShare(share, share.Planned != nil) // only a member of the group knows them
 		k.spec.pending = k.spec.pending[1:]
 		current := k.status.current
 		k.mu.Unlock()
-		defer k.changed() // what the worker holds is another
+		defer k.changed() // what the worker owns has changed
 		if !current.assign(share) || !k.works() || k.activity.job || share.none() {
 			k.post(occurrence{event: onShared})
 		}
 	}})
 }
 
-// remove ends the connector for good. What it claims is its own from now on until it has retired.
+// remove ends the connector for good. It keeps its claims until it has retired.
 func (k *controller) remove() {
 	k.change(func(s *spec, _ *status) { s.removing = true })
 	s := k.desired()
@@ -305,8 +306,8 @@ func (k *controller) remove() {
 	}})
 }
 
-// run is the loop. It returns when ctx has ended, or the connector was removed, and nothing of it runs any more; with
-// once when its tasks have ended.
+// run is the loop. It returns when ctx has ended, or the connector was deleted, and no part of it runs any more; with
+// once it returns when its tasks have ended.
 func (k *controller) run(ctx context.Context, once bool) {
 	defer close(k.done)
 	if k.predecessor != nil {
@@ -365,7 +366,7 @@ func (k *controller) taken() []occurrence {
 // stopLimit is how long tasks may take to stop.
 func (k *controller) stopLimit() time.Duration { return k.desired().o.Worker.Duration(stopLimit) }
 
-// atRest is the event of a connector of which nothing runs.
+// atRest returns the event that follows when no part of the connector runs.
 func (k *controller) atRest(ctx context.Context) event {
 	switch s := k.desired(); {
 	case ctx.Err() != nil || s.removed:
@@ -380,7 +381,7 @@ func (k *controller) atRest(ctx context.Context) event {
 	return onFree
 }
 
-// handle does what the table says about an event.
+// handle does what the table of transitions specifies for an event.
 func (k *controller) handle(ctx context.Context, o occurrence) {
 	if o.taken != nil {
 		defer close(o.taken)
@@ -416,7 +417,7 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 	}
 }
 
-// enter changes the state by an event, and returns what is to be done about it.
+// enter changes the state by an event, and returns the action that follows.
 func (k *controller) enter(o occurrence) action {
 	defer k.changed()
 	k.mu.Lock()
@@ -458,7 +459,7 @@ func (k *controller) enter(o occurrence) action {
 	return t.do
 }
 
-// idle notes a state of all tasks that are shown and do not work, but have not failed; the controller's lock is held.
+// idle sets the state of all shown tasks that do not run and have not failed; the controller's lock is held.
 func (s *status) idle(state State) {
 	for _, t := range s.shown().set.tasks {
 		if t.leave == nil && t.state != Failed {
@@ -522,8 +523,8 @@ func (k *controller) layOut(ctx context.Context) {
 // layOutWithin bounds how long the plugin is asked for the tasks of a connector that is paused.
 const layOutWithin = time.Minute
 
-// instead does something about a connector that is stopped in the place of a run, so that none begins meanwhile: one
-// that is to begin waits for its end, and with yields ends it. It is called by the loop.
+// instead runs do instead of a run, while the connector is stopped. A run that should begin waits until do has ended;
+// with yields it ends do. Only the loop calls it.
 func (k *controller) instead(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
 	k.activity = &activity{end: func() {}, job: true}
@@ -539,7 +540,7 @@ func (k *controller) instead(ctx context.Context, within time.Duration, yields b
 	}()
 }
 
-// stopped tells whether the connector is stopped and is to stay so, or would be if the worker had a share of it.
+// stopped reports whether the connector is stopped and stays so, or would be if the worker had a share of it.
 func (k *controller) stopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -547,7 +548,7 @@ func (k *controller) stopped() bool {
 	return k.spec.target == Stopped && (s == Stopped || s == Unassigned && k.spec.share.none())
 }
 
-// changed lets the group know that something else is to be said of the connector. k.mu is not held.
+// changed tells the group that the status of the connector has changed. k.mu is not held.
 func (k *controller) changed() {
 	if g := k.desired().o.Group; g != nil {
 		g.Changed(k.name)

@@ -1,12 +1,12 @@
 // Package connect runs connectors and their tasks: it starts and stops them, shares a connector's work out among its
-// tasks, and knows the state of each. A failed task leaves all others running. What a connector talks to is package
-// service, whether its settings are right package check.
+// tasks, and knows the state of each. A failed task leaves all others running. Package service opens what a connector
+// talks to, and package check checks its settings.
 //
-// A [Herder] has a controller for each connector, which has its spec (the desired state: configuration, target state,
-// share of the tasks) and its status (the observed state). A controller is a loop that brings the connector from one to
-// the other: whatever is asked of it (pause, a new configuration) and whatever its tasks report are events in one line,
-// and a table says what each does in each state. A connector with one configuration, from the start of its tasks to the
-// end of the last of them, is one run; another configuration is another run.
+// A [Herder] has a controller for each connector, with its spec (the desired state: configuration, target state, share
+// of the tasks) and its status (the observed state). A controller is a loop that brings the status to the spec.
+// Requests (pause, a new configuration) and reports of tasks are events in one queue, and a table defines the effect of
+// each event in each state. A run is a connector with one configuration, from the start of its tasks until the last of
+// them has ended; another configuration is another run.
 //
 // Where to look:
 //
@@ -28,14 +28,14 @@
 //   - state.go, trace.go, tracking.go, figures.go, offsets.go, adopt.go: what REST shows, and the offsets that it
 //     changes. classes.go: what connectors can name.
 //
-// Invariants: only a controller's loop changes its state. At most one run of a connector is at work, also across its
-// removal and return; the next begins when the offsets of the one before are stored. A posted event never waits for the
-// loop, and the loop never for a task. A target state outlives restarts and new configurations. A configuration that
-// was refused leaves the one before running.
+// Invariants: only a controller's loop changes its state. At most one run of a connector is active, even if the
+// connector is deleted and created again; the next run begins when the offsets of the previous one are stored. Posting
+// an event never waits for the loop, and the loop never waits for a task. A target state survives restarts and new
+// configurations. A configuration that is rejected leaves the previous one running.
 //
-// Locks: one for each controller, controller.mu, guards its spec, its status with the states and the set of tasks, and
-// the line of events. Nothing calls the group, Kafka, a service or a plugin while it is held: what is to be shown is
-// copied under it, see view, and asked of tasks and clients afterwards; [Group].Changed is called after it. Within it
-// the log is written, and two other locks are taken: that of the plugin manager, which finds classes, and startup.mu.
-// Herder.mu is taken before it.
+// Locks: controller.mu, one for each controller, guards its spec, its status with the states and the set of tasks, and
+// the queue of events. While it is held, nothing calls the group, Kafka, a service or a plugin: code that shows a
+// connector copies the state under the lock (see view) and asks tasks and clients afterwards; [Group].Changed is called
+// after it is released. While it is held, the log is written, and two other locks are taken: the plugin manager's,
+// which finds classes, and startup.mu. Herder.mu is taken before controller.mu.
 package connect

@@ -19,11 +19,11 @@ type LetterRefusal struct {
 // maxRefusals is how many are listed.
 const maxRefusals = 100
 
-// refusals are the letters that are refused once more, of a dry run with the reasons.
+// refusals collects the letters that are refused again; a dry run also keeps the reasons.
 type refusals struct {
 	mu      sync.Mutex
 	of      *replay
-	letters *deadLetters // where those of a sink go; nil: in a dry run, nowhere
+	letters *deadLetters // writes refused letters of a sink; nil in a dry run
 }
 
 // Send implements [sink.DeadLetters].
@@ -42,7 +42,7 @@ func (r *refusals) Send(ctx context.Context, letters []sink.Letter) error {
 	return nil
 }
 
-// add notes why a letter would be refused. It is called by several goroutines.
+// add records why a letter would be refused. Several goroutines call it.
 func (r *refusals) add(letter string, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

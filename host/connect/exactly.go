@@ -163,7 +163,7 @@ type delivery struct {
 	close  func(ctx context.Context)
 }
 
-// delivers is how the connector's are delivered, with offsets of an owner and by transactional producers of these ids.
+// delivers returns how records are delivered: offsets belong to an owner, ids name the transactional producers.
 func (t *task) delivers(owner string, ids func(feeds int) []string) delivery {
 	switch {
 	case t.connector.exactly():

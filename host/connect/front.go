@@ -45,8 +45,8 @@ func (h *Herder) Notified(ctx context.Context, connector string, n wit.Notificat
 	return taken
 }
 
-// take has a task of this worker take a notification, if one has its feed; known: one had it, or has. err is what that
-// task answered.
+// take forwards a notification to the task of this worker that has its feed. known reports whether a task has, or had,
+// the feed; err is that task's answer.
 func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
@@ -62,8 +62,8 @@ func (k *controller) take(ctx context.Context, n wit.Notification) (h Handed, kn
 	return h, true, err
 }
 
-// failedToTake logs why a task of a group's worker did not take a notification, unless the sender is told, or asked to
-// send it again in the ordinary course of things: a trap of the plugin, say, which comes again with each attempt.
+// failedToTake logs why a task did not accept a notification in a group, unless the sender is told why, or will send it
+// again anyway: a trap of the plugin, for example, which repeats with each attempt.
 func (k *controller) failedToTake(err error) {
 	if err == nil || errors.As(err, new(*wit.Fault)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -72,25 +72,25 @@ func (k *controller) failedToTake(err error) {
 	k.log.Error("a notification could not be handled; its sender is asked to send it again", "error", err)
 }
 
-// front is where notifications for a connector come in at a worker. In a group that is every worker, whichever runs its
-// tasks: the service knows one address of all workers, which stays when tasks move. Senders are known by the
-// connector's settings, as this worker resolves them, before anything is handed on.
+// front is the endpoint for notifications of a connector at one worker. In a group every worker has one, whichever runs
+// the tasks: the service knows one address for all workers, which stays the same when tasks move. Senders log on by the
+// connector's settings, as this worker resolves them, before a notification is forwarded.
 //
-// A task that listens has it opened, or fails. In a group the loop of the controller opens it before, and closes it, as
-// the connector is to run or not; the end of its run closes it where the worker is alone.
+// A task that listens opens it, or fails. In a group the controller's loop opens it before that, and closes it,
+// depending on whether the connector should run; without a group the end of the run closes it.
 type front struct {
 	handle notify.Handler
 
-	// Of the loop: the configuration that it has brought the front to, and why that failed, which was logged.
+	// Only the loop uses these: the configuration that it last opened the front for, and the error that it last logged.
 	looked *config.Connector
 	said   string
 
-	mu    sync.Mutex // a turn: the front is opened under it
-	key   string     // of the settings that it is open with
+	mu    sync.Mutex // held while the front is opened
+	key   string     // identifies the settings that it is open with
 	close func()     // nil: it is not open
 }
 
-// open opens it with the settings of a run, unless it is open with the same.
+// open opens the front with the settings of a run, unless it is open with the same settings.
 func (f *front) open(c *connector) error {
 	roles := c.roles()
 	s, err := c.listener(roles)
@@ -119,7 +119,7 @@ func (f *front) open(c *connector) error {
 	return nil
 }
 
-// shut closes it; f.mu is held.
+// shut closes the front; f.mu is held.
 func (f *front) shut() {
 	if f.close != nil {
 		f.close()
@@ -127,16 +127,15 @@ func (f *front) shut() {
 	f.close = nil
 }
 
-// leave closes it.
+// leave closes the front.
 func (f *front) leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.shut()
 }
 
-// listen opens the front of a connector that is to run in a group, and whose settings name ports, and closes others. It
-// is called by the loop. Where the front cannot be opened, those of the other workers serve, and the next event has it
-// tried again.
+// listen opens the front of a connector that should run in a group and whose settings name ports, and closes others.
+// The loop calls it. If the front cannot be opened, the other workers' fronts serve, and the next event tries again.
 func (k *controller) listen(ends bool) {
 	s, f := k.desired(), k.front
 	switch {

@@ -43,7 +43,7 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
-	// Group is the group that the worker is a member of. nil: the worker is alone, and has each connector whole.
+	// Group is the group that the worker is a member of. Nil means that the worker is alone and runs all connectors.
 	Group Group
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
@@ -55,37 +55,37 @@ type Options struct {
 	common
 }
 
-// common is what all connectors of a herder share.
+// common holds what all connectors of a herder share.
 type common struct {
 	claims  *claims         // of those that run
 	buffers *source.Buffers // of the feeds of all connectors
 	hub     *notify.Hub     // of their listeners
 	started *startups       // of connectors and tasks
-	// rereads is how often the settings of a connector are read again that only others can mend.
+	// rereads is the interval for reading settings again that only others can correct.
 	rereads time.Duration
 }
 
-// Group is what a herder asks of the group of its worker. None of its methods is called while a lock is held, but
-// a task calls Fence in the turn in which it opens what all tasks of its run need.
+// Group is what a herder needs of its worker's group. No lock is held during a call, except that a task calls Fence
+// while it holds connectorRun.opening.
 type Group interface {
-	// Planned takes how a connector that the worker plans shares its work out, with no offset: the tasks come back by
-	// [Herder.Assign]. It returns when the group has it.
+	// Planned hands over the plan of a connector's tasks, without an offset, and returns when the group has stored it.
+	// The tasks come back by [Herder.Assign].
 	Planned(ctx context.Context, connector string, p config.Layout) error
-	// Lease returns nil where the worker is a member of its group still, whatever happened to it meanwhile. An error
-	// holds back requests that have a service forget what it has sent, and producers that fence others. With a context
-	// that has ended it answers by what it knows.
+	// Lease returns nil while the worker is a member of its group. An error holds back requests that make a service
+	// forget what it has sent, and producers that fence others. If the context has ended it answers by what is already
+	// known.
 	Lease(ctx context.Context) error
-	// Fence has the leader fence the producers that a connector's tasks had before those of a version, and remember how
-	// many there are now; version 0: before its offsets are changed.
+	// Fence makes the leader fence the producers of a connector's tasks before those of a version, and record how many
+	// there are now. Version 0 is for a change of its offsets.
 	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// HandOn has another worker take a notification for a connector: the one that runs the task with its feed.
+	// HandOn forwards a notification to the worker that runs the task with its feed.
 	HandOn(ctx context.Context, connector string, n wit.Notification) Handed
-	// Orphaned is called when a connector is removed, and returns nil where this worker does not lead. What it returns
-	// else waits until it is known whether all workers that had a share of the connector are lost, so that this one
-	// ends what the connector has opened at its service.
+	// Orphaned is called when a connector is deleted, and returns nil if this worker does not lead. The returned
+	// function waits until it is known whether all workers with a share of the connector are lost, and reports whether
+	// this one must end what the connector opened at its service.
 	Orphaned(connector string) func(context.Context) bool
-	// Changed is called when the state of a connector or of one of its tasks is another one, when the worker has taken
-	// another share of it, and when a task has ended that was taken away. It must not wait.
+	// Changed is called when the state of a connector or task has changed, when the worker has applied another share of
+	// it, and when a revoked task has ended. It must not wait.
 	Changed(connector string)
 	// Uses is called for each batch of a task, with each topic of it; it must not wait.
 	Uses(connector, topic string, task int)
@@ -258,7 +258,7 @@ func (h *Herder) Remove(name string) error {
 	}
 	delete(h.controllers, name)
 	if h.under == nil || h.under.Err() != nil {
-		return nil // its loop does not run, or ends anyway, maybe before it is noted in leaving
+		return nil // its loop does not run, or is about to end
 	}
 	h.leaving[name] = k
 	k.remove()
@@ -393,7 +393,7 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
-// of is what is known of a connector.
+// of returns a part of a connector's view.
 func of[T any](h *Herder, name string, what func(*view) T) (said T, err error) {
 	k, err := h.find(name)
 	if err == nil {

@@ -125,7 +125,7 @@ func (l *DeadLetter) original() *kgo.Record {
 		})}
 }
 
-// replayed is the letter as a task of a source, or of a sink, gets it.
+// replayed converts the letter for the task of a source, or of a sink, that replays it.
 func (l *DeadLetter) replayed(source bool) core.DeadLetter {
 	r := core.DeadLetter{Record: l.original(), Place: l.place().String(), Parts: l.Parts, Times: l.Times + 1,
 		Feed: l.Feed, Page: l.Request, Document: l.document()}

@@ -36,8 +36,8 @@ func segment(name string) string {
 	return string(b)
 }
 
-// listens holds who takes notifications for the feeds of a connector, by their paths at the listener; nil while a task
-// is away, so that a sender who comes then is asked to send again.
+// listens holds the handlers of notifications for a connector's feeds, by their paths at the listener. A handler is nil
+// while its task is away: the sender is then asked to send again.
 type listens struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler
@@ -52,7 +52,7 @@ func (l *listens) set(address string, take notify.Handler) {
 	l.feeds[address] = take
 }
 
-// taker is what takes notifications under a path, nil while no task does; known: one did, or does.
+// taker returns the handler for a path, nil while no task has one. known reports whether a task has, or had, the path.
 func (l *listens) taker(path string) (take notify.Handler, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *listens) taker(path string) (take notify.Handler, known bool) {
 	return nil, false
 }
 
-// listen has notifications for a feed taken, see [source.Options].
+// listen registers a handler of notifications for a feed, see [source.Options].
 func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
 	if err := c.controller.front.open(c); err != nil {
 		return "", nil, err

@@ -72,22 +72,23 @@ func (r *ReplayedLetters) Has(l *DeadLetter) bool {
 	return l.Connector != "" && place.settled(l.Record.Offset)
 }
 
-// replayPlace is what was replayed of a partition: the runs of letters in done, in order and with gaps between them.
-// sent are letters of which nobody knows whether they were written, and known is what a check of them has to know.
+// replayPlace is the state of the replay of one partition: done holds the ranges of replayed letters, in order and with
+// gaps between them; sent holds letters that may or may not have been written; known is what a check of these must
+// know.
 type replayPlace struct {
 	done  []run
 	sent  map[int64]bool
 	known wit.Known
 }
 
-// run is offsets from the first to the last.
+// run is a range of offsets, both ends included.
 type run struct{ first, last int64 }
 
 func (r *replayPlace) clone() replayPlace {
 	return replayPlace{slices.Clone(r.done), maps.Clone(r.sent), r.known}
 }
 
-// ahead is the first offset that was not replayed, and the runs after it.
+// ahead returns the first offset that was not replayed, and the ranges after it.
 func (r *replayPlace) ahead() (next int64, done []run) {
 	if len(r.done) > 0 && r.done[0].first == 0 {
 		return r.done[0].last + 1, r.done[1:]
@@ -95,7 +96,7 @@ func (r *replayPlace) ahead() (next int64, done []run) {
 	return 0, r.done
 }
 
-// end is the first offset of which nothing is said.
+// end returns the first offset after all that the place covers.
 func (r *replayPlace) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
@@ -108,13 +109,13 @@ func (r *replayPlace) settled(at int64) bool {
 	return found
 }
 
-// find is the run that an offset is in, or before which it belongs.
+// find returns the range that contains an offset, or the one before which it would be inserted.
 func (r *replayPlace) find(at int64) (place int, found bool) {
 	place, _ = slices.BinarySearchFunc(r.done, at, func(one run, at int64) int { return cmp.Compare(one.last, at) })
 	return place, place < len(r.done) && r.done[place].first <= at
 }
 
-// bounded is the fault of more runs than are stored.
+// bounded returns an error if there are more ranges than can be stored.
 func (r *replayPlace) bounded() error {
 	_, done := r.ahead()
 	if len(done) <= maxGaps {
@@ -124,7 +125,7 @@ func (r *replayPlace) bounded() error {
 		"others first, without a filter or with --older", maxGaps, len(done))
 }
 
-// doubt says whether somebody knows of a letter that it was written.
+// doubt records whether it is unknown if a letter was written.
 func (r *replayPlace) doubt(at int64, unknown bool) {
 	if delete(r.sent, at); unknown && r.sent == nil {
 		r.sent = map[int64]bool{}
@@ -134,7 +135,7 @@ func (r *replayPlace) doubt(at int64, unknown bool) {
 	}
 }
 
-// forget says that a letter was not replayed.
+// forget records that a letter was not replayed.
 func (r *replayPlace) forget(at int64) {
 	if i, found := r.find(at); found {
 		r.done = slices.Replace(r.done, i, i+1, run{r.done[i].first, at - 1}, run{at + 1, r.done[i].last})
@@ -142,13 +143,13 @@ func (r *replayPlace) forget(at int64) {
 	}
 }
 
-// settle says that letters were replayed, from the first to the last, or that none are there.
+// settle records that the letters from the first to the last were replayed, or do not exist.
 func (r *replayPlace) settle(first, last int64) {
 	if first > last {
 		return
 	}
 	maps.DeleteFunc(r.sent, func(at int64, _ bool) bool { return at >= first && at <= last })
-	i, _ := r.find(first - 1) // the run that it goes on, or before which it belongs
+	i, _ := r.find(first - 1) // the range to extend, or before which to insert
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
 		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
@@ -161,7 +162,7 @@ const (
 	fieldNext  = "next"
 	fieldDone  = "done"
 	fieldSent  = "sent"
-	fieldKnown = "known" // versions before refuse it, which would look for letters that nobody finds
+	fieldKnown = "known" // earlier versions refuse it: their check would find no letters
 )
 
 func (r *replayPlace) fields() []wit.Field {
@@ -186,7 +187,7 @@ func (r *replayPlace) fields() []wit.Field {
 	return fields
 }
 
-// readReplayPlace reads what is stored; nil: nothing was replayed.
+// readReplayPlace decodes stored fields. Nil means that no letter was replayed.
 func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
 	fields, err := source.PluginFields(stored)
 	if err != nil {

@@ -87,8 +87,9 @@ const taskClassKey = "task.class"
 // is OData2SourceTask.
 func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
 
-// asWritten are the settings of a task as Kafka Connect shows them, with its class: what the plugin was given, and what
-// it may not see, stands there as the user wrote it, references and all; what the plugin made of it as the plugin said.
+// asWritten returns the settings of a task as Kafka Connect shows them, with its class. Values that the plugin received
+// unchanged, or may not see, are shown as the user wrote them, references included; values that the plugin set are
+// shown as it returned them.
 func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {

@@ -16,23 +16,23 @@ import (
 
 // Share is the part of a connector that a worker runs.
 type Share struct {
-	// Whole is all of it: the share of a worker that is alone. The other fields say nothing then.
+	// Whole means the entire connector: the share of a worker that is alone. The other fields are unused then.
 	Whole bool
-	// Plans: the worker runs the connector itself, which shares its work out among tasks where Planned is nil.
+	// Plans means that the worker runs the connector itself. If Planned is nil, the worker also plans the tasks.
 	Plans bool
-	// Planned are the connector's tasks, all of them, as workers share them; nil: they were not planned since the
+	// Planned are all tasks of the connector, on all workers. Nil means that they were not planned since the
 	// configuration changed. Tasks of two versions never run at the same time.
 	Planned *config.TaskSet
-	// Tasks are the numbers of those that the worker runs.
+	// Tasks are the numbers of the tasks that the worker runs.
 	Tasks []int
 }
 
 func (s Share) has(task int) bool { return s.Whole || slices.Contains(s.Tasks, task) }
 
-// none tells whether the worker runs nothing of the connector.
+// none reports whether the worker runs no part of the connector.
 func (s Share) none() bool { return !s.Whole && !s.Plans && len(s.Tasks) == 0 }
 
-// claims are what the connector's tasks claim, as workers share them.
+// claims returns what the planned tasks claim, on whichever workers they run.
 func (s Share) claims() []string {
 	if s.Planned == nil {
 		return nil
@@ -40,7 +40,7 @@ func (s Share) claims() []string {
 	return s.Planned.Demand.Claims
 }
 
-// version is that of the tasks, 0 where they are not planned.
+// version returns the version of the planned tasks, 0 if they are not planned.
 func (s Share) version() int64 {
 	if s.Planned == nil {
 		return 0
@@ -48,40 +48,40 @@ func (s Share) version() int64 {
 	return s.Planned.Version
 }
 
-// taskSet holds the tasks of one run of a connector, as they come and go, and what they share. The controller's lock
-// guards it.
+// taskSet holds the tasks of one run of a connector, and what they share. Tasks may be added and removed while it runs.
+// The controller's lock guards it.
 //
-// A task is in tasks from when it is made until it has ended because it was taken away. While the set works (gone is
-// not nil and not closed), each task of the share is at work, or stops to be made again. The set of a whole share is
-// over when the last of its tasks has ended, as nobody brings others; that of a part when its run is to end, too.
+// A task stays in tasks until it has ended after it was revoked. While the set runs (gone is not nil and not closed),
+// each task of the share runs, or is stopping to be created again. The set of a whole share ends with its last task,
+// because no task can be added. The set of a partial share ends only when its run must end, too.
 type taskSet struct {
-	tasks  []*task         // those that the worker runs, by their numbers
-	layout [][]wit.Setting // of all tasks of the connector, here or elsewhere; nil: not planned yet
+	tasks  []*task         // tasks of this worker, by their numbers
+	layout [][]wit.Setting // of all tasks, on all workers; nil: not planned yet
 	share  Share
 
 	living context.Context // of the tasks
-	// open is from when the set works until the run has closed what its tasks shared, and has logged off. The worker
-	// holds all tasks so long that end with their run, since who runs them next opens sessions of its own (P16): those
-	// in tasks, and parted, which were taken away before, with all others.
+	// open is true from when the set begins to run until the run has closed what its tasks shared, and has logged off.
+	// Until then the worker owns all tasks of the run, those in tasks and the revoked ones in parted, because their
+	// next owner opens sessions of its own (P16).
 	open   bool
 	parted []int
 	gone   chan struct{} // closed when the set is over; nil before it works
-	// resting is the context of tasks that have failed and wait for somebody who has them made again. In a whole share
-	// over ends it when no task works any more, nor goes on by itself.
+	// resting is the context of failed tasks that wait for a restart by a user. In a whole share, over cancels it when
+	// no task runs or will restart by itself.
 	resting context.Context
 	over    context.CancelFunc
 
-	// Of a source, with locks of their own: its paths of notifications, and its tasks that rest.
+	// For a source: its paths of notifications, and its idle tasks. Both have locks of their own.
 	listens listens
 	idling  idling
-	// Of a sink, whose tasks are members of one group of consumers, with locks of their own.
+	// For a sink: its tasks are members of one consumer group. These fields have locks of their own.
 	uncertain sink.Uncertain
 	settled   sink.Settled
 	reached   *sink.Reach // made by the start
 	marking   sync.Mutex  // a turn, see ends.mark
 }
 
-// takesIn tells whether tasks may come and go.
+// takesIn reports whether tasks may be added and removed.
 func (w *taskSet) takesIn() bool {
 	select {
 	case <-w.gone: // never, while it is nil
@@ -99,7 +99,7 @@ func (w *taskSet) end() {
 	}
 }
 
-// shared is the share that the run has now.
+// shared returns the current share of the run.
 func (c *connector) shared() Share {
 	c.controller.mu.Lock()
 	defer c.controller.mu.Unlock()
@@ -114,7 +114,7 @@ func (c *connector) lay(layout [][]wit.Setting) {
 	})
 }
 
-// newTask makes a task; where the connector is paused it is PAUSED, see layOut. The controller's lock is held.
+// newTask creates a task, which is PAUSED if the connector is paused, see layOut. The controller's lock is held.
 func (c *connector) newTask(number int) *task {
 	t := &task{connector: c, number: number, settings: c.set.layout[number], taskStatus: taskStatus{state: Unassigned}}
 	if c.controller.status.state == Paused {
@@ -146,7 +146,7 @@ func (c *connector) runTasks(ctx context.Context) {
 	<-w.gone
 }
 
-// begin has the task work; the controller's lock is held.
+// begin starts the task; the controller's lock is held.
 func (t *task) begin() {
 	c := t.connector
 	ctx, leave := context.WithCancel(c.set.living)
@@ -159,7 +159,8 @@ func (t *task) begin() {
 	}()
 }
 
-// gone takes the task out of the set, which it has left. One that was taken away and given back meanwhile begins again.
+// gone removes a task that has ended from the set. A task that was revoked and assigned again in the meantime is
+// started again.
 func (t *task) gone() {
 	c, w := t.connector, &t.connector.set
 	defer c.controller.changed()
@@ -181,9 +182,9 @@ func (t *task) gone() {
 	w.end()
 }
 
-// assign has the run take another part of the connector's tasks: those that are new to it begin, those that are not in
-// the share stop, and the others are left alone. false: another run has to begin, since the set is over or the tasks
-// were planned once more. It is called by the loop.
+// assign changes which of the connector's tasks the run has: it starts those that are new in the share and stops those
+// that are not in it any more; the others run on. It returns false if another run must begin, because the set is over
+// or the tasks were planned again. The loop calls it.
 func (c *connector) assign(share Share) bool {
 	c.controller.mu.Lock()
 	w := &c.set
@@ -198,7 +199,7 @@ func (c *connector) assign(share Share) bool {
 	return !again && c.bring()
 }
 
-// bring has the tasks be those of the share; false: the set is over.
+// bring starts and stops tasks so that they match the share. It returns false if the set is over.
 func (c *connector) bring() (takesIn bool) {
 	w := &c.set
 	c.controller.mu.Lock()
@@ -217,8 +218,8 @@ func (c *connector) bring() (takesIn bool) {
 	return takesIn
 }
 
-// match makes and ends tasks, so that they are those of the share; false: the set is over. The controller's lock is
-// held.
+// match creates and ends tasks so that they match the share. It returns false if the set is over. The controller's lock
+// is held.
 func (c *connector) match() bool {
 	w := &c.set
 	kept := make([]*task, 0, len(w.tasks))
@@ -253,18 +254,18 @@ func (c *connector) match() bool {
 	return true
 }
 
-// Holding is what a worker has of a connector: its share, or tasks that have not ended yet, which may be the same.
+// Holding is what a worker owns of a connector: its share, or tasks that have not ended yet. They may be the same.
 type Holding struct {
 	Connector string
 	Plans     bool
-	// Version is that of the tasks, 0 where they are not planned.
+	// Version is the version of the tasks, 0 if they are not planned.
 	Version int64
 	Tasks   []int
 }
 
-// holds is what the worker has of the connector, by the version of its tasks: what it was assigned, and tasks that have
-// not ended, or end with their run. A connector that was removed has what it had until its retirement is over: it would
-// end what another worker opens for its successor.
+// holds returns what the worker owns of the connector, by the version of the tasks: the assigned ones, those that have
+// not ended, and those that end with their run. A deleted connector keeps what it owned until its retirement is over,
+// which would otherwise end what another worker opens for its successor.
 func (k *controller) holds() (all []Holding) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -291,14 +292,14 @@ func (k *controller) holds() (all []Holding) {
 	return all
 }
 
-// over notes that the run has closed what its tasks shared.
+// over records that the run has closed what its tasks shared.
 func (c *connector) over() {
 	c.controller.change(func(*spec, *status) { c.set.open, c.set.parted = false, nil })
 }
 
-// openForTasks opens what only tasks need, and fences those that ran before them: the first task for all of them, or
-// the next one where that fails. In a group the worker may have tasks of two connectors with one claim, the first of
-// which is about to end here: that is waited for.
+// openForTasks opens what only tasks need, and fences the tasks that ran before them. The first task does so for all of
+// them; if that fails, the next one does. In a group the worker may have tasks of two connectors with the same claim,
+// the first of which is about to end here: openForTasks waits for that.
 func (c *connector) openForTasks(ctx context.Context) error {
 	if c.isSink() {
 		return nil

@@ -42,14 +42,13 @@ func (h *Herder) Startups() (connectors, tasks Startups) {
 	return h.o.started.connectors.now(), h.o.started.tasks.now()
 }
 
-// times are for how long each task of a connector was in which state, by its number, from its first state on: as in
-// Kafka Connect a pause is the same task's, a stop ends it, and a restart makes it again. The controller's lock guards
-// them.
+// times records how long each task of a connector was in which state, by the number of the task. As in Kafka Connect, a
+// pause keeps the task and its times; a stop or a restart begins new ones. The controller's lock guards them.
 type times map[int]*stateTimes
 
 type stateTimes struct {
 	began, since    time.Time
-	entered         time.Time // when it came to the state
+	entered         time.Time // when the state was entered
 	state           State
 	running, paused time.Duration
 }
@@ -78,7 +77,7 @@ func (t times) enter(number int, state State) {
 	}
 }
 
-// ratios are how much of the task's time it was running, and paused; 0 of one that has not begun.
+// ratios returns the shares of its time that the task was running, and paused; 0 for a task that has not begun.
 func (s stateTimes) ratios() (running, paused float64) {
 	now := time.Now()
 	s.until(now)

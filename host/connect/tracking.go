@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// uses notes that the task uses a topic: where all workers of a group look, or in this process, since the worker began
-// or the topics were reset. It is called for each batch: for a topic that is known here it takes no lock. The group
-// gets the topic each time, since another worker may have reset the topics.
+// uses records that the task uses a topic: for the group, or in this process if the worker is alone. It is called for
+// each batch, and takes no lock for a topic that is already known. The group receives the topic each time, because
+// another worker may have reset the topics.
 func (t *task) uses(topic string) {
 	c := t.connector
 	if c.o.Group != nil {

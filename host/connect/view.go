@@ -9,20 +9,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// view is what is known of a connector at one moment: its spec and its status. Whatever is shown of the connector is
-// made of a view, without the controller's lock.
+// view is a copy of a connector's spec and status at one moment. Everything that is shown of the connector is computed
+// from a view, without the controller's lock.
 type view struct {
 	name string
 	spec
 	status
-	// tasks are the tasks that are shown: those of the run before until the tasks of the current one are known. A
-	// stopped connector shows none; ran has its last ones all the same.
+	// tasks are the tasks that are shown: those of the previous run until the tasks of the current one are known. A
+	// stopped connector shows none; ran has its last ones nevertheless.
 	tasks, ran []taskView
 	// client is the client of the current run; nil while that has no tasks.
 	client *transport.Client
 }
 
-// taskView is what is known of a task.
+// taskView is a copy of the state of a task.
 type taskView struct {
 	connector *connector
 	number    int
@@ -31,7 +31,7 @@ type taskView struct {
 	times stateTimes
 }
 
-// observe is what is known of the connector now.
+// observe returns a view of the connector.
 func (k *controller) observe() *view {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -54,7 +54,7 @@ func (k *controller) observe() *view {
 	return v
 }
 
-// shown is the run whose tasks are shown; the controller's lock is held.
+// shown returns the run whose tasks are shown; the controller's lock is held.
 func (s *status) shown() *connector {
 	if s.before != nil && len(s.current.set.tasks) == 0 {
 		return s.before
@@ -62,7 +62,7 @@ func (s *status) shown() *connector {
 	return s.current
 }
 
-// strike leaves out of a text what config providers gave.
+// strike removes from a text what config providers returned.
 func (v *view) strike(text string) string { return v.current.o.Worker.Strike(text) }
 
 func (v *view) failures() (failures []error) {
@@ -79,7 +79,7 @@ func (v *view) failures() (failures []error) {
 
 func (v *view) info() Info {
 	info := Info{Name: v.name, Config: v.given.Raw(), Tasks: []TaskID{}, Type: v.current.kind()}
-	if v.given.Text("connector.class") != v.current.given.Text("connector.class") { // its next run is another connector's
+	if v.given.Text("connector.class") != v.current.given.Text("connector.class") { // its next run has another class
 		info.Type = newConnector(v.current.controller, v.o, v.given).kind()
 	}
 	for _, t := range v.tasks {
@@ -88,7 +88,7 @@ func (v *view) info() Info {
 	return info
 }
 
-// answer is the status as REST shows it.
+// answer returns the status as REST shows it.
 func (v *view) answer() Status {
 	of := v.current.class.plugin
 	s := Status{Name: v.name, Type: v.current.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: v.state,
@@ -119,14 +119,14 @@ func (v *view) answer() Status {
 	return s
 }
 
-// comparison is what a reload compares with.
+// comparison returns what a reload compares with.
 func (v *view) comparison() config.Now {
 	return config.Now{Name: v.name, File: v.given.File, Written: v.given.Raw(), Given: v.given,
 		Refused: v.given.Problems.Err() != nil, Unsettled: v.state != Running ||
 			slices.ContainsFunc(v.tasks, func(t taskView) bool { return t.state != Running })}
 }
 
-// taskInfos show the settings of tasks as the newest configuration has them, see asWritten.
+// taskInfos returns the settings of tasks as the newest configuration has them, see asWritten.
 func (v *view) taskInfos() (infos []TaskInfo) {
 	for _, t := range v.tasks {
 		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.connector.asWritten(v.given, t.settings)})

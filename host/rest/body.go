@@ -138,7 +138,7 @@ func strictly(data []byte, into any) error {
 	return d.Decode(into)
 }
 
-// limited is the context of a request for as long as its route may take, from now on. It ends with the answer.
+// limited returns a context for a request that ends after the time that its route may take, or with the answer.
 func (x *exchange) limited() context.Context {
 	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
 	x.releases = append(x.releases, cancel)

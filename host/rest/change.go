@@ -40,8 +40,8 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// exactly reads an object whose members are among those of into, by names in the same case as for Kafka Connect. some:
-// it is not null.
+// exactly decodes an object whose members must be keys of into, with the same case, as in Kafka Connect. some reports
+// whether it is not null.
 func exactly(data []byte, into map[string]any) (some bool, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -59,7 +59,7 @@ func exactly(data []byte, into map[string]any) (some bool, err error) {
 	return members != nil, nil
 }
 
-// plainText is a plain value as text; null is none.
+// plainText is a scalar as text; null is the empty text.
 type plainText string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -96,7 +96,7 @@ func CheckName(name string) string {
 	return ""
 }
 
-// write stores a configuration, and answers with what the connector is now, and of a new one with where it is.
+// write stores a configuration and answers with the connector, and with its location if it is new.
 func (x *exchange) write(name string, given Given) {
 	done, err := x.worker.Write(x.limited(), name, given)
 	done.Config = x.shown(done.Config)

@@ -61,14 +61,14 @@ type FeedChange struct {
 
 // Given is a configuration that a request brings.
 type Given struct {
-	// Settings is nil where there is no configuration.
+	// Settings is nil if there is no configuration.
 	Settings map[string]string
-	// Null are settings without a value: refused, each with [NullValue] in addition to what else is wrong. A Patch
-	// takes them out.
+	// Null are settings with the value null. Each is rejected with [NullValue] in addition to other problems. A Patch
+	// removes them.
 	Null []string
-	// Patch: the other settings of the connector stay as they are.
+	// Patch keeps the other settings of the connector.
 	Patch bool
-	// New is the target state of a connector that must not be there yet; nil: it may be.
+	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
 	New *connect.TargetState
 	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
 	Over func(version string) bool
@@ -77,7 +77,7 @@ type Given struct {
 // Written is a connector that was written.
 type Written struct {
 	connect.Info
-	// Created: it was not there. Version is what is stored now.
+	// Created means that the connector did not exist. Version is the stored version.
 	Created bool
 	Version string
 }

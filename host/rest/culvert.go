@@ -74,7 +74,8 @@ func (x *exchange) choose(hash string) {
 	}))
 }
 
-// folder tells whether the worker follows a folder of connectors, and has it read again; else it has answered.
+// folder reports whether the worker follows a folder of connectors, and has it read again; if it does not, it has
+// answered the request.
 func (x *exchange) folder(again bool) (r Reload, ok bool) {
 	if r, ok = x.worker.Reload(again); !ok {
 		x.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")

@@ -44,16 +44,17 @@ type Cluster interface {
 }
 
 // Seat is a worker's place in its group. URLs are those that workers advertise in the group's metadata,
-// http://HOST:PORT or https://HOST:PORT: a request, and with it the Authorization of its user, is handed on to no
-// others.
+// http://HOST:PORT or https://HOST:PORT. A request, which includes the Authorization of its user, is forwarded to no
+// other URL.
 type Seat struct {
-	// URL is what this worker advertises, Leader what the worker advertises that leads the group: this one if Leads,
-	// and then Leader does not matter. Led is false while there is no leader, or none that this worker knows.
+	// URL is what this worker advertises. Leader is what the leader advertises; it is not used if Leads, which means
+	// that this worker leads. Led is false while no leader is known.
 	URL, Leader string
 	Leads, Led  bool
-	// Pending: a rebalance is expected, after which others may own what is owned now.
+	// Pending means that a rebalance is expected, after which tasks and connectors may have other owners.
 	Pending bool
-	// Barred is why the group runs nothing, as where its config topic is another group's; nil: it may.
+	// Barred is why the group runs nothing, for example because its config topic belongs to another group. Nil means
+	// that it may.
 	Barred error
 }
 

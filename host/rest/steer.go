@@ -26,8 +26,8 @@ func (x *exchange) aim(target connect.TargetState, status int) {
 	x.done(status, nil)
 }
 
-// steer does something to connectors. In a run that ends by itself it is refused: the run would end with success, and
-// what it was to move would lie there.
+// steer pauses, resumes, stops or restarts connectors. A run with --once rejects that: it would end successfully
+// without having moved all data.
 func (x *exchange) steer(do func(Herder) error) error {
 	now := x.worker.Now()
 	if now.Once {

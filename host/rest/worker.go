@@ -15,8 +15,9 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// Worker is whose state is shown and changed: its host's functions. Until it has started ([Parts.Starting]) only Now,
-// Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or [connect.ErrUnknownConnector].
+// Worker holds the functions of the host by which REST reads and changes the worker. Until it has started
+// ([Parts.Starting]) only Now, Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or
+// [connect.ErrUnknownConnector].
 type Worker struct {
 	// Now returns what the worker has opened so far.
 	Now func() Parts
@@ -38,7 +39,7 @@ type Worker struct {
 	// Write and Delete change connectors for good.
 	Write  func(ctx context.Context, name string, given Given) (Written, error)
 	Delete func(ctx context.Context, name string) error
-	// Compare is what it would mean to Write a configuration. masked: no password is confirmed that is guessed.
+	// Compare returns what it would mean to Write a configuration. masked: a guessed password is never confirmed.
 	Compare func(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
 	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
@@ -52,7 +53,8 @@ type Worker struct {
 	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools   func(ctx context.Context, connector string) ([]Tool, error)
 	RunTool func(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
-	// Reload is what became of the folder of connectors, which is read again if asked; false: the worker follows none.
+	// Reload returns the result of the last reload of the folder of connectors, which is read again if requested; false
+	// means that the worker follows no folder.
 	Reload func(again bool) (Reload, bool)
 }
 
@@ -79,18 +81,19 @@ type Herder interface {
 	ReplayOf(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
 }
 
-// Parts are what a worker has at a moment.
+// Parts holds what a worker has opened at one moment.
 type Parts struct {
-	// Starting says what the worker is doing until start-up is completed: then the herder has all connectors, and in a
-	// group a leader was seen. After that it is nil.
+	// Starting is an error that describes the start-up until it is completed: the herder has all connectors, and in a
+	// group a leader is known. After that it is nil.
 	Starting error
 	// Root is what GET / shows.
 	Root Root
 	// ID is HOST:PORT of this worker, as status shows it.
 	ID string
-	// Once: it ends by itself, and its connectors are not steered.
+	// Once means that the worker ends by itself, and its connectors cannot be paused, stopped or restarted.
 	Once bool
-	// Herder has the connectors. TracksTopics: it may be shown which topics they have used, ResetsTopics: forgotten.
+	// Herder has the connectors. TracksTopics: REST may show which topics they have used. ResetsTopics: it may forget
+	// them.
 	Herder                     Herder
 	TracksTopics, ResetsTopics bool
 	Plugins                    *plugin.Manager

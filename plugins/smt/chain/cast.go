@@ -20,10 +20,10 @@ var castSpecs = []wit.SettingSpec{
 	replaceNullSpec,
 }
 
-// cast is Cast: fields, or the key or value as a whole, get another type.
+// cast is Kafka's Cast: it converts fields, or the whole key or value, to another type.
 type cast struct {
 	target
-	// to is the type of the whole.
+	// to is the type of the whole key or value.
 	to     wit.Kind
 	fields []castField
 	// order is the names in the order in which Kafka comes to them in maps, names those of the settings; edits are the

@@ -99,7 +99,7 @@ func (o *coalesce) apply(x *object, s step) *failure {
 	return nil
 }
 
-// choose makes the field of a structure that has the first value of the sources.
+// choose creates the field of a structure that contains the first value of the sources.
 func (o *coalesce) choose(x *object, sources []*field, stage int) (made field, _ *failure) {
 	of, _ := o.types.of(&x.w.schemas, x.layout.id, func([]wit.Node) coalescedType { return o.typeOf(sources, stage) })
 	if of.failure != nil {
@@ -123,7 +123,7 @@ func (o *coalesce) choose(x *object, sources []*field, stage int) (made field, _
 	return field{nodes: of.nodes, bytes: x.w.branched(&of.nodes[0], null, value), origin: origin{from: constant}}, nil
 }
 
-// typeOf is the type of the sources: optional where all of them may be null.
+// typeOf returns the type of the sources: optional if all of them may be null.
 func (o *coalesce) typeOf(sources []*field, stage int) (made coalescedType) {
 	optional := true
 	for _, f := range sources {

@@ -239,13 +239,13 @@ func (o *flatten) applyToMap(x *object, stage int) *failure {
 	return nil
 }
 
-// flatMap is the entries of a map, which is at the top, and of those inside it.
+// flatMap holds the entries of a map, which is at the top, and of the maps inside it.
 type flatMap struct {
 	o      *flatten
 	stage  int
 	top    *object
 	fields []field
-	// size is how long all names are together; nested: there are maps inside.
+	// size is the total length of all names; nested reports whether there are maps inside.
 	size   int
 	nested bool
 	// javaOrder takes entries in the order in which Kafka comes to them.

@@ -114,7 +114,8 @@ type allowance struct {
 	tags uint64
 }
 
-// allow has the program leave rows alone in which an entry has another tag. It is false for values that are edited.
+// allow keeps the program from handling rows in which an entry has another tag. It returns false for values that are
+// edited.
 func (x *object) allow(f *field, tags uint64) bool {
 	if f.from == input {
 		x.trace.allowed = append(x.trace.allowed, allowance{f.origin, tags})
@@ -130,7 +131,7 @@ func (x *object) open(w *work, l *layout, in []byte, start int) {
 		start: start, headers: x.headers[:0]}
 }
 
-// openWhole makes a column the only field; l is nil for one without schema.
+// openWhole opens a column as the only field; l is nil if the column has no schema.
 func (x *object) openWhole(w *work, l *layout, c *column) {
 	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: c.class, loaded: true,
 		fields: append(x.fields[:0], field{bytes: c.bytes}), headers: x.headers[:0]}

@@ -35,7 +35,7 @@ type target struct {
 	needed bool
 	// keeps: the structure or map stays the one that it is.
 	keeps bool
-	// whole: the operation works on the key or value as a whole, of whatever type: the object's only field.
+	// whole: the operation applies to the whole key or value, of any type, as the only field of the object.
 	whole bool
 	// schema: values without a schema fail.
 	schema bool

@@ -42,7 +42,7 @@ const (
 
 var timestampForms = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
-// timestampConverter is TimestampConverter: it represents the time of a field, or of the key or value as a whole, in
+// timestampConverter is Kafka's TimestampConverter: it converts the time in a field, or in the whole key or value, to
 // another form.
 type timestampConverter struct {
 	target

@@ -73,7 +73,7 @@ func (o *toTombstone) apply(w *work, v *view, stage int) (*failure, error) {
 	return nil, nil
 }
 
-// text is the text of the first of the fields that is there, "" if it has none.
+// text returns the text of the first field that is present, "" if there is none.
 func (o *toTombstone) text(x *object, stage int) (string, *failure) {
 	for _, name := range o.fields {
 		f := x.find(name)

@@ -23,7 +23,7 @@ type unwrap struct {
 	target
 	fields  []string
 	wrapper string
-	// schemas are those without wrappers, nil of those that have none.
+	// schemas are the schemas without wrappers; nil for one that has none.
 	schemas programs[[]wit.Node]
 }
 
@@ -82,7 +82,7 @@ func (o *unwrap) node(nodes []wit.Node, node uint32, name string) wit.Node {
 	return n
 }
 
-// without makes a schema without wrappers, nil if it has none.
+// without returns a schema without wrappers, nil if it has none.
 func (o *unwrap) without(nodes []wit.Node) []wit.Node {
 	if !slices.ContainsFunc(nodes, func(n wit.Node) bool { return o.holds(nodes, &n) }) {
 		return nil

@@ -97,7 +97,7 @@ type refusal struct {
 // allOfIt: a record is refused, not one of its rows.
 const allOfIt = -1
 
-// letter is that of a record which is due, and which may have been read from another one.
+// letter returns the dead letter of a due record, which may itself have been read from a dead letter.
 func (i *item) letter(replayed task.DeadLetter) Letter {
 	l := i.refused.letter
 	if l.Parts, l.Times, l.Place = replayed.Parts, replayed.Times, replayed.Place; !i.refused.whole {

@@ -70,7 +70,7 @@ type replaying struct {
 	opened     *openedVersion // for documents, by the first
 }
 
-// send hands letters on as one page, after which something is stored.
+// send forwards letters as one page, after which something is stored.
 func (r *replaying) send(ctx context.Context, f *feed, letters []task.DeadLetter, after []wit.Field) error {
 	for i, try := 0, 0; i < len(letters); {
 		p := newPage(f, &wit.Fetch{}, &origin{what: letters[i].Page, refused: &letters[i]}, &search{})
@@ -256,8 +256,8 @@ func (r *replaying) feed(l *task.DeadLetter) (index uint32, why string) {
 	return uint32(found), ""
 }
 
-// goesBack is what is said of a dead letter that goes back: where its row came from first. nil: it comes for the first
-// time.
+// goesBack returns what is recorded about a dead letter that is written again: where its row first came from. Nil means
+// that it is written for the first time.
 func goesBack(l *task.DeadLetter, as Letter) Letter {
 	if l != nil {
 		as.Feed, as.Page, as.Row, as.Times, as.Place = l.Feed, l.Page, uint32(l.Record.Offset), l.Times, l.Place

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DeadLetter is one that is replayed.
+// DeadLetter is a dead letter that is replayed.
 type DeadLetter struct {
 	// Record is what could not be handled: a sink's as it was read; a source's row with its topic, the partition that
 	// its plugin wanted it in (-1: none), and its number in its page as the offset.
@@ -28,7 +28,7 @@ type DeadLetter struct {
 	Document   bool
 }
 
-// Failure is what a dead letter says of why a record or row could not be handled.
+// Failure is the reason, as a dead letter records it, why a record or row could not be handled.
 type Failure struct {
 	// Parts are those of the rows that the transforms made of it which could not be handled.
 	Parts Parts
@@ -42,7 +42,7 @@ type Failure struct {
 	Times int
 }
 
-// FailureOf is a failure by err, which may be a [RowFault].
+// FailureOf returns the failure of an error, which may be a [RowFault].
 func FailureOf(stage ErrorStage, err error) Failure {
 	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
 	var of RowFault
@@ -57,5 +57,5 @@ type RowFault struct{ *wit.RowFault }
 
 func (f RowFault) Error() string { return f.Fault.Error() }
 
-// Unwrap is the fault without what dead letters say of it besides.
+// Unwrap returns the fault alone, without what else dead letters record of it.
 func (f RowFault) Unwrap() error { return &f.Fault }

@@ -92,7 +92,7 @@ func (p Parts) Both(other Parts) (both Parts, ok bool) {
 	return both, true
 }
 
-// String has places as people count, such as "2-4,7 of 9"; "": the record as a whole.
+// String returns places counted from 1, such as "2-4,7 of 9"; "" means the record as a whole.
 func (p Parts) String() string {
 	if p.Whole() {
 		return ""
