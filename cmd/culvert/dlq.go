@@ -228,7 +228,7 @@ func newDLQReplay() *cobra.Command {
 goes back to the topic. A fault that is no letter's, such as a service that does not answer, ends the command; started
 again, it goes on after what was replayed. A sink's record is kept back if its topic has a later one of the same key.
 
-The files are those of culvert run. No worker may be at work in the --data folder. See culvert reference guide/delivery.`,
+The files are those of culvert run. No worker may be running on the --data folder. See culvert reference guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -52,11 +53,10 @@ func TestPluginsShowOpensOneFile(t *testing.T) {
 		t.Errorf("expected exit 1 and what is wrong with %s, found exit %d and %s", broken, code, stderr)
 	}
 	const unreadable = "/proc/self/mem" // reading it fails, even for root
-	if _, err := os.Stat(unreadable); err != nil {
-		t.Skip("needs " + unreadable)
-	}
-	if code, _, stderr := command(t, "plugins", "show", unreadable); code != exitWrong {
-		t.Errorf("expected exit 2, found exit %d and %s", code, stderr)
+	if runtime.GOOS == "linux" {
+		if code, _, stderr := command(t, "plugins", "show", unreadable); code != exitWrong {
+			t.Errorf("expected exit 2, found exit %d and %s", code, stderr)
+		}
 	}
 }
 

@@ -18,9 +18,10 @@ import (
 // display prints the state of the connectors: a table every two seconds, as long as something changes. All other output
 // to the same place is written through it. It has a goroutine from follow to the end.
 type display struct {
-	mu   sync.Mutex
-	out  io.Writer
-	said []byte // last
+	mu  sync.Mutex
+	out io.Writer
+	// printed is the table that was printed last.
+	printed []byte
 }
 
 const displayEvery = 2 * time.Second
@@ -87,10 +88,10 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 func (d *display) show(now, before look) {
 	var b bytes.Buffer
 	_ = now.show(&b, &before, output{}) // a buffer takes everything
-	if !bytes.Equal(b.Bytes(), d.said) {
+	if !bytes.Equal(b.Bytes(), d.printed) {
 		d.Write(b.Bytes())
 	}
-	d.said = b.Bytes()
+	d.printed = b.Bytes()
 }
 
 // lookAt is what a command's own connectors are doing.

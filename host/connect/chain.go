@@ -25,7 +25,7 @@ type chains struct {
 }
 
 func newChains(c *connector) (*chains, error) {
-	stages, err := Stages(c.o.Plugins, c.config, c.tell)
+	stages, err := Stages(c.o.Plugins, c.config, c.warnWithheld)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type connector struct {
 	refused    error // its configuration, which has problems
 	run        connectorRun
 	set        taskSet         // under the controller's lock
-	said       map[string]bool // see tell; under the controller's lock
+	warned     map[string]bool // see warnWithheld; under the controller's lock
 }
 
 // class is the result of looking up a connector's class: a component of a plugin, or an error.

@@ -83,7 +83,7 @@ type front struct {
 
 	// Only the loop uses these: the configuration that it last opened the front for, and the error that it last logged.
 	looked *config.Connector
-	said   string
+	logged string
 
 	mu    sync.Mutex // held while the front is opened
 	key   string     // identifies the settings that it is open with
@@ -154,14 +154,14 @@ func (k *controller) listen(ends bool) {
 		f.leave()
 		return
 	}
-	err, said := f.open(c), ""
+	err, text := f.open(c), ""
 	if err != nil {
-		if f.looked, said = nil, err.Error(); said != f.said {
+		if f.looked, text = nil, err.Error(); text != f.logged {
 			k.log.Warn("this worker takes no notifications for the connector, and leaves that to the others of its "+
 				"group", "error", err)
 		}
 	}
-	f.said = said
+	f.logged = text
 }
 
 // notified answers a notification that came in at this worker: the answer is that of the worker with the feed's task.

@@ -13,12 +13,12 @@ import (
 func (t *task) planned(info plugin.Info) []wit.Setting {
 	c := t.connector
 	g := check.Guest(c.o.Plugins, info, c.class.component)
-	c.tell(info, &g, c.config)
+	c.warnWithheld(info, &g, c.config)
 	return g.Planned(c.config, t.settings)
 }
 
-// tell says once for each version which settings it does not see.
-func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Connector) {
+// warnWithheld logs, once for each version of a plugin, which settings the plugin does not see.
+func (c *connector) warnWithheld(info plugin.Info, g *config.Guest, settings *config.Connector) {
 	withheld := g.Withheld(settings)
 	if len(withheld) == 0 {
 		return
@@ -26,13 +26,13 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 	c.controller.mu.Lock()
 	defer c.controller.mu.Unlock()
 	key := info.Hash + strings.Join(withheld, ",")
-	if c.said[key] {
+	if c.warned[key] {
 		return
 	}
-	if c.said == nil {
-		c.said = map[string]bool{}
+	if c.warned == nil {
+		c.warned = map[string]bool{}
 	}
-	c.said[key] = true
+	c.warned[key] = true
 	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
 		"reveal in the worker's settings lets it see them",
 		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",

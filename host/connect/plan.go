@@ -93,7 +93,7 @@ func (c *connector) most() (int, error) {
 // written in transactions, if they are: it may have to choose between failing and reading rows again.
 func (c *connector) shownTo(info plugin.Info) []wit.Setting {
 	guest := check.Guest(c.o.Plugins, info, c.class.component)
-	c.tell(info, &guest, c.config)
+	c.warnWithheld(info, &guest, c.config)
 	settings := guest.Settings(c.config)
 	if c.exactly() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
