@@ -419,6 +419,9 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
+		if said := c.Stderr.String(); p.T.Failed() {
+			p.T.Logf("culvert %s said at last:\n%s", strings.Join(args, " "), said[max(0, len(said)-16<<10):])
+		}
 	})
 	return c
 }

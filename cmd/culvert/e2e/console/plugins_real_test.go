@@ -85,6 +85,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
 	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken, wit.ExportName(wit.InterfaceSource, "decode")))
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
+	f.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
 	is("odata-source", "0.3.0", "3 calls broke soon after it took over")
 	is("odata-source", "0.2.0", "active")
 	// A file that is no plugin.

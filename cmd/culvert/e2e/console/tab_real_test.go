@@ -122,10 +122,10 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 	return tab
 }
 
-// Do performs actions, for half a minute at most.
+// Do performs actions.
 func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		tab.b.t.Fatalf("%v\n%s", err, tab.Text())
@@ -141,7 +141,7 @@ func (tab *Tab) Go(at string) {
 // Eval is what an expression comes to in the page.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -153,11 +153,11 @@ func Eval[T any](tab *Tab, expression string) T {
 // Until waits until an expression is true in the page, 20 seconds at most.
 func (tab *Tab) Until(what, expression string) {
 	tab.b.t.Helper()
-	tab.Within(20*time.Second, what, expression)
+	tab.Within(what, expression)
 }
 
 // Within waits until an expression is true in the page, and returns how long that took.
-func (tab *Tab) Within(most time.Duration, what, expression string) time.Duration {
+func (tab *Tab) Within(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
 	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
@@ -166,9 +166,9 @@ func (tab *Tab) Within(most time.Duration, what, expression string) time.Duratio
 		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
 			break
 		}
-		if time.Since(began) > most {
+		if time.Since(began) > e2etest.ComesAbout {
 			tab.Shot("failed")
-			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, most, tab.Text(), tab.Console())
+			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.ComesAbout, tab.Text(), tab.Console())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -282,7 +282,7 @@ func (tab *Tab) Accessible(what string) {
 // Shot is the page as a picture. It is kept as NAME.png in the folder CULVERT_SHOTS, where that is set.
 func (tab *Tab) Shot(name string) []byte {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	e2etest.NoError(tab.b.t, err)
