@@ -2,13 +2,10 @@ package btp_test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -88,31 +85,4 @@ func key(t *testing.T, text string) btp.Services {
 	s, err := btp.ReadKey(path)
 	require.NoError(t, err)
 	return s
-}
-
-// A certificate of somebody else is refused, and the message says where to look.
-func TestSubaccountRefuses(t *testing.T) {
-	s := connectivitytest.NewServer()
-	t.Cleanup(s.Close)
-	bound, err := btp.Bound(s.VCAP(connectivitytest.X509))
-	require.NoError(t, err)
-	o := btp.TokenOptions{TLS: &tls.Config{RootCAs: s.Roots()}, Logger: logs(t), Patience: time.Millisecond}
-	c := bound.Connectivity.Credentials
-	c.Certificate, c.Key = s.Certificate(s.XSUAA)
-	_, err = newTokens(t, c, o).Token(t.Context(), "")
-	wantFailure(t, err, btp.Unauthorized, "clientid", "instance my-connectivity", "clientid, certificate and key")
-
-	o.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
-	_, err = newTokens(t, bound.Connectivity.Credentials, o).Token(t.Context(), "")
-	wantFailure(t, err, btp.Misconfigured, "certurl", "not signed by a known authority")
-
-	bound, _ = btp.Bound(s.VCAP(0))
-	bound.Connectivity.Secret = "an old one"
-	_, err = newTokens(t, bound.Connectivity.Credentials, o).Token(t.Context(), "")
-	wantFailure(t, err, btp.Unauthorized, "clientid", "answered 401", "clientid and clientsecret")
-
-	s.TokenServiceDown(http.StatusServiceUnavailable)
-	bound, _ = btp.Bound(s.VCAP(0))
-	_, err = newTokens(t, bound.Connectivity.Credentials, o).Token(t.Context(), "")
-	wantFailure(t, err, btp.Unavailable, "token_service_url", "answered 503")
 }
