@@ -120,7 +120,7 @@ func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit
 }
 
 // The golden file holds what AvroData makes of documents: its schema, its bytes, and the document that they become
-// again; TestRealAvroGolden compares it with AvroData itself.
+// again; TestRealStoredAnswers compares it with AvroData itself.
 func TestWritesWhatAvroDataWrites(t *testing.T) {
 	cases := readTSV(t, "avro.tsv", 4)
 	if len(cases) < 100 {
