@@ -188,7 +188,7 @@ func TestThroughCloudConnector(t *testing.T) {
 			r.Attach("")
 		})
 	}
-	l := &load{topic: "load", records: 40_000, steps: []step{{10_000, expire}, {20_000, restart}, {30_000, away}}}
+	l := &load{topic: "load", records: 60_000, steps: []step{{10_000, expire}, {20_000, restart}, {30_000, away}}}
 	l.run(t, ctx, c)
 	group.Wait()
 	if n := asked(); n < 3 {
