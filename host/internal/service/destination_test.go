@@ -200,6 +200,39 @@ func TestDestinationDeliversTokens(t *testing.T) {
 	}
 }
 
+// A password that was changed in the destination is found when the old one is refused, which is sent once.
+func TestDestinationWithAnotherPassword(t *testing.T) {
+	a := destinations(t)
+	var seen sightings
+	var mu sync.Mutex
+	good, refusals := "0ne", 0
+	server := seen.server(t, func(r *http.Request) int {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, password, _ := r.BasicAuth(); password != good {
+			refusals++
+			return http.StatusUnauthorized
+		}
+		return http.StatusOK
+	})
+	password := func(p string) {
+		define(t, a, map[string]string{"URL": server.URL, "Authentication": "BasicAuthentication", "User": "u",
+			"Password": p, "ProxyType": "Internet"}, nil)
+	}
+	password("0ne")
+	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
+	if status, err := ask(client, "/"); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	mu.Lock()
+	good = "tw0"
+	mu.Unlock()
+	password("tw0")
+	if status, err := ask(client, "/"); err != nil || status != 200 || refusals != 1 {
+		t.Errorf("status %d, %v, %d refusals", status, err, refusals)
+	}
+}
+
 // Key and trust stores of the destination service.
 func TestDestinationWithCertificates(t *testing.T) {
 	a := destinations(t)
