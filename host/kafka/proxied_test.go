@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -320,10 +321,10 @@ func TestNothingSecretInClear(t *testing.T) {
 				}
 				d := newDoor(t, "127.0.0.1:1")
 				openCluster(t, []*door{d}, opts...)
-				wire := openRelay(t, d.at)
+				wire := porttest.NewTap(t, d.at)
 				var log journal
 				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
-					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.at, "security.protocol": protocol,
+					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.At, "security.protocol": protocol,
 					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
@@ -332,12 +333,12 @@ func TestNothingSecretInClear(t *testing.T) {
 				}
 				clear := false
 				for _, secret := range c.secrets {
-					clear = clear || strings.Contains(wire.copy(), secret)
+					clear = clear || strings.Contains(wire.Seen(), secret)
 					if strings.Contains(log.String(), secret) {
 						t.Errorf("%.10s… is in the log", secret)
 					}
 				}
-				if len(wire.copy()) < 100 {
+				if len(wire.Seen()) < 100 {
 					t.Fatal("nothing crossed the wire")
 				}
 				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
