@@ -21,7 +21,7 @@ import (
 )
 
 // The file has what JsonSchemaData makes of values: options, the schema and the value as the JSON converter has them,
-// the JSON Schema as the library everit writes it ([TestRealJSONSchemas]), the JSON, and the schema that it becomes
+// the JSON Schema as the library everit writes it ([TestRealStoredAnswers]), the JSON, and the schema that it becomes
 // again where that is another one.
 func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
