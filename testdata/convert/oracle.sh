@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv, strings.tsv
+# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv, strings.tsv,
 # grid.tsv and documents.tsv.
 # Needs java 17 and Maven, with which testdata/peers/kafka fetches Kafka. `make test-real` fails where they differ.
 set -euo pipefail
