@@ -67,8 +67,8 @@ func storedProperties(t *testing.T) (files, answers []string) {
 	return files, answers
 }
 
-// Files are read as java.util.Properties does. One thing differs: where a file ends in a line of a backslash alone, Java
-// finds a setting without a name and a value there, and here is none.
+// Files are read as java.util.Properties does. One thing differs: where a file ends in a line of a backslash alone,
+// Java finds a setting without a name and a value there, and here is none.
 func TestPropertiesAsJava(t *testing.T) {
 	files, answers := storedProperties(t)
 	for i, file := range files {

@@ -95,8 +95,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// The file holds documents of all types, and odd ones, with what Kafka's converter makes of them: ours makes the same, or
-// the wanted difference that the row names.
+// The file holds documents of all types, and odd ones, with what Kafka's converter makes of them: ours makes the same,
+// or the wanted difference that the row names.
 func TestDocumentsAsKafka(t *testing.T) {
 	for _, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)

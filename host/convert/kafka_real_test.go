@@ -54,7 +54,8 @@ func ask(t *testing.T, peer, program string, lines []string) (answers []string) 
 	return answers
 }
 
-// What is stored of Kafka's converters, of AvroData and of the library that writes JSON Schemas is what these classes make.
+// What is stored of Kafka's converters, of AvroData and of the library that writes JSON Schemas is what these classes
+// make.
 func TestRealStoredAnswers(t *testing.T) {
 	compare := func(peer, program string, given, answers [][]string) {
 		t.Helper()
