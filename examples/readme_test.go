@@ -238,28 +238,6 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 	return clone
 }
 
-// Who has followed the README can run the tests: data that its commands left behind is not what they go on from.
-func TestCloneOf(t *testing.T) {
-	root := t.TempDir()
-	for _, folder := range []string{"tour-data/broker", "examples/tour"} {
-		ok(t, os.MkdirAll(filepath.Join(root, folder), 0o755))
-	}
-	gitignore, err := os.ReadFile("../.gitignore")
-	ok(t, err)
-	for name, text := range map[string]string{".gitignore": string(gitignore), "README.md": "",
-		"examples/tour/a.properties": "port=8090", "examples/tour/b.properties": ""} {
-		ok(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o644))
-	}
-	clone := cloneOf(t, root, strings.NewReplacer("8090", "1"), []string{"examples/tour/a.properties"})
-	if names := namesIn(t, clone); !slices.Equal(names, []string{"README.md", "examples"}) {
-		t.Errorf("expected README.md and examples, found %v", names)
-	}
-	text, err := os.ReadFile(filepath.Join(clone, "examples/tour/a.properties"))
-	if err != nil || string(text) != "port=1" {
-		t.Errorf("%q %v", text, err)
-	}
-}
-
 // linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these
 // files.
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {

@@ -15,8 +15,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -64,88 +62,6 @@ func TestDocCommentsNameWhatFollows(t *testing.T) {
 	}
 	if seen < 10_000 {
 		t.Errorf("expected the doc comments of all packages, found %d", seen)
-	}
-}
-
-func TestDocCommentsRule(t *testing.T) {
-	const source = `package p
-
-// Run starts it.
-func Run() {}
-
-// A Stage is one.
-type Stage struct {
-	// Name, "" for none.
-	Name string
-	// given: somebody gave it.
-	Given bool
-	// in seconds, and more than that
-	Wait int
-	// First and Last are bounds.
-	First, Last int
-	// Other is not found, because ordinary words may begin with capitals.
-	free int
-	// From is a word.
-	Stop
-	// Less tells what it does.
-	by func()
-}
-
-// Stop ends it.
-type Stop interface {
-	// runAll is another one.
-	Close()
-}
-
-// Starts it.
-func Start() {}
-
-// The way to end.
-func End() {}
-
-// run ends it.
-func end() {}
-
-// Settings are read at first.
-func read() {}
-
-// Things of two kinds.
-const (
-	// other is one.
-	kindOne = 1
-	kindTwo = 2
-)
-
-// stopAll, and what it calls: see [Run], [runAll], [text].
-func stopAll() {}
-
-// Stopped is an end.
-var Stopped, Ended bool
-
-// Deprecated: use another one.
-func Old() {}
-
-// startAll starts each of them
-// and waits.
-func waitAll() {}
-`
-	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "p.go", source, parser.ParseComments)
-	require.NoError(t, err)
-	found, _ := misnamedIn(files, []*ast.File{file})
-	want := []string{
-		`p.go:10: expected the comment to begin with Given, found "given"`,
-		`p.go:26: expected the comment to begin with Close, found "runAll"`,
-		`p.go:30: expected the comment to begin with Start, found "Starts"`,
-		`p.go:33: expected the comment to begin with End, found "The way"`,
-		`p.go:36: expected the comment to begin with end, found "run"`,
-		`p.go:44: expected the comment to begin with kindOne or kindTwo, found "other"`,
-		`p.go:49: expected a link to a declaration of the package, found [runAll]`,
-		`p.go:58: expected the comment to begin with waitAll, found "startAll"`,
-	}
-	slices.Sort(found)
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -37,21 +37,3 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
-
-func TestLines(t *testing.T) {
-	for want, e := range map[string]connectivitytest.Entry{
-		"socks5       kafka:9092: REP 00, 3 bytes there, 5 back": {Port: "socks5", Step: connectivitytest.Connect,
-			Target: "kafka:9092", Sent: 3, Received: 5},
-		"socks5       kafka:9092 at DE: REP 02": {Port: "socks5", Step: connectivitytest.Connect,
-			Target: "kafka:9092", Location: "DE", Code: 2},
-		"socks5       logon: answer 01, and no more was asked": {Port: "socks5", Step: connectivitytest.Logon,
-			Code: 1},
-		"http         http://s4:8000/x: 200": {Port: "http", Target: "http://s4:8000/x", Code: 200},
-		"destination  /destination-configuration/v1/d/S4: 404": {Port: "destination",
-			Target: "/destination-configuration/v1/d/S4", Code: 404},
-	} {
-		if got := line(e); got != want {
-			t.Errorf("expected %q, found %q", want, got)
-		}
-	}
-}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/culvert-project/culvert/host"
@@ -70,65 +69,12 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 	}
 }
 
-// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org, a
-// schema registry of the test's own and the embedded broker: apart from address, port and protocol nothing in the files
-// is changed.
-func TestSourcesRun(t *testing.T) {
-	demo := odatatest.New(odatatest.Options{Rows: 40, PageSize: 25, Subscriptions: true})
-	server, err := demo.Start("127.0.0.1:0")
-	ok(t, err)
-	defer server.Close()
-	registry := srfake.New()
-	defer registry.Close()
-	moved := movedTo(server.URL, registry.URL())
-	folder, sources := t.TempDir(), 0
-	for _, file := range all(t) {
-		text := read(t, file)
-		if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, "OData2SourceConnector") {
-			continue
-		}
-		sources++
-		ok(t, os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600))
-	}
-	files, err := config.Folder(folder)
-	ok(t, err)
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: guests(t),
-		Once: true, Logger: quiet()})
-	ok(t, err)
-	defer h.Close()
-	if err := h.Run(t.Context()); err != nil {
-		t.Error(err)
-	}
-	// Each of them reads one entity set of 100 order lines, 40 orders or 77 products to its end; parallelism reads all
-	// three, selections the orders that its conditions choose.
-	want := int64(0)
-	for _, file := range files.Connectors {
-		switch filepath.Base(file) {
-		case "sink-topics.properties":
-			want += 100 + 77 // the conditions for its other topics choose orders that are not there
-			continue
-		case "selections.properties":
-			demo.Each("Orders", func(_ string, order map[string]string) {
-				if order["ShipCountry"] == "Germany" && order["OrderID"] <= "10300" {
-					want++
-				}
-			})
-			continue
-		}
-		for set, rows := range map[string]int64{"Order_Details": 100, "Orders": 40, "Products": 77} {
-			want += rows * int64(strings.Count(read(t, file), "entityset = "+set+"\n"))
-		}
-	}
-	want += questions(demo)
-	if rows := demo.Ledger().Rows; sources < 8 || rows != want {
-		t.Errorf("%d sources read %d rows, expected %d", sources, rows, want)
-	}
-}
-
-// TestOneAfterAnother runs every source that says so and then every sink as README.md has it: one demo service, one
-// data folder, the worker of this folder, one connector at a time. Each sink writes what is its own.
-func TestOneAfterAnother(t *testing.T) {
-	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
+// TestConnectorsRun runs all sources that say so at once and then every sink, one after another, as README.md has it:
+// the demo service in place of services.odata.org, a schema registry of the test's own, one data folder and the worker
+// of this folder. Apart from address, port and protocol nothing in the files is changed. Each source reads what it
+// names, each sink writes what is its own.
+func TestConnectorsRun(t *testing.T) {
+	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 3000, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	server, err := demo.Start("127.0.0.1:0")
 	ok(t, err)
@@ -137,29 +83,37 @@ func TestOneAfterAnother(t *testing.T) {
 	defer registry.Close()
 	moved := movedTo(server.URL, registry.URL())
 	data, folder := dataFolder(t), t.TempDir()
+	var sources, sinks []string
+	want := int64(0)
+	for _, file := range all(t) {
+		text := read(t, file)
+		if !strings.HasPrefix(text, "# runs\n") {
+			continue
+		}
+		ok(t, os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600))
+		switch {
+		case strings.Contains(text, "OData2SinkConnector"):
+			sinks = append(sinks, filepath.Join(folder, file))
+		case strings.Contains(text, "OData2SourceConnector"):
+			sources = append(sources, filepath.Join(folder, file))
+			want += named(demo, file, text)
+		}
+	}
+	ok(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
+	want += questions(demo)
+	if rows := demo.Ledger().Rows; len(sources) < 8 || len(sinks) < 8 || rows != want {
+		t.Errorf("%d sources read %d rows, expected %d; there are %d sinks", len(sources), rows, want, len(sinks))
+	}
 	written := map[string]int{"insert": 250, "dynamic": 250, "delete": 250, "batches": 500, "flush-trigger": 250,
 		"dead-letter-queue": 250, "update": 0, "kafka-consume": 0}
-	for _, class := range []string{"OData2SourceConnector", "OData2SinkConnector"} {
-		ran := 0
-		for _, file := range all(t) {
-			text := read(t, file)
-			if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, class) {
-				continue
-			}
-			ran++
-			before := demo.Count("Order_DetailCopies")
-			file = filepath.Join(folder, file)
-			ok(t, os.WriteFile(file, []byte(moved.Replace(text)), 0o600))
-			if err := runOnce(t, data, "worker.properties", file); err != nil {
-				t.Errorf("%s: %v", filepath.Base(file), err)
-			}
-			name := strings.TrimSuffix(filepath.Base(file), ".properties")
-			if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
-				t.Errorf("%s has made %d order lines, expected %d", name, n, written[name])
-			}
+	for _, file := range sinks {
+		before := demo.Count("Order_DetailCopies")
+		if err := runOnce(t, data, "worker.properties", file); err != nil {
+			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
-		if ran < 8 {
-			t.Errorf("%d of %s ran", ran, class)
+		name := strings.TrimSuffix(filepath.Base(file), ".properties")
+		if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
+			t.Errorf("%s has made %d order lines, expected %d", name, n, written[name])
 		}
 	}
 	updated := 0
@@ -171,6 +125,25 @@ func TestOneAfterAnother(t *testing.T) {
 	if made, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || made != products {
 		t.Errorf("%d order lines were updated, expected 250; %d messages made, expected %d", updated, made, products)
 	}
+}
+
+// named is how many rows a source's file chooses: whole entity sets, or what the conditions of two files do.
+func named(demo *odatatest.Service, file, text string) (rows int64) {
+	switch file {
+	case "sink-topics.properties":
+		return 5*250 + 500 + int64(demo.Count("Products"))
+	case "selections.properties":
+		demo.Each("Orders", func(_ string, order map[string]string) {
+			if order["ShipCountry"] == "Germany" && order["OrderID"] <= "10300" {
+				rows++
+			}
+		})
+		return rows
+	}
+	for _, set := range []string{"Order_Details", "Orders", "Products"} {
+		rows += int64(demo.Count(set) * strings.Count(text, "entityset = "+set+"\n"))
+	}
+	return rows
 }
 
 // movedTo has what the files say of other machines lead to those of a test.
@@ -192,36 +165,6 @@ func runOnce(t *testing.T, data string, names ...string) error {
 	}
 	defer h.Close()
 	return h.Run(t.Context())
-}
-
-// TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding
-// alone.
-func TestThroughCloudConnector(t *testing.T) {
-	subaccount := connectivitytest.NewServer()
-	defer subaccount.Close()
-	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0))
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	ok(t, err)
-	defer kafka.Close()
-	broker := kafka.ListenAddrs()[0]
-	subaccount.Map("kafka.cloud:9092", broker)
-	subaccount.Map(broker, broker) // as this one advertises itself
-	demo := odatatest.New(odatatest.Options{Rows: 40})
-	server, err := demo.Start("127.0.0.1:0")
-	ok(t, err)
-	defer server.Close()
-	moved := movedTo(server.URL, "")
-	source := filepath.Join(t.TempDir(), "entity-set.properties")
-	ok(t, os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600))
-	if err := runOnce(t, dataFolder(t), "kafka-cloud-connector.worker.properties", source); err != nil {
-		t.Error(err)
-	}
-	through := subaccount.Count(func(e connectivitytest.Entry) bool {
-		return e.Port == "socks5" && e.Code == 0 && e.Target == "kafka.cloud:9092"
-	})
-	if rows := demo.Ledger().Rows - questions(demo); rows != 100 || through == 0 {
-		t.Errorf("%d of 100 rows were read, %d connections to kafka.cloud:9092", rows, through)
-	}
 }
 
 // storeFolder is where the files have their key and trust stores; samples has such.

@@ -1,11 +1,17 @@
 package config
 
 import (
+	"encoding/hex"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/magiconair/properties"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // The expected values are those of java.util.Properties.load, by its documentation.
@@ -47,6 +53,51 @@ func TestPropertiesSyntax(t *testing.T) {
 			}
 		})
 	}
+}
+
+// storedProperties are files in hexadecimal, odd ones and some by chance, and what java.util.Properties makes of them.
+func storedProperties(t *testing.T) (files, answers []string) {
+	t.Helper()
+	content, err := os.ReadFile("testdata/properties.tsv")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(content)) {
+		file, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		files, answers = append(files, file), append(answers, answer)
+	}
+	return files, answers
+}
+
+// Files are read as java.util.Properties does. One thing differs: where a file ends in a line of a backslash alone,
+// Java finds a setting without a name and a value there, and here is none.
+func TestPropertiesAsJava(t *testing.T) {
+	files, answers := storedProperties(t)
+	for i, file := range files {
+		text, err := hex.DecodeString(file)
+		require.NoError(t, err)
+		assert.Equal(t, answers[i], asJava(string(text)), string(text))
+	}
+}
+
+// asJava is what readProperties finds in the form that Load.java prints.
+func asJava(text string) string {
+	entries, problems := readProperties("x", []byte(text))
+	if problems.Err() != nil {
+		return "refused"
+	}
+	last := map[string]string{}
+	var keys []string
+	for _, e := range entries {
+		key := hex.EncodeToString([]byte(e.Key))
+		if _, known := last[key]; !known {
+			keys = append(keys, key)
+		}
+		last[key] = hex.EncodeToString([]byte(e.Raw))
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		keys[i] = key + "=" + last[key]
+	}
+	return "{" + strings.Join(keys, ", ") + "}"
 }
 
 func TestPropertiesProblems(t *testing.T) {

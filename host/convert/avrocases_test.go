@@ -79,7 +79,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 }
 
 // Versions, defaults of unions, aliases, names, decimals and unions with several values set become what AvroData makes
-// of them; what it makes Avro of that no library of Avro reads is refused. TestRealAvroCases asks AvroData itself.
+// of them; what it makes Avro of that no library of Avro reads is refused. TestRealStoredAnswers asks AvroData itself.
 func TestAvroCases(t *testing.T) {
 	given, answers := readAvroCases(t)
 	for i, g := range given {

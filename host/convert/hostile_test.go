@@ -65,6 +65,15 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 	names := func(n int) string {
 		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
 	}
+	bomb := func(shape string) string { // references that multiply
+		return `{"$ref":"#/d/0","d":[` + list(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
+			`,{"type":"string"}]}`
+	}
+	choices := `{"type":"string"}` // each is looked through to tell the two structures apart
+	for range 30 {
+		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
+			`{"type":"boolean"}}}]}`
+	}
 	long := strings.Repeat("d", 2<<20)
 	for name, c := range map[string]struct{ class, schema, value, want string }{
 		"Avro, a schema of 2 MB": {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
@@ -98,6 +107,15 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"JSON Schema, 100,000": {ClassJSONSchema, jsonFields(100_000, ""), names(100_000), "expected at most"},
 		"JSON Schema, deep": {ClassJSONSchema,
 			nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]", "expected at most"},
+		"JSON Schema, members that multiply": {ClassJSONSchema,
+			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`), `"x"`,
+			"expected at most"},
+		"JSON Schema, parts that multiply": {ClassJSONSchema, bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+			`"x"`, "expected at most"},
+		"JSON Schema, choices in choices": {ClassJSONSchema, nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"), `"x"`,
+			"expected at most"},
+		"JSON Schema, choices looked through": {ClassJSONSchema, choices,
+			nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"), "to be looked through"},
 		"JSON Schema, deep data": {ClassJSONSchema,
 			`{"type":"array","items":{"type":"integer"}}`, strings.Repeat("[", 1<<20), "found ARRAY"},
 		"JSON Schema, a scale of 10^8": {ClassJSONSchema,

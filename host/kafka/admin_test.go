@@ -134,17 +134,6 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	}
 }
 
-func TestUnreachableBrokerIsAnError(t *testing.T) {
-	b := openTestBroker(t, t.TempDir())
-	a := openTestAdmin(t, b.Addr())
-	b.Close()
-	ctx, cancel := shortContext(t)
-	defer cancel()
-	if _, err := a.ClusterID(ctx); err == nil {
-		t.Error("a closed broker answered")
-	}
-}
-
 // Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
 func TestOffsetsWaitForLeaders(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -219,69 +218,4 @@ func waitsFor(t *testing.T, limit time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// relay passes bytes on between a port of its own and an address, and keeps a copy.
-type relay struct {
-	at   string
-	mu   sync.Mutex
-	seen []byte
-}
-
-func openRelay(t *testing.T, to string) *relay {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	r := &relay{at: l.Addr().String()}
-	var group sync.WaitGroup
-	conns := map[net.Conn]bool{}
-	var mu sync.Mutex
-	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		for conn := range conns {
-			conn.Close()
-		}
-		mu.Unlock()
-		group.Wait()
-	})
-	pump := func(a, b net.Conn) {
-		buffer := make([]byte, 64<<10)
-		for {
-			n, err := a.Read(buffer)
-			r.mu.Lock()
-			r.seen = append(r.seen, buffer[:n]...)
-			r.mu.Unlock()
-			if _, failed := b.Write(buffer[:n]); err != nil || failed != nil {
-				a.Close()
-				b.Close()
-				return
-			}
-		}
-	}
-	group.Go(func() {
-		for {
-			client, err := l.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			broker, err := net.Dial("tcp", to)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			mu.Lock()
-			conns[client], conns[broker] = true, true
-			mu.Unlock()
-			group.Go(func() { pump(client, broker) })
-			group.Go(func() { pump(broker, client) })
-		}
-	})
-	return r
-}
-
-func (r *relay) copy() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return string(r.seen)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -140,7 +141,7 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 }
 
 // Three brokers that can be reached through the tunnel alone, TLS and SASL inside it: tokens expire, a broker is
-// restarted, and nothing is lost.
+// restarted, no Cloud Connector answers for a while (T13), and nothing is lost.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := certtest.Issue(t, "authority", nil, nil)
@@ -176,9 +177,24 @@ func TestThroughCloudConnector(t *testing.T) {
 			broker.reopen(t)
 		})
 	}
-	l := &load{topic: "load", records: 100_000, steps: []step{{30_000, expire}, {60_000, restart}}}
+	asked := func() int {
+		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
+	}
+	away := func() {
+		r.Detach("") // which also ends its tunnels
+		group.Go(func() {
+			pause.For(ctx, 2*time.Second)
+			for asked() < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
+			}
+			r.Attach("")
+		})
+	}
+	l := &load{topic: "load", records: 60_000, steps: []step{{10_000, expire}, {20_000, restart}, {30_000, away}}}
 	l.run(t, ctx, c)
 	group.Wait()
+	if n := asked(); n < 3 {
+		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
+	}
 
 	if n := r.TokenCount(r.Connectivity); n < 2 {
 		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
@@ -208,38 +224,6 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "kafka: ") {
 		t.Error("nothing is in the log: it is not the one that clients write")
-	}
-}
-
-// T13: no Cloud Connector answers for a while, and all tunnels are gone.
-func TestCloudConnectorAway(t *testing.T) {
-	t.Parallel()
-	r := openRemote(t, kfake.SeedTopics(3, "load"))
-	c := parsed(t, r.properties(t))
-	var log journal
-	c.Logger = log.logger()
-	ctx := waits(t)
-	asked := func() int {
-		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
-	}
-	away := 2 * time.Second
-	if os.Getenv("CULVERT_SOAK") != "" {
-		away = time.Minute
-	}
-	var group sync.WaitGroup
-	l := &load{topic: "load", records: 30_000, steps: []step{{10_000, func() {
-		r.Detach("") // which also ends its tunnels
-		group.Go(func() {
-			pause.For(ctx, away)
-			for asked() < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
-			}
-			r.Attach("")
-		})
-	}}}}
-	l.run(t, ctx, c)
-	group.Wait()
-	if n := asked(); n < 3 {
-		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
 	}
 }
 
@@ -337,10 +321,10 @@ func TestNothingSecretInClear(t *testing.T) {
 				}
 				d := newDoor(t, "127.0.0.1:1")
 				openCluster(t, []*door{d}, opts...)
-				wire := openRelay(t, d.at)
+				wire := porttest.NewTap(t, d.at)
 				var log journal
 				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
-					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.at, "security.protocol": protocol,
+					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.At, "security.protocol": protocol,
 					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
@@ -349,12 +333,12 @@ func TestNothingSecretInClear(t *testing.T) {
 				}
 				clear := false
 				for _, secret := range c.secrets {
-					clear = clear || strings.Contains(wire.copy(), secret)
+					clear = clear || strings.Contains(wire.Seen(), secret)
 					if strings.Contains(log.String(), secret) {
 						t.Errorf("%.10s… is in the log", secret)
 					}
 				}
-				if len(wire.copy()) < 100 {
+				if len(wire.Seen()) < 100 {
 					t.Fatal("nothing crossed the wire")
 				}
 				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {

@@ -175,7 +175,7 @@ func (b *realBroker) properties(port string, more ...string) map[string]string {
 }
 
 // TestRealSecurity is Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to be
-// turned away; then 100,000 records while tokens expire and the broker is restarted.
+// turned away; then 30,000 records while tokens expire and the broker is restarted.
 func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)
@@ -251,7 +251,7 @@ func TestRealSecurity(t *testing.T) {
 			t.Errorf("expected to be told, found %v", err)
 		}
 	})
-	t.Run("100,000 records", func(t *testing.T) {
+	t.Run("30,000 records", func(t *testing.T) {
 		config := parsed(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
 		admin, err := NewAdmin(config)
 		require.NoError(t, err)
@@ -260,13 +260,13 @@ func TestRealSecurity(t *testing.T) {
 		_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
 		require.NoError(t, err)
 		restarted := make(chan func(), 1)
-		l := &load{topic: "load", records: 100_000, steps: []step{
-			{30_000, func() {
+		l := &load{topic: "load", records: 30_000, steps: []step{
+			{8_000, func() {
 				b.Lifetime(2 * time.Second)
 				b.ExpireTokens()
 				b.DropTunnels()
 			}},
-			{60_000, func() {
+			{16_000, func() {
 				stop()
 				restarted <- b.start(t)
 			}},

@@ -108,52 +108,6 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-// TestMutualTLSMade: the same with the stores of make-stores.sh, whose clients and server are issued by one CA.
-func TestMutualTLSMade(t *testing.T) { mutualTLSMade(t, filepath.Join(samples, "more")) }
-
-func mutualTLSMade(t *testing.T, folder string) {
-	several := madeStore{file: "several.jks", Location: Location{Alias: "second"}}
-	second, err := mustOpen(t, *several.in(folder)).Certificate()
-	require.NoError(t, err)
-	clients, err := mustOpen(t, *madeStore{file: "trust.jks"}.in(folder)).Roots()
-	require.NoError(t, err)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert,
-		ClientCAs: clients})
-	good := madeStore{file: "chain.jks", owner: "first"}
-	for _, m := range madeStores {
-		key, trust := good, m
-		if m.owner != "" {
-			key, trust = m, madeStore{file: "trust.jks"}
-		}
-		got, err := ask(t, s, client(t, Options{Key: key.in(folder), Trust: trust.in(folder)}), "127.0.0.1")
-		if key.owner == "second" { // a certificate for servers
-			if err == nil {
-				t.Errorf("%s: the server took a client with a server's certificate", m.file)
-			}
-			continue
-		}
-		if err != nil || got != key.owner {
-			t.Errorf("%s: the server saw %q, %v", m.file, got, err)
-		}
-	}
-}
-
-// TestEitherStoreAlone: a key without a trust store and the other way round.
-func TestEitherStoreAlone(t *testing.T) {
-	ca := certtest.Issue(t, "ca", nil, nil)
-	s := issuedServer(t, ca, &tls.Config{ClientAuth: tls.RequestClientCert})
-	got, err := ask(t, s, client(t, Options{Trust: fromPEM(ca.PEM())}), "localhost")
-	if err != nil || got != "nobody" {
-		t.Errorf("a trust store alone: %q, %v", got, err)
-	}
-	key := Options{Key: fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))}
-	_, err = ask(t, s, client(t, key), "localhost")
-	expectFault(t, Explain(err, key), "truststore.location", "not trusted by the operating system")
-	key.SkipHostCheck = true
-	_, err = ask(t, s, client(t, key), "localhost")
-	expectFault(t, err, "truststore.location", "not trusted by the operating system")
-}
-
 func TestNames(t *testing.T) {
 	name := func(field string) string { return "sap.odata." + field }
 	l := Location{Path: sample("client.jks"), Password: "x"}

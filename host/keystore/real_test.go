@@ -19,12 +19,11 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// TestRealStores: what this machine's keytool and openssl write opens, and works in TLS.
+// TestRealStores: what this machine's keytool and openssl write opens.
 func TestRealStores(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made")
 	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)
 	openMadeStores(t, folder)
-	mutualTLSMade(t, folder)
 }
 
 // TestRealJavaTrust: the trust store that comes with Java opens with its usual password.

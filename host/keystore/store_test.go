@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"bytes"
-	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -56,40 +55,6 @@ func at(t testing.TB, name string, l Location) Location {
 		l.Password = "changeit"
 	}
 	return l
-}
-
-func TestSampleKeys(t *testing.T) {
-	for name, l := range clientStores {
-		for _, typed := range []bool{true, false} {
-			t.Run(name, func(t *testing.T) {
-				l := at(t, name, l)
-				if !typed {
-					l.Type = ""
-				}
-				c, err := mustOpen(t, l).Certificate()
-				require.NoError(t, err)
-				want := ownerOf(name)
-				if c.Leaf.Subject.CommonName != want || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 1 {
-					t.Errorf("certificate %s with a chain of %d, expected CN=%s and 1", c.Leaf.Subject,
-						len(c.Certificate), want)
-				}
-			})
-		}
-	}
-}
-
-func TestSampleRoots(t *testing.T) {
-	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
-	require.NoError(t, err)
-	for name, l := range trustStores {
-		t.Run(name, func(t *testing.T) {
-			roots, err := mustOpen(t, at(t, name, l)).Roots()
-			require.NoError(t, err)
-			if _, err := own.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
 }
 
 // TestTypeAndContent: a type is held against the content, but jks and pkcs12 read each other's files.

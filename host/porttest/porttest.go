@@ -1,4 +1,4 @@
-// Package porttest finds ports for tests of programs that are told where to listen.
+// Package porttest finds ports for tests of programs that are told where to listen, and shows what crosses one ([Tap]).
 //
 // Invariants: a port is given to one test of the machine, and systems give it to nobody by themselves. A port of theirs
 // may be taken, by any connection of the machine, between the moment in which it was found free and that in which the

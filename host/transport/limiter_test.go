@@ -133,14 +133,6 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 		})
 }
 
-func TestRequestsPerSecond(t *testing.T) {
-	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits = limits.Limits{PerSecond: 2} }, func(t *testing.T, c *Client) {
-		other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
-		assert.Equal(t, 4500*time.Millisecond, all(t, 5, c, other), "for 10 requests")
-	})
-}
-
 func TestMaintenanceWindow(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)

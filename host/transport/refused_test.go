@@ -53,8 +53,6 @@ func (s *refusing) count() int {
 	return len(s.refused)
 }
 
-const forever = 1 << 30
-
 // As in package lockouts.
 const (
 	recently    = time.Hour
@@ -98,39 +96,6 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A secret that worked and is wrong now is sent once in all, by however many clients.
-func TestChangedSecretIsSentOnce(t *testing.T) {
-	s := &refusing{}
-	service(t, s.ServeHTTP, loggedOn, func(t *testing.T, c *Client) {
-		clients := []*Client{c}
-		for range 19 {
-			clients = append(clients, beside(t, c, nil))
-		}
-		round := func() (unauthorized int) {
-			var mu sync.Mutex
-			together(len(clients), func(i int) {
-				status, _, err := text(t, clients[i], get("/"))
-				if isUnauthorized(status, err) {
-					mu.Lock()
-					defer mu.Unlock()
-					unauthorized++
-				} else if err != nil || status != 200 {
-					t.Errorf("status %d, %v", status, err)
-				}
-			})
-			return unauthorized
-		}
-		assert.Equal(t, 0, round(), "refused")
-		time.Sleep(10 * time.Second) // they poll, and are all due at once
-		s.between(0, forever)
-		for range 3 {
-			assert.Equal(t, len(clients), round(), "told")
-			time.Sleep(time.Minute)
-		}
-		assert.Equal(t, 1, s.count(), "times that the secret was sent")
-	})
 }
 
 // A service may accept the reads of anybody, as that which fetches a token, and refuse each write: the writes under way

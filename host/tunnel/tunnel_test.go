@@ -119,7 +119,7 @@ func TestGroupThroughTheTunnel(t *testing.T) {
 // roundTrip writes records to all partitions and reads them in a group that commits.
 func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) {
 	t.Helper()
-	const count = 5000
+	const count = 1000
 	writer := client(t, tunnel, announced, append(opts, kgo.DefaultProduceTopic("rows"))...)
 	for i := range count {
 		writer.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte{byte(i)}, 100)},
@@ -161,7 +161,6 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 func TestLogonByTheTunnel(t *testing.T) {
 	for name, mechanism := range map[string]sasl.Mechanism{
 		"PLAIN":         plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
-		"SCRAM-SHA-256": scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism(),
 		"SCRAM-SHA-512": scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism(),
 	} {
 		t.Run(name, func(t *testing.T) {

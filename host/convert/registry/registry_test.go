@@ -171,24 +171,3 @@ func TestSettingsBehindThePrefix(t *testing.T) {
 		}
 	}
 }
-
-// Rules of a schema that would be run with each value that is written, to encrypt fields for example, are not passed
-// over.
-func TestRulesOfTheNewestSchema(t *testing.T) {
-	for rule, want := range map[string]string{
-		``: "",
-		`{"name":"pii","kind":"TRANSFORM","mode":"WRITEREAD","type":"ENCRYPT","tags":["PII"]}`:                                   `"pii" of type "ENCRYPT"`,
-		`{"name":"pii","kind":"TRANSFORM","mode":"WRITE","type":"ENCRYPT","disabled":true}`:                                      "",
-		`{"name":"r","kind":"CONDITION","mode":"READ","type":"CEL"},{"name":"w","kind":"CONDITION","mode":"WRITE","type":"CEL"}`: `"w" of type "CEL"`,
-	} {
-		c := open(t, func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"subject":"s","id":7,"version":1,"schema":"\"int\"","ruleSet":{"domainRules":[%s]}}`, rule)
-		}, nil)
-		id, text, err := c.Latest(t.Context(), "s")
-		var refused *Refused
-		if want == "" && (err != nil || id != 7 || text != `"int"`) ||
-			want != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: expected %q, found %d %s, %v", rule, want, id, text, err)
-		}
-	}
-}

@@ -28,7 +28,12 @@ func TestMain(m *testing.M) {
 
 func openTestBroker(t *testing.T, dir string) *Broker {
 	t.Helper()
-	b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
+	return openWith(t, Options{Dir: dir, Listen: "127.0.0.1:0"})
+}
+
+func openWith(t *testing.T, o Options) *Broker {
+	t.Helper()
+	b, err := Open(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
@@ -128,8 +133,8 @@ func TestFindBrokerTellsFoldersApart(t *testing.T) {
 }
 
 func TestBrokerListens(t *testing.T) {
-	b1 := openBrokerAt(t, Options{Dir: t.TempDir()})
-	b2 := openBrokerAt(t, Options{Dir: t.TempDir()})
+	b1 := openWith(t, Options{Dir: t.TempDir()})
+	b2 := openWith(t, Options{Dir: t.TempDir()})
 	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
 	// Other tests of this machine may hold some of them.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
@@ -145,7 +150,7 @@ func TestBrokerListens(t *testing.T) {
 }
 
 func TestBrokerAdvertises(t *testing.T) {
-	b := openBrokerAt(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
+	b := openWith(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
 	if host != "localhost" {
 		t.Errorf("advertised: %s", b.Addr())
@@ -158,14 +163,6 @@ func TestBrokerAdvertises(t *testing.T) {
 	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
 		t.Errorf("metadata: %s, expected %s", got, b.Addr())
 	}
-}
-
-func openBrokerAt(t *testing.T, o Options) *Broker {
-	t.Helper()
-	b, err := Open(o)
-	require.NoError(t, err)
-	t.Cleanup(func() { b.Close() })
-	return b
 }
 
 func portOf(t *testing.T, addr string) int {

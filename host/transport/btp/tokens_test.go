@@ -457,7 +457,12 @@ func TestTokenByCertificate(t *testing.T) {
 	known := certtest.Issue(t, "culvert", nil, nil)
 	escaped := strings.NewReplacer("\n", `\n`)
 	var forms []url.Values
+	refuses := false
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refuses {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		_ = r.ParseForm()
 		forms = append(forms, r.PostForm)
 		assert.Equal(t, "", r.Header.Get("Authorization"), "basic authentication")
@@ -481,6 +486,11 @@ func TestTokenByCertificate(t *testing.T) {
 		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(unknown.PEM()),
 			Key: string(unknown.KeyPEM(t))}, trusting).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
+	})
+	t.Run("refused by the service", func(t *testing.T) {
+		refuses = true
+		_, err := newTokens(t, c, trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Unauthorized, "client-id", "client-id, certificate and key")
 	})
 	t.Run("service is not trusted", func(t *testing.T) {
 		_, err := newTokens(t, c, btp.TokenOptions{}).Token(t.Context(), "")

@@ -5,6 +5,7 @@ package connectivitytest_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -68,4 +69,33 @@ func TestRealArticle(t *testing.T) {
 		return e.Step == connectivitytest.Connect && e.Code == 0 && e.Sent == int64(len("is anybody there?"))
 	})
 	assert.Equal(t, 4, tunnels, "tunnels in the ledger")
+}
+
+func start(t *testing.T) *connectivitytest.Server {
+	t.Helper()
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// echo is a system that greets, if it has a greeting, and then answers every byte with itself.
+func echo(t *testing.T, greeting string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				io.WriteString(conn, greeting)
+				io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }

@@ -239,6 +239,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 					return
 				}
 				sent.Add(1)
+				time.Sleep(time.Millisecond) // until it is answered
 				done(401)
 			})
 		}

@@ -12,15 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/net/http/httpproxy"
-
-	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
@@ -216,106 +211,6 @@ func TestSilentProxies(t *testing.T) {
 		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the caller's end, found %v", kind, err)
 		}
-	}
-}
-
-// corporate is an ordinary HTTP proxy for one user that leads everything to one system; it notes what it was asked.
-func corporate(t *testing.T, system string, heard chan<- string) string {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		heard <- r.Method + " " + r.RequestURI
-		user, password,
-			_ := (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth()
-		if user != "me" || password != "s/e:cret" {
-			w.WriteHeader(http.StatusProxyAuthRequired)
-			return
-		}
-		if r.Method == http.MethodConnect {
-			behind, err := net.Dial("tcp", system)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer behind.Close()
-			w.WriteHeader(http.StatusOK)
-			conn, rw, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			go io.Copy(behind, rw)
-			io.Copy(conn, behind)
-			return
-		}
-		fmt.Fprintf(w, "absolute form, host %s, user %t", r.Host, r.Header.Get("Authorization") != "")
-	}))
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
-}
-
-func get(t *testing.T, roundTripper http.RoundTripper, address string) (int, string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(bounded(t), "GET", address, nil)
-	require.NoError(t, err)
-	response, err := roundTripper.RoundTrip(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(text)
-}
-
-func TestCorporateProxy(t *testing.T) {
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "behind TLS")
-	}))
-	defer secure.Close()
-	direct := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "direct")
-	})
-	heard := make(chan string, 10)
-	address := corporate(t, strings.TrimPrefix(secure.URL, "https://"), heard)
-	resolve := func(ctx context.Context, network, to string) (net.Conn, error) {
-		if strings.HasPrefix(to, "intern.corp:") {
-			to = strings.TrimPrefix(direct.URL, "http://")
-		}
-		return new(net.Dialer).DialContext(ctx, network, to)
-	}
-	environment := &httpproxy.Config{NoProxy: ".corp,10.0.0.0/8"}
-	own := route.Settings{Type: route.HTTP, Address: address, User: "me", Password: "s/e:cret",
-		Environment: environment, Forward: dialFunc(resolve)}
-	fromEnvironment := route.Settings{Forward: dialFunc(resolve), Environment: &httpproxy.Config{NoProxy: ".corp",
-		HTTPProxy: (&url.URL{Scheme: "http", Host: address, User: url.UserPassword("me", "s/e:cret")}).String()}}
-	fromEnvironment.Environment.HTTPSProxy = fromEnvironment.Environment.HTTPProxy
-	for name, settings := range map[string]route.Settings{"settings": own, "environment": fromEnvironment} {
-		t.Run(name, func(t *testing.T) {
-			r := routeOf(t, settings)
-			transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
-			defer transport.CloseIdleConnections()
-			roundTripper := r.RoundTripper(transport)
-			transport.TLSClientConfig.ServerName = "example.com"
-			if status, text := get(t, roundTripper, "http://erp.example/a?b=1"); status != 200 ||
-				text != "absolute form, host erp.example, user false" {
-				t.Errorf("found %d %s", status, text)
-			}
-			if status, text := get(t, roundTripper, "https://erp.example/a"); status != 200 || text != "behind TLS" {
-				t.Errorf("found %d %s", status, text)
-			}
-			if status, text := get(t, roundTripper, "http://intern.corp/"); status != 200 || text != "direct" {
-				t.Errorf("NO_PROXY: found %d %s", status, text)
-			}
-			var got []string
-			for len(heard) > 0 {
-				got = append(got, <-heard)
-			}
-			assert.Equal(t, []string{"GET http://erp.example/a?b=1", "CONNECT erp.example:443"}, got)
-		})
-	}
-	none := fromEnvironment
-	none.Type = route.None
-	r := routeOf(t, none)
-	if r.HTTPProxy() != nil {
-		t.Error("expected type none to ignore the environment")
 	}
 }
 

@@ -2,6 +2,7 @@
 package upstreamtest
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,14 +13,14 @@ import (
 type List struct {
 	// Root is the folder of the repository, Area the heading of the section.
 	Root, Area string
-	// Tests are patterns of the test files whose tests may be named.
+	// Tests are the folders of the test files whose tests may be named.
 	Tests []string
 	// Least is how many methods there are to be.
 	Least int
 	// Method reports whether a line of the section can name it.
 	Method func(name string) bool
 	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to
-	// hold. It returns what is missing, "" for nothing.
+	// hold. It returns what is missing, "" for nothing. Nil means that all are tests.
 	Case func(method, name string) string
 }
 
@@ -36,17 +37,18 @@ func (l List) Check(t *testing.T) {
 	}
 	text, _, _ = strings.Cut(text, "\n# area: ")
 	var tests strings.Builder
-	var files []string
-	for _, pattern := range l.Tests {
-		found, _ := filepath.Glob(pattern)
-		files = append(files, found...)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
+	for _, folder := range l.Tests {
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			tests.Write(b)
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		tests.Write(b)
 	}
 	count := 0
 	for _, line := range strings.Split(text, "\n")[1:] {
@@ -61,8 +63,11 @@ func (l List) Check(t *testing.T) {
 			continue
 		case strings.HasPrefix(name, "not ours: "):
 			continue
-		case strings.HasPrefix(name, "Test") && !strings.Contains(tests.String(), "func "+name+"("):
+		case (l.Case == nil || strings.HasPrefix(name, "Test")) && !strings.Contains(tests.String(), "func "+name+"("):
 			t.Errorf("%s: there is no test %s", method, name)
+		}
+		if l.Case == nil {
+			continue
 		}
 		if missing := l.Case(method, name); missing != "" {
 			t.Errorf("%s: %s", method, missing)
