@@ -317,28 +317,6 @@ func TestAdviceForRowsInDoubt(t *testing.T) {
 	}
 }
 
-// A check that was sent before an answer showed that the service numbers what is inserted says nothing where it finds
-// nothing: the row is reported, not inserted a second time.
-func TestCheckOvertakenByAnAnswer(t *testing.T) {
-	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
-	settle := func(op operation, answer wit.Response) wit.Verdict {
-		out, err := w.p.Settle(w.context, w.memo(op, "/s/Orders('a')"), []uint32{0}, answer)
-		noError(t, err)
-		if out.Context != nil {
-			w.context = *out.Context
-		}
-		return out.Verdicts[0]
-	}
-	missing := wit.Response{Status: 404, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}}
-	if v := settle(look, missing); v.Again == nil {
-		t.Errorf("expected the insert after a check that found nothing, found %+v", v)
-	}
-	settle(insert, wit.Response{Status: 201, Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
-	if v := settle(look, missing); v.Refused == nil {
-		t.Errorf("expected the row to be reported, found %+v", v)
-	}
-}
-
 // Of a key of several properties, services number one and keep the others: each is known by itself.
 func TestKeysOfSeveralProperties(t *testing.T) {
 	t.Parallel()
