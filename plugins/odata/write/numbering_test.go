@@ -390,22 +390,6 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	}
 }
 
-// A service that numbers from 1 gives entities the keys of others of the batch: answers that name their operation by
-// its Content-ID are taken for what they say.
-func TestKeysOfOthersInABatch(t *testing.T) {
-	w := openOrders(t, oneLane)
-	h := w.host("Orders")
-	var parts []string
-	for i, id := range []string{"1", "2", "3"} {
-		h.value("ID", strconv.Itoa(i+2), "Note", "n")
-		parts = append(parts, numbered(id, part("201 Created", "Content-ID: "+id+"\r\n",
-			"Location: http://h/Orders('"+id+"')\r\n")))
-	}
-	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
-	h.run()
-	h.all(wasWritten)
-}
-
 // Records of one entity have one lane, however its key is written.
 func TestLanesOfOneKey(t *testing.T) {
 	t.Parallel()
