@@ -83,22 +83,16 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
 		}
 		w := open(t, shopping(), append(settings, c.settings...)...)
-		answer := scripted(t, c.script...)
-		var requests, outcomes []string
-		for n, row := range c.rows {
+		var rows [][]any
+		for _, row := range c.rows {
 			id, does, _ := strings.Cut(row, ":")
-			h := w.host("Orders")
 			pairs := []any{"ID", id, "Note", "n"}
 			if does != "" {
 				pairs = append(pairs, "OP", does)
 			}
-			h.value(pairs...)
-			h.rows[0].Offset = int64(n)
-			h.answer = answer
-			h.run()
-			requests = append(requests, h.shown()...)
-			outcomes = append(outcomes, h.outcomes...)
+			rows = append(rows, pairs)
 		}
+		requests, outcomes, _ := w.each(c.script, rows...)
 		same(t, c.name+": requests", c.requests, requests)
 		same(t, c.name, c.outcomes, outcomes)
 	}
@@ -110,10 +104,7 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	tells := func(sent, made string) wit.Known {
-		h := w.host("Orders")
-		h.value("ID", sent, "Note", "n")
-		h.answer = scripted(t, "201 Location: http://h/Orders('"+made+"')")
-		h.run()
+		_, _, h := w.each([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note", "n"})
 		h.all(wasWritten)
 		return wit.KnownIn(w.context)
 	}
@@ -158,10 +149,7 @@ func TestChecksByWhatEarlierRunsKnew(t *testing.T) {
 		}
 		w := open(t, shopping(), settings...)
 		if c.setting == repeats { // it is shown by another row
-			h := w.host("Orders")
-			h.value("ID", "z", "Note", "n")
-			h.answer = scripted(t, accepted)
-			h.run()
+			_, _, h := w.each([]string{accepted}, []any{"ID", "z", "Note", "n"})
 			h.all(wasWritten)
 		}
 		h := w.host("Orders")
@@ -350,21 +338,12 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 			more = append(more, c.setting)
 		}
 		w := open(t, serving(changed), append(set("00", "Orders"), more...)...)
-		answer := scripted(t, c.script...)
-		requests := 0
-		var outcomes []string
-		for n, row := range c.rows {
-			h := w.host("Orders")
-			h.value("ID", row[0], "Count", int64(row[1].(int)), "Note", "n")
-			h.rows[0].Offset = int64(n)
-			h.answer = answer
-			h.run()
-			requests += len(h.requests)
-			outcomes = append(outcomes, h.outcomes...)
+		var rows [][]any
+		for _, row := range c.rows {
+			rows = append(rows, []any{"ID", row[0], "Count", int64(row[1].(int)), "Note", "n"})
 		}
-		if requests != c.requests {
-			t.Errorf("%s: expected %d requests, found %d", c.name, c.requests, requests)
-		}
+		requests, outcomes, _ := w.each(c.script, rows...)
+		same(t, c.name+": requests", c.requests, len(requests))
 		same(t, c.name, c.outcomes, outcomes)
 	}
 }
@@ -422,10 +401,7 @@ func TestLanesOfOneKey(t *testing.T) {
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
-	h := w.host("Orders")
-	h.value("ID", "10002024", "Note", "n")
-	h.answer = scripted(t, "201 Location: http://h/Orders('1000[hidden]')")
-	h.run()
+	_, _, h := w.each([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note", "n"})
 	h.all(wasWritten)
 	again := w.host("Orders")
 	again.tombstone("ID", "10002024")
