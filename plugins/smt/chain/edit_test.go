@@ -227,6 +227,24 @@ func TestNullKeys(t *testing.T) {
 	}
 }
 
+// A row whose key cannot be made fails, and so do those like it: the first one leaves no program that takes them.
+func TestKeysThatFail(t *testing.T) {
+	key := stageOf(ClassValueToKey, "fields", "f")
+	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
+		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
+		for form, nodes := range map[string][]wit.Node{"plain": nil,
+			"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Text}}} {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				b := rowsOf(t, nodes, "x", "x", "x")
+				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
+				if len(faults) != len(b.rows) {
+					t.Errorf("expected that each row fails, found %v", faults)
+				}
+			})
+		}
+	}
+}
+
 // TestTombstonesOfExtractedNulls checks that RecordIsTombstone looks at the extracted field, not at the structure.
 func TestTombstonesOfExtractedNulls(t *testing.T) {
 	extract := stageOf(ClassExtractValue, "field", "f")
