@@ -3,7 +3,6 @@ package chain
 import (
 	"bytes"
 	"math/big"
-	"math/rand/v2"
 	"reflect"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
 // editable makes a schema of fields that Cast and TimestampConverter mostly take.
@@ -128,7 +128,7 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	joined, good, faulty := 0, 0, 0
 	for seed := range uint64(2500) {
-		m := maker{rand.New(rand.NewPCG(seed, 11))}
+		m := maker{datumtest.New(seed)}
 		var stages []wit.Stage
 		for range 1 + m.IntN(5) {
 			stages = append(stages, m.editStage())
