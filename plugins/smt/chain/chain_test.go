@@ -433,7 +433,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 // The kernel's programs, the plain way, and the same stages one at a time agree on every record. Golden cases hold the
 // plain way to what Kafka's classes do.
 func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
-	rounds := 1500
+	rounds := 1000
 	if testing.Short() {
 		rounds = 300
 	}
