@@ -270,8 +270,6 @@ func TestSettle(t *testing.T) {
 			"refused forbidden X/1"},
 		{insert, 403, "", "fault forbidden"}, {insert, 403, "Access denied to resource", "fault forbidden"},
 		{remove, 403, "<html>Forbidden", "fault forbidden"},
-		{remove, 404, "<html>Service cannot be reached", "fault not-found"},
-		{confirm, 404, "<html>Service cannot be reached", "fault not-found"},
 		{insert, 401, "", "fault unauthorized"}, {insert, 404, "", "fault not-found"},
 		{remove, 204, "", "written"}, {remove, 404, "", "written"}, {remove, 410, "", "written"},
 		{remove, 412, "", "again confirm"},
