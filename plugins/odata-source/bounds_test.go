@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
 	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/entry"
 )
 
@@ -40,5 +42,20 @@ func TestClaimsFit(t *testing.T) {
 	file, claims := len(strings.Join(settings, "\n")), len(strings.Join(layout.Claims, ""))
 	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {
 		t.Errorf("%d claims of %d bytes for a file of %d", len(layout.Claims), claims, file)
+	}
+}
+
+// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// calls, Java's regular expressions for delta.link.regex with Unicode's tables, math/big with fmt behind it, and half a
+// megabyte of time zones.
+const maxSize = 17 << 19
+
+// TestGuest checks the guest's size. Tests of host/internal/run/source run the guest.
+func TestGuest(t *testing.T) {
+	info, err := os.Stat(guesttest.Build(t, "."))
+	noError(t, err)
+	t.Logf("the guest has %d bytes", info.Size())
+	if info.Size() > maxSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 }

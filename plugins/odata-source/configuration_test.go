@@ -230,11 +230,3 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		t.Error("open takes it")
 	}
 }
-
-func TestUnknownSets(t *testing.T) {
-	err := unopened(t, odatatest.New(odatatest.Options{})).open(set("00", "orders")...)
-	if f := faultOf(err); f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00.entityset" ||
-		!says(err, "Orders") {
-		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
-	}
-}

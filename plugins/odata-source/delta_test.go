@@ -273,12 +273,6 @@ func TestRereadThatFails(t *testing.T) {
 		name, message string
 		answered      func(r *wit.Response)
 	}{
-		{"a proxy's 404", "HTTP 404 with an HTML page", func(r *wit.Response) {
-			r.Status, r.Body = 404, []byte("<!DOCTYPE html><html><body>Not found</body></html>")
-		}},
-		{"a gateway's 404", "isn't taken for deleted", func(r *wit.Response) {
-			r.Status, r.Body = 404, []byte(`{"fault":{"faultstring":"Unable to identify proxy for host"}}`)
-		}},
 		{"a 404 without a body", "HTTP 404 without a body; it isn't taken for deleted", func(r *wit.Response) {
 			r.Status, r.Body = 404, nil
 		}},

@@ -372,3 +372,53 @@ func TestRefusalThatQuotesItsRequest(t *testing.T) {
 		t.Errorf("found %s", strings.Join(l.targets, "\n"))
 	}
 }
+
+// stubborn is a service that takes $orderby and $filter and doesn't heed them, as some do. Its links count rows.
+type stubborn struct {
+	keys  []int
+	page  int
+	heeds bool // heeds the filter K gt n
+	// noLinks: it gives no links; countsPage: it counts the rows of the page.
+	noLinks, countsPage bool
+	requests            []string
+}
+
+var stubbornMetadata = metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
+
+func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		w.Write([]byte(stubbornMetadata))
+		return
+	}
+	s.requests = append(s.requests, r.URL.RawQuery)
+	q := r.URL.Query()
+	keys := s.keys
+	if filter, ok := strings.CutPrefix(q.Get("$filter"), "K gt "); ok && s.heeds {
+		least, _ := strconv.Atoi(filter)
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
+	}
+	count := len(keys)
+	start, _ := strconv.Atoi(q.Get("$skiptoken") + q.Get("$skip"))
+	keys = keys[min(start, len(keys)):]
+	page := keys[:min(s.page, len(keys))]
+	if s.countsPage {
+		count = len(page)
+	}
+	body := `{"d":{"__count":"` + strconv.Itoa(count) + `","results":[`
+	for i, k := range page {
+		body += strings.Repeat(",", min(i, 1)) + `{"K":` + strconv.Itoa(k) + `}`
+	}
+	body += "]"
+	if len(keys) > len(page) && !s.noLinks {
+		body += `,"__next":"X?$skiptoken=` + strconv.Itoa(start+len(page)) + `"`
+	}
+	w.Write([]byte(body + "}}"))
+}
+
+func upFrom(first, n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = first + i
+	}
+	return keys
+}

@@ -1,8 +1,10 @@
 package datum_test
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
@@ -56,6 +58,53 @@ func FuzzInside(f *testing.F) {
 		}
 		_ = datum.CheckDynamic(d)
 	})
+}
+
+// Check, which makes no values, refuses what Read refuses, and bytes left over.
+func TestCheckIsAsStrictAsRead(t *testing.T) {
+	good, wrong := 0, 0
+	for seed := range uint64(20_000) {
+		r := datumtest.New(seed)
+		nodes := r.Schema()
+		whole, err := datum.Append(nil, nodes, 0, r.Value(nodes, 0))
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for range 10 {
+			b := slices.Clone(whole)
+			switch at := r.IntN(len(b) + 1); {
+			case at == len(b):
+			case r.IntN(3) > 0:
+				b[at] ^= 1 << r.IntN(8)
+			case r.IntN(2) == 0:
+				b = b[:at]
+			default:
+				b = slices.Insert(b, at, byte(r.Uint32()))
+			}
+			_, n, err := datum.Read(nodes, 0, b)
+			want := err == nil && n == len(b)
+			if got := datum.Check(nodes, b) == nil; got != want {
+				t.Fatalf("seed %d, %x: expected %t, found %t: %v, %v", seed, b, want, got, err, datum.Check(nodes, b))
+			}
+			if want {
+				good++
+			} else {
+				wrong++
+			}
+		}
+	}
+	if good < 20_000 || wrong < 20_000 {
+		t.Errorf("%d values were good and %d were not", good, wrong)
+	}
+	value, nodes := []byte{2, 'a', 0, 4}, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1},
+		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true}, {Kind: wit.Int8}}
+	if n := testing.AllocsPerRun(10, func() {
+		if err := datum.Check(nodes, value); err != nil {
+			t.Error(err)
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
 }
 
 // FuzzSchema makes lists of nodes that are mostly no schemas: whatever they name, they are counted in time that grows

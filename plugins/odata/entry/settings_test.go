@@ -105,8 +105,6 @@ func TestConfigurations(t *testing.T) {
 			"sap.odata#00.subscription.enable",
 			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
 		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
-		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
-			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{subscribed, "", ""},
 		{append(orders, "sap.odata#00.cursor.lookback=5"), "sap.odata#00.cursor.lookback",
 			"Invalid value  for configuration sap.odata#00.cursor.lookback: expected sap.odata#00.cursor.property " +

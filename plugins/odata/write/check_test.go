@@ -219,24 +219,3 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		}
 	}
 }
-
-// The key of a record that its insert doesn't say is not that of the entity where the service numbers it. An answer
-// with the key of another record of the batch contradicts nothing.
-func TestNumberedByTheService(t *testing.T) {
-	w := openOrders(t, oneLane)
-	h := w.host("Orders")
-	var parts []string
-	for i, made := range []string{"2", "3", "1"} {
-		h.add(w.dynamic(fields("ID", string(rune('1'+i)))), w.dynamic(fields("Note", "n")))
-		parts = append(parts, part("201 Created", "Location: http://h/Orders('"+made+"')\r\n"))
-	}
-	sent := 0
-	h.answer = func(*wit.Request) wit.Response {
-		if sent++; sent > 1 {
-			t.Error("sent again")
-		}
-		return batchAnswer(parts...)
-	}
-	h.run()
-	h.all(wasWritten)
-}

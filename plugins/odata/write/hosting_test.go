@@ -201,6 +201,21 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 	return h.encode(rows, hints)
 }
 
+// each writes orders, given as names and values, one after another, and answers as the script says. It returns the
+// requests, what became of the orders, and how the last one was written.
+func (w *writing) each(script []string, rows ...[]any) (requests, outcomes []string, last *hosting) {
+	w.t.Helper()
+	answer := scripted(w.t, script...)
+	for n, row := range rows {
+		last = w.host("Orders")
+		last.value(row...)
+		last.rows[0].Offset, last.answer = int64(n), answer
+		last.run()
+		requests, outcomes = append(requests, last.shown()...), append(outcomes, last.outcome())
+	}
+	return requests, outcomes, last
+}
+
 // all tells whether each row came to the same.
 func (h *hosting) all(outcome string) {
 	h.t.Helper()

@@ -161,10 +161,7 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 	} {
 		w := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+c.first,
 			"sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")
-		h := w.host("Orders")
-		h.value("ID", "x", "Note", "n")
-		h.answer = scripted(t, c.script...)
-		h.run()
+		_, _, h := w.each(c.script, []any{"ID", "x", "Note", "n"})
 		if h.outcomes[0] != c.outcome || len(h.requests) != len(c.script) {
 			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", c, c.outcome, len(c.script), h.outcomes[0],
 				len(h.requests), h.reasons[0])

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -171,37 +170,6 @@ func TestNestedUpdatesThatCannotBe(t *testing.T) {
 	v, _ := w.put("Orders", wit.Datum{}, w.dynamic(fields("ID", "a", "Items", datum.List{fields("Pos", int64(1))})))
 	if v.Refused == nil || !strings.Contains(v.Refused.Message, "in which entity set") {
 		t.Errorf("found %+v", v)
-	}
-}
-
-// A service that takes changesets does all of a row's updates, or none.
-func TestNestedUpdatesAtAService(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 3})
-	var order, product string
-	s.Each("Order_Details", func(_ string, f map[string]string) { order, product = f["OrderID"], f["ProductID"] })
-	has := func(set, name string) (found string) {
-		s.Each(set, func(_ string, f map[string]string) {
-			if f["OrderID"] == order && (f["ProductID"] == "" || f["ProductID"] == product) {
-				found = f[name]
-			}
-		})
-		return found
-	}
-	w := open(t, s, append(set("00", "Orders"), "sap.odata.operation.mode=merge",
-		"sap.odata.nested.updates=operations")...)
-	h := w.host("Orders")
-	detail := func(product, quantity string) datum.List {
-		return datum.List{fields("OrderID", order, "ProductID", product, "Quantity", quantity)}
-	}
-	h.value("OrderID", order, "ShipName", "first", "Order_Details", detail(product, "321"))
-	h.value("OrderID", order, "ShipName", "second", "Order_Details", detail("99999", "654"))
-	h.run()
-	if h.outcomes[0] != wasWritten || h.outcomes[1] == wasWritten {
-		t.Errorf("found %v (%v)", h.outcomes, h.reasons)
-	}
-	if ship, quantity := has("Orders", "ShipName"), has("Order_Details", "Quantity"); ship != "first" ||
-		quantity != "321" {
-		t.Errorf("expected the first row and nothing of the second, found %s and %s", ship, quantity)
 	}
 }
 

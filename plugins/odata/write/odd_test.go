@@ -46,28 +46,6 @@ func TestRequestIDNotHeeded(t *testing.T) {
 	}
 }
 
-// A service that doesn't say that it knows RequestIDs is sent nothing twice: it is asked what is there.
-func TestRequestIDNotAnnounced(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, products(oneLane, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
-	h := w.host("ProductCopies")
-	h.fill(1, 1, "x")
-	posts := 0
-	h.answer = func(q *wit.Request) wit.Response {
-		a := h.exchange(q)
-		if q.Method == "POST" {
-			posts++
-			return wit.Response{}
-		}
-		return a
-	}
-	h.run()
-	h.all(wasWritten)
-	if posts != 1 {
-		t.Errorf("expected one request, found %d", posts)
-	}
-}
-
 // A record that a killed run may have sent, whose entity has another value than the record by now: where the service
 // knows RequestIDs, the insert is sent once more and is answered by it; else nobody knows whose entity it is.
 func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
@@ -100,20 +78,6 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 			}
 		}
 		same(t, c.name+": requests", c.requests, requests)
-	}
-}
-
-// A service that takes no notice of If-Match: the ETag that was read is sent, and a success is believed. That somebody
-// else's change was overwritten can't be seen: the answer's ETag is new in both cases.
-func TestIfMatchIgnored(t *testing.T) {
-	w := openOrders(t, oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.enable.batch=0")
-	h := w.host("Orders")
-	h.value("ID", "k", "Note", "n")
-	h.answer = scripted(t, `200 ETag: W/"1"`, `204 ETag: W/"7"`)
-	h.run()
-	h.all(wasWritten)
-	if len(h.requests) != 2 || headerOfRequest(&h.requests[1], "If-Match") != `W/"1"` {
-		t.Errorf("expected the ETag that was read to be sent, found %+v", h.requests)
 	}
 }
 

@@ -2,7 +2,6 @@ package write
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -256,77 +255,6 @@ func TestRepeatability(t *testing.T) {
 	}
 	if n := s.Count("Inbox"); n != 15 {
 		t.Errorf("expected 15 documents, found %d", n)
-	}
-}
-
-// Rows that a service has to tell apart have RequestIDs of their own: parts of one record, records of two sets, of two
-// topics, or of a topic that was made anew, whose offsets begin at 0 again. A record that is sent once more, as by the
-// run after one that was killed, has the same one.
-func TestRequestIDs(t *testing.T) {
-	t.Parallel()
-	const at = 1_700_000_000_000
-	var ids []string
-	for _, c := range []struct {
-		name, set, topic string
-		id               wit.RecordID
-		timestamp        int64
-	}{
-		{"a record", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9}, at},
-		{"its second part", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9, Part: 1}, at},
-		{"another set", "Kept", "origin", wit.RecordID{Partition: 1, Offset: 9}, at},
-		{"another topic", "Orders", "other", wit.RecordID{Partition: 1, Offset: 9}, at},
-		{"another partition", "Orders", "origin", wit.RecordID{Partition: 2, Offset: 9}, at},
-		{"another offset", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 10}, at},
-		{"of the topic made anew", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9}, at + 1},
-	} {
-		for run := range 2 {
-			w := open(t, shopping(), append(set("00", c.set), "sap.odata.insert.uncertain=repeatable")...)
-			rows := []wit.Row{{Timestamp: c.timestamp, Value: w.dynamic(fields("ID", "k"))}}
-			out, err := w.p.Encode(w.context, nil, []string{c.set}, rows, w.data, []wit.RecordID{c.id},
-				[]string{c.topic}, nil)
-			if err != nil || len(out.Ready) != 1 {
-				t.Fatalf("%s: found %+v (%v)", c.name, out, err)
-			}
-			for _, h := range out.Ready[0].Request.Headers {
-				switch {
-				case h.Name != "RequestID":
-				case run == 1 && h.Value == ids[len(ids)-1]:
-				case run == 0 && !slices.Contains(ids, h.Value):
-					ids = append(ids, h.Value)
-				default:
-					t.Errorf("%s, run %d: found %s behind %v", c.name, run, h.Value, ids)
-				}
-			}
-		}
-	}
-	if len(ids) != 7 {
-		t.Errorf("expected a RequestID of each, found %v", ids)
-	}
-}
-
-// Two connectors that read one topic into two sets of a service that knows RequestIDs, and a topic that was made anew:
-// the service has all that was written to it.
-func TestRepeatabilityOfTwoSets(t *testing.T) {
-	t.Parallel()
-	s := odatatest.New(odatatest.Options{})
-	set1(t, s, "repeatability=true")
-	put := func(set, topic string, timestamp int64, row datum.Map) {
-		t.Helper()
-		w := open(t, s, "sap.odata#00.service="+gateway, "sap.odata#00.entityset="+set, "sap.odata#00.topic="+topic,
-			"sap.odata.insert.uncertain=repeatable", oneLane)
-		h := w.host(topic)
-		h.add(wit.Datum{}, h.dynamic(row))
-		h.rows[0].Timestamp = timestamp
-		h.run()
-		h.all(wasWritten)
-	}
-	const at = 1_700_000_000_000
-	put("Inbox", "T", at, fields("Topic", "x"))
-	put("ProductCopies", "T", at, product(1, "x"))
-	put("Inbox", "T", at+86_400_000, fields("Topic", "y")) // the first record of the new topic
-	put("Inbox", "T", at+86_400_000, fields("Topic", "y")) // once more, by the run after one that was killed
-	if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 2 || products != 1 {
-		t.Errorf("expected 2 documents and 1 product, found %d and %d", inbox, products)
 	}
 }
 

@@ -312,17 +312,13 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
 	} {
 		w := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+c.mode)
-		h := w.host("Orders")
-		h.value("ID", "a", "Note", "n")
-		h.answer = scripted(t, c.script...)
-		h.run()
-		found := h.outcome()
-		if found != c.outcome || len(h.requests) != c.requests {
-			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found,
-				len(h.requests), h.reasons[0])
+		requests, _, h := w.each(c.script, []any{"ID", "a", "Note", "n"})
+		if found, n := h.outcome(), len(requests); found != c.outcome || n != c.requests {
+			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found, n,
+				h.reasons[0])
 		}
 		if c.outcome == "data" {
-			if n := len(h.requests); n < 2 || shown(&h.requests[n-2]) != reads {
+			if n := len(requests); n < 2 || requests[n-2] != reads {
 				t.Errorf("%s: expected %s behind the first request, found %d requests", c.name, reads, n)
 			}
 			if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "no such plant") {

@@ -205,7 +205,7 @@ func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
 	if !x.isMap && !x.untouched() {
 		x.load(0)
 	}
-	if x.pending != nil {
+	if x.pending != nil || x.key != nil && x.key.pending != nil {
 		return
 	}
 	schemas := &results{}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // definition is an entry of what a real worker answers for GET /connector-plugins/<class>/config.
@@ -234,6 +235,53 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
 		t.Error("a context that nobody made was taken")
+	}
+}
+
+// tenFields makes a call of rows with ten fields and together about size bytes.
+func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
+	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
+		{Kind: wit.Int64, Optional: true},
+		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}
+	tree := datum.Record{}
+	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
+		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
+			strings.Repeat("x", size/6-5)}[node])
+	}
+	var b batch
+	for range rows {
+		b.add(t, nodes, tree)
+	}
+	return wit.Schema{ID: 1, Nodes: nodes}, b.rows, b.data
+}
+
+// asMap is a structure without its schema.
+func asMap(nodes []wit.Node, of datum.Record) datum.Map {
+	m := datum.Map{}
+	for f, v := range of {
+		m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+	}
+	return m
+}
+
+// withoutSchema makes maps of the structures of rows, and returns the data that they are in.
+func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) []byte {
+	var all batch
+	for i := range rows {
+		d := &rows[i].Value
+		tree, _, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+		noError(t, err)
+		*d = all.put(t, nil, asMap(nodes, tree.(datum.Record)))
+	}
+	return all.data
+}
+
+func benchChain() []wit.Stage {
+	return []wit.Stage{
+		stageOf(ClassInsertValue, "static.field", "system", "static.value", "SAP-PRD-100"),
+		stageOf(ClassReplaceValue, "renames", "f0:id,f3:name", "exclude", "f7"),
+		stageOf(ClassInsertValue, "topic.field", "topic"),
 	}
 }
 

@@ -3,7 +3,6 @@ package chain
 import (
 	"bytes"
 	"math/big"
-	"math/rand/v2"
 	"reflect"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
 // editable makes a schema of fields that Cast and TimestampConverter mostly take.
@@ -128,7 +128,7 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	joined, good, faulty := 0, 0, 0
 	for seed := range uint64(2500) {
-		m := maker{rand.New(rand.NewPCG(seed, 11))}
+		m := maker{datumtest.New(seed)}
 		var stages []wit.Stage
 		for range 1 + m.IntN(5) {
 			stages = append(stages, m.editStage())
@@ -224,6 +224,24 @@ func TestNullKeys(t *testing.T) {
 				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
 			}
 		})
+	}
+}
+
+// A row whose key cannot be made fails, and so do those like it: the first one leaves no program that takes them.
+func TestKeysThatFail(t *testing.T) {
+	key := stageOf(ClassValueToKey, "fields", "f")
+	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
+		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
+		for form, nodes := range map[string][]wit.Node{"plain": nil,
+			"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Text}}} {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				b := rowsOf(t, nodes, "x", "x", "x")
+				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
+				if len(faults) != len(b.rows) {
+					t.Errorf("expected that each row fails, found %v", faults)
+				}
+			})
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
 // spoiled is a value with room behind it, as it is or with a byte changed, lost or added.
@@ -34,7 +34,7 @@ func (m maker) spoiled(b []byte) []byte {
 // What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
 // that goes by phases: it does not depend on the rows before.
 func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
-	m := maker{rand.New(rand.NewPCG(1, 3))}
+	m := maker{datumtest.New(3)}
 	alike, failures := 0, 0
 	for range 5_000 {
 		nodes := m.structure()
@@ -60,7 +60,7 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
 			}
 		}
-		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
+		value, err := datum.Append(nil, nodes, 0, m.full(nodes, 0))
 		noError(t, err)
 		spoiled := m.spoiled(value)
 		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
@@ -127,7 +127,7 @@ func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
 // What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
 // the call's data stay as they are.
 func TestAppendedBehindTheValue(t *testing.T) {
-	m := maker{rand.New(rand.NewPCG(1, 4))}
+	m := maker{datumtest.New(4)}
 	topics := []string{"t", "u"}
 	behind := 0
 	for range 1500 {
@@ -155,7 +155,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			}
 			schema := &schemas[m.IntN(10)/9]
 			if m.IntN(8) > 0 {
-				value, err := datum.Append(nil, schema.Nodes, 0, m.value(schema.Nodes, 0, m.IntN(8) > 0))
+				value, err := datum.Append(nil, schema.Nodes, 0, m.Value(schema.Nodes, 0))
 				noError(t, err)
 				row.Value = put(value, wit.Structured, schema.ID)
 				data = append(data, make([]byte, room)...)
