@@ -3,16 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
@@ -168,140 +164,13 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// manifest is what this test knows of Kubernetes' objects.
-type manifest struct {
-	Kind       string
-	Metadata   struct{ Name string }
-	Data       map[string]string
-	StringData map[string]string `yaml:"stringData"`
-	Spec       struct {
-		Replicas int
-		Ports    []struct {
-			TargetPort string `yaml:"targetPort"`
-			Port       int
-		}
-		Template struct {
-			Metadata struct{ Annotations map[string]string }
-			Spec     struct {
-				SecurityContext struct {
-					RunAsNonRoot        bool   `yaml:"runAsNonRoot"`
-					RunAsUser           int    `yaml:"runAsUser"`
-					FSGroup             int    `yaml:"fsGroup"`
-					FSGroupChangePolicy string `yaml:"fsGroupChangePolicy"`
-				} `yaml:"securityContext"`
-				Containers []struct {
-					Args  []string
-					Ports []struct {
-						Name          string
-						ContainerPort int `yaml:"containerPort"`
-					}
-					StartupProbe    probe `yaml:"startupProbe"`
-					ReadinessProbe  probe `yaml:"readinessProbe"`
-					LivenessProbe   probe `yaml:"livenessProbe"`
-					Resources       struct{ Requests, Limits map[string]string }
-					SecurityContext struct {
-						ReadOnlyRootFilesystem bool `yaml:"readOnlyRootFilesystem"`
-					} `yaml:"securityContext"`
-					VolumeMounts []struct {
-						Name      string
-						MountPath string `yaml:"mountPath"`
-						ReadOnly  bool   `yaml:"readOnly"`
-					} `yaml:"volumeMounts"`
-				}
-				Volumes []struct {
-					Name      string
-					ConfigMap struct{ Name string } `yaml:"configMap"`
-					Secret    struct {
-						Name string `yaml:"secretName"`
-					}
-				}
-			}
-		}
-		VolumeClaimTemplates []struct{ Metadata struct{ Name string } } `yaml:"volumeClaimTemplates"`
-	}
-}
-
-type probe struct {
-	HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
-}
-
-func manifests(t *testing.T) map[string]manifest {
-	t.Helper()
-	found := map[string]manifest{}
-	text := readFile(t, "../../examples/kubernetes/culvert.yaml")
-	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
-		var m manifest
-		err := d.Decode(&m)
-		if errors.Is(err, io.EOF) {
-			return found
-		}
-		e2etest.NoError(t, err)
-		found[m.Kind] = m
-	}
-}
-
-// What the manifests name is there: flags, folders, volumes, ports and paths; and their connector is a valid one.
-func TestKubernetes(t *testing.T) {
-	t.Parallel()
-	all := manifests(t)
-	if kinds := slices.Sorted(maps.Keys(all)); !slices.Equal(kinds, []string{"ConfigMap", "Secret", "Service",
-		"StatefulSet"}) {
-		t.Fatalf("found %q", kinds)
-	}
-	set := all["StatefulSet"].Spec
-	pod := set.Template.Spec
-	if set.Replicas != 1 || len(pod.Containers) != 1 {
-		t.Fatalf("a data folder belongs to one worker, found %d", set.Replicas)
-	}
-	c := pod.Containers[0]
-	configuration, data := runLine(t, "args", c.Args)
-	writable, mounts := map[string]bool{}, map[string]string{}
-	for _, m := range c.VolumeMounts {
-		mounts[m.MountPath], writable[m.MountPath] = m.Name, !m.ReadOnly
-	}
-	sources := map[string]string{}
-	for _, v := range pod.Volumes {
-		sources[v.Name] = v.ConfigMap.Name + v.Secret.Name
-	}
-	claim := set.VolumeClaimTemplates[0].Metadata.Name
-	if mounts[data] != claim || !writable[data] ||
-		sources[mounts[configuration]] != all["ConfigMap"].Metadata.Name || writable[configuration] {
-		t.Errorf("mounts %q of %q and %s: expected %s to be the claim, and %s the ConfigMap", mounts, sources, claim,
-			data, configuration)
-	}
-	port := c.Ports[0]
-	for _, p := range []probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
-		if p.HTTPGet.Path != "/health" || p.HTTPGet.Port != port.Name {
-			t.Errorf("expected a probe of /health at %s, found %+v", port.Name, p)
-		}
-	}
-	paths := readFile(t, "reference/rest.md")
-	for _, path := range []string{"/health", set.Template.Metadata.Annotations["prometheus.io/path"]} {
-		if path == "" || !strings.Contains(paths, path) {
-			t.Errorf("REST has no %q", path)
-		}
-	}
-	if s := all["Service"].Spec.Ports[0]; s.TargetPort != port.Name || s.Port != port.ContainerPort {
-		t.Errorf("the Service leads to %+v, the container has %+v", s, port)
-	}
-	if s := pod.SecurityContext; !s.RunAsNonRoot || s.RunAsUser == 0 || s.FSGroup != s.RunAsUser ||
-		s.FSGroupChangePolicy != "OnRootMismatch" || !c.SecurityContext.ReadOnlyRootFilesystem ||
-		c.Resources.Limits["memory"] == "" {
-		t.Errorf("found %+v, %+v", s, c.Resources)
-	}
-
-	worker := all["ConfigMap"].Data["worker.properties"]
-	if !strings.Contains(worker, "listeners=http://:8083\n") {
-		t.Errorf("the worker listens elsewhere than at %d: %s", port.ContainerPort, worker)
-	}
-}
-
 // The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	for name, text := range manifests(t)["ConfigMap"].Data {
-		p.File(name, text)
+	files := manifests(t, "culvert.yaml")["ConfigMap culvert"].at(t, "data").(map[string]any)
+	for name, text := range files {
+		p.File(name, text.(string))
 	}
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))

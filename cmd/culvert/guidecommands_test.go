@@ -41,19 +41,6 @@ func TestCommandsOfGuides(t *testing.T) {
 	if lines < 60 {
 		t.Errorf("expected the commands of the pages, found %d", lines)
 	}
-	for _, c := range []struct{ line, wrong string }{
-		{"run --onec orders.properties", "no option --onec"},
-		{"runn orders.properties", "no command runn"},
-		{"plugins shew smt", "no command plugins shew"},
-		{"peek -p FILE --rowz 3", "no option --rowz"},
-		{"connectors list|shew", "no command connectors shew"},
-		{"peek -p FILE -n 3", ""},
-		{"offsets show|set|reset NAME", ""},
-	} {
-		if found := strings.Join(wrongIn(root, string(reference), c.line), "; "); found != c.wrong {
-			t.Errorf("%s: expected %q, found %q", c.line, c.wrong, found)
-		}
-	}
 }
 
 // commandLines are the command lines of a page behind the word culvert: lines of blocks of sh, and what stands in

@@ -50,20 +50,85 @@ func texts(t *testing.T, list any) (all []string) {
 	return all
 }
 
+// manifests are the objects of an example's file, by kind and name.
+func manifests(t *testing.T, file string) map[string]object {
+	t.Helper()
+	all := map[string]object{}
+	for d := yaml.NewDecoder(strings.NewReader(readFile(t, "../../examples/kubernetes/"+file))); ; {
+		var members map[string]any
+		err := d.Decode(&members)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		e2etest.NoError(t, err)
+		one := object(members)
+		all[one.at(t, "kind").(string)+" "+one.at(t, "metadata", "name").(string)] = one
+	}
+}
+
+// workerOf is the container of a StatefulSet, whose probes ask for its health; its data folder is a volume.
+func workerOf(t *testing.T, set object) (container object, args []string, mounts map[string]map[string]any) {
+	t.Helper()
+	container = set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any)
+	for _, name := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
+		if container.at(t, name, "httpGet", "path") != "/health" ||
+			container.at(t, name, "httpGet", "port") != container.at(t, "ports", 0, "name") {
+			t.Errorf("%s: found %v", name, container.at(t, name))
+		}
+	}
+	mounts = map[string]map[string]any{}
+	for _, m := range container.at(t, "volumeMounts").([]any) {
+		mounts[m.(map[string]any)["mountPath"].(string)] = m.(map[string]any)
+	}
+	args = texts(t, container.at(t, "args"))
+	if _, data := runLine(t, "args", args); mounts[data] == nil || mounts[data]["readOnly"] == true {
+		t.Errorf("expected a volume at %s, found %v", data, mounts)
+	}
+	return container, args, mounts
+}
+
+// What the manifests name is there: flags, folders, volumes, ports and paths.
+func TestKubernetes(t *testing.T) {
+	t.Parallel()
+	all := manifests(t, "culvert.yaml")
+	set := all["StatefulSet culvert"]
+	container, args, mounts := workerOf(t, set)
+	configuration, data := runLine(t, "args", args)
+	if len(all) != 4 || set.at(t, "spec", "replicas") != 1 {
+		t.Errorf("a data folder belongs to one worker, found %v of %d objects", set.at(t, "spec", "replicas"), len(all))
+	}
+	if mounts[data]["name"] != set.at(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
+		mounts[configuration]["name"] != set.at(t, "spec", "template", "spec", "volumes", 0, "name") ||
+		mounts[configuration]["readOnly"] != true ||
+		all["ConfigMap "+set.at(t, "spec", "template", "spec", "volumes", 0, "configMap", "name").(string)] == nil ||
+		all["Secret "+set.at(t, "spec", "template", "spec", "volumes", 1, "secret", "secretName").(string)] == nil {
+		t.Errorf("mounts %v: expected %s to be the claim, and %s the ConfigMap", mounts, data, configuration)
+	}
+	scraped := set.at(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
+	for _, path := range []string{"/health", scraped} {
+		if !strings.Contains(readFile(t, "reference/rest.md"), path) {
+			t.Errorf("REST has no %q", path)
+		}
+	}
+	service := object(all["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
+	if service["targetPort"] != container.at(t, "ports", 0, "name") ||
+		service["port"] != container.at(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
+		!strings.Contains(all["ConfigMap culvert"].at(t, "data", "worker.properties").(string), "listeners=http://:8083\n") {
+		t.Errorf("the Service leads to %v, the container has %v", service, container.at(t, "ports"))
+	}
+	user := object(set.at(t, "spec", "template", "spec", "securityContext").(map[string]any))
+	if user["runAsNonRoot"] != true || user["runAsUser"] == 0 || user["fsGroup"] != user["runAsUser"] ||
+		user["fsGroupChangePolicy"] != "OnRootMismatch" ||
+		container.at(t, "securityContext", "readOnlyRootFilesystem") != true ||
+		container.at(t, "resources", "limits", "memory") == "" {
+		t.Errorf("found %v, %v", user, container)
+	}
+}
+
 // What the manifests of a group name is there: settings, flags, commands, folders, and each other.
 func TestKubernetesGroup(t *testing.T) {
 	t.Parallel()
-	all := map[string]object{}
-	for d := yaml.NewDecoder(strings.NewReader(readFile(t, "../../examples/kubernetes/group.yaml"))); ; {
-		var o map[string]any
-		if err := d.Decode(&o); errors.Is(err, io.EOF) {
-			break
-		} else {
-			e2etest.NoError(t, err)
-		}
-		one := object(o)
-		all[one.at(t, "kind").(string)+" "+one.at(t, "metadata", "name").(string)] = one
-	}
+	all := manifests(t, "group.yaml")
 	set := all["StatefulSet culvert"]
 	peers := set.at(t, "spec", "serviceName").(string)
 	labels := set.at(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
@@ -101,16 +166,10 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Errorf("expected figures that mean what the rule takes them for, found %s of %s", query, rule[1])
 	}
 
-	container := object(set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any))
-	args := texts(t, container.at(t, "args"))
-	_, data := runLine(t, "args", args)
+	container, args, mounts := workerOf(t, set)
 	file := args[len(args)-1]
-	mounts := map[string]bool{}
-	for _, m := range container.at(t, "volumeMounts").([]any) {
-		mounts[m.(map[string]any)["mountPath"].(string)] = true
-	}
-	if !mounts[data] || !mounts[filepath.Dir(file)] {
-		t.Errorf("expected volumes at %s and at the folder of %s, found %v", data, file, mounts)
+	if mounts[filepath.Dir(file)] == nil {
+		t.Errorf("expected a volume at the folder of %s, found %v", file, mounts)
 	}
 	hook := texts(t, container.at(t, "lifecycle", "preStop", "exec", "command"))
 	command, rest, err := newRoot(t.Context(), nil).Find(hook[1:])
@@ -121,12 +180,6 @@ func TestKubernetesGroup(t *testing.T) {
 		return i.name == "ENTRYPOINT" && strings.Contains(i.rest, `"`+hook[0]+`"`)
 	}) {
 		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
-	}
-	for _, name := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
-		if container.at(t, name, "httpGet", "path") != "/health" ||
-			container.at(t, name, "httpGet", "port") != container.at(t, "ports", 0, "name") {
-			t.Errorf("%s: found %v", name, container.at(t, name))
-		}
 	}
 
 	// The worker's file and the environment are those of a worker of a group, without a warning.
@@ -151,7 +204,7 @@ func TestKubernetesGroup(t *testing.T) {
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {
 		t.Errorf("expected the name of the pod by Service %s, found %s", peers, address)
 	}
-	if !strings.Contains(text, "param.allowed.paths=/run/secrets\n") || !mounts["/run/secrets/sap"] {
+	if !strings.Contains(text, "param.allowed.paths=/run/secrets\n") || mounts["/run/secrets/sap"] == nil {
 		t.Error("expected secrets where the provider may read them")
 	}
 }

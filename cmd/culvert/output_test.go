@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"log"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,5 +52,19 @@ func TestProgress(t *testing.T) {
 		"log\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What net/http logs on its own is one of our lines at level debug, without what a service sent unasked.
+func TestLibrariesLogAsWeDo(t *testing.T) {
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: `level=DEBUG msg="a library says: ` +
+		`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
+		var out bytes.Buffer
+		takeLibraries(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
+		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
+			"HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\n", nil)
+		if _, line, _ := strings.Cut(out.String(), " "); line != want {
+			t.Errorf("%v: expected %q, found %q", level, want, line)
+		}
 	}
 }

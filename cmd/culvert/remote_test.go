@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -48,6 +49,10 @@ func TestAnswersOfWorkers(t *testing.T) {
 		"DELETE /connectors/text/offsets":  "done",
 		"GET /connectors/text/offsets":     "<html>",
 	})
+	const running = `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`
+	unknown := workerWith(t, map[string]string{"GET /connectors": running, "GET /culvert/connectors": "not now"})
+	away := workerWith(t, map[string]string{"GET /connectors": running,
+		"GET /culvert/connectors": `{"connectors":[],"silent":["worker w2: away"]}`})
 	for _, c := range []struct {
 		name string
 		args []string
@@ -59,6 +64,10 @@ func TestAnswersOfWorkers(t *testing.T) {
 		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
 			"--state is for a connector that is created, and orders exists"},
 		{"status names what failed", []string{"status"}, 1, "FAILED: a (culvert"},
+		{"states that are not known are no success", []string{"status", "--url", unknown}, 1,
+			"are not known: states shown are Kafka Connect's"},
+		{"states of some workers are not known", []string{"status", "--url", away}, 1,
+			"states of connectors are not known: worker w2: away"},
 		{"resumed logons are a number", []string{"connectors", "lockouts", "resume", "--json"}, 0,
 			`[{"connector":"1 refused logon","done":"to be tried once more"}]`},
 		{"a comparison is an object", []string{"connectors", "diff", connector, "--json"}, 1,
@@ -70,7 +79,7 @@ func TestAnswersOfWorkers(t *testing.T) {
 			"expected either --url or files, found both"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			code, stdout, stderr := command(t, append(c.args, "--url", url)...)
+			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
 			if said := stdout + stderr; code != c.code || !strings.Contains(said, c.want) {
 				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, said)
 			}
@@ -79,5 +88,37 @@ func TestAnswersOfWorkers(t *testing.T) {
 	code, _, stderr := command(t, "offsets", "set", "orders", "missing.json")
 	if want := "expected --url, --config DIR or files"; code != exitWrong || !strings.Contains(stderr, want) {
 		t.Errorf("expected exit %d and %q, found exit %d and %q", exitWrong, want, code, stderr)
+	}
+}
+
+// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
+func TestStatusOfAnotherWorker(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		switch {
+		case name != "anna" || password != "geheim":
+			w.WriteHeader(401)
+		case r.URL.Path != "/connectors":
+			w.WriteHeader(404)
+		case r.URL.RawQuery == "expand=motion": // which it does not know
+			io.WriteString(w, `{"a":{}}`)
+		case asked.Add(1) == 1:
+			w.WriteHeader(409)
+			io.WriteString(w, `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`)
+		default:
+			io.WriteString(w, `{"a":{"status":{"name":"a","connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,`+
+				`"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
+	code, stdout, stderr := command(t, "status", "--url", server.URL, "--user", "anna")
+	if code != exitFailed || !strings.Contains(stdout, "1, 1 failed") || !strings.Contains(stderr, "FAILED: a ") {
+		t.Errorf("found exit %d\n%s%s", code, stdout, stderr)
+	}
+	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
+	if code != exitFailed || !strings.Contains(stderr, "401") {
+		t.Errorf("with another user: found exit %d\n%s", code, stderr)
 	}
 }

@@ -154,27 +154,3 @@ func TestReservedCommandsAreOurs(t *testing.T) {
 		t.Errorf("expected %q, found %q", plugin.ReservedCommands, names)
 	}
 }
-
-// A command whose option is one of ours is refused when the plugin is loaded.
-func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	folder := p.Subfolder("clash")
-	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash",
-		Kind: wit.ComponentSource}}}
-	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
-	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "look", Options: []wit.SettingSpec{{Name: "data"}}}})
-	e2etest.Put(t, folder, "clash.wasm", m.Bytes())
-	const want = "command look, option --data: expected another name, since every command has its own option --data"
-	if r := p.Run("plugins", "list", "--plugins", folder); !strings.Contains(r.Stdout, "clash.wasm: "+want) {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	if r := p.Run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.Code != 1 || !strings.Contains(r.Stderr,
-		want) {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	connector := p.File("clash.properties", "name=clash", "connector.class=Clash")
-	if r := p.Run("look", "-p", connector, "--plugins", folder, "--data", p.Data); r.Code == 0 {
-		t.Errorf("expected it to be refused\n%s%s", r.Stdout, r.Stderr)
-	}
-}

@@ -11,55 +11,6 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-func TestWrongUse(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	cases := []struct {
-		name string
-		args []string
-		code int
-		want string // in stderr
-	}{
-		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
-		{"misspelt command", []string{"runn", "--help"}, 2, `unknown command "runn": did you mean run? Commands of plugins`},
-		{"a built-in plugin's command without a file", []string{"peek", "-s", "/x"}, 2, "expected -p FILE"},
-		{"a command of an unknown plugin without a file", []string{"grind", "-s", "/x"}, 2,
-			`unknown command "grind": commands of plugins, such as peek, need a connector's file: culvert grind -p FILE`},
-		{"its help without a file", []string{"grind", "--help"}, 2, "culvert grind -p FILE"},
-		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
-		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
-		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},
-		{"run with both", []string{"run", "--config", ".", "x.properties"}, 2, "found both"},
-		{"ping without a file", []string{"ping", "-s", "/x"}, 2, "expected -p FILE"},
-		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
-		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
-		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
-		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1,
-			"connection refused"},
-		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
-		{"log level", []string{"validate", "--log-level", "loud", p.File("a.properties", "connector.class=x")}, 2,
-			"expected debug, info"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			p.Run(c.args...).Exits(c.code).Says(c.want).PrintsNothing()
-		})
-	}
-}
-
-func TestHelpIsEverywhere(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show",
-		"plugins check", "broker", "version", "ping"} {
-		r := p.Run(append(strings.Fields(words), "--help")...)
-		if r.Code != 0 || !strings.Contains(r.Stdout, "Usage:") || words != "plugins" && !strings.Contains(r.Stdout,
-			"Examples:") {
-			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.Code, r.Stdout)
-		}
-	}
-}
-
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -122,23 +73,13 @@ func TestPing(t *testing.T) {
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
 	p.Run("ping", "-p", misspelt, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
 		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
+	// Nobody waits through ten retries to learn that a port is closed: a command asks once.
+	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
+		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000", "sap.odata.max.retry.backoff.ms=3600000")...)
+	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
+		Exits(1).Says("connection refused")
 	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
 	p.Run("ping", "-p", wrong, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1).Omits("hunter2")
-}
-
-// Converters are shown by what they declare, by their class or its last part.
-func TestPluginsShowConverter(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	for args, wants := range map[string][]string{
-		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
-		"io.confluent.connect.avro.AvroConverter": {"io.confluent.connect.avro.AvroConverter", "converter",
-			"schema.registry.url", "auto.register.schemas"},
-		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
-	} {
-		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
-			Exits(0).Prints(wants...).Omits("converter.type")
-	}
 }
 
 func TestPlugins(t *testing.T) {
@@ -165,4 +106,13 @@ func TestPlugins(t *testing.T) {
 	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")
 	p.Run("plugins", "check", empty).Exits(1).Says(empty).PrintsNothing()
+	// Converters are shown by what they declare, by their class or its last part.
+	for args, wants := range map[string][]string{
+		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter --json": {`"class":"io.confluent.connect.avro.AvroConverter"`,
+			"schema.registry.url", "auto.register.schemas"},
+	} {
+		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
+			Exits(0).Prints(wants...).Omits("converter.type")
+	}
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -75,122 +74,6 @@ func TestConnectorsCommand(t *testing.T) {
 	culvert(0, "second is deleted", "connectors", "delete", "second")
 	p.Run("completion", "bash").Exits(0).Prints("bash completion")
 	f.Stop()
-}
-
-// Wrong use is told before anything is sent, with exit code 2; that no worker answers, in one line without the request.
-func TestConnectorsCommandsRefuse(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	var asked atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
-	t.Cleanup(server.Close)
-	closed := "http://" + porttest.Address(t)
-	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
-	bad := p.File("bad.json", "nonsense")
-	for _, c := range []struct {
-		code int
-		want string
-		args []string
-	}{
-		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"connectors", "list", "--url",
-			"ftp://x:1"}},
-		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"offsets", "show", "c", "--url",
-			"ftp://x:1"}},
-		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"connectors", "list", "--url", closed}},
-		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"status", "--url", closed}},
-		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"offsets", "show", "c", "--url",
-			closed}},
-		{1, "server gave HTTP response to HTTPS client", []string{"connectors", "list", "--url",
-			"https" + server.URL[4:]}},
-		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
-		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c",
-			"--task", "-3"}},
-		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "apply", file,
-			"--state", "OFF"}},
-		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
-		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
-		{2, "expected NAME, found nothing", []string{"offsets", "show"}},
-		{2, "expected FILE, found nothing", []string{"offsets", "set", "c"}},
-		{2, "bad.json: expected JSON, as culvert offsets show prints it", []string{"offsets", "set", "c", bad}},
-	} {
-		args := c.args
-		if !slices.Contains(args, "--url") {
-			args = append(args, "--url", server.URL)
-		}
-		r := p.Run(args...)
-		if r.Code != c.code || strings.Count(strings.TrimSpace(r.Stderr), "\n") != 0 ||
-			!strings.Contains(r.Stderr, c.want) || strings.Contains(r.Stderr, "Get \"") {
-			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.Code, r.Stdout,
-				r.Stderr)
-		}
-	}
-	if n := asked.Load(); n > 0 {
-		t.Errorf("expected nothing to be sent, found %d requests", n)
-	}
-	for want, args := range map[string][]string{
-		`there is no page "AvroConvrter": the nearest one is AvroConverter (culvert reference lists all)`: {"reference",
-			"AvroConvrter"},
-		`there is no page "guide/sinks": the nearest one is guide/sink`: {"reference",
-			"guide/sinks"},
-		`unknown command "tcsh"`:        {"completion", "tcsh"},
-		"expected TOPIC, found nothing": {"dlq", "show"},
-	} {
-		p.Run(args...).Exits(2).Says(want)
-	}
-}
-
-// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
-func TestStatusOfAnotherWorker(t *testing.T) {
-
-	var asked atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, password, _ := r.BasicAuth()
-		switch {
-		case name != "anna" || password != "geheim":
-			w.WriteHeader(401)
-		case r.URL.Path != "/connectors":
-			w.WriteHeader(404)
-		case r.URL.RawQuery == "expand=motion": // which it does not know
-			w.Write([]byte(`{"a":{}}`))
-		case asked.Add(1) == 1:
-			w.WriteHeader(409)
-			w.Write(
-				[]byte(`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`))
-		default:
-			w.Write(
-				[]byte(
-					`{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"sink"},"status":{"name":"a","connector":` +
-						`{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`))
-		}
-	}))
-	defer server.Close()
-	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
-	p := e2etest.NewPlace(t)
-	p.Run("status", "--url", server.URL, "--user", "anna").Exits(1).Prints("1, 1 failed").Says("FAILED: a ")
-	p.Run("status", "--url", server.URL, "--user", "bert").Exits(1).Says("401")
-}
-
-// States that are not known are no success.
-func TestStatusWithoutStates(t *testing.T) {
-	t.Parallel()
-	for answer, want := range map[string]string{"": "are not known: states shown are Kafka Connect's",
-		`{"connectors":[],"silent":["worker w2: away"]}`: "states of connectors are not known: worker w2: away"} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			switch {
-			case r.URL.Path == "/connectors":
-				io.WriteString(w, `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`)
-			case r.URL.Path != "/culvert/connectors":
-				w.WriteHeader(404)
-			case answer == "":
-				w.WriteHeader(500)
-				io.WriteString(w, `{"error_code":500,"message":"not now"}`)
-			default:
-				io.WriteString(w, answer)
-			}
-		}))
-		defer server.Close()
-		e2etest.NewPlace(t).Run("status", "--url", server.URL).Exits(1).Prints("running").Says(want)
-	}
 }
 
 // The table comes again and again, with how many rows go through in a second, also after an answer that did not come.

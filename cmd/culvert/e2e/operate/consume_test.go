@@ -59,6 +59,23 @@ func TestConsumeRegistered(t *testing.T) {
 	}
 	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
 		SaysTimes(1, "cannot be read by its schema")
+
+	// A record's text steers no terminal that it is printed on, and is the same JSON.
+	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
+	document, _ := json.Marshal(map[string]string{text: text})
+	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text), Value: document,
+		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}}).FirstErr())
+	r := p.Run("consume", "steering", "-p", worker).Exits(0).Prints("Größe").
+		Omits("\u009b", "\u202e", "\U000e0041", "\u007f")
+	var line struct {
+		Key     string
+		Value   map[string]string
+		Headers []struct{ Key, Value string }
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &line); err != nil || line.Key != text || line.Value[text] != text ||
+		line.Headers[0].Value != text {
+		t.Errorf("expected the same text, found %+v, %v", line, err)
+	}
 }
 
 // What is read may begin at a time or an offset, be one partition's, and end after some records.

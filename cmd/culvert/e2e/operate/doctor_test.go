@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -151,22 +150,5 @@ func TestDoctorAsksOnce(t *testing.T) {
 	}
 	if n := double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" }); n != 1 {
 		t.Errorf("the proxy was asked %d times", n)
-	}
-}
-
-func TestDoctorWronglyUsed(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	for _, c := range [][]string{
-		{"doctor"},
-		{"doctor", "-p", "missing.properties"},
-		{"doctor", "-p", p.File("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon")},
-		{"doctor", "-p", p.File("embedded.properties", "bootstrap.servers=embedded")},
-		{"tunnel"},
-		{"tunnel", "-p", p.File("none.properties", "kafka.proxy.type=none")},
-	} {
-		if r := p.Run(c...); r.Code != 2 || r.Stderr == "" {
-			t.Errorf("%q: exit %d, %q", c, r.Code, fmt.Sprint(r.Stdout, r.Stderr))
-		}
 	}
 }

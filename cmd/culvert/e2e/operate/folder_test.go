@@ -1,8 +1,6 @@
 package operate
 
 import (
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,59 +12,6 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
-
-// A connector is the same in every form that Kafka's standalone worker takes, in what REST answers, and in YAML.
-func TestFormsOfConnectorFiles(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	folder := p.Subfolder("forms")
-	lines := func(name string) []string {
-		return e2etest.Instead(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name)
-	}
-	rest := porttest.Address(t)
-	p.File("forms/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
-	p.File("forms/plain.json", e2etest.AsJSON(t, e2etest.Configuration(lines("plain"))))
-	request := e2etest.Configuration(lines("request"))
-	delete(request, "name")
-	p.File("forms/request.json", e2etest.AsJSON(t, map[string]any{"name": "request", "config": request,
-		"initial_state": "RUNNING"}))
-	// Kafka goes by the content, not by the name
-	p.File("forms/inside.properties", e2etest.AsJSON(t, e2etest.Configuration(lines("inside"))))
-	var flat, nested []string
-	for key, value := range e2etest.Configuration(lines("flat")) {
-		flat = append(flat, `"`+key+`": "`+value+`"`)
-	}
-	for key, value := range e2etest.Configuration(lines("nested")) {
-		nested = append(nested, `  "`+key+`": "`+value+`"`)
-	}
-	p.File("forms/flat.yaml", flat...)
-	p.File("forms/nested.yml", append([]string{"name: nested", "type: source", "tasks: [{connector: nested, task: 0}]",
-		"config:"}, nested...)...)
-	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder)
-	names := []string{"flat", "inside", "nested", "plain", "request"}
-	answers := map[string][]byte{}
-	for _, name := range names {
-		c.Eventually(name+" with its task", func() bool {
-			r, err := http.Get("http://" + rest + "/connectors/" + name)
-			if err != nil {
-				return false
-			}
-			defer r.Body.Close()
-			answers[name], _ = io.ReadAll(r.Body)
-			return strings.Contains(string(answers[name]), `"task":0`)
-		})
-	}
-	c.MustStop()
-	p.MustOnce("--config", folder)
-	for _, name := range names {
-		p.Holds(name, 10)
-	}
-	// What REST answers is a connector file, as it stands there.
-	again := p.File("again.json", string(answers["request"]))
-	p.Run("validate", "--plugins", e2etest.Plugins(t), again).Exits(0).PrintsNothing()
-	p.MustOnce(again)
-}
 
 // A folder in which half of the files are bad: the others run, and everybody who asks learns which file is bad, and
 // why.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/porttest"
@@ -12,87 +11,57 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What run refuses, validate says, and run says it before anything else happens.
+// What run refuses, validate says, each at its file and line, and run says it before anything else happens.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	dir := e2etest.Plugins(t, "odata-sink")
+	dir := e2etest.Plugins(t, "odata-sink", "smt")
+	files := []string{p.File("worker.properties", "bootstrap.servers=embedded", "listeners=ftp://x",
+		"rest.extension.classes=org.example.Logons", "connector.client.config.override.policy=Principal",
+		"offset.storage.topic=c d")}
 	good := e2etest.Source("good", address, "Orders")
-	misspelt := append([]string{"name=good", "conector.class=ODataSource"}, good[2:]...)
-	cases := []struct {
-		name   string
-		worker []string // none: there is no worker's file
-		lines  []string
-		want   string
-		never  string
-		count  string
-	}{
-		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest " +
-			"known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
-		{"snippet", nil, good[2:],
-			`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
-		{"listeners", []string{"listeners=ftp://x"}, good,
-			`worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
-		{"extensions", []string{"rest.extension.classes=org.example.Logons"}, good,
-			"worker.properties:2: rest.extension.classes: not built: Java classes cannot be run, " +
-				"found org.example.Logons. " +
-				"For users with passwords set rest.basic.auth.file, to let nobody change " +
-				"anything rest.read.only=true", "",
-			"1 problem, 0 warnings"},
-		{"policy", []string{"connector.client.config.override.policy=Principal"}, append(good[:9:9],
-			"producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN"),
-			"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
-			"admin.override.sasl.mechanism: the worker", "1 problem, 1 warning"},
-		{"offsets", []string{"offset.storage.topic=a b"}, good,
-			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
-		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
-			"Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
-		{"topics", nil, e2etest.SinkOf("sink", address, "a b", "OrderCopies"),
-			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
-		{"letters", nil, append(good[:9:9], "errors.tolerance=all", "errors.deadletterqueue.topic.name=Orders"),
-			"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, " +
-				"found that of sap.odata#00.topic", "", "1 problem, 0 warnings"},
-		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
-			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
-			"1 problem, 0 warnings"},
-		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"),
-			"keystore.properties:10: sap.odata.keystore.location: cannot be read", "the host does nothing about",
-			"1 problem, 0 warnings"},
+	file := func(name string, lines ...string) {
+		files = append(files, p.File(name+".properties", lines...))
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			var files []string
-			if c.worker != nil {
-				files = append(files, p.File("worker.properties", append([]string{"bootstrap.servers=embedded"},
-					c.worker...)...))
-			}
-			files = append(files, p.File(c.name+".properties", c.lines...))
-			check := p.Run(append([]string{"validate", "--plugins", dir}, files...)...)
-			if check.Code != 1 || !strings.Contains(check.Stdout, c.want) || c.never != "" &&
-				strings.Contains(check.Stdout, c.never) ||
-				!strings.Contains(check.Stderr, c.count) {
-				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.Code, check.Stdout,
-					check.Stderr)
-			}
-			p.Run(append([]string{"run", "--once", "--plugins", dir, "--data", p.Data}, files...)...).
-				Exits(2).Says(c.want)
-		})
+	source := func(name string, more ...string) {
+		file(name, append(append([]string{"name=" + name}, good[1:8]...), append([]string{"sap.odata#00.topic=" + name},
+			more...)...)...)
 	}
-	snippet := p.File("snippet.properties", good[2:]...)
-	p.Run("ping", "--plugins", dir, "-p", snippet, "-s", "/x").Exits(2).Says(snippet +
-		`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`)
-	variable := p.File("variable.properties", append(good[:9:9], "sap.odata.user.name=me",
-		"sap.odata.user.pwd=$SAP_PWD")...)
-	p.Run("validate", "--plugins", dir, variable).Exits(0).Prints(
-		":11: sap.odata.user.pwd: warning: looks like a variable")
-	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
+	file("class", append([]string{"name=class", "conector.class=ODataSource"}, good[2:]...)...)
+	file("snippet", good[2:]...)
+	source("policy", "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
+	file("topic", append(append([]string{"name=topic"}, good[1:8]...), "sap.odata#00.topic=a b")...)
+	file("topics", e2etest.SinkOf("topics", address, "a b", "OrderCopies")...)
+	source("letters", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")
+	file("sink", append([]string{"connector.class=OtherSink"},
+		e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...)...)
+	source("keystore", "sap.odata.keystore.location=/x")
+	source("elsewhere", "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",
-		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), elsewhere).Exits(0).Prints(
-		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.",
-		":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false")
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
+	wrong := []string{
+		"worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT",
+		"worker.properties:3: rest.extension.classes: not built: Java classes cannot be run, found org.example.Logons" +
+			". For users with passwords set rest.basic.auth.file, to let nobody change anything rest.",
+		"worker.properties:5: offset.storage.topic: Invalid value c d for configuration offset.storage.topic: ",
+		"class.properties:2: conector.class: unknown setting; the nearest known one is connector.class",
+		`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no ` +
+			"default value: expected org.",
+		"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
+		"topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must ",
+		"topics.properties:10: topics: expected a topic's name, ",
+		"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, found that " +
+			"of sap.odata#00.topic",
+		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ",
+		"keystore.properties:10: sap.odata.keystore.location: cannot be read",
+	}
+	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).Exits(1).Prints(wrong...).Prints(
+		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect takes a nested class with its package ",
+		"elsewhere.properties:15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false").
+		Says("12 problems, 3 warnings")
+	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}
@@ -107,15 +76,6 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 	p.Once("--config", empty).Exits(0).Says("no connector file found")
 	e2etest.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
 	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
-}
-
-func TestVersionFlag(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	flag, command := p.Run("--version").Exits(0), p.Run("version").Exits(0)
-	if flag.Stdout == "" || flag.Stdout != command.Stdout || flag.Stderr != command.Stderr {
-		t.Errorf("expected the same, found %+v and %+v", flag, command)
-	}
 }
 
 // A run that is stopped has failed all the same if one of its tasks had.

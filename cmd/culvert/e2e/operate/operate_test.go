@@ -2,13 +2,11 @@ package operate
 
 import (
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -16,7 +14,7 @@ import (
 )
 
 // What operators do beyond Kafka Connect: they look at feeds and dead letters, have letters and refused logons tried
-// once more, choose versions of plugins, and end what a source has opened.
+// once more, and end what a source has opened.
 func TestOperate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -116,7 +114,6 @@ func TestOperate(t *testing.T) {
 	}
 	f.Steer("orders", "resume")
 	letters(f, taker)
-	versions(f, dir)
 	c.MustStop()
 }
 
@@ -180,34 +177,4 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 		t.Errorf("expected 12 entities, found %d", n)
 	}
 	replay("", `{"replayed":0,"refused":0,"left":{}}`)
-}
-
-// versions has connectors get another version of their plugin, and the one before.
-func versions(f *e2etest.Followed, dir string) {
-	t := f.Place.T
-	t.Helper()
-	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
-	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
-	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	e2etest.Replace(t, dir, "odata-source.wasm", newer)
-	version := func(want string) {
-		t.Helper()
-		f.Await("orders", "has version "+want, func(s connect.Status) bool {
-			return e2etest.Runs(s) && s.Tasks[0].Version == want
-		})
-	}
-	version("0.2.0")
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	version("0.1.0")
-	hash := map[string]string{}
-	for _, m := range e2etest.As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
-		if m.Plugin == "odata-source" {
-			hash[m.Version] = m.Hash
-			if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
-				t.Errorf("found %+v", m)
-			}
-		}
-	}
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+hash["0.2.0"]+`"}`)
-	version("0.2.0")
 }

@@ -39,12 +39,6 @@ func TestRequestsAtDebug(t *testing.T) {
 	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
 	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
-	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--plugins", e2etest.Plugins(t))
-	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=",
-		northwind); !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "connection refused") {
-		t.Errorf("expected %q and the reason in\n%s", want, r.Stderr)
-	}
-
 	// As JSON each line is an object, which says where it was written.
 	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--log-format", "json",
 		"--plugins", e2etest.Plugins(t))
@@ -60,6 +54,4 @@ func TestRequestsAtDebug(t *testing.T) {
 	if requests == 0 {
 		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
 	}
-	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-format", "xml", "--plugins", e2etest.Plugins(t)).
-		Exits(2).Says(`--log-format: expected text, text+location or json, found "xml"`)
 }

@@ -56,8 +56,6 @@ func TestSamples(t *testing.T) {
 	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
 	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
-	f.Must(404, "POST", "/culvert/connectors/ghost/samples", `{}`, "Connector ghost not found")
-	f.Must(400, "POST", at, `{"rows":1000}`, "expected a number from 1 to 100, found 1000")
 
 	// Another chain of the same rows, and one that is wrong.
 	f.Must(200, "POST", at+"/"+asked.ID+"/chain", `{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+

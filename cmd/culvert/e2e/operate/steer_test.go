@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,14 +53,11 @@ func TestOperators(t *testing.T) {
 			t.Errorf("%s: expected %d lines, found %d\n%s", request, want, n, f.Stderr.String())
 		}
 	}
-	command := func(want int, args ...string) string {
+	command := func(want int, line string) e2etest.Result {
 		t.Helper()
-		r := p.Run(append(args, "--url", f.Url)...).Exits(want)
-		return r.Stdout + r.Stderr
+		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
 	}
-	if said := command(1, "status"); !strings.Contains(said, "\nbad: task 0: ") || !strings.Contains(said, "404") {
-		t.Errorf("expected why it has failed, found %s", said)
-	}
+	command(1, "status").Tells("\nbad: task 0: ", "404")
 	var states []struct {
 		Rows   *float64
 		Errors []string
@@ -69,40 +67,32 @@ func TestOperators(t *testing.T) {
 		t.Errorf("found %+v %v", states, err)
 	}
 	f.Await("orders", "runs", e2etest.Runs)
-	if said := command(0, "connectors", "snapshot", "orders", "Orders"); !strings.Contains(said,
-		"orders reads Orders as snapshot ") {
-		t.Errorf("found %s", said)
-	}
+	command(0, "connectors snapshot orders Orders").Tells("orders reads Orders as snapshot ")
 	f.Eventually("the snapshot to be read", func() bool {
 		var m connect.Figures
 		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
 			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Begun
 	})
-	if said := command(1, "connectors", "snapshot", "orders", "None"); !strings.Contains(said, "no such feed") {
-		t.Errorf("found %s", said)
-	}
-	if said := command(0, "connectors", "lockouts"); !strings.HasPrefix(said, "logons") {
-		t.Errorf("found %s", said)
-	}
-	command(0, "connectors", "lockouts", "resume")
+	command(1, "connectors snapshot orders None").Tells("no such feed")
+	command(0, "connectors lockouts").Prints("logons")
+	command(0, "connectors lockouts resume")
 	if said := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", ""); !strings.Contains(said,
 		": extraction finished: 10 rows") || strings.Contains(said, "connector=bad") {
 		t.Errorf("expected the lines about orders, found %s", said)
 	}
 	f.Must(400, "GET", "/culvert/log?level=LOUD", "")
-	command(2, "connectors", "tool", "orders", "peek")
+	command(2, "connectors tool orders peek")
 	var modules []rest.Module
 	e2etest.Get(t, f.Url+"/culvert/plugins", &modules)
-	for _, m := range modules {
-		if m.Plugin == "odata-source" {
-			command(0, "plugins", "swap", m.Plugin, m.Hash)
-		}
+	i := slices.IndexFunc(modules, func(m rest.Module) bool {
+		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
+	})
+	if i < 0 {
+		t.Fatalf("found %+v", modules)
 	}
-	if len(modules) == 0 {
-		t.Error("expected plugins")
-	}
-	command(1, "plugins", "swap", "odata-source", "0")
-	command(1, "plugins", "rollback", "odata-source") // there is no version before it
+	command(0, "plugins swap odata-source "+modules[i].Hash)
+	command(1, "plugins swap odata-source 0")
+	command(1, "plugins rollback odata-source") // there is no version before it
 	f.MustStop()
 }
 

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -92,82 +91,5 @@ func TestTracesOfBothWays(t *testing.T) {
 		if id := strings.Split(after, "-"); !found || len(id) < 3 || pages[id[1]].Trace != id[0] {
 			t.Fatalf("expected the trace context of a page in %s", text)
 		}
-	}
-}
-
-// A collector that does not answer causes one line in the log: all rows arrive, and the worker stops.
-func TestCollectorAway(t *testing.T) {
-	t.Parallel()
-	collector, over := tracetest.Start(t), make(chan struct{})
-	collector.Answer = func(http.ResponseWriter, *http.Request) { <-over }
-	t.Cleanup(func() { close(over) })
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 500, PageSize: 10})
-	p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
-	f := p.Follows("conf", "tracing.otlp.endpoint="+collector.URL, "tracing.otlp.timeout.ms=1000")
-	f.Eventually("all rows", func() bool { return f.Rows("in") == s.Count("Orders") })
-	f.Eventually("lost spans", func() bool {
-		return figureOf(f, `culvert_tracing_spans_total{outcome="lost"}`) > 0
-	})
-	f.Stop().Exits(0).SaysTimes(1, "tracing:")
-}
-
-// What is wrong in settings is refused by name, and secrets are not quoted. Variables of OpenTelemetry that are meant
-// for others do no harm.
-func TestTracingSettings(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	in := p.File("in.properties", e2etest.Source("in", address, "Orders")...)
-	const here = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
-	for _, c := range []struct {
-		environ, lines []string
-		want           string
-		warns          bool // and the worker runs
-	}{
-		{nil, []string{"tracing.otlp.endpoint=collector:4317"},
-			"worker.properties:2: tracing.otlp.endpoint: expected http://HOST:PORT", false},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.headers=geheim"},
-			"worker.properties:3: tracing.otlp.headers: expected NAME=VALUE", false},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.certificate=none.pem"},
-			"worker.properties:3: tracing.otlp.certificate: ", false},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=traceidratio",
-			"tracing.sampler.arg=7"}, "tracing.sampler.arg: expected a ratio", false},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=xray"},
-			"worker.properties:3: tracing.sampler: ", false},
-		{[]string{here, "CULVERT_TRACING_SAMPLER=xray"}, nil, "environment CULVERT_TRACING_SAMPLER", false},
-		{[]string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, nil,
-			"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", true},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"}, nil,
-			"environment OTEL_EXPORTER_OTLP_ENDPOINT: tracing.otlp.endpoint: warning: expected http://HOST:PORT", true},
-		{[]string{here, "OTEL_TRACES_SAMPLER=xray"}, nil, "environment OTEL_TRACES_SAMPLER: tracing.sampler: ", true},
-		{[]string{here, "OTEL_TRACES_SAMPLER=parentbased_jaeger_remote",
-			"OTEL_TRACES_SAMPLER_ARG=endpoint=http://localhost:14250"}, nil, "parentbased_jaeger_remote", true},
-		{[]string{here, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=7"}, nil,
-			"expected a ratio", true},
-		{[]string{here, "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, "environment OTEL_EXPORTER_OTLP_TIMEOUT", true},
-		{[]string{here, "OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem"}, nil, "none.pem", true},
-		{[]string{here, "OTEL_EXPORTER_OTLP_HEADERS=geheim"}, nil, "expected NAME=VALUE", true},
-		{[]string{"OTEL_TRACES_SAMPLER=xray", "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, "", true},
-		{[]string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_SDK_DISABLED=true"}, nil, "", true},
-	} {
-		p.Environ = c.environ
-		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded"}, c.lines...)...)
-		r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, in)
-		told := r.Stdout + r.Stderr
-		warned := strings.Contains(strings.ToLower(told), "warn")
-		if (r.Code == 0) != c.warns || !strings.Contains(told, c.want) || c.warns && warned != (c.want != "") ||
-			strings.Contains(told, "geheim") {
-			t.Errorf("%q %q: expected %q, found exit %d\n%s", c.environ, c.lines, c.want, r.Code, told)
-		}
-	}
-
-	// A worker whose environment asks for gRPC runs, says so, and sends nothing.
-	collector := tracetest.Start(t)
-	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
-	r := p.Once(in)
-	paths, _ := collector.Requests()
-	if r.Code != 0 || !strings.Contains(r.Stderr, "OTEL_EXPORTER_OTLP_PROTOCOL") || len(paths) != 0 {
-		t.Errorf("found exit %d, requests %q\n%s", r.Code, paths, r.Stderr)
 	}
 }

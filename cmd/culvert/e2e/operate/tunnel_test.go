@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -53,17 +52,4 @@ func TestTunnel(t *testing.T) {
 		t.Error("nothing went through the proxy")
 	}
 	c.MustStop()
-}
-
-// A tunnel to itself would connect to itself again and again.
-func TestTunnelToItself(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, port, _ := strings.Cut(porttest.Address(t), ":")
-	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"},
-		{"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
-		file := p.File("worker.properties", "bootstrap.servers="+c.broker+":"+port)
-		p.Run("tunnel", "-p", file, "--listen", c.listen+":"+port).
-			Exits(2).PrintsNothing().Says("bootstrap.servers: expected brokers elsewhere, found " + c.broker + ":" + port)
-	}
 }
