@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -184,37 +183,43 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Stop()
 }
 
-// A change of a stopped connector asks no service. If the connector was resumed while the change waited for its turn,
-// its service is asked then. Here a reload takes its turn for six seconds, while services do not answer.
+// A reload asks services for five seconds; here they do not answer. A change that no service was asked about in that
+// time is not applied, and is checked again. A change of a stopped connector asks no service: if the connector was
+// resumed while the change waited for its turn behind the reload, its service is asked then.
 func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{})
 	var asked atomic.Int32
-	slow := map[string][]string{}
-	for _, name := range []string{"a", "b"} {
-		slow[name] = append(e2etest.Source(name, e2etest.Serve(t, http.HandlerFunc(
-			func(_ http.ResponseWriter, r *http.Request) {
-				asked.Add(1)
-				<-r.Context().Done()
-			})), "Orders"), e2etest.Silent)
-		p.File("conf/"+name+".properties", slow[name]...)
+	silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-r.Context().Done()
+	})
+	lines := map[string][]string{"z": e2etest.Source("z", address, "Orders")}
+	for _, name := range []string{"a", "b", "c"} {
+		lines[name] = append(e2etest.Source(name, e2etest.Serve(t, silent), "Orders"), e2etest.Silent)
+	}
+	for name, l := range lines {
+		p.File("conf/"+name+".properties", l...)
 	}
 	f := p.Follows("conf")
-	f.Eventually("tasks that wait for their services", func() bool { return asked.Load() == 2 })
-	made := e2etest.Source("made", address, "Orders")
+	f.Eventually("tasks that wait for their services", func() bool { return asked.Load() == 3 })
+	made := e2etest.Instead(e2etest.Source("made", address, "Orders"), "sap.odata#00.topic=made")
 	f.Makes(made...)
-	f.Eventually("rows", func() bool { return f.Rows("made") == s.Count("Orders") })
-	f.Steer("made", "stop")
-	for name, lines := range slow {
-		p.File("conf/"+name+".properties", e2etest.Instead(lines, "sap.odata#00.entityset=Ordres")...)
+	for _, name := range []string{"z", "made"} {
+		f.Eventually("rows", func() bool { return f.Rows(name) == s.Count("Orders") })
 	}
-	f.Eventually("a reload that asks services", func() bool { return asked.Load() > 2 })
-	wrong := e2etest.AsJSON(t, e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres")))
+	f.Steer("made", "stop")
+	const wrong = "sap.odata#00.entityset=Ordres"
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		p.File("conf/"+name+".properties", e2etest.Instead(lines[name], wrong)...)
+	}
+	f.Eventually("a reload that asks services", func() bool { return asked.Load() > 3 })
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		status, said := f.Call("PUT", "/connectors/made/config", wrong)
+		status, said := f.Call("PUT", "/connectors/made/config",
+			e2etest.AsJSON(t, e2etest.Configuration(e2etest.Instead(made, wrong))))
 		if status != 400 || !strings.Contains(said, "the nearest name is Orders") {
 			t.Errorf("expected 400, found %d %s", status, said)
 		}
@@ -228,34 +233,6 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	}
 	<-answered
 	f.Lives("made", 2)
-	f.Stop()
-}
-
-// A reload asks services for five seconds; here they do not answer. A change that no service was asked about in that
-// time is not applied, and is checked again.
-func TestReloadTakesNoChangeUnjudged(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{})
-	lines := map[string][]string{"z": e2etest.Source("z", address, "Orders")}
-	for i := range 3 {
-		silent, err := net.Listen("tcp", "127.0.0.1:0")
-		e2etest.NoError(t, err)
-		defer silent.Close()
-		name := fmt.Sprintf("c%02d", i)
-		lines[name] = append(e2etest.Source(name, silent.Addr().String(), "Orders"), e2etest.Silent)
-	}
-	for name, l := range lines {
-		p.File("conf/"+name+".properties", l...)
-	}
-	f := p.Follows("conf")
-	for name := range lines {
-		f.Await(name, "runs", e2etest.Runs)
-	}
-	f.Eventually("rows", func() bool { return f.Rows("z") == s.Count("Orders") })
-	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		p.File("conf/"+name+".properties", e2etest.Instead(lines[name], "sap.odata#00.entityset=Ordres")...)
-	}
 	f.Awaits("was not asked")
 	f.Await("z", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
