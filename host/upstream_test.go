@@ -1,14 +1,28 @@
 package host
 
 import (
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/base/upstreamtest"
 )
 
-// Every test method of Kafka's workers that testdata/upstream-cases.txt lists names a test that is there.
+// Every test method of Kafka's workers and of their REST that testdata/upstream-cases.txt lists names tests that are
+// there, and a case of TestUpstreamValidation where that is named.
 func TestUpstreamWorkers(t *testing.T) {
-	upstreamtest.List{Root: "..", Area: "workers", Tests: []string{".", "../cmd"}, Least: 180,
-		Method: func(name string) bool { return strings.Contains(name, ".") }}.Check(t)
+	named := func(name string) bool { return strings.Contains(name, ".") }
+	tests := []string{".", "../cmd"}
+	upstreamtest.List{Root: "..", Area: "workers (", Tests: tests, Least: 180, Method: named}.Check(t)
+	cases, err := os.ReadFile("../cmd/culvert/e2e/operate/upstream_test.go")
+	require.NoError(t, err)
+	upstreamtest.List{Root: "..", Area: "worker and REST (", Tests: tests, Least: 120, Method: named,
+		Case: func(method, test string) string {
+			_, name, _ := strings.Cut(method, ".")
+			if test == "TestUpstreamValidation" && !strings.Contains(string(cases), `"`+name+`"`) {
+				return "there is no such case of " + test
+			}
+			return ""
+		}}.Check(t)
 }

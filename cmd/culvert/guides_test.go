@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -16,7 +17,11 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
 )
 
 var (
@@ -238,5 +243,185 @@ func walkSources(t *testing.T, visit func(path, text string)) {
 			return err
 		})
 		e2etest.NoError(t, err)
+	}
+}
+
+// Every command that the README, the guides and the pages of examples name is there, with the options that they give
+// it: who copies a line is not told that there is no such thing.
+func TestCommandsOfGuides(t *testing.T) {
+	pages := []string{"../../README.md"}
+	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) < 5 {
+			t.Fatalf("%s: %v %v", pattern, found, err)
+		}
+		pages = append(pages, found...)
+	}
+	reference, err := os.ReadFile("reference/commands.md")
+	e2etest.NoError(t, err)
+	lines := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		e2etest.NoError(t, err)
+		for _, line := range commandLines(string(text)) {
+			lines++
+			for _, wrong := range wrongIn(string(reference), line) {
+				t.Errorf("%s: culvert %s: %s", page, line, wrong)
+			}
+		}
+	}
+	if lines < 60 {
+		t.Errorf("expected the commands of the pages, found %d", lines)
+	}
+}
+
+// commandLines are the command lines of a page behind the word culvert: lines of blocks of sh, and what stands in
+// backquotes, also over the end of a line.
+func commandLines(page string) (lines []string) {
+	block := regexp.MustCompile("(?s)```(?:sh)?\n(.*?)```")
+	for _, m := range block.FindAllStringSubmatch(page, -1) {
+		for line := range strings.Lines(m[1]) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+			for _, part := range strings.Split(line, " | ") {
+				part = strings.TrimPrefix(regexp.MustCompile(`^([A-Z_]+=("[^"]*"|\S*) )*`).ReplaceAllString(part, ""), "bin/")
+				if rest, ok := strings.CutPrefix(part, "culvert "); ok {
+					lines = append(lines, strings.TrimSuffix(rest, "&"))
+				}
+			}
+		}
+	}
+	page = block.ReplaceAllString(page, "")
+	for _, m := range regexp.MustCompile("`culvert ([^`]*)`").FindAllStringSubmatch(page, -1) {
+		lines = append(lines, strings.ReplaceAll(strings.Join(strings.Fields(m[1]), " "), `\|`, "|"))
+	}
+	return lines
+}
+
+// wrongIn is what a command line names and the reference's page of commands does not have. Words with | in them stand
+// for several.
+func wrongIn(page, line string) (wrong []string) {
+	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line), -1)
+	path, options, arguments := "", "`--help`\n`--version`\n", false
+	for _, word := range words {
+		name, _, _ := strings.Cut(word, "=")
+		switch {
+		case strings.HasPrefix(word, "-"):
+			if !regexp.MustCompile("[` ]" + regexp.QuoteMeta(name) + "[`, ]").MatchString(options) {
+				wrong = append(wrong, "no option "+name)
+			}
+			continue
+		case arguments || path != "" && !strings.Contains(page, "\n## culvert "+path+" "):
+			arguments = true
+			continue
+		}
+		above := path
+		for name := range strings.SplitSeq(word, "|") {
+			path = strings.TrimSpace(above + " " + name)
+			_, section, there := strings.Cut(page, "\n## culvert "+path+"\n")
+			if !there && path != "completion" {
+				return append(wrong, "no command "+path)
+			}
+			section, _, _ = strings.Cut(section, "\n## ")
+			options += section
+		}
+	}
+	return wrong
+}
+
+// settingName finds names of settings in texts; those of roles are found by themselves.
+var settingName = regexp.MustCompile(
+	`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|errors\.|offset\.storage\.|offset\.flush\.)[A-Za-z0-9.#{}-]*[A-Za-z0-9}]`)
+
+// Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
+func TestAdvisedSettingsExist(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	var specs []wit.SettingSpec
+	for _, name := range []string{"odata-source", "odata-sink"} {
+		r := p.Run("plugins", "show", name, "--plugins", e2etest.Plugins(t, "odata-sink"), "--json")
+		var shown []struct {
+			Components []struct {
+				Settings []struct {
+					Name    string   `json:"name"`
+					Aliases []string `json:"aliases"`
+				} `json:"settings"`
+			} `json:"components"`
+		}
+		if err := json.Unmarshal([]byte(r.Stdout), &shown); err != nil || len(shown) == 0 ||
+			len(shown[0].Components) == 0 {
+			t.Fatalf("%v\n%s%s", err, r.Stdout, r.Stderr)
+		}
+		for _, s := range shown[0].Components[0].Settings {
+			for _, name := range append(s.Aliases, s.Name) {
+				specs = append(specs, wit.SettingSpec{Name: name})
+			}
+		}
+	}
+	connectors := config.Declare(specs...)
+	exists := func(name string) bool {
+		if strings.HasPrefix(name, "sap.odata") {
+			name = strings.NewReplacer("#NN", "#00", "#{n}", "#00", "NAME", "x", "{name}", "x").Replace(name)
+			if _, ok := connectors.Find(name); ok {
+				return true
+			}
+			for _, s := range specs { // a prefix, as in `sap.odata.proxy.`
+				if strings.HasPrefix(strings.NewReplacer("#{n}", "#00").Replace(s.Name), name+".") {
+					return true
+				}
+			}
+			return false
+		}
+		_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil,
+			nil)
+		for _, problem := range problems {
+			if problem.Setting == name && strings.Contains(problem.Text, "unknown") {
+				return false
+			}
+		}
+		return true
+	}
+	texts := 0
+	for _, folder := range []string{"../../host", "../../plugins", "../../cmd"} {
+		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() && d.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					return true
+				}
+				text, _ := strconv.Unquote(literal.Value)
+				for _, name := range settingName.FindAllString(text, -1) {
+					if texts++; strings.Contains(text, " ") && !exists(name) {
+						t.Errorf("%s advises %s, which does not exist: %q", path, name, text)
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		e2etest.NoError(t, err)
+	}
+	if texts < 50 {
+		t.Errorf("expected texts with names of settings, found %d", texts)
+	}
+	// What package keystore may name is the setting of a role, or, for the server's host, of another one.
+	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,
+		"keystore." + keystore.FieldType,
+		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,
+		"truststore." + keystore.FieldLocation,
+		"truststore." + keystore.FieldPassword, "truststore." + keystore.FieldType, keystore.FieldProtocol,
+		keystore.FieldAllowLegacy} {
+		if _, ok := role.Find("tls." + field); !ok {
+			t.Errorf("expected a role for what package keystore calls %s", field)
+		}
 	}
 }

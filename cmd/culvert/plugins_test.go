@@ -8,10 +8,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -99,5 +104,143 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 			"component.documentation", "component.kind", "component.settings"}, members...)))}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks
+// like a line of the log.
+const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z " +
+	"level=INFO msg=\"all is well\""
+
+// obeyed fails when a terminal would obey what was said, or take it for a line of ours.
+func obeyed(t *testing.T, what, said string) {
+	t.Helper()
+	for _, r := range said {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			t.Errorf("%s: found %q in\n%q", what, r, said)
+			return
+		}
+	}
+	if strings.Contains("\n"+said, "\ntime=2026-01-01") {
+		t.Errorf("%s: found a hostile line in\n%s", what, said)
+	}
+	for line := range strings.Lines(said) {
+		if len(line) > 20_000 {
+			t.Errorf("%s: found a line of %d bytes", what, len(line))
+		}
+	}
+}
+
+// talker is a plugin that says hostile text everywhere, and a long one.
+func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
+	t.Helper()
+	folder = p.Subfolder("talker")
+	long := hostile + strings.Repeat("long ", 10_000)
+	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000],
+		Components: []wit.Component{{
+			Name: "Talker", Prefixes: []string{"talk."}, Aliases: []string{"T" + hostile}, Kind: wit.ComponentSource,
+			Documentation: long[:4_000], Settings: []wit.SettingSpec{
+				{Name: "talk." + hostile, DefaultValue: wit.Ptr(long[:8_000]), Documentation: long[:8_000]},
+				{Name: "talk.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}},
+				{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
+				{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
+	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
+	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile,
+		Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
+		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile,
+			Rules: []wit.Rule{{Required: wit.Chosen}}},
+			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
+	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
+	e2etest.NoError(t, err)
+	// Marshal escapes what JSON has to; a plugin need not.
+	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
+	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
+	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
+	return folder, p.File("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
+		"talk.port=1", "talk.scheme=http")
+}
+
+func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	folder, connector := talker(t, p)
+	file := filepath.Join(folder, "talker.wasm")
+	for _, args := range [][]string{
+		{"plugins", "list", "--plugins", folder},
+		{"plugins", "show", file},
+		{"plugins", "check", file},
+		{"plugins", "list", "--plugins", folder, "--log-level", "debug"},
+		{"validate", "--plugins", folder, connector},
+		{"validate", "--plugins", folder, "--json", connector},
+		{"run", "--once", "--plugins", folder, "--data", p.Data, connector},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.Data},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--help"},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.Data},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.Data, "--must", "x", "--one", "x"},
+		{"quiet", "-p", connector, "--plugins", folder, "--data", p.Data},
+	} {
+		r := p.Run(args...)
+		obeyed(t, strings.Join(args, " ")+", stdout", r.Stdout)
+		obeyed(t, strings.Join(args, " ")+", stderr", r.Stderr)
+		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
+			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+	// JSON keeps the text.
+	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
+	obeyed(t, "talk --json", r.Stdout)
+	var document struct{ Say string }
+	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil || document.Say != hostile {
+		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.Stdout)
+	}
+	r = p.Run("plugins", "show", file, "--json")
+	obeyed(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
+	var list []struct{ Name string }
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
+		list[0].Name != "talker"+hostile {
+		t.Errorf("%v in %.2000s", err, r.Stdout)
+	}
+	// What `check` says about it.
+	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation holds control characters") {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
+// The names that plugins must not use are those that the command line has.
+func TestReservedOptionsAreOurs(t *testing.T) {
+	c := &cobra.Command{Use: "x"}
+	ownFlags(c, &installation{}, &output{}, new(string))
+	c.InitDefaultHelpFlag()
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		names = append(names, f.Name)
+		if f.Shorthand != "" {
+			names = append(names, f.Shorthand)
+		}
+	})
+	slices.Sort(names)
+	if !slices.Equal(names, plugin.ReservedOptions) {
+		t.Errorf("expected %q, found %q", plugin.ReservedOptions, names)
+	}
+}
+
+// The commands that plugins must not have are those of the command line.
+func TestReservedCommandsAreOurs(t *testing.T) {
+	root := newRoot(t.Context(), nil)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	ofPlugins := []string{"ping", "doctor"} // which plugins have, and culvert runs
+	for _, c := range builtInTools() {
+		ofPlugins = append(ofPlugins, c.Name())
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		if !slices.Contains(ofPlugins, c.Name()) {
+			names = append(names, c.Name())
+		}
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, plugin.ReservedCommands) {
+		t.Errorf("expected %q, found %q", plugin.ReservedCommands, names)
 	}
 }

@@ -39,6 +39,9 @@ func TestCheck(t *testing.T) {
 			good + "\nvalue.converter=JsonConverter\nvalue.converter.schema.enable=false",
 			"c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest " +
 				"known one is schemas.enable"},
+		{"setting of a converter that the file does not name", good + "\nvalue.converter.schemas.enable=false",
+			"c.properties:5: value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file " +
+				"names no value.converter"},
 		{"wrong value of a converter's setting",
 			good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
 			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +

@@ -9,17 +9,6 @@ import (
 	"strings"
 )
 
-// Canary is a secret that stands in a file of this machine.
-const Canary = "c4n4ry/of a s3cret: x0x,s3c0nd"
-
-// SecretFile is a properties file with the canary as `key`, and the same as a file of its folder.
-func (p *Place) SecretFile(folder string) (file string) {
-	p.T.Helper()
-	p.Subfolder(folder)
-	p.File(filepath.Join(folder, "whole"), Canary)
-	return p.File(filepath.Join(folder, "some.properties"), "key="+Canary, "user=someone", "pwd=geheim")
-}
-
 // Plain is the file of a worker without REST whose converters write no schemas.
 func (p *Place) Plain(servers string, settings ...string) (file string) {
 	p.T.Helper()
@@ -32,7 +21,8 @@ func PlainWorker(servers string, settings ...string) []string {
 		"value.converter.schemas.enable=false"}, settings...)
 }
 
-// Shows tells which piece of the canary a text shows, in any of the forms in which texts write it, "" for none.
+// Shows returns the piece of the canary c4n4ry.s3cret-x0x that a text shows, in any of the forms in which texts write
+// it, "" for none.
 func Shows(text string) string {
 	const piece = "c4n4ry.s3cret"
 	text = strings.ToLower(text)

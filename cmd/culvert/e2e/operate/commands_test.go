@@ -1,64 +1,33 @@
 package operate
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
-
-func TestWrongUse(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	cases := []struct {
-		name string
-		args []string
-		code int
-		want string // in stderr
-	}{
-		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
-		{"misspelt command", []string{"runn", "--help"}, 2, `unknown command "runn": did you mean run? Commands of plugins`},
-		{"a built-in plugin's command without a file", []string{"peek", "-s", "/x"}, 2, "expected -p FILE"},
-		{"a command of an unknown plugin without a file", []string{"grind", "-s", "/x"}, 2,
-			`unknown command "grind": commands of plugins, such as peek, need a connector's file: culvert grind -p FILE`},
-		{"its help without a file", []string{"grind", "--help"}, 2, "culvert grind -p FILE"},
-		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
-		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
-		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},
-		{"run with both", []string{"run", "--config", ".", "x.properties"}, 2, "found both"},
-		{"ping without a file", []string{"ping", "-s", "/x"}, 2, "expected -p FILE"},
-		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
-		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
-		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
-		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1,
-			"connection refused"},
-		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
-		{"log level", []string{"validate", "--log-level", "loud", p.File("a.properties", "connector.class=x")}, 2,
-			"expected debug, info"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			p.Run(c.args...).Exits(c.code).Says(c.want).PrintsNothing()
-		})
-	}
-}
-
-func TestHelpIsEverywhere(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show",
-		"plugins check", "broker", "version", "ping"} {
-		r := p.Run(append(strings.Fields(words), "--help")...)
-		if r.Code != 0 || !strings.Contains(r.Stdout, "Usage:") || words != "plugins" && !strings.Contains(r.Stdout,
-			"Examples:") {
-			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.Code, r.Stdout)
-		}
-	}
-}
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
@@ -122,23 +91,13 @@ func TestPing(t *testing.T) {
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
 	p.Run("ping", "-p", misspelt, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
 		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
+	// Nobody waits through ten retries to learn that a port is closed: a command asks once.
+	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
+		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000", "sap.odata.max.retry.backoff.ms=3600000")...)
+	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
+		Exits(1).Says("connection refused")
 	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
 	p.Run("ping", "-p", wrong, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1).Omits("hunter2")
-}
-
-// Converters are shown by what they declare, by their class or its last part.
-func TestPluginsShowConverter(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	for args, wants := range map[string][]string{
-		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
-		"io.confluent.connect.avro.AvroConverter": {"io.confluent.connect.avro.AvroConverter", "converter",
-			"schema.registry.url", "auto.register.schemas"},
-		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
-	} {
-		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
-			Exits(0).Prints(wants...).Omits("converter.type")
-	}
 }
 
 func TestPlugins(t *testing.T) {
@@ -165,4 +124,343 @@ func TestPlugins(t *testing.T) {
 	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")
 	p.Run("plugins", "check", empty).Exits(1).Says(empty).PrintsNothing()
+	// Converters are shown by what they declare, by their class or its last part.
+	for args, wants := range map[string][]string{
+		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter --json": {`"class":"io.confluent.connect.avro.AvroConverter"`,
+			"schema.registry.url", "auto.register.schemas"},
+	} {
+		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
+			Exits(0).Prints(wants...).Omits("converter.type")
+	}
+}
+
+// init writes a file that validate and run take, by flags or by answers, and no password into it.
+func TestInit(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "geheim",
+		Switches: odatatest.Switches{Catalogue: 3}})
+	host, port, _ := net.SplitHostPort(address)
+	root := strings.TrimSuffix(odatatest.SAPPath, "/")
+	where := slices.Clip([]string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http", "--host",
+		host, "--port", port, "--user", "me"})
+	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
+		"CustomerID,City"))
+
+	p.MustRun(append(flags, "-o", "made.properties")...)
+	file := filepath.Join(p.Dir, "made.properties")
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text),
+		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
+		!strings.Contains(string(text), "# Name of the entity set.") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
+	p.MustOnce(file)
+	p.Holds("Customers", s.Count("Customers"))
+	p.Holds("Products", s.Count("Products"))
+
+	// By answers: what is offered is chosen by its number, or written out.
+	c := exec.Command(e2etest.Bench.Binary, append(where, "-o", "asked.properties")...)
+	c.Dir = p.Dir
+	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache")), p.Environ...)
+	// password, client, service, set, topic, properties, name
+	c.Stdin = strings.NewReader("\n\n2\nOrders\norders\nOrderID,Freight\n\n")
+	out, err := c.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
+	e2etest.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
+		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
+
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{1, "exists", append(flags, "-o", "made.properties")},
+		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
+		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
+		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
+		{2, "--service is needed", append(where, "--yes")},
+		{2, "--password-in-file", append(flags, "--password", "geheim")},
+		{1, "it is not sent as it stands", append(flags, "--password", "${vault:sap:pw}")},
+	} {
+		p.Run(c.args...).Exits(c.code).Says(c.says)
+	}
+	if l := s.Ledger(); l.FailedLogons != 0 {
+		t.Errorf("expected no other password to be shown, found refused logons %v", l.FailedLogonsOf)
+	}
+	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
+		Exits(0).Prints("sap.odata.user.pwd=geheim\n")
+}
+
+// Avro and JSON with a JSON Schema are shown as JSON, by the registry that the worker's file or the command names;
+// without one, and what the registry does not know, as the bytes that they are.
+func TestConsumeRegistered(t *testing.T) {
+	t.Parallel()
+	registry := srfake.New()
+	t.Cleanup(registry.Close)
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+	worker := p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), registry.URL())...)
+	files := []string{worker, p.File("avro.properties", e2etest.Source("avro", address, "Orders")...),
+		p.File("schema.properties", append(e2etest.Instead(e2etest.Source("schema", address, "Orders"), "sap.odata#00.topic=Typed"),
+			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
+			"value.converter.schema.registry.url="+registry.URL())...)}
+	run := append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)
+	p.MustRun(run...)
+	for _, topic := range []string{"Orders", "Typed"} {
+		for how, named := range map[string][]string{"file": {"-p", worker}, "command": {"--bootstrap-servers", broker.Addr(),
+			"--schema-registry", registry.URL()}} {
+			r := p.Run(append([]string{"consume", topic}, named...)...)
+			n := 0
+			for line := range strings.Lines(r.Stdout) {
+				var found struct {
+					Key, Value struct{ OrderID, ShipCountry any }
+				}
+				if err := json.Unmarshal([]byte(line), &found); err != nil || found.Key.OrderID != 10248.0+float64(n) ||
+					found.Value.OrderID != found.Key.OrderID || found.Value.ShipCountry == nil {
+					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
+				}
+				n++
+			}
+			if r.Code != 0 || n != 3 || r.Stderr != "" {
+				t.Errorf("%s, by the %s: exit %d, %d lines\n%s", topic, how, r.Code, n, r.Stderr)
+			}
+		}
+		if r := p.Run("consume", topic, "--bootstrap-servers", broker.Addr()); strings.Count(r.Stdout, "base64") < 3 {
+			t.Errorf("%s without a registry: exit %d\n%s", topic, r.Code, r.Stdout)
+		}
+	}
+	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation())
+	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
+		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
+	}
+	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
+		SaysTimes(1, "cannot be read by its schema")
+
+	// A record's text steers no terminal that it is printed on, and is the same JSON.
+	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
+	document, _ := json.Marshal(map[string]string{text: text})
+	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text), Value: document,
+		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}}).FirstErr())
+	r := p.Run("consume", "steering", "-p", worker).Exits(0).Prints("Größe").
+		Omits("\u009b", "\u202e", "\U000e0041", "\u007f")
+	var line struct {
+		Key     string
+		Value   map[string]string
+		Headers []struct{ Key, Value string }
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &line); err != nil || line.Key != text || line.Value[text] != text ||
+		line.Headers[0].Value != text {
+		t.Errorf("expected the same text, found %+v, %v", line, err)
+	}
+}
+
+// What is read may begin at a time or an offset, be one partition's, and end after some records.
+func TestConsumeSome(t *testing.T) {
+	t.Parallel()
+	broker := e2etest.Embedded(t)
+	p := e2etest.NewPlace(t)
+	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
+	for i := range 10 {
+		at := start.Add(time.Duration(i) * time.Hour)
+		record := &kgo.Record{Topic: "some", Value: fmt.Append(nil, i), Timestamp: at}
+		e2etest.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
+	}
+	consume := func(args string) e2etest.Result {
+		return p.Run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(args)...)...)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"-n 3", "0 1 2"}, {"--partition 0 --offset 7", "7 8 9"}, {"--partition 0 --offset 4 -n 2", "4 5"},
+		{"--from 2026-02-03T06:30:00Z", "7 8 9"}, {"--from 2026-02-03 -n 1", "0"}, {"--from 1h", ""},
+		{"-n 2 --follow", "0 1"}, {"--partition 0 --offset 10", ""}, {"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
+	} {
+		r := consume(c.args)
+		var found []string
+		for line := range strings.Lines(r.Stdout) {
+			var record struct{ Value json.Number }
+			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+			found = append(found, record.Value.String())
+		}
+		if got := strings.Join(found, " "); r.Code != 0 || got != c.want {
+			t.Errorf("%s: exit %d, expected %q, found %q\n%s", c.args, r.Code, c.want, got, r.Stderr)
+		}
+	}
+	for args, want := range map[string]string{"--offset 3": "--partition", "--partition 7": "has no partition 7",
+		"--from yesterday": `found "yesterday"`, "-n -1": "found -1", "--partition 0 --offset 1 --from 1h": "offset",
+		"--partition -2": "found -2", "--partition 0 --offset -1": "found -1", "--from -1h": `found "-1h"`,
+		"--partition 0 --offset 11":                   "ends at offset 10",
+		"--partition 0 --offset 11 --follow -n 1":     "ends at offset 10",
+		"--schema-registry registry.example.com -n 1": "--schema-registry: "} {
+		consume(args).Fails().Says(want)
+	}
+}
+
+// Connectors of a worker are made, changed, steered and looked at from the command line.
+func TestConnectorsCommand(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	f := p.Follows("conf")
+	culvert := func(code int, want string, args ...string) {
+		t.Helper()
+		p.Run(append(args, "--url", f.Url)...).Exits(code).Tells(want)
+	}
+	file := p.File("customers.properties", e2etest.Source("customers", address, "Customers")...)
+	culvert(0, "customers is created", "connectors", "apply", file)
+	// Rows are counted by Culvert's figures.
+	f.Eventually("its rows", func() bool {
+		var states []struct {
+			Rows   *float64
+			Errors []string
+		}
+		r := p.Run("status", "--json", "--url", f.Url)
+		return json.Unmarshal([]byte(r.Stdout), &states) == nil && len(states) == 1 && states[0].Rows != nil &&
+			*states[0].Rows == 91
+	})
+	culvert(0, "customers needs no change", "connectors", "apply", file)
+	file = p.File("customers.properties", append(e2etest.Source("customers", address, "Customers"), "tasks.max=2")...)
+	culvert(0, "customers is changed", "connectors", "apply", file)
+	f.Await("customers", "runs", e2etest.Runs)
+	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
+	secret := p.File("secret.properties", append(e2etest.Source("secret", address, "Suppliers"), "sap.odata.user.pwd=geheim")...)
+	culvert(0, "secret is created", "connectors", "apply", secret, "--state", "STOPPED")
+	for _, args := range [][]string{{"show", "secret"}, {"show", "secret", "--json"}} {
+		p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim").Prints("[hidden]")
+	}
+	p.Run("connectors", "list", "--json", "--url", f.Url).Exits(0).Omits("geheim").Prints(`"connector":"secret"`)
+	culvert(0, "secret is deleted", "connectors", "delete", "secret")
+	other := p.File("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
+		`"sap.odata.host.adress": "x"}}`)
+	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
+	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
+	culvert(0, "second is created", "connectors", "apply", second, "--state", "STOPPED")
+	culvert(0, "second is being resumed", "connectors", "resume", "second")
+	f.Await("second", "runs", e2etest.Runs)
+	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
+	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
+	culvert(0, "second is restarted", "connectors", "restart", "second")
+	culvert(1, "1 of 2 connectors failed", "connectors", "pause", "second", "ghost")
+	f.Await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	culvert(0, "paused", "connectors", "list")
+	culvert(0, "second is being stopped", "connectors", "stop", "second")
+	p.Run("connectors", "list", "--url", "nowhere").Exits(2).Says("--url: expected http://HOST:PORT")
+	culvert(2, "expected NAME, found nothing", "connectors", "pause")
+
+	p.Run("__complete", "connectors", "show", "--url", f.Url, "").Prints("second\n")
+	culvert(0, "second is deleted", "connectors", "delete", "second")
+	p.Run("completion", "bash").Exits(0).Prints("bash completion")
+	f.Stop()
+}
+
+// The table comes again and again, with how many rows go through in a second, also after an answer that did not come.
+func TestStatusIsWatched(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := looks.Load()
+		switch {
+		case r.URL.Path != "/connectors":
+			w.WriteHeader(404)
+		case r.URL.RawQuery == "expand=motion" && n == 3:
+			looks.Add(1)
+			fmt.Fprint(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":1},{"id":1,"error":"lost"}]}}}`)
+		case r.URL.RawQuery == "expand=motion":
+			looks.Add(1)
+			fmt.Fprintf(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":%d},{"id":1,"rows":%[1]d}]}}}`, 1000*n)
+		case n == 1:
+			looks.Add(1)
+			w.WriteHeader(500)
+			io.WriteString(w, `{"error_code":500,"message":"not now"}`)
+		default:
+			io.WriteString(w, `{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"source"},"status":{"name":"a",`+
+				`"connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"RUNNING","worker_id":"w"}],`+
+				`"type":"source"}}}`)
+		}
+	}))
+	defer server.Close()
+	c := e2etest.NewPlace(t).Start("status", "--watch", "--url", server.URL)
+	table := func() (rows []string) {
+		for line := range strings.Lines(c.Stdout.String()) {
+			if cells := strings.Fields(line); len(cells) > 2 && cells[0] == "a" {
+				rows = append(rows, strings.Join(cells[4:7], " "))
+			}
+		}
+		return rows
+	}
+	c.Eventually("two tables, and what came between them", func() bool {
+		return len(table()) > 1 && strings.Contains(c.Stdout.String(), "not now")
+	})
+	rows := table()
+	if rows[0] != "0 - -" { // there is nothing to compare the first one with
+		t.Errorf("expected no rate, found %q", rows[0])
+	}
+	cells := strings.Fields(rows[1])
+	if rate, err := strconv.ParseFloat(cells[1], 64); err != nil || rate < 0 || cells[0] != "4000" || cells[1] == "-" {
+		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
+	}
+	c.Eventually("a look with less than all, and one after it", func() bool { return len(table()) > 3 })
+	if rows := table(); rows[2] != "- - -" || rows[3] != "8000 - -" {
+		t.Errorf("expected no sum of what is not known whole, and no rate after it, found %q", rows)
+	}
+	if !strings.Contains(c.Stdout.String(), "a: task 1 has no figures: lost\n") {
+		t.Errorf("expected why there are no figures, found %s", c.Stdout.String())
+	}
+	c.Signal(syscall.SIGINT)
+	c.MustEnd()
+}
+
+// Commands that ask a worker send its password to no other origin that an answer leads to, nor the passwords of a
+// configuration; and they show it in no answer.
+func TestCommandsKeepPasswords(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	p.Environ = []string{"CULVERT_REST_PASSWORD=gehe/im+42"}
+	var mu sync.Mutex
+	var strayed []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		strayed = append(strayed, fmt.Sprint(r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)))
+		mu.Unlock()
+		io.WriteString(w, "[]")
+	}))
+	defer elsewhere.Close()
+	leads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer leads.Close()
+	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"message": "not with %s, %s"}`, password, r.Header.Get("Authorization"))
+	}))
+	defer repeats.Close()
+	file := p.File("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
+	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
+	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
+		{"connectors", "apply", file}, {"offsets", "show", "a"}} {
+		for _, at := range []string{leads.URL, repeats.URL} {
+			call := append(slices.Clone(args), "--url", at, "--user", "anna")
+			if args[0] == "offsets" {
+				call = append(slices.Clone(args), "--url", logon(at))
+			}
+			r := p.Run(call...)
+			r.Omits("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
+			if at == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
+				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
+			}
+		}
+	}
+	if came := strings.Join(strayed, "\n"); came == "" || strings.Contains(came, "Basic") || strings.Contains(came, "geheim") {
+		t.Errorf("expected requests without passwords elsewhere, found %s", came)
+	}
 }

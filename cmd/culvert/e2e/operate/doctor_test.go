@@ -1,14 +1,18 @@
 package operate
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
-	"net/http"
+	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/porttest"
@@ -96,12 +100,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
 			`username="u" password="p";`)
 	_, address := e2etest.Demo(t, odatatest.Options{})
-	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("[]")) }))
 	gone := porttest.Address(t)
 	source := func(topic string, more ...string) []string {
 		return append(e2etest.Instead(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic), more...)
 	}
-	avro := []string{"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="}
 	for name, c := range map[string]struct {
 		lines []string
 		last  string
@@ -115,8 +117,8 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		"may not read":  {e2etest.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
 		"no dead letters": {append(e2etest.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
 			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
-		"registry": {source("written", avro[0], avro[1]+"http://"+registry), "schema registry http://HOST", ""},
-		"no registry": {source("written", avro[0], avro[1]+"http://"+gone),
+		"no registry": {source("written", "value.converter=io.confluent.connect.avro.AvroConverter",
+			"value.converter.schema.registry.url=http://"+gone),
 			"schema registry http://HOST FAIL value.converter.schema.registry.url", gone},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,19 +156,87 @@ func TestDoctorAsksOnce(t *testing.T) {
 	}
 }
 
-func TestDoctorWronglyUsed(t *testing.T) {
+func TestTunnel(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	for _, c := range [][]string{
-		{"doctor"},
-		{"doctor", "-p", "missing.properties"},
-		{"doctor", "-p", p.File("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon")},
-		{"doctor", "-p", p.File("embedded.properties", "bootstrap.servers=embedded")},
-		{"tunnel"},
-		{"tunnel", "-p", p.File("none.properties", "kafka.proxy.type=none")},
-	} {
-		if r := p.Run(c...); r.Code != 2 || r.Stderr == "" {
-			t.Errorf("%q: exit %d, %q", c, r.Code, fmt.Sprint(r.Stdout, r.Stderr))
+	double, lines := behind(t, p)
+	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
+	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
+	announced := regexp.MustCompile(
+		`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
+	if announced == nil {
+		t.Fatalf("stdout:\n%s", c.Stdout.String())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
+	defer cancel()
+	client := e2etest.Client(t, announced[1], kgo.DefaultProduceTopic("rows"),
+		kgo.ConsumeTopics("rows"),
+		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != announced[1] && address != announced[2] {
+				t.Errorf("the client was sent to %s", address)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}))
+	const count = 1000
+	for i := range count {
+		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
+	}
+	e2etest.NoError(t, client.Flush(ctx))
+	seen := map[string]bool{}
+	for len(seen) < count {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("read %d of %d\n%s", len(seen), count, c.Stderr.String())
 		}
+		fetches.EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+	}
+	if double.Tunnels() == 0 {
+		t.Error("nothing went through the proxy")
+	}
+	c.MustStop()
+}
+
+// --log-level debug shows each request with its answer, and never a secret.
+func TestRequestsAtDebug(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
+		"sap.odata.header.APIKey=k3y-of-a-gateway")
+	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data,
+		p.File("orders.properties", lines...))
+	line := regexp.MustCompile(
+		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
+	found := line.FindAllStringSubmatch(r.Stderr, -1)
+	if len(found) != s.Ledger().Total {
+		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(found), r.Stderr)
+	}
+	pages := 0
+	for _, f := range found {
+		if f[1] == "GET" && strings.HasPrefix(f[2], northwind+"/Orders?$") && f[3] == "200" && f[4] != "0" {
+			pages++
+		}
+	}
+	if pages < 3 {
+		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
+	}
+	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
+
+	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
+	// As JSON each line is an object, which says where it was written.
+	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--log-format", "json",
+		"--plugins", e2etest.Plugins(t))
+	requests := 0
+	for line := range strings.Lines(r.Stderr) {
+		var l map[string]any
+		if json.Unmarshal([]byte(line), &l) == nil && l["msg"] == "request" && l["level"] == "DEBUG" &&
+			l["status"] == 0.0 && regexp.MustCompile(`^transport\..+:\d+$`).MatchString(
+			fmt.Sprint(l["ohja.location"])) {
+			requests++
+		}
+	}
+	if requests == 0 {
+		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
 	}
 }

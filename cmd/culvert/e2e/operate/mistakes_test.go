@@ -12,87 +12,57 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What run refuses, validate says, and run says it before anything else happens.
+// What run refuses, validate says, each at its file and line, and run says it before anything else happens.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	dir := e2etest.Plugins(t, "odata-sink")
+	dir := e2etest.Plugins(t, "odata-sink", "smt")
+	files := []string{p.File("worker.properties", "bootstrap.servers=embedded", "listeners=ftp://x",
+		"rest.extension.classes=org.example.Logons", "connector.client.config.override.policy=Principal",
+		"offset.storage.topic=c d")}
 	good := e2etest.Source("good", address, "Orders")
-	misspelt := append([]string{"name=good", "conector.class=ODataSource"}, good[2:]...)
-	cases := []struct {
-		name   string
-		worker []string // none: there is no worker's file
-		lines  []string
-		want   string
-		never  string
-		count  string
-	}{
-		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest " +
-			"known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
-		{"snippet", nil, good[2:],
-			`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
-		{"listeners", []string{"listeners=ftp://x"}, good,
-			`worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
-		{"extensions", []string{"rest.extension.classes=org.example.Logons"}, good,
-			"worker.properties:2: rest.extension.classes: not built: Java classes cannot be run, " +
-				"found org.example.Logons. " +
-				"For users with passwords set rest.basic.auth.file, to let nobody change " +
-				"anything rest.read.only=true", "",
-			"1 problem, 0 warnings"},
-		{"policy", []string{"connector.client.config.override.policy=Principal"}, append(good[:9:9],
-			"producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN"),
-			"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
-			"admin.override.sasl.mechanism: the worker", "1 problem, 1 warning"},
-		{"offsets", []string{"offset.storage.topic=a b"}, good,
-			`worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
-		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: " +
-			"Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
-		{"topics", nil, e2etest.SinkOf("sink", address, "a b", "OrderCopies"),
-			`topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
-		{"letters", nil, append(good[:9:9], "errors.tolerance=all", "errors.deadletterqueue.topic.name=Orders"),
-			"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, " +
-				"found that of sap.odata#00.topic", "", "1 problem, 0 warnings"},
-		{"sink", nil, append([]string{"connector.class=OtherSink"}, e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...),
-			"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "",
-			"1 problem, 0 warnings"},
-		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"),
-			"keystore.properties:10: sap.odata.keystore.location: cannot be read", "the host does nothing about",
-			"1 problem, 0 warnings"},
+	file := func(name string, lines ...string) {
+		files = append(files, p.File(name+".properties", lines...))
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			var files []string
-			if c.worker != nil {
-				files = append(files, p.File("worker.properties", append([]string{"bootstrap.servers=embedded"},
-					c.worker...)...))
-			}
-			files = append(files, p.File(c.name+".properties", c.lines...))
-			check := p.Run(append([]string{"validate", "--plugins", dir}, files...)...)
-			if check.Code != 1 || !strings.Contains(check.Stdout, c.want) || c.never != "" &&
-				strings.Contains(check.Stdout, c.never) ||
-				!strings.Contains(check.Stderr, c.count) {
-				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.Code, check.Stdout,
-					check.Stderr)
-			}
-			p.Run(append([]string{"run", "--once", "--plugins", dir, "--data", p.Data}, files...)...).
-				Exits(2).Says(c.want)
-		})
+	source := func(name string, more ...string) {
+		file(name, append(append([]string{"name=" + name}, good[1:8]...), append([]string{"sap.odata#00.topic=" + name},
+			more...)...)...)
 	}
-	snippet := p.File("snippet.properties", good[2:]...)
-	p.Run("ping", "--plugins", dir, "-p", snippet, "-s", "/x").Exits(2).Says(snippet +
-		`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`)
-	variable := p.File("variable.properties", append(good[:9:9], "sap.odata.user.name=me",
-		"sap.odata.user.pwd=$SAP_PWD")...)
-	p.Run("validate", "--plugins", dir, variable).Exits(0).Prints(
-		":11: sap.odata.user.pwd: warning: looks like a variable")
-	elsewhere := p.File("elsewhere.properties", append(good[:9:9], "transforms=i", "transforms.i.type=InsertField$Value",
+	file("class", append([]string{"name=class", "conector.class=ODataSource"}, good[2:]...)...)
+	file("snippet", good[2:]...)
+	source("policy", "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
+	file("topic", append(append([]string{"name=topic"}, good[1:8]...), "sap.odata#00.topic=a b")...)
+	file("topics", e2etest.SinkOf("topics", address, "a b", "OrderCopies")...)
+	source("letters", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")
+	file("sink", append([]string{"connector.class=OtherSink"},
+		e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...)...)
+	source("keystore", "sap.odata.keystore.location=/x")
+	source("elsewhere", "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",
-		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t, "smt"), elsewhere).Exits(0).Prints(
-		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.",
-		":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false")
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
+	wrong := []string{
+		"worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT",
+		"worker.properties:3: rest.extension.classes: not built: Java classes cannot be run, found org.example.Logons" +
+			". For users with passwords set rest.basic.auth.file, to let nobody change anything rest.",
+		"worker.properties:5: offset.storage.topic: Invalid value c d for configuration offset.storage.topic: ",
+		"class.properties:2: conector.class: unknown setting; the nearest known one is connector.class",
+		`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no ` +
+			"default value: expected org.",
+		"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
+		"topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must ",
+		"topics.properties:10: topics: expected a topic's name, ",
+		"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, found that " +
+			"of sap.odata#00.topic",
+		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ",
+		"keystore.properties:10: sap.odata.keystore.location: cannot be read",
+	}
+	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).Exits(1).Prints(wrong...).Prints(
+		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect takes a nested class with its package ",
+		"elsewhere.properties:15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false").
+		Says("12 problems, 3 warnings")
+	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}
@@ -107,15 +77,6 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 	p.Once("--config", empty).Exits(0).Says("no connector file found")
 	e2etest.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
 	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
-}
-
-func TestVersionFlag(t *testing.T) {
-	t.Parallel()
-	p := e2etest.NewPlace(t)
-	flag, command := p.Run("--version").Exits(0), p.Run("version").Exits(0)
-	if flag.Stdout == "" || flag.Stdout != command.Stdout || flag.Stderr != command.Stderr {
-		t.Errorf("expected the same, found %+v and %+v", flag, command)
-	}
 }
 
 // A run that is stopped has failed all the same if one of its tasks had.
@@ -156,5 +117,243 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 				r.Exits(0)
 			}
 		})
+	}
+}
+
+// Where nothing answers, or somebody else does, the settings are named that say where the service is.
+func TestFaultsNameWhereTheServiceIs(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	closed := porttest.Address(t)
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"closed", e2etest.Source("closed", closed, "Orders"),
+			"connection refused (see sap.odata.host.address, sap.odata.host.port)"},
+		{"scheme", e2etest.Instead(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
+			"(no TLS is spoken on this port: see sap.odata.host.protocol, sap.odata.host.port)"},
+		{"name", e2etest.Instead(e2etest.Source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"),
+			"(see sap.odata.host.address)"},
+	} {
+		file := p.File(c.name+".properties", c.lines...)
+		ping := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1)
+		if strings.Count(ping.LastLine(), c.want) != 1 {
+			t.Errorf("%s: ping: expected %q once, found\n%s", c.name, c.want, ping.Stderr)
+		}
+	}
+	p.Once("closed.properties").Exits(1).LastLineHas("(see sap.odata.host.address, sap.odata.host.port)")
+	p.Run("doctor", "-p", "scheme.properties", "--plugins", e2etest.Plugins(t)).
+		Exits(1).Prints("sap.odata.host.protocol: expected TLS on port ")
+	url := p.File("url.properties", e2etest.Instead(e2etest.Source("url", address, "Orders"),
+		"sap.odata.host.address=http://localhost")...)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), url).Exits(1).Prints(
+		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`)
+}
+
+// A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the
+// same run had nothing to make it for.
+func TestOnceWithoutItsTopic(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	first := p.File("first.properties", e2etest.Source("first", address, "Products")...)
+	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products", "ProductCopies")...)
+	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}
+	p.Run(append(args, first, both)...).Exits(0).Says("there is no such topic")
+	again := p.File("again.properties", e2etest.SinkOf("again", address, "Prodcts", "OrderCopies")...)
+	p.Run(append(args, again)...).Exits(1).LastLineBegins(
+		"connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: ")
+}
+
+// validate --online tells what only the services know, of sources and of sinks, each at its file, line and setting; a
+// wrong password is shown once. Without --online nothing is sent.
+func TestValidateOnline(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	as := func(lines []string, more ...string) []string {
+		return e2etest.Instead(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"), more...)
+	}
+	files := []string{
+		p.File("good.properties", as(e2etest.Source("good", address, "Orders"))...),
+		p.File("set.properties", as(e2etest.Source("set", address, "Ordres"))...),
+		p.File("select.properties", as(e2etest.Source("select", address, "Customers"), "sap.odata#00.select=CompanyNam")...),
+		p.File("sink.properties", as(e2etest.SinkOf("sink", address, "Orders", "OrderCopys"))...),
+		p.File("written.properties", as(e2etest.SinkOf("written", address, "Orders2", "OrderCopies"))...),
+		p.File("password.properties", as(e2etest.Source("password", address, "Products"), "sap.odata.user.pwd=falsch")...),
+		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"), "sap.odata#00.exec-period=0")...),
+	}
+	args := append([]string{"validate", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}, files...)
+	if r := p.Run(args...); r.Code != 1 || strings.Count(r.Stdout, "\n") != 1 || s.Ledger().Total != 0 {
+		t.Errorf("offline: exit %d, %d requests\n%s%s", r.Code, s.Ledger().Total, r.Stdout, r.Stderr)
+	}
+	r := p.Run(append(args, "--online", "--wait", "2m")...)
+	want := []string{
+		"set.properties:", "sap.odata#00.entityset: ", "the nearest name is Orders",
+		"select.properties:", "sap.odata#00.select: ", "the nearest name is CompanyName",
+		"sink.properties:", "sap.odata#00.entityset: ", "the nearest name is OrderCopies",
+		"password.properties:", "sap.odata.user.pwd: ", "",
+		"offline.properties:", "sap.odata#00.exec-period: ", "Invalid value 0",
+	}
+	for i := 0; i < len(want); i += 3 {
+		found := false
+		for line := range strings.Lines(r.Stdout) {
+			found = found || strings.Contains(line, want[i]) && strings.Contains(line, want[i+1]) &&
+				strings.Contains(line, want[i+2])
+		}
+		if !found {
+			t.Errorf("expected a line with %q", want[i:i+3])
+		}
+	}
+	r.Exits(1).Omits("falsch")
+	if lines := strings.Count(r.Stdout, "\n"); lines != len(want)/3 {
+		t.Errorf("expected %d lines, found %d\n%s", len(want)/3, lines, r.Stdout)
+	}
+	l := s.Ledger()
+	if n := l.FailedLogonsOf["me"]; n != 1 {
+		t.Errorf("expected 1 refused logon, found %d", n)
+	}
+	if l.Pages != 0 || len(l.Writes) != 0 {
+		t.Errorf("a check read %d pages and wrote %d entities", l.Pages, len(l.Writes))
+	}
+}
+
+// What could not be checked is no success: a service that is down, or that is not there, and a schema registry, each a
+// line with the setting that names it.
+func TestValidateOnlineWithoutTheService(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	validate := func(files ...string) e2etest.Result {
+		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--online", "--wait",
+			"2m"}, files...)...)
+	}
+	validate(p.File("down.properties", e2etest.Source("down", address, "Orders")...)).Exits(1).Prints(
+		"sap.odata.host.address: ", "not checked with the service: GET "+odatatest.NorthwindPath+"$metadata: ", "503")
+	_, demo := e2etest.Demo(t, odatatest.Options{})
+	nobody := "http://" + porttest.Address(t)
+	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, _, _ := r.BasicAuth(); user != "anna" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Write([]byte("[]"))
+	}))
+	avro := func(name string, more ...string) string {
+		return p.File(name+".properties", append(e2etest.Source(name, demo, "Orders"), append([]string{
+			"value.converter=io.confluent.connect.avro.AvroConverter"}, more...)...)...)
+	}
+	validate(avro("away", "value.converter.schema.registry.url="+nobody)).Exits(1).Prints("away.properties:",
+		"value.converter.schema.registry.url: not checked with the schema registry: ", strings.TrimPrefix(nobody, "http://"))
+	validate(avro("refused", "value.converter.schema.registry.url=http://"+registry)).Exits(1).Prints(
+		"value.converter.schema.registry.url: ", "401")
+	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(": ok: good")
+	worker := p.File("worker.properties", "bootstrap.servers=embedded",
+		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+nobody)
+	validate(worker, p.File("by-worker.properties", e2etest.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
+		"not checked with the schema registry: ")
+	validate(p.File("gone.properties", e2etest.Source("gone", porttest.Address(t), "Orders")...)).Exits(1).Prints(
+		"sap.odata.host.address: not checked with the service: GET ", "connection refused")
+}
+
+// Two connectors that read one set of one system into one topic put each row there twice, which is worth a warning; of
+// changes only one connector can have them. That a connector has no set is said at the setting that is missing.
+func TestValidateConnectorsOfOneSet(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	source := func(name string, more ...string) string {
+		return p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "sap.example:44300", "Orders"), more...)...)
+	}
+	validate := func(files ...string) e2etest.Result {
+		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t, "smt"), source("first")}, files...)...)
+	}
+	const same = "connector first reads the same into topic Orders"
+	one := validate(source("second"), source("elsewhere", "sap.odata#00.topic=other"),
+		source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders"),
+		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
+			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.replacement=moved"))
+	if one.Exits(0).Prints("second.properties:", "warning: ", same); strings.Count(one.Stdout, "\n") != 1 {
+		t.Errorf("expected one line, found %s", one.Stdout)
+	}
+	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).Exits(0).Prints(same)
+	changes := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"}
+	validate(source("delta", changes...), source("delta2", changes...), p.File("none.properties", "name=none",
+		"connector.class=ODataSource", "sap.odata.host.address=sap.example", "sap.odata.host.port=44300")).Exits(1).Prints(
+		"connectors delta and delta2 both claim", "sap.odata#00.service: No entity set is configured: expected ")
+}
+
+// With --without-secrets references are taken as present, whole values and parts of them, of every kind of setting, of
+// connectors and of the worker: all else is checked as ever. Nothing is sent in their place.
+func TestValidateWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	secrets := []string{"sap.odata.host.port=${env:CULVERT_TEST_NO_SUCH_PORT}",
+		"sap.odata.user.name=${dir:/run/secrets/none:user}", "sap.odata.user.pwd=${dir:/run/secrets/none:password}",
+		"sap.odata.header.x-key=Bearer ${file:/run/secrets/none.properties:key}",
+		"sap.odata.keystore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "sap.odata.keystore.password=${dir:/none:x}",
+		"sap.odata.truststore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "sap.odata.max.retries=${env:CULVERT_NONE}",
+		"value.converter=io.confluent.connect.avro.AvroConverter",
+		"value.converter.schema.registry.url=${env:CULVERT_TEST_NO_SUCH_REGISTRY}",
+		"producer.override.sasl.jaas.config=${dir:/none:jaas}"}
+	worker := p.File("worker.properties", "bootstrap.servers=kafka:9092", "security.protocol=SASL_SSL",
+		"sasl.mechanism=PLAIN", "sasl.jaas.config=${dir:/run/secrets/none:jaas}",
+		"ssl.truststore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "offset.flush.interval.ms=${env:CULVERT_NONE}")
+	good := p.File("good.properties", e2etest.Instead(e2etest.Source("good", "sap.example.com:443", "Orders"), secrets...)...)
+	bad := p.File("bad.properties", append(e2etest.Instead(e2etest.Source("bad", "sap.example.com:443", "Customers"), secrets...),
+		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
+	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
+	if r := p.Run(append(args, worker, good)...); r.Code != 1 ||
+		strings.Count(r.Stdout, "nothing there by that name") < 5 {
+		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	args = append(args, "--without-secrets")
+	p.Run(append(args, worker, good)...).Exits(0).PrintsNothing().Says(": ok: good")
+	r := p.Run(append(args, worker, good, bad)...)
+	if r.Code != 1 || strings.Count(r.Stdout, "\n") != 2 || !strings.Contains(r.Stdout, "sap.odata#00.selct: ") ||
+		!strings.Contains(r.Stdout, "sap.odata.min.retry.backoff.ms: Invalid value soon") {
+		t.Errorf("what is wrong besides: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	p.Run(append(args, "--online", good)...).Exits(2).Says("online")
+}
+
+// With --without-secrets nothing is said either of settings that are wrong only because one that they go with has a
+// reference: of a converter without its password, of what belongs to the broker's proxy, or to a chain.
+func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	worker := []string{"bootstrap.servers=kafka:9092", "group.id=g", "exactly.once.source.support=enabled",
+		"kafka.proxy.type=http", "kafka.proxy.address=proxy.example.com:3128", "kafka.proxy.user=x",
+		"kafka.proxy.password=x", "value.converter=AvroConverter",
+		"value.converter.schema.registry.url=http://registry.example.com:8081",
+		"value.converter.basic.auth.credentials.source=USER_INFO", "value.converter.basic.auth.user.info=a:b"}
+	chain := []string{"transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.a.spec=OrderID:string", "transforms.a.predicate=p", "predicates=p",
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
+	one := append(e2etest.Source("one", "sap.example.com:443", "Orders"), chain...)
+	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
+		"key.converter.schema.registry.url=http://registry.example.com:8081",
+		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
+	absent := func(lines []string, key string) []string {
+		if key == "" {
+			return lines
+		}
+		return e2etest.Instead(lines, key+"=${env:CULVERT_TEST_NONE}")
+	}
+	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
+		{"bootstrap.servers", "", "key.converter.basic.auth.user.info"}, {"kafka.proxy.type", "transforms", ""},
+		{"kafka.proxy.address", "predicates", ""}, {"kafka.proxy.user", "transforms.a.type", ""}, {"value.converter", "", ""},
+		{"value.converter.basic.auth.user.info", "", "key.converter.basic.auth.credentials.source"}, {"group.id", "", ""},
+	} {
+		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
+			p.File("worker.properties", absent(worker, c.ofWorker)...), p.File("one.properties", absent(one, c.ofOne)...),
+			p.File("two.properties", absent(two, c.ofTwo)...))
+		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {
+			t.Errorf("without %v: exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
+		}
 	}
 }

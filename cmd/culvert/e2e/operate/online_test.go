@@ -2,10 +2,10 @@ package operate
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +13,9 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -103,98 +105,60 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
 	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"), "sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
-	offline := func(typed string, v check.Validation, by map[string]check.Validated) {
+	offline := func(settings map[string]string) {
 		t.Helper()
+		v, by := f.Checked(settings)
 		errors := by[setting].Value.Errors
 		if v.Errors != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
-			len(by["sap.odata#00.select"].Value.Recommended) > 0 {
-			t.Errorf("%q: expected it not to be tried, found %d errors, %q", typed, v.Errors, errors)
+			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
+			len(by["sap.odata#00.select"].Value.Recommended) > 0 || len(by["value.converter"].Value.Recommended) == 0 {
+			t.Errorf("%v: expected it not to be tried, found %d errors, %q", settings, v.Errors, errors)
 		}
 	}
-	for range 2 { // a user is typed, and no password yet
-		f.Checked(sapSource(address, "", set...))
-	}
-	if l := s.Ledger(); l.Total != 0 {
-		t.Fatalf("a user without a password: %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
-	}
-	for _, typed := range []string{"s", "se", "ses", "ses", "ses", "sesame", "sesame"} {
-		v, by := f.Checked(sapSource(address, typed, set...))
-		offline(typed, v, by)
-		for _, way := range []string{"logon=check", "${file:"} {
-			if text := strings.Join(by[setting].Value.Errors, ""); !strings.Contains(text, way) {
-				t.Errorf("expected a way to get recommendations, %s, found %s", way, text)
-			}
-		}
-		if len(by["value.converter"].Value.Recommended) == 0 {
-			t.Error("expected the recommendations that need no logon")
-		}
-	}
-	if l := s.Ledger(); l.Total != 0 || l.FailedLogons != 0 {
-		t.Fatalf("expected nothing to be sent, found %d requests, %d of them refused", l.Total, l.FailedLogons)
+	f.Checked(sapSource(address, "", set...)) // a user is typed, and no password yet
+	for _, typed := range []string{"s", "ses", "ses", "sesame"} {
+		offline(sapSource(address, typed, set...))
 	}
 
-	// Nobody types the content of a file.
+	// Nobody types the content of a file. A reference to a provider that there is not is sent by no check.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
-	for _, half := range []string{"x" + reference, reference + "x", reference[:len(reference)-1]} {
-		f.Checked(sapSource(address, half, set...))
+	f.Checked(sapSource(address, "x"+reference, set...))
+	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
+	if text := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+		"looks like a reference to a config provider that there is not: it is not sent as it stands") {
+		t.Errorf("%d errors, %q", v.Errors, text)
 	}
-	if n := s.Ledger().Total; n != 0 {
-		t.Fatalf("expected no half reference to be sent, found %d requests", n)
+	if l := s.Ledger(); l.Total != 0 {
+		t.Fatalf("expected nothing to be sent, found %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
 	}
 
-	// A reference to a provider that there is not is refused where it stands, and sent by no check.
-	const unprovided = "${vault:sap:pw}"
-	for _, c := range []struct {
-		setting, value, query string
-	}{{setting, unprovided, ""}, {setting, unprovided, "?logon=check"}, {setting, reference + unprovided, "?logon=check"},
-		{"sap.odata.user.name", unprovided, ""}, {"sap.odata.header.APIKey", unprovided, "?logon=check"}} {
-		v, by := f.CheckedBy(c.query, sapSource(address, reference, append(set, c.setting+"="+c.value)...))
-		if text := strings.Join(by[c.setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
-			"looks like a reference to a config provider that there is not: it is not sent as it stands") {
-			t.Errorf("%s=%s: %d errors, %q", c.setting, c.value, v.Errors, text)
-		}
-		if l := s.Ledger(); l.Total != 0 {
-			t.Fatalf("%s=%s: expected nothing to be sent, found %d requests, refused logons %v", c.setting, c.value,
-				l.Total, l.FailedLogonsOf)
-		}
-	}
-	logged := func(by map[string]check.Validated) bool {
-		return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
-	}
-	if v, by := f.CheckedInTime(sapSource(address, reference, set...), logged); v.Errors != 0 ||
-		len(by[setting].Value.Errors) != 0 {
-		t.Errorf("a reference: %d errors, %q", v.Errors, by[setting].Value.Errors)
-	}
 	// What the service has taken is proven, whoever sends it.
-	if v, by := f.CheckedInTime(sapSource(address, "sesame", set...), logged); v.Errors != 0 ||
-		len(by[setting].Value.Errors) != 0 {
-		t.Errorf("a proven secret: %d errors, %q", v.Errors, by[setting].Value.Errors)
+	for _, secret := range []string{reference, "sesame"} {
+		if v, by := f.CheckedInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
+			return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
+		}); v.Errors != 0 || len(by[setting].Value.Errors) != 0 {
+			t.Errorf("%s: %d errors, %q", secret, v.Errors, by[setting].Value.Errors)
+		}
 	}
 
 	// Of another user a wrong one is refused at the password, and is not sent again, whoever asks.
-	other := func(typed string) map[string]string {
-		return sapSource(address, typed, append(set, "sap.odata.user.name=you")...)
-	}
+	other := append(set, "sap.odata.user.name=you")
 	for _, query := range []string{"?logon=check", "", "?logon=check"} {
-		_, by := f.CheckedBy(query, other("wrong"))
+		_, by := f.CheckedBy(query, sapSource(address, "wrong", other...))
 		if c := by[setting]; len(c.Value.Errors) != 1 || len(by["sap.odata.user.name"].Value.Errors) != 0 {
 			t.Errorf("expected the refusal at the password, found %v, %v", c.Value.Errors,
 				by["sap.odata.user.name"].Value.Errors)
 		}
 	}
-	for _, typed := range []string{"w", "wr"} {
-		v, by := f.Checked(other(typed))
-		offline(typed, v, by)
-	}
+	offline(sapSource(address, "w", other...))
 	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
-	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", e2etest.AsJSON(t, other("w")))
+	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes",
+		e2etest.AsJSON(t, sapSource(address, "w", other...)))
 
 	// That the logon was not tried refuses no connector.
-	v, by := f.Checked(sapSource(address, "sesam", append(set, "sap.odata.user.name=third")...))
-	offline("sesam", v, by)
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "new",
 		"config": sapSource(address, "sesame", append(set, "sap.odata#00.exec-period=-1")...)}))
 	f.Eventually("rows of the new connector", func() bool { return f.Rows("new") == s.Count("Orders") })
@@ -209,18 +173,18 @@ func TestValidationOfASilentService(t *testing.T) {
 	f.Ready()
 	var asked atomic.Int64
 	silent := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	silentAddress := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		select {
 		case <-silent:
 		case <-r.Context().Done():
 		}
 	}))
-	t.Cleanup(func() { close(silent); server.Close() })
+	t.Cleanup(func() { close(silent) })
 	// Without the 3 s it would wait for an hour.
 	set := []string{"sap.odata#00.service=/x", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders",
 		"sap.odata.connection.read.timeout.ms=3600000"}
-	for _, address := range []string{strings.TrimPrefix(server.URL, "http://"), porttest.Address(t)} {
+	for _, address := range []string{silentAddress, porttest.Address(t)} {
 		v, by := f.CheckedBy("?logon=check", sapSource(address, "geheim", set...))
 		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint,
 			"No services are suggested: ") ||
@@ -232,4 +196,194 @@ func TestValidationOfASilentService(t *testing.T) {
 		t.Error("expected the silent service to be asked")
 	}
 	f.Stop()
+}
+
+const properties = "text/x-java-properties"
+
+// texts asks a worker for configurations with headers.
+type texts struct {
+	*e2etest.Followed
+	t *testing.T
+}
+
+// ask sends a request with headers; where a file is to be changed over a version, ETag is in tag.
+func (x texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
+	x.t.Helper()
+	r, err := http.NewRequest(method, x.Url+path, strings.NewReader(body))
+	e2etest.NoError(x.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	a, err := http.DefaultClient.Do(r)
+	e2etest.NoError(x.t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	e2etest.NoError(x.t, err)
+	if a.StatusCode != want {
+		x.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, text)
+	}
+	return string(text), a.Header.Get("ETag")
+}
+
+func (x texts) compared(body any, texts ...string) rest.Comparison {
+	x.t.Helper()
+	return e2etest.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(x.t, body), texts...))
+}
+
+// What a change of a connector means is told before: for its tasks and its offsets, and nothing is started. A file's
+// connector is changed there; of two who change one of REST's the second is told so.
+func TestTextsOfConnectors(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "u", Password: "hush-hush",
+		Switches: odatatest.Switches{Delta: "links"}})
+	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"), "# was sap.odata.user.pwd=quiet-quiet",
+		"sap.odata.user.name : u", "sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
+		"sap.odata#00.exec-period=3600")...)
+	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
+	x.Ready()
+	x.Until(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
+	const at = "/connectors/orders/config"
+
+	shown, _ := x.ask(200, "GET", at, "", "Accept", properties)
+	e2etest.Contains(t, "the text", shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
+	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
+	answer, _ := x.ask(409, "PUT", at, late, "Content-Type", properties, "If-Match", `"1"`)
+	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
+	if found := x.compared(map[string]any{"name": "orders", "text": late}); found.Version != "" ||
+		found.Effect != config.InPlace || len(found.Differences) != 1 || len(found.Warnings) > 0 ||
+		!strings.Contains(found.Kept, "conf/orders.properties") {
+		t.Errorf("found %+v", found)
+	}
+
+	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
+		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n", 1)
+	found := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
+	if found.Effect != config.Restart || len(found.Feeds) != 1 || found.Feeds[0].Feed != "Orders" ||
+		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].Differs, " ") != "filter" {
+		t.Errorf("found %+v", found)
+	}
+	if found := x.compared(map[string]any{"name": "orders", "text": changed}); len(found.Feeds) != 1 ||
+		found.Feeds[0].Effect != "fail" {
+		t.Errorf("found %+v", found)
+	}
+	found = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
+		"the nearest known one is sap.odata.host.address")
+	if found.Effect != config.Refuse || !found.GoesOn {
+		t.Errorf("found %+v", found)
+	}
+	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
+		if found := x.compared(map[string]any{"name": "orders", "text": text}, "connector"); found.Effect != config.Refuse ||
+			len(found.Problems) != 1 {
+			t.Errorf("%s: found %+v", text, found)
+		}
+	}
+	x.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
+		`"warnings":["unknown.setting: unknown setting; the nearest known one is unknown.settings"`)
+	new := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
+	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
+		`"effect":"create"`).Differences {
+		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || d.Secret && *d.After != "[hidden]" {
+			t.Errorf("found %+v", d)
+		}
+	}
+	if x.Started("orders") != 1 {
+		t.Error("expected that a comparison starts nothing")
+	}
+
+	// What REST makes of a text are settings, with a version.
+	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
+		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
+	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
+	const made = "/connectors/made/config"
+	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
+	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
+	e2etest.Lacks(t, "the text", shown, "# mine")
+	settings := x.Shown("made")
+	settings["sap.odata.max.retries"] = "1"
+	x.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
+	late = strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
+	answer, _ = x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
+	e2etest.Contains(t, "the answer", answer, "Connector made was changed meanwhile, and nothing was written")
+	if found := x.Shown("made"); found["sap.odata.max.retries"] != "1" {
+		t.Errorf("found %v", found)
+	}
+	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
+	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are created again",
+		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
+	_, is, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).Exits(1).Says("was changed meanwhile")
+	p.Run("connectors", "apply", mine, "--if-version", is, "--url", x.Url).Exits(0).Prints("made is changed")
+	if found := x.Shown("made"); found["sap.odata#00.exec-period"] != "7200" {
+		t.Errorf("found %v", found)
+	}
+	e2etest.Lacks(t, "the log", x.Stderr.String(), "hush-hush")
+}
+
+// If REST is read-only, it still answers what a change would mean. Nobody can find a password by trying values, and no
+// check sends anything.
+func TestComparisonsForReaders(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
+	p.File("conf/orders.properties", lines...)
+	x := texts{p.Follows("conf", "rest.read.only=true", "rest.config.masked=true"), t}
+	x.Awaits("extraction finished: 10 rows")
+	settings := e2etest.Configuration(lines)
+	settings["sap.odata.user.pwd"] = "[hidden]"
+	x.Until(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
+		`"effect":"nothing"`)
+	for _, guess := range []string{"hush-hush", "other"} {
+		settings["sap.odata.user.pwd"] = guess
+		if found := x.compared(map[string]any{"name": "orders", "config": settings}); found.Effect != config.InPlace ||
+			len(found.Differences) != 1 || *found.Differences[0].Before != "[hidden]" {
+			t.Errorf("%s: found %+v", guess, found)
+		}
+	}
+	x.Must(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
+	s, elsewhere := e2etest.Demo(t, odatatest.Options{})
+	for _, password := range []string{"[hidden]", "hush-hush"} {
+		settings = e2etest.Configuration(append(e2etest.Source("orders", elsewhere, "Orders"), "sap.odata.user.name=u",
+			"sap.odata.user.pwd="+password))
+		x.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+	}
+	if n := s.Ledger().Total; n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
+}
+
+// While a comparison asks a service that does not answer, others change connectors.
+func TestComparisonHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	asked, goOn := make(chan struct{}, 100), make(chan struct{})
+	silent := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-goOn:
+		case <-r.Context().Done():
+		}
+	}))
+	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
+	x := texts{p.Follows("conf"), t}
+	x.Ready()
+	x.Makes(e2etest.Source("other", address, "Customers")...)
+	other := x.Shown("other")
+	other["sap.odata.max.retries"] = "1"
+	compared := make(chan struct{})
+	go func() {
+		defer close(compared)
+		x.compared(map[string]any{"name": "orders", "config": e2etest.Configuration(e2etest.Source("orders", silent, "Orders"))})
+	}()
+	<-asked
+	x.Must(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
+	select {
+	case <-compared:
+		t.Error("expected that the change waits for no comparison")
+	default:
+	}
+	close(goOn)
+	<-compared
 }

@@ -1,14 +1,16 @@
 package operate
 
 import (
+	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -16,7 +18,7 @@ import (
 )
 
 // What operators do beyond Kafka Connect: they look at feeds and dead letters, have letters and refused logons tried
-// once more, choose versions of plugins, and end what a source has opened.
+// once more, and end what a source has opened.
 func TestOperate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -116,7 +118,6 @@ func TestOperate(t *testing.T) {
 	}
 	f.Steer("orders", "resume")
 	letters(f, taker)
-	versions(f, dir)
 	c.MustStop()
 }
 
@@ -182,32 +183,233 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	replay("", `{"replayed":0,"refused":0,"left":{}}`)
 }
 
-// versions has connectors get another version of their plugin, and the one before.
-func versions(f *e2etest.Followed, dir string) {
-	t := f.Place.T
-	t.Helper()
-	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
-	f.Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "1234"}`)
-	f.Must(409, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	e2etest.Replace(t, dir, "odata-source.wasm", newer)
-	version := func(want string) {
-		t.Helper()
-		f.Await("orders", "has version "+want, func(s connect.Status) bool {
-			return e2etest.Runs(s) && s.Tasks[0].Version == want
-		})
+// What REST changes, pauses and restarts is a line of the log each, with who asked; status says why something has
+// failed; and what a worker does beyond Kafka Connect has commands.
+func TestOperators(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 10})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/Customers") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
+	p.File("conf/bad.properties", e2etest.Source("bad", address, "Customers")...)
+	f := p.Follows("conf")
+	f.Awaits("extraction finished: 10 rows")
+	f.Await("orders", "runs", e2etest.Runs)
+	f.Await("bad", "has failed", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
+	})
+	f.Steer("orders", "pause")
+	f.Must(202, "PUT", "/connectors/orders/resume", "")
+	f.Must(404, "PUT", "/connectors/none/pause", "")
+	f.Must(200, "GET", "/connectors/orders/status", "")
+	f.Must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
+	f.Awaits(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
+	if said := f.Stderr.String(); strings.Contains(said, "logger=org.init.ohja") {
+		t.Errorf("expected one line of a logger's level\n%s", said)
 	}
-	version("0.2.0")
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	version("0.1.0")
-	hash := map[string]string{}
-	for _, m := range e2etest.As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
-		if m.Plugin == "odata-source" {
-			hash[m.Version] = m.Hash
-			if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
-				t.Errorf("found %+v", m)
-			}
+	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
+		"PUT /connectors/none/pause": 0, "GET ": 0} {
+		line := `msg="changed by REST" request="` + request
+		if n := strings.Count(f.Stderr.String(), line); n != want ||
+			want > 0 && !strings.Contains(f.Stderr.String(), line+`" by=127.0.0.1 status=202`) {
+			t.Errorf("%s: expected %d lines, found %d\n%s", request, want, n, f.Stderr.String())
 		}
 	}
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+hash["0.2.0"]+`"}`)
-	version("0.2.0")
+	command := func(want int, line string) e2etest.Result {
+		t.Helper()
+		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
+	}
+	command(1, "status").Tells("\nbad: task 0: ", "404")
+	var states []struct {
+		Rows   *float64
+		Errors []string
+	}
+	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.Url).Stdout), &states); err != nil ||
+		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil {
+		t.Errorf("found %+v %v", states, err)
+	}
+	f.Await("orders", "runs", e2etest.Runs)
+	command(0, "connectors snapshot orders Orders").Tells("orders reads Orders as snapshot ")
+	f.Eventually("the snapshot to be read", func() bool {
+		var m connect.Figures
+		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
+			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Begun
+	})
+	command(1, "connectors snapshot orders None").Tells("no such feed")
+	command(0, "connectors lockouts").Prints("logons")
+	command(0, "connectors lockouts resume")
+	if said := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", ""); !strings.Contains(said,
+		": extraction finished: 10 rows") || strings.Contains(said, "connector=bad") {
+		t.Errorf("expected the lines about orders, found %s", said)
+	}
+	f.Must(400, "GET", "/culvert/log?level=LOUD", "")
+	command(2, "connectors tool orders peek")
+	var modules []rest.Module
+	e2etest.Get(t, f.Url+"/culvert/plugins", &modules)
+	i := slices.IndexFunc(modules, func(m rest.Module) bool {
+		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
+	})
+	if i < 0 {
+		t.Fatalf("found %+v", modules)
+	}
+	command(0, "plugins swap odata-source "+modules[i].Hash)
+	command(1, "plugins swap odata-source 0")
+	command(1, "plugins rollback odata-source") // there is no version before it
+	f.MustStop()
+}
+
+// A start that has nothing to read says so in a line: the topic to which nothing comes, when the set was read, and what
+// would read it again.
+func TestNothingToDoIsSaid(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	file := func(topic string) string {
+		return p.File("in.properties", e2etest.Instead(e2etest.Source("in", address, "Orders"), "sap.odata#00.topic="+topic)...)
+	}
+	run := func(topic string) e2etest.Result {
+		return p.Once(file(topic))
+	}
+	const line = "this start reads nothing into topic "
+	run("Orders").Exits(0).Omits(line)
+	run("Other").Exits(0).SaysTimes(1, line+"Other: the set was read completely at 20").
+		Says("reset the connector's offsets")
+	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
+		`msg="this start has nothing to write: `
+	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
+		lines := append(e2etest.SinkOf("out", e2etest.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"), "errors.tolerance=all")
+		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
+			p.File("out.properties", lines...),
+			p.File("delta.properties", e2etest.Tracked("delta", address, odatatest.SAPPath, "Products")...))
+		if r.Code != 0 || strings.Count(r.Stderr, changes) != n || strings.Count(r.Stderr, sinks) != n {
+			t.Errorf("start %d: expected %d lines of each, exit %d\n%s", n, n, r.Code, r.Stderr)
+		}
+	}
+	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
+		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
+	c.Awaits(sinks) // also where it goes on
+	c.Stop().Exits(0).SaysTimes(1, sinks)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), file("Other")).Exits(0).PrintsNothing().Says("in.properties: ok: in")
+}
+
+// Rows of a source and of a sink are shown before and after each transform, as the tasks have them; they make a test
+// that holds. Nothing of them is in the log or on a disk.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	const transforms = "org.apache.kafka.connect.transforms."
+	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink", "smt")
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
+	chain := []string{"transforms=mask,in,route", "predicates=other",
+		"transforms.mask.type=" + transforms + "MaskField$Value", "transforms.mask.fields=Country",
+		"transforms.in.type=" + transforms + "InsertField$Value", "transforms.in.static.field=Origin",
+		"transforms.in.static.value=here",
+		"transforms.route.type=" + transforms + "RegexRouter", "transforms.route.regex=.*",
+		"transforms.route.replacement=${file:" + p.File("hidden.properties", "topic=hush-hush") + ":topic}",
+		"transforms.route.predicate=other", "predicates.other.type=" + transforms + "predicates.TopicNameMatches",
+		"predicates.other.pattern=elsewhere"}
+	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), chain...)...)
+	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "Products", "ProductCopies"), "transforms=drop",
+		"predicates=gone", "transforms.drop.type="+transforms+"Filter", "transforms.drop.predicate=gone",
+		"predicates.gone.type="+transforms+"predicates.RecordIsTombstone")...)
+	f := p.FollowsWith(plugins, "conf")
+	f.Await("there", "runs", e2etest.Runs)
+	f.Changes()
+	f.Steer("there", "stop")
+	const at = "/culvert/connectors/there/samples"
+	asked := e2etest.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":5}`, `"show":"full"`))
+	shape := e2etest.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":3,"show":"shape"}`))
+	f.Must(200, "DELETE", "/connectors/there/offsets", "")
+	f.Steer("there", "resume")
+	f.Until(200, "GET", at+"/"+asked.ID, "", `"state":"done"`)
+	text := f.Must(200, "GET", at+"/"+asked.ID, "")
+	taken := e2etest.As[rest.Sample](t, text)
+	if len(taken.Rows) != 5 || taken.Problem != "" || len(taken.Steps) != 3 {
+		t.Fatalf("found %s", text)
+	}
+	for _, row := range taken.Rows {
+		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
+		if row.Problem != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Did != "changed" ||
+			!strings.Contains(mask.Records[0].Value, `"Country": ""`) || strings.Contains(row.Came.Value, `"Country": ""`) ||
+			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Did != "skipped" ||
+			!strings.Contains(row.Came.ValueSchema, `"field": "Country"`) {
+			t.Errorf("found %+v", row)
+		}
+	}
+	country := `"Country": "string(`
+	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
+	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
+	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
+
+	// Another chain of the same rows, and one that is wrong.
+	f.Must(200, "POST", at+"/"+asked.ID+"/chain", `{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
+		transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
+	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
+		`HoistField$Value"}}`, "transforms.up.field")
+	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
+		"transforms.up.type")
+
+	// The rows are a test, in which the reference stays one.
+	test := f.Must(200, "GET", at+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
+	file := p.File("there_test.yaml", test)
+	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
+	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
+		"static.value: here", "static.value: there", 1))).Exits(1)
+
+	// A sink's rows.
+	f.Await("back", "runs", e2etest.Runs)
+	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
+	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
+	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`, `"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
+		`"did":"skipped"`, "ProductName")
+	f.Await("products", "runs", e2etest.Runs)
+	if s.Count("ProductCopies") == 0 {
+		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
+	}
+
+	// Where there are no transforms, rows are as they came.
+	f.Steer("products", "stop")
+	plain := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/products/samples", `{"rows":1}`))
+	f.Must(200, "DELETE", "/connectors/products/offsets", "")
+	f.Steer("products", "resume")
+	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`, `ProductName`,
+		`"steps":[]`)
+
+	stopped := f.Command.Stop()
+	e2etest.Lacks(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
+}
+
+// Commands of a connector's plugin run with its settings.
+func TestToolsByREST(t *testing.T) {
+	t.Parallel()
+	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "smt")
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), "transforms=in",
+		"transforms.in.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.in.static.field=Origin",
+		"transforms.in.static.value=here")...)
+	f := p.FollowsWith(plugins, "conf", "console.records=full")
+	f.Await("there", "runs", e2etest.Runs)
+	const at = "/culvert/connectors/there/tools"
+	f.Must(200, "GET", at, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
+	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
+	f.Must(200, "POST", at+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
+	f.Must(200, "POST", at+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
+	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has none of this name",
+		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
+		f.Must(400, "POST", at+"/peek", body, says)
+	}
+	// Commands that change something at the service are not listed, and are refused before they run.
+	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") || strings.Contains(said, "retire") {
+		t.Errorf("expected commands that read, found %s", said)
+	}
+	f.Must(409, "POST", at+"/delete-subscription", `{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
+		"only commands that read", "culvert delete-subscription")
+	f.Must(409, "POST", at+"/retire", "{}", "only commands that read")
+	f.Must(404, "POST", at+"/wander", "{}", "has no command wander")
+	f.Stop()
 }

@@ -1,7 +1,10 @@
 package operate
 
 import (
+	"encoding/base64"
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,12 +14,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
-	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -107,12 +109,6 @@ func TestConnectorsAreWritten(t *testing.T) {
 	// What is bad is said before what is there already, as Kafka Connect does.
 	f.Must(400, "POST", "/connectors",
 		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
-
-	// A name may be long.
-	long := strings.Repeat("顧", 100)
-	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": long, "initial_state": "STOPPED",
-		"config": e2etest.Configuration(e2etest.Source(long, address, "Suppliers"))}))
-	f.Must(204, "DELETE", "/connectors/"+url.PathEscape(long), "")
 
 	// What is bad changes nothing.
 	before, err := os.ReadFile(file)
@@ -241,7 +237,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	p.Holds("Customers", 91)
 }
 
-// A task that has failed is restarted alone, by REST or, where that is wanted and may help, by itself.
+// A task that has failed is restarted alone by REST.
 func TestTasksAreRestarted(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -255,12 +251,6 @@ func TestTasksAreRestarted(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}))
 	f := p.Follows("conf")
-	made := func(name string, lines ...string) string {
-		lines = append(append(e2etest.Source(name, address, "Products", "Customers"), "tasks.max=2"), lines...)
-		settings := e2etest.Configuration(lines)
-		settings["sap.odata#00.topic"], settings["sap.odata#01.topic"] = name+"-products", name+"-customers"
-		return e2etest.AsJSON(t, map[string]any{"name": name, "config": settings})
-	}
 	states := func(products, customers connect.State) func(connect.Status) bool {
 		return func(s connect.Status) bool {
 			return s.Connector.State == connect.Running && len(s.Tasks) == 2 && s.Tasks[0].State == products &&
@@ -268,7 +258,7 @@ func TestTasksAreRestarted(t *testing.T) {
 		}
 	}
 	status.Store(404)
-	f.Must(201, "POST", "/connectors", made("asked"))
+	f.Makes(append(e2etest.Source("asked", address, "Products", "Customers"), "tasks.max=2")...)
 	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
 	answer := f.Must(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
 	if !states(connect.Running, connect.Restarting)(e2etest.As[connect.Status](t, answer)) {
@@ -284,32 +274,9 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
 	f.Awaits("extraction finished: 91 rows")
 
-	// A task that fails by what may pass goes on, unless the connector says otherwise; what does not pass stays.
-	status.Store(503)
-	f.Must(201, "POST", "/connectors", made("away", "task.auto.restart=false"))
-	f.Must(201, "POST", "/connectors", made("alone"))
-	var failed connect.Status
-	f.Await("alone", "goes on later", func(s connect.Status) bool {
-		failed = s
-		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts != ""
-	})
-	if _, err := time.Parse(time.RFC3339, failed.Tasks[1].Restarts); err != nil || failed.Tasks[0].Restarts != "" {
-		t.Errorf("found %+v %v", failed, err)
-	}
-	f.Await("away", "has failed", func(s connect.Status) bool {
-		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
-	})
-	status.Store(0)
-	f.Await("alone", "runs again", states(connect.Running, connect.Running))
-	f.Await("away", "has failed", states(connect.Running, connect.Failed))
-	status.Store(404)
-	f.Must(201, "POST", "/connectors", made("wrong"))
-	f.Await("wrong", "has failed", func(s connect.Status) bool {
-		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
-	})
 	f.Stop().Exits(0).Omits("a mistake in culvert").SaysTimes(1, `msg="connector started" connector=asked `)
-	p.Holds("asked-products", 77)
-	p.Holds("asked-customers", 91)
+	p.Holds("Products", 77)
+	p.Holds("Customers", 91)
 }
 
 // The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
@@ -328,20 +295,6 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f.Await("paused", "is paused", e2etest.Is(connect.Paused, 0))
 	f.Await("stopped", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Steer("paused", "resume")
-	// Beyond Kafka Connect: how far it is, by which versions of plugins.
-	f.Eventually("it to be caught up", func() bool {
-		var m connect.Figures
-		return e2etest.Get(t, f.Url+"/culvert/connectors/paused", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
-			m.Tasks[0].Rows > 0 && len(m.Tasks[0].Feeds) == 1 && m.Tasks[0].Feeds[0].LastCaughtUp != nil
-	})
-	f.Must(404, "GET", "/culvert/connectors/none", "")
-	var modules []rest.Module
-	if e2etest.Get(t, f.Url+"/culvert/plugins", &modules) != 200 || !slices.ContainsFunc(modules, func(m rest.Module) bool {
-		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
-	}) {
-		t.Errorf("found %+v", modules)
-	}
-	f.Must(200, "GET", "/culvert/openapi.json", "")
 	f.Must(202, "POST", "/culvert/reload", "")
 	f.Awaits(`msg="the folder of connectors was read again, as was asked for"`)
 	f.MustStop()
@@ -354,4 +307,191 @@ func TestInitialStateOfFiles(t *testing.T) {
 	file("paused", "Customers", "PAUSED")
 	p.Once("conf/worker.properties", "conf/paused.json").
 		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
+}
+
+// A secret that is stored goes nowhere else than the stored configuration sends it, whichever way REST is asked: by a
+// check, by PUT with what stands for it, by PATCH of what is next to it. The answer names the secret that is missing.
+func TestStoredSecretsGoNowhereElse(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	var mu sync.Mutex
+	var logons []string // that somebody else's service was shown
+	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, header := range []string{"Authorization", "Proxy-Authorization", "X-Key"} {
+			if value := r.Header.Get(header); value != "" {
+				logons = append(logons, value)
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	took := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(logons)
+	}
+	_, port, err := net.SplitHostPort(other)
+	e2etest.NoError(t, err)
+	secrets := p.File("secrets.properties", "pwd=behind-a-file")
+	p.Subfolder("conf")
+	stored := map[string][]string{
+		"plain": e2etest.Instead(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=in-place"),
+		"behind": e2etest.Instead(e2etest.Source("behind", address, "Products"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}"),
+		"header": e2etest.Instead(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
+			"sap.odata.header.X-Key=in-place"),
+	}
+	p.File("conf/behind.properties", stored["behind"]...)
+	f := p.Follows("conf")
+	f.Makes(stored["plain"]...)
+	f.Makes(stored["header"]...)
+	for name := range stored {
+		f.Await(name, "runs", e2etest.Runs)
+	}
+	const password, key = "sap.odata.user.pwd", "sap.odata.header.X-Key"
+	for name, c := range map[string]struct {
+		connector, secret string
+		set               map[string]string
+	}{
+		"port": {"plain", password, map[string]string{"sap.odata.host.port": port}},
+		"proxy": {"plain", password, map[string]string{"sap.odata.proxy.type": "http",
+			"sap.odata.proxy.address": other}},
+		"reference": {"behind", password, map[string]string{"sap.odata.host.port": port}},
+		"header":    {"header", key, map[string]string{"sap.odata.host.port": port}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := "/connectors/" + c.connector + "/config"
+			before := f.Must(200, "GET", path, "")
+			shown := e2etest.Configuration(stored[c.connector])
+			maps.Copy(shown, c.set)
+			if !strings.HasPrefix(shown[c.secret], "${") {
+				shown[c.secret] = "[hidden]"
+			}
+			for range 2 {
+				answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
+				if !strings.Contains(answer, "expected the secret itself") {
+					t.Errorf("the check finds nothing wrong: %.500s", answer)
+				}
+			}
+			status, said := 400, c.secret+": expected the secret itself"
+			if c.connector == "behind" {
+				status, said = 409, "is kept in conf/"
+			}
+			for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
+				f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
+				if !strings.Contains(answer, said) {
+					t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
+				}
+				if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
+					t.Errorf("the answer shows the secret: %s", answer)
+				}
+			}
+			f.Answers(200, "GET", path, "", before)
+		})
+	}
+	if shown := took(); len(shown) > 0 {
+		t.Errorf("somebody else was shown %q", shown)
+	}
+
+	// What has nothing to do with where it goes needs no secret; and a secret that is shown goes where its owner says.
+	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
+	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
+		password: "shown"}))
+	f.Eventually("the logon that was shown", func() bool { return len(took()) > 0 })
+	for _, logon := range took() {
+		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
+			t.Errorf("expected what was shown, found %q", logon)
+		}
+	}
+	f.Stop()
+}
+
+// A connector that has failed is started again by whoever writes the configuration that it has, by PUT or by PATCH, as
+// by Kafka Connect: there is nothing else that it would be written for.
+func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	f := p.Follows("conf")
+	f.Ready()
+	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
+		name := strings.ToLower(method)
+		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
+		store, err := os.ReadFile(filepath.Join(e2etest.Stores(t), "trust.jks"))
+		e2etest.NoError(t, err)
+		file := e2etest.Put(t, p.Dir, name+".jks", store)
+		settings := e2etest.Configuration(e2etest.Instead(e2etest.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
+			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2etest.StorePassword))
+		settings["sap.odata#00.topic"] = name
+		whole := e2etest.AsJSON(t, settings)
+		if same == "" {
+			same = whole
+		}
+		in := func(state connect.State) func(connect.Status) bool {
+			return func(s connect.Status) bool { return s.Connector.State == state }
+		}
+		f.Must(201, "PUT", "/connectors/"+name+"/config", whole)
+		f.Await(name, "runs", in(connect.Running))
+		e2etest.NoError(t, os.Remove(file))
+		f.Must(204, "POST", "/connectors/"+name+"/restart", "")
+		f.Await(name, "has failed", in(connect.Failed))
+		e2etest.Put(t, p.Dir, name+".jks", store)
+		f.Must(200, method, "/connectors/"+name+"/config", same)
+		f.Await(name, "runs", in(connect.Running))
+	}
+}
+
+// A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that
+// Java does not trim stays, and what a file cannot hold is refused.
+func TestOddNamesAndSizes(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	f := p.Follows("conf")
+	f.Ready()
+	plain := e2etest.Configuration(e2etest.Source("", address, "Customers"))
+	delete(plain, "name")
+	body := func(name string, more int) string {
+		settings := maps.Clone(plain)
+		for i := range more {
+			settings[fmt.Sprintf("unknown.%d", i)] = "x"
+		}
+		if more > 0 {
+			settings["unknown.settings"] = "warn"
+		}
+		return e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
+	}
+	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
+		answer := f.Must(201, "POST", "/connectors", body(name, 0))
+		if made := e2etest.As[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
+			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
+			t.Errorf("%q: found %s", name, answer)
+		}
+		if names := f.Names(); !slices.Equal(names, []string{name}) {
+			t.Errorf("%q: found %q", name, names)
+		}
+		f.Must(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
+		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	}
+	for name, why := range map[string]string{
+		"${env:HOME}": "found a reference to a config provider",
+		"a\u0085b":    "String may not contain control sequences but had the following ASCII chars: 133",
+		"a\u007fb":    "String may not contain control sequences but had the following ASCII chars: 127",
+	} {
+		f.Must(400, "POST", "/connectors", body(name, 0), why)
+	}
+	many := body("many", config.MaxSettings)
+	f.Must(400, "POST", "/connectors", many, "expected at most 10000 settings, found 100")
+	f.Must(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1), `"effect":"refuse"`,
+		"expected at most 10000 settings, found 100")
+	if names := f.Names(); len(names) > 0 {
+		t.Errorf("found %q", names)
+	}
+	f.Must(201, "POST", "/connectors", body("many", config.MaxSettings-100))
+	shown := f.Shown("many")
+	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings
+		t.Errorf("expected %d settings, found %d", want, len(shown))
+	}
 }

@@ -4,8 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -323,53 +321,4 @@ func TestBlockedSinks(t *testing.T) {
 	<-asked
 	f.Must(204, "DELETE", "/connectors/blocked", "")
 	others("deleted")
-}
-
-// Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
-func TestUpstreamWorker(t *testing.T) {
-	all, err := os.ReadFile("../../../../testdata/upstream-cases.txt")
-	e2etest.NoError(t, err)
-	_, text, found := strings.Cut(string(all), "# area: worker and REST")
-	if !found {
-		t.Fatal("expected the section of worker and REST")
-	}
-	text, _, _ = strings.Cut(text, "\n# area: ")
-	var tests strings.Builder
-	for _, folder := range []string{".", "../delivery", "../source", "../../../../host/rest", "../../../../host/connect", "../../../../host/check"} {
-		files, _ := filepath.Glob(filepath.Join(folder, "*_test.go"))
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			e2etest.NoError(t, err)
-			tests.Write(b)
-		}
-	}
-	counts := map[string]int{}
-	for _, line := range strings.Split(text, "\n")[1:] {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		method, where, two := strings.Cut(line, "\t")
-		class, name, of := strings.Cut(method, ".")
-		counts[class]++
-		switch {
-		case !two || !of:
-			t.Errorf("expected a method and a test, found %q", line)
-		case strings.HasPrefix(where, "not ours: "):
-		case where == "TestUpstreamValidation" && !strings.Contains(tests.String(), `"`+name+`"`):
-			t.Errorf("%s: TestUpstreamValidation has no such case", name)
-		default:
-			for _, test := range strings.Split(where, ", ") {
-				if !strings.Contains(tests.String(), "func "+test+"(") {
-					t.Errorf("%s: there is no test %s", name, test)
-				}
-			}
-		}
-	}
-	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33,
-		"ConnectorRestartApiIntegrationTest": 16,
-		"OffsetsApiIntegrationTest":          27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
-		if counts[class] != want {
-			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])
-		}
-	}
 }

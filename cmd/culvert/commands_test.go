@@ -1,0 +1,358 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// Wrong use is exit code 2 before anything is sent; that nobody answers is exit code 1. Either is one line on stderr.
+func TestWrongUse(t *testing.T) {
+	var asked atomic.Int64
+	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	p := e2etest.NewPlace(t)
+	closed := porttest.Address(t)
+	_, port, _ := net.SplitHostPort(closed)
+	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
+	away := "expected a running worker at http://" + closed + ": dial tcp "
+	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
+	for _, c := range []struct {
+		line string // URL is a worker's, EMPTY an empty argument
+		code int
+		want string
+	}{
+		{"nonsense", 2, `unknown command "nonsense"`},
+		{"runn --help", 2, `unknown command "runn": did you mean run? Commands of plugins`},
+		{"peek -s /x", 2, "expected -p FILE"},
+		{"grind -s /x", 2, `unknown command "grind": commands of plugins, such as peek, need a connector's file: ` +
+			"culvert grind -p FILE"},
+		{"grind --help", 2, "culvert grind -p FILE"},
+		{"completion tcsh", 2, `unknown command "tcsh"`},
+		{"run --nonsense", 2, "unknown flag"},
+		{"run", 2, "expected --config DIR or files"},
+		{"run nowhere.properties", 2, "nowhere.properties"},
+		{"run --config . x.properties", 2, "found both"},
+		{"ping -p nowhere.properties", 2, "nowhere.properties"},
+		{"plugins check nowhere.wasm", 2, "nowhere.wasm"},
+		{"validate --log-level loud " + file, 2, "expected debug, info"},
+		{"validate --log-format xml " + file, 2, `--log-format: expected text, text+location or json, found "xml"`},
+		{"consume", 2, "expected TOPIC, found nothing"},
+		{"consume x --data nowhere", 1, "nowhere"},
+		{"consume x --bootstrap-servers " + closed, 1, "connection refused"},
+		{"reference AvroConvrter", 2, `there is no page "AvroConvrter": the nearest one is AvroConverter (culvert ` +
+			"reference lists all)"},
+		{"reference guide/sinks", 2, `there is no page "guide/sinks": the nearest one is guide/sink`},
+		{"connectors list --url ftp://x:1", 2, noURL},
+		{"offsets show c --url ftp://x:1", 2, noURL},
+		{"connectors list --url http://" + closed, 1, away},
+		{"status --url http://" + closed, 1, away},
+		{"offsets show c --url http://" + closed, 1, away},
+		{"connectors list --url https://" + server, 1, "server gave HTTP response to HTTPS client"},
+		{"connectors list --timeout 0s URL", 2, "--timeout: expected a time such as 30s, found 0s"},
+		{"connectors restart c --task -3 URL", 2, "--task: expected the number of a task, from 0 on, found -3"},
+		{"connectors apply " + file + " --state OFF URL", 2,
+			`--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`},
+		{"connectors pause URL", 2, "expected NAME, found nothing"},
+		{"connectors delete EMPTY a URL", 2, "expected NAME, found an empty one"},
+		{"connectors delete a EMPTY URL", 2, "expected NAME, found an empty one"},
+		{"connectors show a b URL", 2, `expected one NAME, found ["a" "b"]`},
+		{"offsets show URL", 2, "expected NAME, found nothing"},
+		{"offsets set c URL", 2, "expected FILE, found nothing"},
+		{"offsets set c EMPTY URL", 2, "expected FILE, found an empty one"},
+		{"offsets set c " + p.File("bad.json", "nonsense") + " URL", 2,
+			"bad.json: expected JSON, as culvert offsets show prints it"},
+		{"dlq show", 2, "expected TOPIC, found nothing"},
+		{"doctor", 2, ""},
+		{"doctor -p missing.properties", 2, "missing.properties"},
+		{"doctor -p " + p.File("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon"), 2, "pigeon"},
+		{"doctor -p " + p.File("embedded.properties", "bootstrap.servers=embedded"), 2, ""},
+		{"tunnel", 2, ""},
+		{"tunnel -p " + p.File("none.properties", "kafka.proxy.type=none"), 2, ""},
+		// A tunnel to itself would connect to itself again and again.
+		{"tunnel --listen 127.0.0.1:" + port + " -p " + p.File("same.properties", "bootstrap.servers="+closed), 2,
+			"bootstrap.servers: expected brokers elsewhere, found " + closed},
+		{"tunnel --listen :" + port + " -p " + p.File("local.properties", "bootstrap.servers=localhost:"+port), 2,
+			"bootstrap.servers: expected brokers elsewhere, found localhost:" + port},
+	} {
+		args := strings.Fields(strings.ReplaceAll(c.line, "URL", "--url http://"+server))
+		for i, arg := range args {
+			args[i] = strings.ReplaceAll(arg, "EMPTY", "")
+		}
+		code, stdout, stderr := command(t, args...)
+		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) ||
+			strings.Contains(stderr, "Get \"") {
+			t.Errorf("culvert %s: expected exit %d and %q, found %d\n%s%s", c.line, c.code, c.want, code, stdout,
+				stderr)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
+	_, flag, _ := command(t, "--version")
+	if _, version, _ := command(t, "version"); flag == "" || flag != version {
+		t.Errorf("expected the same version, found %q and %q", flag, version)
+	}
+}
+
+// command runs a command line in this process.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = execute(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// workerWith is a REST server with an answer for each method and path; it answers 404 for others.
+func workerWith(t *testing.T, answers map[string]string) (url string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, known := answers[r.Method+" "+r.URL.Path]
+		if !known {
+			w.WriteHeader(http.StatusNotFound)
+			answer = `{"error_code":404,"message":"not found"}`
+		}
+		io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestAnswersOfWorkers(t *testing.T) {
+	p := e2etest.NewPlace(t)
+	connector := p.File("orders.properties", "name=orders", "connector.class=ODataSource")
+	offsets := p.File("offsets.json", `{"offsets":[]}`)
+	url := workerWith(t, map[string]string{
+		"GET /connectors/orders/config":    `{"name":"orders","connector.class":"ODataSource"}`,
+		"GET /connectors":                  `{"a":{"status":{"name":"a","connector":{"state":"FAILED"},"tasks":[]}}}`,
+		"GET /culvert/connectors":          `{"connectors":[{"name":"a","state":"failed"}]}`,
+		"PUT /culvert/lockouts/resume":     `{"resumed":1}`,
+		"POST /culvert/diff":               `{"connector":"orders","effect":"refuse"}`,
+		"PATCH /connectors/orders/offsets": "",
+		"DELETE /connectors/text/offsets":  "done",
+		"GET /connectors/text/offsets":     "<html>",
+	})
+	drained := map[string]string{"PUT /culvert/drain": "", "GET /culvert/cluster": `{"unplaced":{}}`}
+	placed := workerWith(t, drained)
+	drained = maps.Clone(drained)
+	drained["GET /culvert/cluster"] = `{"unplaced":{"orders":"expected a worker that has what class X needs"}}`
+	const running = `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`
+	unknown := workerWith(t, map[string]string{"GET /connectors": running, "GET /culvert/connectors": "not now"})
+	away := workerWith(t, map[string]string{"GET /connectors": running,
+		"GET /culvert/connectors": `{"connectors":[],"silent":["worker w2: away"]}`})
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"create is replaced", []string{"connectors", "create", "--state", "STOPPED", connector}, 2,
+			"expected culvert connectors apply"},
+		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
+			"--state is for a connector that is created, and orders exists"},
+		{"status names what failed", []string{"status"}, 1, "FAILED: a (culvert"},
+		{"states that are not known are no success", []string{"status", "--url", unknown}, 1,
+			"are not known: states shown are Kafka Connect's"},
+		{"a worker is drained", []string{"drain", "--url", placed}, 0, "the worker is drained\n"},
+		{"who drains a worker is told what runs nowhere", []string{"drain", "--url", workerWith(t, drained)}, 0,
+			"orders: no worker runs it, or tasks of it: expected a worker that has what class X needs"},
+		{"states of some workers are not known", []string{"status", "--url", away}, 1,
+			"states of connectors are not known: worker w2: away"},
+		{"resumed logons are a number", []string{"connectors", "lockouts", "resume", "--json"}, 0,
+			`[{"connector":"1 refused logon","done":"to be tried once more"}]`},
+		{"a comparison is an object", []string{"connectors", "diff", connector, "--json"}, 1,
+			`{"connector":"orders",`},
+		{"an empty answer to a change", []string{"offsets", "set", "orders", offsets}, 0, "\n"},
+		{"a text as the answer to a change", []string{"offsets", "reset", "text"}, 0, "done\n"},
+		{"offsets are JSON", []string{"offsets", "show", "text"}, 1, "expected JSON, found <html>"},
+		{"files are tested before they are read", []string{"offsets", "set", "orders", "missing.json", connector}, 2,
+			"expected either --url or files, found both"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
+			if said := stdout + stderr; code != c.code || !strings.Contains(said, c.want) ||
+				c.args[len(c.args)-1] == placed && stderr != "" {
+				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, said)
+			}
+		})
+	}
+	code, _, stderr := command(t, "offsets", "set", "orders", "missing.json")
+	if want := "expected --url, --config DIR or files"; code != exitWrong || !strings.Contains(stderr, want) {
+		t.Errorf("expected exit %d and %q, found exit %d and %q", exitWrong, want, code, stderr)
+	}
+}
+
+// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
+func TestStatusOfAnotherWorker(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		switch {
+		case name != "anna" || password != "geheim":
+			w.WriteHeader(401)
+		case r.URL.Path != "/connectors":
+			w.WriteHeader(404)
+		case r.URL.RawQuery == "expand=motion": // which it does not know
+			io.WriteString(w, `{"a":{}}`)
+		case asked.Add(1) == 1:
+			w.WriteHeader(409)
+			io.WriteString(w, `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`)
+		default:
+			io.WriteString(w, `{"a":{"status":{"name":"a","connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,`+
+				`"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
+	code, stdout, stderr := command(t, "status", "--url", server.URL, "--user", "anna")
+	if code != exitFailed || !strings.Contains(stdout, "1, 1 failed") || !strings.Contains(stderr, "FAILED: a ") {
+		t.Errorf("found exit %d\n%s%s", code, stdout, stderr)
+	}
+	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
+	if code != exitFailed || !strings.Contains(stderr, "401") {
+		t.Errorf("with another user: found exit %d\n%s", code, stderr)
+	}
+}
+
+// A worker of Kafka Connect, which has no reload to tell of, is compared with all the same.
+func TestDiffOfAnotherWorker(t *testing.T) {
+	url := workerWith(t, map[string]string{
+		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
+	now, _, err := asked(t.Context(), url, "folder")
+	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].Unsettled {
+		t.Errorf("expected orders, found %+v %v", now, err)
+	}
+	if _, _, err := asked(t.Context(), workerWith(t, nil), "folder"); err == nil || !strings.Contains(err.Error(),
+		"not found") {
+		t.Errorf("expected what the worker says, found %v", err)
+	}
+}
+
+func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
+	for _, c := range []struct {
+		name, flag, value string
+		connector, fault  string
+	}{
+		{"entity sets are blank", "--entity-set", " ", "", "--entity-set is needed"},
+		{"entity sets are commas", "--entity-set", " , ", "", "--entity-set is needed"},
+		{"the name is empty", "--name", "", "orders", ""},
+		{"the name is given", "--name", "mine", "mine", ""},
+		{"the port is 0", "--port", "0", "orders", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			command := newInit()
+			args := []string{"--host", "h", "--service", "/s", "--entity-set", "Orders", c.flag, c.value}
+			if c.flag == "--entity-set" {
+				args = append(args[:4], c.flag, c.value)
+			}
+			if err := command.ParseFlags(args); err != nil {
+				t.Fatal(err)
+			}
+			i := &initiation{yes: true, flags: command.Flags()}
+			name := i.answers(t.Context())
+			if c.fault != "" {
+				if i.err == nil || !strings.HasPrefix(i.err.Error(), c.fault) {
+					t.Errorf("expected %q, found %v", c.fault, i.err)
+				}
+				return
+			}
+			if i.err != nil || name != c.connector {
+				t.Errorf("expected connector %q, found %q and %v", c.connector, name, i.err)
+			}
+			for _, e := range i.entries {
+				if e.Key == "sap.odata.host.port" && e.Raw != "443" {
+					t.Errorf("expected port 443, found %s", e.Raw)
+				}
+			}
+		})
+	}
+}
+
+func TestRender(t *testing.T) {
+	for document, want := range map[string]string{
+		`[{"b":"x","a":1},{"b":"longer","a":null}]`: "B       A\nx       1\nlonger  \n",
+		`{"service":"/x","sets":["a","b"],"n":2}`:   "service  /x\nsets     a, b\nn        2\n",
+		`{"n":2,"list":[{"k":"v"}]}`:                "n  2\nlist:\nK\nv\n",
+		`"text"`:                                    "\"text\"\n",
+		`[]`:                                        "[]\n",
+		`[1,2]`:                                     "[1,2]\n",
+	} {
+		var b bytes.Buffer
+		if err := render(&b, []byte(document)); err != nil {
+			t.Errorf("%s: %v", document, err)
+		}
+		if diff := cmp.Diff(want, b.String()); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", document, diff)
+		}
+	}
+}
+
+// What --progress prints is a table, with rates since the one before; nothing where nothing has changed.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	d := &display{out: &out}
+	start := time.Unix(1000, 0)
+	before := lookAt(start, []connect.Progress{{Connector: "orders", Rows: 100}})
+	now := lookAt(start.Add(2*time.Second), []connect.Progress{
+		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
+		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
+	})
+	d.show(now, before)
+	d.Write([]byte("log\n"))
+	d.show(now, before)
+	want := "" +
+		"NAME    TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS\n" +
+		"copies  sink    failed   -      5     -       7    1        -\n" +
+		"orders  source  running  -      300   100     -    0        -\n" +
+		"log\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What net/http logs on its own is one of our lines at level debug, without what a service sent unasked.
+func TestLibrariesLogAsWeDo(t *testing.T) {
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: `level=DEBUG msg="a library says: ` +
+		`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
+		var out bytes.Buffer
+		takeLibraries(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
+		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
+			"HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\n", nil)
+		if _, line, _ := strings.Cut(out.String(), " "); line != want {
+			t.Errorf("%v: expected %q, found %q", level, want, line)
+		}
+	}
+}
+
+type mistakenWriter struct{}
+
+func (mistakenWriter) Write([]byte) (int, error) { panic("a mistake in a command") }
+
+// A mistake in a command ends the command with exit code 1 and its stack.
+func TestPanicsAreTheCommands(t *testing.T) {
+	var stderr bytes.Buffer
+	if code := execute(t.Context(), []string{"version"}, mistakenWriter{}, &stderr); code != exitFailed {
+		t.Errorf("expected exit %d, found %d", exitFailed, code)
+	}
+	for _, want := range []string{"a mistake in culvert", "a mistake in a command", "commands_test.go"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("expected %q, found %s", want, &stderr)
+		}
+	}
+}
+
+func TestMain(m *testing.M) { e2etest.Main(m) }

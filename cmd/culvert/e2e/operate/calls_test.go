@@ -1,0 +1,283 @@
+package operate
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// TestCallsOfClients makes calls that tools for Kafka Connect make, in their order, and expects what they go by. These
+// are replays of what their sources say: none of the programs runs here. Single calls have TestRecordedCalls.
+func TestCallsOfClients(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	f := p.Follows("conf", "log.level=error")
+	created := func(name, set, state string) {
+		t.Helper()
+		f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
+			"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
+	}
+
+	// Strimzi: probes, creation in a state, maps that are equal, exact statuses, names with an arrow.
+	f.Must(200, "GET", "/health", "")
+	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
+	created("a->b", "Customers", "running")
+	f.Await("a-%3Eb", "runs", e2etest.Runs)
+	config := e2etest.As[map[string]string](t, f.Must(200, "GET", "/connectors/a-%3Eb/config", ""))
+	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
+	f.Await("a-%3Eb", "runs", e2etest.Runs)
+	f.Steer("a-%3Eb", "stop")
+	if answer := f.Must(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer, `{"message":`) {
+		t.Errorf("found %s", answer)
+	}
+	f.Must(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
+	f.Must(204, "DELETE", "/connectors/a-%3Eb", "")
+	f.Eventually("it to be gone", func() bool {
+		status, answer := f.Call("GET", "/connectors/a-%3Eb/status", "")
+		var refused struct{ Message string }
+		return status == 404 && json.Unmarshal([]byte(answer), &refused) == nil &&
+			refused.Message == "No status found for connector a->b"
+	})
+
+	// AKHQ: a check with little else than the class, for each plugin that is listed, and no definition that is null.
+	for _, plugin := range e2etest.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
+		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
+			t.Errorf("found %+v", plugin)
+		}
+		answer := f.Must(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
+			e2etest.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
+			`"order":1,`, `"order_in_group":1,`)
+		v := e2etest.As[check.Validation](t, answer)
+		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
+			t.Errorf("%s: found %s", plugin.Class, answer)
+		}
+		for _, one := range v.Configs {
+			if d := one.Definition; !regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUBLE|LIST|CLASS|PASSWORD) ` +
+				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " +
+				d.Width) {
+				t.Errorf("found %+v", d)
+			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.InGroup) {
+				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
+			}
+		}
+	}
+
+	// kafbat's UI, AKHQ and Console: info and status of each, states of a closed list, both scalar in the connector.
+	created("shown", "Products", "PAUSED")
+	f.Steer("shown", "resume")
+	type shown struct {
+		Info *struct {
+			Config map[string]string
+			Type   string
+		}
+		Status *struct {
+			Connector map[string]string
+			Tasks     []map[string]any
+		}
+	}
+	expanded := e2etest.As[map[string]shown](t, f.Must(200, "GET", "/connectors?expand=info&expand=status", ""))
+	if one := expanded["shown"]; one.Info == nil || one.Status == nil || one.Info.Config["connector.class"] == "" ||
+		one.Info.Type != "source" || one.Status.Connector["state"] != "RUNNING" || len(one.Status.Tasks) != 1 {
+		t.Errorf("found %+v", expanded)
+	}
+	f.Eventually("its topic", func() bool {
+		_, answer := f.Call("GET", "/connectors/shown/topics", "")
+		return answer == `{"shown":{"topics":["Products"]}}`
+	})
+
+	// kcctl: a version of Kafka's form, by which it knows what there is.
+	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
+	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
+		t.Errorf("found %+v", root)
+	}
+}
+
+// randomCaller calls REST at random.
+type randomCaller struct {
+	t       *testing.T
+	address string
+	secret  string
+	config  map[string]string
+	rng     *rand.Rand
+}
+
+// Routes, with NAME for the name of a connector, CLASS for that of a plugin.
+var randomRoutes = strings.Fields(`/ /health /metrics /connectors /connectors /connectors /connectors/NAME /connectors/NAME
+/connectors/NAME/config /connectors/NAME/config /connectors/NAME/status /connectors/NAME/tasks
+/connectors/NAME/tasks/0/status /connectors/NAME/tasks/x/status /connectors/NAME/tasks/0/restart
+/connectors/NAME/tasks/99999999999/restart /connectors/NAME/pause /connectors/NAME/resume /connectors/NAME/stop
+/connectors/NAME/restart /connectors/NAME/offsets /connectors/NAME/topics /connectors/NAME/topics/reset
+/connectors/NAME/fence /connector-plugins /connector-plugins/CLASS/config /connector-plugins/CLASS/config/validate
+/admin/loggers /admin/loggers/root /admin/loggers/a.b /culvert/reload /culvert/plugins /culvert/connectors/NAME
+/culvert/openapi.json /nowhere // /% /%zz/../x`)
+
+// configRoutes show configurations as they were written; no other one may show a password.
+var configRoutes = regexp.MustCompile(`^/connectors(/[^/]+(/config|/tasks)?)?/?$`)
+
+// ownFailures are the messages of Kafka Connect's own 500: it has them for what is no JSON, or of another shape.
+var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*|` +
+	`Connector config .*contains no connector type.*|Illegal null or empty Level name\.)`)
+
+func pick[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
+
+func (c *randomCaller) name() string {
+	return pick(c.rng, "a", "b", "c", "a b", "ü;x", "..", "none", "a", "b", "\x01", strings.Repeat("n", 300))
+}
+
+// body is one that fits the route, or none.
+func (c *randomCaller) body() string {
+	config := maps.Clone(c.config)
+	switch c.rng.IntN(4) {
+	case 0:
+		config["tasks.max"] = pick(c.rng, "0", "2", "many")
+	case 1:
+		config[pick(c.rng, "sap.odata.colour", "transforms", "connector.class", "name", "value.converter")] = c.name()
+	}
+	whole := e2etest.AsJSON(c.t, config)
+	switch c.rng.IntN(20) {
+	case 0, 1:
+		return whole
+	case 3, 4:
+		return e2etest.AsJSON(c.t, map[string]any{"name": c.name(), "config": config, "initial_state": pick(c.rng, "STOPPED",
+			"STOPPED", "PAUSED", "RUNNING", "x")})
+	case 6:
+		return e2etest.AsJSON(c.t, map[string]any{"level": pick(c.rng, "INFO", "DEBUG", "LOUD", "")})
+	case 7:
+		return `{"offsets":[{"partition":{"x":"a"},"offset":null}]}`
+	case 8:
+		return whole[:c.rng.IntN(len(whole))]
+	case 9:
+		return strings.Repeat(pick(c.rng, "[", `{"a":`), 1+c.rng.IntN(20000))
+	case 10:
+		return pick(c.rng, "null", "{}", "[]", "7", `"x"`, `{"config":null}`, `{"name":null,"config":{}}`, `{"a":null}`,
+			`{"a":{}}`, "\xff\xfe")
+	case 11:
+		return strings.Repeat("x", pick(c.rng, 0, 0, 0, 0, 0, 1200<<10))
+	}
+	return ""
+}
+
+// call makes a call and looks at its answer.
+func (c *randomCaller) call() {
+	route := strings.ReplaceAll(pick(c.rng, randomRoutes...), "NAME", url.PathEscape(c.name()))
+	route = strings.ReplaceAll(route, "CLASS", pick(c.rng, "ODataSource", "ODataSink", "Cast",
+		"org.apache.kafka.connect.transforms.Filter", "Nobody"))
+	query := pick(c.rng, "", "", "", "?expand=info&expand=status", "?expand=x", "?includeTasks=true&onlyFailed=true",
+		"?includeTasks=x", "?scope=cluster", "?connectorsOnly=false", "?%zz", "?forward=false")
+	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS",
+		"TRACE", "FOO")
+	body := c.body()
+	text := fmt.Sprintf("%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s%s\r\n%s",
+		method, route, query, len(body), pick(c.rng, "", "Content-Type: application/json\r\n",
+			"Content-Type: application/json\r\n", "Content-Type: application/json;charset=utf-8\r\n",
+			"Content-Type: text/plain\r\n", "Content-Type: /;\r\n"), pick(c.rng, "", "", "", "Accept: */*\r\n",
+			"Accept: application/json\r\n", "Accept: text/html\r\n", "Accept: application/json;q=0\r\n",
+			"Accept: ;;\r\n"), body)
+	what := fmt.Sprintf("%s %s%s %.60q", method, route, query, body)
+	conn, err := net.Dial("tcp", c.address)
+	if err != nil {
+		c.t.Errorf("%s: %v", what, err)
+		return
+	}
+	defer conn.Close()
+	io.WriteString(conn, text) // as far as it is taken
+	var answer []byte
+	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err == nil {
+		answer, err = io.ReadAll(r.Body)
+	}
+	if err != nil {
+		if body == "" { // who is refused while it sends a body may miss the answer
+			c.t.Errorf("%s: %v", what, err)
+		}
+		return
+	}
+	var failure struct {
+		Code    int `json:"error_code"`
+		Message string
+	}
+	// Who has to wait for long learns so, on a slow machine.
+	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
+		json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message))) {
+		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)
+	}
+	if strings.Contains(string(answer), c.secret) && (r.StatusCode >= 400 || !configRoutes.MatchString(route)) {
+		c.t.Errorf("%s: found the password in %d %.300s", what, r.StatusCode, answer)
+	}
+}
+
+// figureOf reads a figure of the worker.
+func figureOf(f *e2etest.Followed, name string) float64 {
+	_, after, _ := strings.Cut(f.Metrics(), "\n"+name+" ")
+	value, _, _ := strings.Cut(after, "\n")
+	n, err := strconv.ParseFloat(value, 64)
+	e2etest.NoError(f.Place.T, err)
+	return n
+}
+
+// Calls at random, valid, invalid and huge, with wrong methods and media types: each has an answer, none a password
+// that is not in its own configuration, and afterwards all is as it was before. CULVERT_SOAK=1 makes 10,000 of them;
+// CULVERT_SEED has those of a run again. Slow calls has TestSlowClients.
+func TestSoakRandomCalls(t *testing.T) {
+	t.Parallel()
+	calls, seed := 1000, uint64(1)
+	if os.Getenv("CULVERT_SOAK") != "" {
+		calls, seed = 10_000, uint64(time.Now().UnixNano())
+	}
+	if given, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
+		seed = given
+	}
+	t.Logf("CULVERT_SEED=%d", seed)
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	f := p.Follows("conf", "log.level=error")
+	f.Changes()
+	const secret = "geheim-4711"
+	config := e2etest.Configuration(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+secret))
+	goroutines, heap := figureOf(f, "go_goroutines"), figureOf(f, "go_memstats_heap_inuse_bytes")
+	var callers sync.WaitGroup
+	const together = 4
+	for i := range uint64(together) {
+		c := &randomCaller{t: t, address: strings.TrimPrefix(f.Url, "http://"), secret: secret, config: config,
+			rng: rand.New(rand.NewPCG(seed, i))}
+		callers.Go(func() {
+			for range calls / together {
+				c.call()
+			}
+		})
+	}
+	callers.Wait()
+	f.Until(200, "GET", "/health", "")
+	for _, name := range f.Names() {
+		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	}
+	f.Eventually("its goroutines to have ended", func() bool {
+		http.DefaultClient.CloseIdleConnections()
+		return figureOf(f, "go_goroutines") < goroutines+30
+	})
+	f.Eventually("its memory to be free again", func() bool {
+		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
+	})
+	f.Stop().Exits(0).Omits("a mistake in culvert", "panic", secret)
+}

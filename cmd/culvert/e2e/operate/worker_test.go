@@ -1,0 +1,280 @@
+package operate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A data folder is one worker's. What only reads goes on next to it, and a worker that is killed leaves nothing in the
+// next one's way.
+func TestSecondWorkerOnADataFolder(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	broker := e2etest.Embedded(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	first := p.File("first.properties", e2etest.Source("first", address, "Orders")...)
+	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, first)
+	c.Awaits("connector started")
+	sent := s.Ledger().Total
+	p.Once(worker, second).Exits(2).Omits("connector started").LastLineHas(
+		fmt.Sprintf("data folder %s: expected it for this worker alone, found another worker at work in it", p.Data),
+		fmt.Sprintf("(process %d)", c.Process.Process.Pid))
+	if s.Ledger().Total < sent {
+		t.Error("expected nothing to be started")
+	}
+	for _, args := range [][]string{
+		{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, second},
+		{"ping", "-p", second, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--data", p.Data},
+		{"consume", "connect-offsets", "--data", p.Data, "-p", worker},
+	} {
+		p.Run(args...).Exits(0)
+	}
+	c.Kill()
+	p.Once(worker, second).Exits(0)
+}
+
+// A folder in which half of the files are bad: the others run, and everybody who asks learns which file is bad, and
+// why.
+func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	folder := p.Subfolder("half")
+	rest := porttest.Address(t)
+	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
+	p.File("half/good.properties", e2etest.Source("good", address, "Orders")...)
+	p.File("half/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.File("half/broken.json", `{"name": "broken", "config": {`)
+	p.File("half/without.yaml", `name: without`)
+	p.File("half/empty.properties")
+	p.File("half/empty.json", "")
+	p.File("half/state.json", e2etest.AsJSON(t, map[string]any{"name": "state", "initial_state": "AWAY",
+		"config": e2etest.Configuration(e2etest.Source("state", address, "Products"))}))
+	p.File("half/one.properties", e2etest.Source("twin", address, "Categories")...)
+	p.File("half/two.properties", e2etest.Source("twin", address, "Customers")...)
+	p.File("half/secret.properties", append(e2etest.Source("secret", address, "Products"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
+	p.Subfolder("half/mounted.properties") // Docker makes a folder where a file to mount is not there
+	p.File("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
+	e2etest.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")))
+	e2etest.NoError(t, os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")))
+	e2etest.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
+	// By the name of the connector: what its trace says. The name is the file's where the file says none.
+	bad := map[string][]string{
+		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
+		"broken":           {"half/broken.json:1: invalid JSON"},
+		"without":          {"half/without.yaml:1: connector.class: Missing required configuration"},
+		"empty.properties": {"half/empty.properties: the file is empty"},
+		"empty.json":       {"half/empty.json: the file is empty"},
+		"state": {"half/state.json:", "initial_state: ",
+			"expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		"twin":                {"half/one.properties:1: name: ", "half/two.properties:1: name: ", "none of them runs"},
+		"secret":              {"half/secret.properties:11: sap.odata.user.pwd: ", "no such file"},
+		"mounted.properties":  {"half/mounted.properties: expected a file, found a folder"},
+		"utf16.properties":    {"half/utf16.properties: ", "UTF-16"},
+		"dangling.properties": {"half/dangling.properties: ", "no such file"},
+		"endless.properties":  {"half/endless.properties: expected a file, found a device"},
+		"pipe.json":           {"half/pipe.json: expected a file, found a pipe"},
+	}
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "half")
+	c.Eventually("the good one's rows", func() bool {
+		var status struct{ Tasks []struct{ State string } }
+		return e2etest.Get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == "RUNNING"
+	})
+	var names []string
+	e2etest.Get(t, "http://"+rest+"/connectors", &names)
+	want := []string{"good"}
+	for name, says := range bad {
+		want = append(want, name)
+		var status struct {
+			Connector struct{ State, Trace string }
+		}
+		if e2etest.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 || status.Connector.State != "FAILED" {
+			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
+		}
+		for _, text := range says {
+			if !strings.Contains(status.Connector.Trace, text) {
+				t.Errorf("%s: expected %q in its trace, found\n%s", name, text, status.Connector.Trace)
+			}
+			if !strings.Contains(c.Stderr.String(), text) {
+				t.Errorf("%s: expected %q in the log, found\n%s", name, text, c.Stderr.String())
+			}
+		}
+	}
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("expected the connectors %q, found %q", want, names)
+	}
+	c.Stop().Exits(0)
+	p.Once("--config", "half").Exits(2).Says("connector misspelt: FAILED: half/misspelt.properties:10: ")
+	p.Holds("Orders", 10)
+	for _, set := range []string{"Products", "Categories", "Customers"} {
+		for _, r := range s.Ledger().Requests {
+			if strings.Contains(r.Path, "/"+set) {
+				t.Errorf("a bad file's entity set was asked for: %s", r.Path)
+			}
+		}
+	}
+	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").Exits(1)
+	for _, says := range bad {
+		check.Prints(says...)
+	}
+	// Files that are named are all run or none, as by Kafka's standalone worker.
+	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
+	// Where no file is good there is nothing to run.
+	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
+		Exits(2).Says("bad/misspelt.properties:10: ")
+}
+
+// TestExamplesOfGuides: the properties that a guide shows are taken, as a worker's or in a connector's file, and none
+// of them has no effect.
+func TestExamplesOfGuides(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	guides, err := filepath.Glob("../../guides/*.md")
+	e2etest.NoError(t, err)
+	ofWorkers := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
+	examples := 0
+	for _, guide := range guides {
+		text, err := os.ReadFile(guide)
+		e2etest.NoError(t, err)
+		for _, m := range regexp.MustCompile("(?s)```properties\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			examples++
+			lines := strings.Split(strings.TrimSpace(m[1]), "\n")
+			name := fmt.Sprintf("%s-%d", strings.TrimSuffix(filepath.Base(guide), ".md"), examples)
+			connector := append(e2etest.Source(name, "sap.example.com:443", "Orders"), lines...)
+			files := []string{}
+			switch {
+			case ofWorkers.MatchString(m[1]):
+				connector = e2etest.Source(name, "sap.example.com:443", "Orders")
+				files = append(files, p.File(name+"-worker.properties",
+					append([]string{"bootstrap.servers=kafka.example:9092"}, lines...)...))
+			case strings.Contains(m[1], "connector.class="):
+				connector = lines
+			}
+			files = append(files, p.File(name+".properties", connector...))
+			p.Run(append([]string{"validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "odata-sink", "smt")},
+				files...)...).Exits(0).Omits("no effect")
+		}
+	}
+	if examples < 8 {
+		t.Errorf("expected the examples of the guides, found %d", examples)
+	}
+}
+
+// The worker's file sets levels of loggers, the nearest name counts; lines of text say where they are written when that
+// is asked for.
+func TestLogLevelsOfTheWorkersFile(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	const sources = "org.init.ohja.kafka.connect.odatav2.source"
+	run := func(data string, levels ...string) e2etest.Result {
+		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="}, levels...)...)
+		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2etest.Plugins(t), "--data", p.Data+data,
+			worker, p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
+	}
+	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")
+	located := regexp.MustCompile(`^time=\S+ level=INFO ohja\.location=source\.\S+:\d+ msg="source .*\n$`)
+	lines := 0
+	for line := range strings.Lines(r.Stderr) {
+		if lines++; !located.MatchString(line) {
+			t.Errorf("expected lines of sources alone, with where they are written, found %s", line)
+		}
+	}
+	if r.Code != 0 || lines == 0 {
+		t.Errorf("exit %d, %d lines\n%s", r.Code, lines, r.Stderr)
+	}
+	run("2", "logging.level.root=OFF").Exits(0).Omits("level=")
+	run("3", "logging.level.org.apache.kafka.clients=LOUD").
+		Exits(2).Says("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
+}
+
+// filesBelow are the regular files below folders, links to folders followed.
+func filesBelow(t *testing.T, folders ...string) (files []string) {
+	t.Helper()
+	for _, folder := range folders {
+		err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.Type().IsRegular() {
+				files = append(files, path)
+			}
+			return err
+		})
+		e2etest.NoError(t, err)
+	}
+	return files
+}
+
+// TestPipesInPlaceOfFiles: a pipe that nobody writes to, in the place of any file that a worker keeps, holds up no
+// start: the worker does without the file, or says what is wrong and ends.
+func TestPipesInPlaceOfFiles(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "sap", Password: "geheim"})
+	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
+		e2etest.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
+	}
+	own := filepath.Join(p.Data, "plugins.cache")
+	err := os.CopyFS(own, os.DirFS(guesttest.Code(t)))
+	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
+		e2etest.NoError(t, os.RemoveAll(own))
+		err = os.CopyFS(own, os.DirFS(guesttest.Code(t)))
+	}
+	e2etest.NoError(t, err)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")
+	connector := p.File("c.properties", append(e2etest.Source("c", address, "Products"), "sap.odata.user.name=sap",
+		"sap.odata.user.pwd=geheim")...)
+	run := func() e2etest.Result {
+		return p.StartFor(2*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker,
+			connector).Wait()
+	}
+	if r := run(); r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	groups := map[string][]string{}
+	for _, file := range filesBelow(t, p.Data, filepath.Join(p.Dir, "cache")) {
+		group := file
+		for _, folder := range []string{"plugins.cache", "broker"} {
+			if i := strings.Index(file, "/"+folder+"/"); i >= 0 {
+				group = file[:i+len(folder)+1]
+			}
+		}
+		groups[group] = append(groups[group], file)
+	}
+	for group, files := range groups {
+		for _, file := range files {
+			e2etest.NoError(t, os.Rename(file, file+".kept"))
+			e2etest.NoError(t, syscall.Mkfifo(file, 0o600))
+		}
+		r := run()
+		if r.Code != 0 && r.Code != 1 && r.Code != 2 {
+			t.Errorf("%s: expected the worker to end, found exit %d\n%s", group, r.Code, r.Stderr)
+		}
+		if r.Code != 0 && !strings.Contains(r.Stderr, "found a pipe") {
+			t.Errorf("%s: expected what is wrong, found %s", group, r.LastLine())
+		}
+		for _, file := range files {
+			e2etest.NoError(t, os.Rename(file+".kept", file))
+		}
+	}
+}
+
+func TestMain(m *testing.M) { e2etest.Main(m) }
