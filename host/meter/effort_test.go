@@ -13,6 +13,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -171,9 +172,7 @@ func TestEffortOfStacks(t *testing.T) {
 	if over := effort(values(1000), branches, drops(1000)); over < alone+100*1000/5 {
 		t.Errorf("expected 1000 values over 100 branches to count, found %d and %d alone", over, alone)
 	}
-	if before := effort(values(1000), drops(1000), branches); before != alone {
-		t.Errorf("expected values that are gone to count nothing, found %d and %d alone", before, alone)
-	}
+	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "values that are gone to count nothing")
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),
 		"sums":        cat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
@@ -183,10 +182,7 @@ func TestEffortOfStacks(t *testing.T) {
 		"wide ones":   bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
-		if both := effort(code, branches); both != alone {
-			t.Errorf("%s: expected nothing to be left on the stack, found an effort of %d and %d alone", name, both,
-				alone)
-		}
+		assert.Equal(t, alone, effort(code, branches), name, "nothing to be left on the stack")
 	}
 }
 

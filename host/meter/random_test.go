@@ -159,9 +159,8 @@ func (w *pair) compare(n int, code []byte) error {
 	w.note(func(d *differential) {
 		d.modules++
 		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut,
-			&d.report.Functions: report.Functions,
-			&d.report.Leaves:    report.Leaves, &d.report.Entries: report.Entries, &d.report.Loops: report.Loops,
-			&d.report.Copies: report.Copies} {
+			&d.report.Functions: report.Functions, &d.report.Leaves: report.Leaves,
+			&d.report.Entries: report.Entries, &d.report.Loops: report.Loops, &d.report.Copies: report.Copies} {
 			*sum += n
 		}
 	})

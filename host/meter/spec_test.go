@@ -1,7 +1,6 @@
 package meter_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,13 +20,12 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// specFolders are the modules of the WebAssembly specification's tests, which travel in the engine's own module.
-func specFolders(t testing.TB) []string {
+// specFolder has the modules of the WebAssembly specification's tests, which the engine's own module contains.
+func specFolder(t testing.TB) string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	require.NoError(t, err)
-	dir := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
-	return []string{filepath.Join(dir, "v1", "testdata"), filepath.Join(dir, "v2", "testdata")}
+	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata")
 }
 
 // world is a runtime with what the tests import, and the meter's tick.
@@ -40,8 +37,12 @@ type world struct {
 	last api.Module
 }
 
-func newWorld(ctx context.Context, t *testing.T, spectest []byte, budget int64) *world {
+// unmetered is the budget of a world whose modules run as they are.
+const unmetered = -1
+
+func newWorld(t *testing.T, spectest []byte, budget int64) *world {
 	t.Helper()
+	ctx := t.Context()
 	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
 		budget: budget}
 	ticking(t, w.runtime, &w.ticks, &w.budget)
@@ -97,109 +98,96 @@ func first(err error) string {
 	return startIndex.ReplaceAllString(s, "start function failed")
 }
 
-// TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, and
-// compares the results of every call, with a budget that never runs out and one that always does. What is invalid stays
-// invalid, what is valid stays valid.
+// TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, with a
+// budget that never runs out and with one that always does, and compares the results of every call. What is invalid
+// stays invalid, what is valid stays valid.
 func TestSpecification(t *testing.T) {
-	var calls, modules, refused, ticks int
-	for _, dir := range specFolders(t) {
-		spectest, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(dir)), "testdata", "spectest.wasm"))
-		require.NoError(t, err)
-		scripts, _ := fs.Glob(os.DirFS(dir), "*.json")
-		sort.Strings(scripts)
-		if len(scripts) < 60 {
-			t.Fatalf("expected the scripts of the specification in %s, found %d", dir, len(scripts))
-		}
-		for _, script := range scripts {
-			if strings.HasPrefix(script, "simd_") {
-				continue
-			}
-			for _, budget := range []int64{1, meter.DefaultBudget} {
-				s := runScript(t, dir, script, spectest, budget)
-				calls, modules, refused, ticks = calls+s.calls, modules+s.modules, refused+s.refused, ticks+s.ticks
-			}
+	var all score
+	dir := specFolder(t)
+	spectest, err := os.ReadFile(filepath.Join(dir, "..", "..", "testdata", "spectest.wasm"))
+	require.NoError(t, err)
+	scripts, _ := fs.Glob(os.DirFS(dir), "*.json")
+	for _, script := range scripts {
+		if !strings.HasPrefix(script, "simd_") {
+			all.run(t, dir, script, spectest)
 		}
 	}
-	t.Logf("%d calls, %d modules, %d of them refused by feature, %d ticks", calls, modules, refused, ticks)
-	if calls < 50_000 || ticks < 1000 {
-		t.Errorf("expected at least 50000 calls and 1000 ticks, found %d and %d", calls, ticks)
+	t.Logf("%+v", all)
+	if all.scripts < 80 || all.calls < 40_000 || all.ticks < 1000 {
+		t.Errorf("expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", all)
 	}
 }
 
-type score struct{ calls, modules, refused, ticks int }
+// score counts what was compared; refused are modules that the meter refuses by a feature.
+type score struct{ scripts, calls, modules, refused, ticks int }
 
-func runScript(t *testing.T, dir, script string, spectest []byte, budget int64) (s score) {
+func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
 	t.Helper()
-	ctx := t.Context()
 	raw, err := os.ReadFile(filepath.Join(dir, script))
 	require.NoError(t, err)
 	var file struct{ Commands []command }
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(script, err)
+	require.NoError(t, json.Unmarshal(raw, &file))
+	s.scripts++
+	plain := newWorld(t, spectest, unmetered)
+	metered := []*world{newWorld(t, spectest, 1), newWorld(t, spectest, meter.DefaultBudget)}
+	for _, w := range append(metered, plain) {
+		defer w.runtime.Close(t.Context())
 	}
-	plain, metered := newWorld(ctx, t, spectest, budget), newWorld(ctx, t, spectest, budget)
-	defer plain.runtime.Close(ctx)
-	defer metered.runtime.Close(ctx)
 	for _, c := range file.Commands {
 		where := fmt.Sprintf("%s:%d", script, c.Line)
 		switch c.Type {
 		case "module", "assert_invalid", "assert_malformed", "assert_unlinkable", "assert_uninstantiable":
-			if !strings.HasSuffix(c.Filename, ".wasm") {
-				continue
+			if strings.HasSuffix(c.Filename, ".wasm") {
+				module, err := os.ReadFile(filepath.Join(dir, c.Filename))
+				require.NoError(t, err)
+				s.load(t, where, plain, metered, &c, module)
 			}
-			s.modules++
-			module, err := os.ReadFile(filepath.Join(dir, c.Filename))
-			require.NoError(t, err)
-			both(t, where, &s, plain, metered, c, module, budget)
-		case "action", "assert_return", "assert_trap", "assert_exhaustion":
-			if c.Action.Type != "invoke" || c.Type == "assert_exhaustion" {
-				continue
+		case "action", "assert_return", "assert_trap":
+			if c.Action.Type == "invoke" {
+				s.call(t, where, plain, metered, &c)
 			}
-			s.calls += call(t, where, plain, metered, &c)
 		}
 	}
-	s.ticks = metered.ticks
-	return s
+	s.ticks += metered[0].ticks + metered[1].ticks
 }
 
-// both loads a module into both worlds.
-func both(t *testing.T, where string, s *score, plain, metered *world, c command, module []byte, budget int64) {
+// load loads a module into all worlds.
+func (s *score) load(t *testing.T, where string, plain *world, metered []*world, c *command, module []byte) {
 	t.Helper()
-	ctx := t.Context()
-	rewritten, _, err := meter.Rewrite(context.Background(), module, meter.Options{Budget: budget})
-	_, before := plain.runtime.CompileModule(ctx, module)
-	isRefused, isExceeded := errors.As(err, new(*meter.Refusal)), errors.As(err, new(*meter.Exceeded))
-	if isRefused || isExceeded {
-		if c.Type == "module" {
-			plain.last, metered.last = nil, nil
+	s.modules++
+	rewritten, errs := make([][]byte, len(metered)), make([]error, len(metered))
+	for n, w := range metered {
+		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
+		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
+			if s.refused++; c.Type == "module" { // nobody calls it
+				plain.last, metered[0].last, metered[1].last = nil, nil, nil
+			}
+			return
 		}
-		if isRefused {
-			s.refused++
-		} else {
-			t.Logf("%s: %v", where, err)
+	}
+	before, failed := plain.load(t, c, module)
+	for n, w := range metered {
+		after, failedToo := errs[n], error(nil)
+		if after == nil {
+			after, failedToo = w.load(t, c, rewritten[n])
 		}
-		return
+		if (before == nil) != (after == nil) || first(failed) != first(failedToo) {
+			t.Errorf("%s: %s: plain: %v %v, metered: %v %v", where, c.Filename, before, failed, after, failedToo)
+		}
 	}
-	after := err
-	if after == nil {
-		_, after = metered.runtime.CompileModule(ctx, rewritten)
+}
+
+// load compiles a module and instantiates it if it is not meant to be invalid.
+func (w *world) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
+	if _, err := w.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
+		c.Type == "assert_malformed" {
+		return err, nil
 	}
-	if (before == nil) != (after == nil) {
-		t.Errorf("%s: %s: plain: %v, metered: %v", where, c.Filename, before, after)
-		return
-	}
-	if before != nil || c.Type == "assert_invalid" || c.Type == "assert_malformed" {
-		return
-	}
-	config := wazero.NewModuleConfig().WithName(c.Name)
-	one, errOne := plain.runtime.InstantiateWithConfig(ctx, module, config)
-	two, errTwo := metered.runtime.InstantiateWithConfig(ctx, rewritten, config)
-	if first(errOne) != first(errTwo) {
-		t.Errorf("%s: %s: plain: %v, metered: %v", where, c.Filename, errOne, errTwo)
-	}
+	m, failed := w.runtime.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithName(c.Name))
 	if c.Type == "module" {
-		plain.last, metered.last = one, two
+		w.last = m
 	}
+	return nil, failed
 }
 
 func (w *world) find(name string) api.Module {
@@ -209,34 +197,34 @@ func (w *world) find(name string) api.Module {
 	return w.runtime.Module(name)
 }
 
-// call makes a call in both worlds and returns how many were compared.
-func call(t *testing.T, where string, plain, metered *world, c *command) int {
+// call makes a call in all worlds.
+func (s *score) call(t *testing.T, where string, plain *world, metered []*world, c *command) {
 	t.Helper()
 	args := make([]uint64, 0, len(c.Action.Args))
 	for _, a := range c.Action.Args {
 		n, ok := a.bits()
 		if !ok {
-			return 0
+			return
 		}
 		args = append(args, n)
 	}
-	one, two := plain.find(c.Action.Module), metered.find(c.Action.Module)
-	if one == nil || two == nil || one.ExportedFunction(c.Action.Field) == nil {
-		if (one == nil) != (two == nil) {
-			t.Errorf("%s: a module is there in one world only", where)
+	one := plain.find(c.Action.Module)
+	if one == nil || one.ExportedFunction(c.Action.Field) == nil {
+		return
+	}
+	got, err := one.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+	for _, w := range metered {
+		two := w.find(c.Action.Module)
+		if two == nil {
+			t.Errorf("%s: the module is not there metered", where)
+			continue
 		}
-		return 0
+		gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+		types := one.ExportedFunction(c.Action.Field).Definition().ResultTypes()
+		if s.calls++; first(err) != first(errTwo) || !same(types, got, gotTwo) {
+			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", where, c.Action.Field, got, err, gotTwo, errTwo)
+		}
 	}
-	gotOne, errOne := one.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
-	gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
-	if first(errOne) != first(errTwo) {
-		t.Errorf("%s: %s: plain: %v, metered: %v", where, c.Action.Field, errOne, errTwo)
-		return 1
-	}
-	if !same(one.ExportedFunction(c.Action.Field).Definition().ResultTypes(), gotOne, gotTwo) {
-		t.Errorf("%s: %s: plain: %#x, metered: %#x", where, c.Action.Field, gotOne, gotTwo)
-	}
-	return 1
 }
 
 // same compares results, of which a trap leaves none; references by whether they are null.

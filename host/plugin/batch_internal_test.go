@@ -3,8 +3,10 @@ package plugin
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
@@ -43,9 +45,7 @@ func TestRowsCrossApart(t *testing.T) {
 		end := 0
 		for n := range c.rows {
 			row := rows[n*abi.RowBytes:]
-			if got := binary.LittleEndian.Uint32(row); got != uint32(n) {
-				t.Errorf("%s: row %d has the number %d", c.name, n, got)
-			}
+			assert.Equal(t, uint32(n), binary.LittleEndian.Uint32(row), c.name, n, "number of the row")
 			for i, d := range []wit.Datum{c.rows[n].Key, c.rows[n].Value, c.rows[n].Headers} {
 				if d.Form == wit.Absent {
 					continue
@@ -65,6 +65,26 @@ func TestRowsCrossApart(t *testing.T) {
 		}
 		if c.spaced && end > len(data) {
 			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
+		}
+	}
+}
+
+// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
+// own.
+func TestRowsThatRepeatBytes(t *testing.T) {
+	registry := record.NewRegistry()
+	i := &Instance{schemas: known(t, registry)}
+	i.scratch.topics = []uint32{0}
+	check := rowCheck{i: i, b: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
+	in := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 5000}}, {Value: wit.Datum{Form: wit.Dynamic, Size: 400}}}
+	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged},
+		Headers: wit.Datum{Form: wit.Absent}}
+	for n, of := range []int{0, 1, 1, 1, 1} {
+		r := again
+		err := check.row(n, &r, &in[of])
+		var large *abi.TooLarge
+		if n < 4 && err != nil || n == 4 && !errors.As(err, &large) {
+			t.Errorf("row %d: found %v", n, err)
 		}
 	}
 }

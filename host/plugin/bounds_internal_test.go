@@ -116,9 +116,8 @@ func TestErrorsInSettingsAreBounded(t *testing.T) {
 		all := []wit.Examined{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
 			{Errors: make([]string, more)}}
 		require.NoError(t, checkExamined(all))
-		if len(all[0].Errors) != 500 || len(all[2].Errors) != 500 || len(all[3].Errors) != 0 {
-			t.Errorf("expected 1000 errors, found %d, %d and %d", len(all[0].Errors), len(all[2].Errors),
-				len(all[3].Errors))
-		}
+		assert.Equal(t, 500, len(all[0].Errors))
+		assert.Equal(t, 500, len(all[2].Errors))
+		assert.Equal(t, 0, len(all[3].Errors))
 	}
 }

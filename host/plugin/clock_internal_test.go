@@ -1,13 +1,17 @@
 package plugin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"io"
+	"math/rand"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -147,4 +151,21 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, took)
 		}
 	})
+}
+
+// A guest that asks for a hundred megabytes of randomness, or writes in millions of parts, comes by the clock in
+// between; the numbers are those that the engine would give.
+func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
+	looks := 0
+	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
+	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)
+	_, _ = rand.New(rand.NewSource(42)).Read(want)
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
+		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
+	}
+	o := &output{watch: func() { looks++ }}
+	for range 10 {
+		_, _ = o.Write(nil)
+	}
+	assert.Equal(t, 27, looks, "looks at the clock")
 }

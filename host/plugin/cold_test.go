@@ -59,8 +59,7 @@ func TestPluginAndTools(t *testing.T) {
 		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo",
 			[]wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
 		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil,
-			wit.Notification{Method: "POST",
-				Body: []byte("x")}))
+			wit.Notification{Method: "POST", Body: []byte("x")}))
 		equal(t, "subscribe", wit.Arrangement{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
 		equal(t, "retire", wit.Arrangement{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
 	})
@@ -84,8 +83,7 @@ func TestSource(t *testing.T) {
 			wit.NullField("z"), wit.TextField("t", "ü")}
 		position := append(offset[:4:4], wit.IntegerField("now", 7))
 		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context",
-			Repeatable: true},
-			Position: &position}})(
+			Repeatable: true}, Position: &position}})(
 			i.Next(ctx, opening.Ready.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 7))
 		equal(t, "next", wit.Step{Idle: wit.Chosen})(i.Next(ctx, nil, 0, nil, wit.Cause{Wake: wit.Ptr("w")}, 7))
 		_, err = i.Next(ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, -1)
@@ -111,9 +109,8 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	p, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
 	require.NoError(t, err)
 	f := p.Faults[0]
-	if got := string(into.Data[f.RawStart : f.RawStart+f.RawSize]); got != "bad" || f.ErrorClass != "Bad" {
-		t.Errorf("fault %+v holds %q", f, got)
-	}
+	assert.Equal(t, "bad", string(into.Data[f.RawStart:f.RawStart+f.RawSize]))
+	assert.Equal(t, "Bad", f.ErrorClass)
 	p.Faults = nil
 	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"},
 		Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
@@ -131,9 +128,8 @@ func TestSink(t *testing.T) {
 		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil,
 			"000000")}
 		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0},
-			Memo: []byte("in")}},
-			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}},
-			Ignored: []uint32{1}})(
+			Memo: []byte("in")}}, Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData,
+			Message: "no"}}}, Ignored: []uint32{1}})(
 			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
 		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"},
 			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
@@ -153,8 +149,7 @@ func TestSink(t *testing.T) {
 		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows,
 			wit.Response{Status: 200}))
 		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient,
-			Message: "no answer"},
-			WaitMs: 5}}
+			Message: "no answer"}, WaitMs: 5}}
 		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows,
 			wit.Response{}))
 		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
@@ -176,6 +171,12 @@ func TestTest(t *testing.T) {
 func TestBrokenPromises(t *testing.T) {
 	reg := record.NewRegistry()
 	_, b := guest(t, plugin.Options{Registry: reg}, all)
+	applied := func(component string) func(context.Context, *plugin.Instance) error {
+		return func(ctx context.Context, i *plugin.Instance) error {
+			_, err := i.Apply(ctx, []byte(component), batch(t, reg, 1, 6))
+			return err
+		}
+	}
 	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
 		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.Settle(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
@@ -186,6 +187,8 @@ func TestBrokenPromises(t *testing.T) {
 			_, err := i.Encode(ctx, nil, three, originsOf(three), []wit.Hint{{Row: 1, Text: "lose"}})
 			return err
 		},
+		`node 0: expected members of different names, found two named "a"`: applied("twins"),
+		"guests/all/main.go:": applied("panic"), // the place of a panic under the SDK
 	} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			trapped(t, call(ctx, i), want)
@@ -194,7 +197,7 @@ func TestBrokenPromises(t *testing.T) {
 			}
 		})
 	}
-	if got := b.Current().Module().Metrics; got.Traps != 2 || got.Instances != 0 || got.Started != 2 {
+	if got := b.Current().Module().Metrics; got.Traps != 4 || got.Instances != 0 || got.Started != 4 {
 		t.Errorf("%+v", got)
 	}
 }

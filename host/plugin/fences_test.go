@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -160,8 +161,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 			}
 			if want != "" {
 				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil &&
-					trap.Limit != "result.bytes" || len(in.Data) != size ||
-					len(in.Rows) != rows {
+					trap.Limit != "result.bytes" || len(in.Data) != size || len(in.Rows) != rows {
 					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
 				}
 			}
@@ -197,13 +197,16 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of a plugin that is not there are reported, those of one that is are not.
+// Limits of a plugin that is not there are reported, those of one that is are not; and settings by which versions were
+// accepted, which have no effect any more.
 func TestLimitsOfNobody(t *testing.T) {
 	var log logtest.Journal
 	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))
 	manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
-		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50"}}, folder)
+		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50",
+		"plugin.shop.accept": "beef"}}, folder)
+	assert.Contains(t, log.String(), "has no effect", "plugin.shop.accept")
 	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
 		strings.Contains(got, "plugin.present.limits") {
 		t.Errorf("expected a warning about presnet alone, found %s", got)
@@ -237,4 +240,18 @@ func TestLogFence(t *testing.T) {
 	if !strings.Contains(log.String(), `msg="some output"`) {
 		t.Error("expected what the guest printed in the log")
 	}
+}
+
+// trapped expects a trap whose text holds what is wanted.
+func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
+	t.Helper()
+	var trap *plugin.Trap
+	if !errors.As(err, &trap) {
+		t.Errorf("expected a trap, found %v", err)
+		return nil
+	}
+	for _, w := range append(want, "plugin "+trap.Plugin+" "+trap.Version) {
+		assert.Contains(t, trap.Error(), w)
+	}
+	return trap
 }

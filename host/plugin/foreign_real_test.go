@@ -103,8 +103,7 @@ func TestRealRustPanicIsLogged(t *testing.T) {
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field",
-			Value: "Name"},
-			{Name: "text", Value: "panic!"}}}})
+			Value: "Name"}, {Name: "text", Value: "panic!"}}}})
 		require.NoError(t, err)
 		b := &record.Batch{Registry: registry, Topics: []string{"a"}, Rows: []wit.Row{{Partition: -1, Timestamp: -1}}}
 		_, err = i.Apply(ctx, context, b)

@@ -101,8 +101,7 @@ func meeting() guesttest.Module {
 		body = append(leb(append(body, 0x20), n), 0x1a)
 	}
 	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32},
-		values),
-		Body: bytes.Repeat(body, 2)})
+		values), Body: bytes.Repeat(body, 2)})
 	return m
 }
 
@@ -143,8 +142,7 @@ func hostileCases() map[string]struct {
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
 		"endless recursion": {hostile(2, func(self uint64) []byte {
 			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
-		}),
-			tooDeep},
+		}), tooDeep},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
 		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
@@ -155,7 +153,7 @@ func hostileCases() map[string]struct {
 			"labels in br_table of function"},
 		"nesting":            {hostile(2, fixed(nested(10_000))), timeIsUp},
 		"nesting too deep":   {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
-		"50,000 functions":   {crowd(50_000), timeIsUp},
+		"10,000 functions":   {crowd(10_000), timeIsUp},
 		"too many functions": {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
 		"function too large": {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))),
 			"in bytes: found 1200008, at most 1048576 are allowed"},
@@ -165,12 +163,7 @@ func hostileCases() map[string]struct {
 		"a wait for many things": {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
 			megabytes(0)), timeIsUp},
 		"many values that meet": {meeting(), "effort of compiling function 6 in microseconds ("},
-		"fuel":                  {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
-		"tick":                  {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
-		"tick by reference":     {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},
 		"vectors":               {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
-		"threads":               {hostile(2, fixed([]byte{0xfe, 0x03, 0x00})), "uses threads at byte"},
-		"tail calls":            {hostile(2, fixed([]byte{0x12, 0x00})), "uses tail calls at byte"},
 	}
 }
 

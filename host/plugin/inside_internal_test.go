@@ -48,8 +48,7 @@ func FuzzInsideRows(f *testing.F) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id,
-				Value: value},
-				{Name: "d", Form: wit.Dynamic, Value: dynamic}})
+				Value: value}, {Name: "d", Form: wit.Dynamic, Value: dynamic}})
 			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
 				Key:   place(wit.Dynamic, 0, dynamic),
 				Value: place(wit.Structured, id, value), Headers: place(wit.Raw, 0, headers)})

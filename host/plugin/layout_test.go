@@ -26,9 +26,8 @@ func TestPlacesInHotResults(t *testing.T) {
 		{testFunc, testedSize, wit.Tested{Matches: make([]bool, 1), Faults: make([]wit.RowFault, 2)},
 			map[int]uint32{0: 1, 8: 2}},
 		{decodeFunc, portionSize, wit.Portion{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
-			Data: make([]byte, 3), Faults: make([]wit.RowFault, 4),
-			Follow: make([]wit.Follow, 5), Next: &[]wit.Field{}, More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2,
-			16: 3, 24: 4, 32: 5, 56 - 4: 7}},
+			Data: make([]byte, 3), Faults: make([]wit.RowFault, 4), Follow: make([]wit.Follow, 5), Next: &[]wit.Field{},
+			More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
 		{encodeFunc, canon.SizeOf[wit.Deliveries](), wit.Deliveries{Ready: make([]wit.Delivery, 1)},
 			map[int]uint32{0: 1}},
 	} {
@@ -41,17 +40,13 @@ func TestPlacesInHotResults(t *testing.T) {
 		}
 		for at, want := range c.words {
 			// the length of a list stands 4 bytes after its pointer
-			if got := binary.LittleEndian.Uint32(area[payload+at+4:]); got != want {
-				t.Errorf("%s: expected %d at %d, found %d", c.fn.Name, want, at, got)
-			}
+			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payload+at+4:]), c.fn.Name, at)
 		}
 		if c.fn == decodeFunc && (area[payload+40] != 1 || area[payload+52] != 1) {
 			t.Errorf("next or more lie elsewhere: %v", area)
 		}
 	}
-	if got := canon.SizeOf[wit.Fault](); got != faultSize {
-		t.Errorf("a fault has %d bytes", got)
-	}
+	assert.Equal(t, faultSize, canon.SizeOf[wit.Fault](), "bytes of a fault")
 }
 
 func TestVersionOrder(t *testing.T) {

@@ -3,8 +3,10 @@ package plugin
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -22,22 +24,14 @@ func TestEveryFunctionHasATime(t *testing.T) {
 				want = time.Second
 				found++
 			}
-			if got := (Limits{}).filled().call(f.Name); got != want {
-				t.Errorf("%s %s: expected %v, found %v", iface, f.Name, want, got)
-			}
-			if got := (Limits{CallMs: 7}).filled().call(f.Name); got != 7*time.Millisecond {
-				t.Errorf("%s %s: expected what is set, found %v", iface, f.Name, got)
-			}
+			assert.Equal(t, want, (Limits{}).filled().call(f.Name), iface, f.Name)
+			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name, "what is set")
 		}
 	}
-	if found != len(quick) {
-		t.Errorf("expected %d functions that carry batches, found %d", len(quick), found)
-	}
+	assert.Equal(t, len(quick), found, "functions that carry batches")
 	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
 		RecycleBytes: 64 << 20}
-	if got := (Limits{}).filled(); got != want {
-		t.Errorf("expected the defaults %+v, found %+v", want, got)
-	}
+	assert.Equal(t, want, (Limits{}).filled(), "the defaults")
 	if m := meter.Defaults(); m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
 		t.Errorf("%+v", m)
 	}
@@ -52,6 +46,10 @@ func TestLimitsThatCannotBe(t *testing.T) {
 			"Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1"},
 		"plugin.a.limits.memory.byte": {"1",
 			"unknown setting; the nearest known one is plugin.a.limits.memory.bytes"},
+		"plugin.a.limits.memory": {"1", "unknown setting; limits are memory.bytes, result.bytes, " +
+			"log.lines.per.second, call.ms, instances, calls, recycle.bytes"},
+		"plugin.a.limits.result.bytes":  {"", "Invalid value "},
+		"plugin.a.limits.instances":     {"-1", "Invalid value -1 "},
 		"plugin.a.limit.calls":          {"1", "expected plugin.NAME.limits.LIMIT"},
 		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
 	} {
@@ -77,8 +75,33 @@ func TestWidestLimits(t *testing.T) {
 		"everybody's":        {loader{limits: hour}, time.Minute},
 	} {
 		w := c.loader.widest()
-		if got := w.call("describe"); got != c.want {
-			t.Errorf("%s: expected %v, found %v", name, c.want, got)
-		}
+		assert.Equal(t, c.want, w.call("describe"), name)
 	}
+}
+
+func TestNotice(t *testing.T) {
+	for name, c := range map[string]struct {
+		compiles []time.Duration
+		want     []time.Duration
+	}{
+		"nothing": {}, "quick": {compiles: []time.Duration{100 * time.Millisecond}},
+		"long": {compiles: []time.Duration{time.Second, 3 * time.Second}, want: []time.Duration{0, 4 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said []time.Duration
+				n := &notice{tell: func(took time.Duration) { said = append(said, took) }}
+				for _, takes := range c.compiles {
+					n.begin()
+					time.Sleep(takes)
+				}
+				n.end()
+				n.begin() // in the background: nobody waits
+				time.Sleep(time.Minute)
+				assert.Equal(t, c.want, said)
+			})
+		})
+	}
+	var none *notice
+	none.begin()
 }

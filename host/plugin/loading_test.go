@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// toilsome is a plugin that takes an engine some seconds, in as many functions.
+// toilsome is a plugin with a function that takes an engine some seconds.
 func toilsome(functions int) []byte {
 	m := hostile(2, fixed([]byte{0x41, 0x08}))
 	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
@@ -43,8 +43,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 	return false, nil
 }
 
-// What no connector needs is loaded in the background of those that start; where something is missing all is looked
-// through.
+// What no connector needs is loaded in the background of those that start.
 func TestWhatNobodyNeedsWaits(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	// Its one function takes longer to compile than this test takes to look.
@@ -61,10 +60,6 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 		t.Errorf("expected the other one to be compiled still, found %v %v", other, err)
 	}
 	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
-	m = load(plugin.Needed{Class: "nobody.has.it"})
-	if other, err := state(m, "hostile"); !other {
-		t.Errorf("expected all to be loaded where something is missing, found %v", err)
-	}
 	// A manager that is closed while it loads does not wait for the engine.
 	m = load(plugin.Needed{Class: "org.example.AllSource"})
 	start := time.Now()
@@ -75,7 +70,7 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 }
 
 // A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and
-// compile that again at each start.
+// compile that again at each start. Where something is missing all is looked through.
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
@@ -164,5 +159,39 @@ func TestRefusalsAreKept(t *testing.T) {
 				t.Errorf("expected it to be tried again, found %v", err)
 			}
 		})
+	}
+}
+
+// A custom section may hold nothing but its name, and stand anywhere, at the end of the module too
+// (WebAssembly core specification, 5.5.3).
+func TestEmptyCustomSections(t *testing.T) {
+	static := guesttest.Static(wit.Description{Name: "small", Version: "1"}, "")
+	for _, name := range []string{"", "x", "producers", "name", "component-type", ".debug_info"} {
+		section := append([]byte{0, byte(1 + len(name)), byte(len(name))}, name...)
+		for place, module := range map[string][]byte{
+			"first": append(append(append([]byte{}, static[:8]...), section...), static[8:]...),
+			"last":  append(append([]byte{}, static...), section...),
+		} {
+			t.Run(name+"/"+place, func(t *testing.T) {
+				folder := holding(t, "small.wasm", module)
+				m := manager(t, plugin.Options{}, folder)
+				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
+					t.Errorf("expected that it is loaded, found %v", info.Err)
+				}
+			})
+		}
+	}
+}
+
+// Limits are set by the name that a plugin gives itself. One that breaks a limit before it has said its name has a
+// message with that form, since a setting with the file's name has no effect.
+func TestLimitsBeforeTheName(t *testing.T) {
+	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
+	m.Exports[m.Index(describeExport)].Body = looped()
+	folder := holding(t, "file.wasm", m.Bytes())
+	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
+	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
+		strings.Contains(info.Err.Error(), "wasm.limits") {
+		t.Errorf("expected plugin.NAME.limits.call.ms, found %v", info.Err)
 	}
 }

@@ -3,14 +3,11 @@
 package plugin_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/tetratelabs/wazero"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/meter"
@@ -45,44 +42,13 @@ func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 			}
 			module, err := os.ReadFile(path)
 			require.NoError(t, err)
-			loadBoth(t, module, g.functions, g.growth)
+			_, report, err := meter.Rewrite(t.Context(), module, meter.Options{})
+			require.NoError(t, err)
+			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > g.growth ||
+				report.Functions < g.functions {
+				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", grown, g.growth,
+					report.Functions, g.functions)
+			}
 		})
 	}
-}
-
-// loadBoth says how much a module grows and how much longer it takes to load.
-func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
-	t.Helper()
-	var seen meter.Report
-	load := func(metered bool) time.Duration {
-		ctx := context.Background()
-		r := wazero.NewRuntime(ctx)
-		defer r.Close(ctx)
-		start := time.Now()
-		code := module
-		if metered {
-			var report meter.Report
-			var err error
-			if code, report, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
-				t.Fatal(err)
-			}
-			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > growth ||
-				report.Functions < functions {
-				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", grown, growth,
-					report.Functions, functions)
-			}
-			seen = report
-		}
-		_, err := r.CompileModule(ctx, code)
-		require.NoError(t, err)
-		return time.Since(start)
-	}
-	plain, metered := load(false), load(true)
-	for range 4 {
-		if plain < time.Second { // large ones are steady, and slow
-			plain, metered = min(plain, load(false)), min(metered, load(true))
-		}
-	}
-	t.Logf("%+v: loaded in %v, metered in %v (%.2f times)", seen, plain.Round(time.Millisecond),
-		metered.Round(time.Millisecond), float64(metered)/float64(plain))
 }

@@ -99,9 +99,7 @@ func TestPinnedVersionBreaks(t *testing.T) {
 	second := m.Offers()[0]
 	m.Pin(map[string]plugin.Pin{first.Name: {Hash: second.Hash[:12], Before: first.Hash[:12]}})
 	b.Promote(b.Candidate())
-	if tries := untilWorks(t, b); tries != 3 {
-		t.Errorf("expected 3 broken calls, found %d", tries)
-	}
+	assert.Equal(t, 3, untilWorks(t, b), "3 broken calls")
 	assert.Equal(t, []string{"1.1.0 refused true", "1.0.0 active false"}, offered(m))
 	if s := b.Status(); s.Version != "1.0.0" || !strings.Contains(s.Rejected, "was rolled back") {
 		t.Errorf("found %+v", s)

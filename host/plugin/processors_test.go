@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
@@ -36,9 +37,7 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 		p.give()
 		<-second
 		p.give()
-		if n := len(p.slots); n != 0 {
-			t.Errorf("%d are taken", n)
-		}
+		assert.Equal(t, 0, len(p.slots), "processors that are taken")
 	})
 }
 

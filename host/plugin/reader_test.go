@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -47,9 +48,7 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 // instances expects so many of a pool's plugin.
 func instances(t *testing.T, p *plugin.Pool, want int64, when string) {
 	t.Helper()
-	if n := p.Module().Metrics.Instances; n != want {
-		t.Errorf("%s: expected %d instances, found %d", when, want, n)
-	}
+	assert.Equal(t, want, p.Module().Metrics.Instances, when, "instances")
 }
 
 // An instance that nobody uses is closed after 5 s; one with an open page is in use.
@@ -206,29 +205,19 @@ func TestReadersInTurn(t *testing.T) {
 	}
 }
 
-// The tasks of a connector share its instances; other connectors do not.
-func TestTasksShareInstances(t *testing.T) {
-	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
-	task, stranger := bound(t, m, "orders", "all"), bound(t, m, "other", "all")
-	for _, one := range []*plugin.Binding{b, task, stranger} {
-		works(t, one.Current(), "1.0.0")
-	}
-	instances(t, b.Current(), 2, "two connectors")
-	b.Close()
-	works(t, task.Current(), "1.0.0")
-	if _, err := stranger.Current().Reader(t.Context()); err != nil || stranger.Current() == task.Current() {
-		t.Error(err)
-	}
-}
-
-// A connector that rests keeps the instances that somebody uses, no others, and none of other connectors'.
+// The tasks of a connector share its instances; other connectors do not. A connector that rests keeps the instances
+// that somebody uses, no others, and none of other connectors'.
 func TestRestingConnectors(t *testing.T) {
 	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
-	other := bound(t, m, "other", "all")
+	task, other := bound(t, m, "orders", "all"), bound(t, m, "other", "all")
 	p := b.Current()
-	works(t, p, "1.0.0")
-	works(t, other.Current(), "1.0.0")
-	instances(t, p, 2, "at work")
+	for _, one := range []*plugin.Binding{b, task, other} {
+		works(t, one.Current(), "1.0.0")
+	}
+	if instances(t, p, 2, "at work"); p != task.Current() || p == other.Current() {
+		t.Error("expected one pool for the tasks of a connector")
+	}
+	b.Close()
 	r := read(t, p)
 	p.Rest()
 	instances(t, p, 2, "with an open page")

@@ -455,15 +455,13 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}
 	key := plugintest.Value{Data: "k"}
-	plugintest.Transform(t, recordedTransform{r}, stages,
-		plugintest.Record{Topic: "orders", Timestamp: 1709184496789, Value: plugintest.Value{Schema: schema,
-			Data: datum.Record{int32(1), "Größe & Söhne"}}},
+	plugintest.Transform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders", Timestamp: 1709184496789,
+		Value: plugintest.Value{Schema: schema, Data: datum.Record{int32(1), "Größe & Söhne"}}},
 		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: datum.Map{
 			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
 			{Key: "Freight", Value: datum.List{int64(1), 2.5, datum.Map{{Key: "x", Value: true}}}}}}},
 		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: datum.Map{
-			{Key: "Name", Value: "gone"}}}},
-		plugintest.Record{Topic: "orders", Key: key},
+			{Key: "Name", Value: "gone"}}}}, plugintest.Record{Topic: "orders", Key: key},
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
@@ -497,12 +495,10 @@ func sinkExamples(t *testing.T, r *recorder) {
 		}
 	}
 	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID",
-		Node: 1},
-		{Name: "ProductID", Node: 2},
-		{Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4}, {Name: "Discount", Node: 5}}}, {Kind: wit.Int32},
-		{Kind: wit.Int32},
-		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale,
-			Value: "4"}}}, {Kind: wit.Int16}, {Kind: wit.Float32}}}
+		Node: 1}, {Name: "ProductID", Node: 2}, {Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4},
+		{Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32}, {Kind: wit.Bytes,
+		Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}},
+		{Kind: wit.Int16}, {Kind: wit.Float32}}}
 	var data []byte
 	var rows []wit.Row
 	var origins []wit.RecordID
@@ -559,8 +555,7 @@ func exchange(s http.Handler, q *wit.Request) wit.Response {
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	p := recordedTransform{r}
 	schema := wit.Schema{ID: 7, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1},
-		{Name: "Name", Node: 2}}}, {Kind: wit.Int32},
-		{Kind: wit.Text, Optional: true}}}
+		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.Text, Optional: true}}}
 	var data []byte
 	var rows []wit.Row
 	for i := range int32(28) {
@@ -578,10 +573,9 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 	rows[11].Value.Size-- // bytes that are no value of the schema
 	schemas := []wit.Schema{schema}
-	for _, stages := range [][]wit.Stage{nil,
-		{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
-			{Name: "text", Value: "€"}}}},
-		{{Component: prefix + "Echo"}}, {{Component: prefix + "Examples"}}, {{Component: prefix + "Upper"}}} {
+	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field",
+		Value: "Name"}, {Name: "text", Value: "€"}}}}, {{Component: prefix + "Echo"}}, {{Component: prefix +
+		"Examples"}}, {{Component: prefix + "Upper"}}} {
 		context, err := p.Prepare(stages)
 		if (err == nil) != (len(stages) == 1) {
 			t.Errorf("%d stages: %v", len(stages), err)

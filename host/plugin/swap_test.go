@@ -141,22 +141,16 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
 		t.Errorf("%+v", infos)
 	}
+	// Put right by what runs already it needs no swap.
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	until(t, "the return", func() bool { return b.Status().FileError == "" })
+	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {
+		t.Errorf("%+v", s)
+	}
 	// The rest of the copy arrives.
 	put(t, folder, "all.wasm", whole)
 	until(t, "the whole file", func() bool { return b.Candidate() != nil })
 	if s := b.Status(); s.FileError != "" || s.Candidate != "1.1.0" {
-		t.Errorf("%+v", s)
-	}
-}
-
-// A file that is put right again by what runs already needs no swap.
-func TestTheOldFileComesBack(t *testing.T) {
-	folder, _, b := watched(t)
-	put(t, folder, "all.wasm", []byte("nonsense"))
-	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
-	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	until(t, "the return", func() bool { return b.Status().FileError == "" })
-	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {
 		t.Errorf("%+v", s)
 	}
 }
@@ -173,21 +167,6 @@ func TestRemovedFile(t *testing.T) {
 	}
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
 	until(t, "its return", func() bool { return b.Candidate() != nil })
-}
-
-func TestRollback(t *testing.T) {
-	folder, m, b := watched(t)
-	assert.Error(t, m.Rollback("all"), "no version before")
-	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
-	until(t, "a candidate", func() bool { return b.Candidate() != nil })
-	b.Promote(b.Candidate())
-	require.NoError(t, m.Rollback("all"))
-	p := b.Candidate()
-	if p == nil || p.Module().Version != "1.0.0" {
-		t.Fatalf("candidate %v", p)
-	}
-	b.Promote(p)
-	works(t, b.Current(), "1.0.0")
 }
 
 // An operator's choice goes before newer versions, of the same file and of others, until another file comes.
@@ -303,9 +282,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 			}
 		})
 	})
-	if len(ids) != 1 {
-		t.Errorf("expected one schema, found %v", ids)
-	}
+	assert.Equal(t, 1, len(ids), "schemas", ids)
 	for id := range ids {
 		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
 			t.Errorf("schema %d: %+v", id, s)
@@ -315,12 +292,13 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 
 // Code that no connector uses rests, and comes back when one does.
 func TestCodeRests(t *testing.T) {
-	folder := holding(t, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
 	m := manager(t, plugin.Options{Embedded: embedded, Rest: 20 * time.Millisecond}, folder)
 	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
-	for _, class := range []string{"AllSource", "SpySource"} {
-		b, err := m.Bind("c", wit.ComponentSource, class, "")
+	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
+		"Fickle": wit.ComponentTransformation} {
+		b, err := m.Bind("c", kind, class, "")
 		require.NoError(t, err)
 		err = b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 			d, err := i.Describe(t.Context())
@@ -349,9 +327,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 			tasks.Go(func() {
 				err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 					plugin.Doze(m) // it must not, under an instance
-					if plugin.Awake(m) != 1 {
-						t.Error("code rests that an instance needs")
-					}
+					assert.Equal(t, 1, plugin.Awake(m), "code rests that an instance needs")
 					_, err := i.Describe(t.Context())
 					return err
 				})

@@ -64,7 +64,5 @@ func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
 	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.Internal{
 		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
-	if err := f.Fence(t.Context(), k, "orders", config.FencingCounts{Tasks: 1, Producers: 1}); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, f.Fence(t.Context(), k, "orders", config.FencingCounts{Tasks: 1, Producers: 1}))
 }

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -13,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
-	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -92,14 +91,10 @@ func TestPorts(t *testing.T) {
 	other.Identity = "a third store"
 	_, _, err = h.Register("/a/X", other, answers(nil))
 	runtest.Fails(t, err, strconv.Itoa(three[0]))
-	if status := post(t, first, "/b%20c/X", "", "", "x"); status != http.StatusNoContent {
-		t.Errorf("expected 204, found %d", status)
-	}
+	assert.Equal(t, http.StatusNoContent, post(t, first, "/b%20c/X", "", "", "x"))
 	leave()
 	leave()
-	if status := post(t, first, "/a/X", "", "", "x"); status != http.StatusNotFound {
-		t.Errorf("expected 404 of who has left, found %d", status)
-	}
+	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "who has left")
 	leaveToo()
 	leaveThird()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
@@ -116,9 +111,7 @@ func TestPathsBelow(t *testing.T) {
 	defer leave()
 	for path, status := range map[string]int{"/a%2Fb/": 204, "/a%2fb/x": 204, "/a%2Fb/x/y?z=1": 204, "/%61%2Fb/x": 204,
 		"/a%2Fb": 204, "/a%2Fb/own": 503, "/a/b/x": 404, "/a/b/own": 503, "/": 404, "//": 404, "/x": 404} {
-		if found := post(t, port, path, "", "", "x"); found != status {
-			t.Errorf("%s: expected %d, found %d", path, status, found)
-		}
+		assert.Equal(t, status, post(t, port, path, "", "", "x"), path)
 	}
 }
 
@@ -140,22 +133,16 @@ func TestAnswers(t *testing.T) {
 		port, leave, err := h.Register(path, s, answers(c.err))
 		require.NoError(t, err)
 		before := h.Counts()[c.outcome]
-		if status := post(t, port, path, "sap", "secret", "x"); status != c.status ||
-			h.Counts()[c.outcome] != before+1 {
-			t.Errorf("%s: expected %d, counted as %s, found %d, %v", path, c.status, c.outcome, status, h.Counts())
-		}
+		assert.Equal(t, c.status, post(t, port, path, "sap", "secret", "x"), path)
+		assert.Equal(t, before+1, h.Counts()[c.outcome], path)
 		for _, wrong := range [][2]string{{"", ""}, {"sap", "wrong"}, {"other", "secret"}} {
-			if status := post(t, port, path, wrong[0], wrong[1], "x"); status != 401 {
-				t.Errorf("%v: expected 401, found %d", wrong, status)
-			}
+			assert.Equal(t, 401, post(t, port, path, wrong[0], wrong[1], "x"), wrong)
 		}
 		leave()
 	}
 	panics := func(context.Context, wit.Notification) error { panic("a mistake") }
 	_, port := registered(t, "sap", "/panics", panics)
-	if status := post(t, port, "/panics", "sap", "secret", "x"); status != 500 {
-		t.Errorf("expected 500, found %d", status)
-	}
+	assert.Equal(t, 500, post(t, port, "/panics", "sap", "secret", "x"))
 }
 
 // A handler sees no credentials, and a sender who waits takes a place of a bounded number.
@@ -181,23 +168,10 @@ func TestBounds(t *testing.T) {
 			t.Errorf("found %+v", n)
 		}
 	}
-	if status := post(t, port, "/held", "sap", "secret", "x"); status != 503 {
-		t.Errorf("expected 503 where there is no room, found %d", status)
-	}
+	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "where there is no room")
 	close(goOn)
 	for range maxAtATime {
-		if status := <-done; status != 204 {
-			t.Errorf("expected 204, found %d", status)
-		}
-	}
-}
-
-// A key store makes the port one of TLS.
-func TestTLS(t *testing.T) {
-	config, err := keystore.ServerTLS(keystore.Options{Key: &keystore.Location{Path: "missing", Type: "pkcs12",
-		Password: "x"}}, tls.NoClientCert)
-	if err == nil {
-		t.Errorf("expected an error of a missing store, found %v", config)
+		assert.Equal(t, 204, <-done)
 	}
 }
 
@@ -213,10 +187,8 @@ func TestLargeNotifications(t *testing.T) {
 		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("headers that are too large: found %d", status)
 	}
-	if status := post(t, port, "/large", "", "", strings.Repeat("x", maxBody)); status != http.StatusNoContent ||
-		came != 1 {
-		t.Errorf("the largest body: found %d, %d were taken", status, came)
-	}
+	assert.Equal(t, http.StatusNoContent, post(t, port, "/large", "", "", strings.Repeat("x", maxBody)))
+	assert.Equal(t, 1, came)
 }
 
 // All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send
@@ -241,16 +213,12 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	for range senders {
 		go func() { done <- post(t, port, "/held", "", "", body) }()
 	}
-	if first := <-came; first != maxBody {
-		t.Errorf("expected a body of %d bytes, found %d", maxBody, first)
-	}
+	assert.Equal(t, maxBody, <-came, "bytes of the first body")
 	again := 0
 	for again < senders-maxBodies/maxBody { // those who are left hold all the room that there is, or less
 		select {
 		case status := <-done:
-			if status != http.StatusServiceUnavailable {
-				t.Errorf("expected 503 beyond the bound, found %d", status)
-			}
+			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the bound")
 			again++
 		case <-time.After(30 * time.Second):
 			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxBodies, under.Load())
@@ -268,7 +236,5 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 			t.Errorf("expected 204 or 503, found %d", status)
 		}
 	}
-	if status := post(t, port, "/held", "", "", body); status != http.StatusNoContent {
-		t.Errorf("expected room again, found %d", status)
-	}
+	assert.Equal(t, http.StatusNoContent, post(t, port, "/held", "", "", body), "room again")
 }

@@ -32,10 +32,8 @@ func TestOnOrigin(t *testing.T) {
 	} {
 		given := []wit.Field{wit.TextField("url", c.text)}
 		got := OnOrigin(given, c.origin)
-		if *got[0].Value.Text != c.want || *given[0].Value.Text != c.text {
-			t.Errorf("%s on %s: expected %s, found %s (given: %s)", c.text, c.origin, c.want, *got[0].Value.Text,
-				*given[0].Value.Text)
-		}
+		assert.Equal(t, c.want, *got[0].Value.Text, c.text)
+		assert.Equal(t, c.text, *given[0].Value.Text, c.text)
 	}
 }
 

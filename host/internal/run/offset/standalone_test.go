@@ -64,8 +64,7 @@ func TestStandaloneFilesThatAreNot(t *testing.T) {
 			"byte 25: expected the fields of java.util.HashMap"},
 		{"texts", bytes.Replace(whole, []byte("ur\x00\x02[B"), []byte("tr\x00\x02[B"), 1),
 			"byte 81: expected a key of bytes (75), found 74"},
-		{"arrays of numbers", bytes.Replace(whole, []byte("[B"), []byte("[I"), 1),
-			"byte 82: expected a key of bytes"},
+		{"arrays of numbers", bytes.Replace(whole, []byte("[B"), []byte("[I"), 1), "byte 82: expected a key of bytes"},
 		{"no key", slices.Concat(whole[:81], []byte("pp"), whole[81:]), "byte 81: expected a key, found null"},
 		{"a length below 0", slices.Concat(whole[:key-4], []byte("\xff\xff\xff\xff"), whole[key:]),
 			"expected the length of a key, found -1"},
@@ -110,8 +109,7 @@ func FuzzStandalone(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMapClass +
-		"\x3f\x40\x00\x00\x00\x00\x00\x00" +
-		javaMapBlock + "\x00\x00\x00\x10\x00\x00\x00\x00" + javaMapEnd))
+		"\x3f\x40\x00\x00\x00\x00\x00\x00" + javaMapBlock + "\x00\x00\x00\x10\x00\x00\x00\x00" + javaMapEnd))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		entries, err := parseStandalone(file)
 		if err != nil {

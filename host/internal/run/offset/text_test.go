@@ -44,13 +44,10 @@ func TestTextOfWorker(t *testing.T) {
 			assert.NoError(t, err, bytes)
 			again = AppendFields(nil, fields)
 		}
-		if string(again) != bytes {
-			t.Errorf("Java wrote %s\nwe write   %s", bytes, again)
-		}
+		assert.Equal(t, bytes, string(again), "what Java wrote")
 	}
-	if seen["key"] != 5 || seen["value"] != 10 {
-		t.Errorf("cases: %v", seen)
-	}
+	assert.Equal(t, 5, seen["key"])
+	assert.Equal(t, 10, seen["value"])
 }
 
 // The values that Offsets.java gave to Java, given to us.
@@ -85,9 +82,8 @@ func TestAppendFields(t *testing.T) {
 			t.Errorf("wrote    %s\nexpected %s", got, c.want)
 		}
 	}
-	if got := string(appendKey([]byte("x"), `a"b`, []wit.Field{wit.IntegerField("p", 1)})); got != `x["a\"b",{"p":1}]` {
-		t.Errorf("key: %s", got)
-	}
+	assert.Equal(t, `x["a\"b",{"p":1}]`, string(appendKey([]byte("x"), `a"b`,
+		[]wit.Field{wit.IntegerField("p", 1)})), "key")
 }
 
 func TestParseFields(t *testing.T) {
@@ -152,9 +148,7 @@ func TestSame(t *testing.T) {
 		{nil, []wit.Field{}, true},
 	}
 	for _, c := range cases {
-		if got := Identity(c.a) == Identity(c.b); got != c.same {
-			t.Errorf("%s and %s: %v", AppendFields(nil, c.a), AppendFields(nil, c.b), got)
-		}
+		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
 	}
 	if identity("a", nil) == identity("b", nil) {
 		t.Error("connectors are not told apart")
@@ -214,8 +208,8 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 		}
 		return append(b, '}')
 	}
-	fields, err := ParseFields(list(200_000, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
-	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != 190_000 {
+	fields, err := ParseFields(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
+	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != maxFields {
 		t.Errorf("%d fields, %v", len(fields), err)
 	}
 	_, err = ParseFields(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
@@ -223,5 +217,28 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 	if _, err := ParseFields([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
 		len(err.Error()) > 1000 {
 		t.Errorf("%.200v", err)
+	}
+}
+
+// The expected orders are those that OpenJDK 17 gave for HashMaps with these keys.
+func TestOrderOfJava(t *testing.T) {
+	for given, want := range map[string]string{
+		"service,entityset":    "entityset,service",
+		"id,service,entityset": "entityset,service,id",
+		"url,record,next,digest,fingerprint,service,entityset": "next,entityset,service,record,digest,fingerprint,url",
+		// 17 entries: 32 buckets
+		"a,b,c,d,e,f,g,h,i,j,k,l,service,entityset,größe,topic,client": "a,b,c,entityset,d,e,f,g,h,i,j,k,l,größe,service,topic,client",
+		"𝄞,größe,service,日本,id":                                        "𝄞,größe,service,日本,id",
+	} {
+		var partition []wit.Field
+		for _, name := range strings.Split(given, ",") {
+			partition = append(partition, wit.TextField(name, "x"))
+		}
+		var got []string
+		for _, f := range inOrderOfJava(partition) {
+			got = append(got, f.Name)
+		}
+		assert.Equal(t, want, strings.Join(got, ","), given)
+		assert.Equal(t, strings.Split(given, ",")[0], partition[0].Name, given, "was reordered in place")
 	}
 }

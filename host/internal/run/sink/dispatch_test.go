@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -41,9 +42,8 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
-		if x.committed("t", 0) != 1 || x.metadata(at) != "sent=0 settled=2-301" {
-			t.Errorf("found %d committed with the metadata %q", x.committed("t", 0), x.metadata(at))
-		}
+		assert.Equal(t, 1, x.committed("t", 0))
+		assert.Equal(t, "sent=0 settled=2-301", x.metadata(at))
 		runtest.Pass(time.Minute)
 		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
 			x.metadata(at) != "" {
@@ -125,7 +125,7 @@ func (s *shifting) Settle(ctx context.Context, context []byte, memo []byte, rows
 // contexts that change what lanes are, stops, and partitions that go away and come back, also of a group that is out of
 // reach. Each record is written once, or refused once, and those of a key in their order; none waits for a restart.
 func TestBatchesSideBySide(t *testing.T) {
-	runtest.Seeds(t, *rounds, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
+	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
 		version := func(n int) (*writer, *shifting) {
 			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
 			return w, &shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}
@@ -214,4 +214,106 @@ func TestBatchesSideBySide(t *testing.T) {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
 	})
+}
+
+// A worker that was paused for longer than its session sends nothing before it knows that its records are still its
+// own, and commits nothing of those that are not.
+func TestNothingIsSentBeyondTheSession(t *testing.T) {
+	for _, repeatable := range []bool{false, true} {
+		// paused runs a task whose session is over when the first of three requests is answered.
+		paused := func(t *testing.T, then func(x *world)) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{repeatable: repeatable})
+				x.o.Once, x.o.InFlight = false, 1
+				x.group.put("t", 0, "a=1", "a=2", "a=3")
+				x.service.answer = func(n int, _ string) (uint16, error) {
+					if n == 1 {
+						x.group.mu.Lock()
+						defer x.group.mu.Unlock()
+						x.group.away, x.group.refuse = errors.New("no answer"), errors.New("unknown member")
+					}
+					return 201, nil
+				}
+				stop := runtest.Start(t, NewTask(x.o).Run)
+				time.Sleep(time.Minute)
+				assert.Equal(t, []string{"a=1"}, x.service.seen(), "repeatable", repeatable)
+				then(x)
+				require.NoError(t, stop())
+			})
+		}
+		back := func(x *world) {
+			x.group.mu.Lock()
+			defer x.group.mu.Unlock()
+			x.group.away, x.group.refuse = nil, nil
+		}
+		paused(t, func(x *world) { // it was the network, and the group has waited
+			back(x)
+			time.Sleep(time.Minute)
+			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
+				0) != 3 {
+				t.Errorf("repeatable %v: expected all records to be written, found %v, committed %d", repeatable, found,
+					x.committed("t", 0))
+			}
+		})
+		paused(t, func(x *world) { // another one writes them
+			x.group.lose(topicPartition{"t", 0})
+			back(x)
+			time.Sleep(time.Minute)
+			assert.Equal(t, 1, len(x.service.seen()))
+			assert.Equal(t, 0, x.committed("t", 0))
+		})
+		paused(t, func(*world) {}) // a stop does not wait for the group
+	}
+}
+
+// A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
+// deliveries which waited for room are looked at once more: with nothing on its way nothing else would have them go, or
+// be set aside, and the task would never end.
+func TestPutBackLeavesRoom(t *testing.T) {
+	x := newWorld(&writer{})
+	task := NewTask(x.o)
+	ending, fail := context.WithCancel(t.Context())
+	task.run = &running{stopping: t.Context(), ending: ending, working: t.Context(), fail: fail}
+	d := newDispatch(task)
+	p := &partition{at: topicPartition{"t", 0}, delivering: 1}
+	w := &writing{task: task, tries: make([]tries, 2), batch: &batch{}}
+	lanes := make([]*lane, 2)
+	for n := range lanes {
+		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
+			offset: int64(n), left: 1})
+		j := job{of: w}
+		j.rows = []uint32{uint32(n)}
+		lanes[n] = &lane{jobs: []job{j}}
+	}
+	d.noted = lanes[1:]
+	d.queue.put(lanes[0])
+	d.queue.full(lanes[0])
+	d.fail(errors.New("over"))
+	if d.unnoteAll(); d.queue.first() != lanes[0] || p.delivering != 0 {
+		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.delivering)
+	}
+}
+
+// A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
+// these are put back. It comes while the second of five batches is sent, at one request of it after another.
+func TestAnnouncedBatchIsTakenOver(t *testing.T) {
+	for at := 11; at < 19; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			next := &writer{version: "2", topics: []string{"t"}}
+			x := newWorld(&writer{version: "1", topics: []string{"t"}})
+			x.o.Rows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
+			for n := range 50 {
+				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
+			}
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if n == at {
+					x.versions.Offer(code(next.version, next))
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			assert.Equal(t, 50, len(x.service.seen()))
+			assert.Equal(t, 30, next.encoded)
+		})
+	}
 }

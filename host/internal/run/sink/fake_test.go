@@ -46,9 +46,8 @@ type group struct {
 
 func newGroup() *group {
 	return &group{logs: map[topicPartition][]*kgo.Record{}, at: map[topicPartition]int64{},
-		committed: map[topicPartition]int64{},
-		metadata:  map[topicPartition]string{}, owned: map[topicPartition]bool{}, wake: make(chan struct{}, 1),
-		atMost: 100}
+		committed: map[topicPartition]int64{}, metadata: map[topicPartition]string{}, owned: map[topicPartition]bool{},
+		wake: make(chan struct{}, 1), atMost: 100}
 }
 
 // put appends records `key=value` to a partition; `key` alone is a tombstone.
@@ -424,9 +423,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		}
 		open[key[0]] = len(d.Ready)
 		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(line),
-			Repeatable: w.repeatable},
-			Rows: []uint32{uint32(i)},
-			Memo: []byte(line), Lane: uint32(key[0])})
+			Repeatable: w.repeatable}, Rows: []uint32{uint32(i)}, Memo: []byte(line), Lane: uint32(key[0])})
 	}
 	if w.made != nil {
 		err = w.made(&d, hints)
@@ -538,9 +535,8 @@ func newWorldOf(w *writer, plugin Writer) *world {
 	x := &world{group: newGroup(), versions: runtest.Running[Writer](code(w.version, plugin)),
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
-		Registry:    record.NewRegistry(),
-		NewConsumer: x.group.join,
-		Every:       time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
+		Registry: record.NewRegistry(), NewConsumer: x.group.join,
+		Every: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
 	return x
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -49,10 +50,8 @@ func TestAnswersThatProveNothing(t *testing.T) {
 					"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
 				metadata = "uncertain=0"
 			}
-			if n := len(x.service.seen()); n != c.requests || x.group.metadata[topicPartition{"t", 0}] != metadata {
-				t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n,
-					x.group.metadata[topicPartition{"t", 0}])
-			}
+			assert.Equal(t, c.requests, len(x.service.seen()))
+			assert.Equal(t, metadata, x.group.metadata[topicPartition{"t", 0}])
 		})
 	}
 }
@@ -89,14 +88,13 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
 		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
 			"POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
-		"two panics":         {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
-		"two traps of a 204": {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
-		"two traps of a 520": {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
-		"two traps of a refusal": {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable",
-			""},
-		"a trap of a refusal": {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
-		"old, then judged":    {201, []error{old}, nil, 2, "", ""},
-		"old, and old again":  {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
+		"two panics":             {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
+		"two traps of a 204":     {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
+		"two traps of a 520":     {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
+		"two traps of a refusal": {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable", ""},
+		"a trap of a refusal":    {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
+		"old, then judged":       {201, []error{old}, nil, 2, "", ""},
+		"old, and old again":     {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
 		"old, and not to be opened": {201, []error{old, old}, []error{errors.New("no metadata")}, 2,
 			"metadata changed", "uncertain=0"},
 		"not opened, judged all the same": {201, []error{old}, []error{errors.New("no metadata")}, 2, "", ""},
@@ -168,8 +166,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) {
 			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Status: 201,
-				Cause: &wit.Fault{Kind: wit.FaultData,
-					Message: "packed in br"}}
+				Cause: &wit.Fault{Kind: wit.FaultData, Message: "packed in br"}}
 		}
 		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
 			"POST /Set was answered 201, and the answer cannot be used: packed in br")

@@ -180,15 +180,8 @@ func (n metadata) ranges(next int64) []stated {
 func (n metadata) dense(next int64) string {
 	all := n.ranges(next)
 	length := int64(0)
-	var last stated // of those before, the one that ends last
-	for i, s := range all {
+	for _, s := range all {
 		length += s.cost
-		if i > 0 && s.first <= last.last && (s.state == stateSettled || last.state == stateSettled) {
-			return "" // it cannot be both
-		}
-		if i == 0 || s.last > last.last {
-			last = s
-		}
 	}
 	from := 0
 	if len(all) > 0 && all[0].state == stateSettled && nearLength(all[0].last-all[0].first+1) > all[0].cost {
@@ -209,7 +202,12 @@ func (n metadata) dense(next int64) string {
 	states := make([]byte, end-first+1)
 	for _, s := range all[from:to] {
 		for at := s.first; at <= s.last; at++ {
-			states[at-first] = max(states[at-first], s.state) // what is sent and uncertain is uncertain
+			switch was := &states[at-first]; {
+			case s.state == stateSettled || *was == stateSettled: // a doubt about a record that is no longer in the log
+				*was = stateSettled
+			default: // what is sent and uncertain is uncertain
+				*was = max(*was, s.state)
+			}
 		}
 	}
 	rest := metadata{decided: n.decided}

@@ -1,17 +1,14 @@
 package sink
 
 import (
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/internal/run/runtest"
 )
 
 func TestNotes(t *testing.T) {
@@ -33,8 +30,7 @@ func TestNotes(t *testing.T) {
 		assert.Equal(t, want, text)
 		found, err := readMetadata(100, text)
 		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, offsetRange{}),
-			cmpopts.EquateEmpty()); diff != "" ||
-			err != nil {
+			cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
@@ -78,8 +74,7 @@ func FuzzNotes(f *testing.F) {
 		lists, err := readMetadata(max(next, 0), n.lists(max(next, 0)))
 		lists.moved, lists.known = n.moved, n.known
 		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
-			cmpopts.EquateEmpty()); diff != "" ||
-			err != nil {
+			cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
 		again, err := readMetadata(max(next, 0), n.text(max(next, 0)))
@@ -100,59 +95,6 @@ func TestDecisions(t *testing.T) {
 			skipSetting) {
 			t.Errorf("%s: expected an error, found %v", name, err)
 		}
-	}
-}
-
-// A task that failed is started again: what was written after the record that failed is not written again, and what is
-// uncertain waits for an operator.
-func TestStartedAnew(t *testing.T) {
-	for name, c := range map[string]struct {
-		decide    func(o *Options)
-		err       []string
-		seen      []string // by the second run
-		committed int64
-	}{
-		"undecided": {func(*Options) {}, []string{`topic orders, partition 3, offset 1, key "b"`, "is not sent again",
-			"errors.uncertain.send=orders-3@1", "errors.uncertain.skip=orders-3@1"}, nil, 1},
-		"sent":    {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
-		"skipped": {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
-	} {
-		runtest.Bubble(t, name, func(t *testing.T) {
-			x := newWorld(&writer{})
-			x.o.Once, x.o.CaughtUp = true, x.group.caughtUp
-			x.group.put("orders", 3, "a=1", "b=2", "c=3", "d=4", "e=5")
-			x.service.answer = func(_ int, body string) (uint16, error) {
-				if body == "b=2" {
-					x.service.mu.Unlock()
-					<-time.After(time.Second / 2) // all others are faster
-					x.service.mu.Lock()
-					return 0, lostAnswer()
-				}
-				return 201, nil
-			}
-			_, err := x.run(t)
-			runtest.Fails(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again",
-				"errors.uncertain.send=orders-3@1")
-			first := x.service.seen()
-			slices.Sort(first)
-			if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" ||
-				x.committed("orders", 3) != 1 {
-				t.Fatal(diff, x.group.committed)
-			}
-			x.service.answer = nil
-			x.o.Uncertain = &Uncertain{} // as after a restart
-			c.decide(&x.o)
-			_, err = x.run(t)
-			if c.err != nil {
-				runtest.Fails(t, err, c.err...)
-			} else if err != nil {
-				t.Errorf("found %v", err)
-			}
-			if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders",
-				3) != c.committed {
-				t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
-			}
-		})
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -72,10 +74,8 @@ func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400}[n-1], nil }
 		x.fails(t, `topic t, partition 0, offset 0, key "a"`, "dead letter cannot be stored: away")
-		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0" || x.committed("t", 0) != 0 {
-			t.Errorf("expected the record to be uncertain, found the metadata %q, committed %v", metadata,
-				x.group.committed)
-		}
+		assert.Equal(t, "uncertain=0", x.group.metadata[topicPartition{"t", 0}])
+		assert.Equal(t, 0, x.committed("t", 0))
 	})
 }
 
@@ -98,13 +98,12 @@ func TestReplayOfParts(t *testing.T) {
 			x := newWorld(w)
 			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(c.rows), 1
 			var settled []bool
-			err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
-				Letters: []task.DeadLetter{{Parts: task.PartsOf(4, c.left), Times: 1, Record: &kgo.Record{Topic: "t",
-					Offset: 7, Key: []byte("a"), Value: []byte("1"), Timestamp: time.UnixMilli(7)}}},
-				Store: func(_ context.Context, all, _ []bool) error {
-					settled = all
-					return nil
-				}})
+			err := Deliver(t.Context(), x.o, Replay{Turn: &group{}, Letters: []task.DeadLetter{{Parts: task.PartsOf(4,
+				c.left), Times: 1, Record: &kgo.Record{Topic: "t", Offset: 7, Key: []byte("a"), Value: []byte("1"),
+				Timestamp: time.UnixMilli(7)}}}, Store: func(_ context.Context, all, _ []bool) error {
+				settled = all
+				return nil
+			}})
 			if err != nil || !slices.Equal(settled, []bool{true}) {
 				t.Fatalf("%s: %v, settled %v", name, err, settled)
 			}
@@ -120,4 +119,45 @@ func TestReplayOfParts(t *testing.T) {
 			assert.Equal(t, c.parts, fmt.Sprint(parts), name, "parts")
 		})
 	}
+}
+
+// TestReplayThatCannotBeginKeepsWhatIsKnown: a replay whose plugin cannot be opened stores nothing, so letters that an
+// earlier replay left in doubt stay in doubt.
+func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
+	x := newWorld(&writer{})
+	x.o.Send = []string{"no name"} // which the task refuses before it reads
+	err := Deliver(t.Context(), x.o, Replay{Turn: &group{},
+		Letters: []task.DeadLetter{{Sent: true, Record: &kgo.Record{Topic: "t", Offset: 7, Timestamp: time.UnixMilli(7)}}},
+		Store: func(_ context.Context, settled, sent []bool) error {
+			t.Errorf("stored settled %v, sent %v", settled, sent)
+			return errors.New("nothing is to be stored")
+		}})
+	runtest.Fails(t, err, sendSetting)
+}
+
+// Records that are held are not written before they may be, and do not keep the task from stopping.
+func TestRecordsThatAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=2")
+		free := make(chan struct{})
+		x.o.Hold = func(ctx context.Context, records []*kgo.Record) error {
+			select {
+			case <-free:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		stopped, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		require.NoError(t, NewTask(x.o).Run(stopped))
+		if seen := x.service.seen(); len(seen) > 0 || x.committed("t", 0) != 0 {
+			t.Errorf("expected nothing to be written, found %v", seen)
+		}
+		close(free)
+		x.ok(t)
+		assert.Equal(t, 2, len(x.service.seen()))
+		assert.Equal(t, 2, x.committed("t", 0))
+	})
 }

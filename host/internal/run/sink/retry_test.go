@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,8 +92,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 				return
 			}
 			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
-				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1,
-					err,
+				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1, err,
 					tries, x.committed("t", 0))
 			}
 			written := x.service.seen()
@@ -117,6 +117,52 @@ func TestStopWhileTryingAgain(t *testing.T) {
 		var lost *transport.NoAnswer
 		if took := time.Since(began); took != time.Hour || errors.As(err, &lost) || x.committed("t", 0) != 0 {
 			t.Errorf("ended after %v with %v, committed %d", took, err, x.committed("t", 0))
+		}
+	})
+}
+
+// A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
+// for ever.
+func TestAgainWithoutProgressIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		var at []time.Time
+		x.service.answer = func(int, string) (uint16, error) {
+			at = append(at, time.Now())
+			return 409, nil
+		}
+		x.fails(t, "write it again for the 17th time")
+		if len(at) != maxAgain+1 {
+			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
+		}
+		for n := range at[1:] {
+			pause := at[n+1].Sub(at[n])
+			if n == 0 && pause != 0 { // the first hint is progress
+				t.Errorf("expected no pause before a row is written alone, found %v", pause)
+			}
+			if n > 0 && (pause < 100*time.Millisecond || n > 1 && n < 5 && pause <= at[n].Sub(at[n-1])) {
+				t.Errorf("try %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
+			}
+		}
+	})
+}
+
+// A plugin that says of each answer that it has to be opened again asks for documents at a growing distance.
+func TestReopeningIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{}
+		x := newWorld(w)
+		x.o.InFlight = 1
+		const records = 12
+		for i := range records {
+			x.group.put("t", 0, fmt.Sprintf("a%d=1", i))
+			w.settleErrs = append(w.settleErrs, &wit.Fault{Kind: wit.FaultStale, Message: "old"}, nil)
+		}
+		start := time.Now()
+		x.ok(t)
+		if took := time.Since(start); took < 10*time.Second || w.opens != records+1 {
+			t.Errorf("opened %d times in %v", w.opens, took)
 		}
 	})
 }

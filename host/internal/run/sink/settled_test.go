@@ -108,9 +108,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		cancel() // nothing is polled any more
 		x.group.assign(at)
 		require.NoError(t, <-done)
-		if x.committed("t", 0) != 1 || x.metadata(at) != "settled=0-1" {
-			t.Errorf("%d committed with metadata %q, expected 1 with settled=0-1", x.committed("t", 0), x.metadata(at))
-		}
+		assert.Equal(t, 1, x.committed("t", 0))
+		assert.Equal(t, "settled=0-1", x.metadata(at))
 		x.o.Once = true // another process
 		x.ok(t)
 		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen())))
@@ -129,10 +128,8 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
 		x.group.revoke(t.Context(), at)
-		if x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1" {
-			t.Errorf("%d committed with metadata %q, expected 1 with settled=1", x.committed("t", 0),
-				x.group.metadata[at])
-		}
+		assert.Equal(t, 1, x.committed("t", 0))
+		assert.Equal(t, "settled=1", x.group.metadata[at])
 		require.NoError(t, stop())
 	})
 }
@@ -253,10 +250,9 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 			return 201, nil
 		}
 		x.ok(t)
-		if n := len(counted(t, x)); n != 3 || x.committed("t", 0) != 3 || x.metadata(at) != "" {
-			t.Errorf("expected 3 rows and the offset 3, found %d and %d with %q", n, x.committed("t", 0),
-				x.metadata(at))
-		}
+		assert.Equal(t, 3, len(counted(t, x)))
+		assert.Equal(t, 3, x.committed("t", 0))
+		assert.Equal(t, "", x.metadata(at))
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
 			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
 		}
@@ -323,10 +319,9 @@ func TestMarkersAreMovedOver(t *testing.T) {
 			return 201, nil
 		}
 		done := x.ok(t)
-		if n := len(counted(t, x)); n != 2 || done.Progress().Read != 2 || x.committed("t", 0) != 5 {
-			t.Errorf("expected 2 rows and the offset 5, found %d of %d and %d", n, done.Progress().Read,
-				x.committed("t", 0))
-		}
+		assert.Equal(t, 2, len(counted(t, x)))
+		assert.Equal(t, 2, done.Progress().Read)
+		assert.Equal(t, 5, x.committed("t", 0))
 		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -13,9 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
@@ -40,9 +40,8 @@ func TestOnceWritesEverything(t *testing.T) {
 		x.group.put("a", 0, lines("a", 700)...)
 		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
 		task := x.ok(t)
-		if x.committed("a", 0) != 700 || x.committed("a", 1) != 7 {
-			t.Error(x.group.committed)
-		}
+		assert.Equal(t, 700, x.committed("a", 0))
+		assert.Equal(t, 7, x.committed("a", 1))
 		p := task.Progress()
 		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Open != 0 || p.Skipped+p.Faults+p.Again != 0 {
 			t.Errorf("%+v", p)
@@ -55,75 +54,6 @@ func TestOnceWritesEverything(t *testing.T) {
 			t.Error("no tombstone")
 		}
 	})
-}
-
-// P20: rows of one key keep their order, retried ones included; lanes run side by side.
-func TestOrderOfKeys(t *testing.T) {
-	runtest.Seeds(t, 60, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
-		x := newWorld(&writer{each: 1 + r.IntN(3)})
-		x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
-		x.service.slow = 10 * time.Millisecond
-		many := 1000
-		x.service.retry.Max = &many
-		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
-		written := map[string][]string{}
-		x.service.answer = func(n int, body string) (uint16, error) {
-			status := []uint16{201, 201, 201, 201, 201, 201, 409, 412, 503}[r.IntN(9)]
-			if strings.Contains(body, "?") && status == 409 {
-				status = 201 // hints help
-			}
-			if status == 201 {
-				for _, line := range strings.Split(body, ",") {
-					line, _, _ = strings.Cut(line, "?")
-					key, value, _ := strings.Cut(line, "=")
-					written[key] = append(written[key], value)
-				}
-			}
-			return status, nil
-		}
-		want := map[string][]string{}
-		for i := range 200 {
-			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
-			want[key] = append(want[key], fmt.Sprint(i))
-			x.group.put("t", int32(key[0])%3, fmt.Sprintf("%s=%d", key, i))
-		}
-		x.ok(t)
-		if diff := cmp.Diff(want, written); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
-	})
-}
-
-func TestInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{})
-		x.o.InFlight = 3
-		x.service.slow = time.Second
-		for c := 'a'; c <= 'l'; c++ {
-			x.group.put("t", 0, fmt.Sprintf("%c=1", c), fmt.Sprintf("%c=2", c))
-		}
-		start := time.Now()
-		x.ok(t)
-		if d := time.Since(start); x.service.maxBusy != 3 || d < 8*time.Second || d > 9*time.Second {
-			t.Errorf("%d at a time, %v", x.service.maxBusy, d)
-		}
-	})
-}
-
-// P19: a POST without an answer is not sent again, whatever is tolerated.
-func TestNoAnswer(t *testing.T) {
-	for _, tolerate := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			x := newWorld(&writer{})
-			x.o.TolerateAll, x.o.InFlight = tolerate, 1
-			x.group.put("orders", 3, "a=1", "b=2", "c=3")
-			x.service.answer = byBody(map[string]uint16{"b=2": 0})
-			x.fails(t, `topic orders, partition 3, offset 1, key "b"`, "may have been written",
-				"is not sent again", "POST /Set may have arrived", "connection reset")
-			assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen())
-			assert.Equal(t, 1, x.committed("orders", 3), "committed")
-		})
-	}
 }
 
 func TestRefusedRows(t *testing.T) {
@@ -276,9 +206,8 @@ func TestCommitsInOrder(t *testing.T) {
 		x.o.InFlight = 6
 		x.service.answer = byBody(map[string]uint16{"b=2": 400})
 		x.fails(t, "partition 0, offset 1")
-		if x.committed("t", 0) != 1 || x.committed("t", 1) != 2 {
-			t.Error(x.group.committed)
-		}
+		assert.Equal(t, 1, x.committed("t", 0))
+		assert.Equal(t, 2, x.committed("t", 1))
 	})
 }
 
@@ -289,12 +218,10 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
 		task := x.fails(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
-		if n := task.Progress().Written; n != 3 || len(x.service.seen()) != 1 {
-			t.Errorf("%d written with %q", n, x.service.seen())
-		}
-		if at := (topicPartition{"t", 0}); x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1,3" {
-			t.Errorf("%d committed, metadata %q", x.committed("t", 0), x.group.metadata[at])
-		}
+		assert.Equal(t, 3, task.Progress().Written)
+		assert.Equal(t, 1, len(x.service.seen()))
+		assert.Equal(t, 1, x.committed("t", 0))
+		assert.Equal(t, "settled=1,3", x.group.metadata[(topicPartition{"t", 0})])
 	})
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 3})
@@ -348,21 +275,6 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 		}
 		require.NoError(t, stop())
 		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed of what was written")
-	})
-}
-
-func TestCommitThatFailsIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{repeatable: true})
-		x.o.Once = false
-		x.group.put("t", 0, lines("a", 3)...)
-		x.group.refuse = errors.New("no coordinator")
-		stop := runtest.Start(t, NewTask(x.o).Run)
-		time.Sleep(5 * time.Second)
-		x.group.refusing(nil)
-		time.Sleep(2 * time.Second)
-		assert.Equal(t, 3, x.committed("t", 0), "committed")
-		stop()
 	})
 }
 
@@ -435,9 +347,8 @@ func TestRebalance(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
 			slices.Sorted(slices.Values(x.service.seen())))
-		if x.committed("t", 0) != 4 || x.committed("t", 1) != 4 {
-			t.Error(x.group.committed)
-		}
+		assert.Equal(t, 4, x.committed("t", 0))
+		assert.Equal(t, 4, x.committed("t", 1))
 		require.NoError(t, stop())
 	})
 }
@@ -563,9 +474,8 @@ func TestStale(t *testing.T) {
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
 		x.ok(t)
-		if w.opens != 3 || len(x.service.seen()) != 1 {
-			t.Error(w.opens, x.service.seen())
-		}
+		assert.Equal(t, 3, w.opens)
+		assert.Equal(t, 1, len(x.service.seen()))
 	})
 }
 
@@ -615,3 +525,64 @@ func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
 }
 func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
 func (brokenConsumer) Close()                                      {}
+
+// headed is a converter that notes what it is given.
+type headed struct {
+	convert.Converter
+	header string
+}
+
+func (h *headed) DecodeBy(_ context.Context, _ string, header, _ []byte, _ *record.Batch) (wit.Datum, error) {
+	h.header = string(header)
+	return wit.Datum{}, nil
+}
+
+func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
+	h.header = "none"
+	return wit.Datum{}, nil
+}
+
+// The header that says the schema of the key is not that of the value, and the last of one name counts, as in Kafka.
+func TestSchemaHeadersAreTheirConverters(t *testing.T) {
+	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "__value_schema_id", Value: []byte("first")},
+		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
+	for key, want := range map[bool]string{true: "none", false: "last"} {
+		h := &headed{}
+		if _, err := decode(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
+			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
+		}
+	}
+}
+
+type brokenService struct{ *service }
+
+func (brokenService) Exchange(context.Context, *wit.Request) (wit.Response, error) {
+	panic("a mistake in the transport")
+}
+
+type brokenGroup struct{ Consumer }
+
+func (brokenGroup) Commit(context.Context, kafka.Offsets) error { panic("a mistake in the consumer") }
+
+// A mistake of the host's in any stage fails the task, which returns.
+func TestPanicsAreTheTasks(t *testing.T) {
+	for name, breakIt := range map[string]func(*world){
+		"delivering": func(x *world) { x.o.Client = brokenService{x.service} },
+		"committing": func(x *world) {
+			x.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
+				c, err := x.group.join(topics, r)
+				return brokenGroup{c}, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.group.put("t", 0, "a=1", "b=2")
+			breakIt(x)
+			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
+			if p := new(guard.Panic); !errors.As(err, &p) {
+				t.Errorf("expected the mistake as the task's fault, found %v", err)
+			}
+		})
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
@@ -286,8 +287,7 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
-		Position:       &position,
-		RepeatsExactly: r.exact, Acknowledges: r.acks}
+		Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
 	if r.wakes {
 		f.Position = nil
 	}
@@ -651,10 +651,8 @@ func newWorld(r *reader, pages ...[]string) *world {
 	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
 		versions: runtest.Running[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
-		Registry:  record.NewRegistry(),
-		Stored:    w.broker.Get,
-		NewOutput: w.broker.output, Once: true, Logger: slog.New(slog.DiscardHandler),
-		NewConverters: converting(asIs{}, asIs{})}
+		Registry: record.NewRegistry(), Stored: w.broker.Get, NewOutput: w.broker.output, Once: true,
+		Logger: slog.New(slog.DiscardHandler), NewConverters: converting(asIs{}, asIs{})}
 	return w
 }
 
@@ -699,9 +697,7 @@ func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 	w.service.before = func(q *wit.Request) {
 		if q.Target == target && !asked {
 			asked = true
-			if err := task.Snapshot("feed0", "now"); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, task.Snapshot("feed0", "now"))
 		}
 	}
 }
@@ -717,17 +713,16 @@ func snapshotEnded(t *testing.T, task *Task, begun bool) {
 
 // lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
 func lettersLeft(left []task.DeadLetter, look func(context.Context, Unreadable) error) Replay {
-	return Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-		Next: func(ctx context.Context, unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field,
-			err error) {
-			if look != nil {
-				if err := look(ctx, unreadable); err != nil {
-					return nil, nil, err
-				}
+	return Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")}, Next: func(ctx context.Context,
+		unreadable Unreadable) (letters []task.DeadLetter, after []wit.Field, err error) {
+		if look != nil {
+			if err := look(ctx, unreadable); err != nil {
+				return nil, nil, err
 			}
-			letters, left = left, nil
-			return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
-		}}
+		}
+		letters, left = left, nil
+		return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
+	}}
 }
 
 func (w *world) run(t *testing.T) (*Task, error) {

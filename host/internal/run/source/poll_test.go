@@ -55,8 +55,7 @@ func TestRest(t *testing.T) {
 		"notifications may come":  {[2]uint32{0, seldom}, true, 0},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes},
-				rows("a", 3))
+			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))
 			w.o.Once = false
 			var rests, ends atomic.Int64
 			w.o.Rest = func(until time.Time) func() {

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -68,9 +67,8 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 		}
 		slices.Sort(want)
 		assert.Equal(t, want, slices.Sorted(slices.Values(w.broker.records())))
-		if v := task.Progress().Version; v != "2" || renewed != 2 {
-			t.Errorf("runs version %s, renewed %d times", v, renewed)
-		}
+		assert.Equal(t, "2", task.Progress().Version)
+		assert.Equal(t, 2, renewed)
 	})
 }
 
@@ -110,9 +108,8 @@ func TestFailureBetweenPages(t *testing.T) {
 		w.broker.mu.Unlock()
 		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
-		if diff := cmp.Diff(came, w.broker.records()); diff != "" || len(came) != 3 {
-			t.Errorf("%d records at first, then\n%s", len(came), diff)
-		}
+		assert.Equal(t, came, w.broker.records())
+		assert.Equal(t, 3, len(came))
 		require.NoError(t, stop())
 	})
 }

@@ -10,13 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,9 +51,8 @@ func TestFeedsOfATask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, feeds: 6}, rows("a", 100), rows("b", 100))
 		w.ok(t)
-		if n := len(w.broker.records()); n != 1200 || len(w.broker.offsets) != 6 {
-			t.Error(n, w.broker.offsets)
-		}
+		assert.Equal(t, 1200, len(w.broker.records()))
+		assert.Equal(t, 6, len(w.broker.offsets))
 	})
 }
 
@@ -148,9 +148,8 @@ func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
 				t.Fatalf("%s is missing", r)
 			}
 		}
-		if p := task.Progress(); p.Repeated != 1 || answers != 3 {
-			t.Errorf("%+v, %d answers", p, answers)
-		}
+		assert.Equal(t, 1, task.Progress().Repeated)
+		assert.Equal(t, 3, answers)
 	})
 }
 
@@ -166,9 +165,8 @@ func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
 		}
 		w.ok(t)
 		got := w.broker.records()
-		if got[len(got)-1] != "topic0/b=1" || w.stored() != "page=1 total=1 fingerprint=" {
-			t.Error(got[len(got)-1], w.broker.offsets)
-		}
+		assert.Equal(t, "topic0/b=1", got[len(got)-1])
+		assert.Equal(t, "page=1 total=1 fingerprint=", w.stored())
 	})
 }
 
@@ -180,10 +178,6 @@ func TestFollowedAnswers(t *testing.T) {
 		// the main piece is decoded at once here, so what it nests comes after b
 		assert.Equal(t, []string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests)
 		assert.Equal(t, 5, len(w.broker.records()), "records")
-	})
-	runtest.Bubble(t, "that fail", func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{"a=1", ">/gone"})
-		w.fails(t, "GET /page/0, after row 0: follow /gone: answered 404")
 	})
 }
 
@@ -248,9 +242,8 @@ func TestTopicsThatCannotBeMade(t *testing.T) {
 		w.o.TolerateAll = true
 		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
 		task := w.fails(t, "feed feed0: GET /page/0: topic topic0: not authorized")
-		if p := task.Progress(); p.Skipped != 0 || len(w.broker.offsets) != 0 {
-			t.Errorf("%+v, offsets %v", p, w.broker.offsets)
-		}
+		assert.Equal(t, 0, task.Progress().Skipped)
+		assert.Equal(t, 0, len(w.broker.offsets))
 		w.o.EnsureTopic = nil
 		assert.Equal(t, 3, w.ok(t).Progress().Written)
 	})
@@ -290,9 +283,8 @@ func TestStale(t *testing.T) {
 		r := &reader{exact: true, staleOnce: true}
 		w := newWorld(r, slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
 		w.ok(t)
-		if r.opens != 2 || len(w.service.requests) != 4 {
-			t.Error(r.opens, w.service.requests)
-		}
+		assert.Equal(t, 2, r.opens)
+		assert.Equal(t, 4, len(w.service.requests))
 		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), slices.Compact(w.broker.records()))
 	})
 	runtest.Bubble(t, "twice", func(t *testing.T) {
@@ -454,10 +446,8 @@ func TestWakesCarryTheStandingOffset(t *testing.T) {
 		w := newWorld(&reader{wakes: true}, rows("a", 600))
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}
 		w.ok(t)
-		if diff := cmp.Diff([]string{"page=0 fingerprint="}, slices.Compact(w.broker.stores)); diff != "" ||
-			len(w.broker.records()) != 600 {
-			t.Error(diff, len(w.broker.records()))
-		}
+		assert.Equal(t, []string{"page=0 fingerprint="}, slices.Compact(w.broker.stores))
+		assert.Equal(t, 600, len(w.broker.records()))
 	})
 }
 
@@ -551,6 +541,48 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 			}
 			w.ok(t)
 			assert.Equal(t, []string{"start", "start", "start"}, asks.causes, status)
+		})
+	}
+}
+
+// broken has a mistake wherever it is used.
+type broken struct{ asIs }
+
+func (broken) Encode(context.Context, []byte, int, string, *record.Batch, wit.Datum) ([]byte, bool, error) {
+	panic("a mistake in a converter")
+}
+
+type brokenService struct{ *service }
+
+func (brokenService) Do(context.Context, *wit.Request) (*transport.Answer, error) {
+	panic("a mistake in the transport")
+}
+
+type brokenProducer struct{ Output }
+
+func (brokenProducer) Produce(context.Context, Batch, kafka.Offset, func(int, error)) {
+	panic("a mistake in the producer")
+}
+
+// A mistake of the host's in any stage fails the task, which returns.
+func TestPanicsAreTheTasks(t *testing.T) {
+	for name, breakIt := range map[string]func(*world){
+		"reading": func(w *world) { w.o.Client = brokenService{w.service} },
+		"shaping": func(w *world) { w.o.NewConverters = converting(broken{}, broken{}) },
+		"producing": func(w *world) {
+			w.o.NewOutput = func(name string) (Output, error) {
+				p, err := w.broker.output(name)
+				return brokenProducer{p}, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(&reader{}, rows("a", 10), rows("b", 10))
+			breakIt(w)
+			_, err := w.run(t)
+			if p := new(guard.Panic); !errors.As(err, &p) {
+				t.Errorf("expected the mistake as the task's fault, found %v", err)
+			}
 		})
 	}
 }

@@ -271,9 +271,7 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 			if q.Target != "/x" {
 				return
 			}
-			if err := w.task.Snapshot("feed0", "now"); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, w.task.Snapshot("feed0", "now"))
 			if _, err := w.task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
 				t.Error(err)
 			}
@@ -300,9 +298,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 			task := NewTask(w.o)
 			output := w.o.NewOutput
 			task.o.NewOutput = func(feed string) (Output, error) {
-				if err := task.Snapshot(feed, "now"); err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, task.Snapshot(feed, "now"))
 				return output(feed)
 			}
 			require.NoError(t, task.Run(t.Context()))
@@ -333,9 +329,7 @@ func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 					if covers[q.Target] = f.wakes.subscriptionDigest == missed; q.Target != "/x" {
 						return
 					}
-					if err := w.task.Snapshot("feed0", "now"); err != nil {
-						t.Error(err)
-					}
+					assert.NoError(t, w.task.Snapshot("feed0", "now"))
 					f.arrange(missed, true)
 				}
 			}
@@ -494,9 +488,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 			serve("again " + strconv.Itoa(i))
 		}
 		assert.Equal(t, maxAgain, len(f.wakes.waiting.list), "wakes that are to come again")
-		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
-			t.Errorf("that more were to come again was said %d times", n)
-		}
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "lines that say that more were to come again")
 		for i := range maxWakes {
 			mustWake(t, f, strconv.Itoa(i))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/pause"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // worked is what a clock says of the last minute, in seconds.
@@ -51,9 +52,7 @@ func TestClockOfWorkThatWaits(t *testing.T) {
 		var c Clock
 		ctx, end := c.Work(context.Background())
 		time.Sleep(time.Second)
-		if err := pause.For(ctx, 10*time.Second); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, pause.For(ctx, 10*time.Second))
 		first, second := pause.Begin(ctx), pause.Begin(ctx)
 		time.Sleep(5 * time.Second)
 		first()

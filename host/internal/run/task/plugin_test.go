@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -121,9 +122,7 @@ func TestFollowAndReopen(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if took := time.Since(began); took != 700*time.Millisecond {
-			t.Errorf("expected pauses of 100, 200 and 400 ms, found %v", took)
-		}
+		assert.Equal(t, 700*time.Millisecond, time.Since(began), "pauses of 100, 200 and 400 ms")
 	})
 }
 
@@ -154,9 +153,7 @@ func TestAdoptOpened(t *testing.T) {
 		synctest.Wait()
 		adopt(p, "2")
 		adopt(other, "2")
-		if next.opens.Load() != 2 {
-			t.Errorf("expected it to be opened once for each task, found %d times", next.opens.Load())
-		}
+		assert.Equal(t, 2, next.opens.Load(), "opened once for each task")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
@@ -180,9 +177,8 @@ func TestAdoptOpened(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if p.Version() != "2" || b.rejected != "" {
-			t.Errorf("expected version 2, found %s; rejected: %q", p.Version(), b.rejected)
-		}
+		assert.Equal(t, "2", p.Version())
+		assert.Equal(t, "", b.rejected)
 	})
 }
 

@@ -2,10 +2,17 @@ package task
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
 )
 
 func TestWindow(t *testing.T) {
@@ -84,5 +91,95 @@ func TestTally(t *testing.T) {
 		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
 			t.Errorf("%d commits, %d failed, transactions of %v", n.Commits, n.FailedCommits, n.Transactions)
 		}
+	})
+}
+
+// Parts say the same when they were written as text, and of two lists what is in both.
+func TestParts(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 0))
+	for range 500 {
+		of := 2 + random.Uint32N(12)
+		var lists [2]Parts
+		var has [2]map[uint32]bool
+		for n := range lists {
+			has[n] = map[uint32]bool{}
+			var places []uint32
+			for range 1 + random.IntN(int(of)-1) {
+				at := random.Uint32N(of)
+				places, has[n][at] = append(places, at), true
+			}
+			lists[n] = PartsOf(of, places)
+			if all := len(has[n]) == int(of); all != lists[n].Whole() {
+				t.Fatalf("%v of %d: whole %t", places, of, lists[n].Whole())
+			}
+			if lists[n].Whole() {
+				continue
+			}
+			read, err := ParseParts(lists[n].String())
+			if err != nil || read.String() != lists[n].String() {
+				t.Fatalf("%s: read %s, %v", lists[n], read, err)
+			}
+		}
+		both, ok := lists[0].Both(lists[1])
+		for at := range of {
+			if expected := has[0][at] && has[1][at]; !ok || both.Has(at) != expected || lists[0].Has(at) != has[0][at] {
+				t.Fatalf("%s and %s: %d in both: %t, found %t", lists[0], lists[1], at, expected, both.Has(at))
+			}
+		}
+	}
+	if _, ok := PartsOf(3, []uint32{1}).Both(PartsOf(4, []uint32{1})); ok {
+		t.Error("parts of 3 rows and of 4 fit together")
+	}
+	if PartsOf(3, []uint32{1}).Fits(4) == nil || PartsOf(3, []uint32{1}).Fits(3) != nil || (Parts{}).Fits(9) != nil {
+		t.Error("what fits")
+	}
+	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
+		"1 of 99999999999", "x of 3"} {
+		if p, err := ParseParts(text); err == nil {
+			t.Errorf("%q: read %s", text, p)
+		}
+	}
+}
+
+// One line for each cause and ten seconds, with a count, and nothing that is not counted.
+func TestSkips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out logtest.Journal
+		log, seen := out.Logger(slog.LevelInfo), 0
+		s := &Skips{Message: "record skipped"}
+		lines := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			said := out.String()
+			found := strings.Split(strings.TrimSuffix(said[seen:], "\n"), "\n")
+			seen = len(said)
+			if len(found) != len(want) {
+				t.Fatalf("expected %d lines, found %q", len(want), found)
+			}
+			for _, w := range want {
+				if !strings.Contains(strings.Join(found, "\n"), w) {
+					t.Errorf("expected %q, found %q", w, found)
+				}
+			}
+		}
+		for i := range 1000 {
+			s.Skip(log, AtEncode, fmt.Errorf("expected a date, found %q", fmt.Sprint("x", i)), []any{"offset", i}, nil)
+			s.Skip(log, AtWrite, errors.New("no such product"), []any{"offset", i}, nil)
+		}
+		lines("offset=0 stage=encode", "offset=0 stage=write")
+		time.Sleep(skipsEvery)
+		lines("count=999 stage=encode", "count=999 stage=write")
+		s.Skip(log, AtEncode, errors.New(`expected a date, found "y"`), nil, nil)
+		time.Sleep(skipsEvery)
+		lines("count=1 stage=encode")
+		time.Sleep(3 * skipsEvery)
+		for i := range 1000 { // of as many causes
+			s.Skip(log, AtEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
+		}
+		said := out.String()
+		assert.Equal(t, maxCauses+1, strings.Count(said[seen:], "\n"), "lines")
+		seen = len(said)
+		s.Close()
+		lines(fmt.Sprintf("count=%d", 1000-maxCauses-1))
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/tracetest"
@@ -117,9 +118,7 @@ func TestSpansArrive(t *testing.T) {
 		t.Errorf("found %+v", f)
 	}
 	sent(t, tracer, 3, 0)
-	if n := strings.Count(log.String(), "\n"); n != 0 {
-		t.Errorf("expected nothing in the log, found %d lines", n)
-	}
+	assert.Equal(t, 0, strings.Count(log.String(), "\n"), "lines in the log")
 }
 
 // A collector that refuses is told of once, and once more when it takes spans again.
@@ -136,19 +135,14 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	for range 5 {
 		sendPage(t, tracer)
 	}
-	if n := strings.Count(log.String(), "cannot be sent"); n != 1 {
-		t.Errorf("expected one line for 5 sendings that failed, found %d", n)
-	}
+	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 sendings that failed")
 	away.Store("away", false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
-	if strings.Count(log.String(), "spans are sent again") != 1 || strings.Count(log.String(), "lost=5") != 1 {
-		t.Errorf("expected one line that says so, with 5 lost spans, found:\n%s", log.String())
-	}
+	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"))
+	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"))
 	sent(t, tracer, 2, 5)
-	if strings.Count(log.String(), "geheim") != 0 {
-		t.Errorf("found the endpoint's secret:\n%s", log.String())
-	}
+	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
 
 // What may pass is sent again, after as long as the collector asks for.
@@ -182,9 +176,7 @@ func TestPartlyRefused(t *testing.T) {
 	}
 	flush(t, tracer)
 	sent(t, tracer, 1, 2)
-	if strings.Count(log.String(), "OTLP partial success: too old (2 spans rejected)") != 1 {
-		t.Errorf("found:\n%s", log.String())
-	}
+	assert.Equal(t, 1, strings.Count(log.String(), "OTLP partial success: too old (2 spans rejected)"), "found")
 }
 
 // What a collector says is shown without the headers that it was sent.
@@ -198,9 +190,8 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
 	})
 	sendPage(t, tracer)
-	if strings.Count(log.String(), "no quota for [hidden]") != 1 || strings.Count(log.String(), "gehe/im") != 0 {
-		t.Errorf("expected the answer without the key, found:\n%s", log.String())
-	}
+	assert.Equal(t, 1, strings.Count(log.String(), "no quota for [hidden]"))
+	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"))
 }
 
 // A collector that answers without end is not read to it.
@@ -343,7 +334,5 @@ func TestSamplers(t *testing.T) {
 	}
 	page.End(nil)
 	flush(t, tracer)
-	if got := r.Spans(""); len(got) != 0 {
-		t.Errorf("expected no spans, found %v", got)
-	}
+	assert.Equal(t, 0, len(r.Spans("")), "no spans")
 }

@@ -41,8 +41,7 @@ func (g chance) near(value string) string {
 		switch g.IntN(12) {
 		case 0, 1:
 			payload = one(payload, someText, g.of(`""`, `"ä"`, `"2024-02-29"`, `"17"`, `"AQID"`,
-				`"`+strings.Repeat("x", g.IntN(300))+`"`,
-				`"`+strings.Repeat("y", 5000*g.IntN(3))+`"`)+"$1")
+				`"`+strings.Repeat("x", g.IntN(300))+`"`, `"`+strings.Repeat("y", 5000*g.IntN(3))+`"`)+"$1")
 		case 2, 3:
 			payload = one(payload, someNumber, ":"+g.of("0", "-1", "63", "64", "127", "1.5", "100")+"$2")
 		case 4, 5:
@@ -158,5 +157,19 @@ func TestRealRowsInARow(t *testing.T) {
 	t.Logf("%d rows, %d of them transformed, %d differ", rows, fine, differ)
 	if fine < rows/4 {
 		t.Errorf("expected a quarter of the rows to be transformed, found %d of %d", fine, rows)
+	}
+}
+
+// A batch that goes to a plugin in several calls, each of which gives less than a call may, does not grow without end.
+func TestRealGrowthOfABatchIsBounded(t *testing.T) {
+	const each = 8 << 20
+	m, reg := withOdd(t)
+	c := open(t, m, 1, mark(strings.Repeat("m", each)))
+	_, err := c.Apply(t.Context(), numbered(t, reg, 2))
+	require.NoError(t, err)
+	_, err = c.Apply(t.Context(), numbered(t, reg, maxGrowth/each+2))
+	if err == nil || !strings.Contains(err.Error(), "more than it: at most 268435456 are allowed") ||
+		!strings.Contains(err.Error(), "transforms.mark") {
+		t.Errorf("expected it to be refused, found %.300v", err)
 	}
 }

@@ -198,9 +198,8 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			case want == "dropped\n":
 				dropped++
 			}
-			if equalOutcome(want, got) || refusedLater(want, got) ||
-				equalOutcome(shortest(want, 64), shortest(got, 64)) ||
-				equalOutcome(shortest(want, 32), shortest(got, 32)) {
+			if equalOutcome(want, got) || refusedLater(want, got) || equalOutcome(shortest(want, 64), shortest(got,
+				64)) || equalOutcome(shortest(want, 32), shortest(got, 32)) {
 				continue
 			}
 			at := slices.IndexFunc(meant, func(w *wanted) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -54,8 +55,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 	if err != nil || len(checked.Findings) > 0 {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
-	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource",
-		Settings: given("system", "S4H")})
+	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource", Settings: given("system", "S4H")})
 	for range 2 { // the second batch has the schemas already
 		b := tenFields(t, reg, 3, 200)
 		good(t, chain, b)
@@ -64,10 +64,8 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		}
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
-			if b.Topics[r.Topic] != topic || r.Origin != uint32(i/2) {
-				t.Errorf("row %d: expected one of record %d for %s, found record %d for %s", i, i/2, topic, r.Origin,
-					b.Topics[r.Topic])
-			}
+			assert.Equal(t, topic, b.Topics[r.Topic])
+			assert.Equal(t, uint32(i/2), r.Origin)
 			nodes := reg.Get(r.Value.Schema).Nodes
 			value, _, err := datum.Read(nodes, 0, b.Bytes(r.Value))
 			require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,8 +21,7 @@ func (g chance) oddText() string {
 		"`nested`id", "`a`.b`", "`a\\`.b`", "\\`id\\`", "*", ",", ",,", "id,", ",id", "id,,name", "id,id", "id, name",
 		"id ,name",
 		"id:", ":id", ":", "id:name:at", "id:name", "id:name,name:id", "id:id", "id:x,id:y", "id:x,name:x", "null",
-		"true",
-		"FALSE", "yes", "0", "1", "-1", "+1", "1.5", "1e3", "0x10", "007", "1_000", "2147483647", "2147483648",
+		"true", "FALSE", "yes", "0", "1", "-1", "+1", "1.5", "1e3", "0x10", "007", "1_000", "2147483647", "2147483648",
 		"-2147483649",
 		"9223372036854775808", "1L", "٣", "NaN", "org.apache.kafka.connect.data.Timestamp", strings.Repeat("n", 300),
 		"$", "$0", "$1", "${topic}", "${timestamp}", "\\", "(", "[", "a|b", "\"q\"", "'q'", "'", "yyyy", "int8",
@@ -167,29 +167,22 @@ func (g chance) stage(first bool, odd int) string {
 func (g chance) edge() (schema, payload string) {
 	whole := func() string {
 		return g.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536",
-			"2147483647",
-			"2147483648", "-2147483648", "-2147483649", "4294967296", "16777217", "9007199254740993",
-			"9223372036854775807",
-			"-9223372036854775808", "1700000000000", "-62135596800001", "253402300800000", "-62167219200001",
-			"86400000", "-1000", "999", "-999")
+			"2147483647", "2147483648", "-2147483648", "-2147483649", "4294967296", "16777217", "9007199254740993",
+			"9223372036854775807", "-9223372036854775808", "1700000000000", "-62135596800001", "253402300800000",
+			"-62167219200001", "86400000", "-1000", "999", "-999")
 	}
 	real := func() string {
 		return g.of("0.0", "-0.0", "0.5", "-0.5", "1.5", "-1.5", "2.5", "127.9", "128.0", "-128.9", "-129.0", "32768.5",
-			"2147483647.0",
-			"2147483648.0", "9.223372036854775807E18", "1.0E19", "-1.0E19", "1.0E300", "4.9E-324", "1.4E-45",
-			"3.4028235E38", "3.5E38", "1.0E7",
-			"1.0E-3", "9999999.0", "0.001", "9.999E-4", "16777217.0", "0.1", "1.0E10", "123456789.125",
-			"1.17549435E-38", "2.2250738585072014E-308")
+			"2147483647.0", "2147483648.0", "9.223372036854775807E18", "1.0E19", "-1.0E19", "1.0E300", "4.9E-324",
+			"1.4E-45", "3.4028235E38", "3.5E38", "1.0E7", "1.0E-3", "9999999.0", "0.001", "9.999E-4", "16777217.0",
+			"0.1", "1.0E10", "123456789.125", "1.17549435E-38", "2.2250738585072014E-308")
 	}
 	text := func() string {
 		return strconv.Quote(g.of("", " ", "0", "-0", "1", "127", "128", "-129", "+5", " 7 ", "7\t", "1.0", "1.5",
-			"-1.5", "1e3", "1E-2", "0x1p3",
-			"0x10", "NaN", "nan", "Infinity", "-Infinity", "inf", "true", "TRUE", " true", "false", "yes", "t", "1f",
-			"1d", "1L", "1_000", "٣",
-			"2147483648", "9223372036854775808", "1e400", "1e-400", "2024-02-29", "2023-02-29", "2024-13-45",
-			"24:00:00", "10:11:12.345",
-			"2024-02-29 10:11:12.345", "20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z",
-			"2024-02-29T10:11:12.345+01:00",
+			"-1.5", "1e3", "1E-2", "0x1p3", "0x10", "NaN", "nan", "Infinity", "-Infinity", "inf", "true", "TRUE",
+			" true", "false", "yes", "t", "1f", "1d", "1L", "1_000", "٣", "2147483648", "9223372036854775808", "1e400",
+			"1e-400", "2024-02-29", "2023-02-29", "2024-13-45", "24:00:00", "10:11:12.345", "2024-02-29 10:11:12.345",
+			"20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z", "2024-02-29T10:11:12.345+01:00",
 			"1700000000000", "ä", "\u0660", "\u00a0", "1\u00a0", "Thu, 29 Feb 2024 23:59:60 +0000",
 			"a longer text, of more than sixty-four bytes so that its length takes two of them", g.numeral(),
 			g.numeral()))
@@ -205,8 +198,7 @@ func (g chance) edge() (schema, payload string) {
 		return `"type":"int64"`, whole()
 	case 4:
 		return `"type":"float"`, g.of("0.0", "-0.0", "0.5", "-1.5", "127.9", "128.0", "-129.0", "3.4028235E38",
-			"1.4E-45", "1.0E10", "16777216.0",
-			"1.0E7", "0.001", "0.1", "9.2233720E18", "1.17549435E-38")
+			"1.4E-45", "1.0E10", "16777216.0", "1.0E7", "0.001", "0.1", "9.2233720E18", "1.17549435E-38")
 	case 5:
 		return `"type":"double"`, real()
 	case 6:
@@ -218,8 +210,7 @@ func (g chance) edge() (schema, payload string) {
 	case 10:
 		scale := g.of("0", "2", "-2", "10", "30")
 		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"` + scale + `"}`, g.of(`"AA=="`, `"AQ=="`,
-			`"/w=="`, `"f/8="`, `"gAA="`, `"AIAAAAA="`,
-			`"f/////////8="`, `"AP//////////////////"`)
+			`"/w=="`, `"f/8="`, `"gAA="`, `"AIAAAAA="`, `"f/////////8="`, `"AP//////////////////"`)
 	case 11:
 		return g.logical("int32", "Date"), g.of("0", "-1", "19782", "2932896", "2932897", "-719163", "-719164",
 			"-141428", "-141429", "2147483647", "-2147483648")
@@ -234,6 +225,9 @@ func (g chance) edge() (schema, payload string) {
 
 // datum is a key or value of any type, null, or with fields of any type, optional and with defaults.
 func (g chance) datum() string {
+	if g.in(3) {
+		return everyDatum()[g.IntN(len(everyDatum()))]
+	}
 	member := func(extra string) (string, string) {
 		schema, payload := g.edge()
 		optional := payload == "null" || g.in(2)
@@ -343,3 +337,85 @@ func TestRealOddStages(t *testing.T) {
 		t.Errorf("expected some to fail, some to be refused and a tenth neither, found %d and %d", failed, refused)
 	}
 }
+
+// sample is a schema without its end, and values of it in JSON.
+type sample struct {
+	schema string
+	values []string
+}
+
+// samples are a schema of every type of Kafka Connect's, with the values at which transforms take another way.
+func samples() []sample {
+	g := chance{}
+	named := `"type":"int32","name":"my.Kind","version":2,"doc":"d","parameters":{"p":"q"}`
+	inner := `"type":"struct","fields":[{"type":"int32","optional":true,"field":"id"},` +
+		`{"type":"string","optional":false,"default":"dd","field":"name"}]`
+	return []sample{
+		{`"type":"int8"`, []string{"7", "-128"}},
+		{`"type":"int16"`, []string{"-129", "32767"}},
+		{`"type":"int32"`, []string{"65537", "-2147483648"}},
+		{`"type":"int64"`, []string{"1700000000123", "-9223372036854775808", "4294967295"}},
+		{`"type":"float"`, []string{"1.5", "-0.0", "3.4028235E38", "1.0E-5"}},
+		{`"type":"double"`, []string{"-2.75", "1.0E300", "1.0E7", "0.001", "4.9E-324"}},
+		{`"type":"boolean"`, []string{"true", "false"}},
+		{`"type":"string"`, []string{`""`, `"12"`, `"2024-02-29"`, `"true"`, `"1e3"`}},
+		{`"type":"bytes"`, []string{`""`, `"AQID"`}},
+		{named, []string{"5"}},
+		{g.logical("bytes", "Decimal") + `,"parameters":{"scale":"2"}`, []string{`"MDk="`, `"/w=="`, `"AA=="`}},
+		{g.logical("bytes", "Decimal") + `,"parameters":{"scale":"0"}`, []string{`"MDk="`}},
+		{g.logical("int32", "Date"), []string{"19782", "-1", "0"}},
+		{g.logical("int32", "Time"), []string{"43200001", "0"}},
+		{g.logical("int64", "Timestamp"), []string{"1700000000123", "-1", "1709164800000"}},
+		{`"type":"array","items":{"type":"int32","optional":true}`, []string{"[]", "[1,null]"}},
+		{`"type":"array","items":{` + inner + `,"optional":false}`, []string{`[{"id":1,"name":"x"}]`}},
+		{`"type":"map","keys":{"type":"string","optional":false},"values":{"type":"int32","optional":true}`,
+			[]string{"{}", `{"id":1}`}},
+		{`"type":"map","keys":{"type":"int32","optional":false},"values":{"type":"string","optional":true}`,
+			[]string{`[[1,"a"]]`}},
+		{inner, []string{`{"id":1,"name":"x"}`, `{"id":null,"name":"x"}`}},
+		{inner + `,"name":"Inner","version":3`, []string{`{"id":1,"name":"x"}`}},
+	}
+}
+
+// everyDatum is each sample required, optional, null, with a default and null with a default: as a whole, as a field,
+// within a structure that is there and that is null, and without schema. No structure has a default: JsonConverter
+// takes none.
+var everyDatum = sync.OnceValue(func() (list []string) {
+	for i, s := range samples() {
+		type form struct{ schema, value string }
+		var forms []form
+		for _, v := range s.values {
+			forms = append(forms, form{s.schema + `,"optional":false`, v})
+		}
+		v := s.values[0]
+		forms = append(forms, form{s.schema + `,"optional":true`, v}, form{s.schema + `,"optional":true`, "null"})
+		forms = append(forms, form{s.schema + `,"optional":true,"default":` + v, "null"},
+			form{s.schema + `,"optional":false,"default":` + v, v},
+			form{s.schema + `,"optional":true,"default":` + v, s.values[len(s.values)-1]})
+		for _, f := range forms {
+			field := `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"at"},{` + f.schema +
+				`,"field":"id"},{"type":"string","optional":true,"field":"name"}],"optional":false,"name":"R","version":1},` +
+				`"payload":{"at":1,"id":` + f.value + `,"name":"z"}}`
+			nested := func(optional, value string) string {
+				return `{"schema":{"type":"struct","fields":[{"type":"struct","fields":[{` + f.schema +
+					`,"field":"id"},{"type":"string","optional":true,"field":"a.b"}],"optional":` + optional +
+					`,"field":"nested"},{"type":"int32","optional":false,"field":"id"}],"optional":false},"payload":{"nested":` +
+					value + `,"id":3}}`
+			}
+			list = append(list, `{"schema":{`+f.schema+`},"payload":`+f.value+`}`, field,
+				nested("false", `{"id":`+f.value+`,"a.b":"x"}`), nested("true", "null"))
+		}
+		list = append(list, `{"schema":{"type":"struct","fields":[{`+s.schema+`,"optional":false,"field":"id"}],`+
+			`"optional":true},"payload":null}`)
+		if i != 18 { // a list of pairs is a list without schema
+			for _, v := range s.values {
+				list = append(list, `{"schema":null,"payload":`+v+`}`, `{"schema":null,"payload":{"at":1,"id":`+v+`}}`,
+					`{"schema":null,"payload":{"nested":{"id":`+v+`,"a.b":null},"id":2}}`,
+					`{"schema":null,"payload":{"nested":[`+v+`],"name":{"id":{}}}}`)
+			}
+		}
+	}
+	return append(list, `{"schema":null,"payload":null}`, `{"schema":null,"payload":{}}`,
+		`{"schema":null,"payload":{"id":null}}`, `{"schema":null,"payload":{"nested":null}}`,
+		`{"schema":{"type":"struct","fields":[],"optional":false},"payload":{}}`)
+})
