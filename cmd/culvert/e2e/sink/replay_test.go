@@ -152,40 +152,46 @@ func TestPoison(t *testing.T) {
 // What the plugin of a source has refused is read by it once more, as the document that the service sent.
 func TestReplayOfDocuments(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s := odatatest.New(odatatest.Options{Rows: 20})
-	address := e2etest.Serve(t, e2etest.Forged(s, `>237.5700<`, `>237.57009<`))
-	broker := e2etest.Embedded(t).Addr()
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	connector := func(more ...string) string {
-		return p.File("orders.properties", append(append(e2etest.Source("orders", address, "Orders"),
-			"errors.tolerance=all", "sap.odata.format=atom", "errors.deadletterqueue.topic.name=refused",
-			"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
-			"value.converter.schemas.enable=false"), more...)...)
-	}
-	p.MustOnce(worker, connector())
-	letter := e2etest.ReadTopic(t, broker, "refused", 1)[0]
-	if bytes.Contains(letter.Value, []byte(`"schema"`)) {
-		t.Fatalf("expected the document, found %s", letter.Value)
-	}
-	replay := func(file string, more ...string) e2etest.Result {
-		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data", p.Data,
-			worker, file}, more...)...)
-	}
-	replay(connector(), "--dry").Exits(1).Prints("1 would be replayed, 1 of them would be refused\n0@0: ")
-	replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
-	again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
-	if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
-		headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
-		t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
-	}
-	replayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
-	seen := map[string]int{}
-	for _, r := range e2etest.ReadTopic(t, broker, "Orders", 20) {
-		seen[string(r.Key)]++
-	}
-	if len(seen) != 20 {
-		t.Errorf("expected each of 20 orders once, found %v", seen)
+	for format, forged := range map[string][2]string{"json": {`"Freight":"237.5700"`, `"Freight":"237.57009"`},
+		"atom": {`>237.5700<`, `>237.57009<`}} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			p := e2etest.NewPlace(t)
+			s := odatatest.New(odatatest.Options{Rows: 20})
+			address := e2etest.Serve(t, e2etest.Forged(s, forged[0], forged[1]))
+			broker := e2etest.Embedded(t).Addr()
+			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
+			connector := func(more ...string) string {
+				return p.File("orders.properties", append(append(e2etest.Source("orders", address, "Orders"),
+					"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
+					"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
+					"value.converter.schemas.enable=false"), more...)...)
+			}
+			p.MustOnce(worker, connector())
+			letter := e2etest.ReadTopic(t, broker, "refused", 1)[0]
+			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
+				t.Fatalf("expected the document, found %s", letter.Value)
+			}
+			replay := func(file string, more ...string) e2etest.Result {
+				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data", p.Data,
+					worker, file}, more...)...)
+			}
+			replay(connector(), "--dry").Exits(1).Prints("1 would be replayed, 1 of them would be refused\n0@0: ")
+			replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
+			again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
+			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
+				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
+				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
+			}
+			replayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
+			seen := map[string]int{}
+			for _, r := range e2etest.ReadTopic(t, broker, "Orders", 20) {
+				seen[string(r.Key)]++
+			}
+			if len(seen) != 20 {
+				t.Errorf("expected each of 20 orders once, found %v", seen)
+			}
+		})
 	}
 }
 
