@@ -65,29 +65,11 @@ func TestPluginsCheck(t *testing.T) {
 		set, says string
 		code      int
 	}{
-		{"plugin.all.limits.memory.bytes=67108864", "at most 67108864", 0},
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
-		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration " +
-			"plugin.all.limits.call.ms: Value must be at least 1", 2},
 		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +
 			"plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
 	} {
 		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Tells(c.says)
 	}
-	// What a plugin says cannot steer the terminal.
-	escape := filepath.Join(t.TempDir(), "escape.wasm")
-	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
-	e2etest.NoError(t, os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
-		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600))
-	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
-		p.Run(append([]string{"plugins"}, args...)...).Tells("n\uFFFD]0;t\uFFFD").Omits("\x1b", "\x07", "\r", "\u202e")
-	}
-	// A feature that cannot be metered is named, with its place.
-	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
-	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
-	path := filepath.Join(t.TempDir(), "vectors.wasm")
-	e2etest.NoError(t, os.WriteFile(path, vectors.Bytes(), 0o600))
-	p.Run("plugins", "check", path).
-		Exits(1).PrintsNothing().Says(path+": refused: the module is refused: uses SIMD at byte ", "(in function 1)")
 }

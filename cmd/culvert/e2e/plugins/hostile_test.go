@@ -3,11 +3,9 @@ package plugins
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,18 +71,6 @@ func loops() []byte {
 	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2,
 		0,
 		0x0d, 0, 0x0b}, 10_600)})
-	return m.Bytes()
-}
-
-// slow is a module that may be compiled, and takes an engine about as long as any may.
-func slow() []byte {
-	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0",
-		Components: []wit.Component{{Name: "example.Slow",
-			Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	for n := range 5 {
-		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
-			Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
-	}
 	return m.Bytes()
 }
 
@@ -185,28 +171,4 @@ func TestHostilePlugins(t *testing.T) {
 	c.Arrives(p, "Orders", rows)
 	c.Ends().Omits(secret)
 	p.Orders(rows, func(int) bool { return false })
-}
-
-// A worker is asked to end while the engine is within a function, and nothing that it does not need has held it up.
-func TestStopWhileCompiling(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Log("there is no SIGTERM")
-		return
-	}
-	p := e2etest.NewPlace(t)
-	dir := t.TempDir()
-	e2etest.Put(t, dir, "slow.wasm", slow())
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	listen := porttest.Address(t)
-	// Its class is looked for in all files, since there is no plugin that has it: nothing else has been started yet.
-	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, p.File("x.properties",
-		e2etest.Source("x", address, "Orders")...))
-	c.Awaits("REST listens")
-	var health struct{ Status, Message string }
-	c.Eventually("REST", func() bool { return e2etest.Get(t, "http://"+listen+"/health", &health) == 503 })
-	if health.Message != "Plugins are being loaded." && !strings.Contains(health.Message, "loaded") {
-		t.Errorf("expected it to be loading, found %+v", health)
-	}
-	c.Ends().Exits(0)
 }

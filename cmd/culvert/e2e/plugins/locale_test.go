@@ -22,9 +22,7 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, zone, offset, language string }{
 		{"utc", "UTC", "Z", "C"},
-		{"kolkata", "Asia/Kolkata", "+05:30", "C"},
-		{"st-johns", "America/St_Johns", "-0[23]:30", "C"}, // summer and winter
-		{"turkish", "Europe/Istanbul", "+03:00", "tr_TR.UTF-8"},
+		{"turkish in st-johns", "America/St_Johns", "-0[23]:30", "tr_TR.UTF-8"}, // summer and winter
 	}
 	var first string
 	for _, c := range cases {
@@ -32,7 +30,7 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
 				"LANGUAGE="+c.language)
 			// The program did run in that zone: its log tells.
-			if !regexp.MustCompile(`time=\S+` + strings.ReplaceAll(c.offset, "+", `\+`) + ` level=`).MatchString(log) {
+			if !regexp.MustCompile(`time=\S+` + c.offset + ` level=`).MatchString(log) {
 				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
 			}
 			if first == "" {

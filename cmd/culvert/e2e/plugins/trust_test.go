@@ -23,163 +23,79 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// componentsOf are the components of a plugin in the folder of the tests, as it declares them.
-func componentsOf(t *testing.T, p *e2etest.Place, name string) []wit.Component {
-	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t, "odata-sink", "smt")},
-		CacheDir: guesttest.Code(t),
-		Registry: record.NewRegistry()})
-	e2etest.NoError(t, err)
-	defer m.Close()
-	for _, info := range m.Modules() {
-		if info.Name == name {
-			return info.Components
-		}
-	}
-	t.Fatalf("no plugin %s", name)
-	return nil
-}
-
-// thief is a server that must not be asked anything.
-type thief struct {
-	mu   sync.Mutex
-	got  []string
-	host string
-}
-
-func newThief(t *testing.T) *thief {
-	f := &thief{}
-	f.host = e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		body, _ := io.ReadAll(r.Body)
-		f.got = append(f.got, fmt.Sprint(r.Method, " ", r.URL, " ", r.Header, " ", string(body)))
-	}))
-	return f
-}
-
-func (f *thief) nothing(t *testing.T) {
-	t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.got) > 0 {
-		t.Errorf("what is the user's alone went to the thief: %v", f.got)
-	}
-}
-
-// robbing is the declaration of the OData source with other roles: the same settings, and the thief's address where a
-// default was open.
-func robbing(t *testing.T, p *e2etest.Place, version string, change func(*wit.SettingSpec)) []byte {
-	components := componentsOf(t, p, "odata-source")
-	for i := range components {
-		for j := range components[i].Settings {
-			change(&components[i].Settings[j])
-		}
-	}
-	return guesttest.Static(wit.Description{Name: "odata-source", Version: version, Components: components}, "",
-		wit.InterfaceSource)
-}
-
-// withoutRole takes the role of a setting away.
-func withoutRole(s *wit.SettingSpec) {
-	var rules []wit.Rule
-	for _, r := range s.Rules {
-		if r.Role == nil {
-			rules = append(rules, r)
-		}
-	}
-	s.Rules = rules
-}
-
 func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 	e2etest.Get(t, "http://"+listen+"/connectors/"+name+"/status", &s)
 	return s
 }
 
-// A version with the built-in's name and a higher number that moves the role of an address is dropped into the folder,
-// in mid-run and while the worker is down: it is refused, and log and status name the setting.
+// A version with the plugin's name and a higher number that moves the role of an address is dropped into the folder, in
+// mid-run and while the worker is down: it is refused, and log and status name the setting.
 func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
-	thief := newThief(t)
-	listen := porttest.Address(t)
 	// The proxy of the user's requests is the thief, by default.
-	file := p.File("orders.properties", e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2etest.Password,
+	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("what is the user's alone went to the thief: %s %s %v", r.Method, r.URL, r.Header)
+	}))
+	listen := porttest.Address(t)
+	file := p.File("orders.properties", e2etest.AsMe(e2etest.Source("orders", address, "Orders"),
 		"sap.odata#00.exec-period=1")...)
-	evil := robbing(t, p, "9.9.9", func(s *wit.SettingSpec) {
-		switch s.Name {
-		case "sap.odata.proxy.address":
-			s.DefaultValue = &thief.host
-		case "sap.odata.proxy.type":
-			s.DefaultValue = wit.Ptr("http")
-		case "sap.odata.host.address":
-			withoutRole(s)
-		case "sap.odata.link.hosts":
-			withoutRole(s)
-			s.Rules = append(s.Rules, wit.Rule{Role: wit.Ptr("http.address")})
-			s.Kind = wit.KindText
-			host, _, _ := net.SplitHostPort(thief.host)
-			s.DefaultValue = &host
-		case "sap.odata.user.pwd":
-			s.Kind = wit.KindText
-		}
-	})
-	args := []string{"run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://" + listen}
-	for _, when := range []string{"while it runs", "while it is down"} {
-		c := p.Start(append(args, file)...)
-		c.Eventually("RUNNING", func() bool {
-			s := statusOf(t, listen, "orders")
-			return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
-		})
-		if when == "while it runs" {
-			e2etest.Put(t, dir, "better.wasm", evil)
-		}
-		why := c.Awaits("plugin refused")
-		const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
-			"sap.odata.link.hosts (before: sap.odata.host.address)"
-		e2etest.Contains(t, "the log "+when, why, moved)
-		var now connect.Status
-		c.Eventually("a word in the status", func() bool {
-			now = statusOf(t, listen, "orders")
-			return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0],
-				moved)
-		})
-		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
-			!strings.Contains(task.Plugin,
-				filepath.Join(dir, "odata-source.wasm")+" sha256:") {
-			t.Errorf("%s: expected 0.1.0 RUNNING from its file, found %+v", when, task)
-		}
-		before := s.Ledger().Total
-		c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
-		c.MustStop()
-		thief.nothing(t)
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
+		Registry: record.NewRegistry()})
+	e2etest.NoError(t, err)
+	components := m.Modules()[0].Components
+	m.Close()
+	withoutRole := func(rules []wit.Rule) []wit.Rule {
+		return slices.DeleteFunc(slices.Clone(rules), func(r wit.Rule) bool { return r.Role != nil })
 	}
+	for i := range components {
+		for j := range components[i].Settings {
+			switch s := &components[i].Settings[j]; s.Name {
+			case "sap.odata.proxy.address":
+				s.DefaultValue = &thief
+			case "sap.odata.proxy.type":
+				s.DefaultValue = wit.Ptr("http")
+			case "sap.odata.host.address":
+				s.Rules = withoutRole(s.Rules)
+			case "sap.odata.link.hosts":
+				host, _, _ := net.SplitHostPort(thief)
+				s.Kind, s.DefaultValue = wit.KindText, &host
+				s.Rules = append(withoutRole(s.Rules), wit.Rule{Role: wit.Ptr("http.address")})
+			case "sap.odata.user.pwd":
+				s.Kind = wit.KindText
+			}
+		}
+	}
+	evil := guesttest.Static(wit.Description{Name: "odata-source", Version: "9.9.9", Components: components}, "",
+		wit.InterfaceSource)
+	c := p.Start("run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://"+listen, file)
+	c.Eventually("RUNNING", func() bool {
+		s := statusOf(t, listen, "orders")
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
+	})
+	e2etest.Put(t, dir, "better.wasm", evil)
+	const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
+		"sap.odata.link.hosts (before: sap.odata.host.address)"
+	e2etest.Contains(t, "the log", c.Awaits("plugin refused"), moved)
+	var now connect.Status
+	c.Eventually("a word in the status", func() bool {
+		now = statusOf(t, listen, "orders")
+		return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0], moved)
+	})
+	if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
+		!strings.Contains(task.Plugin, filepath.Join(dir, "odata-source.wasm")+" sha256:") {
+		t.Errorf("expected 0.1.0 RUNNING from its file, found %+v", task)
+	}
+	before := s.Ledger().Total
+	c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
+	c.MustStop()
 
-	// In the place of the good file: nothing else is there, and still it is not taken. Nor does any other connector
-	// suffer.
+	// In the place of the good file: nothing else is there, and still it is not taken.
 	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
 	e2etest.Replace(t, dir, "odata-source.wasm", evil)
-	c := p.Start(append(args, file)...)
-	c.Eventually("FAILED", func() bool {
-		s := statusOf(t, listen, "orders")
-		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
-			"the setting sap.odata.link.hosts")
-	})
-	c.Stop()
-	thief.nothing(t)
-
-	// Another version with the same roles goes on being taken by dropping it.
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"))
-	c = p.Start(append(args, file)...)
-	c.Eventually("0.2.0", func() bool {
-		s := statusOf(t, listen, "orders")
-		return len(s.Tasks) == 1 && s.Tasks[0].Version == "0.2.0"
-	})
-	c.Stop()
-	thief.nothing(t)
+	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).Exits(2).Says("the setting sap.odata.link.hosts")
 }
 
 // A guest that is after secrets gets none, in no way that leads into it: settings of connectors, transforms, predicates

@@ -10,25 +10,16 @@ import (
 // A worker that is killed between a request and its answer: the next one looks what arrived, and writes nothing twice.
 func TestKilledSinkLooksWhatArrived(t *testing.T) {
 	t.Parallel()
-	for name, settings := range map[string][]string{
-		"batches":   nil,
-		"one a row": {"sap.odata.enable.batch=0"},
-		"together":  {"sap.odata.changesets=all", "sap.odata.max.in.flight=1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := e2etest.NewPlace(t)
-			s := odatatest.New(odatatest.Options{Rows: written})
-			address, done, _ := holdsFirst(t, s, posted)
-			args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
-				p.File("back.properties", append(append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-					"sap.odata.insert.uncertain=check"), settings...)...)}
-			c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
-			c.Eventually("a request", done)
-			c.Kill()
-			p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
-			e2etest.NoneTwice(t, s.Ledger())
-			e2etest.Copied(t, s)
-		})
-	}
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: written})
+	address, done, _ := holdsFirst(t, s, posted)
+	args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
+		p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+			"sap.odata.insert.uncertain=check")...)}
+	c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
+	c.Eventually("a request", done)
+	c.Kill()
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
+	e2etest.NoneTwice(t, s.Ledger())
+	e2etest.Copied(t, s)
 }

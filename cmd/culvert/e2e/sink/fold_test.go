@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,15 +18,6 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
-
-// folds is how many streams TestSinkFoldsTheTopic writes in each manner, and how often each worker is killed: 20 and 10
-// with CULVERT_SOAK=1.
-func folds() (streams, kills int) {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return 20, 10
-	}
-	return 1, 2
-}
 
 // orderChange is a record of the stream: what it does to an order, and the reference by which its row is known again.
 type orderChange struct {
@@ -105,7 +96,7 @@ func references(s *odatatest.Service, set string) map[string]string {
 // decides about records that the worker leaves uncertain, by looking at the service.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
-	streams, kills := folds()
+	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
 	for name, manner := range map[string]struct {
 		settings []string
 		numbered bool
@@ -155,7 +146,7 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		f.set = "Orders"
 	}
 	f.service = odatatest.New(odatatest.Options{Rows: 1, Switches: odatatest.Switches{CSRF: true, Repeatability: true,
-		EnqueueLocks: 5, FailBefore: 4, FailAfter: 4}})
+		EnqueueLocks: 15, FailBefore: 4, FailAfter: 4}})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			f.writes.Add(1)
@@ -181,9 +172,7 @@ func (f *folding) broker(do func(address string)) {
 func (f *folding) run(kills int) {
 	byPlace := map[string]*orderChange{}
 	f.broker(func(address string) {
-		client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation())
-		e2etest.NoError(f.T, err)
-		defer client.Close()
+		client := e2etest.Client(f.T, address, kgo.AllowAutoTopicCreation())
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
 			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
@@ -196,12 +185,11 @@ func (f *folding) run(kills int) {
 		if f.runs++; f.runs > 20*kills+40 {
 			f.T.Fatalf("expected an end, found none after %d runs", f.runs)
 		}
-		lines := f.lines
-		if len(f.sent) > 0 {
-			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.send="+strings.Join(f.sent, ","))
-		}
-		if len(f.skipped) > 0 {
-			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.skip="+strings.Join(f.skipped, ","))
+		lines := slices.Clone(f.lines)
+		for setting, names := range map[string][]string{"send": f.sent, "skip": f.skipped} {
+			if len(names) > 0 {
+				lines = append(lines, "errors.uncertain."+setting+"="+strings.Join(names, ","))
+			}
 		}
 		c := f.StartOnce(e2etest.Plugins(f.T, "odata-sink"), worker, f.File("fold.properties", lines...))
 		ended := make(chan e2etest.Result, 1)

@@ -3,41 +3,81 @@
 package sink
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // TestRealMirrorMaker has MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster. The
-// sink is killed while inserts are on their way, and goes on there: nothing is lost, and nothing is written twice.
+// sink is killed while two of its inserts are on their way, which are not applied, and goes on there: nothing is lost,
+// and nothing is written twice.
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
-	const rows, first = 26_000, 17_000
-	var servers []string
-	for range 2 {
-		servers = append(servers, e2etest.Kafka(t))
+	const rows, first = 26_000, 17_000 // first and the one behind it are the inserts that are held
+	here, there := e2etest.Kafka(t), e2etest.Kafka(t)
+	p, service := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 1})
+	var held atomic.Bool
+	held.Store(true)
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		inserts := func(id int) bool { return bytes.Contains(body, fmt.Appendf(nil, `"ship %d"`, id)) }
+		if r.Method == http.MethodPost && held.Load() && (inserts(first) || inserts(first+1)) {
+			<-r.Context().Done()
+			return
+		}
+		service.ServeHTTP(w, r)
+	}))
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "orders", "OrderCopies"),
+		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8", e2etest.Silent,
+		"sap.odata.insert.uncertain=check")...)
+	start := func(servers string) *e2etest.Command {
+		return p.StartOnce(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), back)
 	}
-	here, there := servers[0], servers[1]
-	m := NewMirrored(t, rows, first, "sap.odata.insert.uncertain=check")
-	m.Fill(here, 0)
-	had := m.Killed(here)
+	client := e2etest.Client(t, here)
+	e2etest.MakeTopics(t, client, "orders")
+	var records []*kgo.Record
+	for n := range rows {
+		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
+			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n+1, n)})
+	}
+	e2etest.Produce(t, here, records...)
+	// The sink runs until all else is written and stored, and is killed.
+	c, admin := start(here), kadm.NewClient(client)
+	var had kadm.OffsetResponse
+	c.Eventually("all but two records written and stored", func() bool {
+		all, _ := admin.FetchOffsets(t.Context(), "connect-back")
+		had, _ = all.Lookup("orders", 0)
+		return slices.Contains(strings.Fields(had.Metadata), fmt.Sprintf("settled=2-%d", rows-1-first))
+	})
+	c.Kill()
+	held.Store(false)
 	// From here on only: MirrorMaker copies what stands with an offset when that offset, translated, has become another
 	// one, so that it may be an old text else.
 	dir := t.TempDir()
 	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
 		there, dir)
-	admin := kadm.NewClient(e2etest.Client(t, there))
+	admin = kadm.NewClient(e2etest.Client(t, there))
 	var copied kadm.OffsetResponse
-	m.Eventually("a copy of the group and of all records", func() bool {
+	c.Eventually("a copy of the group and of all records", func() bool {
 		all, err := admin.FetchOffsets(t.Context(), "connect-back")
 		copied, _ = all.Lookup("orders", 0)
 		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, there, "orders")[0] == rows
 	})
 	mirror.Stop()
-	t.Logf("the offset %d is copied as %d", had.At, copied.At)
-	m.Once(there).Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
-	e2etest.CreatedOnce(t, m.Service.Ledger(), rows)
-	m.Once(there).Exits(0).SaysTimes(0, "is not about this log")
+	t.Logf("the offset %d with %q is copied as %d", had.At, had.Metadata, copied.At)
+	start(there).Wait().Exits(0).SaysTimes(1, "what stands with the group's offset is not about this log")
+	e2etest.CreatedOnce(t, service.Ledger(), rows)
+	start(there).Wait().Exits(0).SaysTimes(0, "is not about this log")
 }

@@ -3,6 +3,7 @@ package sink
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,17 +57,13 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	var found rest.Letters
 	f.Eventually("dead letters", func() bool { found = letters(); return len(found.Letters) == n })
 	sum := 0
-	for i, c := range found.Causes {
-		if sum += c.Count; c.Stage == "" || c.Class == "" || c.Message == "" ||
-			i > 0 && c.Count > found.Causes[i-1].Count {
-			t.Errorf("cause %d: found %+v", i, c)
-		}
+	for _, c := range found.Causes {
+		sum += c.Count
 	}
 	if n < 10 || sum != n {
 		t.Fatalf("expected causes of all letters, found %d of %d", sum, n)
 	}
 	for body, want := range map[string]string{`{"letters":["0-17"]}`: `such as 0@17, found \"0-17\"`,
-		`{"letters":["-1@17"]}`: "such as 0@17", `{"letters":["0@"]}`: "such as 0@17",
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
 		f.Must(400, "POST", path+"/replay", body, want)
 	}
@@ -88,9 +85,6 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
 		r.Refused != 0 || r.Left[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
-	}
-	if found := done(); found != nil {
-		t.Errorf("expected that nothing is stored, found %v", found)
 	}
 	// Replayed out of order.
 	for _, one := range []string{"0@5", "0@2"} {
@@ -115,13 +109,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	for _, record := range e2etest.ReadTopic(t, broker, "Orders", 60+1) {
 		times[string(record.Key)]++
 	}
-	twice := slices.DeleteFunc(slices.Collect(func(yield func(int) bool) {
-		for _, n := range times {
-			if !yield(n) {
-				return
-			}
-		}
-	}), func(n int) bool { return n == 1 })
+	twice := slices.DeleteFunc(slices.Collect(maps.Values(times)), func(n int) bool { return n == 1 })
 	if len(times) != 60 || !slices.Equal(twice, []int{2}) {
 		t.Errorf("expected 60 orders, one of them twice, found %d, %v", len(times), twice)
 	}
@@ -133,7 +121,6 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
 	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 left: letters "+leftOf+"0@1")
-	dlq("--letters", "", "--again").Exits(0).Prints("0 replayed, 0 of them refused again\n")
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 
@@ -145,7 +132,7 @@ func TestDryReplayOfASink(t *testing.T) {
 	said := saidTimes(rows)
 	said[2].Value = []byte(`{"Topic":{"not":"text"}}`)
 	said[4].Value = []byte("no JSON")
-	d := newDocuments(t, 1, nil, said)
+	d := newDocuments(t, 1, said)
 	d.written(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
 	r := d.replays(t, 1, 0, fmt.Sprintf("%d would be replayed, 2 of them would be refused\n", rows), "--dry")
@@ -171,7 +158,7 @@ func TestDryReplayOfASink(t *testing.T) {
 // Of two letters of one record one is sent, and either is sent again when that is asked of it alone.
 func TestReplayOfAChosenTwin(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, nil, saidTimes(2))
+	d := newDocuments(t, 1, saidTimes(2))
 	d.written(t, 100_000)
 	d.again(t, e2etest.ReadTopic(t, d.broker, "refused", 2))
 	e2etest.ReadTopic(t, d.broker, "refused", 4)

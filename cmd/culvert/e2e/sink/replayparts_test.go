@@ -26,20 +26,16 @@ type documents struct {
 }
 
 // newDocuments has records, by key and value, in the topic said.
-func newDocuments(t *testing.T, partitions int32, letters map[string]*string, said []*kgo.Record,
-	more ...string) *documents {
+func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
 	t.Helper()
 	d := &documents{Place: e2etest.NewPlace(t), letters: "refused"}
 	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
 	d.service, d.broker = s, e2etest.Embedded(t).Addr()
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
-	e2etest.NoError(t, err)
-	t.Cleanup(client.Close)
-	d.admin = kadm.NewClient(client)
+	d.admin = kadm.NewClient(e2etest.Client(t, d.broker))
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, letters, "refused"); err != nil {
+	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, nil, "refused"); err != nil {
 		t.Fatal(err)
 	}
 	e2etest.Produce(t, d.broker, said...)
@@ -107,74 +103,56 @@ func (d *documents) again(t *testing.T, letters []*kgo.Record) {
 func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	t.Parallel()
 	const rows = 600
-	for name, partitions := range map[string]int32{"a partition": 1, "partitions": 3} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := newDocuments(t, partitions, nil, saidTimes(rows), "sap.odata.enable.batch=1")
-			d.written(t, 100_000)
-			letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
-			d.again(t, letters)
-			d.replay(t, "--until", "2020-01-01T00:00:00Z").Exits(0)
-			d.replays(t, 0, rows, "")
-			d.again(t, letters[:50]) // the sink that was killed starts again
-			d.replays(t, 0, rows, "")
-			d.replays(t, 0, 2*rows, "", "--again")
-		})
-	}
+	d := newDocuments(t, 3, saidTimes(rows), "sap.odata.enable.batch=1")
+	d.written(t, 100_000)
+	letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
+	d.again(t, letters)
+	d.replay(t, "--until", "2020-01-01T00:00:00Z").Exits(0)
+	d.replays(t, 0, rows, "")
+	d.again(t, letters[:50]) // the sink that was killed starts again
+	d.replays(t, 0, rows, "")
+	d.replays(t, 0, 2*rows, "", "--again")
 }
 
 // Of a record that became several rows, a letter names those that are left, and a replay writes no other.
 func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		item  string // the one that is refused
-		more  []string
-		first int // how many of three are written before the replay
-	}{
-		"the service refuses one": {`{"Topic":"b"}`, nil, 2},
-		"a transform refuses one": {`{"Topic":"b","Weight":"heavy"}`, []string{"transforms=lines,weight",
-			"transforms.weight.type=org.apache.kafka.connect.transforms.Cast$Value",
-			"transforms.weight.spec=Weight:int32"}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			value := `{"Lines":[{"Topic":"a","Weight":"1"},` + c.item + `,{"Topic":"c","Weight":"3"}]}`
-			common := []string{"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
-				"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
-				"transforms.lines.extract=true"}
-			d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(value)}},
-				append(common, c.more...)...)
-			d.written(t, min(c.first, 1))
-			if n := d.service.Count("Inbox"); n != c.first {
-				t.Fatalf("expected %d documents, found %d", c.first, n)
-			}
-			e2etest.ReadTopic(t, d.broker, "refused", 1)
-			// Refused once more: the letter that goes back names the same.
-			e2etest.RefuseWrites(t, d.service, 100)
-			d.replay(t).Exits(1)
-			e2etest.RefuseWrites(t, d.service, 0)
-			if c.more != nil {
-				d.set("transforms=lines")
-			}
-			d.replays(t, 0, 3, "")
-			d.replays(t, 0, 3, "")
-		})
-	}
+	value := `{"Lines":[{"Topic":"a"},{"Topic":"b"},{"Topic":"c"}]}`
+	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(value)}},
+		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
+		"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
+		"transforms.lines.extract=true")
+	d.written(t, 1)
+	e2etest.Equal(t, "documents", 2, d.service.Count("Inbox"))
+	e2etest.ReadTopic(t, d.broker, "refused", 1)
+	// Refused once more: the letter that goes back names the same.
+	e2etest.RefuseWrites(t, d.service, 100)
+	d.replay(t).Exits(1)
+	e2etest.RefuseWrites(t, d.service, 0)
+	d.replays(t, 0, 3, "")
+	d.replays(t, 0, 3, "")
 }
 
 // A letter that is older than a later record of its key is left, and said, until --older sends it; list tells what was
-// replayed.
+// replayed. Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
 func TestReplayOfWhatIsOlder(t *testing.T) {
 	t.Parallel()
-	records := saidTimes(3)
-	d := newDocuments(t, 1, nil, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	d := newDocuments(t, 1, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	d.lines = e2etest.Instead(d.lines, "topics=")
+	d.set("topics.regex=sa.*")
 	d.written(t, 3)
 	later := &kgo.Record{Topic: "said", Key: []byte("1"), Value: []byte(`{"Topic":"later"}`)}
 	e2etest.Produce(t, d.broker, later)
 	d.written(t, 0)
-	e2etest.ReadTopic(t, d.broker, "refused", 3)
-	want := "2 replayed, 0 of them refused again\n1 left: letters of records that are older"
-	d.replays(t, 1, 3, want).Exits(1).Prints("--older")
+	forged := e2etest.ReadTopic(t, d.broker, "refused", 3)[0]
+	for i := range forged.Headers {
+		if forged.Headers[i].Key == "__connect.errors.topic" {
+			forged.Headers[i].Value = []byte("Xsaid")
+		}
+	}
+	d.again(t, []*kgo.Record{forged})
+	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints("1 left: letters of records that are older",
+		"--older", `1 left: letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
 		var said []string
@@ -185,31 +163,31 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 		return strings.Join(said, ", ")
 	}
-	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes" {
+	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
 		t.Errorf("found %s", found)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("replayed   yes")
-	d.replays(t, 0, 4, "", "--older")
-	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes" {
+	d.replays(t, 1, 4, "1 replayed", "--older")
+	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
 		t.Errorf("found %s", found)
 	}
 }
 
 // A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in
-// which they were refused last, and in partitions next to each other.
+// which they were refused last, and in partitions next to each other. A record keeps its RequestID where its letter has
+// another time than it, as in a topic with message.timestamp.type=LogAppendTime: a service that has its document from
+// such a request does not make another one.
 func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
+	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
 		{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"new"}`)}}, "sap.odata.enable.batch=0",
-		"sap.odata.max.in.flight=1")
+		"sap.odata.max.in.flight=1", "sap.odata.insert.uncertain=repeatable")
 	d.written(t, 2)
 	letters := e2etest.ReadTopic(t, d.broker, "refused", 2)
 	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	e2etest.NoError(t, err)
-	defer client.Close()
+	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for i, l := range letters {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
@@ -217,77 +195,30 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	d.letters = "later"
 	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that are older")
 	d.replays(t, 0, 2, "", "--older")
+	d.letters = "refused"
+	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")
 }
 
-// Which entity a record without a key is of is not known before it is sent: its letter is left where the topic has any
-// later record, in whichever partition, and sent where all later ones are letters, too.
+// Which entity a record without a key is of is not known before it is sent: its letter is sent where all later records
+// of the topic are letters, too, and left where there is any other, in whichever partition.
 func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	t.Parallel()
-	for name, partition := range map[string]int32{"in its partition": 0, "in another partition": 1, "none": -1} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			said := saidTimes(3)
-			for _, r := range said {
-				r.Key = nil
-			}
-			d := newDocuments(t, 1, nil, said, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
-			if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
-				t.Fatal(err)
-			}
-			d.written(t, 3)
-			e2etest.ReadTopic(t, d.broker, "refused", 3)
-			if partition < 0 {
-				d.replays(t, 0, 3, "")
-				return
-			}
-			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-			e2etest.NoError(t, err)
-			defer client.Close()
-			later := &kgo.Record{Topic: "said", Partition: partition, Value: []byte(`{"Topic":"later"}`)}
-			e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
-			d.written(t, 0)
-			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
-			d.replays(t, 1, 1, want).Exits(1).Prints("--older")
-			d.replays(t, 0, 4, "", "--older")
-		})
+	said := saidTimes(3)
+	for _, r := range said {
+		r.Key = nil
 	}
-}
-
-// Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
-func TestReplayHeedsTopicsRegex(t *testing.T) {
-	t.Parallel()
-	d := newDocuments(t, 1, nil, saidTimes(1), "sap.odata.enable.batch=0")
-	d.lines = e2etest.Instead(d.lines, "topics=")
-	d.set("topics.regex=sa.*")
-	d.written(t, 1)
-	letter := e2etest.ReadTopic(t, d.broker, "refused", 1)[0]
-	forged := &kgo.Record{Topic: "refused", Key: letter.Key, Value: letter.Value, Timestamp: letter.Timestamp}
-	for _, h := range letter.Headers {
-		if h.Key == "__connect.errors.topic" {
-			h.Value = []byte("Xsaid")
-		}
-		forged.Headers = append(forged.Headers, h)
-	}
-	e2etest.Produce(t, d.broker, forged)
-	want := "1 replayed, 0 of them refused again\n1 left: letters of topic \"Xsaid\", which topics.regex"
-	d.replays(t, 1, 1, want)
-}
-
-// A record keeps its RequestID where its letter has another time than it, as in a topic with
-// message.timestamp.type=LogAppendTime: a service that has its document from such a request does not make another one.
-func TestRequestIDsOfLettersWithAnotherTime(t *testing.T) {
-	t.Parallel()
-	d := newDocuments(t, 1, nil, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=repeatable")
-	d.written(t, 100)
-	letters := e2etest.ReadTopic(t, d.broker, "refused", 3)
-	d.replays(t, 0, 3, "")
-	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "later"); err != nil {
+	d := newDocuments(t, 1, said, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range letters {
-		l.Topic, l.Timestamp = "later", time.Now()
-	}
-	d.again(t, letters)
-	d.letters = "later"
-	d.replays(t, 0, 3, "")
+	d.written(t, 3)
+	e2etest.ReadTopic(t, d.broker, "refused", 3)
+	d.replays(t, 0, 1, "1 replayed", "--letters", "0@0")
+	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
+	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
+	d.written(t, 0)
+	want := "0 replayed, 0 of them refused again\n2 left: letters of records without a key"
+	d.replays(t, 1, 2, want).Exits(1).Prints("--older")
+	d.replays(t, 0, 4, "", "--older")
 }

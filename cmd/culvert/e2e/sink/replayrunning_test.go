@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,22 +13,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
-
-const replayPath = "/culvert/connectors/inbox/deadletters/replay"
-
-// follows runs the sink in a worker, which has it already where it is started again.
-func (d *documents) follows(t *testing.T, again bool, settings ...string) *e2etest.Followed {
-	t.Helper()
-	f := d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
-		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
-		"key.converter=org.apache.kafka.connect.storage.StringConverter",
-		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
-	if !again {
-		f.Makes(e2etest.Instead(d.lines, settings...)...)
-	}
-	f.Await("inbox", "runs", e2etest.Runs)
-	return f
-}
 
 // places are the documents, each by where it is in the order in which they were written.
 func (d *documents) places(t *testing.T) map[string]int {
@@ -45,68 +28,30 @@ func (d *documents) places(t *testing.T) map[string]int {
 	return places
 }
 
-// A later record of a key whose letter is on its way waits until that is written (P20), and records of other keys do
-// not.
-func TestReplayNextToTheRunningTask(t *testing.T) {
-	t.Parallel()
-	d := newDocuments(t, 1, nil, saidTimes(2), "sap.odata.enable.batch=0")
-	d.written(t, 100_000)
-	e2etest.ReadTopic(t, d.broker, "refused", 2)
-	address, held, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
-		return status == http.StatusCreated
-	})
-	_, port, _ := strings.Cut(address, ":")
-	f := d.follows(t, false, "sap.odata.host.port="+port)
-	first := make(chan rest.Replayed, 1)
-	go func() {
-		_, answer := f.Call("POST", replayPath, `{"letters":["0@0"]}`)
-		first <- e2etest.As[rest.Replayed](t, answer)
-	}()
-	f.Eventually("a letter on its way", held)
-	key := "0"
-	if _, other := d.places(t)["1"]; other {
-		key = "1"
-	}
-	say := func(key, what string) {
-		value := fmt.Appendf(nil, `{"Topic":%q}`, what)
-		e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte(key), Value: value})
-	}
-	say("another", "another")
-	f.Eventually("a record of another key", func() bool { _, there := d.places(t)["another"]; return there })
-	say(key, "later")
-	time.Sleep(time.Second)
-	if _, there := d.places(t)["later"]; there {
-		t.Error("a record was written although a letter of its key was on its way")
-	}
-	free()
-	if done := <-first; done.Replayed != 1 || done.Refused != 0 {
-		t.Errorf("expected one letter to be replayed, found %+v", done)
-	}
-	f.Eventually("the later record", func() bool { _, there := d.places(t)["later"]; return there })
-	e2etest.Equal(t, "documents", 3, d.service.Count("Inbox"))
-	f.MustStop()
-}
-
 // At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their
 // keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record
 // of its key, and only letters of such keys are left.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
-	const letters = 25_000
-	d := newDocuments(t, 3, nil, saidTimes(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
+	const letters, path = 25_000, "/culvert/connectors/inbox/deadletters/replay"
+	d := newDocuments(t, 3, saidTimes(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4")
 	d.set("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
 		"transforms.date.field=Topic", "transforms.date.target.type=Timestamp", "transforms.date.format=yyyy-MM-dd")
 	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.ReadTopic(t, d.broker, "refused", letters)
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker))
-	e2etest.NoError(t, err)
-	defer client.Close()
+	client := e2etest.Client(t, d.broker)
+	follows := func() *e2etest.Followed {
+		return d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
+			"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
+			"key.converter=org.apache.kafka.connect.storage.StringConverter",
+			"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	}
 	replay := func(f *e2etest.Followed) (ended chan struct{}) {
 		ended = make(chan struct{})
 		go func() {
 			defer close(ended)
-			if a, err := http.Post(f.Url+replayPath, "application/json", nil); err == nil { // it is killed
+			if a, err := http.Post(f.Url+path, "application/json", nil); err == nil { // it is killed
 				a.Body.Close()
 			}
 		}()
@@ -129,13 +74,16 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	f := d.follows(t, false)
+	f := follows()
+	f.Makes(d.lines...)
+	f.Await("inbox", "runs", e2etest.Runs)
 	killed := replay(f)
 	f.Eventually("letters", func() bool { return d.service.Count("Inbox") > 0 })
 	says(func() bool { return d.service.Count("Inbox") > letters/3 })
 	f.Kill()
 	<-killed
-	f = d.follows(t, true)
+	f = follows()
+	f.Await("inbox", "runs", e2etest.Runs)
 	second := replay(f)
 	says(func() bool {
 		select {
@@ -145,7 +93,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			return false
 		}
 	})
-	last := e2etest.As[rest.Replayed](t, f.Must(200, "POST", replayPath, ""))
+	last := e2etest.As[rest.Replayed](t, f.Must(200, "POST", path, ""))
 	left := 0
 	for _, n := range last.Left {
 		left += n

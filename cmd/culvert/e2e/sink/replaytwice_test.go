@@ -9,40 +9,26 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// heldReplay starts a replay in a folder of its own. The answer about its first document is held until free.
-func heldReplay(t *testing.T, rows int) (d *documents, first *e2etest.Command, free func()) {
-	d = newDocuments(t, 1, nil, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
+// A replay next to another process's writes nothing and says why, whichever folder each has; it goes on where the other
+// one has ended. One whose process stood still until another one had its turn stores nothing over what that one has
+// stored.
+func TestReplayNextToAnother(t *testing.T) {
+	t.Parallel()
+	const rows = 40
+	d := newDocuments(t, 1, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic")
 	d.written(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
+	// The answer about its first document is held until free.
 	address, done, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
 		return status == http.StatusCreated
 	})
 	_, port, _ := strings.Cut(address, ":")
 	slow := d.File("slow.properties", e2etest.Instead(d.lines, "sap.odata.host.port="+port)...)
-	first = d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
+	first := d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Subfolder("elsewhere"), d.worker, slow)
 	first.Eventually("a document", done)
-	return d, first, free
-}
-
-// A replay next to another process's writes nothing and says why, whichever folder each has; started again, it goes on
-// where the other one has ended.
-func TestReplayNextToAnother(t *testing.T) {
-	t.Parallel()
-	const rows = 40
-	d, first, free := heldReplay(t, rows)
-	d.replays(t, 1, 1, "").Exits(1).Says("connector inbox: dead letters are being replayed already")
-	free()
-	first.MustEnd()
-	d.replays(t, 0, rows, "")
-}
-
-// A replay whose process stood still until another one had its turn stores nothing over what that one has stored.
-func TestReplayThatStoodStill(t *testing.T) {
-	t.Parallel()
-	const rows = 40
-	d, first, free := heldReplay(t, rows)
+	d.replays(t, 1, 1, "").Says("connector inbox: dead letters are being replayed already")
 	first.Signal(syscall.SIGSTOP)
 	free()
 	second := d.replay(t)

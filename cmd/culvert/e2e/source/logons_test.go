@@ -19,10 +19,8 @@ func TestRefusalsAreKept(t *testing.T) {
 		environ  []string
 		commands [][]string
 	}{
-		"a worker first":  {nil, [][]string{run, ping, doctor, run}},
-		"a command first": {nil, [][]string{ping, run, doctor, ping, run}},
-		"no home":         {[]string{"XDG_CACHE_HOME=", "HOME=/dev/null"}, [][]string{ping, run, doctor}},
-		"none named":      {[]string{"XDG_CACHE_HOME=", "HOME="}, [][]string{run, ping}},
+		"a command first": {nil, [][]string{ping, run, doctor}},
+		"no home":         {[]string{"XDG_CACHE_HOME=", "HOME=/dev/null"}, [][]string{run, ping}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := e2etest.NewPlace(t)

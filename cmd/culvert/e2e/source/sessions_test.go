@@ -2,8 +2,10 @@ package source
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,12 +19,10 @@ import (
 
 // Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
 
-// visits is how many rows T4 writes.
-const visits = 10_000
-
-// T4: 10,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
+// T4: 2,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
+	const visits = 2_000
 	p, _, worker := e2etest.Filled(t, visits)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
@@ -52,57 +52,42 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
-	rows := e2etest.OneOf(20_000, 8_000) // servers are killed as often with fewer
+	rows := e2etest.OneOf(20_000, 2_000) // servers are killed as often with fewer
 	p, _, worker := e2etest.Filled(t, rows)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
-	r, reported := decided(p, "errors.uncertain.send", worker, e2etest.CopiesOf(address))
+	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to have`)
+	lines, sent := e2etest.CopiesOf(address), []string(nil)
+	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	for n := 0; r.Code != 0 && n < 40; n++ {
+		named := map[string]bool{}
+		for _, one := range advice.FindAllStringSubmatch(r.Stderr, -1) {
+			for name := range strings.SplitSeq(one[1], ",") {
+				named[name] = true
+			}
+		}
+		if len(named) == 0 {
+			t.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
+		}
+		sent = slices.AppendSeq(sent, maps.Keys(named))
+		r = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", e2etest.Instead(lines,
+			"errors.uncertain.send="+strings.Join(sent, ","))...))
+	}
 	l := s.Ledger()
 	e2etest.CreatedOnce(t, l, rows)
-	if r.Code != 0 || reported == 0 {
-		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.Code, reported,
-			r.LastLine())
+	if r.Exits(0); len(sent) == 0 {
+		t.Error("expected rows to be reported")
 	}
 	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||
 		l.Sessions["me@NWD_02"].Lost == 0 {
 		t.Errorf("expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
 	}
 	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals,
-		reported)
+		len(sent))
 }
 
-// decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written,
-// an operator decides.
-func decided(p *e2etest.Place, decision, worker string, lines []string) (r e2etest.Result, reported int) {
-	p.T.Helper()
-	args := []string{"run", "--once", "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data", p.Data, worker,
-		p.File("back.properties", lines...)}
-	var all []string
-	for range 40 {
-		if r = p.Run(args...); r.Code == 0 {
-			break
-		}
-		var named []string
-		for _, text := range strings.Split(r.Stderr, "topic Orders, partition ")[1:] {
-			var partition, offset int
-			if n, _ := fmt.Sscanf(text, "%d, offset %d,", &partition, &offset); n == 2 {
-				if at := fmt.Sprintf("Orders-%d@%d", partition, offset); !slices.Contains(named, at) {
-					named = append(named, at)
-				}
-			}
-		}
-		if len(named) == 0 {
-			p.T.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
-		}
-		reported += len(named)
-		all = append(all, named...)
-		p.File("back.properties", append(slices.Clone(lines), decision+"="+strings.Join(all, ","))...)
-	}
-	return r, reported
-}
-
-// T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever
-// of them, by commands next to them and after a restart; another one in its file has all of them go on.
+// T3, without automatic restarts: a wrong password of 20 connectors is sent once, by whichever of them, by commands
+// next to them and after a restart; another one in its file has all of them go on.
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -135,11 +120,9 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	for round := range 2 { // the second is a restart
 		c := p.Start(append(args, files...)...)
 		var beside sync.WaitGroup
-		for i := range 4 {
+		for i := range 2 {
 			beside.Go(func() {
-				r := p.Run("validate", "--data", p.Data, "--plugins", e2etest.Plugins(t), worker, files[i])
-				r.Exits(0)
-				r = p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
+				r := p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
 					strings.TrimSuffix(odatatest.SAPPath, "/"))
 				r.Exits(1).Says(`the password of user "me" was refused (401) at`)
 				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
@@ -240,7 +223,4 @@ func TestMaintenanceWindow(t *testing.T) {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", task.State, n)
 	}
 	c.MustStop()
-	wrong := p.File("wrong.properties", append(e2etest.Source("wrong", address, "Orders"),
-		"sap.odata.maintenance.windows=Sundays")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), wrong).Exits(1).Prints("sap.odata.maintenance.windows: expected START/DURATION ZONE")
 }

@@ -2,51 +2,104 @@ package source
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// unsound is a service that takes $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its
-// count shows at the end. Requests 1 to 5 are the first page, the question for two keys, two pages by key and the
-// question for the count; with the sixth the set is read again.
-func unsound(asked func(number int)) *oddService {
-	var rows []int
-	for row := range 300 {
-		if row+1 != 150 {
-			rows = append(rows, row+1)
-		}
-	}
-	rows = append(rows, 150)
-	return &oddService{rows: rows, page: 100, asked: asked}
-}
+const oddMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">` +
+	`<EntityType Name="Row"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
+	`<EntityContainer Name="C"><EntitySet Name="Rows" EntityType="N.Row"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-const restart = 6
-
-// reader is a worker with settings that reads the service, and is killed at a request.
+// reader is a worker with settings that reads an unsound service, and is killed at a request. The service takes
+// $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its count shows at the end.
+// Requests 1 to 5 are the first page, the question for two keys, two pages by key and the question for the count; with
+// the sixth the set is read again.
 type reader struct {
 	p                        *e2etest.Place
 	servers, worker, address string
 	held, goOn               chan struct{}
+
+	mu               sync.Mutex
+	requests, killAt int
 }
 
+const restart = 6
+
 func newReader(t *testing.T, killAt int, settings ...string) *reader {
-	r := &reader{p: e2etest.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{})}
-	r.address = e2etest.Serve(t, unsound(func(number int) {
-		if number == killAt {
-			close(r.held)
-			<-r.goOn
-		}
-	}))
-	r.servers = r.p.Broker()
+	r := &reader{p: e2etest.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{}), killAt: killAt}
+	r.address, r.servers = e2etest.Serve(t, r), r.p.Broker()
 	r.worker = r.p.Plain(r.servers, append(settings, "group.id=unsound", "offset.flush.interval.ms=20")...)
 	return r
 }
 
+// ServeHTTP answers pages of 100 rows, or as many as $top asks for.
+func (r *reader) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.HasSuffix(q.URL.Path, "$metadata") {
+		w.Header().Set("Content-Type", "application/xml")
+		io.WriteString(w, oddMetadata)
+		return
+	}
+	if r.requests++; r.requests == r.killAt {
+		close(r.held)
+		<-r.goOn
+	}
+	var rows []int
+	for row := 1; row <= 300; row++ {
+		if row != 150 {
+			rows = append(rows, row)
+		}
+	}
+	rows = append(rows, 150)
+	query := q.URL.Query()
+	for part := range strings.SplitSeq(query.Get("$filter"), " and ") {
+		words := strings.Fields(strings.Trim(part, "()"))
+		if len(words) != 3 {
+			continue
+		}
+		than, _ := strconv.Atoi(words[2])
+		rows = slices.DeleteFunc(rows, func(k int) bool {
+			return words[1] == "gt" && k <= than || words[1] == "le" && k > than
+		})
+	}
+	skip, _ := strconv.Atoi(query.Get("$skip"))
+	size, err := strconv.Atoi(query.Get("$top"))
+	if err != nil {
+		size = 100
+	}
+	count := len(rows)
+	rows = rows[min(skip, count):]
+	page := rows[:min(size, len(rows))]
+	items := make([]string, len(page))
+	for i, k := range page {
+		items[i] = fmt.Sprintf(`{"ID":%d}`, k)
+	}
+	next := ""
+	if len(rows) > len(page) {
+		next = fmt.Sprintf(`,"__next":"%s?$skip=%d`, q.URL.Path, skip+len(page))
+		for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+			if v := query.Get(name); v != "" {
+				next += "&" + name + "=" + strings.ReplaceAll(v, " ", "%20")
+			}
+		}
+		next += `"`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"d":{"__count":"%d","results":[%s]%s}}`, count, strings.Join(items, ","), next)
+}
+
 func (r *reader) start(more ...string) *e2etest.Command {
-	file := r.p.File("odd.properties", oddRows("odd", r.address, more...)...)
+	file := r.p.File("odd.properties", append(append(e2etest.Source("odd", r.address), "sap.odata#00.service=/s",
+		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"), more...)...)
 	return r.p.StartOnce(e2etest.Plugins(r.p.T), r.worker, file)
 }
 

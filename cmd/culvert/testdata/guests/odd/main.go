@@ -1,7 +1,5 @@
-// Odd is a guest with a transform and a predicate written record by record, as an author would: the predicate matches records whose
-// field is odd, one
-// transform writes its own version into a field, another one gets stuck on some records, and one
-// panics on them.
+// Odd is a guest with transforms and a predicate written record by record, as an author would: the predicate matches
+// records whose field is odd, one transform writes its own version into a field, another one gets stuck on some records.
 package main
 
 import (
@@ -27,7 +25,6 @@ func (odd) Describe() wit.Description {
 		{Name: "example.Odd", Kind: wit.ComponentPredicate, Settings: field},
 		{Name: "example.NoteVersion", Kind: wit.ComponentTransformation, Settings: field},
 		{Name: "example.Stuck", Kind: wit.ComponentTransformation, Settings: field},
-		{Name: "example.Panics", Kind: wit.ComponentTransformation, Settings: field},
 	}}
 }
 
@@ -45,11 +42,8 @@ func (odd) NewPredicate(_ string, settings []wit.Setting) (transform.Predicate, 
 
 func (odd) New(component string, settings []wit.Setting) (transform.Func, error) {
 	name := settings[0].Value
-	switch component {
-	case "example.Stuck":
+	if component == "example.Stuck" {
 		return stuck(name), nil
-	case "example.Panics":
-		return panics(name), nil
 	}
 	return func(r *transform.Record) error { return r.Value.SetField(name, version) }, nil
 }
@@ -64,17 +58,3 @@ func stuck(name string) transform.Func {
 		return nil
 	}
 }
-
-// panics has a mistake that shows on records whose field is a multiple of 37.
-func panics(name string) transform.Func {
-	return func(r *transform.Record) error {
-		value, _ := r.Value.Field(name)
-		if n, _ := value.(int32); n%37 == 0 {
-			missing(n)
-		}
-		return nil
-	}
-}
-
-//go:noinline
-func missing(n int32) { panic(fmt.Sprintf("order %d is not in the table", n)) }

@@ -1,0 +1,53 @@
+package sink
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/logtest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Where a transform gives records another topic, the first record tells which topics that settings name are never
+// reached, and which topics nothing takes: each is said once.
+func TestTopicsAfterTransforms(t *testing.T) {
+	for name, c := range map[string]struct {
+		taken []string
+		want  []string // the lines about topics, in parts
+	}{
+		"reached": {[]string{"sap.t"}, nil},
+		"elsewhere": {[]string{"t"}, []string{`topic=sap.t read_from=t taken="one=t"`,
+			`setting="one=t" arrived_in=sap.t`}},
+		"partly": {[]string{"t", "sap.t"}, []string{`setting="one=t" arrived_in=sap.t`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out logtest.Journal
+				x := newWorld(&writer{topics: c.taken})
+				x.o.Logger = out.Logger(slog.LevelError)
+				x.o.Reach = &Reach{Settings: map[string]string{"t": "one"}, Read: []string{"t"}}
+				x.group.put("t", 0, "a=1", "b=2")
+				x.o.NewChain = func(context.Context) (Chain, error) {
+					return chainFunc(func(b *record.Batch) []wit.RowFault {
+						b.Topics = []string{"sap.t"}
+						return nil
+					}), nil
+				}
+				x.ok(t)
+				var said []string
+				for line := range strings.Lines(out.String()) {
+					if strings.Contains(line, "takes records of") || strings.Contains(line, "no record can reach") {
+						said = append(said, line)
+					}
+				}
+				assert.Equal(t, len(c.want), len(said), said)
+				assert.Contains(t, strings.Join(said, ""), c.want...)
+			})
+		})
+	}
+}
