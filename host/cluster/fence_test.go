@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/cluster/clustertest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -102,13 +103,11 @@ func TestFences(t *testing.T) {
 
 // Fencing that takes too long may be tried again, and says which producer it waited for.
 func TestFencingThatTakesTooLong(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		k := kafka.Defaults()
-		k.Bootstrap, k.Extra = []string{"127.0.0.1:9092"}, []kgo.Opt{kgo.Dialer(network.DialContext)}
-		kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		kafkatest.RefuseWhere(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
 		})
-		err := kafka.Fence(t.Context(), k, []string{"g-c-0", "g-c-1", "g-c-2"})
+		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
 		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
 		if f, ok := errors.AsType[*wit.Fault](err); !ok || f.Kind != wit.FaultTransient {
 			t.Errorf("expected what may pass, found %v", err)

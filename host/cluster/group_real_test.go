@@ -3,18 +3,14 @@
 package cluster
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,78 +22,29 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
+
+// The scripts of peers are found from here.
+func init() { e2etest.Bench.Root = "../.." }
 
 // peer is a script of testdata/peers/kafka that is running.
 type peer struct {
-	port, dir string
-	process   *exec.Cmd
-	stdin     io.Closer
-	ended     chan struct{}
-	stderr    bytes.Buffer
-	stop      func()
+	*e2etest.Peer
+	port string
 }
 
-// startPeer runs a script until stop, or the test's end. ready is false where it has ended with an error.
-func startPeer(t *testing.T, env []string, script, port, dir string, args ...string) (p *peer, ready bool) {
-	t.Helper()
-	p = &peer{port: port, dir: dir, ended: make(chan struct{})}
-	p.process = exec.Command("../../testdata/peers/kafka/"+script, append(append([]string{port}, args...), p.dir)...)
-	p.process.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
-	p.process.Stderr = &p.stderr
-	p.stdin, _ = p.process.StdinPipe()
-	stdout, err := p.process.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.process.Start())
-	said := make(chan bool, 1)
-	go func() {
-		defer close(p.ended)
-		lines := bufio.NewReader(stdout)
-		line, _ := lines.ReadString('\n')
-		said <- strings.TrimSpace(line) == "READY"
-		_, _ = io.Copy(io.Discard, lines)
-		_ = p.process.Wait()
-	}()
-	p.stop = sync.OnceFunc(func() {
-		p.stdin.Close()
-		_ = p.process.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-p.ended:
-		case <-time.After(5 * time.Minute):
-			_ = p.process.Process.Kill()
-			t.Errorf("%s did not end within 5 min of SIGTERM", script)
-		}
-	})
-	t.Cleanup(p.stop)
-	select {
-	case ready = <-said:
-	case <-time.After(30 * time.Minute): // the first start fetches Kafka
-		t.Fatalf("%s did not start in time", script)
-	}
-	return p, ready
-}
-
-// runPeer is startPeer for a script that must not end with an error.
+// runPeer runs a script until its Stop, or the test's end.
 func runPeer(t *testing.T, env []string, script, port, dir string, args ...string) *peer {
 	t.Helper()
-	p, ready := startPeer(t, env, script, port, dir, args...)
-	if !ready {
-		t.Fatalf("%s did not start:\n%s", script, p.stderr.String())
-	}
-	return p
-}
-
-func realPort(t *testing.T) string {
-	t.Helper()
-	_, port, _ := net.SplitHostPort(porttest.Address(t))
-	return port
+	args = append(append([]string{port}, args...), dir)
+	return &peer{e2etest.StartPeer(t, "kafka/"+script, dir, env, args...), port}
 }
 
 // signal sends a signal to the peer's JVMs.
 func (p *peer) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
-	pids, err := os.ReadFile(filepath.Join(p.dir, "pids"))
+	pids, err := os.ReadFile(filepath.Join(p.Dir, "pids"))
 	require.NoError(t, err)
 	for _, pid := range strings.Fields(string(pids)) {
 		n, err := strconv.Atoi(pid)
@@ -109,7 +56,7 @@ func (p *peer) signal(t *testing.T, s syscall.Signal) {
 // realBroker is one of Apache Kafka, with a topic.
 func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	t.Helper()
-	b := runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", realPort(t), t.TempDir())
+	b := runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", e2etest.FreePort(t), t.TempDir())
 	c := kafka.Defaults()
 	c.Bootstrap = []string{"127.0.0.1:" + b.port}
 	admin, err := kafka.NewAdmin(c)
@@ -196,9 +143,9 @@ func TestRealGroup(t *testing.T) {
 	at = agree(t, at, a, d)
 	lap("and are members again")
 
-	b.stop()
+	b.Stop()
 	lap("the broker has stopped")
-	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", b.port, b.dir)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", b.port, b.Dir)
 	lap("the broker was started again")
 	a.Rejoin("to see that it works")
 	at = agree(t, at, a, d)
@@ -224,7 +171,7 @@ func TestRealGroupOfJava(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
 	java := []string{"GROUP=" + testGroup, "HEAP=320m"}
-	theirs := runPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
+	theirs := runPeer(t, java, "start-connect.sh", e2etest.FreePort(t), t.TempDir(), "127.0.0.1:"+b.port)
 	a := newWorker("a", c)
 	a.o.Topic = "ours"
 	began := time.Now()
@@ -239,16 +186,20 @@ func TestRealGroupOfJava(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "Stable sessioned", groups[testGroup].State+" "+groups[testGroup].Protocol)
 	assert.Equal(t, 1, len(groups[testGroup].Members))
-	theirs.stop()
+	theirs.Stop()
 
 	a.join(t)
 	agree(t, 0, a)
-	again, ready := startPeer(t, java, "start-connect.sh", realPort(t), t.TempDir(), "127.0.0.1:"+b.port)
-	if ready {
-		t.Error("expected Kafka Connect's worker to end")
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	again := exec.CommandContext(ctx, "../../testdata/peers/kafka/start-connect.sh", e2etest.FreePort(t), "127.0.0.1:"+b.port, dir)
+	again.Env = append(os.Environ(), java...)
+	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
+	if err := again.Run(); err == nil || ctx.Err() != nil {
+		t.Errorf("expected Kafka Connect's worker to end with an error, found %v", err)
 	}
-	<-again.ended
-	log, err := os.ReadFile(filepath.Join(again.dir, "worker.log"))
+	log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 	require.NoError(t, err)
 	assert.Contains(t, string(log), "InconsistentGroupProtocolException")
 	assert.Equal(t, 0, a.losses())

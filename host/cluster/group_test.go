@@ -490,49 +490,43 @@ func (r refusals) OnGroupManageError(err error) {
 	}
 }
 
-// A group of other programs lets us not in, and ours not them, and says what to do.
+// A group of Kafka Connect's workers, or of other programs, lets us not in, and ours not them, and says what to do.
 func TestGroupOfOthers(t *testing.T) {
-	for name, of := range map[string]struct{ kind, protocol string }{
-		"Kafka Connect's": {"connect", "sessioned"}, "consumers": {"consumer", "range"}, "a type of their own": {"x", "culvert-1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
-				refused := make(refusals, 1)
-				c := n.Config("other")
-				opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
-					kgo.GroupProtocol(of.kind), kgo.Balancers(named{of.protocol, "metadata"}))
-				first := kafkatest.Client(t, opts...)
-				require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
-					func() string { return "expected the others to have a group" })
-				a := newWorker("a", n.Config("a"))
-				began := time.Now()
-				_, err := Join(t.Context(), a.o)
-				if err == nil || time.Since(began) > time.Second {
-					t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
-				}
-				assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "a group.id of its own",
-					"INCONSISTENT_GROUP_PROTOCOL")
-				first.Close()
-				opts = append(opts, kgo.ConsumerGroup("ours"))
-				a.o.Group = "ours" // a group without members keeps its type in kfake
-				a.join(t)
-				second := kafkatest.Client(t, opts...)
-				if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
-					t.Errorf("expected the others to be refused, found %v", err)
-				}
-				second.Close()
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		refused := make(refusals, 1)
+		c := n.Config("other")
+		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
+			kgo.GroupProtocol("connect"), kgo.Balancers(named{"sessioned", "metadata"}))
+		first := kafkatest.Client(t, opts...)
+		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
+			func() string { return "expected the others to have a group" })
+		a := newWorker("a", n.Config("a"))
+		began := time.Now()
+		_, err := Join(t.Context(), a.o)
+		if err == nil || time.Since(began) > time.Second {
+			t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
+		}
+		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "a group.id of its own",
+			"INCONSISTENT_GROUP_PROTOCOL")
+		first.Close()
+		opts = append(opts, kgo.ConsumerGroup("ours"))
+		a.o.Group = "ours" // a group without members keeps its type in kfake
+		a.join(t)
+		second := kafkatest.Client(t, opts...)
+		if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
+			t.Errorf("expected the others to be refused, found %v", err)
+		}
+		second.Close()
 
-				n.Cut("a", true) // they take the group while it is away
-				require.Until(t, a.lost, func() string { return "expected a loss" })
-				time.Sleep(20 * time.Second)
-				kafkatest.Client(t, opts...)
-				time.Sleep(time.Second)
-				n.Cut("a", false)
-				time.Sleep(time.Minute)
-				assert.Equal(t, 1, a.losses())
-			})
-		})
-	}
+		n.Cut("a", true) // they take the group while it is away
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		time.Sleep(20 * time.Second)
+		kafkatest.Client(t, opts...)
+		time.Sleep(time.Second)
+		n.Cut("a", false)
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, a.losses())
+	})
 }
 
 // What keeps a worker from joining comes out of Join: at once, where somebody has to change something.

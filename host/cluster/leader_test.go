@@ -67,3 +67,20 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	_, lacks := l.fits(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
 	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", lacks)
 }
+
+// In which order the coordinator names the members changes nothing of what the leader sees; a member whose metadata is
+// damaged is left out.
+func TestOrderOfMembers(t *testing.T) {
+	t.Parallel()
+	l := newLeader(&Worker{o: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
+	member := func(id string) Joined {
+		m, err := Metadata{URL: "http://" + id}.Encode()
+		require.NoError(t, err)
+		return Joined{ID: id, Metadata: m}
+	}
+	a, b, odd := member("a"), member("b"), Joined{ID: "odd"}
+	want, _, _ := l.joined([]Joined{a, b})
+	assert.Equal(t, 2, len(want))
+	found, _, _ := l.joined([]Joined{b, odd, a})
+	assert.Equal(t, want, found)
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // logBroker is an Apache Kafka broker whose cleaner works all the time.
@@ -30,8 +31,8 @@ func logBroker(t *testing.T) string {
 	t.Helper()
 	more := filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	port := realPort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port, t.TempDir())
+	port := e2etest.FreePort(t)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port, t.TempDir())
 	return "127.0.0.1:" + port
 }
 
@@ -62,7 +63,7 @@ func TestRealLogOfConnect(t *testing.T) {
 	broker := logBroker(t)
 	for _, eos := range []string{"disabled", "enabled"} {
 		t.Run(eos, func(t *testing.T) {
-			group, port, dir := "java-"+eos, realPort(t), t.TempDir()
+			group, port, dir := "java-"+eos, e2etest.FreePort(t), t.TempDir()
 			base := "http://127.0.0.1:" + port
 			env := []string{"GROUP=" + group, "EOS=" + eos}
 			java := runPeer(t, env, "start-connect.sh", port, dir, broker)
@@ -113,7 +114,7 @@ func TestRealLogOfConnect(t *testing.T) {
 			}
 			assert.Equal(t, "", f.journal.String())
 
-			java.stop()
+			java.Stop()
 			require.NoError(t, f.Lead(ctx))
 			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines", "file": file,
 				"tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
@@ -275,8 +276,8 @@ func TestRealLogRights(t *testing.T) {
 	dir, more := t.TempDir(), filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
 		"StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"), 0o600))
-	port, secure := realPort(t), realPort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t), "BROKER_PROPS=" + more,
+	port, secure := e2etest.FreePort(t), e2etest.FreePort(t)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more,
 		"SASL_PORT=" + secure}, "start-broker.sh", port, dir)
 	leader := openFollower(t, "127.0.0.1:"+port)
 	ctx := kafkatest.Context(t)

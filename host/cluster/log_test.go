@@ -56,6 +56,24 @@ func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string
 	return f.store.Write(ctx, config.CommitRecord(name, len(tasks)))
 }
 
+// twoFollowers returns two workers of a broker, and its addresses.
+func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []string) {
+	t.Helper()
+	t.Parallel()
+	addrs = kafkatest.Cluster(t, kfake.NumBrokers(1)).ListenAddrs()
+	return kafkatest.Context(t), openFollower(t, addrs...), openFollower(t, addrs...), addrs
+}
+
+// oneLeader returns a broker and a worker that leads.
+func oneLeader(t *testing.T) (ctx context.Context, cluster *kfake.Cluster, f *follower) {
+	t.Helper()
+	t.Parallel()
+	cluster, ctx = kafkatest.Cluster(t, kfake.NumBrokers(1)), kafkatest.Context(t)
+	f = openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, f.Lead(ctx))
+	return ctx, cluster, f
+}
+
 // openFollower is closed with the test, unless it was before; it has read what the topic had.
 func openFollower(t testing.TB, addrs ...string) *follower {
 	t.Helper()
@@ -124,10 +142,7 @@ func (f *follower) values() map[string]string {
 
 // What one worker writes both have read when they say so. Only the leader writes connectors.
 func TestLog(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	ctx, a, b, addrs := twoFollowers(t)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader writes, found %v", err)
 	}
@@ -153,7 +168,7 @@ func TestLog(t *testing.T) {
 	require.NoError(t, b.store.Delete(ctx, "c"))
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	assert.Equal(t, map[string]string{}, a.values())
-	late := openFollower(t, cluster.ListenAddrs()...)
+	late := openFollower(t, addrs...)
 	require.NoError(t, late.Refresh(ctx)) // what lies at the end are markers alone
 	assert.Equal(t, a.Offset(), late.Offset())
 }
@@ -161,10 +176,7 @@ func TestLog(t *testing.T) {
 // Two workers that both believe to lead: whoever claims later fences the other, whose write fails with Kafka Connect's
 // words; it has read then what the other wrote, and its next write is done.
 func TestLogFenced(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	ctx, a, b, _ := twoFollowers(t)
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	require.NoError(t, b.Lead(ctx))
@@ -189,10 +201,7 @@ func TestLogFenced(t *testing.T) {
 
 // A worker that has stopped leading before it came to claim the right to write fences nobody.
 func TestLogAfterAReign(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	ctx, a, b, _ := twoFollowers(t)
 	l := NewWorker(WorkerOptions{Log: a.Log, Logger: a.journal.Logger(slog.LevelInfo)}).leader
 	l.begins(3)
 	l.begins(0)
@@ -209,10 +218,7 @@ func TestLogAfterAReign(t *testing.T) {
 // A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
 // the next leader has written its own.
 func TestLogCutOff(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	ctx, a, b, addrs := twoFollowers(t)
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	old := []map[string]string{{"t": "old 0"}, {"t": "old 1"}}
@@ -222,7 +228,7 @@ func TestLogCutOff(t *testing.T) {
 		config.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), config.TaskRecord("c", 2, nil))
 	require.NoError(t, err)
 	// A transaction that is never ended.
-	dying := kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...),
+	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...),
 		kgo.TransactionalID("connect-cluster-g"))
 	require.NoError(t, dying.BeginTransaction())
 	open := config.CommitRecord("c", 3)
@@ -240,29 +246,25 @@ func TestLogCutOff(t *testing.T) {
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	now, _ := a.store.Snapshot()
 	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
-	late := openFollower(t, cluster.ListenAddrs()...)
+	late := openFollower(t, addrs...)
 	now, _ = late.store.Snapshot()
 	assert.Equal(t, map[string]config.TaskSet{"c": {Version: version, Settings: fresh}}, now.Tasks)
 }
 
 // A write returns when it is read back, not before, and no later than its caller wants.
 func TestWriteIsReadBack(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	f := openFollower(t, cluster.ListenAddrs()...)
-	require.NoError(t, f.Lead(ctx))
+	ctx, _, f := oneLeader(t)
 	f.pass.Lock()
-	short, end := context.WithTimeout(ctx, 300*time.Millisecond)
-	defer end()
-	err := f.put(short, "c", "1")
-	assert.Error(t, err, "expected to have read up to offset 1, found 0")
 	written := make(chan error, 1)
 	go func() { written <- f.put(ctx, "c", "2") }()
+	short, end := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer end()
+	err := f.store.Put(short, "c", config.Stored{Target: config.TargetPaused})
+	assert.Error(t, err, "expected to have read up to offset ")
 	select {
 	case err := <-written:
-		t.Errorf("expected the write to wait, found %v", err)
-	case <-short.Done():
+		t.Errorf("expected the leader's write to wait, found %v", err)
+	default:
 	}
 	f.pass.Unlock()
 	require.NoError(t, <-written)
@@ -340,13 +342,9 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 }
 
 // Writes that wait for the same turn are one transaction. Who stops waiting has written nothing, and a record that the
-// topic does not take says to all that they may try again.
+// topic does not take says to all that they may try again, and alone that it is too large; the leader goes on.
 func TestWritesShareATransaction(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	f := openFollower(t, cluster.ListenAddrs()...)
-	require.NoError(t, f.Lead(ctx))
+	ctx, cluster, f := oneLeader(t)
 	var ends atomic.Int32
 	cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -384,24 +382,9 @@ func TestWritesShareATransaction(t *testing.T) {
 			t.Errorf("expected an error that lets the write be made again, found %v", err)
 		}
 	}
+	assert.Error(t, f.put(ctx, "c0", strings.Repeat("x", 1_100_000)), "expected records that max.message.bytes allows")
 	require.NoError(t, f.put(ctx, "c0", "4"))
 	assert.Equal(t, map[string]string{"c0": "4", "c1": "2", "c2": "3"}, f.values())
-}
-
-// A record that is too large for the topic says so, and the leader goes on.
-func TestTooLargeForTheTopic(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	ctx := kafkatest.Context(t)
-	f := openFollower(t, cluster.ListenAddrs()...)
-	require.NoError(t, f.Lead(ctx))
-	large := make([]byte, 1_100_000)
-	for i := range large {
-		large[i] = 'x'
-	}
-	assert.Error(t, f.put(ctx, "c", string(large)), "expected records that max.message.bytes allows")
-	require.NoError(t, f.put(ctx, "c", "1"))
-	assert.Equal(t, map[string]string{"c": "1"}, f.values())
 }
 
 // A topic that was deleted and made again is no topic to go on with.

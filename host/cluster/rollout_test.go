@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -104,77 +103,6 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 	} {
 		r := rolls(c.pin, strings.Split(c.members, ",")...)
 		assert.Equal(t, c.want, r.waits(), c.members)
-	}
-}
-
-// Ten workers get another image in turn, in which the plugin has another version and the old one is not: every unit
-// has a worker after each step, and none has more than twice what it has when all do the same.
-func TestRollOfImages(t *testing.T) {
-	t.Parallel()
-	const members, connectors, tasks = 10, 20, 5
-	for name, images := range map[string][2]string{"a newer one": {"1:a", "2:b"}, "back": {"2:b", "1:a"}} {
-		var all []Connector
-		for n := range connectors {
-			all = append(all, connector(fmt.Sprint("c", n), int64(2*n), tasks))
-		}
-		g, r, most := newGroup(all...), rolls(rest.GroupPin{}), 0
-		roll := func() {
-			r.members = nil
-			for _, m := range g.in.Members {
-				if !m.Leaving {
-					r.members = append(r.members, rolling{name: m.ID, offers: m.Plugins})
-				}
-			}
-			for pin, n := r.next(), 0; !reflect.DeepEqual(pin, r.pin) && n < 5; pin, n = r.next(), n+1 {
-				r.pin = pin
-			}
-			for c := range g.in.Connectors {
-				fits := make([]bool, len(g.in.Members))
-				for m := range fits {
-					fits[m] = g.in.Members[m].Plugins[0].Hash == r.pin.Hash
-				}
-				g.in.Connectors[c].Fits = fits
-			}
-			for range 5 { // what moves takes two
-				g.rebalance()
-				g.pass(g.in.Delay)
-			}
-			sum := 0
-			for _, m := range g.in.Members {
-				n := 0
-				for _, h := range g.targets[m.ID] {
-					for unit := range h.Units.All() {
-						n += min(unit, 1)
-					}
-				}
-				sum, most = sum+n, max(most, n)
-			}
-			if len(g.out.Unplaced) > 0 || sum != connectors*tasks {
-				t.Fatalf("%s: %d of %d tasks have a worker: %v", name, sum, connectors*tasks, g.out.Unplaced)
-			}
-		}
-		join := func(id, image string) {
-			g.join(id)
-			version, hash, _ := strings.Cut(image, ":")
-			g.member(id).Plugins = []plugin.Offer{{Name: "p", Version: version, Hash: hash}}
-			roll()
-		}
-		for n := range members {
-			join(fmt.Sprint("m", n), images[0])
-		}
-		most = 0
-		for n := range members {
-			id := fmt.Sprint("m", n)
-			g.member(id).Leaving = true
-			roll()
-			g.leave(id)
-			roll()
-			join(id+"'", images[1])
-		}
-		t.Logf("%s: at most %d of %d tasks at one of %d workers", name, most, connectors*tasks, members)
-		if want := 2 * connectors * tasks / members; most > want {
-			t.Errorf("%s: expected at most %d tasks at a worker, found %d", name, want, most)
-		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
@@ -26,11 +23,7 @@ import (
 func TestScenesOfAGroup(t *testing.T) {
 	code := counterFolder(t)
 	for name, scene := range map[string]func(*testing.T, string){
-		"odd records in the config topic":         sceneOddRecords,
-		"the coordinator is away for a minute":    sceneCoordinatorAway,
-		"a plugin that one worker has":            scenePluginOfOne,
 		"a write of a worker that is cut off":     sceneWriteEnds,
-		"a leader that nobody reaches":            sceneUnreachableLeader,
 		"two groups on one config topic":          sceneTwoGroups,
 		"a leader is cut off while it writes":     sceneCutLeader,
 		"one group, two config topics":            sceneTwoTopics,
@@ -38,10 +31,7 @@ func TestScenesOfAGroup(t *testing.T) {
 		"a new leader cannot read":                sceneUnread,
 		"changes while a worker joins slowly":     sceneChangesWhileJoining,
 		"changes one after the other":             sceneChanges,
-		"a zombie asks for rows":                  sceneZombieAsks,
 		"a zombie stores an offset":               sceneZombieStores,
-		"two workers of one URL":                  sceneOneURL,
-		"members in any order":                    sceneOrderOfMembers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,101 +70,6 @@ func (r *simulation) balanced(what string) {
 	}
 }
 
-// Records of the config topic that are none of a cluster's, or damaged, large, or aborted, change nothing of what runs.
-func sceneOddRecords(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(r *simulation) {
-		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
-		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
-		lives := r.service.begun()
-		assert.Equal(t, 2, lives)
-		k := r.network.Config("other")
-		topic := kgo.DefaultProduceTopic(testTopic)
-		client := kafkatest.Client(r.t, k.AdminOpts(topic, kgo.TransactionalID("somebody"))...)
-		defer client.Close()
-		ctx := context.Background()
-		require.NoError(r.t, client.BeginTransaction())
-		for key, value := range map[string]string{"connector-a": `{"properties":{"tasks.max":"1"}}`,
-			"task-a-0": `{"properties":{}}`, "commit-a": `{"tasks":1}`, "target-state-a": `{"state":"STOPPED"}`} {
-			require.NoError(r.t, client.ProduceSync(ctx, kgo.KeyStringRecord(key, value)).FirstErr())
-		}
-		require.NoError(r.t, client.EndTransaction(ctx, kgo.TryAbort))
-		plain := kafkatest.Client(r.t, k.AdminOpts(topic, kgo.ProducerBatchMaxBytes(4<<20))...)
-		defer plain.Close()
-		for key, value := range map[string]string{"": "x", "\xff\xfe": "\x00", "hello": "world", "connector-": "{}",
-			"connector-b": "{", "connector-c": `{"properties":7}`, "task-a-x": "{}", "task-a-99999999999": "{}",
-			"commit-a": `{"tasks":"many"}`, "target-state-a": `{"state":"DANCING"}`, "culvert-nobody": "[",
-			"commit-b": `{"tasks":0,"culvert":[]}`, "session-key": `{"key":1}`, "logger-cluster-": "{}",
-			"restart-connector-": "{}"} {
-			require.NoError(r.t, plain.ProduceSync(ctx, kgo.KeySliceRecord([]byte(key), []byte(value))).FirstErr())
-		}
-		most := "4194304"
-		_, err := kadm.NewClient(plain).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes",
-			Value: &most}}, testTopic)
-		require.NoError(r.t, err)
-		large := kgo.KeySliceRecord([]byte("connector-d"), bytes.Repeat([]byte("x"), 2<<20))
-		require.NoError(r.t, plain.ProduceSync(ctx, large).FirstErr())
-		r.settle("odd records")
-		r.sleep(10 * time.Second)
-		assert.Equal(t, lives, r.service.begun())
-		r.create(r.there()[1], "a", "3")
-	})
-}
-
-// While the coordinator is away for a minute, nobody acknowledges after its lease; then all goes on.
-func sceneCoordinatorAway(t *testing.T, code string) {
-	inSimulation(t, code, 0, 3, func(r *simulation) {
-		r.settle("three workers")
-		r.create(r.there()[0], "queue2", "3")
-		for _, w := range r.there() {
-			w.cut(true)
-		}
-		r.sleep(simSession + time.Second)
-		for _, w := range r.there() {
-			ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
-			assert.Equal(t, true, w.worker.Lease(ctx) != nil, w.name)
-			cancel()
-		}
-		before := r.service.acked["queue2-0"].row
-		r.sleep(time.Minute)
-		assert.Equal(t, before, r.service.acked["queue2-0"].row)
-		for _, w := range r.there() {
-			w.cut(false)
-		}
-		r.balanced("the coordinator is back")
-		r.sleep(10 * time.Second)
-		if now := r.service.acked["queue2-0"].row; now == before {
-			t.Errorf("expected rows after %d, found none", before)
-		}
-	})
-}
-
-// What one worker alone has the plugin of runs there, is unassigned while that is away, and says why.
-func scenePluginOfOne(t *testing.T, code string) {
-	inSimulation(t, code, 0, 0, func(r *simulation) {
-		r.lacking = 1
-		for range 3 {
-			r.join()
-		}
-		r.settle("three workers")
-		r.create(r.there()[1], "a", "2")
-		for unit, owner := range r.owners() {
-			assert.Equal(t, "w0", owner, unit)
-		}
-		r.there()[0].kill()
-		var s Status
-		require.Until(r.t, func() bool {
-			s, _ = r.there()[0].status.Connector("a")
-			return s.State == connect.Unassigned && s.Trace != ""
-		}, func() string { return fmt.Sprintf("expected it to be unassigned, found %+v", s) })
-		assert.Contains(t, s.Trace, "expected a worker that has what class test.CounterSource needs (counter 1.0.0 "+
-			"with the hash ")
-		assert.Contains(t, s.Trace, ", which the group runs: culvert plugins swap chooses another), found none among 2")
-		r.start(0)
-		r.settle("it is back")
-	})
-}
-
 // What any worker may write takes no longer than its caller waits, and a request that is under way may, while the
 // brokers do not answer.
 func sceneWriteEnds(t *testing.T, code string) {
@@ -193,30 +88,6 @@ func sceneWriteEnds(t *testing.T, code string) {
 		}
 		r.there()[0].part(false, false)
 		r.settle("the brokers answer")
-	})
-}
-
-// While others do not reach the leader by the URL that it advertises, they say what they cannot hand to it, and hand it
-// over when they do.
-func sceneUnreachableLeader(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(r *simulation) {
-		r.settle("two workers")
-		leader := r.leader()
-		r.create(leader, "a", "2")
-		r.mu.Lock()
-		r.nowhere = leader.url
-		r.mu.Unlock()
-		for _, name := range []string{"c", "e"} { // one of them for each worker
-			require.NoError(r.t, r.put(r.t.Context(), leader, name, "1"))
-			r.want[name] = "1"
-		}
-		require.Until(r.t, func() bool {
-			return strings.Contains(r.journal.String(), "has not done yet what this worker asks it for")
-		}, func() string { return "expected a line that says so" })
-		r.mu.Lock()
-		r.nowhere = ""
-		r.mu.Unlock()
-		r.balanced("the leader is reached")
 	})
 }
 
@@ -483,37 +354,6 @@ func (r *simulation) row(partition string) int64 {
 	return r.service.acked[partition].row
 }
 
-// The tasks of a worker that is none of its group's any more, and does not know it, go on. Each of them has stored its
-// offset when it is to ask for the next row, so that no fence stops it: no row is acknowledged, for want of the lease.
-// Then it is a member again.
-func sceneZombieAsks(t *testing.T, code string) {
-	inSimulation(t, code, 0, 0, func(r *simulation) {
-		r.flush = time.Second
-		for range 2 {
-			r.join()
-		}
-		r.settle("two workers")
-		r.create(r.there()[0], "queue2", "4")
-		for now := r.row("queue2-0"); r.row("queue2-0") == now; {
-			r.sleep(250 * time.Millisecond)
-		}
-		r.sleep(1500 * time.Millisecond)
-		r.create(r.there()[0], "queue4", "4") // whose tasks ask for rows when those of the other do not
-		zombie := r.owner("queue2-0")
-		r.sleep(5 * time.Second)
-		zombie.zombie()
-		r.settle("the other has all")
-		before := r.row("queue2-3")
-		r.sleep(10 * time.Second) // the service says who acknowledges what is another one's
-		if held := zombie.herder.Holds(); len(held) == 0 || len(held[0].Tasks) == 0 || r.row("queue2-3") == before {
-			t.Errorf("expected a zombie with tasks, and rows after %d at the other, found %+v, %d", before, held,
-				r.row("queue2-3"))
-		}
-		zombie.quiet(false)
-		r.balanced("it is a member again")
-	})
-}
-
 // What a worker was to store before it was paused it stores when others have a task's partition, as a task of another
 // number, before it hears that. It does not count: where the others are killed next, nobody asks for a row that the
 // service has forgotten.
@@ -540,67 +380,5 @@ func sceneZombieStores(t *testing.T, code string) {
 		zombie.quiet(false)
 		r.settle("it has all")
 		r.sleep(5 * time.Second)
-	})
-}
-
-// While two workers advertise one URL no offsets are changed, since what one is asked may reach the other, and the
-// leader says so.
-func sceneOneURL(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(r *simulation) {
-		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
-		r.named = r.there()[0].url
-		twice := r.join()
-		r.settle("three workers of two URLs")
-		leader, ctx := r.leader(), r.t.Context()
-		problems := func() string {
-			o, _ := leader.worker.Overview()
-			return strings.Join(o.Problems, " ")
-		}
-		assert.Contains(t, problems(), "found two at "+r.named)
-		_, err := leader.store.Write(ctx, config.TargetRecord("a", config.TargetStopped),
-			config.CommitRecord("a", 0))
-		require.NoError(r.t, err)
-		r.settle("it is stopped")
-		err = leader.worker.Still(ctx, "a", func() error {
-			t.Error("expected that no offsets are changed")
-			return nil
-		})
-		assert.Contains(t, fmt.Sprint(err), "two workers of the group advertise "+r.named)
-		twice.goodbye()
-		r.settle("one worker of each URL")
-		assert.Equal(t, "", problems())
-	})
-}
-
-// In which order the coordinator names the members changes nothing of what the leader places on them.
-func sceneOrderOfMembers(t *testing.T, code string) {
-	inSimulation(t, code, 0, 1, func(r *simulation) {
-		r.limit = 5
-		r.settle("one worker")
-		w := r.there()[0]
-		for _, name := range []string{"c1", "c4", "c5"} {
-			r.create(w, name, "4")
-		}
-		var members []Joined
-		for n := range 5 {
-			m, err := Metadata{URL: fmt.Sprint("http://", n), Classes: []Key{KeyOf("test.CounterSource")}}.Encode()
-			require.NoError(r.t, err)
-			members = append(members, Joined{ID: fmt.Sprint("m", n), Metadata: m})
-		}
-		var first map[string][]byte
-		for range 5 {
-			l := w.worker.leader
-			l.mu.Lock()
-			l.memory = Memory{}
-			l.mu.Unlock()
-			placed, err := l.place("m0", members)
-			require.NoError(r.t, err)
-			if first == nil {
-				first = placed
-			}
-			assert.Equal(t, first, placed)
-			r.random.Shuffle(len(members), func(a, b int) { members[a], members[b] = members[b], members[a] })
-		}
 	})
 }

@@ -142,8 +142,6 @@ type simulated struct {
 	journal logtest.Journal
 	began   time.Time
 	started int
-	named   string // the URL of workers that are started from now on, where it is not their own
-	lacking int    // workers from this slot on have no plugins
 	group   string // of workers that are started from now on, as is the config topic
 	topic   string
 	flush   time.Duration // offset.flush.interval.ms of theirs
@@ -151,7 +149,6 @@ type simulated struct {
 
 	mu      sync.Mutex
 	workers map[string]*simWorker // that are there, by their ways
-	nowhere string                // the URL of a worker at which others do not reach it
 	ending  sync.WaitGroup
 }
 
@@ -184,7 +181,7 @@ type simWorker struct {
 }
 
 func newSimulated(t testing.TB, service *counted, code string) *simulated {
-	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(), lacking: simWorkers,
+	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(),
 		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
 	var err error
 	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
@@ -211,9 +208,6 @@ func (s *simulated) start(slot int) *simWorker {
 	s.started++
 	w.way = fmt.Sprint(w.name, " start ", s.started)
 	w.url = "http://" + w.name + ":8083"
-	if s.named != "" {
-		w.url = s.named
-	}
 	w.logger = s.journal.Logger(simLevel).With("worker", w.name)
 	k := s.network.Config(w.way)
 	k.Consumer.FetchMaxWait = 10 * time.Second
@@ -257,12 +251,8 @@ func (s *simulated) start(slot int) *simWorker {
 		WorkerID: w.name + ":8083", Delay: simDelay, Sync: 3 * time.Second, Log: w.log, Store: w.store,
 		Status: w.status, Herder: late{w.herder, w},
 		Plugins: s.plugins, Folder: func() string { return "" },
-		Classes: func() []string {
-			if slot >= s.lacking {
-				return nil
-			}
-			return []string{"test.CounterSource"}
-		}, Declared: func(c string) (string, string) { return c, "counter" },
+		Classes:  func() []string { return []string{"test.CounterSource"} },
+		Declared: func(c string) (string, string) { return c, "counter" },
 		Divide: func(origins map[Key]limits.Division) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -489,7 +479,7 @@ func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	w.of.mu.Lock()
 	var other *simWorker
 	for _, one := range w.of.workers {
-		if one.url == to && to != w.of.nowhere {
+		if one.url == to {
 			other = one
 		}
 	}

@@ -20,20 +20,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/internal/e2etest"
 )
-
-func openRealStatuses(t *testing.T, broker, topic string, journal *logtest.Journal) *StatusTopic {
-	t.Helper()
-	k := kafka.Defaults()
-	k.Bootstrap = []string{"127.0.0.1:" + broker}
-	internal, problems := ParseStatusTopic(map[string]string{"status.storage.topic": topic})
-	require.NoError(t, problems.Err())
-	s, err := OpenStatusTopic(t.Context(), k, internal, journal.Logger(slog.LevelInfo))
-	require.NoError(t, err)
-	require.NoError(t, s.Await(t.Context()))
-	return s
-}
 
 // javaWorker is a Kafka Connect worker's REST.
 type javaWorker string
@@ -97,8 +85,8 @@ func linesOf(s *StatusTopic, name string) string {
 // What a worker of Apache Kafka says of its connectors in every state is read as its REST shows it, and it shows what
 // we say.
 func TestRealStatuses(t *testing.T) {
-	dir, broker, rest := t.TempDir(), realPort(t), realPort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + realPort(t)}, "start-broker.sh", broker, filepath.Join(dir, "broker"))
+	dir, broker, rest := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker, filepath.Join(dir, "broker"))
 	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
 	java := javaWorker("http://127.0.0.1:" + rest)
 	file := filepath.Join(dir, "lines")
@@ -135,7 +123,7 @@ func TestRealStatuses(t *testing.T) {
 	}
 
 	var journal logtest.Journal
-	ours := openRealStatuses(t, broker, "statuses-status", &journal)
+	ours := openStates(t, "127.0.0.1:"+broker, "statuses-status", journal.Logger(slog.LevelInfo))
 	ofOurs := func(name string) string { return linesOf(ours, name) }
 	names := []string{"failed", "from-1", "into", "paused", "stopped"}
 	require.Until(t, func() bool { return len(ours.Connectors()) == len(names) },
@@ -184,11 +172,11 @@ func TestRealStatuses(t *testing.T) {
 
 // A broker that is killed and comes back has the newest state of each key.
 func TestRealStatusBrokerKilled(t *testing.T) {
-	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), realPort(t), realPort(t)
+	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), e2etest.FreePort(t), e2etest.FreePort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
 	killed := runPeer(t, env, "start-broker.sh", broker, dir)
 	var journal, other logtest.Journal
-	ours := openRealStatuses(t, broker, "states", &journal)
+	ours := openStates(t, "127.0.0.1:"+broker, "states", journal.Logger(slog.LevelInfo))
 	const tasks = 500
 	put := func(state connect.State) {
 		for task := range tasks {
@@ -197,7 +185,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	}
 	put(connect.Restarting)
 	killed.signal(t, syscall.SIGKILL)
-	<-killed.ended
+	killed.Stop()
 	put(connect.Paused)
 	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses are not written") },
 		journal.String)
@@ -206,7 +194,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	runPeer(t, env, "start-broker.sh", broker, dir)
 	require.Until(t, func() bool { return ours.left() == 0 }, journal.String)
 	t.Logf("all is written %v after the broker was started again", time.Since(began))
-	reader := openRealStatuses(t, broker, "states", &other)
+	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
 	got := reader.Tasks("c")
 	assert.Equal(t, tasks, len(got))
 	for _, s := range got {

@@ -2,22 +2,19 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/cluster/clustertest"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
@@ -26,62 +23,17 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
-// inVirtualTime has f use a cluster of two brokers without a network, where time passes when all wait for it.
-func inVirtualTime(t *testing.T, f func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		network := &kfake.VirtualNetwork{}
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.ListenFn(network.Listen), kfake.Ports(9092, 9093))
-		require.NoError(t, err)
-		defer cluster.Close()
-		f(t, cluster, network)
-	})
-}
-
-// cable is a worker's way to the brokers, which can be cut.
-type cable struct {
-	network *kfake.VirtualNetwork
-	mu      sync.Mutex
-	away    bool
-	conns   []net.Conn
-}
-
-func (w *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.away {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-	}
-	c, err := w.network.DialContext(ctx, network, address)
-	w.conns = append(w.conns, c)
-	return c, err
-}
-
-func (w *cable) cut(away bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.away = away
-	for _, c := range w.conns {
-		c.Close()
-	}
-	w.conns = nil
-}
-
 // statusWorker is one that says things as an id.
 type statusWorker struct {
 	*StatusTopic
 	id      string
-	cable   *cable
 	journal *logtest.Journal
 }
 
-func openStatusWorker(t *testing.T, network *kfake.VirtualNetwork, id string, settings ...string) statusWorker {
+func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings ...string) statusWorker {
 	t.Helper()
-	w := statusWorker{id: id, cable: &cable{network: network}, journal: &logtest.Journal{}}
-	k := kafka.Defaults()
-	k.Bootstrap = []string{"127.0.0.1:9092"}
-	k.Extra = []kgo.Opt{kgo.Dialer(w.cable.dial)}
+	w := statusWorker{id: id, journal: &logtest.Journal{}}
+	k := n.Config(id)
 	k.Consumer.Reset = "latest" // what users may have for their sinks
 	properties := map[string]string{}
 	for _, s := range settings {
@@ -132,8 +84,8 @@ func (w statusWorker) settles(t *testing.T) {
 }
 
 func TestStatusTopic(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(-1, connect.Running, 3))
@@ -147,7 +99,7 @@ func TestStatusTopic(t *testing.T) {
 		b.sees(t, all)
 
 		// One that comes later reads the same, and one that vanished is spoken for.
-		c := openStatusWorker(t, network, "c:1")
+		c := openStatusWorker(t, n, "c:1")
 		defer c.close(t)
 		c.sees(t, all)
 		assert.Equal(t, []string{"c", "c-1"}, c.Connectors())
@@ -190,8 +142,8 @@ func TestStatusTopic(t *testing.T) {
 
 // The records, and the partitions that they are in, are those that a worker of Apache Kafka writes.
 func TestStatusRecords(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "127.0.0.1:18483", "status.storage.partitions=2")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "127.0.0.1:18483", "status.storage.partitions=2")
 		defer w.close(t)
 		want := map[int32][]string{}
 		for _, r := range javaRecords(t) {
@@ -214,16 +166,13 @@ func TestStatusRecords(t *testing.T) {
 			w.settles(t)
 			require.Until(t, func() bool { return w.unit(r.statusKey) == s }, r.statusKey.String)
 		}
-		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext),
-			kgo.ConsumeTopics("connect-status"))
-		require.NoError(t, err)
-		defer client.Close()
+		client := kafkatest.Client(t, n.Config("other").AdminOpts(kgo.ConsumeTopics("connect-status"))...)
 		got := map[int32][]string{}
-		for n := 0; n < len(want[0])+len(want[1]); {
+		for found := 0; found < len(want[0])+len(want[1]); {
 			fetches := client.PollFetches(t.Context())
 			require.NoError(t, fetches.Err())
 			fetches.EachRecord(func(r *kgo.Record) {
-				n++
+				found++
 				got[r.Partition] = append(got[r.Partition], fmt.Sprintf("%s %s", r.Key, r.Value))
 			})
 		}
@@ -234,13 +183,13 @@ func TestStatusRecords(t *testing.T) {
 // 4,000 tasks that begin at once while the brokers take their time are few writes: of each the first state, and the
 // last.
 func TestManyStatuses(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
 		const tasks = 4000
 		var requests, records atomic.Int32
 		all := make(chan struct{})
-		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			cluster.KeepControl()
-			cluster.SleepControl(func() { <-all })
+		n.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			n.Cluster.SleepControl(func() { <-all })
 			requests.Add(1)
 			for _, topic := range r.(*kmsg.ProduceRequest).Topics {
 				for _, p := range topic.Partitions {
@@ -252,7 +201,7 @@ func TestManyStatuses(t *testing.T) {
 			}
 			return nil, nil, false
 		})
-		w := openStatusWorker(t, network, "a:1")
+		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		for _, state := range []connect.State{connect.Unassigned, connect.Restarting, connect.Paused, connect.Running} {
 			for task := range tasks {
@@ -260,13 +209,13 @@ func TestManyStatuses(t *testing.T) {
 			}
 		}
 		close(all)
-		running := func() (n int) {
+		running := func() (count int) {
 			for _, s := range w.Tasks("c") {
 				if s.State == connect.Running {
-					n++
+					count++
 				}
 			}
-			return n
+			return count
 		}
 		require.Until(t, func() bool { return running() == tasks },
 			func() string { return fmt.Sprintf("%d tasks run", running()) })
@@ -280,13 +229,13 @@ func TestManyStatuses(t *testing.T) {
 // Brokers that are away for minutes lose nothing: the newest of each key is written when they are back, and both is
 // logged once.
 func TestStatusBrokersAway(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 1))
 		b.sees(t, "0 RUNNING@a:1")
-		a.cable.cut(true)
+		n.Cut(a.id, true)
 		for minute := range 5 {
 			a.Put(a.of(0, connect.Failed, 1))
 			a.Put(a.of(1+minute, connect.Restarting, 1))
@@ -295,7 +244,7 @@ func TestStatusBrokersAway(t *testing.T) {
 			a.PutSafe(a.of(0, connect.Paused, 1))
 		}
 		b.sees(t, "0 RUNNING@a:1")
-		a.cable.cut(false)
+		n.Cut(a.id, false)
 		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
 		a.settles(t)
 		log := a.journal.String()
@@ -305,39 +254,15 @@ func TestStatusBrokersAway(t *testing.T) {
 	})
 }
 
-// A worker that was cut off, and whose tasks run elsewhere by now, does not say over the new owner what it could not
-// say in time; what it says of its own goes on.
-func TestStatusOfAWorkerThatWasCutOff(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
-		defer a.close(t)
-		defer b.close(t)
-		a.Put(a.of(0, connect.Running, 1))
-		a.Put(a.of(1, connect.Running, 1))
-		b.sees(t, "0 RUNNING@a:1, 1 RUNNING@a:1")
-		a.cable.cut(true)
-		a.Put(a.of(0, connect.Paused, 1))
-		a.Put(a.of(1, connect.Paused, 1))
-		<-time.After(11 * time.Second) // the session has ended
-		b.Put(b.of(0, connect.Running, 2))
-		b.settles(t)
-		a.cable.cut(false)
-		a.settles(t)
-		for _, w := range []statusWorker{a, b} {
-			w.sees(t, "0 RUNNING@b:1, 1 PAUSED@a:1")
-		}
-	})
-}
-
 // Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
 func TestStatusOfAnEarlierLifeOfTheGroup(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		a, b := openStatusWorker(t, network, "a:1"), openStatusWorker(t, network, "b:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 195))
 		b.sees(t, "0 RUNNING@a:1")
-		refused := kafkatest.Refuse(cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
+		refused := kafkatest.Refuse(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
 		b.Put(b.of(0, connect.Paused, 1))
 		a.sees(t, "0 PAUSED@b:1")
 		assert.Equal(t, int32(2), refused.Load())
@@ -346,12 +271,12 @@ func TestStatusOfAnEarlierLifeOfTheGroup(t *testing.T) {
 
 // Without the right to write, nothing is lost, it is tried once a second, and the log names the right.
 func TestStatusWithoutTheRight(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "a:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		var granted atomic.Bool
 		var requests atomic.Int32
-		kafkatest.RefuseWhere(cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
+		kafkatest.RefuseWhere(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
 			requests.Add(1)
 			return !granted.Load()
 		})
@@ -359,8 +284,8 @@ func TestStatusWithoutTheRight(t *testing.T) {
 		<-time.After(time.Minute)
 		assert.Equal(t, 0, len(w.Tasks("c")))
 		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
-		if n := requests.Load(); n < 20 || n > 70 {
-			t.Errorf("expected a request a second, found %d in a minute", n)
+		if sent := requests.Load(); sent < 20 || sent > 70 {
+			t.Errorf("expected a request a second, found %d in a minute", sent)
 		}
 		granted.Store(true)
 		w.sees(t, "0 RUNNING@a:1")
@@ -369,8 +294,8 @@ func TestStatusWithoutTheRight(t *testing.T) {
 
 // What is too large for the topic is logged, and keeps nothing else from being written.
 func TestStatusTooLarge(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "a:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		large := w.of(0, connect.Failed, 1)
 		large.Version = strings.Repeat("x", 2<<20)
@@ -384,19 +309,17 @@ func TestStatusTooLarge(t *testing.T) {
 
 // Other programs' records are skipped, and the first of them is logged.
 func TestStatusForeignRecords(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "a:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
-		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
-		require.NoError(t, err)
-		defer client.Close()
+		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
 		for _, r := range [][2]string{{"status-connector-x", "damaged"}, {"", ""}, {"culvert-x", "{}"}} {
 			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-status", Key: []byte(r[0]),
 				Value: []byte(r[1])}).FirstErr())
 		}
 		w.Put(w.of(0, connect.Running, 1))
 		w.sees(t, "0 RUNNING@a:1")
-		late := openStatusWorker(t, network, "b:1")
+		late := openStatusWorker(t, n, "b:1")
 		defer late.close(t)
 		late.sees(t, "0 RUNNING@a:1")
 		for _, j := range []*logtest.Journal{w.journal, late.journal} {
@@ -408,25 +331,19 @@ func TestStatusForeignRecords(t *testing.T) {
 
 // A topic that is deleted and made again is read from its start.
 func TestStatusTopicMadeAgain(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "a:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		for range 10 {
 			w.Put(w.of(0, connect.Running, 1))
 			w.settles(t)
 		}
 		w.sees(t, "0 RUNNING@a:1")
-		admin, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
-		require.NoError(t, err)
-		defer admin.Close()
-		gone := kmsg.NewPtrDeleteTopicsRequest()
-		topic := kmsg.NewDeleteTopicsRequestTopic()
-		topic.Topic = kmsg.StringPtr("connect-status")
-		gone.Topics, gone.TopicNames = append(gone.Topics, topic), []string{"connect-status"}
-		_, err = gone.RequestWith(t.Context(), admin)
+		_, err := kadm.NewClient(kafkatest.Client(t, n.Config("other").AdminOpts()...)).DeleteTopic(t.Context(),
+			"connect-status")
 		require.NoError(t, err)
 		<-time.After(time.Minute)
-		other := openStatusWorker(t, network, "b:1") // makes it again
+		other := openStatusWorker(t, n, "b:1") // makes it again
 		defer other.close(t)
 		other.Put(other.of(0, connect.Paused, 2))
 		w.sees(t, "0 PAUSED@b:1")
@@ -435,14 +352,14 @@ func TestStatusTopicMadeAgain(t *testing.T) {
 
 // What cannot be written until Close is counted.
 func TestStatusTopicCloses(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
-		w := openStatusWorker(t, network, "a:1")
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
 		w.PutSafe(w.of(0, connect.Unassigned, 1))
 		w.close(t)
 		assert.Equal(t, "", w.journal.String())
-		w = openStatusWorker(t, network, "a:1")
+		w = openStatusWorker(t, n, "a:1")
 		w.sees(t, "0 UNASSIGNED@a:1")
-		w.cable.cut(true)
+		n.Cut(w.id, true)
 		w.Put(w.of(0, connect.Running, 1))
 		w.Put(w.of(1, connect.Running, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -454,25 +371,17 @@ func TestStatusTopicCloses(t *testing.T) {
 
 // Settings that are no numbers, and a topic that is not compacted, are refused.
 func TestStatusTopicIsRefused(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T, cluster *kfake.Cluster, network *kfake.VirtualNetwork) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
 		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
 			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",
 			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x", "offset.storage.topic": "o"})
 		assert.Equal(t, 2, len(problems))
 		assert.Equal(t, kafka.Internal{Name: "my-states", Setting: "status.storage.topic",
 			Configs: map[string]string{"segment.bytes": "1000000"}}, topic)
-		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(network.DialContext))
+		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
+		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "my-states")
 		require.NoError(t, err)
-		defer client.Close()
-		create := kmsg.NewPtrCreateTopicsRequest()
-		one := kmsg.NewCreateTopicsRequestTopic()
-		one.Topic, one.NumPartitions, one.ReplicationFactor = "my-states", 1, 1
-		create.Topics = append(create.Topics, one)
-		_, err = create.RequestWith(t.Context(), client)
-		require.NoError(t, err)
-		k := kafka.Defaults()
-		k.Bootstrap, k.Extra = []string{"127.0.0.1:9092"}, []kgo.Opt{kgo.Dialer(network.DialContext)}
-		_, err = OpenStatusTopic(t.Context(), k, topic, slog.New(slog.DiscardHandler))
+		_, err = OpenStatusTopic(t.Context(), n.Config("a"), topic, slog.New(slog.DiscardHandler))
 		assert.Error(t, err, "status.storage.topic: topic my-states must have cleanup.policy=compact")
 	})
 }

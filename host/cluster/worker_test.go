@@ -3,19 +3,15 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // assigned is a herder that keeps what it is assigned, by connector.
@@ -98,28 +94,4 @@ func TestPlansOfOtherSettings(t *testing.T) {
 		require.NoError(t, w.Planned(t.Context(), "c", plan))
 		assert.Equal(t, []config.Layout{{Offset: 7, Tasks: plan.Tasks, Of: plan.Of}}, asked)
 	})
-}
-
-// A leader that does not know yet that another one leads takes a worker that has joined since for one that is gone, and
-// says of what that runs that it is unassigned, as the worker's own word. The worker says once more that it runs.
-func TestWhatRunsIsSaidOnceMore(t *testing.T) {
-	t.Parallel()
-	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1)).ListenAddrs()
-	ctx := kafkatest.Context(t)
-	status := openStates(t, addrs)
-	defer status.Close(ctx)
-	runs := Status{Connector: "c", Task: 0, State: connect.Running, WorkerID: "a:1", Generation: 3}
-	unassigned := runs
-	unassigned.State = connect.Unassigned
-	w := NewWorker(WorkerOptions{Status: status})
-	w.written["c"] = map[int]Status{0: runs}
-	says := func(s connect.State) {
-		t.Helper()
-		require.Until(t, func() bool { return len(status.Tasks("c")) == 1 && status.Tasks("c")[0].State == s },
-			func() string { return fmt.Sprintf("expected %s, found %+v", s, status.Tasks("c")) })
-	}
-	status.PutSafe(unassigned)
-	says(connect.Unassigned)
-	w.repeat()
-	says(connect.Running)
 }

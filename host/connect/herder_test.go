@@ -366,7 +366,7 @@ func TestRefusedConfiguration(t *testing.T) {
 }
 
 // What is done to a stopped connector waits for its tasks to end, and holds up neither its loop nor, when somebody
-// resumes the connector, more than that.
+// resumes the connector, more than that. What waits for it says so, and not that tasks do not stop.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
@@ -386,21 +386,6 @@ func TestWhileStopped(t *testing.T) {
 	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	close(goOn)
-	assert.NoError(t, <-done)
-	h.await("a", Running)
-}
-
-// What waits for a change of offsets says so, and not that tasks do not stop.
-func TestWaitForWhatIsDoneBeside(t *testing.T) {
-	h := newHerd(t, "a")
-	h.await("a", Running)
-	h.must(h.Stop("a"))
-	h.await("a", Stopped)
-	k, _ := h.find("a")
-	goOn, done := changing(t, k)
-	h.must(h.Resume("a"))
-	h.must(h.Barrier(t.Context()))
 	k.post(occurrence{prior: func(context.Context) { k.late.Reset(0) }}) // at once
 	h.says("the connector waits for the end of what is done about it")
 	close(goOn)
@@ -456,12 +441,27 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
-// Whoever restarts a task has another one: its share of time in a state begins again, and so does whether it ever came
-// as far as to work; after a pause it is the same one.
-func TestRestartedTasksBeginAnew(t *testing.T) {
+// Between two runs of a connector its tasks are those of the first until those of the second are known, as in Kafka
+// Connect, also where it was paused and is paused meanwhile. The client of the first run is closed, and not shown. A
+// task that somebody restarts is another one: its share of time in a state begins again; after a pause it is the same.
+func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, atWork)
 	k, _ := h.find("a")
+	first, second := k.current(), k.another()
+	if f, _ := h.FiguresOf("a"); f.HTTP == nil || len(h.Origins()) != 1 {
+		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
+	}
+	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
+	info, _ := h.Info("a")
+	f, _ := h.FiguresOf("a")
+	origins := h.Origins()
+	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
+	if f.HTTP != nil || len(origins) > 0 {
+		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
+	}
+	assert.Equal(t, []TaskID{{"a", 0}}, info.Tasks)
+
 	began := func() time.Time {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -470,30 +470,10 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 		}
 		return time.Time{}
 	}
-	first := began()
+	at := began()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
-	h.must(h.Resume("a"))
-	h.await("a", Running, atWork)
-	if at := began(); !at.Equal(first) {
-		t.Errorf("expected the same task after a pause, since %v, found one since %v", first, at)
-	}
-	h.must(h.Restart("a"))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(first) })
-	second := began()
-	h.must(h.Restart("a", 0))
-	h.await("a", Running, atWork, func(Status) bool { return began().After(second) })
-}
-
-// A connector that is resumed has the tasks that it had while it was paused until those of its next run are known, as
-// in Kafka Connect, also where it is paused meanwhile.
-func TestTasksOfAResumedConnector(t *testing.T) {
-	h := newHerd(t, "a")
-	h.await("a", Running)
-	h.must(h.Pause("a"))
-	h.await("a", Paused)
-	k, _ := h.find("a")
-	first := k.current()
+	first = k.current()
 	for _, e := range []event{onResume, onPaused, onResume} {
 		k.enter(occurrence{event: e})
 		k.mu.Lock()
@@ -512,6 +492,14 @@ func TestTasksOfAResumedConnector(t *testing.T) {
 	k.mu.Unlock()
 	h.must(h.Resume("a"))
 	h.await("a", Running, atWork)
+	if now := began(); !now.Equal(at) {
+		t.Errorf("expected the same task after a pause, since %v, found one since %v", at, now)
+	}
+	h.must(h.Restart("a"))
+	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
+	at = began()
+	h.must(h.Restart("a", 0))
+	h.await("a", Running, atWork, func(Status) bool { return began().After(at) })
 }
 
 // The progress of a connector sums up that of its tasks, also when it is stopped.
@@ -528,27 +516,4 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
 		Read: 12, Warnings: 14}
 	assert.Equal(t, []Progress{want}, h.Progress())
-}
-
-// Between two runs of a connector its tasks are those of the first, until those of the second are known. The client of
-// the first run is closed, and not shown.
-func TestTasksBetweenRuns(t *testing.T) {
-	h := newHerd(t, "a")
-	h.await("a", Running)
-	k, _ := h.find("a")
-	first, second := k.current(), k.another()
-	if f, _ := h.FiguresOf("a"); f.HTTP == nil || len(h.Origins()) != 1 {
-		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
-	}
-	k.change(func(_ *spec, s *status) { s.before, s.current = first, second })
-	info, _ := h.Info("a")
-	f, _ := h.FiguresOf("a")
-	origins := h.Origins()
-	k.change(func(_ *spec, s *status) { s.before, s.current = nil, first })
-	if f.HTTP != nil || len(origins) > 0 {
-		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
-	}
-	if len(info.Tasks) != 1 || info.Tasks[0] != (TaskID{"a", 0}) {
-		t.Errorf("expected task 0, found %+v", info.Tasks)
-	}
 }

@@ -287,22 +287,15 @@ func TestPlanOfAGroup(t *testing.T) {
 	require.NoError(t, h.Assign("a", Share{Plans: true})) // the plan does not count any more
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, running())
-}
 
-// A worker that has run nothing of a connector runs what it is given of another plan than it knows: of one that was
-// stopped and goes on, say, whose tasks are planned once more.
-func TestFirstTaskIsOfAnotherPlan(t *testing.T) {
-	h := newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{}
-	})
-	c := h.named("a")
-	h.Put(c, nil)
+	// A worker that has run nothing of a connector runs what it is given of another plan than it knows: of one that was
+	// stopped and goes on, say, whose tasks are planned once more.
+	h.Put(h.named("b"), nil)
 	settings := []map[string]string{{"spy.tasks": "1"}}
-	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 5, Settings: settings}}))
-	require.Until(t, func() bool { return h.Barrier(t.Context()) == nil },
-		func() string { return "expected its loop to turn" })
-	require.NoError(t, h.Assign("a", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
-	h.await("a", Running, atWork)
+	require.NoError(t, h.Assign("b", Share{Planned: &config.TaskSet{Version: 5, Settings: settings}}))
+	h.must(h.Barrier(t.Context()))
+	require.NoError(t, h.Assign("b", Share{Planned: &config.TaskSet{Version: 9, Settings: settings}, Tasks: []int{0}}))
+	h.await("b", Running, atWork)
 }
 
 // The group is told that a connector has changed without a lock of the connector's: what it asks then is answered.

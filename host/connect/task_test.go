@@ -6,7 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 )
+
+// plainWorker has no settings.
+func plainWorker(t *testing.T) *config.Worker {
+	t.Helper()
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	require.NoError(t, problems.Err())
+	return worker
+}
 
 // bareConnector is a connector without a configuration.
 func bareConnector(o *Options, log *slog.Logger) *connector {

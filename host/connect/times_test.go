@@ -15,10 +15,7 @@ import (
 // have not run; a task that has failed is not.
 func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker, problems := config.NewWorker("", nil, nil, nil)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
+		worker := plainWorker(t)
 		c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 		k := c.controller
 		k.spec.given, c.given = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}

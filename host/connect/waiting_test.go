@@ -219,10 +219,7 @@ func TestWhatMayPass(t *testing.T) {
 // fails again, at most after ten minutes, which is one line of the log; one that moved rows for long begins again.
 func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker, problems := config.NewWorker("", nil, nil, nil)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
+		worker := plainWorker(t)
 		var text bytes.Buffer
 		c := bareConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
 		c.config = &config.Connector{Name: "c"}
@@ -278,10 +275,7 @@ func (e askedError) As(any) bool {
 
 // A task that is restarted just before it begins to wait for that goes on, and the set with it.
 func TestRestartBeforeTheWait(t *testing.T) {
-	worker, problems := config.NewWorker("", nil, nil, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	worker := plainWorker(t)
 	c := bareConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 	c.config = &config.Connector{Name: "c"}
 	k := &task{connector: c, leave: func() {}}

@@ -52,24 +52,44 @@ func answers(t *testing.T, client *http.Client, url string, want int) {
 	}
 }
 
-// fetched sends a request; with NAME:PASSWORD as logon.
-func fetched(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
+// requestOf makes a request with headers by name and value.
+func requestOf(t *testing.T, method, url, body string, headers ...string) *http.Request {
 	t.Helper()
-	r, err := http.NewRequest(method, url, nil)
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	require.NoError(t, err)
-	if name, password, ok := strings.Cut(logon, ":"); ok {
-		r.SetBasicAuth(name, password)
-	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	return r
+}
+
+// exchanged sends a request, and reads the answer.
+func exchanged(t *testing.T, client *http.Client, r *http.Request) (a *http.Response, body string) {
+	t.Helper()
 	a, err := client.Do(r)
 	require.NoError(t, err)
-	body, err := io.ReadAll(a.Body)
-	a.Body.Close()
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
 	require.NoError(t, err)
-	a.Body = io.NopCloser(strings.NewReader(string(body)))
+	return a, string(text)
+}
+
+// fetched sends a request; with NAME:PASSWORD as logon.
+func fetched(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
+	t.Helper()
+	r := requestOf(t, method, url, "", headers...)
+	if name, password, ok := strings.Cut(logon, ":"); ok {
+		r.SetBasicAuth(name, password)
+	}
+	a, _ := exchanged(t, client, r)
 	return a
+}
+
+// get sends a request of a user.
+func get(t *testing.T, method, url string) (status int, body string) {
+	t.Helper()
+	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, url, "", "Authorization", "Basic bWU6c2VjcmV0"))
+	return a.StatusCode, body
 }
 
 func hashed(t *testing.T, password string) string {
@@ -77,6 +97,14 @@ func hashed(t *testing.T, password string) string {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	require.NoError(t, err)
 	return string(hash)
+}
+
+// usersFile has anna with the password geheim.
+func usersFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "geheim")+"\n"), 0o600))
+	return file
 }
 
 func TestUsers(t *testing.T) {
@@ -178,8 +206,7 @@ func TestCostOfUnknownUsers(t *testing.T) {
 // Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused. The
 // worker's own answers, whatever they are, come to those alone who may have them.
 func TestEachRouteByAccess(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users")
-	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "geheim")+"\n"), 0o600))
+	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
 	users := listening(t, Options{Users: file, Console: pages})
 	reads := listening(t, Options{ReadOnly: true, Console: pages})

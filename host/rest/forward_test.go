@@ -131,27 +131,49 @@ type trio struct {
 	path []string
 }
 
+// grouped serves workers as a group, of which the second leads. A request waits within for a leader; 0: as long as it
+// does by default. before sees each request first.
+func grouped(t *testing.T, workers []Worker, within time.Duration,
+	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
+	t.Helper()
+	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var members []GroupMember
+	for n, worker := range workers {
+		s := &seat{}
+		h := serving{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
+			cluster: s, peers: peers, within: within}.handler(func(string) bool { return true })
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !before(w, r, n) {
+				h.ServeHTTP(w, r)
+			}
+		}))
+		t.Cleanup(server.Close)
+		urls, seats = append(urls, server.URL), append(seats, s)
+		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
+	}
+	for n, s := range seats {
+		s.own, s.leads, s.members = urls[n], urls[1], members
+	}
+	return urls, seats
+}
+
 func newTrio(t *testing.T) *trio {
 	t.Helper()
 	all := &trio{}
-	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
+	var workers []Worker
 	for i := range all.seats {
-		all.seats[i] = &seat{}
-		h := serving{worker: (&namesake{name: fmt.Sprintf("worker %d", i)}).worker(), bodies: new(inbound.Bodies),
-			validations: make(chan struct{}, maxValidations), cluster: all.seats[i], peers: peers,
-			within: time.Millisecond}.handler(func(string) bool { return true })
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			all.mu.Lock()
-			all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
-			all.mu.Unlock()
-			h.ServeHTTP(w, r)
-		}))
-		t.Cleanup(server.Close)
-		all.urls[i] = server.URL
+		workers = append(workers, (&namesake{name: fmt.Sprintf("worker %d", i)}).worker())
 	}
+	urls, seats := grouped(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
+		return false
+	})
+	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
 	for i, s := range all.seats {
-		s.own, s.leads = all.urls[i], all.urls[1]
+		s.members = nil
 		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "", "nobody's/0": ""}
 		if i > 0 { // a follower knows the leader alone
 			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
@@ -164,35 +186,26 @@ func newTrio(t *testing.T) *trio {
 func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
 	t.Helper()
 	sent := `{"level":"INFO"}`
-	switch path.Base(target) {
-	case "swap", "accept":
+	switch name := path.Base(target); {
+	case name == "swap", name == "accept":
 		sent = `{"hash":"x"}`
-	case "diff", "chain":
+	case name == "diff", name == "chain", method == "POST" && target == "/connectors":
 		sent = `{"config":{}}`
-	case "samples", "peek", "replay":
+	case name == "samples", name == "peek", name == "replay":
 		sent = `{}`
-	}
-	r, err := http.NewRequest(method, all.urls[0]+target, strings.NewReader(sent))
-	require.NoError(t, err)
-	r.Header.Set("Content-Type", "application/json")
-	if strings.HasSuffix(target, "/config") && method != "GET" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"a":"b"}`)), 9
-	} else if method == "POST" && target == "/connectors" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"config":{}}`)), 13
-	} else if method == "PATCH" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"offsets":[{"partition":{"a":1}}]}`)), 35
+	case name == "config" && method != "GET":
+		sent = `{"a":"b"}`
+	case method == "PATCH":
+		sent = `{"offsets":[{"partition":{"a":1}}]}`
 	}
 	all.mu.Lock()
 	all.path = nil
 	all.mu.Unlock()
-	a, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
-	require.NoError(t, err)
+	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, all.urls[0]+target, sent, "Content-Type",
+		"application/json"))
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	return a.StatusCode, string(text), slices.Clone(all.path)
+	return a.StatusCode, body, slices.Clone(all.path)
 }
 
 // The group is shown by its leader alone, whichever worker is asked; a worker that is alone has none.
@@ -204,10 +217,7 @@ func TestOverviewOfAGroup(t *testing.T) {
 	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
 	alone := httptest.NewServer(Handler((&namesake{name: "alone"}).worker()))
 	defer alone.Close()
-	a, err := http.Get(alone.URL + "/culvert/cluster")
-	require.NoError(t, err)
-	a.Body.Close()
-	assert.Equal(t, 404, a.StatusCode)
+	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
 }
 
 // A worker is drained by itself, whoever leads; not where it is alone, may only be read, or is of no generation.
@@ -216,11 +226,7 @@ func TestDrain(t *testing.T) {
 		t.Helper()
 		own, _ := o.Cluster.(*seat)
 		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
-		r, err := http.NewRequest("PUT", s.URLs()[0]+"/culvert/drain", nil)
-		require.NoError(t, err)
-		a, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		a.Body.Close()
+		a := fetched(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
 		if own != nil {
 			asked = own.asked
 		}
@@ -252,14 +258,8 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 				if allowed == nil && listener == "http://:0" {
 					want = 200 // where no names are given, all are answered
 				}
-				_, port, _ := net.SplitHostPort(s.Addresses()[0])
-				r, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/", nil)
-				require.NoError(t, err)
-				r.Host = host
-				a, err := http.DefaultClient.Do(r)
-				require.NoError(t, err)
-				a.Body.Close()
-				assert.Equal(t, want, a.StatusCode, listener, allowed, host)
+				status, _ := asked(t, s, "GET /", host)
+				assert.Equal(t, want, status, listener, allowed, host)
 			}
 		}
 	}
@@ -436,12 +436,7 @@ func newAsker(t *testing.T, leader string) *asker {
 
 func (a *asker) hand(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequest(method, a.url+target, strings.NewReader(body))
-	require.NoError(t, err)
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := http.DefaultClient.Do(requestOf(t, method, a.url+target, body, headers...))
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
@@ -709,16 +704,11 @@ func TestForwardingByHTTPS(t *testing.T) {
 				require.NoError(t, err)
 				client = peers
 			}
-			r, err := http.NewRequest("POST", own+"/connectors", strings.NewReader(`{"name":"blah","config":{}}`))
-			require.NoError(t, err)
-			r.Header.Set("Content-Type", "application/json")
-			answer, err := client.Do(r)
-			require.NoError(t, err)
-			defer answer.Body.Close()
-			text, _ := io.ReadAll(answer.Body)
+			answer, text := exchanged(t, client, requestOf(t, "POST", own+"/connectors", `{"name":"blah","config":{}}`,
+				"Content-Type", "application/json"))
 			if c.want == "" && (answer.StatusCode != 201 || worker.connectors["blah"] == nil) ||
-				c.want != "" && (answer.StatusCode != 500 || !strings.Contains(string(text), c.want) ||
-					!strings.Contains(string(text), at)) {
+				c.want != "" && (answer.StatusCode != 500 || !strings.Contains(text, c.want) ||
+					!strings.Contains(text, at)) {
 				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
 			}
 		})
@@ -727,36 +717,5 @@ func TestForwardingByHTTPS(t *testing.T) {
 		_, err := Listen(Options{Listeners: []string{plain}, TLS: map[string]string{setting: value}, Cluster: &seat{}},
 			slog.New(slog.DiscardHandler))
 		assert.Error(t, err, "listeners.https."+setting)
-	}
-}
-
-// What guards a worker guards what others hand on to it, since users ask for it.
-func TestForwardedRequestsAreGuarded(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users")
-	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600))
-	for name, c := range map[string]struct {
-		o      Options
-		logon  string
-		status int
-		want   string
-	}{
-		"read only": {Options{ReadOnly: true}, "", 403, "rest.read.only"},
-		"no user":   {Options{Users: file}, "", 401, "rest.basic.auth.file"},
-		"wrong":     {Options{Users: file}, "Basic YTpi", 401, "rest.basic.auth.file"},
-		"a user":    {Options{Users: file}, "Basic YW5uYTpzZWNyZXQ=", 204, ""},
-	} {
-		leads := &seat{}
-		c.o.Cluster = leads
-		s := opened(t, c.o, slog.New(slog.DiscardHandler),
-			&standIn{connectors: map[string]*standInConnector{"a": {}}})
-		leads.set(func(seat *seat) { seat.own, seat.leads = s.URLs()[0], s.URLs()[0] })
-		headers := []string{"Cookie", "x"}
-		if c.logon != "" {
-			headers = append(headers, "Authorization", c.logon)
-		}
-		answer, body := newAsker(t, s.URLs()[0]).hand(t, "DELETE", "/connectors/a", "", headers...)
-		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
-			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
-		}
 	}
 }

@@ -54,21 +54,17 @@ func TestHostIsChecked(t *testing.T) {
 		{"LocalHost.:8083", true, true, true, true},
 		{"my.localhost", true, true, true, true},
 		{"127.0.0.1", true, true, true, true},
-		{"127.0.0.1:1", true, true, true, true},
 		{"127.8.9.10", true, true, true, true},
 		{"[::1]", true, true, true, true},
-		{"[::1]:8083", true, true, true, true},
 		{"[::ffff:127.0.0.1]:8083", true, true, true, true},
 		{"connect.example.com", false, true, true, true},
 		{"CONNECT.example.com.:8083", false, true, true, true},
 		{"10.1.2.3", false, true, true, false},
 		{"evil.example", false, false, true, false},
-		{"evil.example:8083", false, false, true, false},
 		{"localhost.evil.example", false, false, true, false},
 		{"evil.example.connect.example.com", false, false, true, false},
 		{"notlocalhost", false, false, true, false},
 		{"0.0.0.0", false, false, true, false},
-		{"192.168.0.1", false, false, true, false},
 		{"[::]", false, false, true, false},
 		{"127.1", false, false, true, false},
 		{"127.0.0.1.evil.example", false, false, true, false},
@@ -88,11 +84,6 @@ func TestHostIsChecked(t *testing.T) {
 			}
 			if status != want || want == 403 && !strings.Contains(body, `"error_code":403`) {
 				t.Errorf("%s, Host %q: expected %d, found %d %s", name, c.host, want, status, body)
-			}
-			for _, line := range []string{"GET /health", "GET /health/", "HEAD /health"} {
-				if status, body := asked(t, k.server, line, c.host); status == 403 {
-					t.Errorf("%s, Host %q: /health is never checked, found %d %s", name, c.host, status, body)
-				}
 			}
 		}
 	}
@@ -116,6 +107,11 @@ func TestHostIsChecked(t *testing.T) {
 	} {
 		if status, body := asked(t, c.server, c.line, c.host); (status != 403) != c.allowed {
 			t.Errorf("%s, Host %s: expected allowed=%t, found %d %s", c.line, c.host, c.allowed, status, body)
+		}
+	}
+	for _, line := range []string{"GET /health", "GET /health/", "HEAD /health"} {
+		if status, body := asked(t, loopback, line, "evil.example"); status == 403 {
+			t.Errorf("%s: expected that Host is never checked, found %d %s", line, status, body)
 		}
 	}
 	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another

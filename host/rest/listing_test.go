@@ -238,14 +238,10 @@ func TestListingOfAGroup(t *testing.T) {
 		return false
 	})
 	read := func(url, match string) (l Listing, status int, tag string) {
-		r, err := http.NewRequest("GET", url+"/culvert/connectors?state=&limit=5", nil)
-		require.NoError(t, err)
-		r.Header.Set("If-None-Match", match)
-		answer, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		defer answer.Body.Close()
+		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5", "",
+			"If-None-Match", match))
 		if answer.StatusCode == 200 {
-			require.NoError(t, json.NewDecoder(answer.Body).Decode(&l))
+			require.NoError(t, json.Unmarshal([]byte(text), &l))
 		}
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}

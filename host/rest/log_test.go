@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
-	"github.com/culvert-project/culvert/host/internal/base/inbound"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/logging"
 )
@@ -34,15 +33,11 @@ func newLogger(id string) (*logger, *slog.Logger) {
 
 func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 	t.Helper()
-	a, err := http.Get(url)
-	require.NoError(t, err)
-	defer a.Body.Close()
-	body, err := io.ReadAll(a.Body)
-	require.NoError(t, err)
-	if a.StatusCode == 200 {
-		require.NoError(t, json.Unmarshal(body, &page))
+	status, text = get(t, "GET", url)
+	if status == 200 {
+		require.NoError(t, json.Unmarshal([]byte(text), &page))
 	}
-	return a.StatusCode, page, string(body)
+	return status, page, text
 }
 
 // The log is shown page by page, and what cannot be asked for is refused with what is expected.
@@ -101,33 +96,22 @@ func TestLogIsShownToNoPage(t *testing.T) {
 
 // In a group each worker shows its own log, and has another one answer that is named, by way of the leader.
 func TestLogOfAGroup(t *testing.T) {
-	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	var seats [3]*seat
-	var urls [3]string
-	var members []GroupMember
-	for i, id := range []string{"w0:1", "w1:1", "w2:1"} {
+	ids := []string{"w0:1", "w1:1", "w2:1"}
+	var workers []Worker
+	for _, id := range ids {
 		worker, log := newLogger(id)
 		log.Info("of " + id)
-		seats[i] = &seat{}
-		server := httptest.NewServer(serving{worker: worker.worker(), bodies: new(inbound.Bodies), cluster: seats[i],
-			peers: peers}.handler(func(string) bool { return true }))
-		t.Cleanup(server.Close)
-		urls[i] = server.URL
-		members = append(members, GroupMember{WorkerID: id, URL: server.URL})
+		workers = append(workers, worker.worker())
 	}
-	for i, s := range seats {
-		s.own, s.leads, s.members = urls[i], urls[1], members
-	}
+	urls, seats := grouped(t, workers, 0, func(http.ResponseWriter, *http.Request, int) bool { return false })
 	for from, url := range urls {
-		for to, m := range members {
-			status, page, body := pageOf(t, url+"/culvert/log?worker="+m.WorkerID)
-			if status != 200 || page.WorkerID != m.WorkerID || len(page.Lines) != 1 ||
-				page.Lines[0].Text != "of "+m.WorkerID {
+		for to, id := range ids {
+			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)
+			if status != 200 || page.WorkerID != id || len(page.Lines) != 1 || page.Lines[0].Text != "of "+id {
 				t.Errorf("%d asks for %d: found %d %s", from, to, status, body)
 			}
 		}
-		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != members[from].WorkerID {
+		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != ids[from] {
 			t.Errorf("%d: found that of %s", from, page.WorkerID)
 		}
 		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
@@ -136,7 +120,7 @@ func TestLogOfAGroup(t *testing.T) {
 		}
 	}
 	// Of workers that are not what members say of them none is asked without end.
-	members[2].URL = urls[0]
+	seats[0].members[2].URL = urls[0] // of all
 	status, _, body := pageOf(t, urls[0]+"/culvert/log?worker=w2:1")
 	assert.Equal(t, http.StatusConflict, status, body)
 }

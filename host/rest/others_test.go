@@ -6,15 +6,12 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
-	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
 // Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this
@@ -28,9 +25,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
 	}
 	anybody := serve(Options{AdvertisedHost: "Connect.Example.com"})
-	file := filepath.Join(t.TempDir(), "users")
-	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600))
-	users := serve(Options{Users: file})
+	users := serve(Options{Users: usersFile(t)})
 	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
 	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}
 	for host, familiar := range map[string]bool{"localhost": true, "localhost:1": true, "a.localhost": true,
@@ -54,7 +49,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 				t.Errorf("%s, Host %s: expected it to be refused: %t, found %d %s", line, host, !familiar, status, body)
 			}
 		}
-		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpzZWNyZXQ="); status != 200 ||
+		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpnZWhlaW0="); status != 200 ||
 			!strings.Contains(body, "geheim") {
 			t.Errorf("Host %s of a user: found %d %s", host, status, body)
 		}

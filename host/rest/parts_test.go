@@ -3,9 +3,7 @@ package rest
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -13,8 +11,6 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
-	"github.com/culvert-project/culvert/host/internal/base/inbound"
-	"github.com/culvert-project/culvert/host/internal/base/require"
 	core "github.com/culvert-project/culvert/host/internal/run/task"
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
@@ -26,7 +22,7 @@ type runner struct {
 }
 
 func (r *runner) worker() Worker {
-	r.parts.Lockouts = lockouts.New()
+	r.parts.Lockouts, r.parts.ID = lockouts.New(), r.id()
 	return r.with(r)
 }
 
@@ -96,39 +92,11 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string,
 	seats []*seat) {
 	t.Helper()
-	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	var members []GroupMember
+	var workers []Worker
 	for n := range 3 {
-		s := &seat{}
-		h := serving{worker: (&runner{number: n}).worker(), bodies: new(inbound.Bodies), cluster: s,
-			peers: peers}.handler(func(string) bool { return true })
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !before(w, r, n) {
-				h.ServeHTTP(w, r)
-			}
-		}))
-		t.Cleanup(server.Close)
-		urls, seats = append(urls, server.URL), append(seats, s)
-		members = append(members, GroupMember{WorkerID: fmt.Sprint("w", n), URL: server.URL})
+		workers = append(workers, (&runner{number: n}).worker())
 	}
-	for n, s := range seats {
-		s.own, s.leads, s.members = urls[n], urls[1], members
-	}
-	return urls, seats
-}
-
-func get(t *testing.T, method, url string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequest(method, url, nil)
-	require.NoError(t, err)
-	r.SetBasicAuth("me", "secret")
-	answer, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	return answer.StatusCode, string(text)
+	return grouped(t, workers, 0, before)
 }
 
 const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +

@@ -449,12 +449,8 @@ func TestListeners(t *testing.T) {
 		assert.Error(t, err, want, listener)
 	}
 	first.Serve(new(standIn).worker())
-	r, err := http.Get("http://" + first.Addresses()[0] + "/connectors")
-	require.NoError(t, err)
-	defer r.Body.Close()
-	if body, _ := io.ReadAll(r.Body); string(body) != "[]" {
-		t.Errorf("expected [], found %s", body)
-	}
+	_, body := get(t, "GET", "http://"+first.Addresses()[0]+"/connectors")
+	assert.Equal(t, "[]", body)
 }
 
 type mistaken struct{ standIn }

