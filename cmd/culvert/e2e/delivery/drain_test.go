@@ -24,13 +24,10 @@ func (g *Group) drain(n int) e2etest.Result {
 	return g.Run("drain", "--url", "http://"+g.ids[n])
 }
 
-// DrainOfAWorker has workers hand over what they run, one after the other, until the last, to which nobody is left.
-func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
-	const connectors, tasks = 4, 8
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := NewGroup(t, p, servers, 3)
-	g.posted(address, connectors)
-	g.Spreads(connectors, tasks, 0, 1, 2)
+// drains has workers hand over what they run, one after the other, until the last, to which nobody is left.
+func (g *Group) drains(connectors, tasks int) {
+	t := g.T
+	t.Helper()
 	var figures string
 	g.workers[0].Eventually("no rebalance", func() bool {
 		figures = g.workers[0].Metrics()
@@ -87,12 +84,6 @@ func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
 		_, whole := g.owners(0, connectors+tasks)
 		return whole
 	})
-	for n := range connectors {
-		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
-			topic := fmt.Sprintf("c%d%s", n, set)
-			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
-		}
-	}
 }
 
 // owners are the workers that connectors and their tasks run on, as a worker says; whole: all of them run.
@@ -111,6 +102,8 @@ func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 	}
 	return owners, whole && len(owners) == units
 }
+
+func TestStaticWorkersOfAGroup(t *testing.T) { onEmbedded(t, StaticWorkersOfAGroup) }
 
 // StaticWorkersOfAGroup restarts workers that have a group.instance.id: nothing moves, unless a worker was drained
 // before, or does not come back within its session.

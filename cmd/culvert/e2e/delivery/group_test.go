@@ -189,9 +189,15 @@ func groupSource(address, name string) map[string]string {
 	return settings
 }
 
-// WorkersOfAGroup has workers share connectors out among themselves, and goes on when one of them leaves, is killed, or
-// comes back.
-func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+// Workers share connectors out among themselves, and go on when one of them leaves, is killed, or comes back, and hand
+// over before they are stopped.
+func TestWorkersOfAGroup(t *testing.T) {
+	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) { WorkersOfAGroup(t, p, servers).drains(5, 9) })
+}
+
+// WorkersOfAGroup leaves three workers with 5 connectors and 9 tasks.
+func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
+	t.Helper()
 	const connectors, tasks = 6, 12
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
@@ -250,6 +256,7 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
 		}
 	}
+	return g
 }
 
 // distinct is how many keys the records in a topic have.

@@ -31,6 +31,8 @@ func (e *Exactly) follows(g *Group) {
 	e.editAfter(func(products func() bool) { g.workers[0].Eventually("the products", products) })
 }
 
+func TestSoakExactlyOnceOfAGroup(t *testing.T) { onEmbedded(t, ExactlyOnceOfAGroup) }
+
 // ExactlyOnceOfAGroup kills workers of a group in the middle of a page of one of their connectors, or within what
 // follows it: the others go on, and a consumer with read_committed finds every row once.
 func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
@@ -106,10 +108,13 @@ func (a *asking) of() map[string]int {
 	return n
 }
 
-// PausedOwnerOfAGroup stops a worker that has written changes, whose offset it has not stored yet, for longer than its
-// session, and has it go on when another one has its task: the first asks for nothing that would have the service
+// A worker that has written changes, whose offset it has not stored yet, is stopped for longer than its session, and
+// goes on when another one has its task: the first asks for nothing that would have the service
 // forget rows, and the offset that it still has to write does not count.
-func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+func TestPausedOwnerOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
 	e := NewExactly(t, servers, p, "paused", 1)
 	e.Lines = []string{"exactly.once.support=requested", "sap.odata#00.exec-period=2",
 		"sap.odata.user.name=${file:sap.properties:user}", "sap.odata.user.pwd=any"}
@@ -159,6 +164,8 @@ func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	t.Logf("changes: %v; requests: %v", changes, after)
 }
 
+func TestSinkOfAGroup(t *testing.T) { onEmbedded(t, SinkOfAGroup) }
+
 // SinkOfAGroup has a sink of four tasks write two topics of four partitions, one of whose workers is drained, and
 // another one killed: all rows arrive, and none is inserted twice.
 func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
@@ -184,8 +191,9 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
-	g := NewGroup(t, p, servers, 3, "consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
-		"consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
+	g := NewGroup(t, p, servers, 3, "group.id=sinks", "config.storage.topic=sinkconfigs",
+		"status.storage.topic=sinkstates", "offset.storage.topic=sinkoffsets", "consumer.session.timeout.ms=6000",
+		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
 	for _, w := range g.workers {
 		w.Changes()
 	}

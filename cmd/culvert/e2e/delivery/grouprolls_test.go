@@ -25,10 +25,13 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// PluginsOfAGroup puts newer versions of a plugin into the folders of three workers, one after the other, while sources
-// read: they run when all workers have them; one that does not open runs nowhere; and what is asked of one worker by
-// REST holds for all. No row is lost or repeated. A sink's plugin comes last.
-func PluginsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+// Newer versions of a plugin are put into the folders of three workers, one after the other, while sources read: they
+// run when all workers have them; one that does not open runs nowhere; and what is asked of one worker by REST holds for
+// all. No row is lost or repeated. A sink's plugin comes last.
+func TestPluginsOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
 	const connectors, tasks = 3, 6
 	old := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"))
 	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
