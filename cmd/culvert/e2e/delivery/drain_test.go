@@ -28,19 +28,6 @@ func (g *Group) drain(n int) e2etest.Result {
 func (g *Group) drains(connectors, tasks int) {
 	t := g.T
 	t.Helper()
-	var figures string
-	g.workers[0].Eventually("no rebalance", func() bool {
-		figures = g.workers[0].Metrics()
-		return strings.Contains(figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n")
-	})
-	e2etest.Contains(t, "metrics", figures,
-		`kafka_connect_worker_rebalance_leader_name{connect_protocol="culvert-1",leader_name="http://127.0.0.1:`,
-		"\nkafka_connect_worker_rebalance_epoch ")
-	e2etest.Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",
-		"\nkafka_connect_worker_rebalance_rebalance_max_time_ms NaN\n",
-		"\nkafka_connect_worker_rebalance_time_since_last_rebalance_ms +Inf\n",
-		fmt.Sprintf("\nkafka_connect_worker_connector_count %d\n", connectors))
-
 	g.drain(0).Exits(0).Prints("the worker is drained")
 	for _, by := range []int{0, 1, 2} { // it answers, and has nothing
 		leaving := func(m rest.GroupMember) bool {
@@ -89,13 +76,12 @@ func (g *Group) drains(connectors, tasks int) {
 // owners are the workers that connectors and their tasks run on, as a worker says; whole: all of them run.
 func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 	g.T.Helper()
-	var shown map[string]struct{ Status connect.Status }
-	e2etest.Get(g.T, g.workers[by].Url+"/connectors?expand=status", &shown)
+	all, _ := g.statuses(by)
 	owners, whole = map[string]string{}, true
-	for name, c := range shown {
-		owners[name] = c.Status.Connector.WorkerID
-		whole = whole && c.Status.Connector.State == connect.Running
-		for _, task := range c.Status.Tasks {
+	for name, s := range all {
+		owners[name] = s.Connector.WorkerID
+		whole = whole && s.Connector.State == connect.Running
+		for _, task := range s.Tasks {
 			owners[fmt.Sprintf("%s-%d", name, task.ID)] = task.WorkerID
 			whole = whole && task.State == connect.Running
 		}

@@ -85,13 +85,7 @@ func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
 	if once {
 		args = append(args, "--once")
 	}
-	c := e.p.Start(append(append(args, e.worker), files...)...)
-	e.t.Cleanup(func() {
-		if lines := strings.Split(c.Stderr.String(), "\n"); e.t.Failed() {
-			e.t.Logf("a worker:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
-		}
-	})
-	return c
+	return e.p.Start(append(append(args, e.worker), files...)...)
 }
 
 // Records are those of a topic that a consumer sees with read_committed.

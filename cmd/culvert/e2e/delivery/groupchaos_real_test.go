@@ -21,7 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
@@ -491,14 +490,7 @@ func (c *chaos) rolls(n int) {
 			c.plug(at, "odata-source", newer)
 		}
 	}
-	c.workers[n].Eventually("all sources run version "+version, func() bool {
-		var shown map[string]struct{ Status connect.Status }
-		e2etest.Get(c.T, c.workers[n].Url+"/connectors?expand=status", &shown)
-		tasks := slices.Concat(shown[c.e.Name].Status.Tasks, shown[c.e.changes()].Status.Tasks)
-		return len(tasks) == 3 && !slices.ContainsFunc(tasks, func(t connect.TaskStatus) bool {
-			return t.Version != version
-		})
-	})
+	c.runs(version, 3)
 }
 
 // changes gives all connectors other settings.

@@ -8,10 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 
@@ -44,18 +41,11 @@ func (g *Group) written(name string) (n int) { return g.keyed("connector-" + nam
 // keyed is how many records of the config topic have a key.
 func (g *Group) keyed(key string) (n int) {
 	g.T.Helper()
-	k := kafka.Defaults()
-	k.Bootstrap = []string{g.servers}
-	reader, err := kafka.NewReader(k)
-	e2etest.NoError(g.T, err)
-	defer reader.Close()
-	_, err = reader.Read(g.T.Context(), "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
+	for _, r := range records(g.T, g.servers, "configs") {
 		if string(r.Key) == key {
 			n++
 		}
-		return nil
-	})
-	e2etest.NoError(g.T, err)
+	}
 	return n
 }
 

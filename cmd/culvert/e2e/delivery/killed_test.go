@@ -44,11 +44,12 @@ func (e *Exactly) stored() int {
 // 0 rows missing, and repeated only what came after the last stored offset.
 func TestSoakKilledInMidPage(t *testing.T) {
 	t.Parallel()
-	e, _ := reading(t, e2etest.Rounds()-1, "offset.flush.interval.ms=20")
+	rounds := e2etest.Rounds()
+	e, _ := reading(t, rounds-1, "offset.flush.interval.ms=20")
 	random, file := rand.New(rand.NewPCG(1, 0)), e.Files()[0]
 	type kill struct{ records, stored int }
 	var kills []kill
-	for range e2etest.Rounds() {
+	for range rounds {
 		e.Held.Arm(200_000 + random.IntN(1_800_000))
 		w := e.Start(false, file)
 		e.Waits(w)

@@ -109,13 +109,13 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}
-	p.MustRun(append([]string{"run", "--once"}, files...)...)
 	place := p.File("offsets.json", `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
 		base+`/Orders?$skip=7"}}]}`)
 	for _, c := range []struct {
 		change []string
 		want   string
 	}{{[]string{"reset", "reads"}, "[]"}, {[]string{"set", "reads", place}, "$skip=7"}} {
+		p.MustRun(append([]string{"run", "--once"}, files...)...)
 		paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
 		e2etest.NoError(t, paused.BeginTransaction())
 		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
