@@ -25,8 +25,8 @@ import (
 )
 
 // Newer versions of a plugin are put into the folders of three workers, one after the other, while sources read: they
-// run when all workers have them; one that does not open runs nowhere; and what is asked of one worker by REST holds for
-// all. No row is lost or repeated. A sink's plugin comes last.
+// run when all workers have them; one that does not open runs nowhere; and what is asked of one worker by REST holds
+// for all. No row is lost or repeated. A sink's plugin comes last.
 func TestPluginsOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -80,8 +80,8 @@ func (c *trio) move(topics ...string) {
 				case known && p.Leader >= 0 && p.Leader != was:
 					continue
 				case !known && (p.Leader < 0 || len(p.Replicas) != 3):
-					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", topic, partition, p.Leader,
-						p.Replicas)
+					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", topic, partition,
+						p.Leader, p.Replicas)
 				case !known:
 					slices.Sort(p.Replicas)
 					at := slices.Index(p.Replicas, p.Leader)

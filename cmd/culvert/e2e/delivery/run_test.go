@@ -26,7 +26,7 @@ func TestRunUntilStopped(t *testing.T) {
 	folder := filepath.Join(p.Dir, "etc")
 	e2etest.NoError(t, os.Mkdir(folder, 0o700))
 	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
-		"offset.flush.interval.ms: 3600000", "topic.creation.enable: false") // then the broker makes topics, or does not
+		"offset.flush.interval.ms: 3600000", "topic.creation.enable: false") // then the broker makes topics
 	p.File("etc/orders.properties", e2etest.Source("orders", address, "Orders")[1:]...) // named by its file
 	c := p.Start("run", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data, "--progress")
 	var status connect.Status
