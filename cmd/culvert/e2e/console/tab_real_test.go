@@ -168,7 +168,8 @@ func (tab *Tab) Within(what, expression string) time.Duration {
 		}
 		if time.Since(began) > e2etest.ComesAbout {
 			tab.Shot("failed")
-			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.ComesAbout, tab.Text(), tab.Console())
+			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.ComesAbout, tab.Text(),
+				tab.Console())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
