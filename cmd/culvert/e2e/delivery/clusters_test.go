@@ -1,7 +1,12 @@
 package delivery
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -11,15 +16,73 @@ import (
 // have come to the ends there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	ClientsOfAnotherCluster(t, e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr())
+	p, here, there := e2etest.NewPlace(t), e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25, Switches: odatatest.Switches{CSRF: true,
+		RotateSession: "both"}})
+	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
+	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
+		"producer.override.bootstrap.servers="+there,
+		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
+	to := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		"consumer.override.bootstrap.servers="+there)...)
+	for round := range 2 {
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
+		if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
+			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
+		}
+	}
+	if got := e2etest.EndsOn(t, there, "Orders"); len(got) != 3 {
+		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
+	}
+	if got := e2etest.EndsOn(t, here, "Orders"); got != nil {
+		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
+	}
 }
 
-// With topic.creation.enable=false it is the broker that makes topics, or does not.
-func TestTopicsOfTheBrokersMaking(t *testing.T) {
+// A forged offset would have another connector skip rows: what the worker keeps in topics is no target of rows, whoever
+// chose the topic, on whatever cluster and with whatever errors.tolerance. Where no transform can change it, the topic
+// is known before anything runs.
+func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	file := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
-	p.MustOnce("--set", "topic.creation.enable=false", file)
-	p.Holds("Orders", s.Count("Orders"))
+	p, broker := e2etest.NewPlace(t), e2etest.Embedded(t).Addr()
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 20})
+	_, port, _ := strings.Cut(broker, ":")
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "config.storage.topic=my-configs",
+		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
+	victim := p.File("victim.properties", e2etest.Source("victim", address, "Order_Details")...)
+	files := []string{worker, victim}
+	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs",
+		"states": "my-states",
+		"groups": "__consumer_offsets", "transactions": "__transaction_state"}
+	for name, target := range targets {
+		files = append(files, p.File(name+".properties", append(e2etest.Source(name, address, "Products"),
+			"errors.tolerance=all",
+			"producer.override.bootstrap.servers=localhost:"+port, "admin.override.bootstrap.servers=localhost:"+port,
+			"transforms=route", "transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter",
+			"transforms.route.regex=.*", "transforms.route.replacement="+target)...))
+	}
+	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data}, files...)...)
+	r.Exits(1)
+	for name, target := range targets {
+		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" holds ")
+	}
+	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
+	for line := range strings.Lines(offsets.Stdout) {
+		var record struct{ Key []any }
+		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 ||
+			record.Key[0] != "victim" {
+			t.Errorf("expected offsets of the victim alone, found %s", line)
+		}
+	}
+	for _, topic := range []string{"__consumer_offsets", "__transaction_state", "my-configs", "my-states", "My-Offsets"} {
+		p.Run("consume", topic, "--bootstrap-servers", broker).PrintsNothing()
+	}
+	rows := p.Run("consume", "Order_Details", "--bootstrap-servers", broker)
+	if got := strings.Count(rows.Stdout, "\n"); got != s.Count("Order_Details") {
+		t.Errorf("expected the honest connector's %d rows, found %d", s.Count("Order_Details"), got)
+	}
+	lines := e2etest.Source("orders", address, "Orders")
+	known := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, known).Exits(1).
+		Tells(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets holds ", known, len(lines)))
 }

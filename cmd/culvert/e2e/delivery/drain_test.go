@@ -24,26 +24,10 @@ func (g *Group) drain(n int) e2etest.Result {
 	return g.Run("drain", "--url", "http://"+g.ids[n])
 }
 
-// DrainOfAWorker has workers hand over what they run, one after the other, until the last, to which nobody is left.
-func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
-	const connectors, tasks = 4, 8
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := NewGroup(t, p, servers, 3)
-	g.posted(address, connectors)
-	g.Spreads(connectors, tasks, 0, 1, 2)
-	var figures string
-	g.workers[0].Eventually("no rebalance", func() bool {
-		figures = g.workers[0].Metrics()
-		return strings.Contains(figures, "\nkafka_connect_worker_rebalance_rebalancing 0\n")
-	})
-	e2etest.Contains(t, "metrics", figures,
-		`kafka_connect_worker_rebalance_leader_name{connect_protocol="culvert-1",leader_name="http://127.0.0.1:`,
-		"\nkafka_connect_worker_rebalance_epoch ")
-	e2etest.Lacks(t, "metrics", figures, "\nkafka_connect_worker_rebalance_completed_rebalances_total 0\n",
-		"\nkafka_connect_worker_rebalance_rebalance_max_time_ms NaN\n",
-		"\nkafka_connect_worker_rebalance_time_since_last_rebalance_ms +Inf\n",
-		fmt.Sprintf("\nkafka_connect_worker_connector_count %d\n", connectors))
-
+// drains has workers hand over what they run, one after the other, until the last, to which nobody is left.
+func (g *Group) drains(connectors, tasks int) {
+	t := g.T
+	t.Helper()
 	g.drain(0).Exits(0).Prints("the worker is drained")
 	for _, by := range []int{0, 1, 2} { // it answers, and has nothing
 		leaving := func(m rest.GroupMember) bool {
@@ -87,30 +71,25 @@ func DrainOfAWorker(t *testing.T, p *e2etest.Place, servers string) {
 		_, whole := g.owners(0, connectors+tasks)
 		return whole
 	})
-	for n := range connectors {
-		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
-			topic := fmt.Sprintf("c%d%s", n, set)
-			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
-		}
-	}
 }
 
 // owners are the workers that connectors and their tasks run on, as a worker says; whole: all of them run.
 func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 	g.T.Helper()
-	var shown map[string]struct{ Status connect.Status }
-	e2etest.Get(g.T, g.workers[by].Url+"/connectors?expand=status", &shown)
+	all, _ := g.statuses(by)
 	owners, whole = map[string]string{}, true
-	for name, c := range shown {
-		owners[name] = c.Status.Connector.WorkerID
-		whole = whole && c.Status.Connector.State == connect.Running
-		for _, task := range c.Status.Tasks {
+	for name, s := range all {
+		owners[name] = s.Connector.WorkerID
+		whole = whole && s.Connector.State == connect.Running
+		for _, task := range s.Tasks {
 			owners[fmt.Sprintf("%s-%d", name, task.ID)] = task.WorkerID
 			whole = whole && task.State == connect.Running
 		}
 	}
 	return owners, whole && len(owners) == units
 }
+
+func TestStaticWorkersOfAGroup(t *testing.T) { onEmbedded(t, StaticWorkersOfAGroup) }
 
 // StaticWorkersOfAGroup restarts workers that have a group.instance.id: nothing moves, unless a worker was drained
 // before, or does not come back within its session.

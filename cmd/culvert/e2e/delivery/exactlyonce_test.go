@@ -32,11 +32,8 @@ type Exactly struct {
 	Rows    map[string]int
 	edits   *Edits
 	Random  *rand.Rand
-	old     int // tokens that are too old may be asked for so often: by a worker that others have overtaken
-
-	Folder string   // of the plugins; "": one that all tests share
-	More   []string // options of the workers
-	Lines  []string // settings of both connectors, in the place of those of the same name
+	old     int      // tokens that are too old may be asked for so often: by a worker that others have overtaken
+	Lines   []string // settings of both connectors, in the place of those of the same name
 }
 
 const (
@@ -44,7 +41,14 @@ const (
 	exactSeed = 14
 )
 
-func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rounds int, more ...string) *Exactly {
+// Killed again and again, and stopped now and then, a worker with exactly-once delivers every row once.
+func TestSoakExactlyOnceKilled(t *testing.T) {
+	t.Parallel()
+	p, rounds := e2etest.NewPlace(t), ExactRounds(6)
+	NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
+}
+
+func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rounds int) *Exactly {
 	e := &Exactly{t: t, p: p, Servers: servers, Name: name, Rows: map[string]int{},
 		Random: rand.New(rand.NewPCG(exactSeed, 0))}
 	e.S = odatatest.New(odatatest.Options{Rows: min(WholeRows*(rounds+1), 200_000), PageSize: WholeRows})
@@ -53,9 +57,8 @@ func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rou
 	})
 	e.Held = &Holdup{Inner: e.S, After: -1}
 	e.Address = e2etest.Serve(t, e.Held)
-	e.worker = p.File(name+"-worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=",
-		"group.id=exact", "exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
-		"value.converter.schemas.enable=false"}, more...)...)
+	e.worker = p.File(name+"-worker.properties", e2etest.PlainWorker(servers, "group.id=exact",
+		"exactly.once.source.support=enabled")...)
 	return e
 }
 
@@ -78,20 +81,11 @@ func (e *Exactly) settings(more ...string) (whole, changes []string) {
 func (e *Exactly) changes() string { return e.Name + "c" }
 
 func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
-	if e.Folder == "" {
-		e.Folder = e2etest.Plugins(e.t)
-	}
-	args := append([]string{"run", "--data", e.p.Data, "--plugins", e.Folder}, e.More...)
+	args := []string{"run", "--data", e.p.Data, "--plugins", e2etest.Plugins(e.t)}
 	if once {
 		args = append(args, "--once")
 	}
-	c := e.p.Start(append(append(args, e.worker), files...)...)
-	e.t.Cleanup(func() {
-		if lines := strings.Split(c.Stderr.String(), "\n"); e.t.Failed() {
-			e.t.Logf("a worker:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
-		}
-	})
-	return c
+	return e.p.Start(append(append(args, e.worker), files...)...)
 }
 
 // Records are those of a topic that a consumer sees with read_committed.
@@ -273,21 +267,20 @@ func (e *Exactly) inChanges() counted {
 	return e.Count(places, found)
 }
 
-// inWhole is what the topic of the set has of its rows.
-func (e *Exactly) inWhole() counted {
+// found are the rows in the topic of the set.
+func (e *Exactly) found() (rows []string) {
 	e.t.Helper()
-	var found []string
 	for _, line := range e.Records(e.Name) {
 		_, key, _ := strings.Cut(line, `"key":`)
-		found = append(found, e.Row(key))
+		rows = append(rows, e.Row(key))
 	}
-	return e.Count(e.Rows, found)
+	return rows
 }
 
 // counts looks at both topics.
 func (e *Exactly) counts() (whole, changes counted) {
 	e.t.Helper()
-	return e.inWhole(), e.inChanges()
+	return e.Count(e.Rows, e.found()), e.inChanges()
 }
 
 // check looks at both topics, and says what it found as a line of a table.
@@ -353,57 +346,13 @@ func (e *Exactly) Finish(what string) {
 	e.check(what)
 }
 
-// Run kills or stops the worker so often, and then has it read to the end.
-func (e *Exactly) Run(rounds int, how syscall.Signal) {
+// Run ends the worker so often, by the signals in turn, and then has it read to the end.
+func (e *Exactly) Run(rounds int, how ...syscall.Signal) {
 	e.t.Helper()
 	e.Edit()
-	for range rounds {
+	for round := range rounds {
 		e.Arm()
-		e.Ends(e.Start(false, e.Files()...), how)
+		e.Ends(e.Start(false, e.Files()...), how[round%len(how)])
 	}
 	e.Finish(fmt.Sprintf("%d times %v", rounds, how))
-}
-
-// Reads starts a worker, and has a page of it held up.
-func (e *Exactly) Reads() *e2etest.Command {
-	e.t.Helper()
-	e.Edit()
-	e.Arm()
-	w := e.Start(false, e.Files()...)
-	e.Waits(w)
-	return w
-}
-
-// GoesOn lets the page that was held up go on, and has the worker read some more of both.
-func (e *Exactly) GoesOn(w *e2etest.Command) {
-	e.t.Helper()
-	before := e.S.Ledger()
-	close(e.Held.GoOn)
-	w.Eventually("further pages", func() bool {
-		now := e.S.Ledger()
-		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas
-	})
-	w.MustStop()
-}
-
-// Zombie pauses a worker within a page, has another one with the same group.id take its connectors over, and then goes
-// on with the first: that one commits nothing more, and its tasks say why.
-func (e *Exactly) Zombie() {
-	e.t.Helper()
-	e.old = 1
-	first := e.Reads()
-	first.Signal(syscall.SIGSTOP)
-	e.p = e2etest.NewPlace(e.t) // of another machine
-	second := e.Start(false, e.Files()...)
-	before := e.S.Ledger()
-	second.Eventually("pages of the second worker", func() bool {
-		now := e.S.Ledger()
-		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+1
-	})
-	first.Signal(syscall.SIGCONT)
-	e.GoesOn(second)
-	first.Awaits("another producer uses it")
-	first.Signal(syscall.SIGKILL)
-	first.Wait()
-	e.Finish("worker paused while another one took over")
 }

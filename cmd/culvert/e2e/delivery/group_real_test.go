@@ -21,21 +21,11 @@ func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	StaticWorkersOfAGroup(t, e2etest.NewPlace(t), e2etest.Kafka(t))
 }
 
-// TestRealPluginsOfAGroup has three workers roll a plugin by Apache Kafka.
-func TestRealPluginsOfAGroup(t *testing.T) {
-	t.Parallel()
-	PluginsOfAGroup(t, e2etest.NewPlace(t), e2etest.Kafka(t))
-}
-
-// TestRealDeliveryOfAGroup kills workers of a group with exactly-once, has another one paused for longer than its
-// session, and a sink's workers drained and killed, by Apache Kafka.
+// TestRealDeliveryOfAGroup kills workers of a group with exactly-once, and has a sink's workers drained and killed, by
+// Apache Kafka.
 func TestRealDeliveryOfAGroup(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T, *e2etest.Place, string){
-		"exactly once": ExactlyOnceOfAGroup, "paused owner": PausedOwnerOfAGroup,
-		"sink": SinkOfAGroup} {
-		t.Run(name, func(t *testing.T) {
-			test(t, e2etest.NewPlace(t), e2etest.Kafka(t))
-		})
-	}
+	servers := e2etest.Kafka(t)
+	t.Run("exactly once", func(t *testing.T) { ExactlyOnceOfAGroup(t, e2etest.NewPlace(t), servers) })
+	t.Run("sink", func(t *testing.T) { SinkOfAGroup(t, e2etest.NewPlace(t), servers) })
 }

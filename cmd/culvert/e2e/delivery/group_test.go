@@ -125,17 +125,30 @@ func (g *Group) overview(by int) (o rest.Group) {
 	return o
 }
 
+// statuses are those of all connectors, as a worker answers; none where it answers something else.
+func (g *Group) statuses(by int) (all map[string]connect.Status, answer string) {
+	g.T.Helper()
+	var shown map[string]struct{ Status connect.Status }
+	_, answer = g.workers[by].Call("GET", "/connectors?expand=status", "")
+	if json.Unmarshal([]byte(answer), &shown) != nil {
+		return nil, answer
+	}
+	all = map[string]connect.Status{}
+	for name, c := range shown {
+		all[name] = c.Status
+	}
+	return all, answer
+}
+
 // running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
 func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
 	g.T.Helper()
 	connectors, tasks = map[string]int{}, map[string]int{}
-	var shown map[string]struct{ Status connect.Status }
-	_, answer := g.workers[by].Call("GET", "/connectors?expand=status", "")
-	if err := json.Unmarshal([]byte(answer), &shown); err != nil {
+	all, answer := g.statuses(by)
+	if all == nil {
 		return connectors, tasks, []string{answer}
 	}
-	for name, c := range shown {
-		s := c.Status
+	for name, s := range all {
 		if s.Connector.State != connect.Running || len(s.Tasks) == 0 {
 			others = append(others, fmt.Sprintf("%s %s at %s with %d tasks", name, s.Connector.State,
 				s.Connector.WorkerID, len(s.Tasks)))
@@ -189,9 +202,15 @@ func groupSource(address, name string) map[string]string {
 	return settings
 }
 
-// WorkersOfAGroup has workers share connectors out among themselves, and goes on when one of them leaves, is killed, or
-// comes back.
-func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+// Workers share connectors out among themselves, and go on when one of them leaves, is killed, or comes back, and hand
+// over before they are stopped.
+func TestWorkersOfAGroup(t *testing.T) {
+	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) { WorkersOfAGroup(t, p, servers).drains(5, 9) })
+}
+
+// WorkersOfAGroup leaves three workers with 5 connectors and 9 tasks.
+func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
+	t.Helper()
 	const connectors, tasks = 6, 12
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
@@ -250,21 +269,31 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
 		}
 	}
+	return g
 }
 
 // distinct is how many keys the records in a topic have.
 func distinct(t *testing.T, servers, topic string) int {
+	t.Helper()
+	keys := map[string]bool{}
+	for _, r := range records(t, servers, topic) {
+		keys[string(r.Key)] = true
+	}
+	return len(keys)
+}
+
+// records are those of a topic.
+func records(t *testing.T, servers, topic string) (all []*kgo.Record) {
 	t.Helper()
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
 	reader, err := kafka.NewReader(k)
 	e2etest.NoError(t, err)
 	defer reader.Close()
-	keys := map[string]bool{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
-		keys[string(r.Key)] = true
+		all = append(all, r)
 		return nil
 	})
 	e2etest.NoError(t, err)
-	return len(keys)
+	return all
 }

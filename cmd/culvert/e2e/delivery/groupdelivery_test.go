@@ -5,9 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +27,8 @@ func (e *Exactly) follows(g *Group) {
 	g.put(0, e.changes(), e2etest.Configuration(changes))
 	e.editAfter(func(products func() bool) { g.workers[0].Eventually("the products", products) })
 }
+
+func TestSoakExactlyOnceOfAGroup(t *testing.T) { onEmbedded(t, ExactlyOnceOfAGroup) }
 
 // ExactlyOnceOfAGroup kills workers of a group in the middle of a page of one of their connectors, or within what
 // follows it: the others go on, and a consumer with read_committed finds every row once.
@@ -78,86 +77,7 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	e.check(fmt.Sprintf("%d times workers of a group killed", rounds))
 }
 
-// asking are the requests for changes of a service, by the user that each worker logs on as.
-type asking struct {
-	inner http.Handler
-
-	mu sync.Mutex
-	by []string
-}
-
-func (a *asking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if user, _, _ := r.BasicAuth(); strings.Contains(r.URL.RawQuery, "deltatoken") {
-		a.mu.Lock()
-		a.by = append(a.by, user)
-		a.mu.Unlock()
-	}
-	a.inner.ServeHTTP(w, r)
-}
-
-// of is how many requests each user has made.
-func (a *asking) of() map[string]int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := map[string]int{}
-	for _, user := range a.by {
-		n[user]++
-	}
-	return n
-}
-
-// PausedOwnerOfAGroup stops a worker that has written changes, whose offset it has not stored yet, for longer than its
-// session, and has it go on when another one has its task: the first asks for nothing that would have the service
-// forget rows, and the offset that it still has to write does not count.
-func PausedOwnerOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
-	e := NewExactly(t, servers, p, "paused", 1)
-	e.Lines = []string{"exactly.once.support=requested", "sap.odata#00.exec-period=2",
-		"sap.odata.user.name=${file:sap.properties:user}", "sap.odata.user.pwd=any"}
-	requests := &asking{inner: e.S}
-	e.Held.Inner = requests
-	g := &Group{Place: p, servers: servers, lines: []string{"offset.flush.interval.ms=3600000",
-		"config.providers=file", "config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider"}}
-	for n := range 3 {
-		g.File(fmt.Sprintf("machine%d/sap.properties", n), fmt.Sprint("user=w", n))
-	}
-	g.start(3)
-	e.follows(g)
-	first := g.owner(0, e.changes())
-	goes := func(by int, what string, pages int) {
-		t.Helper()
-		rows, begins := len(e.Records(e.changes())), e.S.Ledger().Deltas
-		g.workers[by].Eventually(what, func() bool {
-			return e.S.Ledger().Deltas >= begins+pages && len(e.Records(e.changes())) > rows
-		})
-	}
-	goes(0, "changes", 1)
-	g.workers[first].Signal(syscall.SIGSTOP)
-	left, before := (first+1)%3, requests.of()
-	g.workers[left].Eventually("another worker to run it", func() bool { return g.owner(left, e.changes()) != first })
-	goes(left, "changes that another worker reads", 2)
-	g.workers[first].Signal(syscall.SIGCONT)
-	e2etest.Contains(t, "the log", g.workers[first].Awaits("offsets are not written"),
-		"-0: another worker has fenced the producer")
-	g.workers[left].Eventually("three members", func() bool { return len(g.overview(left).Members) == 3 })
-	goes(left, "changes, with the first worker back", 1)
-	e.edits.rest()
-	var changes counted
-	g.workers[left].Eventually("all changes", func() bool {
-		_, changes = e.counts()
-		return changes.Missing == 0
-	})
-	// Whoever begins once more begins where the second worker has ended.
-	g.workers[left].Must(202, "POST", "/connectors/"+e.changes()+"/restart?includeTasks=true", "")
-	begins := e.S.Ledger().Deltas
-	g.workers[left].Eventually("requests after a restart", func() bool { return e.S.Ledger().Deltas > begins })
-	_, again := e.counts()
-	after, ledger, name := requests.of(), e.S.Ledger(), fmt.Sprint("w", first)
-	if after[name] != before[name] || again != changes || ledger.Refused536 > 0 || ledger.Jobs != 1 {
-		t.Errorf("expected no request of %s after %v, found %v; %v, after a restart %v; %d tokens that were too old, "+
-			"%d first extractions", name, before, after, changes, again, ledger.Refused536, ledger.Jobs)
-	}
-	t.Logf("changes: %v; requests: %v", changes, after)
-}
+func TestSinkOfAGroup(t *testing.T) { onEmbedded(t, SinkOfAGroup) }
 
 // SinkOfAGroup has a sink of four tasks write two topics of four partitions, one of whose workers is drained, and
 // another one killed: all rows arrive, and none is inserted twice.
@@ -184,8 +104,9 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
-	g := NewGroup(t, p, servers, 3, "consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
-		"consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
+	g := NewGroup(t, p, servers, 3, "group.id=sinks", "config.storage.topic=sinkconfigs",
+		"status.storage.topic=sinkstates", "offset.storage.topic=sinkoffsets", "consumer.session.timeout.ms=6000",
+		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
 	for _, w := range g.workers {
 		w.Changes()
 	}

@@ -8,10 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 
@@ -44,18 +41,11 @@ func (g *Group) written(name string) (n int) { return g.keyed("connector-" + nam
 // keyed is how many records of the config topic have a key.
 func (g *Group) keyed(key string) (n int) {
 	g.T.Helper()
-	k := kafka.Defaults()
-	k.Bootstrap = []string{g.servers}
-	reader, err := kafka.NewReader(k)
-	e2etest.NoError(g.T, err)
-	defer reader.Close()
-	_, err = reader.Read(g.T.Context(), "configs", kafka.ReadOptions{}, func(r *kgo.Record) error {
+	for _, r := range records(g.T, g.servers, "configs") {
 		if string(r.Key) == key {
 			n++
 		}
-		return nil
-	})
-	e2etest.NoError(g.T, err)
+	}
 	return n
 }
 
@@ -68,11 +58,13 @@ func lines(settings map[string]string) (all []string) {
 	return all
 }
 
-// FolderOfAGroup has workers of a group follow folders: what they say alike is applied once, and what one of them alone
+// Workers of a group follow folders: what they say alike is applied once, and what one of them alone
 // says is not. What REST made is left alone, and REST leaves alone what they hold.
-func FolderOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+func TestFolderOfAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := &Group{Place: p, servers: servers, folders: true, lines: []string{"config.storage.secrets=refuse"}}
+	g := &Group{Place: p, servers: p.Broker(), folders: true, lines: []string{"config.storage.secrets=refuse"}}
 	source := groupSource(address, "orders")
 	g.inFolders("orders.properties", lines(source), 0, 1, 2)
 	g.start(3)
@@ -151,9 +143,11 @@ func FolderOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g.workers[led].Await("orders", "runs again", e2etest.Is(connect.Running, 1))
 }
 
-// AdoptedByAGroup has a worker that was alone join a group with what it had: connectors, what they are to do, and where
-// they stand.
-func AdoptedByAGroup(t *testing.T, p *e2etest.Place, servers string) {
+// A worker that was alone joins a group with what it had: connectors, what they are to do, and where they stand.
+func TestAdoptedByAGroup(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, ids: []string{porttest.Address(t)}, workers: make([]*e2etest.Followed, 1)}
 	data := g.Subfolder("data0")

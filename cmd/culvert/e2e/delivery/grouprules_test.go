@@ -62,9 +62,9 @@ func (g *Group) owner(by int, name string) (n int) {
 	return n
 }
 
-// NotificationsOfAGroup has notifications come to the listeners of three workers in turns, one of which runs the feed's
+// Notifications come to the listeners of three workers in turns, one of which runs the feed's
 // task: during a load, and while that worker is killed (T8, P9).
-func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+func TestSoakNotificationsOfAGroup(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	h := &Holdup{Inner: s, After: -1}
@@ -72,7 +72,8 @@ func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	address := e2etest.Serve(t, h)
 	balancer, ports := Balanced(t, 3)
 	e2etest.NoError(t, s.Set("notify-user", "sap:geheim"))
-	g := NewGroup(t, p, servers, 3)
+	g := embeddedGroup(t, 3)
+	p := g.Place
 	for _, w := range g.workers {
 		w.Changes()
 	}
@@ -96,21 +97,6 @@ func NotificationsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		t.Errorf("%d requests for changes during the load, %d notifications taken", l.Deltas, l.Notified)
 	}
 	t.Logf("%d notifications within %v, answered with %v", l.Notified, time.Since(began), l.NotifyStatuses)
-	for port := range strings.SplitSeq(ports, ",") {
-		for password, want := range map[string]int{"": 401, "guess": 401, "geheim": 204} {
-			r, err := http.NewRequest("POST", "http://127.0.0.1:"+port+"/delta/Products", strings.NewReader(
-				`<entry xmlns="http://www.w3.org/2005/Atom"><id>Products(1)</id></entry>`))
-			e2etest.NoError(t, err)
-			r.SetBasicAuth("sap", password)
-			answer, err := http.DefaultClient.Do(r)
-			e2etest.NoError(t, err)
-			answer.Body.Close()
-			if answer.StatusCode != want {
-				t.Errorf("a notification to port %s with password %q: expected %d, found %d", port, password, want,
-					answer.StatusCode)
-			}
-		}
-	}
 	close(h.GoOn)
 	g.workers[0].Equals(p, s, "delta", "after the load")
 	requests := 0
@@ -171,14 +157,14 @@ func QueueIsOpen(t *testing.T, address string) bool {
 	return strings.Contains(string(body), `"SubscribedFlag":true`)
 }
 
-// DeletedInAGroup makes connectors with `terminate` on three workers and deletes them by any of those, as they run, are
-// paused or stopped, or when their workers were killed, which the group knows by then or not, and has some made once
+// Connectors with `terminate` are made on three workers and deleted by any of those, as they run, are
+// paused or stopped, or when their workers were killed, which the group knows by then or not, and some are made once
 // more at once: nothing is left at the service that they have opened, and whatever their successors have opened stays
 // (T14).
-func DeletedInAGroup(t *testing.T, p *e2etest.Place, servers string) {
+func TestSoakDeletedInAGroup(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	balancer, ports := Balanced(t, 3)
-	g := NewGroup(t, p, servers, 3, "scheduled.rebalance.max.delay.ms=300000")
+	g := embeddedGroup(t, 3, "scheduled.rebalance.max.delay.ms=300000")
 	for _, w := range g.workers {
 		w.Changes()
 	}
@@ -245,13 +231,13 @@ func DeletedInAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	}
 }
 
-// SecretsOfAGroup has workers find a password in a file, each in one of its own: a wrong one is shown to the service
+// Workers find a password in a file, each in one of its own: a wrong one is shown to the service
 // once, whoever asks (T3, P10); others in its place are used without a restart; and where a worker has none, what it
 // was to run says so (P25).
-func SecretsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
+func TestSoakSecretsOfAGroup(t *testing.T) {
 	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
 	address := e2etest.Serve(t, guarded)
-	g := NewGroup(t, p, servers, 3, "config.providers=file",
+	g := embeddedGroup(t, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	secret := func(password string, machines ...int) {
 		t.Helper()
@@ -367,52 +353,4 @@ func SecretsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			t.Errorf("the log of worker %d shows a secret", n)
 		}
 	}
-}
-
-// ClaimsOfAGroup has one set asked for changes by one connector alone, whichever workers are asked at the same moment
-// (P14), and connectors whose transactional ids meet refused by the leader.
-func ClaimsOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
-	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
-	for _, w := range g.workers {
-		w.Changes()
-	}
-	const claim = `both claim \"changes of`
-	follows := func(name string) string {
-		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name,
-			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
-	}
-	answers := make([]string, 3)
-	var posting sync.WaitGroup
-	for n, w := range g.workers {
-		posting.Go(func() {
-			status, answer := w.Call("POST", "/connectors", follows(fmt.Sprint("rival", n)))
-			answers[n] = fmt.Sprint(status, " ", answer)
-		})
-	}
-	posting.Wait()
-	is := func(status, text string) func(string) bool {
-		return func(a string) bool { return strings.HasPrefix(a, status) && strings.Contains(a, text) }
-	}
-	refused := slices.DeleteFunc(slices.Clone(answers), is("201 ", `"name"`))
-	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
-		t.Errorf("expected one of three rivals, found %q", answers)
-	}
-	one := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
-	for n, w := range g.workers {
-		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, one), claim)
-		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, one), claim)
-		g.workers[n].Must(404, "GET", "/connectors/late", "")
-	}
-
-	g.put(0, "a", e2etest.Configuration(append(e2etest.Source("a", address, "Orders"), "sap.odata#00.topic=a")))
-	g.workers[1].Await("a", "runs", e2etest.Runs)
-	g.put(2, "a-0", groupSource(address, "a-0"))
-	g.workers[1].Await("a-0", "is refused", func(s connect.Status) bool {
-		return s.Connector.State == connect.Failed && len(s.Tasks) == 0 &&
-			strings.Contains(s.Connector.Trace, "connectors a and a-0 both claim the transactional id workers-a-0-1")
-	})
-	g.workers[1].Must(204, "DELETE", "/connectors/a", "")
-	g.workers[0].Until(204, "POST", "/connectors/a-0/restart", "")
-	g.workers[2].Await("a-0", "runs", e2etest.Is(connect.Running, 2))
 }

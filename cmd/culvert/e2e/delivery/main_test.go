@@ -15,3 +15,11 @@ func onEmbedded(t *testing.T, test func(t *testing.T, p *e2etest.Place, servers 
 	p := e2etest.NewPlace(t)
 	test(t, p, p.Broker())
 }
+
+// embeddedGroup starts so many workers of a group on an embedded broker, with more lines in their files, see [Group].
+func embeddedGroup(t *testing.T, workers int, lines ...string) *Group {
+	t.Helper()
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	return NewGroup(t, p, p.Broker(), workers, lines...)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,11 +22,14 @@ func TestOffsets(t *testing.T) {
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders")...)
 	p.File("conf/writes.properties", e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
-	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"))
+	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"), "offset.flush.interval.ms=500")
 	f.Await("reads", "runs", e2etest.Runs)
 	f.Await("writes", "runs", e2etest.Runs)
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Until(200, "GET", "/connectors/reads/offsets", "", "entityset")
+	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":["Orders"]`) // that it has used
+	f.Must(202, "PUT", "/connectors/writes/topics/reset", "")
+	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":[]`)
 	for _, name := range []string{"reads", "writes"} {
 		for _, method := range []string{"PATCH", "DELETE"} {
 			body := map[string]string{"PATCH": `{"offsets":[{"partition":{"a":1},"offset":null}]}`}[method]
@@ -99,37 +103,27 @@ func TestOffsets(t *testing.T) {
 // within a page does not commit its offset over them.
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
-	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
-	for change, want := range map[string]string{"reset": "[]", "set": "$skip=7"} {
-		t.Run(change, func(t *testing.T) {
-			t.Parallel()
-			changedBehindAFence(t, change, want, `{"offsets":[{"partition":{"service":"`+base+
-				`","entityset":"Orders"},"offset":{"url":"`+
-				base+`/Orders?$skip=7"}}]}`)
-		})
-	}
-}
-
-func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
-	servers := p.Broker()
+	servers, base := p.Broker(), strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
-		"bootstrap.servers="+servers,
-		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
+		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}
-	p.MustRun(append([]string{"run", "--once"}, files...)...)
-	paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
-	e2etest.NoError(t, paused.BeginTransaction())
-	late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
-	e2etest.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
-	args := []string{"offsets", change, "reads"}
-	if change == "set" {
-		args = append(args, e2etest.Put(t, p.Dir, "offsets.json", []byte(offsets)))
+	place := p.File("offsets.json", `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
+		base+`/Orders?$skip=7"}}]}`)
+	for _, c := range []struct {
+		change []string
+		want   string
+	}{{[]string{"reset", "reads"}, "[]"}, {[]string{"set", "reads", place}, "$skip=7"}} {
+		p.MustRun(append([]string{"run", "--once"}, files...)...)
+		paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
+		e2etest.NoError(t, paused.BeginTransaction())
+		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
+		e2etest.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
+		p.MustRun(slices.Concat([]string{"offsets"}, c.change, files)...)
+		if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+			t.Errorf("%s: expected the task that was paused to be fenced", c.change[0])
+		}
+		p.Run(append([]string{"offsets", "show", "reads"}, files...)...).Exits(0).Prints(c.want).Omits("late")
 	}
-	p.MustRun(append(args, files...)...)
-	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
-		t.Error("expected the task that was paused to be fenced")
-	}
-	p.Run(append([]string{"offsets", "show", "reads"}, files...)...).Exits(0).Prints(want).Omits("late")
 }

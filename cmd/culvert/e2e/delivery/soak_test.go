@@ -27,34 +27,25 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		onDelete string
 		left     int
 	}{{"terminate", 0}, {"keep", 3 * connectors}} {
-		var names []string
-		create := func(name string, lines []string) {
-			lines = append(lines, "on.delete="+c.onDelete)
-			f.Must(201, "POST", "/connectors", fmt.Sprintf(`{"name": %q, "config": %s}`, name,
-				e2etest.AsJSON(t, e2etest.Configuration(lines))))
-			names = append(names, name)
-		}
+		names := []string{c.onDelete + "-queue"}
+		f.Makes(e2etest.Tracked(names[0], address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true",
+			"on.delete="+c.onDelete)...)
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
-			create(name, e2etest.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
+			f.Makes(e2etest.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name,
+				"on.delete="+c.onDelete)...)
+			names = append(names, name)
 		}
-		create(c.onDelete+"-queue", e2etest.Tracked(c.onDelete+"-queue", address, odatatest.ODPPath, "FactsOfProducts",
-			"sap.odata.delta.takeover=true"))
 		for _, name := range names {
 			f.Await(name, "runs", e2etest.Runs)
 		}
 		f.Eventually("all subscriptions and a queue", func() bool {
-			return s.SubscriptionCount() == 3*connectors &&
-				open()
+			return s.SubscriptionCount() == 3*connectors && open()
 		})
 		for _, name := range names {
 			f.Must(204, "DELETE", "/connectors/"+name, "")
 		}
-		f.Eventually("connectors that are gone", func() bool {
-			var list []string
-			e2etest.Get(t, f.Url+"/connectors", &list)
-			return len(list) == 0
-		})
+		f.Eventually("connectors that are gone", func() bool { return len(f.Names()) == 0 })
 		f.Eventually(fmt.Sprintf("%d subscriptions", c.left), func() bool {
 			return s.SubscriptionCount() == c.left && open() == (c.left > 0)
 		})
