@@ -154,7 +154,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	}
 	list := t.last(from.changes, to)
 	limit, _ := x.pageLimit()
-	if (x.sw.Differ == "reorder" || x.sw.Differ == "all") && x.again() {
+	if x.sw.Differ != "" && x.again() {
 		page := list[min(at, len(list)):]
 		if limit > 0 {
 			page = page[:min(limit, len(page))]

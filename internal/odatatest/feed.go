@@ -337,7 +337,7 @@ type page struct {
 func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
 	limit, linked := x.pageLimit()
 	top := x.query.top
-	held := x.heldBack(sel)
+	held := x.heldBack()
 	var late []*row
 	var p page
 	for {

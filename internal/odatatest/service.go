@@ -251,9 +251,6 @@ func (s *Service) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /__demo/ledger":
 		writeJSON(w, s.Ledger())
-	case "DELETE /__demo/ledger":
-		s.ResetLedger()
-		w.WriteHeader(http.StatusNoContent)
 	case "GET /__demo/switches":
 		writeJSON(w, s.Switches())
 	case "POST /__demo/switch":

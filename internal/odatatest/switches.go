@@ -25,7 +25,7 @@ type Switches struct {
 	KillFor   int // kill-for: for how many requests it is away; 0: it is there again at once
 
 	CSRF bool // csrf: writes need a token bound to a session
-	// rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
+	// rotate-session: off (default) or both: whether the session id changes with a token fetch and with what follows it
 	RotateSession string
 	LockAfter     int    // lock-after: failed logons that lock the user; 0: never
 	OmitNull      bool   // omit-null: properties that are null are left out
@@ -48,7 +48,7 @@ type Switches struct {
 	Repeatability bool
 
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
-	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
+	Differ string // differ: reorder or all: how a page differs when it is asked for again
 
 	// Switch delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta
 	// link), off, or silent
@@ -149,7 +149,7 @@ var switchDefinitions = []switchDefinition{
 	number("kill-every", func(s *Switches) *int { return &s.KillEvery }),
 	number("kill-for", func(s *Switches) *int { return &s.KillFor }),
 	flag("csrf", func(s *Switches) *bool { return &s.CSRF }),
-	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "fetch", "next", "both"),
+	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "both"),
 	number("lock-after", func(s *Switches) *int { return &s.LockAfter }),
 	flag("omit-null", func(s *Switches) *bool { return &s.OmitNull }),
 	flag("prefixes", func(s *Switches) *bool { return &s.Prefixes }),
@@ -160,7 +160,7 @@ var switchDefinitions = []switchDefinition{
 	word("ignore", func(s *Switches) *string { return &s.Ignore }),
 	number("end-early", func(s *Switches) *int { return &s.EndEarly }),
 	number("churn", func(s *Switches) *int { return &s.Churn }),
-	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
+	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "all"),
 	word("delta", func(s *Switches) *string { return &s.Delta }, "", "links", "off", "silent"),
 	number("catalogue", func(s *Switches) *int { return &s.Catalogue }),
 	word("delta-quotes", func(s *Switches) *string { return &s.DeltaQuotes }, "on", "off"),
