@@ -201,7 +201,7 @@ func (e *jsonEncoder) value(v *value, p *property) {
 		quote = `"`
 	case v.kind == singleKind, v.kind == doubleKind:
 		// Microsoft's services write a number where there is one, SAP's and Olingo a string.
-		if f := v.float(); e.x.mount.sap || f != f || f-f != 0 {
+		if e.x.mount.sap {
 			quote = `"`
 		}
 	}
