@@ -21,7 +21,7 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser parses, from the weakest binding to the strongest: or, and, comparison, and paths, literals and brackets.
+// filterParser parses, from the weakest binding to the strongest: or, and, comparison, then paths, literals, brackets.
 type filterParser struct {
 	*lexer
 	typ *entityType
