@@ -173,9 +173,8 @@ func (d *edmx) container() {
 	}
 	for _, a := range model.associations {
 		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
-			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
-			mount.namespace, a.name, d.edm, a.principal.name, a.principal.name, d.edm, a.dependent.name, a.dependent.name,
-			d.edm)
+			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name, mount.namespace, a.name, d.edm,
+			a.principal.name, a.principal.name, d.edm, a.dependent.name, a.dependent.name, d.edm)
 	}
 	if mount.odp {
 		d.odpFunctions()
