@@ -110,15 +110,11 @@ func (d *dispatcher) kill(s *server, away int) {
 }
 
 func (d *dispatcher) expire() {
-	for _, s := range d.all() {
-		s.sessions.expire(false)
-	}
-}
-
-func (d *dispatcher) all() []*server {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]*server(nil), d.servers...)
+	for _, s := range d.servers {
+		s.sessions.expire(false)
+	}
 }
 
 // unavailable is the dispatcher's own answer.

@@ -2,6 +2,7 @@ package odatatest
 
 import (
 	"io"
+	"net/http"
 	"strconv"
 )
 
@@ -178,7 +179,8 @@ func (b *breaker) Write(p []byte) (int, error) {
 // finish ends a broken answer in its way. A document that was shorter than break-after stays whole.
 func (b *breaker) finish(x *exchange) *fault {
 	if b.mode == "reset" && b.cut {
-		x.abort()
+		http.NewResponseController(x.w).Flush()
+		reset(x.w)
 	}
 	return nil
 }

@@ -372,7 +372,7 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 	}
 	next, delta := "", ""
 	if at < len(rows) {
-		next = x.nextLink(s.facts.name, "$skiptoken='"+skip(at)+"'")
+		next = x.link(s.facts.name + "?$skiptoken='" + skip(at) + "'")
 	} else if t := token(); t != "" {
 		if x.sw.DeltaQuotes != "off" {
 			t = "'" + t + "'"
