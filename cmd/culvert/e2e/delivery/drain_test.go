@@ -117,7 +117,7 @@ func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=15000")
+	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=120000")
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
 	before, _ := g.owners(0, connectors+tasks)
@@ -132,7 +132,11 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		if n == 1 { // it comes back at another address
 			g.ids[n] = porttest.Address(t)
 		}
-		g.Join(n)
+		if n < 2 {
+			g.Join(n)
+		} else {
+			g.Join(n, "--set", "session.timeout.ms=10000")
+		}
 		t.Logf("worker %d: started again after %v", n, time.Since(began))
 		var now map[string]string
 		g.workers[by].Eventually("all that there is runs where it did", func() (whole bool) {
@@ -163,8 +167,8 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	began := time.Now()
 	g.workers[2].MustStop()
 	g.Spreads(connectors, tasks, 0)
-	if took := time.Since(began); took < 8*time.Second {
-		t.Errorf("expected the others to wait for it for its session of 15 s, found %v", took)
+	if took := time.Since(began); took < 5*time.Second {
+		t.Errorf("expected the others to wait for it for its session of 10 s, found %v", took)
 	} else {
 		t.Logf("a worker that did not come back: all runs elsewhere after %v", took)
 	}

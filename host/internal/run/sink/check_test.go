@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
+	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/internal/run/runtest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -165,6 +166,39 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A partition goes away while a delivery of it waits for its turn, and comes back after another member, which had begun
+// to write its records, was killed. The delivery of before says nothing: what was read again is checked.
+func TestDeliveryFromBeforeALostPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCheckedWorld(&checker{})
+		x.o.Once, x.o.InFlight = false, 1
+		at := topicPartition{"orders", 3}
+		x.group.put("orders", 2, "x=1")
+		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
+		x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": 200, "look c": 404})
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(5 * time.Second) // one of them is on its way, b and c wait
+		x.group.lose(at)
+		x.group.mu.Lock()
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0-2"
+		x.group.mu.Unlock()
+		x.group.assign(at)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		seen := x.service.seen()
+		for what, times := range map[string]int{"b": 0, "look b": 1, "c": 1, "look c": 1, "x": 1} {
+			found := 0
+			for _, one := range seen {
+				if one == what {
+					found++
+				}
+			}
+			assert.Equal(t, times, found, what, "in", seen)
+		}
+		assert.Equal(t, 3, x.committed("orders", 3), "committed")
+	})
 }
 
 // A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the

@@ -566,6 +566,16 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
+		if account.some(items, (*item).theirs) { // whatever is known of them now is not of this delivery
+			mine := slices.DeleteFunc(slices.Clone(j.rows),
+				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) })
+			if len(mine) == 0 { // their new owner writes them
+				d.drop(l)
+			} else {
+				d.encodeAgain(l, mine)
+			}
+			continue
+		}
 		if j.noCheck != nil && j.noCheck.inherited {
 			account.apply(doubtLookedAt{items})
 			d.learn(&outcome{doubt: j.noCheck.failure})
@@ -595,11 +605,7 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 		case begun:
 			d.queue.begin(l)
 			return l
-		case theirs: // their new owner writes them
-			d.drop(l)
-		case partly:
-			d.encodeAgain(l, slices.DeleteFunc(slices.Clone(j.rows),
-				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) }))
+		case theirs: // since a moment ago
 		case full:
 			if alone {
 				d.split(l)

@@ -329,9 +329,8 @@ const (
 	begun beginning = iota
 	// full: what could come of it might not fit into the metadata, before others have ended.
 	full
-	// theirs: all of its records are somebody else's now, or come again; partly: some of them are.
+	// theirs: some of its records are somebody else's now, or come again.
 	theirs
-	partly
 )
 
 // deliveryBegins: a delivery with rows of these records is to be sent. alone: no other one is on its way. The effect
@@ -347,20 +346,12 @@ func (e deliveryBegins) apply(l *ledger) effects {
 		reach int64
 	}
 	parts := make(map[*partition]part, 1)
-	gone := 0
 	for _, i := range e.items {
 		if i.theirs() {
-			gone++
-		} else {
-			of := parts[i.partition]
-			parts[i.partition] = part{of.rows + 1, max(of.reach, i.offset)}
+			return effects{begins: theirs}
 		}
-	}
-	switch {
-	case len(parts) == 0:
-		return effects{begins: theirs}
-	case gone > 0:
-		return effects{begins: partly}
+		of := parts[i.partition]
+		parts[i.partition] = part{of.rows + 1, max(of.reach, i.offset)}
 	}
 	for p, of := range parts {
 		// The first one that is not settled goes whatever lies after it, or nothing would get shorter.

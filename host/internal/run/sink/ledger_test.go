@@ -37,7 +37,7 @@ func (out effects) shown() string {
 	if out.text != "" {
 		parts = append(parts, out.text)
 	}
-	return strings.Join(append(parts, [...]string{"", "full", "theirs", "partly"}[out.begins]), " ")
+	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.begins]), " ")
 }
 
 // TestEvents: what follows from events, one after another, of a partition with the records 0 to 5, of which an earlier
@@ -104,7 +104,7 @@ func TestEvents(t *testing.T) {
 		{func() event { return offsetsStored{taken.offsets, taken.number} }, "yes"}, // of the assignment before
 		{func() event { return offsetKnown{at: at, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
-		{func() event { return deliveryBegins{items, true} }, "partly"},
+		{func() event { return deliveryBegins{items, true} }, "theirs"},
 		{func() event { return read(1) }, "1 set back to 1, 2 dropped"},
 		{func() event { return offsetsTaken{} }, "offset 1"},
 	} {
