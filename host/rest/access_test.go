@@ -243,6 +243,25 @@ func TestEachRouteByAccess(t *testing.T) {
 	}
 }
 
+// A browser that asks for / is led to the console where there is one, and nobody else is.
+func TestWayToTheConsole(t *testing.T) {
+	with := listening(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
+	without := listening(t, Options{}).URLs()[0]
+	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, c := range []struct {
+		url, accept, to string
+	}{
+		{with, "text/html,application/xhtml+xml,*/*;q=0.8", "./console/"}, {with, "*/*", ""}, {with, "", ""},
+		{with, "application/json", ""}, {with, "text/htmlx", ""}, {with + "/console", "", "./console/"},
+		{without, "text/html", ""}, {without + "/console", "text/html", ""},
+	} {
+		a := fetched(t, stays, "GET", c.url, "", "Accept", c.accept)
+		if to := a.Header.Get("Location"); to != c.to || (a.StatusCode == 303) != (to != "") {
+			t.Errorf("%s, Accept %q: expected %q, found %d %q", c.url, c.accept, c.to, a.StatusCode, to)
+		}
+	}
+}
+
 func TestAdminListeners(t *testing.T) {
 	for name, c := range map[string]struct {
 		o                     Options

@@ -1,6 +1,7 @@
 package e2etest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -36,11 +37,11 @@ func MakeTopics(t *testing.T, client *kgo.Client, names ...string) {
 	NoError(t, made.Error())
 }
 
-// EndsOn are the end offsets of a topic on a broker by partition; nil where there is no such topic.
-func EndsOn(t *testing.T, address, topic string) kafka.Positions {
+// EndsOn are the end offsets of a topic on brokers by partition; nil where there is no such topic.
+func EndsOn(t *testing.T, servers, topic string) kafka.Positions {
 	t.Helper()
 	c := kafka.Defaults()
-	c.Bootstrap = []string{address}
+	c.Bootstrap = strings.Split(servers, ",")
 	admin, err := kafka.NewAdmin(c)
 	NoError(t, err)
 	defer admin.Close()

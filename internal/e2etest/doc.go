@@ -6,7 +6,7 @@
 //	program.go         the binary, built once for all packages; Place, Command, and what is expected of its Result
 //	place.go           files with secrets, addresses where nobody listens
 //	worker.go          a running worker and calls to its REST API
-//	topics.go          connectors' settings, records that are produced and read; topics_real.go for a real broker
+//	topics.go          connectors' settings, records that are produced and read
 //	guests.go          plugins that are replaced, held up, or hostile
 //	service.go         key stores, rows of the demo service
 //	badservice.go      answers that are forged on the way

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"time"
 
@@ -34,13 +33,8 @@ func (p *Place) BrokerAt(data, listen string) *Command {
 	return c
 }
 
-// Rounds is how often a worker is killed: 20 times with CULVERT_SOAK=1.
-func Rounds() int {
-	if os.Getenv("CULVERT_SOAK") != "" {
-		return 20
-	}
-	return 4
-}
+// Rounds is how often a worker is killed.
+func Rounds() int { return OneOf(20, 4) }
 
 // Writer writes to a service, past what holds up its answers.
 type Writer struct{ S *odatatest.Service }

@@ -1,9 +1,6 @@
 package e2etest
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,37 +10,23 @@ import (
 // TestOnlyTestsImportThis holds that no program has a helper of tests in it: of the module's files that are no tests,
 // only this package's and the demo's import packages of internal.
 func TestOnlyTestsImportThis(t *testing.T) {
-	const prefix = "github.com/culvert-project/culvert/"
 	allowed := map[string][]string{
 		"internal/e2etest":   {"internal/e2etest"},
 		"internal/odatatest": {"internal/e2etest", "internal/odatatest", "examples/demo", "examples/demo-service"},
 	}
-	c := exec.Command("go", "list", "-tags", "real", "-json=ImportPath,Imports", "./...")
+	c := exec.Command("go", "list", "-tags", "real", "-f", `{{range .Imports}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}`, "./...")
 	c.Dir = "../.."
 	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	NoError(t, err)
 	found := 0
-	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p struct {
-			ImportPath string
-			Imports    []string
+	for line := range strings.Lines(strings.ReplaceAll(string(out), "github.com/culvert-project/culvert/", "")) {
+		importer, helper, _ := strings.Cut(strings.TrimSpace(line), " ")
+		importers, some := allowed[helper]
+		if !some {
+			continue
 		}
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for helper, importers := range allowed {
-			importer := strings.TrimPrefix(p.ImportPath, prefix)
-			if !slices.Contains(p.Imports, prefix+helper) {
-				continue
-			}
-			found++
-			if !slices.Contains(importers, importer) {
-				t.Errorf("expected that only tests import %s, found that %s does", helper, importer)
-			}
+		if found++; !slices.Contains(importers, importer) {
+			t.Errorf("expected that only tests import %s, found that %s does", helper, importer)
 		}
 	}
 	if found == 0 {

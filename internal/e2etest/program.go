@@ -605,16 +605,24 @@ func Get(t *testing.T, url string, into any) int {
 // Records reads a topic by `culvert consume`.
 func (p *Place) Records(topic string) []map[string]any {
 	p.T.Helper()
-	r := p.Run("consume", topic, "--data", p.Data)
-	if r.Code != 0 {
-		p.T.Fatalf("consume %s: exit %d\n%s", topic, r.Code, r.Stderr)
-	}
-	var all []map[string]any
-	for line := range strings.Lines(r.Stdout) {
+	return p.consumed((*json.Decoder).Decode, topic, "--data", p.Data)
+}
+
+// Documents is Records with numbers to the letter, of the broker that arguments name.
+func (p *Place) Documents(topic string, where ...string) []map[string]any {
+	p.T.Helper()
+	return p.consumed(func(d *json.Decoder, v any) error {
+		d.UseNumber()
+		return d.Decode(v)
+	}, append([]string{topic}, where...)...)
+}
+
+func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) (all []map[string]any) {
+	p.T.Helper()
+	r := p.MustRun(append([]string{"consume"}, args...)...)
+	for d := json.NewDecoder(strings.NewReader(r.Stdout)); d.More(); {
 		var one map[string]any
-		if err := json.Unmarshal([]byte(line), &one); err != nil {
-			p.T.Fatalf("%v in %s", err, line)
-		}
+		NoError(p.T, decode(d, &one))
 		all = append(all, one)
 	}
 	return all

@@ -86,10 +86,10 @@ func Entities(s *odatatest.Service, set string) map[string]map[string]string {
 	return all
 }
 
-// Produce appends records to a topic of the broker that runs on the place's folder.
+// Produce appends records to topics of a broker, which are made where they are missing.
 func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation())
 	NoError(t, err)
 	defer client.Close()
 	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())

@@ -51,12 +51,6 @@ func newAtomEncoder(x *exchange) *atomEncoder {
 	return e
 }
 
-func (e *atomEncoder) add(parts ...string) {
-	for _, p := range parts {
-		e.b = append(e.b, p...)
-	}
-}
-
 func (e *atomEncoder) begin(s *shape, path string, count int) {
 	e.add(e.preface, "<", e.p.atom, "feed", e.p.declarations(), ` xml:base="`, e.x.base, `">`)
 	e.head(s, path)

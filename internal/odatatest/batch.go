@@ -39,8 +39,6 @@ func (p *part) Write(b []byte) (int, error) {
 // changeset is what a set of writes did so far: to be taken back when one of them fails, else to be written down.
 type changeset struct {
 	undo, done []func()
-	// made are the entities that were created, by Content-ID.
-	made map[string]string
 }
 
 func (c *changeset) rollback() {
@@ -124,7 +122,7 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 	}
 	x.service.changing.Lock()
 	defer x.service.changing.Unlock()
-	set := &changeset{made: map[string]string{}}
+	set := &changeset{}
 	var operations []*exchange
 	for r := multipart.NewReader(p, parameters["boundary"]); ; {
 		p, err := r.NextRawPart()
@@ -152,9 +150,6 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 		if answer.status >= 400 {
 			set.rollback()
 			return answered{parts: []*part{answer}}, nil
-		}
-		if at := answer.header.Get("Location"); at != "" {
-			set.made[answer.id] = strings.TrimPrefix(at, x.base)
 		}
 		a.parts = append(a.parts, answer)
 	}
@@ -210,16 +205,7 @@ func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *faul
 
 // run answers a request inside a batch.
 func (x *exchange) run() {
-	place := x.target
-	if x.set != nil {
-		for id, at := range x.set.made {
-			if rest, ok := strings.CutPrefix(place, "$"+id); ok && id != "" && (rest == "" || rest[0] == '/') {
-				place = at + rest
-			}
-		}
-	}
-	f := x.inside(place)
-	if f != nil {
+	if f := x.inside(x.target); f != nil {
 		f.write(x)
 	}
 }

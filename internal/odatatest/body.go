@@ -32,10 +32,6 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'",
 			x.r.Header.Get("Content-Type"))}
 	}
-	if deep, ok := err.(deepInsert); ok {
-		return nil, &fault{status: http.StatusNotImplemented, message: "Deep insert is not part of this service: " +
-			string(deep)}
-	}
 	if err != nil {
 		return nil, badRequest("Error processing request stream. %v", err)
 	}
@@ -46,11 +42,6 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	}
 	return given, nil
 }
-
-// deepInsert is the error for related entities inside a body; it names the navigation property.
-type deepInsert string
-
-func (d deepInsert) Error() string { return "deep insert by " + string(d) }
 
 // check holds a value against the facets of its property.
 func check(p *property, v *value) *fault {
@@ -88,12 +79,6 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 	given := map[int]*value{}
 	for name, content := range object {
 		if name == "__metadata" {
-			continue
-		}
-		if typ.navigation(name) != nil {
-			if deferred, ok := content.(map[string]any); !ok || deferred["__deferred"] == nil {
-				return nil, deepInsert(name)
-			}
 			continue
 		}
 		i := typ.property(name)
@@ -224,11 +209,6 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 	}
 	if entry.XMLName != (xml.Name{Space: nsAtom, Local: "entry"}) {
 		return nil, fmt.Errorf("expected an Atom entry, found {%s}%s", entry.XMLName.Space, entry.XMLName.Local)
-	}
-	for _, link := range entry.Children {
-		if link.XMLName.Local == "link" && link.child(nsM, "inline") != nil {
-			return nil, deepInsert("m:inline")
-		}
 	}
 	holder := &entry
 	if content := entry.child(nsAtom, "content"); content != nil {

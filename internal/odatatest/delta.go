@@ -154,7 +154,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	}
 	list := t.last(from.changes, to)
 	limit, _ := x.pageLimit()
-	if (x.sw.Differ == "reorder" || x.sw.Differ == "all") && x.again() {
+	if x.sw.Differ != "" && x.again() {
 		page := list[min(at, len(list)):]
 		if limit > 0 {
 			page = page[:min(limit, len(page))]
@@ -178,7 +178,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	next, link := "", ""
 	if at < len(list) {
 		from := from.token()
-		next = x.nextLink(src.path, "$skiptoken="+from+"_"+strconv.Itoa(to)+"_"+strconv.Itoa(at))
+		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(at))
 	} else {
 		link = x.deltaLink(src.path, mark{to, x.service.life()})
 	}

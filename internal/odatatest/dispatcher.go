@@ -31,21 +31,16 @@ type dispatcher struct {
 // own; the cookie is there with several servers only.
 const affinityCookie = "sap-webdisp-server"
 
-func newDispatcher(b *book) *dispatcher {
+func newDispatcher(b *book, servers int) *dispatcher {
 	d := &dispatcher{book: b}
-	d.employ(1)
+	d.employ(max(servers, 1))
 	return d
 }
 
-// employ makes so many servers; those that are too many are gone with their sessions.
+// employ has so many servers at least.
 func (d *dispatcher) employ(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.servers) > max(n, 1) {
-		last := len(d.servers) - 1
-		d.kill(d.servers[last], 0)
-		d.servers = d.servers[:last]
-	}
 	for len(d.servers) < n {
 		name := fmt.Sprintf("NWD_%02d", len(d.servers)+1)
 		d.servers = append(d.servers, &server{name: name, sessions: newSessions(name, d.book)})
@@ -115,15 +110,11 @@ func (d *dispatcher) kill(s *server, away int) {
 }
 
 func (d *dispatcher) expire() {
-	for _, s := range d.all() {
-		s.sessions.expire(false)
-	}
-}
-
-func (d *dispatcher) all() []*server {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]*server(nil), d.servers...)
+	for _, s := range d.servers {
+		s.sessions.expire(false)
+	}
 }
 
 // unavailable is the dispatcher's own answer.

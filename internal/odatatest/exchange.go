@@ -152,7 +152,7 @@ func (x *exchange) writes() bool {
 // the other by a page.
 func (x *exchange) interfere() {
 	if x.service.hits(50) {
-		x.abortSilently()
+		reset(x.w)
 		return
 	}
 	x.sw.Status, x.sw.StatusBody, x.sw.StatusMessage = http.StatusBadGateway, "html", ""
@@ -200,15 +200,7 @@ func (x *exchange) refuse() {
 	}
 }
 
-// abort sends what was written and then ends the connection with a reset.
-func (x *exchange) abort() {
-	http.NewResponseController(x.w).Flush()
-	x.abortSilently()
-}
-
-// abortSilently ends the connection with a reset, without any answer.
-func (x *exchange) abortSilently() { reset(x.w) }
-
+// reset ends the connection with a reset, without any further answer.
 func reset(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -227,11 +219,6 @@ func (x *exchange) appendLocal(b []byte, t *table, r *row) []byte {
 
 func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
 	return x.appendLocal(append(b, x.base...), t, r)
-}
-
-// nextLink makes the link to a following page from its local path and query.
-func (x *exchange) nextLink(path, query string) string {
-	return x.link(path + "?" + query)
 }
 
 // link is an address of the service as the switch links has them.

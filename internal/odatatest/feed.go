@@ -315,7 +315,7 @@ func (x *exchange) feed(src source) *fault {
 			x.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
 			query = x.query.follow(x.query.top, x.query.skipToken) + "&again=1"
 		}
-		link = x.nextLink(src.path, strings.Replace(query, "again=1&", "", 1))
+		link = x.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))
 	} else if tracked {
 		delta = x.deltaLink(src.path, from)
 	}
@@ -337,7 +337,7 @@ type page struct {
 func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
 	limit, linked := x.pageLimit()
 	top := x.query.top
-	held := x.heldBack(sel)
+	held := x.heldBack()
 	var late []*row
 	var p page
 	for {
@@ -421,7 +421,7 @@ func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *
 			if x.sw.SkipToken != "offset" {
 				token = keyToken(last)
 			}
-			return x.nextLink(path, x.innerQuery(e)+"$skiptoken="+token)
+			return x.link(path + "?" + x.innerQuery(e) + "$skiptoken=" + token)
 		}
 		rows++
 		if x.sw.ExpandPageSize > 0 {

@@ -21,8 +21,7 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser parses, from the weakest binding to the strongest: or, and, not, comparison, and paths, literals and
-// brackets.
+// filterParser parses, from the weakest binding to the strongest: or, and, comparison, then paths, literals, brackets.
 type filterParser struct {
 	*lexer
 	typ *entityType
@@ -67,10 +66,10 @@ func (p *filterParser) or() (*expression, error) {
 }
 
 func (p *filterParser) and() (*expression, error) {
-	left, err := p.not()
+	left, err := p.comparison()
 	for err == nil && p.tok.name == "and" {
 		var right *expression
-		if right, err = p.operand(p.not); err != nil {
+		if right, err = p.operand(p.comparison); err != nil {
 			break
 		}
 		a, b := left, right
@@ -112,17 +111,6 @@ func boolean(b bool) value {
 		return value{kind: booleanKind, num: 1}
 	}
 	return value{kind: booleanKind}
-}
-
-func (p *filterParser) not() (*expression, error) {
-	if p.tok.name != "not" {
-		return p.comparison()
-	}
-	inner, err := p.operand(p.not)
-	if err != nil {
-		return nil, err
-	}
-	return &expression{kind: booleanKind, eval: func(r *row) value { return boolean(!inner.matches(r)) }}, nil
 }
 
 var comparisons = map[string]func(order int) bool{
@@ -213,7 +201,7 @@ func (p *filterParser) primary() (*expression, error) {
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
 }
 
-// path is a property, or a property inside a complex one or behind a navigation to one entity.
+// path is a property, or one behind a navigation to one entity.
 func (p *filterParser) path(name string) (*expression, error) {
 	first, rest, nested := strings.Cut(name, "/")
 	i := p.typ.property(first)
@@ -234,18 +222,6 @@ func (p *filterParser) path(name string) (*expression, error) {
 	}
 	if !nested {
 		return &expression{kind: p.typ.properties[i].kind, eval: func(r *row) value { return r.values[i] }}, nil
-	}
-	if c := p.typ.properties[i].complex; c != nil {
-		for j := range c.properties {
-			if c.properties[j].name == rest {
-				return &expression{kind: c.properties[j].kind, eval: func(r *row) value {
-					if r.values[i].null {
-						return value{null: true}
-					}
-					return r.values[i].fields[j]
-				}}, nil
-			}
-		}
 	}
 	return nil, fmt.Errorf("no property '%s' exists in '%s'", rest, first)
 }

@@ -19,120 +19,97 @@ type jsonEncoder struct {
 func (e *jsonEncoder) begin(_ *shape, _ string, count int) {
 	e.counted = count
 	e.bare = e.x.sw.V1
-	e.b = append(e.b, `{"d":`...)
+	e.add(`{"d":`)
 	if !e.bare {
-		e.b = append(e.b, '{')
-		if e.x.mount.sap {
+		e.add("{")
+		if e.x.mount.sap && count >= 0 {
 			e.count()
+			e.add(",")
 		}
-		e.b = append(e.b, `"results":`...)
+		e.add(`"results":`)
 	}
-	e.b = append(e.b, '[')
+	e.add("[")
 }
 
 // count stands before the results in SAP's answers and after them in Microsoft's.
 func (e *jsonEncoder) count() {
-	if e.counted >= 0 {
-		if !e.x.mount.sap {
-			e.b = append(e.b, ',')
-		}
-		e.b = append(e.b, `"__count":"`...)
-		e.b = strconv.AppendInt(e.b, int64(e.counted), 10)
-		e.b = append(e.b, '"')
-		if e.x.mount.sap {
-			e.b = append(e.b, ',')
-		}
+	e.add(`"__count":"`)
+	e.b = strconv.AppendInt(e.b, int64(e.counted), 10)
+	e.add(`"`)
+}
+
+// comma stands between two rows.
+func (e *jsonEncoder) comma() {
+	if e.rows > 0 {
+		e.add(",")
 	}
+	e.rows++
 }
 
 func (e *jsonEncoder) entity(s *shape, r *row) {
-	if e.rows > 0 {
-		e.b = append(e.b, ',')
-	}
-	e.rows++
+	e.comma()
 	e.object(s, r)
 	e.passOn()
 }
 
 // deleted writes a tombstone as Apache Olingo does.
 func (e *jsonEncoder) deleted(local string, when time.Time) {
-	if e.rows > 0 {
-		e.b = append(e.b, ',')
-	}
-	e.rows++
-	e.b = append(e.b, `{"@odata.context":"$metadata#`...)
+	e.comma()
 	set, _, _ := strings.Cut(local, "(")
-	e.b = append(e.b, set...)
-	e.b = append(e.b, `/$deletedEntity","id":`...)
+	e.add(`{"@odata.context":"$metadata#`, set, `/$deletedEntity","id":`)
 	e.b = appendJSONText(e.b, []byte(e.x.base+local))
-	e.b = append(e.b, `,"when":"\/Date(`...)
+	e.add(`,"when":"\/Date(`)
 	e.b = strconv.AppendInt(e.b, when.UnixMilli(), 10)
-	e.b = append(e.b, `)\/"}`...)
+	e.add(`)\/"}`)
 	e.passOn()
 }
 
 func (e *jsonEncoder) end(next, delta string) {
-	e.b = append(e.b, ']')
+	e.add("]")
 	if !e.bare {
-		if !e.x.mount.sap {
+		if !e.x.mount.sap && e.counted >= 0 {
+			e.add(",")
 			e.count()
 		}
-		if next != "" {
-			e.b = append(e.b, `,"__next":`...)
-			e.b = appendJSONText(e.b, []byte(next))
-		}
-		if delta != "" {
-			e.b = append(e.b, `,"__delta":`...)
-			e.b = appendJSONText(e.b, []byte(delta))
-		}
-		e.b = append(e.b, '}')
+		e.link("__next", next)
+		e.link("__delta", delta)
+		e.add("}")
 	}
-	e.b = append(e.b, '}')
+	e.add("}")
+}
+
+// link writes a link behind the rows of a feed, nothing where there is none.
+func (e *jsonEncoder) link(name, to string) {
+	if to != "" {
+		e.add(`,"`, name, `":`)
+		e.b = appendJSONText(e.b, []byte(to))
+	}
 }
 
 func (e *jsonEncoder) single(s *shape, r *row) {
-	e.b = append(e.b, `{"d":`...)
+	e.add(`{"d":`)
 	e.object(s, r)
-	e.b = append(e.b, '}')
+	e.add("}")
 }
 
 func (e *jsonEncoder) object(s *shape, r *row) {
-	b := append(e.b, '{')
-	start := len(b)
-	b = e.metadata(b, s, r)
-	uri := b[start+len(`"__metadata":{"uri":"`):]
-	if e.x.mount.sap {
-		uri = b[start+len(`"__metadata":{"id":"`):]
-	}
-	for i := range uri {
-		if uri[i] == '"' {
-			uri = uri[:i:i]
-			break
-		}
-	}
-	typ := s.table.typ
+	e.add("{")
+	uri := e.metadata(s, r)
 	for i, c := range s.columns {
-		v := &r.values[c]
-		if v.null && e.x.sw.OmitNull {
-			continue
+		if v := &r.values[c]; !v.null || !e.x.sw.OmitNull {
+			e.b = append(e.b, s.jsonNames[i]...)
+			e.value(v, &s.table.typ.properties[c])
 		}
-		b = append(b, s.jsonNames[i]...)
-		b = e.value(b, v, &typ.properties[c])
 	}
 	for _, n := range s.links {
-		b = append(b, `,"`...)
-		b = append(b, n.name...)
-		b = append(b, `":{"__deferred":{"uri":"`...)
-		b = append(b, uri...)
-		b = append(b, '/')
-		b = append(b, n.name...)
-		b = append(b, `"}}`...)
+		e.add(`,"`, n.name, `":{"__deferred":{"uri":"`)
+		e.b = append(e.b, uri...)
+		e.add("/", n.name, `"}}`)
 	}
-	e.b = b
 	for i := range s.expand {
 		e.related(&s.expand[i], s, r)
 	}
-	e.b = append(e.b, '}')
+	e.add("}")
 }
 
 // prepare writes the names of the columns with their punctuation.
@@ -146,114 +123,102 @@ func (e *jsonEncoder) prepare(s *shape) {
 	}
 }
 
-func (e *jsonEncoder) metadata(b []byte, s *shape, r *row) []byte {
+// metadata returns the address of the entity as it stands in the answer.
+func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
 	typ := s.table.typ
-	b = append(b, `"__metadata":{`...)
+	e.add(`"__metadata":{`)
 	if e.x.mount.sap {
-		b = append(b, `"id":"`...)
-		b = e.x.appendURI(b, s.table, r)
-		b = append(b, `",`...)
+		e.add(`"id":"`)
+		e.b = e.x.appendURI(e.b, s.table, r)
+		e.add(`",`)
 	}
-	b = append(b, `"uri":"`...)
-	b = e.x.appendURI(b, s.table, r)
-	b = append(b, `","type":"`...)
-	b = append(b, e.x.mount.namespace...)
-	b = append(b, '.')
-	b = append(b, typ.name...)
-	b = append(b, '"')
+	e.add(`"uri":"`)
+	start := len(e.b)
+	e.b = e.x.appendURI(e.b, s.table, r)
+	uri = e.b[start:len(e.b):len(e.b)]
+	e.add(`","type":"`, e.x.mount.namespace, ".", typ.name, `"`)
 	if typ.versioned() >= 0 {
-		b = append(b, `,"etag":`...)
-		b = appendJSONText(b, appendETag(nil, typ, r))
+		e.add(`,"etag":`)
+		e.b = appendJSONText(e.b, appendETag(nil, typ, r))
 	}
-	return append(b, '}')
+	e.add("}")
+	return uri
 }
 
 func (e *jsonEncoder) related(x *expansion, s *shape, r *row) {
 	n := x.navigation
-	e.b = append(e.b, `,"`...)
-	e.b = append(e.b, n.name...)
-	e.b = append(e.b, `":`...)
+	e.add(`,"`, n.name, `":`)
 	if !n.many {
 		if target := n.one(r); target != nil {
 			e.object(x.shape, target)
 		} else {
-			e.b = append(e.b, "null"...)
+			e.add("null")
 		}
 		return
 	}
 	if !e.x.sw.V1 {
-		e.b = append(e.b, `{"results":`...)
+		e.add(`{"results":`)
 	}
-	e.b = append(e.b, '[')
+	e.add("[")
 	rows := 0
 	next := e.x.inner(x, s, r, func(child *row) {
-		if rows > 0 {
-			e.b = append(e.b, ',')
+		if rows++; rows > 1 {
+			e.add(",")
 		}
-		rows++
 		e.object(x.shape, child)
 		e.passOn()
 	})
-	e.b = append(e.b, ']')
-	if e.x.sw.V1 {
-		return
+	e.add("]")
+	if !e.x.sw.V1 {
+		e.link("__next", next)
+		e.add("}")
 	}
-	if next != "" {
-		e.b = append(e.b, `,"__next":`...)
-		e.b = appendJSONText(e.b, []byte(next))
-	}
-	e.b = append(e.b, '}')
 }
 
-func (e *jsonEncoder) value(b []byte, v *value, p *property) []byte {
-	if v.null {
-		return append(b, "null"...)
-	}
-	switch v.kind {
-	case stringKind:
-		return appendJSONText(b, v.text)
-	case dateTimeKind, dateTimeOffsetKind:
+func (e *jsonEncoder) value(v *value, p *property) {
+	quote := ""
+	switch {
+	case v.null:
+		e.add("null")
+		return
+	case v.kind == stringKind:
+		e.b = appendJSONText(e.b, v.text)
+		return
+	case v.kind.moment():
 		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, which all readings agree on.
 		ms, _ := floorDiv(v.num, ticksPerSecond/1000)
-		b = append(b, `"\/Date(`...)
-		b = strconv.AppendInt(b, ms, 10)
+		e.add(`"\/Date(`)
+		e.b = strconv.AppendInt(e.b, ms, 10)
 		if v.kind == dateTimeOffsetKind {
-			b = append(b, "+0000"...)
+			e.add("+0000")
 		}
-		return append(b, `)\/"`...)
-	case int64Kind, decimalKind, guidKind, timeKind, binaryKind:
-		b = append(b, '"')
-		b = appendPlain(b, v)
-		return append(b, '"')
-	case singleKind, doubleKind:
+		e.add(`)\/"`)
+		return
+	case v.kind == complexKind:
+		e.complex(v, p)
+		return
+	case v.kind == int64Kind, v.kind == decimalKind, v.kind == guidKind, v.kind == timeKind, v.kind == binaryKind:
+		quote = `"`
+	case v.kind == singleKind, v.kind == doubleKind:
 		// Microsoft's services write a number where there is one, SAP's and Olingo a string.
-		if f := v.float(); e.x.mount.sap || f != f || f-f != 0 {
-			b = append(b, '"')
-			b = appendPlain(b, v)
-			return append(b, '"')
+		if e.x.mount.sap {
+			quote = `"`
 		}
-	case complexKind:
-		return e.complex(b, v, p)
 	}
-	return appendPlain(b, v)
+	e.add(quote)
+	e.b = appendPlain(e.b, v)
+	e.add(quote)
 }
 
-func (e *jsonEncoder) complex(b []byte, v *value, p *property) []byte {
-	b = append(b, `{"__metadata":{"type":"`...)
-	b = append(b, e.x.mount.namespace...)
-	b = append(b, '.')
-	b = append(b, p.complex.name...)
-	b = append(b, `"}`...)
+func (e *jsonEncoder) complex(v *value, p *property) {
+	e.add(`{"__metadata":{"type":"`, e.x.mount.namespace, ".", p.complex.name, `"}`)
 	for i := range v.fields {
-		if v.fields[i].null && e.x.sw.OmitNull {
-			continue
+		if inner := &p.complex.properties[i]; !v.fields[i].null || !e.x.sw.OmitNull {
+			e.add(`,"`, inner.name, `":`)
+			e.value(&v.fields[i], inner)
 		}
-		b = append(b, `,"`...)
-		b = append(b, p.complex.properties[i].name...)
-		b = append(b, `":`...)
-		b = e.value(b, &v.fields[i], &p.complex.properties[i])
 	}
-	return append(b, '}')
+	e.add("}")
 }
 
 // appendJSONText writes a JSON string. Control characters and the separators that JavaScript dislikes are escaped.

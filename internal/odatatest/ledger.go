@@ -121,17 +121,3 @@ func (s *Service) Ledger() Ledger {
 	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
 	return l
 }
-
-// ResetLedger empties the ledger; sessions that are open stay counted as open.
-func (s *Service) ResetLedger() {
-	s.book.note(func(l *Ledger) {
-		fresh := emptyLedger()
-		fresh.SessionsOpen = l.SessionsOpen
-		for key, c := range l.Sessions {
-			if c.Open > 0 {
-				fresh.Sessions[key] = SessionCount{Opened: c.Open, Open: c.Open}
-			}
-		}
-		*l = fresh
-	})
-}

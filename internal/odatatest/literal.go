@@ -81,11 +81,6 @@ func (l *lexer) quoted() ([]byte, error) {
 
 func (l *lexer) number() error {
 	start := l.at
-	if strings.HasPrefix(l.text[l.at:], "-INF") {
-		l.at += 4
-		l.tok.literal = floatValue(doubleKind, math.Inf(-1))
-		return nil
-	}
 	for l.at++; l.at < len(l.text) && strings.IndexByte("0123456789.eE+-", l.text[l.at]) >= 0; l.at++ {
 		if c := l.text[l.at]; (c == '+' || c == '-') && l.text[l.at-1]|0x20 != 'e' {
 			break
@@ -135,10 +130,6 @@ func (l *lexer) word() error {
 		l.tok.literal = &value{null: true}
 	case "true", "false":
 		l.tok.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
-	case "NaN":
-		l.tok.literal = floatValue(doubleKind, math.NaN())
-	case "INF":
-		l.tok.literal = floatValue(doubleKind, math.Inf(1))
 	case "":
 		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
 	default:
@@ -209,7 +200,7 @@ func parsePlain(k kind, s string) (*value, error) {
 			return nil, wrong()
 		}
 	case singleKind, doubleKind:
-		f, err := strconv.ParseFloat(strings.Replace(s, "INF", "Inf", 1), 64)
+		f, err := strconv.ParseFloat(s, 64)
 		if err != nil {
 			return nil, wrong()
 		}

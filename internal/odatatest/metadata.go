@@ -84,7 +84,7 @@ func (d *edmx) entityType(t *table) {
 		d.property(&typ.properties[i])
 	}
 	for _, n := range typ.navigations {
-		from, to := n.join.dependentRole, n.join.principalRole
+		from, to := n.join.dependent.name, n.join.principal.name
 		if n.many {
 			from, to = to, from
 		}
@@ -136,15 +136,15 @@ func (d *edmx) association(a *association) {
 		one = "0..1"
 	}
 	d.f("<%sAssociation Name=\"%s\">\n", d.edm, a.name)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", d.edm, a.principalRole, namespace,
+	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", d.edm, a.principal.name, namespace,
 		a.principal.typ.name, one)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", d.edm, a.dependentRole, namespace,
+	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", d.edm, a.dependent.name, namespace,
 		a.dependent.typ.name)
-	d.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", d.edm, d.edm, a.principalRole)
+	d.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", d.edm, d.edm, a.principal.name)
 	for i := range a.foreign {
 		d.f("<%sPropertyRef Name=\"%s\"/>", d.edm, a.principal.typ.properties[i].name)
 	}
-	d.f("</%sPrincipal><%sDependent Role=\"%s\">", d.edm, d.edm, a.dependentRole)
+	d.f("</%sPrincipal><%sDependent Role=\"%s\">", d.edm, d.edm, a.dependent.name)
 	for _, i := range a.foreign {
 		d.f("<%sPropertyRef Name=\"%s\"/>", d.edm, a.dependent.typ.properties[i].name)
 	}
@@ -173,9 +173,8 @@ func (d *edmx) container() {
 	}
 	for _, a := range model.associations {
 		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
-			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
-			mount.namespace, a.name, d.edm, a.principalRole, a.principal.name, d.edm, a.dependentRole, a.dependent.name,
-			d.edm)
+			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name, mount.namespace, a.name, d.edm,
+			a.principal.name, a.principal.name, d.edm, a.dependent.name, a.dependent.name, d.edm)
 	}
 	if mount.odp {
 		d.odpFunctions()

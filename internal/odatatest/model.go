@@ -69,8 +69,6 @@ type association struct {
 	principal, dependent *table
 	optional             bool // a dependent row may stand alone
 	foreign              []int
-	principalRole        string
-	dependentRole        string
 }
 
 // navigation is one direction of an association, seen from the entity type that has it.

@@ -114,9 +114,8 @@ func (m *northwind) joinAll() {
 func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int,
 	int)) {
 	p, d := m.byName[principal], m.byName[dependent]
-	a := &association{name: name, principal: p, dependent: d, optional: optional, principalRole: principal,
-		dependentRole: dependent,
-		foreign:       []int{d.typ.property(foreign)}}
+	a := &association{name: name, principal: p, dependent: d, optional: optional,
+		foreign: []int{d.typ.property(foreign)}}
 	m.associations = append(m.associations, a)
 	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d,
 		candidates: candidates})

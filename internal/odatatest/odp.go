@@ -149,15 +149,8 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 
 // complex answers with the result of a function that is a structure with one flag.
 func (x *exchange) complex(function, typ, flag string, on bool) *fault {
-	if x.json {
-		return x.text("application/json;charset=utf-8",
-			fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
-				flag, on))
-	}
-	return x.text("application/xml;charset=utf-8",
-		fmt.Appendf(nil,
-			`<?xml version="1.0" encoding="utf-8"?><d:%s xmlns:d="%s" xmlns:m="%s" m:type="%s.%s"><d:%s>%t</d:%s></d:%s>`,
-			function, nsD, nsM, x.mount.namespace, typ, flag, on, flag, function))
+	return x.text("application/json;charset=utf-8",
+		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ, flag, on))
 }
 
 func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
@@ -379,7 +372,7 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 	}
 	next, delta := "", ""
 	if at < len(rows) {
-		next = x.nextLink(s.facts.name, "$skiptoken='"+skip(at)+"'")
+		next = x.link(s.facts.name + "?$skiptoken='" + skip(at) + "'")
 	} else if t := token(); t != "" {
 		if x.sw.DeltaQuotes != "off" {
 			t = "'" + t + "'"

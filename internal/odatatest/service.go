@@ -73,8 +73,7 @@ func New(o Options) *Service {
 	book := newBook()
 	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches,
 		visits: map[string]int{}, dice: rand.New(rand.NewPCG(1, 1)),
-		users: &users{failures: map[string]int{}}, front: newDispatcher(book)}
-	s.front.employ(o.Servers)
+		users: &users{failures: map[string]int{}}, front: newDispatcher(book, o.Servers)}
 	s.odp = newODP(s.model)
 	if o.Subscriptions {
 		s.model.addSubscriptions()
@@ -251,9 +250,6 @@ func (s *Service) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /__demo/ledger":
 		writeJSON(w, s.Ledger())
-	case "DELETE /__demo/ledger":
-		s.ResetLedger()
-		w.WriteHeader(http.StatusNoContent)
 	case "GET /__demo/switches":
 		writeJSON(w, s.Switches())
 	case "POST /__demo/switch":

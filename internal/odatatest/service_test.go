@@ -1,23 +1,19 @@
 package odatatest_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"encoding/xml"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// client talks to a service as a stranger would: by HTTP, encoding/json and encoding/xml.
+// client talks to a service as a stranger would.
 type client struct {
 	t       *testing.T
 	service *odatatest.Service
@@ -31,261 +27,170 @@ func start(t *testing.T, o odatatest.Options) *client {
 	s := odatatest.New(o)
 	l, err := s.Start("127.0.0.1:0")
 	ok(t, err)
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	jar, err := cookiejar.New(nil)
-	ok(t, err)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: t, service: s, origin: l.URL, http: &http.Client{Jar: jar, Transport: transport},
-		headers: map[string]string{}}
+	t.Cleanup(func() { ok(t, l.Close()) })
+	c := &client{t: t, service: s, origin: l.URL, http: &http.Client{Transport: &http.Transport{}},
+		headers: map[string]string{"Accept": "application/json", "Content-Type": "application/json"}}
+	t.Cleanup(c.http.CloseIdleConnections)
+	c.anew()
+	return c
 }
 
-func (c *client) set(name, value string) {
+// anew forgets all cookies.
+func (c *client) anew() { c.http.Jar, _ = cookiejar.New(nil) }
+
+// expect sends a request with headers, name, value, …, and returns the headers and the body of an answer with a status.
+func (c *client) expect(status int, method, path, body string, headers ...string) (http.Header, string) {
 	c.t.Helper()
-	ok(c.t, c.service.Set(name, value))
-}
-
-// reply is an answer read to its end; err is what came in place of the end.
-type reply struct {
-	status int
-	header http.Header
-	body   []byte
-	err    error
-}
-
-// do sends a request to a path below the origin or a whole address; headers are name, value pairs.
-func (c *client) do(method, address, body string, headers ...string) reply {
-	c.t.Helper()
-	if strings.HasPrefix(address, "/") {
-		address = c.origin + address
-	}
-	request, err := http.NewRequest(method, strings.ReplaceAll(address, " ", "%20"), strings.NewReader(body))
+	r, err := http.NewRequest(method, c.origin+path, strings.NewReader(body))
 	ok(c.t, err)
 	for name, text := range c.headers {
-		request.Header.Set(name, text)
+		r.Header.Set(name, text)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		request.Header.Set(headers[i], headers[i+1])
+		r.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return reply{err: err}
+	a, err := c.http.Do(r)
+	ok(c.t, err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != status {
+		c.t.Fatalf("%s %s %s: expected %d, found %d %v\n%s", method, path, body, status, a.StatusCode, err, text)
 	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	return reply{response.StatusCode, response.Header, raw, err}
+	return a.Header, string(text)
 }
 
-// expect is do where a status is expected.
-func (c *client) expect(status int, method, address, body string, headers ...string) reply {
-	c.t.Helper()
-	r := c.do(method, address, body, headers...)
-	if r.err != nil || r.status != status {
-		c.t.Errorf("%s %s %s: expected %d, found %d %v\n%s", method, address, body, status, r.status, r.err, r.body)
-	}
-	return r
-}
-
-// read reads the JSON of an address.
-func read[T any](c *client, address string) (document T) {
-	c.t.Helper()
-	ok(c.t, json.Unmarshal(c.get(address, "Accept", "application/json").body, &document))
-	return document
-}
-
-func (c *client) get(address string, headers ...string) reply {
-	c.t.Helper()
-	r := c.do("GET", address, "", headers...)
-	if r.err != nil || r.status != 200 {
-		c.t.Fatalf("GET %s: %d %v\n%.300s", address, r.status, r.err, r.body)
-	}
-	return r
-}
-
-// entity is one row read from JSON or Atom: plain texts by name; null is "(null)".
-type entity map[string]string
-
-// feed is one page in either format.
-type feed struct {
-	rows  []entity
-	next  string
-	count string
-}
-
-func (c *client) jsonFeed(address string) feed {
+// page is the keys of a page of Orders, and its next link.
+func (c *client) page(query string, headers ...string) (keys []int, next string) {
 	c.t.Helper()
 	var document struct {
 		D struct {
-			Results []map[string]any `json:"results"`
-			Next    string           `json:"__next"`
-			Count   string           `json:"__count"`
-		} `json:"d"`
+			Results []struct{ OrderID int }
+			Next    string `json:"__next"`
+		}
 	}
-	d := json.NewDecoder(bytes.NewReader(c.get(address, "Accept", "application/json").body))
-	d.UseNumber()
-	if err := d.Decode(&document); err != nil {
-		c.t.Fatalf("%s: %v", address, err)
+	_, text := c.expect(200, "GET", odatatest.SAPPath+"Orders"+query, "", headers...)
+	ok(c.t, json.Unmarshal([]byte(text), &document))
+	for _, r := range document.D.Results {
+		keys = append(keys, r.OrderID)
 	}
-	f := feed{next: document.D.Next, count: document.D.Count}
-	for _, row := range document.D.Results {
-		e := entity{}
-		for name, content := range row {
-			switch v := content.(type) {
-			case nil:
-				e[name] = "(null)"
-			case map[string]any:
-			default:
-				e[name] = fmt.Sprint(v)
+	return keys, document.D.Next
+}
+
+func TestReadmeNamesEverySwitch(t *testing.T) {
+	readme, err := os.ReadFile("../../examples/demo-service/README.md")
+	ok(t, err)
+	for _, name := range append(odatatest.SwitchNames(), odatatest.ActionNames()...) {
+		if !strings.Contains(string(readme), "| `"+name+"` |") {
+			t.Errorf("README.md has no row for the switch %s", name)
+		}
+	}
+}
+
+func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
+	s := odatatest.New(odatatest.Options{})
+	for _, pair := range [][2]string{{"nope", "1"}, {"page-size", "-1"}, {"page-size", "x"}, {"csrf", "maybe"},
+		{"links", "sideways"}, {"differ", "nope"}, {"slow-first-byte", "5"}} {
+		if err := s.Set(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), pair[0]) {
+			t.Errorf("%q: %v", pair, err)
+		}
+	}
+}
+
+func TestSwitchAndLedgerByHTTP(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p"})
+	c.expect(204, "POST", "/__demo/switch", "name=page-size&value=4", "Content-Type",
+		"application/x-www-form-urlencoded")
+	c.expect(204, "POST", "/__demo/switch?name=links&value=relative", "")
+	c.expect(400, "POST", "/__demo/switch?name=links&value=no", "")
+	c.headers["Authorization"] = "Basic dTpw"
+	if keys, next := c.page("?sap-client=100"); len(keys) != 4 || next != "Orders?sap-client=100&$skiptoken=10251" {
+		t.Errorf("%v, next %q", keys, next)
+	}
+	if keys, _ := c.page("", "Prefer", "odata.track-changes, odata.maxpagesize=3"); len(keys) != 3 {
+		t.Errorf("expected the page size that the client prefers, found %v", keys)
+	}
+	c.expect(404, "GET", odatatest.SAPPath+"Nope", "", "sap-client", "200")
+	var l odatatest.Ledger
+	_, text := c.expect(200, "GET", "/__demo/ledger", "")
+	ok(t, json.Unmarshal([]byte(text), &l))
+	if l.Total != 3 || l.Pages != 2 || l.Rows != 7 || l.Statuses[200] != 2 || l.Statuses[404] != 1 || l.Logons != 1 ||
+		l.SessionsOpened != 1 {
+		t.Errorf("ledger %+v", l)
+	}
+	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") ||
+		q.Path != odatatest.SAPPath+"Nope" || q.Status != 404 {
+		t.Errorf("third request %+v", q)
+	}
+}
+
+// A token is good in its session, whose id changes around the fetch, on its server.
+func TestWriteNeedsTokenOfItsSession(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{CSRF: true,
+		Servers: 2, RotateSession: "both"}})
+	const inbox, message = odatatest.SAPPath + "Inbox", `{"Topic":"t"}`
+	c.expect(401, "POST", inbox, message)
+	c.headers["Authorization"] = "Basic dTpw"
+	h, _ := c.expect(403, "POST", inbox, message)
+	if h.Get("X-CSRF-Token") != "Required" {
+		t.Errorf("without token: %v", h)
+	}
+	session := func(h http.Header) (cookie string) {
+		for _, one := range h["Set-Cookie"] {
+			if strings.HasPrefix(one, "SAP_SESSIONID_") {
+				cookie, _, _ = strings.Cut(one, ";")
 			}
 		}
-		f.rows = append(f.rows, e)
+		return cookie
 	}
-	return f
-}
-
-type atomEntry struct {
-	ETag    string     `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata etag,attr"`
-	ID      string     `xml:"id"`
-	Title   string     `xml:"title"`
-	Updated string     `xml:"updated"`
-	Author  string     `xml:"author>name"`
-	Links   []atomLink `xml:"link"`
-	Beside  atomFields `xml:"properties"`
-	Content struct {
-		Type   string     `xml:"type,attr"`
-		Src    string     `xml:"src,attr"`
-		Inside atomFields `xml:"properties"`
-	} `xml:"content"`
-}
-
-type atomLink struct {
-	Rel    string `xml:"rel,attr"`
-	Href   string `xml:"href,attr"`
-	Inline *struct {
-		Feed  *atomFeed  `xml:"feed"`
-		Entry *atomEntry `xml:"entry"`
-	} `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata inline"`
-}
-
-type atomFields struct {
-	Fields []struct {
-		XMLName xml.Name
-		Type    string `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata type,attr"`
-		Null    string `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata null,attr"`
-		Text    string `xml:",chardata"`
-	} `xml:",any"`
-}
-
-type atomFeed struct {
-	XMLName xml.Name
-	Base    string      `xml:"http://www.w3.org/XML/1998/namespace base,attr"`
-	Count   string      `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata count"`
-	Entries []atomEntry `xml:"entry"`
-	Links   []atomLink  `xml:"link"`
-}
-
-func (f *atomFeed) next() string {
-	for _, l := range f.Links {
-		if l.Rel == "next" {
-			return l.Href
-		}
+	before := session(h)
+	h, _ = c.expect(200, "GET", odatatest.SAPPath, "", "X-CSRF-Token", "Fetch")
+	token, old := []string{"X-CSRF-Token", h.Get("X-CSRF-Token")}, session(h)
+	h, _ = c.expect(201, "POST", inbox, message, token...)
+	if after := session(h); before == old || old == after || before == "" || old == "" || after == "" {
+		t.Errorf("session %s, %s with the token, %s after it", before, old, after)
 	}
-	return ""
-}
-
-func (e *atomEntry) fields() entity {
-	row := entity{}
-	for _, f := range append(e.Content.Inside.Fields, e.Beside.Fields...) {
-		row[f.XMLName.Local] = f.Text
-		if f.Null == "true" {
-			row[f.XMLName.Local] = "(null)"
-		}
-	}
-	return row
-}
-
-func (c *client) atom(address string) atomFeed {
-	c.t.Helper()
-	var f atomFeed
-	raw := c.get(address, "Accept", "application/atom+xml").body
-	if err := xml.Unmarshal(raw, &f); err != nil {
-		c.t.Fatalf("%s: %v\n%.300s", address, err, raw)
-	}
-	return f
-}
-
-func (c *client) atomFeed(address string) feed {
-	c.t.Helper()
-	document := c.atom(address)
-	f := feed{next: document.next(), count: document.Count}
-	for i := range document.Entries {
-		f.rows = append(f.rows, document.Entries[i].fields())
-	}
-	return f
-}
-
-// walk follows next links to the end.
-func (c *client) walk(read func(string) feed, address string) []entity {
-	c.t.Helper()
-	var rows []entity
-	for pages := 0; address != ""; pages++ {
-		if pages > 10000 {
-			c.t.Fatal("next links do not end")
-		}
-		f := read(address)
-		rows = append(rows, f.rows...)
-		if f.next == "" {
-			return rows
-		}
-		base, err := url.Parse(c.origin + odatatest.NorthwindPath)
-		ok(c.t, err)
-		next, err := base.Parse(f.next)
-		ok(c.t, err)
-		address = next.String()
-	}
-	return rows
-}
-
-func TestWriteNeedsTokenOfItsSession(t *testing.T) {
-	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{CSRF: true}})
-	const body = `{"OrderID":1,"ProductID":2,"UnitPrice":"3.5000","Quantity":4,"Discount":0}`
-	inbox := odatatest.SAPPath + "Order_DetailCopies"
-	c.headers["Content-Type"] = "application/json"
-	if r := c.expect(401, "POST", inbox, body); !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
-		t.Fatalf("without logon: %v", r.header)
-	}
-	c.headers["Authorization"] = "Basic dTpw"
-	if r := c.expect(403, "POST", inbox, body); r.header.Get("X-CSRF-Token") != "Required" {
-		t.Fatalf("without token: %v", r.header)
-	}
-	token := c.get(odatatest.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
-	r := c.expect(201, "POST", inbox, body, "X-CSRF-Token", token, "Accept", "application/json")
-	equal(t, c.origin+inbox+"(OrderID=1,ProductID=2)", r.header.Get("Location"))
-	var created struct{ D map[string]any }
-	if err := json.Unmarshal(r.body, &created); err != nil || created.D["UnitPrice"] != "3.5000" ||
-		created.D["Quantity"] != 4.0 {
-		t.Fatalf("created entity: %v\n%s", err, r.body)
-	}
-	c.http.Jar, _ = cookiejar.New(nil)
-	c.expect(403, "POST", inbox, body, "X-CSRF-Token", token) // of another session
+	c.expect(201, "POST", inbox, message, token...)
+	c.http.Jar = nil // a client that kept the cookie from before the change
+	c.expect(403, "POST", inbox, message, append(token, "Cookie", old)...)
+	c.anew() // which leads to the other server
+	c.expect(403, "POST", inbox, message, token...)
 	l := c.service.Ledger()
-	if w := l.Writes["Order_DetailCopies(OrderID=1,ProductID=2)"]; w.Created != 1 || len(l.Writes) != 1 {
-		t.Errorf("writes: %+v", l.Writes)
-	}
-	if l.Logons != 2 || l.SessionsOpened != 2 || l.TokenRefusals != 2 {
+	if len(l.Writes) != 2 || l.TokenRefusals != 3 || l.Sessions["u@NWD_02"].Opened == 0 {
 		t.Errorf("ledger: %+v", l)
 	}
 }
 
-// equal expects values that do not differ; about says what they are.
-func equal[T any](t testing.TB, want, found T, about ...any) {
-	t.Helper()
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("%s (-expected +found)\n%s", fmt.Sprint(about...), diff)
+func TestPageThatDiffersTheSecondTime(t *testing.T) {
+	for _, mode := range []string{"reorder", "all"} {
+		c := start(t, odatatest.Options{Rows: 40, PageSize: 20, Switches: odatatest.Switches{Differ: mode}})
+		first, _ := c.page("?$skiptoken=10250")
+		second, _ := c.page("?$skiptoken=10250")
+		l := c.service.Ledger()
+		if slices.Equal(first, second) || len(second) != 20 || (len(l.Gone) == 2 && len(l.Born) == 1) != (mode == "all") {
+			t.Errorf("%s: first %v, then %v; gone %v, born %v", mode, first, second, l.Gone, l.Born)
+		}
+		if slices.Sort(second); slices.Equal(first, second) != (mode == "reorder") {
+			t.Errorf("%s: first %v, then %v", mode, first, second)
+		}
+	}
+}
+
+func TestETags(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 3})
+	const address = odatatest.SAPPath + "Suppliers(2)"
+	h, text := c.expect(200, "GET", address, "")
+	etag := h.Get("ETag")
+	if etag != `W/"1"` || !strings.Contains(text, `"etag":"W/\"1\""`) {
+		t.Fatalf("ETag %s in the header, body %s", etag, text)
+	}
+	c.expect(304, "GET", address, "", "If-None-Match", etag)
+	c.expect(428, "MERGE", address, `{"City":"x"}`)
+	for _, step := range []struct {
+		method, match string
+		status        int
+	}{{"MERGE", `W/"7"`, 412}, {"MERGE", etag, 204}, {"MERGE", etag, 412}, {"PUT", "*", 204}, {"DELETE", `W/"2"`, 412},
+		{"DELETE", `W/"3"`, 204}} {
+		c.expect(step.status, step.method, address, `{"CompanyName":"n","City":"x"}`, "If-Match", step.match)
 	}
 }
 

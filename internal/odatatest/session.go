@@ -84,18 +84,6 @@ func (s *sessions) change(old *session, rotate bool) *session {
 	return n
 }
 
-// arm makes the id change with the next request; the session is replaced, since others may be reading it.
-func (s *sessions) arm(old *session) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[old.id] != old {
-		return old
-	}
-	n := &session{id: old.id, user: old.user, token: old.token, rotate: true}
-	s.open[n.id] = n
-	return n
-}
-
 // logoff ends the session that a request is in.
 func (s *sessions) logoff(r *http.Request) {
 	n := s.of(r)
@@ -209,7 +197,10 @@ func (x *exchange) protect() *fault {
 	case http.MethodGet, http.MethodHead:
 		if strings.EqualFold(token, "Fetch") {
 			h.Set("x-csrf-token", x.session.token)
-			x.rotateAtFetch()
+			if x.sw.RotateSession == "both" {
+				x.session = x.server.sessions.change(x.session, true)
+				x.sendCookies()
+			}
 		}
 	default:
 		if token != x.session.token {
@@ -219,17 +210,6 @@ func (x *exchange) protect() *fault {
 		}
 	}
 	return nil
-}
-
-func (x *exchange) rotateAtFetch() {
-	switch mode := x.sw.RotateSession; mode {
-	case "fetch", "both":
-		x.session = x.server.sessions.change(x.session, mode == "both")
-		x.sendCookies()
-	case "next":
-		// Only the answer to the following request brings the new id.
-		x.session = x.server.sessions.arm(x.session)
-	}
 }
 
 func (x *exchange) sendCookies() {

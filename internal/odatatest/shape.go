@@ -108,6 +108,12 @@ type output struct {
 
 const pieceSize = 32 << 10
 
+func (o *output) add(parts ...string) {
+	for _, p := range parts {
+		o.b = append(o.b, p...)
+	}
+}
+
 func (o *output) passOn() {
 	if len(o.b) >= pieceSize {
 		o.flush()

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"math"
-	"math/big"
 	"strconv"
 	"time"
 )
@@ -83,7 +82,7 @@ func compare(a, b *value) (order int, ok bool) {
 	case a.kind.integer() && b.kind.integer():
 		return cmp.Compare(a.num, b.num), true
 	case a.kind.numeric() && b.kind.numeric():
-		return compareNumbers(a, b), true
+		return cmp.Compare(a.asFloat(), b.asFloat()), true
 	case a.kind.moment() && b.kind.moment():
 		return cmp.Compare(a.num, b.num), true
 	case a.kind != b.kind:
@@ -98,14 +97,6 @@ func compare(a, b *value) (order int, ok bool) {
 	return cmp.Compare(a.num, b.num), true
 }
 
-func compareNumbers(a, b *value) int {
-	floating := func(k kind) bool { return k == singleKind || k == doubleKind }
-	if floating(a.kind) || floating(b.kind) {
-		return cmp.Compare(a.asFloat(), b.asFloat())
-	}
-	return a.rational().Cmp(b.rational())
-}
-
 func (v *value) asFloat() float64 {
 	switch {
 	case v.kind.integer():
@@ -115,17 +106,6 @@ func (v *value) asFloat() float64 {
 		return f
 	}
 	return v.float()
-}
-
-func (v *value) rational() *big.Rat {
-	if v.kind == decimalKind {
-		r, _ := new(big.Rat).SetString(string(v.text))
-		if r != nil {
-			return r
-		}
-		return new(big.Rat)
-	}
-	return new(big.Rat).SetInt64(v.num)
 }
 
 // compareKeys orders two keys property by property.
@@ -144,9 +124,9 @@ func appendPlain(b []byte, v *value) []byte {
 	case booleanKind:
 		return strconv.AppendBool(b, v.num != 0)
 	case singleKind:
-		return appendFloat(b, v.float(), 32)
+		return strconv.AppendFloat(b, v.float(), 'G', -1, 32)
 	case doubleKind:
-		return appendFloat(b, v.float(), 64)
+		return strconv.AppendFloat(b, v.float(), 'G', -1, 64)
 	case timeKind:
 		return appendDuration(b, v.num)
 	case dateTimeKind:
@@ -160,18 +140,6 @@ func appendPlain(b []byte, v *value) []byte {
 		return append(b, v.text...)
 	}
 	return strconv.AppendInt(b, v.num, 10)
-}
-
-func appendFloat(b []byte, f float64, bits int) []byte {
-	switch {
-	case math.IsNaN(f):
-		return append(b, "NaN"...)
-	case math.IsInf(f, 1):
-		return append(b, "INF"...)
-	case math.IsInf(f, -1):
-		return append(b, "-INF"...)
-	}
-	return strconv.AppendFloat(b, f, 'G', -1, bits)
 }
 
 // appendISO writes ticks since 1970 as a date and a time without zone; the fraction only where there is one.

@@ -287,6 +287,6 @@ func (x *exchange) lost() bool {
 	if x.sw.LoseAnswer == 0 || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {
 		return false
 	}
-	x.abortSilently()
+	reset(x.w)
 	return true
 }

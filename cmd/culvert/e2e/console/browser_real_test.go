@@ -25,17 +25,20 @@ func host(f *e2etest.Followed) string {
 	return u.Host
 }
 
+func TestRealWorldInABrowser(t *testing.T) {
+	t.Parallel()
+	f, b := world(t), NewBrowser(t)
+	eightTabs(t, f, b)
+	pagesInABrowser(t, f, b)
+	failureMended(t, f, b)
+}
+
 // Every page passes what axe-core examines, light and dark, wide and narrow; nothing sticks out of a narrow window, the
 // browser has nothing to complain of, and a page of equal data looks equal after many questions.
-func TestRealPagesInABrowser(t *testing.T) {
-	t.Parallel()
-	f := world(t)
-	settled(f)
-	f.Changes()
+func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	sample := e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples", `{"rows":3}`))
 	f.Must(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
 	f.Until(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
-	b := NewBrowser(t)
 	tab := b.Open(nil)
 	for i, page := range append([]string{"records?name=orders&sample=" + sample.ID}, pages...) {
 		for _, theme := range []string{"light", "dark"} {
@@ -84,6 +87,8 @@ func TestRealPagesInABrowser(t *testing.T) {
 	if third := tab.Shot("equal-3"); !bytes.Equal(first, third) {
 		t.Error("the page does not look as it did when it is loaded again")
 	}
+	f.Steer("orders", "resume")
+	f.Steer("back", "resume")
 	tab.Quiet(host(f))
 }
 
@@ -182,12 +187,8 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 
 // What fails shows within two seconds with its cause, is mended where it is named, and its dead letters are tried and
 // replayed.
-func TestRealFailureMended(t *testing.T) {
-	t.Parallel()
-	f := world(t)
-	settled(f)
-	f.Changes()
-	tab := NewBrowser(t).Open(nil)
+func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
+	tab := b.Open(nil)
 	tab.Go(f.Url + "/console/?search=orders")
 	tab.Has("idle")
 	// A failure that comes from outside: a file is another one.

@@ -12,24 +12,6 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// edited is a worker with a source that runs, and its form in so many tabs.
-func edited(t *testing.T, n int) (*e2etest.Followed, []*Tab) {
-	t.Helper()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	f := p.Follows("conf")
-	f.Makes(e2etest.Source("orders", address, "Orders")...)
-	f.Awaits("extraction finished: 5 rows")
-	b := NewBrowser(t)
-	var tabs []*Tab
-	for range n {
-		tab := b.Open(nil)
-		tab.Go(f.Url + "/console/form?name=orders")
-		tabs = append(tabs, tab)
-	}
-	return f, tabs
-}
-
 // reviewed presses Review and waits for the differences.
 func reviewed(tab *Tab, texts ...string) {
 	tab.Click(`button[value="review"]`)
@@ -40,11 +22,22 @@ func reviewed(tab *Tab, texts ...string) {
 
 const left = `location.pathname.endsWith("/console/connector")`
 
-// Two people edit one connector: the second one is told, keeps what was typed, and is shown the new differences.
-func TestRealTwoPeopleEdit(t *testing.T) {
+func TestRealEditing(t *testing.T) {
 	t.Parallel()
-	f, tabs := edited(t, 2)
-	anna, bert := tabs[0], tabs[1]
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	f, b := e2etest.NewPlace(t).Follows("conf"), NewBrowser(t)
+	f.Makes(e2etest.Source("orders", address, "Orders")...)
+	f.Awaits("extraction finished: 5 rows")
+	twoPeopleEdit(t, f, b)
+	withoutScript(t, f, b)
+}
+
+// Two people edit one connector: the second one is told, keeps what was typed, and is shown the new differences.
+func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
+	anna, bert := b.Open(nil), b.Open(nil)
+	for _, tab := range []*Tab{anna, bert} {
+		tab.Go(f.Url + "/console/form?name=orders")
+	}
 	anna.Type(topic, "annas")
 	bert.Type(set, "Products")
 	reviewed(anna, "annas")
@@ -65,16 +58,13 @@ func TestRealTwoPeopleEdit(t *testing.T) {
 	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
-	for _, tab := range tabs {
-		tab.Quiet(host(f))
-	}
+	anna.Quiet(host(f))
+	bert.Quiet(host(f))
 }
 
 // Without the script the pages are read, a selection is steered, and a configuration is set up, looked at and applied.
-func TestRealWithoutScript(t *testing.T) {
-	t.Parallel()
-	f, tabs := edited(t, 1)
-	tab := tabs[0]
+func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
+	tab := b.Open(nil)
 	tab.NoScript()
 	tab.Go(f.Url + "/console/")
 	tab.Has("orders")

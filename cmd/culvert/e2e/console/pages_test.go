@@ -26,8 +26,9 @@ const (
 	inFile    = "canary-in-a-file-91bc"
 )
 
-// world is a worker with a source that runs, one that has failed, one that is refused, and a sink with dead letters.
-func world(t *testing.T, lines ...string) *e2etest.Followed {
+// world is a worker with a source that runs, one that has failed, one that is refused, and a sink with dead letters. It
+// waits until all of them are so.
+func world(t *testing.T) *e2etest.Followed {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	servers := p.Broker()
@@ -55,19 +56,16 @@ func world(t *testing.T, lines ...string) *e2etest.Followed {
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", lines...)
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
 	f.Awaits("extraction finished: 30 rows")
 	e2etest.MakeTopics(t, e2etest.Client(t, servers), "letters")
 	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
-	return f
-}
-
-// settled waits until all of the world's connectors are what they come to.
-func settled(f *e2etest.Followed) {
 	f.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
 	f.Await("back", "runs", e2etest.Runs)
+	f.Changes()
+	return f
 }
 
 // pages are all addresses of the console in that world.
@@ -105,11 +103,20 @@ func send(t *testing.T, method, at, form string, header http.Header) (*http.Resp
 	return a, string(text)
 }
 
-// Every page of a worker at work is well-formed, as a page and as fragments, and none has a secret of any origin.
-func TestPagesOfAWorker(t *testing.T) {
+func TestConsoleOfAWorker(t *testing.T) {
 	t.Parallel()
 	f := world(t)
-	settled(f)
+	pagesOfAWorker(t, f)
+	buttonsAreRoutes(t, f)
+}
+
+// Every page of a worker at work is well-formed, as a page and as fragments, and none has a secret of any origin. A
+// browser that asks for / is led to them.
+func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
+	a, _ := get(t, f.Url+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
+	if a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
+		t.Errorf("found %d %v", a.StatusCode, a.Header)
+	}
 	for _, page := range pages {
 		at := f.Url + "/console/" + page
 		a, text := get(t, at, nil)
@@ -157,41 +164,17 @@ func TestPagesOfAWorker(t *testing.T) {
 	}
 }
 
-// A browser that asks for / is led to the console, and nobody else is.
-func TestWayToTheConsole(t *testing.T) {
+// A worker may have no pages for browsers.
+func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	f := p.Follows("conf")
-	for accept, leads := range map[string]bool{"text/html,application/xhtml+xml,*/*;q=0.8": true, "*/*": false, "": false,
-		"application/json": false, "text/htmlx": false} {
-		a, text := get(t, f.Url+"/", http.Header{"Accept": {accept}})
-		if led := a.StatusCode == 303 && a.Header.Get("Location") == "./console/"; led != leads ||
-			!leads && a.StatusCode != 406 && !strings.Contains(text, "kafka_cluster_id") {
-			t.Errorf("Accept %q: %d %s %s", accept, a.StatusCode, a.Header.Get("Location"), text)
-		}
-	}
-	if a, _ := get(t, f.Url+"/console", nil); a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
-		t.Errorf("found %d %v", a.StatusCode, a.Header)
-	}
-	if _, text := get(t, f.Url+"/console/", nil); !strings.Contains(text, "There are no connectors yet") {
-		t.Errorf("found %s", text)
-	}
-	none := e2etest.NewPlace(t)
-	off := none.Follows("conf", "console.enable=false")
-	if a, text := get(t, off.Url+"/console/", nil); a.StatusCode != 404 {
-		t.Errorf("without it: %d %s", a.StatusCode, text)
-	}
-	if a, _ := get(t, off.Url+"/", http.Header{"Accept": {"text/html"}}); a.StatusCode == 303 {
-		t.Error("without it a browser is led to it")
+	f := e2etest.NewPlace(t).Follows("conf", "console.enable=false")
+	if a, text := get(t, f.Url+"/console/", nil); a.StatusCode != 404 {
+		t.Errorf("%d %s", a.StatusCode, text)
 	}
 }
 
 // What a button does is REST's: the same line of the log, the same refusal.
-func TestButtonsAreRoutes(t *testing.T) {
-	t.Parallel()
-	f := world(t)
-	settled(f)
-	f.Changes()
+func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	act := f.Url + "/console/act"
 	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
 	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 were refused") ||

@@ -145,12 +145,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 }
 
 // Eight tabs of one browser are loaded and follow what happens, and one that is hidden asks nothing until it is seen.
-func TestRealEightTabs(t *testing.T) {
-	t.Parallel()
-	f := world(t)
-	settled(f)
-	f.Changes()
-	b := NewBrowser(t)
+func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// What each page has once it is loaded, and once the connector is paused.
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
@@ -189,8 +184,10 @@ func TestRealEightTabs(t *testing.T) {
 	hidden.Hide(false)
 	took := hidden.Within("what has happened meanwhile", `document.body.innerText.includes("paused")`)
 	t.Logf("seen again, it knows after %v", took)
+	f.Steer("orders", "resume")
 	for _, tab := range tabs {
 		tab.Quiet(host(f))
+		tab.Close()
 	}
 }
 

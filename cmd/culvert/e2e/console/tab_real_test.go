@@ -65,6 +65,9 @@ type Tab struct {
 	b   *Browser
 	ctx context.Context
 
+	// Close closes the page, which asks the worker nothing more.
+	Close func()
+
 	mu                sync.Mutex
 	console, requests []string
 }
@@ -74,7 +77,7 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(cancel)
-	tab := &Tab{b: b, ctx: ctx}
+	tab := &Tab{b: b, ctx: ctx, Close: cancel}
 	e2etest.NoError(b.t, chromedp.Do(ctx))
 	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	e2etest.NoError(b.t, err)

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,8 +31,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// capRows is the number of products: twelve pages and one row, so that no page ends where the rows do.
-const capRows = 12001
+// capRows is the number of products: three pages and one row, so that no page ends where the rows do.
+const capRows = 3001
 
 // capService is SAP CAP with the OData v2 adapter, and what it says of itself, read by code that shares nothing with
 // ours.
@@ -52,9 +53,7 @@ func TestRealCAP(t *testing.T) {
 	s.metadata(t)
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
-	t.Run("Extremes", s.testExtremes)
 	t.Run("Changes", s.testChanges)
-	t.Run("Password", s.testPassword)
 	t.Run("Write", s.testWrite)
 	t.Run("Modes", s.testModes)
 }
@@ -379,6 +378,7 @@ func (s *capService) testRead(t *testing.T) {
 			compareCAP(t, topic, expected, s.topic(t, p, set, topic))
 		}
 	}
+	testExtremes(t, p, "AllTypes-json")
 	for name := range unused {
 		t.Errorf("atom-differences.txt: %s is the same in both formats now", name)
 	}
@@ -410,8 +410,8 @@ func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
 	}
 	shown := 0
 	for key, w := range want {
-		if diff := cmp.Diff(w, got[key]); diff != "" && shown < 3 {
-			t.Errorf("%s: %s (-service +topic)\n%s", what, key, diff)
+		if !reflect.DeepEqual(w, got[key]) && shown < 3 {
+			t.Errorf("%s: %s (-service +topic)\n%s", what, key, cmp.Diff(w, got[key]))
 			shown++
 		}
 	}
@@ -425,11 +425,9 @@ func (s *capService) log(t *testing.T) string {
 }
 
 // The ends of every Edm type's range, to the letter, with the schema that goes with them.
-func (s *capService) testExtremes(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	lines := append(s.lines("types", "ODataSource"), setLines(0, capPath, "AllTypes", "types")...)
-	p.MustOnce(p.File("types.properties", lines...))
-	got := p.Run("consume", "types", "--data", p.Data).Stdout
+func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
+	t.Helper()
+	got := p.MustRun("consume", topic, "--data", p.Data).Stdout
 	for _, want := range []string{
 		`"name":"PeerService.AllTypes"`, `"name":"PeerService.AllTypes.Key"`,
 		`{"type":"bytes","optional":true,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"10","connect.decimal.precision":"31"},"field":"dec"}`,
@@ -463,7 +461,7 @@ func (s *capService) testChanges(t *testing.T) {
 		"changes", append(changes, "format=json")...)...)...)
 	for round, want := range []int{3000, 3000, 3001, 3001} {
 		if round == 2 {
-			s.send(t, "MERGE", capPath+"/Customers("+s.someCustomer(t)+")", `{"name":"Changed"}`)
+			s.send(t, "MERGE", capPath+"/Customers(1)", `{"name":"Changed"}`)
 		}
 		p.MustOnce(file)
 		records := p.Records("changes")
@@ -475,23 +473,6 @@ func (s *capService) testChanges(t *testing.T) {
 			t.Errorf("round %d: the last record is %v", round, value)
 		}
 	}
-}
-
-// someCustomer is the key of a customer as in a URL.
-func (s *capService) someCustomer(t *testing.T) string {
-	var answer struct {
-		D struct {
-			Results []struct {
-				Metadata struct{ URI string } `json:"__metadata"`
-			}
-		}
-	}
-	if err := json.Unmarshal(s.get(t, capPath+"/Customers?$top=1&$format=json"), &answer); err != nil ||
-		len(answer.D.Results) != 1 {
-		t.Fatal(err, answer)
-	}
-	_, key, _ := strings.Cut(answer.D.Results[0].Metadata.URI, "/Customers(")
-	return strings.TrimSuffix(key, ")")
 }
 
 // send changes an entity.
@@ -509,47 +490,14 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 	}
 }
 
-// Basic authentication: the right password reads; a wrong one is tried once, and the task says so.
-func (s *capService) testPassword(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	refused := func() int { return len(regexp.MustCompile(`(?m)^\[peer\] .* 401$`).FindAllString(s.log(t), -1)) }
-	for _, c := range []struct {
-		name, password string
-		code           int
-		says           string
-		refusals       int
-	}{{"right", "secret", 0, "", 0}, {"wrong", "hunter2", 1, "401", 1}} {
-		before := refused()
-		lines := append(s.lines("secure-"+c.name, "ODataSource"), setLines(0, "/odata/v2/secure", "Customers",
-			"secure-"+c.name)...)
-		lines = append(lines, "sap.odata.user.name=peer", "sap.odata.user.pwd="+c.password)
-		r := p.Once(p.File(c.name+".properties", lines...))
-		if r.Code != c.code || !strings.Contains(r.LastLine(), c.says) {
-			t.Errorf("%s: expected exit %d and a last line with %q, found %d\n%s", c.name, c.code, c.says, r.Code,
-				r.Stderr)
-		}
-		if got := refused() - before; got != c.refusals {
-			t.Errorf("%s: expected %d answers 401, the service gave %d", c.name, c.refusals, got)
-		}
-		if strings.Contains(r.Stderr, c.password) {
-			t.Errorf("a password in the log:\n%s", r.Stderr)
-		}
-		if c.code == 0 {
-			if got := len(p.Records("secure-" + c.name)); got != 3000 {
-				t.Errorf("expected 3000 records, found %d", got)
-			}
-			continue
-		}
-		if want := "connector secure-wrong, task 0: FAILED: "; !strings.HasPrefix(r.LastLine(), want) {
-			t.Errorf("expected a last line with %q, found %q", want, r.LastLine())
-		}
+// sinkLines are the settings of a connector that writes topics into sets: set, topic, set, topic, …
+func (s *capService) sinkLines(name string, pairs ...string) []string {
+	lines, topics := append(s.lines(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), ""
+	for i := 0; i < len(pairs); i += 2 {
+		lines = append(lines, setLines(i/2, capPath, pairs[i], pairs[i+1])...)
+		topics += "," + pairs[i+1]
 	}
-}
-
-// sinkLines are the settings of a connector that writes a topic into a set.
-func (s *capService) sinkLines(name, entitySet, topic string) []string {
-	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1",
-		"sap.odata.enable.batch=0"), setLines(0, capPath, entitySet, topic)...)
+	return append(lines, "topics="+topics[1:])
 }
 
 // Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three
@@ -559,67 +507,67 @@ func (s *capService) testWrite(t *testing.T) {
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
 	defer broker.Close()
-	for _, c := range []struct {
-		set  string
-		n    int // of how many the first and the last ones are moved
-		most int
-	}{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}} {
-		t.Run(c.set, func(t *testing.T) { s.testRoundTrip(t, p, broker.Addr(), c.set, c.n, c.most) })
-	}
-	t.Run("Refused", func(t *testing.T) { s.testRefused(t, p, broker.Addr()) })
-}
-
-func (s *capService) testRoundTrip(t *testing.T, p *e2etest.Place, servers, set string, n, most int) {
-	run := func(name string, lines []string) {
+	run := func(name string, lines []string, more ...string) {
 		t.Helper()
-		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File(name+".properties",
-			lines...))
-		if r.Code != 0 {
-			t.Fatalf("%s: exit %d\n%s", name, r.Code, r.Stderr)
+		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(lines, more...)...))
+	}
+	type moved struct {
+		set     string
+		n, most int // of how many the first and the last ones are moved
+	}
+	sets := []moved{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}}
+	reader := s.lines("read", "ODataSource")
+	var gone, back []string // sets and topics
+	for i, m := range sets {
+		reader = append(reader, setLines(i, capPath, m.set, "read-"+m.set)...)
+		gone, back = append(gone, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)
+	}
+	run("read", reader)
+	before := map[string]map[string]capRow{}
+	for _, m := range sets {
+		before[m.set] = s.rows(t, m.set)
+		rows := e2etest.ReadTopic(t, broker.Addr(), "read-"+m.set, m.n)
+		rows = slices.Delete(rows, m.most/2, m.n-(m.most-m.most/2))
+		if odd := func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }; m.set == "Prices" &&
+			!slices.ContainsFunc(rows, odd) {
+			t.Fatal("expected keys with odd characters among those that are written")
+		}
+		// once more: gone is as good as deleted
+		records := []*kgo.Record{{Topic: "gone-" + m.set, Key: rows[0].Key}}
+		for _, r := range rows {
+			records = append(records, &kgo.Record{Topic: "gone-" + m.set, Key: r.Key},
+				&kgo.Record{Topic: "back-" + m.set, Key: r.Key, Value: r.Value})
+		}
+		e2etest.Produce(t, broker.Addr(), records...)
+	}
+	same := func(how string) {
+		t.Helper()
+		for _, m := range sets {
+			compareCAP(t, m.set+" "+how, before[m.set], s.rows(t, m.set))
 		}
 	}
-	read, gone, back := "read-"+set, "gone-"+set, "back-"+set
-	run(read, append(s.lines(read, "ODataSource"), setLines(0, capPath, set, read)...))
-	before := s.rows(t, set)
-	moved := fetchFrom(t, servers, read, n)
-	moved = slices.Delete(moved, most/2, n-(most-most/2))
-	if set == "Prices" && !slices.ContainsFunc(moved, func(r *kgo.Record) bool {
-		return bytes.Contains(r.Key,
-			[]byte(`O'X&%`))
-	}) {
-		t.Fatal("expected keys with odd characters among those that are written")
+	run("gone", s.sinkLines("gone", gone...))
+	for _, m := range sets {
+		if got := len(s.rows(t, m.set)); got != m.n-m.most {
+			t.Errorf("expected %d entities to be deleted, the service has %d of %d", m.most, got, m.n)
+		}
 	}
-	var tombstones, records []*kgo.Record
-	for _, r := range moved {
-		tombstones = append(tombstones, &kgo.Record{Topic: gone, Key: r.Key})
-		records = append(records, &kgo.Record{Topic: back, Key: r.Key, Value: r.Value})
-	}
-	// once more: gone is as good as deleted
-	tombstones = append(tombstones, &kgo.Record{Topic: gone, Key: moved[0].Key})
-	produceTo(t, servers, tombstones...)
-	run(gone, s.sinkLines(gone, set, gone))
-	if got := len(s.rows(t, set)); got != n-most {
-		t.Errorf("expected %d entities to be deleted, the service has %d of %d", most, got, n)
-	}
-	produceTo(t, servers, records...)
 	for range 2 { // the second time nothing is left to write
-		run(back, s.sinkLines(back, set, back))
+		run("back", s.sinkLines("back", back...))
 	}
-	compareCAP(t, set+" written back", before, s.rows(t, set))
-	for mode, more := range map[string][]string{"update": nil, "merge": nil, "patch": nil,
-		"upsert": {"sap.odata.changesets=all"}, "single": {"sap.odata.enable.batch=0"}} {
-		name := mode + "-" + set
-		run(name, append(append(s.sinkLines(name, set, back), "sap.odata.enable.batch=1",
-			"sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1)), more...))
-		compareCAP(t, set+" written by "+mode, before, s.rows(t, set))
+	same("written back")
+	for mode, more := range map[string]string{"update": "batch=1", "merge": "batch=1", "patch": "batch=1",
+		"upsert": "batch=1\nsap.odata.changesets=all", "single": "batch=0"} {
+		run(mode, s.sinkLines(mode, back...), "sap.odata.enable."+more,
+			"sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1))
+		same("written by " + mode)
 	}
 	// Gone, and back by upserts: each of them is an insert behind an update of nothing.
-	again := "again-" + set
-	run(again, append(s.sinkLines(again, set, gone), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert"))
-	upserted := "upserted-" + set
-	run(upserted, append(s.sinkLines(upserted, set, back), "sap.odata.enable.batch=1",
-		"sap.odata.operation.mode=upsert", "sap.odata.insert.uncertain=check"))
-	compareCAP(t, set+" written by upserts that insert", before, s.rows(t, set))
+	run("again", s.sinkLines("again", gone...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
+	run("upserted", s.sinkLines("upserted", back...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert",
+		"sap.odata.insert.uncertain=check")
+	same("written by upserts that insert")
+	t.Run("Refused", func(t *testing.T) { s.testRefused(t, p, broker.Addr()) })
 }
 
 // A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent
@@ -632,13 +580,12 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 	category := func(code string) *kgo.Record {
 		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
 	}
-	produceTo(t, servers, category("N001"), category("C001"), category("N002"))
+	e2etest.Produce(t, servers, category("N001"), category("C001"), category("N002"))
 	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1",
 		"sap.odata.enable.batch=0")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
-	r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File("refused.properties",
-		lines...))
+	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", lines...))
 	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
 		"FAILED") {
 		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.Code, r.Stderr)
@@ -659,7 +606,7 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 }
 
 // modeRows is how many records each mode writes.
-const modeRows = 10_000
+const modeRows = 1000
 
 // testModes writes records by each mode in batches, some of them bad: the service has what the records come to, and the
 // bad ones alone are left out. Bad are inserts of what is there, which the service refuses among the others of their
@@ -708,7 +655,7 @@ func (s *capService) testModes(t *testing.T) {
 		}
 		for i := range modeRows {
 			title := fmt.Sprint(mode, " ", i, " Größe ''<&>")
-			switch guilty := i%250 == 7; {
+			switch guilty := i%130 == 7; {
 			case mode == "delete":
 				// What upserts have made, dynamic mode, and the others, some of which is gone.
 				gone := code([]string{"m", "u", "v"}[i%3], i)
@@ -741,7 +688,7 @@ func (s *capService) testModes(t *testing.T) {
 				put(code("m", i), title, "")
 			}
 		}
-		produceTo(t, broker.Addr(), records...)
+		e2etest.Produce(t, broker.Addr(), records...)
 		// Few requests at a time, since a service that has no time answers 504, and nobody knows then who has made what
 		// a bad insert finds.
 		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1",
@@ -757,8 +704,7 @@ func (s *capService) testModes(t *testing.T) {
 			lines = append(lines, "sap.odata.operation.mode="+mode)
 		}
 		began := time.Now()
-		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, p.File(mode+".properties",
-			lines...))
+		r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", lines...))
 		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
 			time.Since(began).Round(100*time.Millisecond))
 		if r.Code != 0 {

@@ -23,58 +23,66 @@ const (
 	olingoPath = "/odata.svc"
 	// olingoRows is three pages of Olingo's processor of lists, which come with relative next links.
 	olingoRows = 250
+	manyRows   = 25_000
 )
 
-// TestRealOlingo reads and writes a service by Apache Olingo: both formats, parts of a set, and all modes of writing,
-// one by one and in its $batch.
+// TestRealOlingo reads and writes a service by Apache Olingo.
 func TestRealOlingo(t *testing.T) {
 	t.Parallel()
 	port := e2etest.FreePort(t)
 	s := &olingo{address: "127.0.0.1:" + port}
-	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir())
+	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, strconv.Itoa(olingoRows), t.TempDir(),
+		strconv.Itoa(manyRows))
+	t.Run("ManyRows", s.testManyRows)
+	t.Run("Modes", s.testModes)
+}
+
+// Both formats, parts of a set, and all modes of writing, one by one and in its $batch.
+func (s *olingo) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
 	defer broker.Close()
+	plugins := e2etest.Plugins(t, "odata-sink", "smt")
+	file := func(name string, lines ...string) string {
+		return p.File(name+".properties", append(s.lines(name), lines...)...)
+	}
 	run := func(name string, lines ...string) {
 		t.Helper()
-		file := p.File(name+".properties", append(s.lines(name), lines...)...)
-		if r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data,
-			file); r.Code != 0 {
-			t.Fatalf("%s: exit %d\n%s", name, r.Code, r.Stderr)
-		}
+		p.MustOnceWith(plugins, file(name, lines...))
 	}
 	const from, to = "connector.class=ODataSource", "connector.class=ODataSink"
 	before := s.customers(t)
 	if len(before) != olingoRows {
 		t.Fatalf("expected %d orders, found %d", olingoRows, len(before))
 	}
+	reader := func(name, set string, more ...string) string {
+		return file(name, append(setLines(0, olingoPath, set, name, more...), from)...)
+	}
+	p.MustOnceWith(plugins, reader("json", "Orders", "format=json", "expand=Items"),
+		reader("atom", "Orders", "format=atom", "expand=Items"),
+		reader("part", "Orders", "select=Customer,Items/Name", "expand=Items",
+			"filter#00.property=Customer", "filter#00.option=in", "filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
+			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
+		reader("pages", "Items", "paging=top", "page.size=77"), reader("plain", "Orders"))
 	for _, format := range []string{"json", "atom"} {
-		run(format, append([]string{from}, setLines(0, olingoPath, "Orders", format, "format="+format,
-			"expand=Items")...)...)
 		if diff := cmp.Diff(expectedOrders(), s.orders(t, p, format)); diff != "" {
 			t.Errorf("in %s:\n%s", format, diff)
 		}
 	}
-	run("part", append([]string{from}, setLines(0, olingoPath, "Orders", "part", "select=Customer,Items/Name",
-		"expand=Items",
-		"filter#00.property=Customer", "filter#00.option=in", "filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
-		"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271")...)...)
 	part := p.Documents("part", "--data", p.Data)
 	if len(part) != 1 || payloadOf(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
 		t.Errorf("expected the order 249 alone, found %v", part)
 	}
-	run("pages", append([]string{from}, setLines(0, olingoPath, "Items", "pages", "paging=top", "page.size=77")...)...)
 	if n := len(p.Documents("pages", "--data", p.Data)); n != 2*olingoRows {
 		t.Errorf("expected %d items in pages of our own, found %d", 2*olingoRows, n)
 	}
 
-	run("plain", append([]string{from}, setLines(0, olingoPath, "Orders", "plain")...)...)
 	var gone []*kgo.Record
-	for _, r := range fetchFrom(t, broker.Addr(), "plain", olingoRows) {
+	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
 		gone = append(gone, &kgo.Record{Topic: "gone", Key: r.Key})
 	}
-	produceTo(t, broker.Addr(), gone...)
+	e2etest.Produce(t, broker.Addr(), gone...)
 	for _, batch := range []string{"0", "1"} {
 		// Each mode writes what it can be known by; rows are gone before upserts and inserts, which make them again.
 		for _, mode := range []string{"update", "merge", "patch", "delete", "upsert", "delete", "insert"} {
@@ -108,7 +116,7 @@ func TestRealOlingo(t *testing.T) {
 		}
 	}
 	// Everything but the customers is as it was.
-	run("after", append([]string{from}, setLines(0, olingoPath, "Orders", "after")...)...)
+	p.MustOnceWith(plugins, reader("after", "Orders"))
 	want, after := expectedOrders(), s.orders(t, p, "after")
 	for _, one := range want {
 		one["Customer"] = "insert1"
@@ -119,14 +127,10 @@ func TestRealOlingo(t *testing.T) {
 	}
 }
 
-// TestRealOlingoTracksManyRows reads a set of users' size in both formats, of which Olingo tracks changes and whose
-// links count rows: whole, again by key as a reload with marks, and then its changes. Each reading has each row once.
-func TestRealOlingoTracksManyRows(t *testing.T) {
-	t.Parallel()
-	const rows = 25_000
-	port := e2etest.FreePort(t)
-	s := &olingo{address: "127.0.0.1:" + port}
-	e2etest.StartPeer(t, "olingo/start.sh", t.TempDir(), nil, port, "1", t.TempDir(), strconv.Itoa(rows))
+// A set of users' size in both formats, of which Olingo tracks changes and whose links count rows: whole, again by key
+// as a reload with marks, and then its changes. Each reading has each row once.
+func (s *olingo) testManyRows(t *testing.T) {
+	const rows = manyRows
 	p := e2etest.NewPlace(t)
 	for _, format := range []string{"json", "atom"} {
 		file := p.File(format+".properties", append(append(s.lines(format), "connector.class=ODataSource"),

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +52,7 @@ func countLines(t *testing.T, file, expression string) int {
 }
 
 const (
-	waysRows = 3000 // of Customers
+	waysRows = 20 // of Categories
 
 	squidUser, squidPassword = "corp user", "p@ss:w/rd%"
 	oidcSecret               = "a+b/c=%&d:e f"
@@ -61,6 +60,7 @@ const (
 
 // TestRealWays leads to a real service, and to a real broker, by servers and proxies that are not ours.
 func TestRealWays(t *testing.T) {
+	t.Parallel()
 	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
 	dir, port := t.TempDir(), e2etest.FreePort(t)
 	w.cap = &capService{address: "127.0.0.1:" + port}
@@ -139,11 +139,11 @@ func (w *ways) requests(t *testing.T, expression string) int {
 	return countLines(t, filepath.Join(w.nginx, "access.log"), expression)
 }
 
-// reader is the file of a connector that reads a set of the service, at another address, into a topic of its name.
-func (w *ways) reader(p *e2etest.Place, name, set, url string, more ...string) string {
+// reader is the file of a connector that reads Categories of the service, at another address, into a topic of its name.
+func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string {
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
-	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, set, name)...)
+	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, "Categories", name)...)
 	// The adapter answers 500 where its own request to the v4 service failed: its kept connection was just closed.
 	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
@@ -154,7 +154,7 @@ func (w *ways) reader(p *e2etest.Place, name, set, url string, more ...string) s
 // run runs connectors to their end.
 func (w *ways) run(t *testing.T, p *e2etest.Place, files ...string) e2etest.Result {
 	t.Helper()
-	return p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)...)
+	return p.Once(files...)
 }
 
 // arrive runs connectors to their end and looks whether topics hold so many records.
@@ -205,80 +205,30 @@ func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret strin
 	}
 }
 
-// Every sample store with a key is taken by nginx, and every sample trust store knows it.
+// Certificates of each kind, out of stores of each type, are taken by nginx, and the stores know nginx. (TestMutualTLS
+// and TestMutualTLSMade have all stores.)
 func (w *ways) testStores(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	// the domain has its stores in the working folder
-	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} {
-		b, err := os.ReadFile(filepath.Join(e2etest.Stores(t), name))
-		e2etest.NoError(t, err)
-		e2etest.NoError(t, os.WriteFile(filepath.Join(p.Dir, name), b, 0o600))
-	}
-	const greek, latin = `\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2`, `p\u00e4ssw\u00f6rd`
-	type store struct{ file, password, key, alias, at string }
-	domain := filepath.Join(p.Dir, "domain.dks")
-	keys := []store{{file: "client.jks"}, {file: "client.jceks", at: w.namesakes[0]}, {file: "client.p12",
-		at: w.namesakes[1]}, {file: "client-ec.p12"},
-		{file: "client-legacy.p12", at: w.namesakes[1]}, {file: "keypass.jks", key: "changeit2"},
-		{file: domain, at: w.namesakes[1]},
-		{file: "more/several.p12", alias: "first"}, {file: "more/several.jks", alias: "first"},
-		{file: "more/several.jceks", alias: "first"},
-		{file: "more/keypass.jks", key: "changeit2"}, {file: "more/keypass.jceks", key: "changeit2"},
-		{file: "more/latin.jks", password: latin}, {file: "more/greek.jks", password: greek},
-		{file: "more/greek-store.jceks", password: greek, key: "changeit"},
-		{file: "more/openssl-greek.p12", password: greek}, {file: "more/openssl-legacy-greek.p12", password: greek}}
-	for _, name := range []string{"chain.p12", "chain.jks", "chain.jceks", "java-legacy.p12", "java-nomac.p12",
-		"openssl.p12", "openssl-unnamed.p12", "openssl-legacy.p12",
-		"openssl-rc2-128.p12", "openssl-aes128.p12", "openssl-des3.p12", "openssl-clear.p12", "ed25519.p12",
-		"client.pem", "client-key-last.pem", "client-pkcs1.pem",
-		"sealed-aes256.pem", "sealed-aes128-sha512.pem", "sealed-des3.pem", "sealed-scrypt.pem",
-		"sealed-pkcs12-3des.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
-		keys = append(keys, store{file: "more/" + name})
-	}
-	trusts := map[string][]store{w.mutual: {{file: "trust.jks"}, {file: "trust.jceks"}, {file: "trust.p12"},
-		{file: domain}, {file: "client.crt.pem"}},
-		w.made: {{file: "more/trust.jks"}, {file: "more/trust.jceks"}, {file: "more/trust.pkcs12"},
-			{file: "more/trust-greek.jceks", password: greek},
-			{file: "more/trust-openssl.p12"}, {file: "more/trust-openssl-legacy.p12"},
-			{file: "more/trust-openssl-nomac.p12"}, {file: "more/trust-openssl-clear.p12"},
-			{file: "more/trust-openssl.pem"}, {file: "more/ca.pem"}}}
-	lines := func(side string, s store) []string {
-		path, password := s.file, s.password
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(e2etest.Stores(t), path)
-		}
-		if password == "" && !(strings.HasSuffix(path, ".pem") && !strings.Contains(path, "sealed")) {
-			password = e2etest.StorePassword
-		}
-		made := []string{"sap.odata." + side + ".location=" + path}
-		for name, value := range map[string]string{"password": password, "key.password": s.key, "alias": s.alias} {
-			if value != "" {
-				made = append(made, "sap.odata."+side+"."+name+"="+value)
-			}
-		}
-		return made
-	}
-	// One connector for each key store, with the trust stores in turn, at both servers.
 	var files []string
-	want, used := map[string]int{}, map[string]bool{}
-	for i, key := range keys {
-		port := []string{w.mutual, w.made}[i%2]
-		trust := trusts[port][i/2%len(trusts[port])]
-		if key.at != "" {
-			port, trust = key.at, trusts[w.mutual][i%len(trusts[w.mutual])]
+	want := map[string]int{}
+	for i, key := range [][]string{{w.mutual, "client.jks"}, {w.namesakes[0], "client.jceks"},
+		{w.namesakes[1], "client.p12"}, {w.mutual, "client-ec.p12", "auth.type=certificate"},
+		{w.made, "keypass.jks", "keystore.key.password=changeit2"}, {w.made, "more/openssl.p12"},
+		{w.made, "more/ed25519.p12"}, {w.made, "more/sealed-aes256.pem"}} {
+		trust := "trust.jks"
+		if key[0] == w.made {
+			trust = "more/trust-openssl.p12"
+		}
+		lines := []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.Stores(t), key[1]),
+			"sap.odata.keystore.password=" + e2etest.StorePassword,
+			"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), trust),
+			"sap.odata.truststore.password=" + e2etest.StorePassword}
+		for _, setting := range key[2:] {
+			lines = append(lines, "sap.odata."+setting)
 		}
 		name := fmt.Sprintf("s%02d", i)
-		want[name], used[trust.file] = 20, true
-		more := append(lines("keystore", key), lines("truststore", trust)...)
-		if i%3 == 0 {
-			more = append(more, "sap.odata.auth.type=certificate")
-		}
-		files = append(files, w.reader(p, name, "Categories", "https://localhost:"+port, more...))
-	}
-	for _, trust := range slices.Concat(trusts[w.mutual], trusts[w.made]) {
-		if !used[trust.file] {
-			t.Errorf("trust store %s has no turn", trust.file)
-		}
+		want[name] = waysRows
+		files = append(files, w.reader(p, name, "https://localhost:"+key[0], lines...))
 	}
 	w.arrive(t, p, files, want)
 	shown := map[string]bool{}
@@ -287,7 +237,7 @@ func (w *ways) testStores(t *testing.T) {
 		string(log), -1) {
 		shown[m[1]] = true
 	}
-	// client in three types (the old PKCS12 and the domain have that of client.p12), clientec, other, first, edward
+	// client in three types, clientec, other, first, edward
 	if len(shown) != 7 {
 		t.Errorf("nginx saw %d certificates, expected 7: %v", len(shown), shown)
 	}
@@ -298,9 +248,9 @@ func (w *ways) testUnknown(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
 		"sap.odata.truststore.password=" + e2etest.StorePassword}
-	w.refused(t, p, w.reader(p, "none", "Categories", "https://localhost:"+w.mutual, trust...), "",
+	w.refused(t, p, w.reader(p, "none", "https://localhost:"+w.mutual, trust...), "",
 		"No required SSL certificate was sent")
-	w.refused(t, p, w.reader(p, "untrusted", "Categories", "https://localhost:"+w.made, trust...), "",
+	w.refused(t, p, w.reader(p, "untrusted", "https://localhost:"+w.made, trust...), "",
 		"sap.odata.truststore.location")
 	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
 		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
@@ -323,9 +273,9 @@ func (w *ways) testUnknown(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond) // of another program nothing but its output can be waited for
 		}
-		w.refused(t, p, w.reader(p, "bare"+version, "Categories", "https://localhost:"+port, trust...), "",
+		w.refused(t, p, w.reader(p, "bare"+version, "https://localhost:"+port, trust...), "",
 			"sap.odata.keystore.location")
-		w.refused(t, p, w.reader(p, "stranger"+version, "Categories", "https://localhost:"+port, append(trust,
+		w.refused(t, p, w.reader(p, "stranger"+version, "https://localhost:"+port, append(trust,
 			"sap.odata.keystore.location="+filepath.Join(e2etest.Stores(t), "client-ec.p12"),
 			"sap.odata.keystore.password="+e2etest.StorePassword)...), "", "sap.odata.keystore.location")
 		cancel()
@@ -337,9 +287,10 @@ func (w *ways) testUnknown(t *testing.T) {
 func (w *ways) testPacked(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	w.cap.metadata(t)
-	w.arrive(t, p, []string{w.reader(p, "packed", "Customers", "http://127.0.0.1:"+w.packed), w.reader(p, "packed-atom",
-		"Customers", "http://127.0.0.1:"+w.packed, "sap.odata#00.format=atom")},
-		map[string]int{"packed": waysRows, "packed-atom": waysRows})
+	const customers, set = 3000, "sap.odata#00.entityset=Customers"
+	w.arrive(t, p, []string{w.reader(p, "packed", "http://127.0.0.1:"+w.packed, set), w.reader(p, "packed-atom",
+		"http://127.0.0.1:"+w.packed, set, "sap.odata#00.format=atom")},
+		map[string]int{"packed": customers, "packed-atom": customers})
 	compareCAP(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
 	if all, packed := w.requests(t, `^`+w.packed+` .* 200 `),
 		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || all != packed {
@@ -370,45 +321,43 @@ func (w *ways) capAt(host string) string {
 // An ordinary proxy with logon: http in absolute form, https by CONNECT; a wrong password is tried once.
 func (w *ways) testHTTPProxy(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	t.Setenv("NO_PROXY", "")
-	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("cap.corp"),
-		w.viaSquid(squidPassword)...)}, map[string]int{"plain": waysRows})
-	if n := w.squid.saw(t, `^200 GET http://cap\.corp:\d+/.*Customers.* corp`); n < 1 {
+	p.Environ = []string{"NO_PROXY="}
+	name := tlsName(t, w)
+	w.arrive(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("cap.corp"), w.viaSquid(squidPassword)...),
+		w.reader(p, "secure", "https://cap.corp:"+name, append(w.viaSquid(squidPassword),
+			"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)},
+		map[string]int{"plain": waysRows, "secure": waysRows})
+	if n := w.squid.saw(t, `^200 GET http://cap\.corp:\d+/.*Categories.* corp`); n < 1 {
 		t.Error("Squid passed no request for rows on")
 	}
-	name := tlsName(t, w)
-	w.arrive(t, p, []string{w.reader(p, "secure", "Customers", "https://cap.corp:"+name,
-		append(w.viaSquid(squidPassword),
-			"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)},
-		map[string]int{"secure": waysRows})
 	if n := w.squid.saw(t, `^200 CONNECT cap\.corp:`+name); n < 1 {
 		t.Error("Squid made no tunnel")
 	}
 	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
 		before := w.squid.saw(t, `^407 `)
-		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), "Customers", url, w.viaSquid("wr0ng-secret")...),
+		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid("wr0ng-secret")...),
 			"wr0ng-secret", "407", "sap.odata.proxy.password")
 		if n := w.squid.saw(t, `^407 `) - before; n != 1 {
 			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
 		}
 	}
-	w.refused(t, p, w.reader(p, "nowhere", "Customers", "http://cap.corp:1", append(w.viaSquid(squidPassword),
+	w.refused(t, p, w.reader(p, "nowhere", "http://cap.corp:1", append(w.viaSquid(squidPassword),
 		"sap.odata.max.retries=0")...), squidPassword, "503")
 
 	// The environment's proxy, and its exceptions.
-	t.Setenv("HTTP_PROXY", "http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
+	p.Environ = append(p.Environ, "HTTP_PROXY=http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
 	before := w.squid.saw(t, `^200 GET`)
-	w.arrive(t, p, []string{w.reader(p, "environment", "Customers", "http://"+w.capAt("cap.corp"))},
+	w.arrive(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
 		map[string]int{"environment": waysRows})
 	if n := w.squid.saw(t, `^200 GET`) - before; n < 2 {
 		t.Errorf("with HTTP_PROXY Squid passed %d requests on, expected metadata and rows", n)
 	}
-	t.Setenv("NO_PROXY", ".corp, 127.0.0.0/8")
+	p.Environ = append(p.Environ, "NO_PROXY=.corp, 127.0.0.0/8")
 	before = w.squid.saw(t, `.`)
-	w.arrive(t, p, []string{w.reader(p, "exempt", "Customers", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
+	w.arrive(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
 		map[string]int{"exempt": waysRows})
 	// Without the proxy nobody knows the name.
-	r := w.run(t, p, w.reader(p, "unresolved", "Customers", "http://"+w.capAt("cap.corp"),
+	r := w.run(t, p, w.reader(p, "unresolved", "http://"+w.capAt("cap.corp"),
 		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
 	if n := w.squid.saw(t, `.`) - before; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
 		t.Errorf("NO_PROXY: exit %d, and Squid saw %d requests\n%s", r.Code, n, r.LastLine())
@@ -439,8 +388,8 @@ func (w *ways) testSOCKS5(t *testing.T) {
 		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address,
 			"sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
 	}
-	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("localhost"), socks("secret")...),
-		w.reader(p, "secure", "Customers", "https://localhost:"+w.mutual, append(socks("secret"),
+	w.arrive(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("localhost"), socks("secret")...),
+		w.reader(p, "secure", "https://localhost:"+w.mutual, append(socks("secret"),
 			mutualLines(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
 	for _, port := range []string{strings.TrimPrefix(w.cap.address, "127.0.0.1:"), w.mutual} {
 		if n := w.microsocks.saw(t, `connected to localhost:`+port); n < 1 {
@@ -448,7 +397,7 @@ func (w *ways) testSOCKS5(t *testing.T) {
 		}
 	}
 	before := w.microsocks.saw(t, `.`)
-	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
+	w.refused(t, p, w.reader(p, "wrong", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
 		"wr0ng-secret", "sap.odata.proxy.password")
 	if n := w.microsocks.saw(t, `.`) - before; n != 0 {
 		t.Errorf("MicroSocks connected %d times for a wrong password", n)
@@ -459,7 +408,7 @@ func (w *ways) testSOCKS5(t *testing.T) {
 // tried once.
 func (w *ways) testOAuth2(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	t.Setenv("NO_PROXY", "")
+	p.Environ = []string{"NO_PROXY="}
 	dir, port := t.TempDir(), e2etest.FreePort(t)
 	e2etest.StartPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
 	log := filepath.Join(dir, "server.log")
@@ -472,11 +421,11 @@ func (w *ways) testOAuth2(t *testing.T) {
 			"sap.odata.oauth.client.secret=" + secret, "sap.odata.oauth.client.auth=" + how,
 			"sap.odata.oauth.scope=odata:read"}
 	}
-	w.arrive(t, p, []string{w.reader(p, "header", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1",
+	w.arrive(t, p, []string{w.reader(p, "header", "http://127.0.0.1:"+service, oauth("127.0.0.1",
 		"by-header", "header", oidcSecret)...),
-		w.reader(p, "body", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body",
+		w.reader(p, "body", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body",
 			oidcSecret)...),
-		w.reader(p, "proxied", "Customers", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
+		w.reader(p, "proxied", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
 			oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
 		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
 	for client, most := range map[string]int{"by-header": 1, "by-body": 2} {
@@ -491,7 +440,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 		t.Errorf("nginx refused %d requests", refusals)
 	}
 	before := countLines(t, log, `^refused invalid_client$`)
-	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
+	w.refused(t, p, w.reader(p, "wrong", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
 		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
 	if n := countLines(t, log, `^refused invalid_client$`) - before; n != 1 {
 		t.Errorf("the wrong secret was sent %d times, expected once", n)
@@ -506,11 +455,11 @@ func (w *ways) testCloudConnector(t *testing.T) {
 	account.Map("cap.virtual:8000", w.cap.address)
 	account.Map("localhost:44300", "127.0.0.1:"+w.mutual)
 	key := "sap.odata.proxy.service.key=" + p.File("key.json", account.ServiceKey(0))
-	w.arrive(t, p, []string{w.reader(p, "http", "Customers", "http://cap.virtual:8000",
+	w.arrive(t, p, []string{w.reader(p, "http", "http://cap.virtual:8000",
 		"sap.odata.proxy.type=sap-connectivity-http", key),
-		w.reader(p, "socks5", "Customers", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5",
+		w.reader(p, "socks5", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5",
 			key),
-		w.reader(p, "tls", "Customers", "https://localhost:44300", append(mutualLines(t),
+		w.reader(p, "tls", "https://localhost:44300", append(mutualLines(t),
 			"sap.odata.proxy.type=sap-connectivity", key)...)},
 		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})
 	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000",
@@ -550,7 +499,7 @@ func (w *ways) testKafka(t *testing.T) {
 	want := map[string]int{}
 	for _, c := range cases {
 		if r := w.run(t, p, worker(c.name, c.kind, c.by.address, c.user, c.password),
-			w.reader(p, c.name, "Customers", "http://"+w.cap.address)); r.Code != 0 {
+			w.reader(p, c.name, "http://"+w.cap.address)); r.Code != 0 {
 			t.Errorf("%s: exit %d\n%s", c.name, r.Code, r.Stderr)
 			continue
 		}
@@ -561,8 +510,7 @@ func (w *ways) testKafka(t *testing.T) {
 	}
 	wantEnds(t, "127.0.0.1:"+port, want)
 	for _, c := range cases {
-		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong",
-			"Customers", "http://"+w.cap.address))
+		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong", "http://"+w.cap.address))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
 			"wr0ng-secret") {
 			t.Errorf("%s with a wrong password: exit %d\n%s", c.name, r.Code, r.Stderr)
