@@ -607,6 +607,8 @@ func TestRulesOfSchemas(t *testing.T) {
 		{"", domain("WRITE"), false, true},
 		{"", domain("READ"), true, false},
 		{"", domain("WRITEREAD"), false, false},
+		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
+			`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`, false, true},
 		{"", domain("LATER"), false, false}, // a mode that there may be some day
 		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
 		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
