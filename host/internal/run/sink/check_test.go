@@ -198,6 +198,30 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 	})
 }
 
+// A record in doubt of which there is no check goes to another member before its turn: the task fails by it all the
+// same, because what was read after it is not written any more.
+func TestUncheckedRecordOfALostPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 1
+		at := topicPartition{"orders", 3}
+		x.group.put("orders", 2, "x=1")
+		x.group.put("orders", 3)
+		x.group.metadata[at], x.group.committed[at] = "uncertain=0", 0
+		x.service.slow = 10 * time.Second
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(5 * time.Second) // x is on its way
+		x.group.put("orders", 3, "a=1")
+		runtest.Pass(time.Second)
+		x.group.lose(at)
+		x.group.put("orders", 2, "y=1")
+		time.Sleep(time.Minute)
+		if err := stop(); err == nil && !slices.Contains(x.service.seen(), "y=1") {
+			t.Errorf("expected y to be written or the task to fail, found %v", x.service.seen())
+		}
+	})
+}
+
 // A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the
 // network kept the record from being checked.
 func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {

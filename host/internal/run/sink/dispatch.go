@@ -566,6 +566,12 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
+		if j.noCheck != nil && j.noCheck.inherited { // another member's, too: what came after it was dropped for it
+			account.apply(doubtLookedAt{items})
+			d.learn(&outcome{doubt: j.noCheck.failure})
+			d.drop(l)
+			continue
+		}
 		if account.some(items, (*item).theirs) { // whatever is known of them now is not of this delivery
 			mine := slices.DeleteFunc(slices.Clone(j.rows),
 				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) })
@@ -574,12 +580,6 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			} else {
 				d.encodeAgain(l, mine)
 			}
-			continue
-		}
-		if j.noCheck != nil && j.noCheck.inherited {
-			account.apply(doubtLookedAt{items})
-			d.learn(&outcome{doubt: j.noCheck.failure})
-			d.drop(l)
 			continue
 		}
 		if d.doubt != nil && !w.allInDoubt(j) && !w.completes(items) {
