@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// rewriting is a document that both converters read and write again.
+// rewriting is a document that both converters read and write again, with the settings of the reader and of the writer.
 type rewriting struct{ reader, writer, document string }
 
 const logical = "org.apache.kafka.connect.data."
@@ -100,8 +100,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// The file holds documents of all types, and odd ones, with what Kafka's converter makes of them: ours makes the same,
-// or the wanted difference that the row names.
+// documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our
+// result is the same, or differs as the row names.
 func TestDocumentsAsKafka(t *testing.T) {
 	for _, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)
@@ -112,9 +112,9 @@ func TestDocumentsAsKafka(t *testing.T) {
 	}
 }
 
-// Converters that have read and written other documents, over one registry, make of a document what fresh ones make:
-// of each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in
-// the schema.
+// Converters that have read and written other documents, over one registry, make of a document what fresh ones make: of
+// each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in the
+// schema.
 func TestDocumentsInARow(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	pairs := map[string][2]Converter{}
@@ -140,22 +140,22 @@ func TestDocumentsInARow(t *testing.T) {
 				break
 			}
 		}
-		for _, document := range []string{w.document, before, w.document, schema + `,"payload":` + payload, string(other),
-			w.document} {
+		mixed := schema + `,"payload":` + payload
+		for _, document := range []string{w.document, before, w.document, mixed, string(other), w.document} {
 			of := rewriting{w.reader, w.writer, document}
 			b.Data = b.Data[:0]
 			got, err := of.through(t.Context(), pair[0], pair[1], b)
 			want, failed := of.rewritten(t.Context())
 			if got != want || fmt.Sprint(err) != fmt.Sprint(failed) {
-				t.Errorf("reader %q, writer %q, document %q:\nalone         %s %v\nbehind others %s %v", w.reader, w.writer,
-					document, want, failed, got, err)
+				t.Errorf("reader %q, writer %q, document %q:\nalone         %s %v\nbehind others %s %v", w.reader,
+					w.writer, document, want, failed, got, err)
 			}
 		}
 		before = w.document
 	}
 }
 
-// storedDocument is that of a row of documents.tsv.
+// storedDocument returns the document of a row of documents.tsv.
 func storedDocument(t *testing.T, row []string) rewriting {
 	t.Helper()
 	document, err := base64.StdEncoding.DecodeString(row[2])
@@ -301,7 +301,8 @@ func sameButDigits(java, ours string) bool {
 	for i := range a {
 		x, errX := strconv.ParseFloat(a[i], 64)
 		y, errY := strconv.ParseFloat(b[i], 64)
-		if a[i] != b[i] && (!strings.ContainsAny(a[i], ".E") || errX != nil || errY != nil || float32(x) != float32(y) || len(a[i]) < len(b[i])) {
+		if a[i] != b[i] && (!strings.ContainsAny(a[i], ".E") || errX != nil ||
+			errY != nil || float32(x) != float32(y) || len(a[i]) < len(b[i])) {
 			return false
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What run refuses, validate says, each at its file and line, and run says it before anything else happens.
+// validate reports everything that run refuses, with file and line; run reports it before anything else happens.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -139,8 +139,8 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	away.Store("away", false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
-	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"))
-	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"))
+	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"), log)
+	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"), log)
 	sent(t, tracer, 2, 5)
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
@@ -190,8 +190,8 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
 	})
 	sendPage(t, tracer)
-	assert.Equal(t, 1, strings.Count(log.String(), "no quota for [hidden]"))
-	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"))
+	assert.Equal(t, 1, strings.Count(log.String(), "no quota for [hidden]"), log)
+	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"), log)
 }
 
 // A collector that answers without end is not read to it.
@@ -230,7 +230,8 @@ func TestSilentCollector(t *testing.T) {
 	taken, lost := tracer.Sent()
 	close(over)
 	if taken != 0 || lost < spans-maxWaiting-batch || lost > spans-maxWaiting {
-		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxWaiting, lost, taken)
+		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxWaiting, lost,
+			taken)
 	}
 	flush(t, tracer)
 	sent(t, tracer, spans-lost, lost)
