@@ -113,8 +113,8 @@ func TestDocumentsAsKafka(t *testing.T) {
 }
 
 // Converters that have read and written other documents, over one registry, make of a document what fresh ones make: of
-// each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in the
-// schema.
+// each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in
+// the schema.
 func TestDocumentsInARow(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	pairs := map[string][2]Converter{}

@@ -203,9 +203,9 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused, also
-// where another worker of a group hands it on. The worker's own answers, whatever they are, come to those alone who may
-// have them.
+// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused,
+// also where another worker of a group hands it on. The worker's own answers, whatever they are, come to those alone
+// who may have them.
 func TestEachRouteByAccess(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
