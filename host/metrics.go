@@ -136,7 +136,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 type spans interface{ Sent() (sent, lost int64) }
 
 var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "Spans by what became of them: sent, or "+
-	"lost since the collector did not take them. Those that came while too many waited are not counted.",
+	"lost since the collector did not take them or too many waited.",
 	func(t spans) map[string]int64 {
 		sent, lost := t.Sent()
 		return map[string]int64{"sent": sent, "lost": lost}

@@ -492,11 +492,17 @@ func (r refusals) OnGroupManageError(err error) {
 
 // Our workers and those of Kafka Connect or of other programs refuse to be in one group; the error says what to do.
 func TestGroupOfOthers(t *testing.T) {
+	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
+	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
+}
+
+func groupOfOthers(t *testing.T, kind, protocol string) {
+	t.Helper()
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		refused := make(refusals, 1)
 		c := n.Config("other")
 		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
-			kgo.GroupProtocol("connect"), kgo.Balancers(named{"sessioned", "metadata"}))
+			kgo.GroupProtocol(kind), kgo.Balancers(named{protocol, "metadata"}))
 		first := kafkatest.Client(t, opts...)
 		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
 			func() string { return "expected the others to have a group" })

@@ -106,6 +106,69 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 	}
 }
 
+// Workers get another image in turn, in which the plugin has another version and the old one is not: every unit has a
+// worker after each step, and no worker has more than twice what it has when all do the same.
+func TestRollOfImages(t *testing.T) {
+	t.Parallel()
+	const members, tasks = 10, 50
+	most := 0
+	g, r := newGroup(connector("a", 0, tasks), connector("b", 2, tasks)), rolls(rest.GroupPin{})
+	step := func(id string, offer plugin.Offer) {
+		if m := g.member(id); m != nil && m.Leaving {
+			g.leave(id)
+		} else if m != nil {
+			m.Leaving = true
+		} else {
+			g.join(id)
+			g.member(id).Plugins = []plugin.Offer{offer}
+		}
+		r.members = nil
+		for _, m := range g.in.Members {
+			if !m.Leaving {
+				r.members = append(r.members, rolling{name: m.ID, offers: m.Plugins})
+			}
+		}
+		r.pin = r.next()
+		for c := range g.in.Connectors {
+			g.in.Connectors[c].Fits = nil
+			for _, m := range g.in.Members {
+				g.in.Connectors[c].Fits = append(g.in.Connectors[c].Fits, m.Plugins[0].Hash == r.pin.Hash)
+			}
+		}
+		for range 5 { // what moves takes two
+			g.rebalance()
+			g.pass(g.in.Delay)
+		}
+		held := 0
+		for _, m := range g.in.Members {
+			n := 0
+			for _, h := range g.targets[m.ID] {
+				for unit := range h.Units.All() {
+					n += min(unit, 1) // the connector's own unit is 0
+				}
+			}
+			held, most = held+n, max(most, n)
+		}
+		if len(g.out.Unplaced) > 0 || held != 2*tasks {
+			t.Fatalf("%s: %d of %d tasks have a worker: %v", id, held, 2*tasks, g.out.Unplaced)
+		}
+	}
+	for n := range members {
+		step(fmt.Sprint("m", n), plugin.Offer{Name: "p", Version: "1", Hash: "a"})
+	}
+	most = 0
+	for n := range members {
+		id := fmt.Sprint("m", n)
+		step(id, plugin.Offer{})
+		step(id, plugin.Offer{})
+		step(id+"'", plugin.Offer{Name: "p", Version: "2", Hash: "b"})
+	}
+	assert.Equal(t, "b", r.pin.Hash)
+	if want := 2 * 2 * tasks / members; most > want {
+		t.Errorf("expected at most %d tasks at a worker, found %d", want, most)
+	}
+}
+
 // What an operator has chosen stays until another file comes, whoever leads: it stands in the pin.
 func TestChosenVersionStays(t *testing.T) {
 	t.Parallel()

@@ -64,6 +64,9 @@ func storedProperties(t *testing.T) (files, answers []string) {
 		file, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		files, answers = append(files, file), append(answers, answer)
 	}
+	if len(files) < 539 {
+		t.Fatalf("expected 539 files and more, found %d", len(files))
+	}
 	return files, answers
 }
 

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,15 +17,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const avroCases = "../../testdata/convert/avro-cases.tsv"
-
-// readAvroCases are the rows of avroCases, each with what is given and what AvroData answers.
+// readAvroCases are the rows of avro-cases.tsv, each with what is given and what AvroData answers.
 func readAvroCases(t *testing.T) (given, answers [][]string) {
 	t.Helper()
-	content, err := os.ReadFile(avroCases)
-	require.NoError(t, err)
-	for line := range strings.Lines(string(content)) {
-		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+	for _, columns := range readTSV(t, "avro-cases.tsv", 0) {
 		n := map[string]int{"write": 3, "read": 5}[columns[0]]
 		given, answers = append(given, columns[:n]), append(answers, columns[n:])
 	}

@@ -99,6 +99,7 @@ func TestRealDocuments(t *testing.T) {
 	for _, row := range readTSV(t, "grid.tsv", 4) {
 		all, stored = append(all, rewriting{row[0], row[1], row[2]}), append(stored, row[3])
 	}
+	rows := len(all)
 	for _, c := range differences(t) {
 		all, stored = append(all, c.rewriting), append(stored, c.kafka)
 	}
@@ -108,15 +109,17 @@ func TestRealDocuments(t *testing.T) {
 		fmt.Fprintf(&text, "%s\t%s\t%s\n", w.reader, w.writer, base64.StdEncoding.EncodeToString([]byte(w.document)))
 	}
 	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	answers := runJava(t, "Rewrite.java", file)[1:] // the first line is Java's version
+	answers := runJava(t, "Rewrite.java", file)
+	exact := answers[0] == "17" // other versions of Java write numbers with other digits
+	answers = answers[1:]
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
 	}
 	for i, answer := range answers {
-		// differences.tsv has the class of an error alone, and versions of Java write numbers with different digits.
-		class, _, _ := strings.Cut(answer, ":")
-		if answer != stored[i] && !(strings.HasPrefix(answer, "!") && class == stored[i]) &&
-			!sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer) {
+		if i >= rows && strings.HasPrefix(answer, "!") {
+			answer, _, _ = strings.Cut(answer, ":") // of a refusal the differences have the class alone
+		}
+		if answer != stored[i] && (exact || !sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer)) {
 			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)
 		}
 	}

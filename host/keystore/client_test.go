@@ -187,7 +187,7 @@ func TestExplain(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"fits":            {good, &tls.Config{}, trusting, "localhost", "", nil},
+		"fits":            {good, &tls.Config{ClientAuth: tls.RequestClientCert}, trusting, "localhost", "", nil},
 		"fits by address": {good, &tls.Config{}, trusting, "127.0.0.1", "", nil},
 		"other host": {good, &tls.Config{}, trusting, "sap.example", "host-check",
 			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
@@ -195,6 +195,8 @@ func TestExplain(t *testing.T) {
 			[]string{"not for 10.0.0.1"}},
 		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true}, "sap.example",
 			"", nil},
+		"any host, system": {good, &tls.Config{}, Options{SkipHostCheck: true}, "sap.example", "truststore.location",
+			[]string{"issued by CN=ca", "operating system"}},
 		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM()), SkipHostCheck: true},
 			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
 		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM())}, "localhost",
@@ -227,9 +229,10 @@ func TestExplain(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			c.config.Certificates = []tls.Certificate{c.server.TLS()}
-			_, err := ask(t, server(t, c.config), client(t, c.options), c.host)
+			got, err := ask(t, server(t, c.config), client(t, c.options), c.host)
 			if c.setting == "" {
 				assert.NoError(t, err)
+				assert.Equal(t, "nobody", got, "a trust store alone presents no certificate")
 				return
 			}
 			expectFault(t, Explain(err, c.options), c.setting, c.texts...)

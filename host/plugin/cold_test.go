@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -191,7 +192,11 @@ func TestBrokenPromises(t *testing.T) {
 		"guests/all/main.go:": applied("panic"), // where a guest that uses the SDK panicked
 	} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
-			trapped(t, call(ctx, i), want)
+			trap := trapped(t, call(ctx, i), want, "(connector orders)")
+			if strings.HasSuffix(want, "main.go:") && trap != nil {
+				assert.Equal(t, "apply", trap.Function)
+				assert.Contains(t, trap.Error(), "panic: boom")
+			}
 			if _, err := i.Describe(ctx); err == nil {
 				t.Error("the instance answers after a trap")
 			}

@@ -203,23 +203,27 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused. The
-// worker's own answers, whatever they are, come to those alone who may have them.
+// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused,
+// also where another worker of a group hands it on. The worker's own answers, whatever they are, come to those alone
+// who may have them.
 func TestEachRouteByAccess(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
-	users := listening(t, Options{Users: file, Console: pages})
-	reads := listening(t, Options{ReadOnly: true, Console: pages})
-	ways := []struct {
-		s     *Server
-		logon string
-		let   func(changes bool) bool
-		not   int
-	}{
-		{users, "", func(bool) bool { return false }, 401},
-		{users, "anna:falsch", func(bool) bool { return false }, 401},
-		{users, "anna:geheim", func(bool) bool { return true }, 401},
-		{reads, "", func(changes bool) bool { return !changes }, 403},
+	type way struct {
+		s            *Server
+		query, logon string
+		let          func(changes bool) bool
+		not          int
+	}
+	var ways []way
+	leads := &seat{own: "http://here:1", leads: "http://here:1"}
+	for query, cluster := range map[string]Cluster{"": nil, "?forward=true": leads} {
+		users := listening(t, Options{Users: file, Console: pages, Cluster: cluster})
+		reads := listening(t, Options{ReadOnly: true, Console: pages, Cluster: cluster})
+		ways = append(ways, way{users, query, "", func(bool) bool { return false }, 401},
+			way{users, query, "anna:falsch", func(bool) bool { return false }, 401},
+			way{users, query, "anna:geheim", func(bool) bool { return true }, 401},
+			way{reads, query, "", func(changes bool) bool { return !changes }, 403})
 	}
 	checked := 0
 	for _, r := range append(slices.Clone(routes), route{method: "GET", path: "/console/form"},
@@ -231,14 +235,14 @@ func TestEachRouteByAccess(t *testing.T) {
 			"ping").Replace(r.path)
 		changes := r.method != http.MethodGet && !r.reads
 		for _, way := range ways {
-			a := fetched(t, http.DefaultClient, r.method, way.s.URLs()[0]+target, way.logon)
+			a := fetched(t, http.DefaultClient, r.method, way.s.URLs()[0]+target+way.query, way.logon)
 			if refused := a.StatusCode == way.not; refused == way.let(changes) {
-				t.Errorf("%s %s by %q: status %d", r.method, target, way.logon, a.StatusCode)
+				t.Errorf("%s %s%s by %q: status %d", r.method, target, way.query, way.logon, a.StatusCode)
 			}
 			checked++
 		}
 	}
-	if checked < 4*50 {
+	if checked < 8*50 {
 		t.Errorf("%d requests", checked)
 	}
 }

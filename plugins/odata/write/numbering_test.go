@@ -188,6 +188,8 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 		{"delete", "", "a", "", twice},
 		{"delete", useTag, "a", "", twice},
 		{"delete", "", "a", numbers, "config"},
+		{"I", "", "a", "", once},
+		{"U", "", "a", "", twice},
 		{upsert, "", "a", "", twice},
 		{upsert, "", "a", fills, twice},
 		{upsert, "", "a", " known=nXyZ", twice},
@@ -213,9 +215,12 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 		for _, batches := range []string{"0", "1"} {
 			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1", oneLane)
 			mode, deletes, _ := strings.Cut(c.mode, " and ")
-			if mode == "delete" {
+			switch {
+			case mode == "delete":
 				deletes = mode
-			} else {
+			case len(mode) == 1:
+				settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
+			default:
 				settings = append(settings, "sap.odata.operation.mode="+mode)
 			}
 			if c.setting != "" {
@@ -224,9 +229,12 @@ func TestRowsThatMayBeSentTwice(t *testing.T) {
 			w := open(t, shopping(), settings...)
 			h := w.host("Orders")
 			for n := range 2 { // another one beside it does not count
-				if key := []string{c.key, "z"}[n]; deletes != "" {
+				switch key := []string{c.key, "z"}[n]; {
+				case deletes != "":
 					h.tombstone("ID", key)
-				} else {
+				case len(mode) == 1:
+					h.value("ID", key, "Note", "n", "OP", mode)
+				default:
 					h.value("ID", key, "Note", "n")
 				}
 			}
@@ -336,14 +344,16 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 	}
 }
 
-// What a batch's answer shows of keys is learned as well.
+// What a batch's answer shows of keys is learned as well, also where the key that one row got is the one that another
+// row was sent with.
 func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	w := openOrders(t, oneLane, "sap.odata.enable.delete=1")
 	h := w.host("Orders")
 	var parts []string
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+1), "Note", "n")
-		parts = append(parts, part("201 Created", "Location: http://h/Orders('10"+strconv.Itoa(i)+"')\r\n"))
+		key := []string{"3", "101", "102"}[i]
+		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created", "Location: http://h/Orders('"+key+"')\r\n")))
 	}
 	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	h.run()

@@ -25,6 +25,8 @@ const (
 	maxAnswer = 64 << 10
 	// firstPause and lastPause are between two tries of one sending; they double.
 	firstPause, lastPause = time.Second, 8 * time.Second
+	// maxWaiting is how many spans wait to be sent, at most.
+	maxWaiting = 2048
 )
 
 // post sends the requests of OpenTelemetry's exporter to the endpoint as it is, with its user, password and query,
@@ -108,14 +110,39 @@ type exporter struct {
 	known       secret.Known // of the headers and the endpoint, which a collector may repeat
 	log         *slog.Logger
 	taken, lost atomic.Int64
+	waiting     atomic.Int64 // in the queue
 
 	mu        sync.Mutex
 	collector away.Partner
 	missed    int64 // spans since it is away
 }
 
+// queue is a [sdk.SpanProcessor] that counts as lost what finds it full.
+type queue struct {
+	sdk.SpanProcessor
+	e *exporter
+}
+
+func newQueue(e *exporter, timeout time.Duration) queue {
+	return queue{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout), sdk.WithMaxQueueSize(maxWaiting)), e}
+}
+
+// OnEnd implements [sdk.SpanProcessor].
+func (q queue) OnEnd(s sdk.ReadOnlySpan) {
+	if !s.SpanContext().IsSampled() {
+		return
+	}
+	if q.e.waiting.Add(1) > maxWaiting {
+		q.e.waiting.Add(-1)
+		q.e.lost.Add(1)
+		return
+	}
+	q.SpanProcessor.OnEnd(s)
+}
+
 // ExportSpans never fails: what it has to say is said here, in one line while failures last and not for each batch.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	e.waiting.Add(-int64(len(spans)))
 	began := time.Now()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()

@@ -65,7 +65,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithBatcher(e, sdk.WithExportTimeout(o.Timeout)),
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newQueue(e, o.Timeout)),
 		sdk.WithSampler(sampler), sdk.WithResource(about))
 	strike := o.Strike
 	if strike == nil {
@@ -83,8 +83,7 @@ func (t *Tracer) Close(ctx context.Context) {
 	}
 }
 
-// Sent are how many spans a collector has taken, and how many were lost since it did not. Spans that found the queue
-// full are not among them.
+// Sent are how many spans a collector has taken, and how many were lost since it did not, or since too many waited.
 func (t *Tracer) Sent() (taken, lost int64) {
 	if t == nil {
 		return 0, 0

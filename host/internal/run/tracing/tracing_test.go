@@ -216,6 +216,27 @@ func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	sent(t, tracer, 0, 1)
 }
 
+// While a collector takes connections and answers nothing, spans end without waiting for it; those that find the queue
+// full are lost, and counted.
+func TestSilentCollector(t *testing.T) {
+	r := tracetest.Start(t)
+	over := make(chan struct{})
+	r.Answer = func(http.ResponseWriter, *http.Request) { <-over }
+	tracer, _ := opened(t, r.URL, nil)
+	const spans, batch = 3000, 512 // one batch may be on its way
+	for range spans {
+		tracer.Start("page", Internal).End(nil)
+	}
+	taken, lost := tracer.Sent()
+	close(over)
+	if taken != 0 || lost < spans-maxWaiting-batch || lost > spans-maxWaiting {
+		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxWaiting, lost,
+			taken)
+	}
+	flush(t, tracer)
+	sent(t, tracer, spans-lost, lost)
+}
+
 // A stop does not wait for a collector that takes connections and answers nothing.
 func TestCloseIsBounded(t *testing.T) {
 	r := tracetest.Start(t)

@@ -245,7 +245,8 @@ func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 		b := numbered(t, reg, 700)
 		faults := run(t, m, b, limit, stage)
 		if len(faults) != 2 || faults[0].Origin != 13 || faults[1].Origin != 666 ||
-			!strings.Contains(faults[1].Fault.Message, "panic: the number of the beast") {
+			!strings.Contains(faults[1].Fault.Message, "panic: the number of the beast") ||
+			!strings.Contains(faults[1].Fault.Message, "main.go:") { // its stack
 			t.Fatalf("%d rows a call: expected rows 13 and 666, found %v", limit, faults)
 		}
 		if all := texts(t, b); len(all) != 698 || all[665] != "odd[667 - odd]" {
