@@ -206,7 +206,7 @@ func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret strin
 }
 
 // Certificates of each kind, out of stores of each type, are taken by nginx, and the stores know nginx. (TestMutualTLS
-// and TestMutualTLSMade have all stores.)
+// and TestMadeStores have all stores.)
 func (w *ways) testStores(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	var files []string
