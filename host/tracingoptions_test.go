@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// What is wrong in settings of traces is refused by name, and secrets are not quoted. Variables of OpenTelemetry that
-// are meant for other programs are warnings: the worker runs, and sends no traces.
+// An error in a tracing setting names the setting and quotes no secrets. OpenTelemetry's variables may be meant for
+// other programs: an error in them is a warning, and the worker runs without traces.
 func TestTracingSettings(t *testing.T) {
 	const lines, here = "bootstrap.servers=embedded\n", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
 	const endpoint = "tracing.otlp.endpoint=http://127.0.0.1:1\n"

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Wrong use is exit code 2 before anything is sent; that nobody answers is exit code 1. Either is one line on stderr.
+// A wrong command line exits with 2 before anything is sent, a worker that does not answer with 1; stderr has one line.
 func TestWrongUse(t *testing.T) {
 	var asked atomic.Int64
 	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -229,7 +229,7 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	}
 }
 
-// A worker of Kafka Connect, which has no reload to tell of, is compared with all the same.
+// A Kafka Connect worker does not report reloads; its connectors are compared all the same.
 func TestDiffOfAnotherWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
@@ -239,7 +239,7 @@ func TestDiffOfAnotherWorker(t *testing.T) {
 	}
 	if _, _, err := asked(t.Context(), workerWith(t, nil), "folder"); err == nil || !strings.Contains(err.Error(),
 		"not found") {
-		t.Errorf("expected what the worker says, found %v", err)
+		t.Errorf("expected the error of the worker, found %v", err)
 	}
 }
 
@@ -325,7 +325,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// What net/http logs on its own is one of our lines at level debug, without what a service sent unasked.
+// A message of net/http becomes a line at level debug, without the bytes that a service sent unasked.
 func TestLibrariesLogAsWeDo(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: `level=DEBUG msg="a library says: ` +
 		`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {

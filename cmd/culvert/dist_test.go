@@ -246,7 +246,7 @@ func texts(t *testing.T, list any) (all []string) {
 	return all
 }
 
-// manifests are the objects of an example's file, by kind and name.
+// manifests returns the objects of an example's file, by kind and name.
 func manifests(t *testing.T, file string) map[string]object {
 	t.Helper()
 	all := map[string]object{}
@@ -262,7 +262,8 @@ func manifests(t *testing.T, file string) map[string]object {
 	}
 }
 
-// workerOf is the container of a StatefulSet, whose probes ask for its health; its data folder is a volume.
+// workerOf returns the container of a StatefulSet, and checks that its probes use /health and its data folder is a
+// volume.
 func workerOf(t *testing.T, set object) (container object, args []string, mounts map[string]map[string]any) {
 	t.Helper()
 	container = set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any)
@@ -283,7 +284,7 @@ func workerOf(t *testing.T, set object) (container object, args []string, mounts
 	return container, args, mounts
 }
 
-// What the manifests name is there: flags, folders, volumes, ports and paths.
+// Flags, folders, volumes, ports and paths that the manifests name exist.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	all := manifests(t, "culvert.yaml")
@@ -291,7 +292,8 @@ func TestKubernetes(t *testing.T) {
 	container, args, mounts := workerOf(t, set)
 	configuration, data := runLine(t, "args", args)
 	if len(all) != 4 || set.at(t, "spec", "replicas") != 1 {
-		t.Errorf("a data folder belongs to one worker, found %v of %d objects", set.at(t, "spec", "replicas"), len(all))
+		t.Errorf("expected one replica, since a data folder belongs to one worker, and 4 objects; found %v, %d",
+			set.at(t, "spec", "replicas"), len(all))
 	}
 	if mounts[data]["name"] != set.at(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
 		mounts[configuration]["name"] != set.at(t, "spec", "template", "spec", "volumes", 0, "name") ||
@@ -310,14 +312,16 @@ func TestKubernetes(t *testing.T) {
 	if service["targetPort"] != container.at(t, "ports", 0, "name") ||
 		service["port"] != container.at(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
 		!strings.Contains(all["ConfigMap culvert"].at(t, "data", "worker.properties").(string), "listeners=http://:8083\n") {
-		t.Errorf("the Service leads to %v, the container has %v", service, container.at(t, "ports"))
+		t.Errorf("expected the Service to lead to port 8083 of the container, found %v, %v", service,
+			container.at(t, "ports"))
 	}
 	user := object(set.at(t, "spec", "template", "spec", "securityContext").(map[string]any))
 	if user["runAsNonRoot"] != true || user["runAsUser"] == 0 || user["fsGroup"] != user["runAsUser"] ||
 		user["fsGroupChangePolicy"] != "OnRootMismatch" ||
 		container.at(t, "securityContext", "readOnlyRootFilesystem") != true ||
 		container.at(t, "resources", "limits", "memory") == "" {
-		t.Errorf("found %v, %v", user, container)
+		t.Errorf("expected a user that is not root, a read-only file system and a memory limit, found %v, %v", user,
+			container)
 	}
 }
 

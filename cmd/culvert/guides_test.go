@@ -305,8 +305,8 @@ func commandLines(page string) (lines []string) {
 	return lines
 }
 
-// wrongIn is what a command line names and the reference's page of commands does not have. Words with | in them stand
-// for several.
+// wrongIn returns the commands and options of a line that the reference's page of commands does not have. A word with |
+// means several commands.
 func wrongIn(page, line string) (wrong []string) {
 	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line), -1)
 	path, options, arguments := "", "| `--help`\n| `--version`\n", false

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Versions of packages are git's descriptions as the tools of packages sort them; what is made of a later commit sorts
-// higher, by the rules of rpm, whatever the hashes are; TestRealPackages asks dpkg.
+// The version of a package is made from git's description. A later commit sorts higher by the rules of rpm, whatever
+// the hashes are; TestRealPackages checks dpkg.
 func TestPackageVersions(t *testing.T) {
 	versions := history(t)
 	for i := 1; i < len(versions); i++ {

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
-// A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform
-// gives records another topic. An unknown setting of a transform is a warning.
+// A setting that names a topic which no record has is an error. It is found before anything runs, unless a transform
+// can change the topic of records. An unknown setting of a transform is a warning.
 func TestTopicsThatNoRecordReaches(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"smt": guesttest.Bytes(t, "../../plugins/smt")})

@@ -84,7 +84,7 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	}
 }
 
-// openStates follows a status topic, which it has read.
+// openStates opens a status topic and reads it to its end.
 func openStates(t *testing.T, broker, name string, log *slog.Logger) *StatusTopic {
 	t.Helper()
 	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": name})
@@ -147,8 +147,8 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 	w.repeat()
 	says(connect.Running)
 
-	// A leader that does not know yet that another one leads takes a worker that has joined since for one that is gone,
-	// and says that what it runs is unassigned, as the worker's own word. The worker says so once more.
+	// A former leader that does not know the new one yet takes a worker that joined since for lost, and writes in its
+	// name that its connector is unassigned. The worker then writes its own status again.
 	unassigned := w.written["c"][-1]
 	unassigned.State = connect.Unassigned
 	status.PutSafe(unassigned)

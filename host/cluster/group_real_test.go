@@ -25,7 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// The scripts of peers are found from here.
+// The scripts of peers are below this root.
 func init() { e2etest.Bench.Root = "../.." }
 
 // peer is a script of testdata/peers/kafka that is running.

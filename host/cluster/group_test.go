@@ -490,7 +490,7 @@ func (r refusals) OnGroupManageError(err error) {
 	}
 }
 
-// A group of Kafka Connect's workers, or of other programs, lets us not in, and ours not them, and says what to do.
+// Our workers and those of Kafka Connect or of other programs refuse to be in one group; the error says what to do.
 func TestGroupOfOthers(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		refused := make(refusals, 1)

@@ -68,8 +68,8 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", lacks)
 }
 
-// In which order the coordinator names the members changes nothing of what the leader sees; a member whose metadata is
-// damaged is left out.
+// The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose
+// metadata is damaged.
 func TestOrderOfMembers(t *testing.T) {
 	t.Parallel()
 	l := newLeader(&Worker{o: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
@@ -80,7 +80,7 @@ func TestOrderOfMembers(t *testing.T) {
 	}
 	a, b, odd := member("a"), member("b"), Joined{ID: "odd"}
 	want, _, _ := l.joined([]Joined{a, b})
-	assert.Equal(t, 2, len(want))
+	assert.Equal(t, 2, len(want), "members")
 	found, _, _ := l.joined([]Joined{b, odd, a})
-	assert.Equal(t, want, found)
+	assert.Equal(t, want, found, "members in another order")
 }

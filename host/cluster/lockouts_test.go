@@ -215,7 +215,7 @@ func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *o
 	})
 }
 
-// accepts has the service accept a secret alone.
+// accepts sets the only secret that the service accepts.
 func (o *office) accepts(secret string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -228,8 +228,8 @@ func (o *office) lead(number int) {
 	o.leader = number
 }
 
-// T3 of ten workers: a wrong secret is sent once, and mending it recovers all. So is one that was changed at the
-// service after all have used it, though all send it at once, as a schedule has them.
+// T3 with ten workers: a wrong secret is sent once, and all recover when it is corrected. A secret that is changed at
+// the service after all have used it is also sent once, though all want to send it at the same time, as on a schedule.
 func TestWrongSecretOnTenWorkers(t *testing.T) {
 	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
@@ -259,14 +259,14 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 		_, rejected, locked, _ = all(t.Context(), desks, 3, "right")
 		assert.Equal(t, []int{1, 29}, []int{rejected, locked}, "it was changed at the service")
 		accepted, _, _, _ = all(t.Context(), desks, 3, "new")
-		assert.Equal(t, 30, accepted)
+		assert.Equal(t, 30, accepted, "accepted")
 		late := o.desk(10, filepath.Join(t.TempDir(), "logons"))
 		late.blind = true // it reads the topic late
 		_, err := late.logOn(t.Context(), "wrong")
 		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
-			t.Errorf("expected what the leader says to count, found %v", err)
+			t.Errorf("expected the leader's refusal, found %v", err)
 		}
-		assert.Equal(t, 2, o.refused)
+		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four verdicts
@@ -391,7 +391,7 @@ func TestResumeAcrossClocks(t *testing.T) {
 	})
 }
 
-// What is no call about a logon is an error, and a worker that does not lead answers none.
+// A malformed call about a logon is an error, and a worker that does not lead refuses all calls.
 func TestCallsThatAreRefused(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
 		for body, want := range map[string]string{

@@ -56,7 +56,7 @@ func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string
 	return f.store.Write(ctx, config.CommitRecord(name, len(tasks)))
 }
 
-// twoFollowers returns two workers of a broker, and its addresses.
+// twoFollowers returns two workers of one broker, and the broker's addresses.
 func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []string) {
 	t.Helper()
 	t.Parallel()
@@ -341,8 +341,9 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
 }
 
-// Writes that wait for the same turn are one transaction. Who stops waiting has written nothing, and a record that the
-// topic does not take says to all that they may try again, and alone that it is too large; the leader goes on.
+// Writes that wait at the same time share a transaction. A caller that stops waiting has written nothing. If one
+// record is too large for the topic, all writes of its transaction fail with an error that allows a retry; alone it is
+// reported as too large. The leader continues.
 func TestWritesShareATransaction(t *testing.T) {
 	ctx, cluster, f := oneLeader(t)
 	var ends atomic.Int32
@@ -379,7 +380,7 @@ func TestWritesShareATransaction(t *testing.T) {
 	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
 	for _, err := range together("4", strings.Repeat("x", 1_100_000)) {
 		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
-			t.Errorf("expected an error that lets the write be made again, found %v", err)
+			t.Errorf("expected an error that allows a retry, found %v", err)
 		}
 	}
 	assert.Error(t, f.put(ctx, "c0", strings.Repeat("x", 1_100_000)), "expected records that max.message.bytes allows")

@@ -285,7 +285,7 @@ func TestStatusWithoutTheRight(t *testing.T) {
 		assert.Equal(t, 0, len(w.Tasks("c")))
 		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
 		if sent := requests.Load(); sent < 20 || sent > 70 {
-			t.Errorf("expected a request a second, found %d in a minute", sent)
+			t.Errorf("expected 20 to 70 requests in a minute, found %d", sent)
 		}
 		granted.Store(true)
 		w.sees(t, "0 RUNNING@a:1")
@@ -343,7 +343,7 @@ func TestStatusTopicMadeAgain(t *testing.T) {
 			"connect-status")
 		require.NoError(t, err)
 		<-time.After(time.Minute)
-		other := openStatusWorker(t, n, "b:1") // makes it again
+		other := openStatusWorker(t, n, "b:1") // creates the topic again
 		defer other.close(t)
 		other.Put(other.of(0, connect.Paused, 2))
 		w.sees(t, "0 PAUSED@b:1")

@@ -55,7 +55,7 @@ func TestPropertiesSyntax(t *testing.T) {
 	}
 }
 
-// storedProperties are files in hexadecimal, odd ones and some by chance, and what java.util.Properties makes of them.
+// storedProperties returns files in hexadecimal, some odd and some random, and what java.util.Properties finds in them.
 func storedProperties(t *testing.T) (files, answers []string) {
 	t.Helper()
 	content, err := os.ReadFile("testdata/properties.tsv")
@@ -67,8 +67,8 @@ func storedProperties(t *testing.T) (files, answers []string) {
 	return files, answers
 }
 
-// Files are read as java.util.Properties does. One thing differs: where a file ends in a line of a backslash alone,
-// Java finds a setting without a name and a value there, and here is none.
+// Files are read as by java.util.Properties, with one difference: if the last line of a file is a backslash alone, Java
+// finds an entry with an empty name and an empty value there, and we find none.
 func TestPropertiesAsJava(t *testing.T) {
 	files, answers := storedProperties(t)
 	for i, file := range files {
@@ -78,7 +78,7 @@ func TestPropertiesAsJava(t *testing.T) {
 	}
 }
 
-// asJava is what readProperties finds in the form that Load.java prints.
+// asJava returns what readProperties finds, in the form that Load.java prints.
 func asJava(text string) string {
 	entries, problems := readProperties("x", []byte(text))
 	if problems.Err() != nil {

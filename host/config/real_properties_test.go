@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 )
 
-// The lines of properties.tsv are what this java.util.Properties makes.
+// properties.tsv agrees with the java.util.Properties of this machine.
 func TestRealProperties(t *testing.T) {
 	files, answers := storedProperties(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)

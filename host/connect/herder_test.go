@@ -365,8 +365,8 @@ func TestRefusedConfiguration(t *testing.T) {
 	}
 }
 
-// What is done to a stopped connector waits for its tasks to end, and holds up neither its loop nor, when somebody
-// resumes the connector, more than that. What waits for it says so, and not that tasks do not stop.
+// A job on a stopped connector waits until its tasks have ended. It blocks neither the connector's loop nor, if the
+// connector is resumed, anything but the resume. While a resume waits, the log says so, and not that tasks did not stop.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
@@ -441,9 +441,9 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.await("a", Running, atWork)
 }
 
-// Between two runs of a connector its tasks are those of the first until those of the second are known, as in Kafka
-// Connect, also where it was paused and is paused meanwhile. The client of the first run is closed, and not shown. A
-// task that somebody restarts is another one: its share of time in a state begins again; after a pause it is the same.
+// Between two runs of a connector the tasks of the first one are shown until the tasks of the second are known, as in
+// Kafka Connect, also if the connector is paused. The client of the first run is closed and not shown. The times of a
+// task in its states start again with a restart, and continue after a pause.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, atWork)

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// What was replayed is known again after it was stored, whatever the order in which letters were settled. A letter that
-// is to be replayed again is none that was, wherever it is among them, and no other is.
+// The replayed letters are known after they were stored, in whatever order they were settled. Forgetting a letter, so
+// that it is replayed again, changes no other letter.
 func TestWhatWasReplayed(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
@@ -43,8 +43,8 @@ func TestWhatWasReplayed(t *testing.T) {
 		require.NoError(t, err)
 		for at := range int64(70) {
 			if place.settled(at) != settled[at] || again.settled(at) != settled[at] {
-				t.Fatalf("%d: expected settled %t, found %t and, stored, %t in %v", at, settled[at], place.settled(at),
-					again.settled(at), place)
+				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
+					place.settled(at), again.settled(at), place)
 			}
 		}
 		assert.Equal(t, slices.Sorted(maps.Keys(doubtful)), slices.Sorted(maps.Keys(again.sent)), "in doubt")

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
 
-// plainWorker has no settings.
+// plainWorker returns the configuration of a worker without settings.
 func plainWorker(t *testing.T) *config.Worker {
 	t.Helper()
 	worker, problems := config.NewWorker("", nil, nil, nil)

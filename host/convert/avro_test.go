@@ -119,8 +119,8 @@ func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit
 	return d
 }
 
-// The golden file holds what AvroData makes of documents, under options: its schema, its bytes, and the document that
-// they become again; TestRealStoredAnswers compares it with AvroData itself.
+// The golden file contains what AvroData writes for documents with options: the schema, the bytes, and the document
+// that is read back. TestRealStoredAnswers compares the file with AvroData itself.
 func TestWritesWhatAvroDataWrites(t *testing.T) {
 	cases := readTSV(t, "avro.tsv", 5)
 	if len(cases) < 100 {

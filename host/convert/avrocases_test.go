@@ -78,8 +78,8 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	return string(out), text
 }
 
-// Versions, defaults of unions, aliases, names, decimals and unions with several values set become what AvroData makes
-// of them; what it makes Avro of that no library of Avro reads is refused. TestRealStoredAnswers asks AvroData itself.
+// Versions, defaults of unions, aliases, names, decimals and unions with several values are converted as by AvroData.
+// If AvroData writes Avro that no Avro library reads, we refuse. TestRealStoredAnswers compares with AvroData itself.
 func TestAvroCases(t *testing.T) {
 	given, answers := readAvroCases(t)
 	for i, g := range given {

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// rewriting is a document that both converters read and write again.
+// rewriting is a document that both converters read and write again, with the settings of the reader and of the writer.
 type rewriting struct{ reader, writer, document string }
 
 const logical = "org.apache.kafka.connect.data."
@@ -95,8 +95,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// The file holds documents of all types, and odd ones, with what Kafka's converter makes of them: ours makes the same,
-// or the wanted difference that the row names.
+// documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our
+// result is the same, or differs as the row names.
 func TestDocumentsAsKafka(t *testing.T) {
 	for _, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)
@@ -107,7 +107,7 @@ func TestDocumentsAsKafka(t *testing.T) {
 	}
 }
 
-// storedDocument is that of a row of documents.tsv.
+// storedDocument returns the document of a row of documents.tsv.
 func storedDocument(t *testing.T, row []string) rewriting {
 	t.Helper()
 	document, err := base64.StdEncoding.DecodeString(row[2])

@@ -20,9 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// The file has what JsonSchemaData makes of values: options, the schema and the value as the JSON converter has them,
-// the JSON Schema as the library everit writes it ([TestRealStoredAnswers]), the JSON, and the schema that it becomes
-// again where that is another one.
+// The file contains what JsonSchemaData writes for values: options, the schema and the value in the JSON converter's
+// form, the JSON Schema as the everit library writes it ([TestRealStoredAnswers]), the JSON, and the schema that is
+// read back if it differs.
 func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
 		schema, value, written, again := row[1], row[2], row[4], row[5]

@@ -54,8 +54,8 @@ func ask(t *testing.T, peer, program string, lines []string) (answers []string) 
 	return answers
 }
 
-// What is stored of Kafka's converters, of AvroData and of the library that writes JSON Schemas is what these classes
-// make.
+// The stored answers of Kafka's converters, of AvroData and of the library that writes JSON Schemas are those that the
+// classes give today.
 func TestRealStoredAnswers(t *testing.T) {
 	compare := func(peer, program string, given, answers [][]string) {
 		t.Helper()
@@ -82,14 +82,14 @@ func TestRealStoredAnswers(t *testing.T) {
 	compare("avro", "Avro.java", given, answers)
 	given, answers = nil, nil
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
-		if row[0] != "generalized.sum.type.support=true" { // whose values everit does not take
+		if row[0] != "generalized.sum.type.support=true" { // everit refuses values of this option
 			given, answers = append(given, row[3:5]), append(answers, []string{row[3], "valid"})
 		}
 	}
 	compare("jsonschema", "JsonSchema.java", given, answers)
 }
 
-// The lines of documents.tsv and grid.tsv, and the wanted differences, are what this Kafka makes.
+// documents.tsv, grid.tsv and the wanted differences agree with Kafka's converter.
 func TestRealDocuments(t *testing.T) {
 	var all []rewriting
 	var stored []string
@@ -108,16 +108,16 @@ func TestRealDocuments(t *testing.T) {
 		fmt.Fprintf(&text, "%s\t%s\t%s\n", w.reader, w.writer, base64.StdEncoding.EncodeToString([]byte(w.document)))
 	}
 	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	answers := runJava(t, "Rewrite.java", file)[1:] // behind Java's version
+	answers := runJava(t, "Rewrite.java", file)[1:] // the first line is Java's version
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
 	}
 	for i, answer := range answers {
-		// Of a refusal the differences have the class alone; Java's versions write numbers with other digits.
+		// differences.tsv has the class of an error alone, and versions of Java write numbers with different digits.
 		class, _, _ := strings.Cut(answer, ":")
 		if answer != stored[i] && !(strings.HasPrefix(answer, "!") && class == stored[i]) &&
 			!sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer) {
-			t.Errorf("%+v: stored is %s, Kafka makes %s", all[i], stored[i], answer)
+			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)
 		}
 	}
 }

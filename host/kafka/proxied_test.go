@@ -140,7 +140,7 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	}
 }
 
-// Three brokers that can be reached through the tunnel alone, TLS and SASL inside it: tokens expire, a broker is
+// Three brokers can be reached only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
 // restarted, no Cloud Connector answers for a while (T13), and nothing is lost.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()

@@ -174,8 +174,8 @@ func (b *realBroker) properties(port string, more ...string) map[string]string {
 	}, more...)
 }
 
-// TestRealSecurity is Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to be
-// turned away; then 30,000 records while tokens expire and the broker is restarted.
+// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to
+// be refused; then 30,000 records while tokens expire and the broker is restarted.
 func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)

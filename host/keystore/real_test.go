@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/porttest"
 )
 
-// TestRealStores: what this machine's keytool and openssl write opens.
+// TestRealStores opens the stores that this machine's keytool and openssl write.
 func TestRealStores(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made")
 	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)

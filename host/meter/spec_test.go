@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// specFolder has the modules of the WebAssembly specification's tests, which the engine's own module contains.
+// specFolder returns the folder of the WebAssembly specification's tests, which the engine's Go module contains.
 func specFolder(t testing.TB) string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
@@ -98,9 +98,9 @@ func first(err error) string {
 	return startIndex.ReplaceAllString(s, "start function failed")
 }
 
-// TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, with a
-// budget that never runs out and with one that always does, and compares the results of every call. What is invalid
-// stays invalid, what is valid stays valid.
+// TestSpecification runs the scripts of the specification's tests with the original modules and with metered ones,
+// whose budgets are the default and 1, and compares the results of every call. Metering keeps invalid modules invalid
+// and valid ones valid.
 func TestSpecification(t *testing.T) {
 	var all score
 	dir := specFolder(t)
@@ -118,7 +118,7 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
-// score counts what was compared; refused are modules that the meter refuses by a feature.
+// score counts what was compared. refused counts modules that the meter does not support.
 type score struct{ scripts, calls, modules, refused, ticks int }
 
 func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
@@ -151,7 +151,7 @@ func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
 	s.ticks += metered[0].ticks + metered[1].ticks
 }
 
-// load loads a module into all worlds.
+// load loads a module into all worlds, and compares the errors.
 func (s *score) load(t *testing.T, where string, plain *world, metered []*world, c *command, module []byte) {
 	t.Helper()
 	s.modules++
@@ -159,7 +159,7 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 	for n, w := range metered {
 		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
 		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
-			if s.refused++; c.Type == "module" { // nobody calls it
+			if s.refused++; c.Type == "module" { // calls without a name would reach it
 				plain.last, metered[0].last, metered[1].last = nil, nil, nil
 			}
 			return
@@ -177,7 +177,7 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 	}
 }
 
-// load compiles a module and instantiates it if it is not meant to be invalid.
+// load compiles a module, and instantiates it unless the script expects it to be invalid.
 func (w *world) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
 	if _, err := w.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
 		c.Type == "assert_malformed" {
@@ -197,7 +197,7 @@ func (w *world) find(name string) api.Module {
 	return w.runtime.Module(name)
 }
 
-// call makes a call in all worlds.
+// call makes a call in all worlds, and compares the results.
 func (s *score) call(t *testing.T, where string, plain *world, metered []*world, c *command) {
 	t.Helper()
 	args := make([]uint64, 0, len(c.Action.Args))
@@ -216,7 +216,7 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 	for _, w := range metered {
 		two := w.find(c.Action.Module)
 		if two == nil {
-			t.Errorf("%s: the module is not there metered", where)
+			t.Errorf("%s: expected the metered module, found none", where)
 			continue
 		}
 		gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)

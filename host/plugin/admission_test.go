@@ -78,9 +78,9 @@ func (c crowded) bindTransform(t *testing.T, connector, name string) *plugin.Bin
 	return b
 }
 
-// Fifty connectors, sources with transforms and sinks, whose plugins have memory for three instances: every page and
-// batch is done, three sources and sinks are there side by side and no more of either kind, and everybody comes to a
-// turn before others have their third.
+// Fifty connectors, sources with transforms and sinks, share memory for three instances of each plugin. Every page and
+// batch is processed, three instances of a kind work at the same time and never more, and every connector has its turn
+// before another one has its third.
 func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 	c := bounded(t, 3)
 	synctest.Test(t, func(t *testing.T) {
@@ -138,8 +138,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 			})
 		}
 		all.Wait()
-		assert.Equal(t, connectors*pages, done.Load())
-		assert.Equal(t, most, reached.Load())
+		assert.Equal(t, connectors*pages, done.Load(), "calls done")
+		assert.Equal(t, most, reached.Load(), "calls at the same time")
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, 0, c.instances(), "instances are left")
 	})

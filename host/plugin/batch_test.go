@@ -123,7 +123,7 @@ func TestHostMistakes(t *testing.T) {
 			_, err := i.Apply(ctx, []byte("copy"), b)
 			assert.Error(t, err, want)
 		}
-		// A schema that was pending when the call failed is given again, and any timestamp of a record passes.
+		// A schema that was pending when a call failed is passed again, and a record may have any timestamp.
 		b := batch(t, reg, 2, 6)
 		b.Rows[1].Timestamp = -7
 		_, err := i.Apply(ctx, []byte("copy"), b)

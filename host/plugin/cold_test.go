@@ -188,7 +188,7 @@ func TestBrokenPromises(t *testing.T) {
 			return err
 		},
 		`node 0: expected members of different names, found two named "a"`: applied("twins"),
-		"guests/all/main.go:": applied("panic"), // the place of a panic under the SDK
+		"guests/all/main.go:": applied("panic"), // where a guest that uses the SDK panicked
 	} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			trapped(t, call(ctx, i), want)

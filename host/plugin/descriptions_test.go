@@ -198,8 +198,8 @@ func TestDamagedCode(t *testing.T) {
 				if got := described(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
-				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"))
-				assert.Equal(t, warnings, strings.Count(log.String(), "is damaged"))
+				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"), log)
+				assert.Equal(t, warnings, strings.Count(log.String(), "is damaged"), log)
 			}
 		})
 	}
@@ -260,8 +260,8 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	}
 }
 
-// A folder in which others can write holds nothing that is run, and one in which nothing can be written costs time, not
-// the start. Here it is no folder: what permissions forbid is allowed to root.
+// No code is run from a cache folder that others can write to. If the cache cannot be written, starts take longer but
+// succeed; the test uses a file in its place, since root may write to any folder.
 func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))

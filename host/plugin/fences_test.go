@@ -197,8 +197,8 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of a plugin that is not there are reported, those of one that is are not; and settings by which versions were
-// accepted, which have no effect any more.
+// Limits of a plugin that does not exist are reported, and so are settings that accepted versions, which have no
+// effect any more.
 func TestLimitsOfNobody(t *testing.T) {
 	var log logtest.Journal
 	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",

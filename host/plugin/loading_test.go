@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// toilsome is a plugin with a function that takes an engine some seconds.
+// toilsome returns a plugin whose functions take some seconds each to compile.
 func toilsome(functions int) []byte {
 	m := hostile(2, fixed([]byte{0x41, 0x08}))
 	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
@@ -43,7 +43,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 	return false, nil
 }
 
-// What no connector needs is loaded in the background of those that start.
+// Plugins that no connector needs are loaded in the background.
 func TestWhatNobodyNeedsWaits(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	// Its one function takes longer to compile than this test takes to look.
@@ -69,8 +69,8 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 	}
 }
 
-// A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and
-// compile that again at each start. Where something is missing all is looked through.
+// A run that ends by itself does not load plugins that its connectors do not need: it would end before they are
+// compiled, and compile them again at each start. If a class is missing, all plugins are loaded.
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
@@ -105,7 +105,7 @@ func TestCompilingIsGivenUp(t *testing.T) {
 		Compiling: func(took time.Duration) { said <- took }})
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 50*time.Second ||
 		took > 2*200*time.Millisecond && len(said) != 2 {
-		t.Errorf("expected the end of its context within 50 s and two words of it, found %v after %v and %d words", err,
+		t.Errorf("expected the end of its context within 50 s and two messages, found %v after %v and %d messages", err,
 			took, len(said))
 	}
 }

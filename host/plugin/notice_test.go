@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Seconds in which plugins are compiled are told of, once that takes long and at its end, and only then.
+// A compilation that takes long is reported when it does and at its end; a short one is not.
 func TestCompilingIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		compiles bool
@@ -23,7 +23,7 @@ func TestCompilingIsSaid(t *testing.T) {
 			n := &notice{tell: func(took time.Duration) { said = append(said, CompilingText(took)) }}
 			if c.compiles {
 				n.begin()
-				n.begin() // by another plugin at the same time
+				n.begin() // another plugin at the same time
 			}
 			time.Sleep(c.takes)
 			n.end()

@@ -205,8 +205,8 @@ func TestReadersInTurn(t *testing.T) {
 	}
 }
 
-// The tasks of a connector share its instances; other connectors do not. A connector that rests keeps the instances
-// that somebody uses, no others, and none of other connectors'.
+// The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
+// instances that are in use, and does not affect those of other connectors.
 func TestRestingConnectors(t *testing.T) {
 	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
 	task, other := bound(t, m, "orders", "all"), bound(t, m, "other", "all")

@@ -141,7 +141,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
 		t.Errorf("%+v", infos)
 	}
-	// Put right by what runs already it needs no swap.
+	// If the file is replaced by the version that runs already, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	until(t, "the return", func() bool { return b.Status().FileError == "" })
 	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {

@@ -1,4 +1,5 @@
-// Package porttest finds ports for tests of programs that are told where to listen, and shows what crosses one ([Tap]).
+// Package porttest finds ports for tests of programs that are told where to listen, and records the bytes that pass
+// through one ([Tap]).
 //
 // Invariants: a port is given to one test of the machine, and systems give it to nobody by themselves. A port of theirs
 // may be taken, by any connection of the machine, between the moment in which it was found free and that in which the

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// Tap passes bytes on between a port of its own and an address, and keeps what crosses it.
+// Tap forwards bytes between a port of its own and an address, and records them.
 type Tap struct {
-	// At is the port's address.
+	// At is the address of the tap's own port.
 	At   string
 	mu   sync.Mutex
 	seen []byte
 }
 
-// NewTap opens a tap, which is closed with all its connections when the test ends.
+// NewTap opens a tap to an address. The tap and its connections are closed when the test ends.
 func NewTap(t testing.TB, to string) *Tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func NewTap(t testing.TB, to string) *Tap {
 	return tap
 }
 
-// Write keeps what crosses the tap.
+// Write records bytes.
 func (t *Tap) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,7 +65,7 @@ func (t *Tap) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Seen is all that has crossed the tap, in both directions.
+// Seen returns all bytes so far, of both directions.
 func (t *Tap) Seen() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -52,7 +52,7 @@ func answers(t *testing.T, client *http.Client, url string, want int) {
 	}
 }
 
-// requestOf makes a request with headers by name and value.
+// requestOf creates a request; headers are name, value, name, value, …
 func requestOf(t *testing.T, method, url, body string, headers ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -63,7 +63,7 @@ func requestOf(t *testing.T, method, url, body string, headers ...string) *http.
 	return r
 }
 
-// exchanged sends a request, and reads the answer.
+// exchanged sends a request and returns the response with its body.
 func exchanged(t *testing.T, client *http.Client, r *http.Request) (a *http.Response, body string) {
 	t.Helper()
 	a, err := client.Do(r)
@@ -74,7 +74,7 @@ func exchanged(t *testing.T, client *http.Client, r *http.Request) (a *http.Resp
 	return a, string(text)
 }
 
-// fetched sends a request; with NAME:PASSWORD as logon.
+// fetched sends a request; logon is NAME:PASSWORD or empty.
 func fetched(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
 	t.Helper()
 	r := requestOf(t, method, url, "", headers...)
@@ -85,7 +85,7 @@ func fetched(t *testing.T, client *http.Client, method, url, logon string, heade
 	return a
 }
 
-// get sends a request of a user.
+// get sends a request as the user me with the password secret.
 func get(t *testing.T, method, url string) (status int, body string) {
 	t.Helper()
 	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, url, "", "Authorization", "Basic bWU6c2VjcmV0"))
@@ -243,7 +243,7 @@ func TestEachRouteByAccess(t *testing.T) {
 	}
 }
 
-// A browser that asks for / is led to the console where there is one, and nobody else is.
+// A browser is redirected from / to the console, if there is one; other clients are not.
 func TestWayToTheConsole(t *testing.T) {
 	with := listening(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
 	without := listening(t, Options{}).URLs()[0]

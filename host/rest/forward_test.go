@@ -131,8 +131,8 @@ type trio struct {
 	path []string
 }
 
-// grouped serves workers as a group, of which the second leads. A request waits within for a leader; 0: as long as it
-// does by default. before sees each request first.
+// grouped serves workers as a group whose second member leads. within is how long a request waits for a leader; zero
+// means the default. before sees each request first, and reports whether it has answered it.
 func grouped(t *testing.T, workers []Worker, within time.Duration,
 	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()

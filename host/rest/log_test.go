@@ -119,8 +119,8 @@ func TestLogOfAGroup(t *testing.T) {
 			t.Errorf("%d asks for nobody: found %d %s", from, status, body)
 		}
 	}
-	// Of workers that are not what members say of them none is asked without end.
-	seats[0].members[2].URL = urls[0] // of all
+	// A wrong address of a member does not cause endless forwarding.
+	seats[0].members[2].URL = urls[0]
 	status, _, body := pageOf(t, urls[0]+"/culvert/log?worker=w2:1")
 	assert.Equal(t, http.StatusConflict, status, body)
 }

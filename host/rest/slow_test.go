@@ -175,7 +175,7 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 			t.Fatalf("expected %d to be refused, found %d", clients-maxBodies/bodyBytes, n)
 		}
 	}
-	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body
+	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded
 }
 
 // Connections are bounded: one more is answered when another one has ended.

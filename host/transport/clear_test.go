@@ -14,7 +14,7 @@ import (
 
 const samples = "../../testdata/samples/keystores/"
 
-// byName is the address of a tap by the name that the certificate of the samples is for.
+// byName returns a tap's URL with the host name that the sample certificate is for.
 func byName(p *porttest.Tap) string {
 	return "https://" + strings.Replace(p.At, "127.0.0.1", "localhost", 1)
 }
@@ -58,7 +58,7 @@ func TestNothingCrossesInClear(t *testing.T) {
 	secrets := []string{"p4ssword", "bWU6", "4pikey", "c1ient-secret", "aWQ6", "t0ken-", "s3ssion", "c5rf", "changeit"}
 	for _, p := range []*porttest.Tap{way, tapped} {
 		if seen := p.Seen(); len(seen) < 2000 {
-			t.Errorf("only %d bytes were seen on the way", len(seen))
+			t.Errorf("expected 2000 bytes or more on the way, found %d", len(seen))
 		}
 		for _, secret := range append(secrets, "Authorization", "POST ") {
 			if strings.Contains(p.Seen(), secret) {

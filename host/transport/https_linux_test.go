@@ -16,7 +16,7 @@ import (
 // file is for Linux, where SSL_CERT_FILE says where they are.
 const address = "CULVERT_TEST_HTTPS"
 
-// A certificate that the system's roots vouch for is taken by a client with nothing but defaults.
+// A client with default settings accepts a certificate that the system's roots have signed.
 func TestHTTPS(t *testing.T) {
 	if at := os.Getenv(address); at != "" {
 		host, port, _ := net.SplitHostPort(at)
@@ -37,6 +37,6 @@ func TestHTTPS(t *testing.T) {
 	child.Env = append(os.Environ(), address+"="+server.Listener.Addr().String(), "SSL_CERT_FILE="+roots,
 		"SSL_CERT_DIR="+t.TempDir())
 	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("expected the child to be answered, found %v\n%s", err, out)
 	}
 }

@@ -37,7 +37,7 @@ func MakeTopics(t *testing.T, client *kgo.Client, names ...string) {
 	NoError(t, made.Error())
 }
 
-// EndsOn are the end offsets of a topic on brokers by partition; nil where there is no such topic.
+// EndsOn returns the end offsets of a topic's partitions; nil if the topic does not exist.
 func EndsOn(t *testing.T, servers, topic string) kafka.Positions {
 	t.Helper()
 	c := kafka.Defaults()

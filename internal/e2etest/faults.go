@@ -33,7 +33,7 @@ func (p *Place) BrokerAt(data, listen string) *Command {
 	return c
 }
 
-// Rounds is how often a worker is killed.
+// Rounds returns how often a test kills a worker.
 func Rounds() int { return OneOf(20, 4) }
 
 // Writer writes to a service, past what holds up its answers.

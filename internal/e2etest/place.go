@@ -21,8 +21,7 @@ func PlainWorker(servers string, settings ...string) []string {
 		"value.converter.schemas.enable=false"}, settings...)
 }
 
-// Shows returns the piece of the canary c4n4ry.s3cret-x0x that a text shows, in any of the forms in which texts write
-// it, "" for none.
+// Shows returns the part of the canary c4n4ry.s3cret-x0x that a text contains, plain or encoded, or "".
 func Shows(text string) string {
 	const piece = "c4n4ry.s3cret"
 	text = strings.ToLower(text)

@@ -420,7 +420,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 		c.Process.Process.Kill()
 		cancel()
 		if said := c.Stderr.String(); p.T.Failed() {
-			p.T.Logf("culvert %s said at last:\n%s", strings.Join(args, " "), said[max(0, len(said)-16<<10):])
+			p.T.Logf("culvert %s ended with:\n%s", strings.Join(args, " "), said[max(0, len(said)-16<<10):])
 		}
 	})
 	return c
@@ -608,7 +608,7 @@ func (p *Place) Records(topic string) []map[string]any {
 	return p.consumed((*json.Decoder).Decode, topic, "--data", p.Data)
 }
 
-// Documents is Records with numbers to the letter, of the broker that arguments name.
+// Documents is Records with numbers as they are written, from the broker that the arguments name.
 func (p *Place) Documents(topic string, where ...string) []map[string]any {
 	p.T.Helper()
 	return p.consumed(func(d *json.Decoder, v any) error {

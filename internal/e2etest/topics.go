@@ -86,7 +86,7 @@ func Entities(s *odatatest.Service, set string) map[string]map[string]string {
 	return all
 }
 
-// Produce appends records to topics of a broker, which are made where they are missing.
+// Produce writes records to topics of a broker, and creates missing topics.
 func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation())

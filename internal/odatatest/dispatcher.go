@@ -37,7 +37,7 @@ func newDispatcher(b *book, servers int) *dispatcher {
 	return d
 }
 
-// employ has so many servers at least.
+// employ ensures that there are at least n servers.
 func (d *dispatcher) employ(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

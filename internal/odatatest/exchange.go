@@ -200,7 +200,7 @@ func (x *exchange) refuse() {
 	}
 }
 
-// reset ends the connection with a reset, without any further answer.
+// reset ends the connection with a TCP reset, if it can.
 func reset(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

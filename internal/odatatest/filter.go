@@ -21,7 +21,7 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser parses, from the weakest binding to the strongest: or, and, comparison, then paths, literals, brackets.
+// filterParser parses $filter. From weak to strong binding: or, and, comparison, then paths, literals, brackets.
 type filterParser struct {
 	*lexer
 	typ *entityType
@@ -201,7 +201,7 @@ func (p *filterParser) primary() (*expression, error) {
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
 }
 
-// path is a property, or one behind a navigation to one entity.
+// path returns a property of the entity, or of one that a navigation property leads to.
 func (p *filterParser) path(name string) (*expression, error) {
 	first, rest, nested := strings.Cut(name, "/")
 	i := p.typ.property(first)

@@ -38,7 +38,7 @@ func (e *jsonEncoder) count() {
 	e.add(`"`)
 }
 
-// comma stands between two rows.
+// comma writes the comma between two rows, and counts rows.
 func (e *jsonEncoder) comma() {
 	if e.rows > 0 {
 		e.add(",")
@@ -78,7 +78,7 @@ func (e *jsonEncoder) end(next, delta string) {
 	e.add("}")
 }
 
-// link writes a link behind the rows of a feed, nothing where there is none.
+// link writes a link after the rows of a feed, unless it is empty.
 func (e *jsonEncoder) link(name, to string) {
 	if to != "" {
 		e.add(`,"`, name, `":`)
@@ -123,7 +123,7 @@ func (e *jsonEncoder) prepare(s *shape) {
 	}
 }
 
-// metadata returns the address of the entity as it stands in the answer.
+// metadata writes __metadata, and returns the entity's address as it was written.
 func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
 	typ := s.table.typ
 	e.add(`"__metadata":{`)

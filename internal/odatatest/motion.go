@@ -30,7 +30,7 @@ func (x *exchange) disturb(sel *selection) *fault {
 	return nil
 }
 
-// visited is how a page is known again: the same address in the other format is another one.
+// visited returns what identifies a page when visits are counted: its address, and JSON apart from Atom.
 func (x *exchange) visited() string {
 	if x.json {
 		return "json " + x.r.URL.RequestURI()

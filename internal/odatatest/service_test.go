@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// client talks to a service as a stranger would.
+// client sends requests to a service over HTTP.
 type client struct {
 	t       *testing.T
 	service *odatatest.Service
@@ -31,14 +31,14 @@ func start(t *testing.T, o odatatest.Options) *client {
 	c := &client{t: t, service: s, origin: l.URL, http: &http.Client{Transport: &http.Transport{}},
 		headers: map[string]string{"Accept": "application/json", "Content-Type": "application/json"}}
 	t.Cleanup(c.http.CloseIdleConnections)
-	c.anew()
+	c.forgetCookies()
 	return c
 }
 
-// anew forgets all cookies.
-func (c *client) anew() { c.http.Jar, _ = cookiejar.New(nil) }
+// forgetCookies gives the client an empty cookie jar.
+func (c *client) forgetCookies() { c.http.Jar, _ = cookiejar.New(nil) }
 
-// expect sends a request with headers, name, value, …, and returns the headers and the body of an answer with a status.
+// expect sends a request, checks the status, and returns the headers and the body. headers are name, value, …
 func (c *client) expect(status int, method, path, body string, headers ...string) (http.Header, string) {
 	c.t.Helper()
 	r, err := http.NewRequest(method, c.origin+path, strings.NewReader(body))
@@ -59,7 +59,7 @@ func (c *client) expect(status int, method, path, body string, headers ...string
 	return a.Header, string(text)
 }
 
-// page is the keys of a page of Orders, and its next link.
+// page returns the keys of a page of Orders, and its next link.
 func (c *client) page(query string, headers ...string) (keys []int, next string) {
 	c.t.Helper()
 	var document struct {
@@ -104,7 +104,7 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	c.expect(400, "POST", "/__demo/switch?name=links&value=no", "")
 	c.headers["Authorization"] = "Basic dTpw"
 	if keys, next := c.page("?sap-client=100"); len(keys) != 4 || next != "Orders?sap-client=100&$skiptoken=10251" {
-		t.Errorf("%v, next %q", keys, next)
+		t.Errorf("expected four keys and a relative next link, found %v, %q", keys, next)
 	}
 	if keys, _ := c.page("", "Prefer", "odata.track-changes, odata.maxpagesize=3"); len(keys) != 3 {
 		t.Errorf("expected the page size that the client prefers, found %v", keys)
@@ -119,11 +119,11 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	}
 	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") ||
 		q.Path != odatatest.SAPPath+"Nope" || q.Status != 404 {
-		t.Errorf("third request %+v", q)
+		t.Errorf("expected the request for Nope with its headers, found %+v", q)
 	}
 }
 
-// A token is good in its session, whose id changes around the fetch, on its server.
+// A token is valid in its session alone, whose id changes with the fetch and after it, and on its server alone.
 func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{CSRF: true,
 		Servers: 2, RotateSession: "both"}})
@@ -132,7 +132,7 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c.headers["Authorization"] = "Basic dTpw"
 	h, _ := c.expect(403, "POST", inbox, message)
 	if h.Get("X-CSRF-Token") != "Required" {
-		t.Errorf("without token: %v", h)
+		t.Errorf("expected X-CSRF-Token: Required without a token, found %v", h)
 	}
 	session := func(h http.Header) (cookie string) {
 		for _, one := range h["Set-Cookie"] {
@@ -147,12 +147,12 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	token, old := []string{"X-CSRF-Token", h.Get("X-CSRF-Token")}, session(h)
 	h, _ = c.expect(201, "POST", inbox, message, token...)
 	if after := session(h); before == old || old == after || before == "" || old == "" || after == "" {
-		t.Errorf("session %s, %s with the token, %s after it", before, old, after)
+		t.Errorf("expected three sessions, found %s before the token, %s with it, %s after it", before, old, after)
 	}
 	c.expect(201, "POST", inbox, message, token...)
 	c.http.Jar = nil // a client that kept the cookie from before the change
 	c.expect(403, "POST", inbox, message, append(token, "Cookie", old)...)
-	c.anew() // which leads to the other server
+	c.forgetCookies() // the next request goes to the other server
 	c.expect(403, "POST", inbox, message, token...)
 	l := c.service.Ledger()
 	if len(l.Writes) != 2 || l.TokenRefusals != 3 || l.Sessions["u@NWD_02"].Opened == 0 {
@@ -167,10 +167,11 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 		second, _ := c.page("?$skiptoken=10250")
 		l := c.service.Ledger()
 		if slices.Equal(first, second) || len(second) != 20 || (len(l.Gone) == 2 && len(l.Born) == 1) != (mode == "all") {
-			t.Errorf("%s: first %v, then %v; gone %v, born %v", mode, first, second, l.Gone, l.Born)
+			t.Errorf("%s: expected two different pages, found %v, then %v; gone %v, born %v", mode, first, second,
+				l.Gone, l.Born)
 		}
 		if slices.Sort(second); slices.Equal(first, second) != (mode == "reorder") {
-			t.Errorf("%s: first %v, then %v", mode, first, second)
+			t.Errorf("%s: expected the same keys with reorder alone, found %v, then %v", mode, first, second)
 		}
 	}
 }
@@ -181,7 +182,7 @@ func TestETags(t *testing.T) {
 	h, text := c.expect(200, "GET", address, "")
 	etag := h.Get("ETag")
 	if etag != `W/"1"` || !strings.Contains(text, `"etag":"W/\"1\""`) {
-		t.Fatalf("ETag %s in the header, body %s", etag, text)
+		t.Fatalf(`expected W/"1" in header and body, found %s, %s`, etag, text)
 	}
 	c.expect(304, "GET", address, "", "If-None-Match", etag)
 	c.expect(428, "MERGE", address, `{"City":"x"}`)

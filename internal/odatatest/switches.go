@@ -12,88 +12,87 @@ import (
 // Switches change how the service behaves. The zero value is a well-behaved service without server paging.
 // Each can be set at the start, by Service.Set, or by POST /__demo/switch?name=…&value=…; README.md has the table.
 type Switches struct {
-	PageSize       int    `switch:"page-size"`               // rows in a page of a feed; 0: one page
-	ExpandPageSize int    `switch:"expand-page-size"`        // rows in an expanded feed before its own next link; 0: all
+	PageSize       int    `switch:"page-size"`               // rows in a page of a feed; zero means one page
+	ExpandPageSize int    `switch:"expand-page-size"`        // rows in an expanded feed; zero means all
 	Links          string `switch:"links,absolute,relative"` // absolute (default) or relative next links
-	// key (default; Microsoft's), offset (rows counted from the start) or opaque (the same, in letters)
+	// key (default; as Microsoft's services), offset (number of rows before) or opaque (that number as letters)
 	SkipToken string `switch:"skiptoken,key,offset,opaque"`
-	// origin by which the service calls itself in every link, as behind a reverse proxy
+	// origin in all links of the service, as behind a reverse proxy
 	SelfHost string `switch:"self-host"`
 
-	Servers int `switch:"servers"` // application servers behind a dispatcher; 0: 1
-	// each so many requests the server that is to answer is killed; 0: never
+	Servers int `switch:"servers"` // application servers behind a dispatcher; zero means one
+	// number of requests after which the server that would answer is killed; zero means never
 	KillEvery int `switch:"kill-every"`
-	KillFor   int `switch:"kill-for"` // for how many requests it is away; 0: it is there again at once
+	KillFor   int `switch:"kill-for"` // for how many requests it stays away
 
 	CSRF bool `switch:"csrf"` // writes need a token bound to a session
-	// off (default) or both: whether the session id changes with a token fetch and with what follows it
+	// off (default) or both: the session id changes with a token fetch and with the request after it
 	RotateSession string `switch:"rotate-session,off,both"`
-	LockAfter     int    `switch:"lock-after"`     // failed logons that lock the user; 0: never
-	OmitNull      bool   `switch:"omit-null"`      // properties that are null are left out
+	LockAfter     int    `switch:"lock-after"`     // failed logons that lock the user; zero means none do
+	OmitNull      bool   `switch:"omit-null"`      // null properties are left out
 	Prefixes      bool   `switch:"prefixes"`       // other namespace prefixes in Atom and $metadata
 	V1            bool   `switch:"v1"`             // {"d":[…]} without paging
 	RefuseCount   bool   `switch:"refuse-count"`   // $inlinecount is 400
 	RefuseOrderBy bool   `switch:"refuse-orderby"` // $orderby is 400
 	RefuseFormat  bool   `switch:"refuse-format"`  // $format is 400, as in WCF Data Services
-	Ignore        string `switch:"ignore"`         // query options, with commas between them, that are ignored
-	EndEarly      int    `switch:"end-early"`      // feeds end after so many rows without a next link
+	Ignore        string `switch:"ignore"`         // query options that are ignored, separated by commas
+	EndEarly      int    `switch:"end-early"`      // number of rows after which feeds end without a next link
 
-	NoBatch bool `switch:"no-batch"` // $batch is not there
-	// bytes of a batch above which the server in front answers 413; 0: 16 MB
+	NoBatch bool `switch:"no-batch"` // there is no $batch
+	// bytes of a batch above which the server in front answers 413; zero means 16 MB
 	BatchLimit int `switch:"batch-limit"`
-	// BatchStop leaves undone what follows the first part of a batch that fails; its answers are missing.
+	// parts of a batch after the first one that fails are not executed, and not answered
 	BatchStop bool `switch:"batch-stop"`
-	// any (default) or one: changesets of several operations are refused
+	// any (default), or one: changesets of several operations are refused
 	Changesets string `switch:"changesets,any,one"`
-	// If-Match for an entity without an ETag is 400, as services of WCF answer it
+	// If-Match for an entity without an ETag is 400, as in WCF Data Services
 	RefuseMatch bool `switch:"refuse-match"`
-	// a POST with a RequestID that was done before is not done again, and answered as then
+	// a POST with a RequestID that was used before is not executed again, and answered as before
 	Repeatability bool `switch:"repeatability"`
 
-	Churn int `switch:"churn"` // rows deleted from, or inserted around, the part already read, after each page
-	// reorder or all: how a page differs when it is asked for again
+	Churn int `switch:"churn"` // after each page: rows deleted from, or inserted into, the part that was read
+	// reorder or all: how a page differs when it is requested again
 	Differ string `switch:"differ,,reorder,all"`
 
-	// "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link), off,
-	// or silent
+	// "" (changes are tracked as by SAP, on request), links (every feed has a delta link), off, or silent
 	Delta string `switch:"delta,,links,off,silent"`
 	// on (default) or off: whether tokens in delta links are quoted
 	DeltaQuotes string `switch:"delta-quotes,on,off"`
 	Tombstones  string `switch:"tombstones,on,off"` // on (default) or off: whether deltas contain deleted rows
-	// delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf… alone
+	// delta (default) or next: which link at the end of an ODP feed has the token; links: DeltaLinksOf… alone has it
 	TokenIn string `switch:"token-in,,delta,next,links"`
-	// how many services the catalogue holds, those that are here first; 0: there is no catalogue
+	// number of services in the catalogue, the real ones first; zero means no catalogue
 	Catalogue int           `switch:"catalogue"`
-	Job       time.Duration `switch:"job"`      // how long ODP's first extractions take before their first byte
-	Accepted  int           `switch:"accepted"` // so many next requests for tracked feeds are answered 202
+	Job       time.Duration `switch:"job"`      // how long an ODP initial extraction takes before its first byte
+	Accepted  int           `switch:"accepted"` // number of next requests for tracked feeds that are answered 202
 
-	// Match is a text: the faults below concern requests whose "METHOD path?query" contains it.
+	// Match limits the faults below to requests whose "METHOD path?query" contains this text.
 	Match string `switch:"match"`
-	// reset, length or truncate: how the next feeds break off
+	// reset, length or truncate: how the next feeds are cut off
 	Break       string `switch:"break,,reset,length,truncate"`
-	BreakAfter  int    `switch:"break-after"`  // bytes of body before that
-	BreakCount  int    `switch:"break-count"`  // how many feeds
-	Status      int    `switch:"status"`       // code of the next answers
-	StatusCount int    `switch:"status-count"` // how many
-	// json, xml, html, empty, or auto (default: as the request accepts)
+	BreakAfter  int    `switch:"break-after"`  // bytes of the body before the cut
+	BreakCount  int    `switch:"break-count"`  // number of feeds that are cut off
+	Status      int    `switch:"status"`       // status of the next answers
+	StatusCount int    `switch:"status-count"` // number of these answers
+	// body of these answers: json, xml, html, empty, or auto (default; as the request accepts)
 	StatusBody    string        `switch:"status-body,auto,json,xml,html,empty"`
-	StatusCode    string        `switch:"status-code"`     // SAP message code in them
-	StatusMessage string        `switch:"status-message"`  // text in them
-	LogonPage     int           `switch:"logon-page"`      // so many next answers are an HTML logon page with status 200
-	LoseAnswer    int           `switch:"lose-answer"`     // so many next writes are applied, and the connection dropped
+	StatusCode    string        `switch:"status-code"`     // SAP message code in these bodies
+	StatusMessage string        `switch:"status-message"`  // message in these bodies
+	LogonPage     int           `switch:"logon-page"`      // next answers that are an HTML logon page with status 200
+	LoseAnswer    int           `switch:"lose-answer"`     // number of next writes that are applied but not answered
 	SlowFirstByte time.Duration `switch:"slow-first-byte"` // wait before each answer
-	// so many next links after the first page lead to the page on which they stand
+	// number of next links, after the first page, that lead to their own page
 	RepeatPages int `switch:"repeat-pages"`
-	// of so many writes in a hundred, those inside batches too, the entity is locked by another user
+	// percentage of writes, also inside batches, whose entity is locked by another user
 	EnqueueLocks int `switch:"enqueue-locks"`
-	// so many requests to write in a hundred, batches as a whole, get no answer of their own before they were applied
+	// percentage of write requests, batches as a whole, that fail before they are applied
 	FailBefore int `switch:"fail-before"`
-	FailAfter  int `switch:"fail-after"` // likewise, after they were applied
+	FailAfter  int `switch:"fail-after"` // percentage that fail after they were applied
 
-	// where the channels of RFC destinations lead, such as http://127.0.0.1:8301
+	// address that the channels of RFC destinations send to, such as http://127.0.0.1:8301
 	NotifyTo   string `switch:"notify-to"`
 	NotifyUser string `switch:"notify-user"` // user:password for the listener
-	// NotifyOff has nothing sent, as when a queue was deleted; the store keeps what it is to.
+	// NotifyOff sends nothing, as after a queue was deleted; the store keeps persistent notifications.
 	NotifyOff bool `switch:"notify-off"`
 }
 
@@ -113,7 +112,7 @@ func ActionNames() []string {
 	return []string{"expire-sessions", "unlock-users", "expire-tokens"}
 }
 
-// parse gives a switch its value. The tag is its name, and behind it the words that it may be, where not any text.
+// parse sets a switch. Its tag is the name, followed by the allowed words unless any text is allowed.
 func parse(to reflect.Value, tag, text string) error {
 	_, words, some := strings.Cut(tag, ",")
 	switch choices := strings.Split(words, ","); to.Interface().(type) {

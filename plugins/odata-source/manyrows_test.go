@@ -65,7 +65,8 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 		}
 	})
 	if len(again) != rows-5 || len(f.state) != rows {
-		t.Errorf("%d rows came again of %d, and %d in all", len(again), rows-5, len(f.state))
+		t.Errorf("expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(again),
+			len(f.state))
 	}
 	write(t, s, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
 	asked, came := len(f.targets), len(f.log)

@@ -228,8 +228,8 @@ func TestRowsOfADerivedType(t *testing.T) {
 	}
 }
 
-// TestDerivedTypesWithOtherFacets: two derived types with properties of one name whose values are not read alike are
-// refused, whichever type comes first; what makes no difference to values is none.
+// TestDerivedTypesWithOtherFacets checks that two derived types are refused if a property of the same name is read
+// differently in them, in either order of the types. Facets that do not affect values may differ.
 func TestDerivedTypesWithOtherFacets(t *testing.T) {
 	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
 		"sap.odata.datetime.zone=Europe/Berlin"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv, strings.tsv,
-# grid.tsv and documents.tsv.
+# oracle.sh: writes the golden cases of this folder again, with Kafka's own converters: *.golden, primitives.tsv,
+# strings.tsv, grid.tsv and documents.tsv.
 # Needs java 17 and Maven, with which testdata/peers/kafka fetches Kafka. `make test-real` fails where they differ.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); tool=$here/../peers/kafka/tool.sh

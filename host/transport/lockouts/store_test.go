@@ -239,7 +239,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 					return
 				}
 				sent.Add(1)
-				time.Sleep(time.Millisecond) // until it is answered
+				time.Sleep(time.Millisecond) // the time that the service takes
 				done(401)
 			})
 		}

@@ -36,5 +36,5 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 			answers = append(answers, wit.Response{Tag: r.Tag, Target: r.Target, Status: 200, Body: []byte(body)})
 		}
 	}
-	t.Error("retire still asks after 20 rounds")
+	t.Error("expected a data fault within 20 rounds")
 }

@@ -201,8 +201,8 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 	return h.encode(rows, hints)
 }
 
-// each writes orders, given as names and values, one after another, and answers as the script says. It returns the
-// requests, what became of the orders, and how the last one was written.
+// each writes orders one after another; a row is name, value, … It answers with the lines of the script, and returns
+// the requests, the outcomes of the orders, and the host of the last one.
 func (w *writing) each(script []string, rows ...[]any) (requests, outcomes []string, last *hosting) {
 	w.t.Helper()
 	answer := scripted(w.t, script...)

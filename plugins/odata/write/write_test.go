@@ -134,7 +134,7 @@ func (w *writing) dynamic(v any) wit.Datum {
 	return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(w.data) - start)}
 }
 
-// put writes one row and returns its verdict, Written or Refused; of a row that is ignored it is neither.
+// put writes one row and returns its verdict: Written, Refused, or neither if the row was ignored.
 func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, requests []wit.Request) {
 	w.t.Helper()
 	h := w.host(topic)

@@ -64,7 +64,7 @@ func (m maker) structure() []wit.Node {
 	return nodes
 }
 
-// full makes a value of a node that is no null.
+// full makes a value for a node, and repeats that until the value is not null.
 func (m maker) full(nodes []wit.Node, node uint32) (v any) {
 	for v == nil {
 		v = m.Value(nodes, node)

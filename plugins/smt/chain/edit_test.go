@@ -227,7 +227,7 @@ func TestNullKeys(t *testing.T) {
 	}
 }
 
-// A row whose key cannot be made fails, and so do those like it: the first one leaves no program that takes them.
+// A row whose key cannot be made fails, and so does each later row of its form: no program is kept from the first one.
 func TestKeysThatFail(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
 	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),

@@ -76,8 +76,8 @@ func TestRealChain(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 	sampled(f, tab, "orders", 3)
 	tab.Has(`"Origin": "there"`, `"CustomerID": ""`)
-	// A transform that breaks its plugin is reported next to the row that it broke on, in the time of one call; the
-	// sample and the connector continue. It never returns from order 10249, the second one.
+	// The transform never returns from order 10249, the second one. That is reported next to the row after the time of
+	// one call; the sample and the connector continue.
 	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
 	tab.Until("the fault beside the row",

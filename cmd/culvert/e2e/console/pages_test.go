@@ -26,8 +26,8 @@ const (
 	inFile    = "canary-in-a-file-91bc"
 )
 
-// world is a worker with a source that runs, one that has failed, one that is refused, and a sink with dead letters. It
-// waits until all of them are so.
+// world starts a worker with a source that runs, one that has failed, one that is refused, and a sink with dead
+// letters, and waits until it shows all of this.
 func world(t *testing.T) *e2etest.Followed {
 	t.Helper()
 	p := e2etest.NewPlace(t)
@@ -110,12 +110,12 @@ func TestConsoleOfAWorker(t *testing.T) {
 	buttonsAreRoutes(t, f)
 }
 
-// Every page of a worker at work is well-formed, as a page and as fragments, and none has a secret of any origin. A
-// browser that asks for / is led to them.
+// pagesOfAWorker checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
+// browser is redirected from / to the console.
 func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 	a, _ := get(t, f.Url+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
 	if a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
-		t.Errorf("found %d %v", a.StatusCode, a.Header)
+		t.Errorf("expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
 	}
 	for _, page := range pages {
 		at := f.Url + "/console/" + page
@@ -164,16 +164,16 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 	}
 }
 
-// A worker may have no pages for browsers.
+// console.enable=false switches the console off.
 func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
 	f := e2etest.NewPlace(t).Follows("conf", "console.enable=false")
 	if a, text := get(t, f.Url+"/console/", nil); a.StatusCode != 404 {
-		t.Errorf("%d %s", a.StatusCode, text)
+		t.Errorf("expected 404, found %d %s", a.StatusCode, text)
 	}
 }
 
-// What a button does is REST's: the same line of the log, the same refusal.
+// buttonsAreRoutes checks that buttons do the same as REST: the same line in the log, the same refusal.
 func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	act := f.Url + "/console/act"
 	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)

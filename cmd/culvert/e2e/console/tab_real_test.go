@@ -65,7 +65,7 @@ type Tab struct {
 	b   *Browser
 	ctx context.Context
 
-	// Close closes the page, which asks the worker nothing more.
+	// Close closes the page, which ends its requests to the worker.
 	Close func()
 
 	mu                sync.Mutex

@@ -39,9 +39,9 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 	}
 }
 
-// A forged offset would have another connector skip rows: what the worker keeps in topics is no target of rows, whoever
-// chose the topic, on whatever cluster and with whatever errors.tolerance. Where no transform can change it, the topic
-// is known before anything runs.
+// No row is written to a topic that the worker keeps its own state in, since a forged offset would make another
+// connector skip rows. That holds for settings and transforms, on every cluster and with any errors.tolerance. If no
+// transform can change the topic, the error is found before anything runs.
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	p, broker := e2etest.NewPlace(t), e2etest.Embedded(t).Addr()

@@ -24,7 +24,7 @@ func (g *Group) drain(n int) e2etest.Result {
 	return g.Run("drain", "--url", "http://"+g.ids[n])
 }
 
-// drains has workers hand over what they run, one after the other, until the last, to which nobody is left.
+// drains lets the three workers hand over their tasks one after the other; the last one finds no other worker.
 func (g *Group) drains(connectors, tasks int) {
 	t := g.T
 	t.Helper()

@@ -32,8 +32,8 @@ func exactBroker(t *testing.T) *e2etest.ExactPeer {
 // withinFirst and withinThird are in the middle of pages, in bytes of the set's answers.
 const withinFirst, withinThird = 600_000, 1_400_000
 
-// TestRealExactlyOnce kills and overtakes workers, and stops and pauses the broker of Apache Kafka under them: a
-// consumer with read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
+// TestRealExactlyOnce kills and fences workers, and stops and pauses their Apache Kafka broker: a consumer with
+// read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
 func TestRealExactlyOnce(t *testing.T) {
 	t.Parallel()
 	k := exactBroker(t)

@@ -32,8 +32,8 @@ type Exactly struct {
 	Rows    map[string]int
 	edits   *Edits
 	Random  *rand.Rand
-	old     int      // tokens that are too old may be asked for so often: by a worker that others have overtaken
-	Lines   []string // settings of both connectors, in the place of those of the same name
+	old     int      // how often a fenced worker may ask for tokens that are too old
+	Lines   []string // settings of both connectors; they replace settings of the same name
 }
 
 const (
@@ -267,7 +267,7 @@ func (e *Exactly) inChanges() counted {
 	return e.Count(places, found)
 }
 
-// found are the rows in the topic of the set.
+// found returns the rows in the topic of the set.
 func (e *Exactly) found() (rows []string) {
 	e.t.Helper()
 	for _, line := range e.Records(e.Name) {
@@ -346,7 +346,7 @@ func (e *Exactly) Finish(what string) {
 	e.check(what)
 }
 
-// Run ends the worker so often, by the signals in turn, and then has it read to the end.
+// Run ends the worker that many times, by the signals in turn, and then lets it read to the end.
 func (e *Exactly) Run(rounds int, how ...syscall.Signal) {
 	e.t.Helper()
 	e.Edit()

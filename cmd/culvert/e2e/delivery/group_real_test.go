@@ -21,8 +21,8 @@ func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	StaticWorkersOfAGroup(t, e2etest.NewPlace(t), e2etest.Kafka(t))
 }
 
-// TestRealDeliveryOfAGroup kills workers of a group with exactly-once, and has a sink's workers drained and killed, by
-// Apache Kafka.
+// TestRealDeliveryOfAGroup uses Apache Kafka. It kills workers of a group with exactly-once, and drains and kills a
+// sink's workers.
 func TestRealDeliveryOfAGroup(t *testing.T) {
 	t.Parallel()
 	servers := e2etest.Kafka(t)

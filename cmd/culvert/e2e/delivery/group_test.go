@@ -125,7 +125,7 @@ func (g *Group) overview(by int) (o rest.Group) {
 	return o
 }
 
-// statuses are those of all connectors, as a worker answers; none where it answers something else.
+// statuses returns the status of every connector as a worker reports it; nil if the answer is something else.
 func (g *Group) statuses(by int) (all map[string]connect.Status, answer string) {
 	g.T.Helper()
 	var shown map[string]struct{ Status connect.Status }
@@ -202,8 +202,8 @@ func groupSource(address, name string) map[string]string {
 	return settings
 }
 
-// Workers share connectors out among themselves, and go on when one of them leaves, is killed, or comes back, and hand
-// over before they are stopped.
+// Workers distribute connectors among themselves, continue when one of them leaves, is killed or returns, and hand over
+// before they stop.
 func TestWorkersOfAGroup(t *testing.T) {
 	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) { WorkersOfAGroup(t, p, servers).drains(5, 9) })
 }
@@ -282,7 +282,7 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-// records are those of a topic.
+// records reads a topic.
 func records(t *testing.T, servers, topic string) (all []*kgo.Record) {
 	t.Helper()
 	k := kafka.Defaults()

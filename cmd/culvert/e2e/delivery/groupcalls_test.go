@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Whichever of three workers is asked answers for what others do.
+// Each of three workers answers requests about connectors that run on the others.
 func TestCallsOfAGroup(t *testing.T) {
 	g := embeddedGroup(t, 3, "inter.worker.key.ttl.ms=1")
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
@@ -30,7 +30,8 @@ func TestCallsOfAGroup(t *testing.T) {
 	g.calls(address)
 }
 
-// claims has one set asked for changes by one connector alone, whichever workers are asked at the same moment (P14).
+// claims checks that one connector alone may read the changes of a set, also if several workers are asked for one at
+// the same moment (P14).
 func (g *Group) claims(address string) {
 	t := g.T
 	t.Helper()
@@ -76,7 +77,7 @@ func (g *Group) figures(address string) {
 	t := g.T
 	t.Helper()
 	for _, name := range []string{"c0", "c1"} {
-		settings := groupSource(address, name) // what has come once comes again with a snapshot
+		settings := groupSource(address, name) // a snapshot delivers the rows once more
 		settings["sap.odata#00.exec-period"], settings["sap.odata#01.exec-period"] = "86400", "86400"
 		g.put(0, name, settings)
 	}
@@ -175,8 +176,9 @@ func (g *Group) offsets() {
 	g.workers[leader].Await("c0", "runs again", e2etest.Is(connect.Running, 2))
 }
 
-// calls asks a worker that does not lead: for what is not there, for connectors that begin paused or stopped, and for
-// what has failed at another worker to be restarted. The next leader makes a session key of its own.
+// calls sends requests to a worker that does not lead: for connectors that do not exist, for connectors that start
+// paused or stopped, and for a restart of tasks that failed on another worker. The next leader creates its own session
+// key.
 func (g *Group) calls(address string) {
 	t := g.T
 	t.Helper()

@@ -92,10 +92,10 @@ func TestRealChaosOfAGroup(t *testing.T) {
 	}
 }
 
-// chaosOfAGroup has things happen to a group, one after the other, in an order by chance: each of them before any comes
-// again. A group that exactly-once is enabled for repeats nothing, another one loses nothing. With 0 rounds half of all
-// things happen: with exactly-once the other half than without, and the other way round with the seed after an even
-// one, whose order is the same.
+// chaosOfAGroup causes faults in a group in random order, each of them once before any is repeated. A group with
+// exactly-once repeats nothing, another one loses nothing. With 0 rounds only half of the faults happen, and the other
+// half in the run with the other setting of exactly-once. An even seed and the next one have the same order, with the
+// halves exchanged.
 func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64, rounds int) {
 	c := startChaos(t, b, name, exactly)
 	random := rand.New(rand.NewPCG(seed/2, 0))

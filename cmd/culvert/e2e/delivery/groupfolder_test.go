@@ -58,8 +58,8 @@ func lines(settings map[string]string) (all []string) {
 	return all
 }
 
-// Workers of a group follow folders: what they say alike is applied once, and what one of them alone
-// says is not. What REST made is left alone, and REST leaves alone what they hold.
+// Workers of a group follow folders: a file that all folders have is applied once, a file of one folder alone is not.
+// The folders do not change connectors that were created by REST, and REST does not change connectors of the folders.
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -143,7 +143,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	g.workers[led].Await("orders", "runs again", e2etest.Is(connect.Running, 1))
 }
 
-// A worker that was alone joins a group with what it had: connectors, what they are to do, and where they stand.
+// A standalone worker joins a group and brings its connectors, their target states and their offsets.
 func TestAdoptedByAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -25,8 +25,8 @@ import (
 )
 
 // Newer versions of a plugin are put into the folders of three workers, one after the other, while sources read: they
-// run when all workers have them; one that does not open runs nowhere; and what is asked of one worker by REST holds
-// for all. No row is lost or repeated. A sink's plugin comes last.
+// run once all workers have them; one that does not open runs nowhere; a request to one worker by REST holds for all.
+// No row is lost or repeated. The plugin of a sink is replaced last.
 func TestPluginsOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -155,7 +155,7 @@ func components(t *testing.T, name string) []wit.Component {
 	return nil
 }
 
-// runs waits until so many tasks run with a version, as each worker says.
+// runs waits until every worker reports that number of tasks with a version.
 func (g *Group) runs(version string, tasks int) {
 	g.T.Helper()
 	for by, w := range g.workers {

@@ -62,8 +62,8 @@ func (g *Group) owner(by int, name string) (n int) {
 	return n
 }
 
-// Notifications come to the listeners of three workers in turns, one of which runs the feed's
-// task: during a load, and while that worker is killed (T8, P9).
+// Notifications arrive at the listeners of three workers in turn, one of which runs the feed's task: during a load, and
+// while that worker is killed (T8, P9).
 func TestSoakNotificationsOfAGroup(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
@@ -157,10 +157,9 @@ func QueueIsOpen(t *testing.T, address string) bool {
 	return strings.Contains(string(body), `"SubscribedFlag":true`)
 }
 
-// Connectors with `terminate` are made on three workers and deleted by any of those, as they run, are
-// paused or stopped, or when their workers were killed, which the group knows by then or not, and some are made once
-// more at once: nothing is left at the service that they have opened, and whatever their successors have opened stays
-// (T14).
+// Connectors with `terminate` are created on three workers and deleted through any of them: running, paused, stopped,
+// or after their worker was killed, before and after the group noticed. Some are created again at once. Everything
+// that a deleted connector opened at the service is closed, and what its successor opened stays open (T14).
 func TestSoakDeletedInAGroup(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	balancer, ports := Balanced(t, 3)
@@ -231,9 +230,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 	}
 }
 
-// Workers find a password in a file, each in one of its own: a wrong one is shown to the service
-// once, whoever asks (T3, P10); others in its place are used without a restart; and where a worker has none, what it
-// was to run says so (P25).
+// Every worker reads a password from a file of its own. A wrong password is sent to the service once, whichever worker
+// uses it (T3, P10); a changed one is used without a restart; if a worker has none, its connectors report that (P25).
 func TestSoakSecretsOfAGroup(t *testing.T) {
 	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
 	address := e2etest.Serve(t, guarded)

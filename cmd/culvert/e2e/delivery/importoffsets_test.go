@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Offsets whose fields nobody has written down, of a topic and of a standalone worker's file, are shown, and taken over
-// when it is said which field counts; what is none is refused.
+// Offsets with undocumented fields, from a topic and from a standalone worker's file, are listed, and imported once the
+// user names the field that counts. Records that contain no offset are refused.
 func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

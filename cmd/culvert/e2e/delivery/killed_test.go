@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// reading is a worker at least once that reads a set, whose broker is another process.
+// reading prepares a worker that reads a set at least once, and starts its broker as a process of its own.
 func reading(t *testing.T, rounds int, worker ...string) (e *Exactly, broker *e2etest.Command) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
@@ -20,7 +20,7 @@ func reading(t *testing.T, rounds int, worker ...string) (e *Exactly, broker *e2
 	return e, broker
 }
 
-// numbers are the numbers of the rows in the topic.
+// numbers returns the numbers of the rows in the topic.
 func (e *Exactly) numbers() (numbers []int) {
 	e.t.Helper()
 	for _, row := range e.found() {
@@ -29,7 +29,7 @@ func (e *Exactly) numbers() (numbers []int) {
 	return numbers
 }
 
-// stored is how many rows the newest stored offset covers.
+// stored returns how many rows the newest stored offset covers.
 func (e *Exactly) stored() int {
 	e.t.Helper()
 	all := e.Records("connect-offsets")

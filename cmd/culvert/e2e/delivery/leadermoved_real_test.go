@@ -140,8 +140,8 @@ func (c *trio) whole() {
 	})
 }
 
-// TestRealExactlyOnceMoved moves the leaders of all that a worker with exactly-once writes to within its transactions,
-// and kills the broker that coordinates them, of three brokers of Apache Kafka: a consumer with
+// TestRealExactlyOnceMoved uses three brokers of Apache Kafka. During the transactions of a worker with exactly-once it
+// moves the leaders of all partitions that the worker writes to, and kills the transaction coordinator: a consumer with
 // read_committed finds every row once.
 func TestRealExactlyOnceMoved(t *testing.T) {
 	t.Parallel()

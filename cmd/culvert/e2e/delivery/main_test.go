@@ -16,7 +16,7 @@ func onEmbedded(t *testing.T, test func(t *testing.T, p *e2etest.Place, servers 
 	test(t, p, p.Broker())
 }
 
-// embeddedGroup starts so many workers of a group on an embedded broker, with more lines in their files, see [Group].
+// embeddedGroup starts a group of workers on an embedded broker; lines are added to their files, see [Group].
 func embeddedGroup(t *testing.T, workers int, lines ...string) *Group {
 	t.Helper()
 	t.Parallel()

@@ -27,7 +27,7 @@ func TestOffsets(t *testing.T) {
 	f.Await("writes", "runs", e2etest.Runs)
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Until(200, "GET", "/connectors/reads/offsets", "", "entityset")
-	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":["Orders"]`) // that it has used
+	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":["Orders"]`) // topics that the connector has used
 	f.Must(202, "PUT", "/connectors/writes/topics/reset", "")
 	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":[]`)
 	for _, name := range []string{"reads", "writes"} {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A worker follows the files of a folder until it is stopped, and stores then how far it is.
+// A worker follows the files of a folder until it is stopped, and stores its offsets then.
 func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -26,7 +26,7 @@ func TestRunUntilStopped(t *testing.T) {
 	folder := filepath.Join(p.Dir, "etc")
 	e2etest.NoError(t, os.Mkdir(folder, 0o700))
 	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
-		"offset.flush.interval.ms: 3600000", "topic.creation.enable: false") // then the broker makes topics
+		"offset.flush.interval.ms: 3600000", "topic.creation.enable: false") // so the broker creates topics
 	p.File("etc/orders.properties", e2etest.Source("orders", address, "Orders")[1:]...) // named by its file
 	c := p.Start("run", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data, "--progress")
 	var status connect.Status
@@ -62,7 +62,7 @@ func TestBothWays(t *testing.T) {
 		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
 		"predicates.orders.pattern=Ord.*")...)
 	sink := e2etest.SinkOf("back", address, "sap.Orders", "OrderCopies", "sap.Order_Details", "Order_DetailCopies")
-	sink[len(sink)-1] = "topics.regex=(?!audit)sap.Order.*+" // as Java has it, and Go does not
+	sink[len(sink)-1] = "topics.regex=(?!audit)sap.Order.*+" // Java has these operators, Go does not
 	back := p.File("back.properties", sink...)
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data, there,
@@ -80,7 +80,7 @@ func TestBothWays(t *testing.T) {
 	e2etest.Contains(t, "a product", e2etest.AsJSON(t, products[0]["value"]), `"system": "PRD"`)
 }
 
-// A connector that fails leaves others alone, and the run says so at its end. So it does of an address that is taken.
+// A failed connector does not disturb others, and the run reports it at its end. An address in use is reported, too.
 func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -25,8 +25,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestCallsOfClients makes calls that tools for Kafka Connect make, in their order, and expects what they go by. These
-// are replays of what their sources say: none of the programs runs here. Single calls have TestRecordedCalls.
+// TestCallsOfClients makes the calls of tools for Kafka Connect, in their order, and expects what the tools rely on.
+// The calls were taken from the tools' sources; none of the programs runs here. TestRecordedCalls has single calls.
 func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -105,10 +105,10 @@ func TestCallsOfClients(t *testing.T) {
 		return answer == `{"shown":{"topics":["Products"]}}`
 	})
 
-	// kcctl: a version of Kafka's form, by which it knows what there is.
+	// kcctl expects a version of Kafka's form, which tells it what the worker can do.
 	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
 	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
-		t.Errorf("found %+v", root)
+		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
 	}
 }
 
@@ -235,9 +235,9 @@ func figureOf(f *e2etest.Followed, name string) float64 {
 	return n
 }
 
-// Calls at random, valid, invalid and huge, with wrong methods and media types: each has an answer, none a password
-// that is not in its own configuration, and afterwards all is as it was before. CULVERT_SOAK=1 makes 10,000 of them;
-// CULVERT_SEED has those of a run again. Slow calls has TestSlowClients.
+// Random calls, valid, invalid and huge, with wrong methods and media types: each is answered, no answer contains a
+// password other than one that the call sent, and afterwards the worker is as it was before. CULVERT_SOAK=1 makes
+// 10,000 calls, CULVERT_SEED repeats those of a run. TestSlowClients has slow calls.
 func TestSoakRandomCalls(t *testing.T) {
 	t.Parallel()
 	calls, seed := 1000, uint64(1)

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// T16: what run refuses, validate says, each at its file and line, and run says it before anything else happens: also
-// beside a worker's file and a connector that are right, all run or none.
+// T16: validate reports everything that run refuses, with file and line; run reports it before anything else happens,
+// also where the worker's file and another connector's file are right: all run or none.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

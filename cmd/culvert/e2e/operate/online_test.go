@@ -112,22 +112,23 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 		if v.Errors != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
 			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
 			len(by["sap.odata#00.select"].Value.Recommended) > 0 || len(by["value.converter"].Value.Recommended) == 0 {
-			t.Errorf("%v: expected it not to be tried, found %d errors, %q", settings, v.Errors, errors)
+			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.Errors, errors)
 		}
 	}
-	f.Checked(sapSource(address, "", set...)) // a user is typed, and no password yet
+	f.Checked(sapSource(address, "", set...)) // a user was typed, and no password yet
 	for _, typed := range []string{"s", "ses", "ses", "sesame"} {
 		offline(sapSource(address, typed, set...))
 	}
 
-	// Nobody types the content of a file. A reference to a provider that there is not is sent by no check.
+	// A reference to a file may be checked at once, since nobody types the content of a file. A reference to a
+	// provider that does not exist is never sent.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Checked(sapSource(address, "x"+reference, set...))
 	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
 	if text := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
 		"looks like a reference to a config provider that there is not: it is not sent as it stands") {
-		t.Errorf("%d errors, %q", v.Errors, text)
+		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.Errors, text)
 	}
 	if l := s.Ledger(); l.Total != 0 {
 		t.Fatalf("expected nothing to be sent, found %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
@@ -138,7 +139,7 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 		if v, by := f.CheckedInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
 			return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
 		}); v.Errors != 0 || len(by[setting].Value.Errors) != 0 {
-			t.Errorf("%s: %d errors, %q", secret, v.Errors, by[setting].Value.Errors)
+			t.Errorf("%s: expected no errors, found %d, %q", secret, v.Errors, by[setting].Value.Errors)
 		}
 	}
 
@@ -230,8 +231,8 @@ func (x texts) compared(body any, texts ...string) rest.Comparison {
 	return e2etest.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(x.t, body), texts...))
 }
 
-// What a change of a connector means is told before: for its tasks and its offsets, and nothing is started. A file's
-// connector is changed there; of two who change one of REST's the second is told so.
+// A comparison reports what a change means for a connector's tasks and offsets, and starts nothing. A connector from a
+// file is changed in its file. If two users change a connector that was created by REST, the second one is told.
 func TestTextsOfConnectors(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

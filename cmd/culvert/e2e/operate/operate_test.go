@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What operators do beyond Kafka Connect: they look at feeds and dead letters, have letters and refused logons tried
-// once more, and end what a source has opened.
+// What operators can do beyond Kafka Connect: look at feeds and dead letters, retry dead letters and refused logons,
+// and end what a source has opened.
 func TestOperate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

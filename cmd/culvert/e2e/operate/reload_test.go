@@ -183,9 +183,9 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	f.Stop()
 }
 
-// A reload asks services for five seconds; here they do not answer. A change that no service was asked about in that
-// time is not applied, and is checked again. A change of a stopped connector asks no service: if the connector was
-// resumed while the change waited for its turn behind the reload, its service is asked then.
+// A reload checks changes with their services for five seconds; here the services do not answer. A change that was not
+// checked in that time is not applied, and is checked again later. A change of a stopped connector is not checked. If
+// the connector was resumed while its change waited for the reload to end, the change is checked then.
 func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -369,9 +369,9 @@ func (e *edited) moved() {
 	e.file = to
 }
 
-// Random edits under load: files come, change, break, go and get other names, while their connectors read. Nothing is
-// lost, nothing is repeated, the worker ends in the state of the files, and a connector whose file is left alone
-// notices nothing. CULVERT_SOAK=1 has 500 edits in 60 s.
+// Random edits under load: files are created, changed, broken, deleted and renamed while their connectors read.
+// Nothing is lost or repeated, the worker ends in the state of the files, and a connector whose file does not change
+// is not disturbed. CULVERT_SOAK=1 makes 500 edits in 60 s.
 func TestSoakReloadStorm(t *testing.T) {
 	edits, apart := 60, 60*time.Millisecond
 	if e2etest.Soaking() {

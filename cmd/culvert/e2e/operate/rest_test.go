@@ -237,7 +237,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	p.Holds("Customers", 91)
 }
 
-// A task that has failed is restarted alone by REST.
+// REST restarts a failed task without the other tasks of its connector.
 func TestTasksAreRestarted(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -309,14 +309,14 @@ func TestInitialStateOfFiles(t *testing.T) {
 		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
 }
 
-// A secret that is stored goes nowhere else than the stored configuration sends it, whichever way REST is asked: by a
-// check, by PUT with what stands for it, by PATCH of what is next to it. The answer names the secret that is missing.
+// A stored secret is sent only where the stored configuration sends it, whatever a client tries: a check, PUT with the
+// placeholder of the secret, PATCH of other settings. The answer names the secret that is missing.
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	var mu sync.Mutex
-	var logons []string // that somebody else's service was shown
+	var logons []string // logons that the other service received
 	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -392,7 +392,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		})
 	}
 	if shown := took(); len(shown) > 0 {
-		t.Errorf("somebody else was shown %q", shown)
+		t.Errorf("the other service received the logons %q", shown)
 	}
 
 	// What has nothing to do with where it goes needs no secret; and a secret that is shown goes where its owner says.

@@ -13,7 +13,7 @@ import (
 )
 
 // A source that loops in decode is dropped into the folder in the middle of a load: the running connector tries it,
-// goes back to the version before, and no record is lost or repeated. The figures of plugins move while they work.
+// returns to the version before, and no record is lost or repeated. The metrics of plugins change while they work.
 func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -31,8 +31,8 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
-	c.Awaits("a newer version of the plugin is open, and takes over at a boundary") // so at the next one
-	// the page that waits, three times one that breaks the new version, and again by the old one
+	c.Awaits("a newer version of the plugin is open, and takes over at a boundary") // so it does at the next one
+	// the page that is held, a page that breaks the new version three times, and the same page by the old one
 	g.Let(6)
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	e2etest.Contains(t, "the reason",
@@ -49,7 +49,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		t.Fatalf("expected 0.1.0 RUNNING and %q, found %+v", want, task)
 	}
 	after := e2etest.Scrape(t, listen)
-	// of is a figure of a version, whatever the hash of its file.
+	// of returns a metric of a version, whatever the hash of its file.
 	of := func(figures map[string]float64, name string, labels ...string) (value float64) {
 		found := false
 		for series, v := range figures {

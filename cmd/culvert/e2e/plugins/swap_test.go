@@ -13,8 +13,8 @@ import (
 )
 
 // Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:
-// they take over at a page or batch boundary, and no record is lost or repeated. A file that does not fit leaves the
-// one before at work.
+// they take over at a page or batch boundary, and no record is lost or repeated. A file that is cut off does not
+// replace the version before.
 func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -64,13 +64,12 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
 	}
 
-	// What does not fit.
 	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
 	c.Awaits("odd.wasm: the file is cut off")
 	g.Let(4)
 	c.Eventually("the ninth page", g.Held)
 
-	// A good one comes after the bad one.
+	// A whole file replaces the one that was cut off.
 	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0"))
 	c.Awaits(`msg="plugin loaded" plugin=odd version=1.2.0`)
 	g.Let(rows)

@@ -28,8 +28,8 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 	return s
 }
 
-// A version with the plugin's name and a higher number that moves the role of an address is dropped into the folder, in
-// mid-run and while the worker is down: it is refused, and log and status name the setting.
+// A new version of a plugin that gives the role of an address to another setting is dropped into the folder, during a
+// run and while the worker is down: it is refused, and log and status name the setting.
 func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -37,7 +37,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
 	// The proxy of the user's requests is the thief, by default.
 	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("what is the user's alone went to the thief: %s %s %v", r.Method, r.URL, r.Header)
+		t.Errorf("a request of the user went to the thief: %s %s %v", r.Method, r.URL, r.Header)
 	}))
 	listen := porttest.Address(t)
 	file := p.File("orders.properties", e2etest.AsMe(e2etest.Source("orders", address, "Orders"),
@@ -92,7 +92,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
 	c.MustStop()
 
-	// In the place of the good file: nothing else is there, and still it is not taken.
+	// It is refused, too, if it replaces the good file and no other version is present.
 	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
 	e2etest.Replace(t, dir, "odata-source.wasm", evil)
 	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).Exits(2).Says("the setting sap.odata.link.hosts")

@@ -490,7 +490,7 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 	}
 }
 
-// sinkLines are the settings of a connector that writes topics into sets: set, topic, set, topic, …
+// sinkLines returns the settings of a connector that writes topics into sets; pairs are set, topic, set, topic, …
 func (s *capService) sinkLines(name string, pairs ...string) []string {
 	lines, topics := append(s.lines(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), ""
 	for i := 0; i < len(pairs); i += 2 {
@@ -513,11 +513,11 @@ func (s *capService) testWrite(t *testing.T) {
 	}
 	type moved struct {
 		set     string
-		n, most int // of how many the first and the last ones are moved
+		n, most int // rows in the set, and how many of them are moved, from both ends
 	}
 	sets := []moved{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}}
 	reader := s.lines("read", "ODataSource")
-	var gone, back []string // sets and topics
+	var gone, back []string // pairs of set and topic
 	for i, m := range sets {
 		reader = append(reader, setLines(i, capPath, m.set, "read-"+m.set)...)
 		gone, back = append(gone, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)

@@ -72,7 +72,7 @@ func TestRealKafka(t *testing.T) {
 	}
 }
 
-// endOf is the end offsets of a topic's partitions, summed.
+// endOf returns the sum of the end offsets of a topic's partitions.
 func endOf(t *testing.T, servers, topic string) (sum int) {
 	t.Helper()
 	for _, end := range e2etest.EndsOn(t, servers, topic) {
@@ -207,7 +207,7 @@ func (k *kafkaPeer) testProducer(t *testing.T) {
 	}
 }
 
-// Records that Kafka compressed, in each of its ways, reach the service: its brokers compress as their topic has it.
+// Records reach the service in every compression of Kafka. The brokers compress them as the topic's settings specify.
 func (k *kafkaPeer) testCompressed(t *testing.T) {
 	orders := e2etest.ReadTopic(t, k.servers, "Orders", k.service.Count("Orders"))[:20]
 	codecs := []string{"uncompressed", "gzip", "snappy", "lz4", "zstd"}
@@ -268,9 +268,9 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	c.Eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
 	c.Signal(syscall.SIGTERM)
 	if r := c.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "FAILED") {
-		t.Errorf("expected a worker that goes on, found exit %d\n%s", r.Code, r.Stderr)
+		t.Errorf("expected a worker that continues, found exit %d\n%s", r.Code, r.Stderr)
 	}
-	k.MustOnce(worker, file) // what the stop may have cut off
+	k.MustOnce(worker, file) // delivers what the stop may have left out
 	keys, records := k.keys(t, "survivor")
 	if n := s.Count("Orders"); keys != n || records != n {
 		t.Errorf("expected %d rows, each once, found %d in %d records", n, keys, records)

@@ -26,7 +26,7 @@ const (
 	manyRows   = 25_000
 )
 
-// TestRealOlingo reads and writes a service by Apache Olingo.
+// TestRealOlingo reads and writes a service that is built with Apache Olingo.
 func TestRealOlingo(t *testing.T) {
 	t.Parallel()
 	port := e2etest.FreePort(t)
@@ -37,7 +37,7 @@ func TestRealOlingo(t *testing.T) {
 	t.Run("Modes", s.testModes)
 }
 
-// Both formats, parts of a set, and all modes of writing, one by one and in its $batch.
+// testModes reads both formats and parts of a set, and writes in all modes, row by row and by $batch.
 func (s *olingo) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
@@ -127,8 +127,8 @@ func (s *olingo) testModes(t *testing.T) {
 	}
 }
 
-// A set of users' size in both formats, of which Olingo tracks changes and whose links count rows: whole, again by key
-// as a reload with marks, and then its changes. Each reading has each row once.
+// testManyRows reads a set of a realistic size in both formats. Olingo tracks its changes, and its next links count
+// rows. The set is read as a whole, read again by key, and then its changes are read. Each reading has each row once.
 func (s *olingo) testManyRows(t *testing.T) {
 	const rows = manyRows
 	p := e2etest.NewPlace(t)

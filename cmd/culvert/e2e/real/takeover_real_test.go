@@ -25,7 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// leftGroup is the group whose topics are taken over, leftWorkers how many workers it has on either side.
+// leftGroup is the group whose topics are taken over. It has leftWorkers workers, first of Kafka Connect, then of ours.
 const leftGroup, leftWorkers = "left", 2
 
 // wide is a connector of two tasks, failed one whose task fails with its first line.
@@ -38,15 +38,15 @@ type kept struct {
 	Offsets string
 }
 
-// takeover is a group of Kafka Connect workers, and the group of ours that takes its topics over.
+// takeover is a group of Kafka Connect workers, and the group of our workers that takes over its topics.
 type takeover struct {
 	*e2etest.Place
 	servers, filesPort string
 	followed           *e2etest.Followed // any worker that runs now
-	lines              int               // that were written
+	lines              int               // lines that were written to files
 }
 
-// java starts workers of Kafka Connect's; stop stops them in good order.
+// java starts workers of Kafka Connect; stop shuts them down.
 func (f *takeover) java() (stop func()) {
 	f.T.Helper()
 	var stops []func()
@@ -64,7 +64,7 @@ func (f *takeover) java() (stop func()) {
 	}
 }
 
-// worker is what one of our workers is told, and commands for its group.
+// worker returns the arguments of one of our workers, which are also those of commands for its group.
 func (f *takeover) worker(n int, at string) (arguments []string) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them
@@ -85,7 +85,7 @@ func (f *takeover) cluster(command string, code int) e2etest.Result {
 	return f.Run(append([]string{"cluster", command}, f.worker(leftWorkers, porttest.Address(f.T))...)...).Exits(code)
 }
 
-// ours starts as many of ours.
+// ours starts our workers; stop shuts them down.
 func (f *takeover) ours() (stop func()) {
 	f.T.Helper()
 	var all []*e2etest.Followed
@@ -108,7 +108,7 @@ func (f *takeover) ours() (stop func()) {
 	}
 }
 
-// settings are those of a source, which reads a file of its own, or of a sink.
+// settings returns the settings of a source, which reads a file of its own, or of a sink.
 func (f *takeover) settings(name string) map[string]string {
 	if strings.HasPrefix(name, "sink") {
 		return map[string]string{"name": name, "topics": "quiet", "file": filepath.Join(f.Dir, name),
@@ -119,7 +119,7 @@ func (f *takeover) settings(name string) map[string]string {
 		"topic": "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http", "files.address": "127.0.0.1",
 		"files.port": f.filesPort, "tasks.max": "1"}
 	if name == failed {
-		settings["value.converter"] = "org.apache.kafka.connect.converters.ByteArrayConverter" // of what are texts
+		settings["value.converter"] = "org.apache.kafka.connect.converters.ByteArrayConverter" // which fails on texts
 	}
 	return settings
 }
@@ -137,7 +137,7 @@ func (f *takeover) writes(names ...string) {
 	}
 }
 
-// shows is what a worker's REST shows of all connectors.
+// shows returns the configuration and state of all connectors as a worker's REST API reports them, without offsets.
 func (f *takeover) shows() (all map[string]kept) {
 	f.T.Helper()
 	var shown map[string]struct {
@@ -149,7 +149,7 @@ func (f *takeover) shows() (all map[string]kept) {
 	}
 	_, answer := f.followed.Call("GET", "/connectors?expand=info&expand=status", "")
 	if json.Unmarshal([]byte(answer), &shown) != nil {
-		return nil // a refusal, which is an object of other things
+		return nil // an error, which has other fields
 	}
 	all = map[string]kept{}
 	for name, s := range shown {
@@ -165,7 +165,7 @@ func (f *takeover) shows() (all map[string]kept) {
 // fingerprint is what our workers add to an offset, which Kafka Connect's keep, or drop with the next one.
 var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"|"fingerprint":"[^"]*",`)
 
-// offsets adds what the worker's REST shows of the offsets of connectors.
+// offsets adds the offsets of connectors, as a worker's REST API reports them, and returns all.
 func (f *takeover) offsets(all map[string]kept, of func(name string) bool) map[string]kept {
 	f.T.Helper()
 	for name, k := range all {
@@ -208,7 +208,7 @@ func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 	return all
 }
 
-// reaches waits until the offsets of connectors are the ends of their files, and expects every line once.
+// reaches waits until the offsets of connectors are at the ends of their files, and expects every line once.
 func (f *takeover) reaches(names ...string) {
 	f.T.Helper()
 	for _, name := range names {
@@ -219,8 +219,8 @@ func (f *takeover) reaches(names ...string) {
 	e2etest.ReadTopic(f.T, f.servers, "lines", f.lines)
 }
 
-// breaks leaves two connectors as a worker that died would: of one the tasks have no commit, of the other later tasks
-// have none either, and compaction takes out those that were committed.
+// breaks leaves two connectors as a worker that died would: half has tasks without a commit; compacted has later tasks
+// without a commit, and compaction removes the committed ones.
 func (f *takeover) breaks(half, compacted string) {
 	f.T.Helper()
 	topic := leftGroup + "-configs"
@@ -242,7 +242,7 @@ func (f *takeover) breaks(half, compacted string) {
 	write(config.ConnectorRecord(half, f.settings(half)), config.TaskRecord(half, 0, other),
 		config.TaskRecord(compacted, 0, other))
 	f.followed.Eventually("compaction", func() bool {
-		write(config.TargetRecord(half, config.TargetStarted)) // which ends a segment
+		write(config.TargetRecord(half, config.TargetStarted)) // a record ends a segment
 		ends := e2etest.EndsOn(f.T, f.servers, topic)
 		reader := e2etest.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 			topic: {0: kgo.NewOffset().AtStart()}}))
@@ -259,9 +259,8 @@ func (f *takeover) breaks(half, compacted string) {
 	})
 }
 
-// TestRealTakeover has two of our workers go on with what two of Kafka Connect's have had, connectors in every state,
-// and Kafka Connect's after them: names, configurations, states and offsets are what they were, and every line arrives
-// once.
+// TestRealTakeover replaces two workers of Kafka Connect, with connectors in every state, by two of ours, and these by
+// Kafka Connect's again: names, configurations, states and offsets stay the same, and every line arrives once.
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -370,7 +369,7 @@ func TestRealTakeover(t *testing.T) {
 	e2etest.Equal(t, "names", len(last), len(again))
 	f.writes(append(running, half, compacted)...)
 	f.reaches(append(running, half, compacted)...)
-	// It finds offsets by the bytes of their keys: those of partitions of several fields, too.
+	// Kafka Connect finds offsets by the bytes of their keys, also if a partition has several fields.
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	p.MustOnce(p.File("odata-worker.properties", "bootstrap.servers="+f.servers, "listeners=",
 		"offset.storage.topic="+leftGroup+"-offsets"), p.File("odata.properties", e2etest.Source("odata", address, "Orders")...))

@@ -139,7 +139,7 @@ func (w *ways) requests(t *testing.T, expression string) int {
 	return countLines(t, filepath.Join(w.nginx, "access.log"), expression)
 }
 
-// reader is the file of a connector that reads Categories of the service, at another address, into a topic of its name.
+// reader writes the file of a connector that reads Categories through the given address into a topic of its own name.
 func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string {
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
@@ -205,8 +205,8 @@ func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret strin
 	}
 }
 
-// Certificates of each kind, out of stores of each type, are taken by nginx, and the stores know nginx. (TestMutualTLS
-// and TestMadeStores have all stores.)
+// testStores checks that nginx accepts certificates of every kind from stores of every type, and that trust stores
+// accept nginx. TestMutualTLS and TestMadeStores have all stores.
 func (w *ways) testStores(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	var files []string

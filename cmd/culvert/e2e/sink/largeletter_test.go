@@ -12,9 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// A record of 20 MB goes through Kafka to a service that takes it, and to the topic of dead letters from one that does
-// not. A dead letter that is too large for the producer fails the task, which names the record and stops; nothing is
-// skipped, and the record waits for the next start.
+// A record of 20 MB is written to a service that accepts it, and becomes a dead letter if the service refuses it. A
+// dead letter that is too large for the producer fails the task, which names the record; the next start retries.
 func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -49,7 +48,7 @@ func TestRecordOf20MB(t *testing.T) {
 				"Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name), c.settings...)...)
 			r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 			starts := int32(1)
-			if c.name == "refused-letter-too-large" { // the next start comes to the same
+			if c.name == "refused-letter-too-large" { // the next start fails in the same way
 				r, starts = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back), 2
 			}
 			e2etest.Equal(t, "requests", starts, posts.Load())

@@ -19,12 +19,12 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestRealMirrorMaker has MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster. The
-// sink is killed while two of its inserts are on their way, which are not applied, and goes on there: nothing is lost,
-// and nothing is written twice.
+// TestRealMirrorMaker lets MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster.
+// The sink is killed while two inserts are under way, which are not applied, and continues on the other cluster:
+// nothing is lost or written twice.
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
-	const rows, first = 26_000, 17_000 // first and the one behind it are the inserts that are held
+	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
 	here, there := e2etest.Kafka(t), e2etest.Kafka(t)
 	p, service := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 1})
 	var held atomic.Bool
@@ -53,7 +53,7 @@ func TestRealMirrorMaker(t *testing.T) {
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n+1, n)})
 	}
 	e2etest.Produce(t, here, records...)
-	// The sink runs until all else is written and stored, and is killed.
+	// The sink is killed when everything but the held inserts is written and stored.
 	c, admin := start(here), kadm.NewClient(client)
 	var had kadm.OffsetResponse
 	c.Eventually("all but two records written and stored", func() bool {

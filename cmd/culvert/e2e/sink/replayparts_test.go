@@ -25,7 +25,7 @@ type documents struct {
 	admin                *kadm.Client
 }
 
-// newDocuments has records, by key and value, in the topic said.
+// newDocuments writes records to the topic said, which a sink reads.
 func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
 	t.Helper()
 	d := &documents{Place: e2etest.NewPlace(t), letters: "refused"}
@@ -133,8 +133,8 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	d.replays(t, 0, 3, "")
 }
 
-// A letter that is older than a later record of its key is left, and said, until --older sends it; list tells what was
-// replayed. Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
+// A letter is left, and reported, if a later record has its key, until --older sends it; list shows what was replayed.
+// A forged letter is not replayed unless topics.regex matches its topic as a whole.
 func TestReplayOfWhatIsOlder(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
@@ -164,19 +164,18 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		return strings.Join(said, ", ")
 	}
 	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
-		t.Errorf("found %s", found)
+		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", found)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("replayed   yes")
 	d.replays(t, 1, 4, "1 replayed", "--older")
 	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
-		t.Errorf("found %s", found)
+		t.Errorf("expected all letters but 0@3 to be replayed, found %s", found)
 	}
 }
 
-// A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in
-// which they were refused last, and in partitions next to each other. A record keeps its RequestID where its letter has
-// another time than it, as in a topic with message.timestamp.type=LogAppendTime: a service that has its document from
-// such a request does not make another one.
+// A letter is also left if the replay has already sent a newer letter of its key, since letters are in the order of
+// their last refusal and in several partitions. A record keeps its RequestID if its letter has another timestamp, as
+// in a topic with message.timestamp.type=LogAppendTime, so that the service does not create its document twice.
 func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
@@ -199,8 +198,8 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")
 }
 
-// Which entity a record without a key is of is not known before it is sent: its letter is sent where all later records
-// of the topic are letters, too, and left where there is any other, in whichever partition.
+// The entity of a record without a key is not known before it is sent. Its letter is sent if all later records of the
+// topic, in all partitions, are letters, too, and left otherwise.
 func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	t.Parallel()
 	said := saidTimes(3)

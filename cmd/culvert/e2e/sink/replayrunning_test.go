@@ -51,7 +51,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		ended = make(chan struct{})
 		go func() {
 			defer close(ended)
-			if a, err := http.Post(f.Url+path, "application/json", nil); err == nil { // it is killed
+			if a, err := http.Post(f.Url+path, "application/json", nil); err == nil { // fails if the worker is killed
 				a.Body.Close()
 			}
 		}()

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// A replay next to another process's writes nothing and says why, whichever folder each has; it goes on where the other
-// one has ended. One whose process stood still until another one had its turn stores nothing over what that one has
+// A replay while another process replays writes nothing and reports why, whichever data folders they use; it continues
+// where the other one ended. A process that was stopped while another one replayed does not overwrite what that one
 // stored.
 func TestReplayNextToAnother(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 // written is how many rows there are to write.
 const written = 40
 
-// writing is one connector that writes the topic Orders into OrderCopies of a service of its own, which answers some
-// POSTs with a status, or ends its sessions.
+// writing is a connector that writes the topic Orders to OrderCopies of its own service, which answers some POSTs with
+// status, or ends sessions.
 type writing struct {
 	name, status, count string
 	settings            []string
@@ -82,7 +82,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 			e2etest.NoneTwice(t, w.service.Ledger())
 			complete := cmp.Equal(e2etest.Entities(w.service, "Orders"), e2etest.Entities(w.service, "OrderCopies"))
 			if complete != (len(w.fails) == 0) || complete != (failure == "") {
-				t.Errorf("found all rows: %t, with the failure %q", complete, failure)
+				t.Errorf("expected all rows or a failure; all rows: %t, failure %q", complete, failure)
 			}
 			refused := 0
 			for _, r := range w.service.Ledger().Requests {
@@ -90,7 +90,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 					refused++
 				}
 			}
-			// 401: those that were on their way in other lanes.
+			// A 401 may also be the answer to requests that were under way in other lanes.
 			if want := map[string]int{"503": 2, "500": 1, "401": 4}[w.name]; w.status != "" && refused != want &&
 				(w.name != "401" || refused > want) {
 				t.Errorf("expected %d refusals, found %d", want, refused)

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestCron reads a set again at the times of an expression.
+// TestCron reads a set again at the times of a cron expression.
 func TestCron(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

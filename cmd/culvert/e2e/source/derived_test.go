@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Rows of derived types are read without what these add, which is said once and in full.
+// Rows of derived types are read without the properties that these types add; one message names all of them.
 func TestPropertiesOfDerivedTypes(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

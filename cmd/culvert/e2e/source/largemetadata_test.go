@@ -37,8 +37,7 @@ func largeMetadata(s http.Handler, path string, size int) string {
 	return b.String()
 }
 
-// A service may describe itself by 40 MB: the limits of plugins that nobody has set are enough for it, for checks, for
-// reading and for what a set's row is made of.
+// A metadata document may have 40 MB: the default limits of plugins allow it in reading and in checks.
 func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
 	s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 10})

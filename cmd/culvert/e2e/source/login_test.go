@@ -104,9 +104,9 @@ func tickets(at string, more ...string) []string {
 		"value.converter.schemas.enable=false"}, more...)
 }
 
-// The host logs on by an exchange of its own, shows the token in the header that the user says, and renews one that is
-// refused, once. A login that is refused is not made again, by the same command or by another one; with another
-// password it is made at once.
+// The host logs on by a request of its own, sends the token in the header that the user specifies, and renews a refused
+// token once. A refused login is not repeated, neither by the same command nor by another one; with another password it
+// is sent at once.
 func TestLoginExchange(t *testing.T) {
 	t.Parallel()
 	const user, secret, wrong = `me&you`, `p"w\&{user}=1+ü`, "wrong-one-indeed"
@@ -159,7 +159,7 @@ func TestLoginExchange(t *testing.T) {
 	}
 }
 
-// A login that is answered yes and hands out no token is not made again either.
+// A login with status 200 but without a token is not repeated either.
 func TestLoginWithoutAToken(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

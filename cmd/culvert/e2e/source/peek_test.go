@@ -60,7 +60,7 @@ func TestPeek(t *testing.T) {
 	}
 }
 
-// TestListServices asks the catalogue: the older one where the newer one is not there.
+// TestListServices reads the catalogue, or the older one if a service has no newer one.
 func TestListServices(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -81,7 +81,7 @@ func TestListServices(t *testing.T) {
 		`"title":"The second"}]`)
 	if r := lists(older, "--prefix", "yb").Exits(0); !strings.HasPrefix(r.Stdout, "SERVICE ") ||
 		!strings.Contains(r.Stdout, "The second") || strings.Contains(r.Stdout, "ZA_SRV") {
-		t.Errorf("found\n%s", r.Stdout)
+		t.Errorf("expected a table of YB_SRV alone, found\n%s", r.Stdout)
 	}
 	_, none := e2etest.Demo(t, odatatest.Options{Rows: 4})
 	lists(none).Exits(1).Says("/IWFND/MAINT_SERVICE")

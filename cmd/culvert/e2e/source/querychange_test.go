@@ -17,8 +17,8 @@ func namesOf(said, name string) bool {
 	return ok && strings.HasPrefix(now, name) && !strings.Contains(now, " ")
 }
 
-// TestChangedQuery: a stored delta link is not gone on from with another filter, client or user, and the message
-// names which; query.change = reload reads the set again, and the topic equals the service again (T10).
+// TestChangedQuery checks that a stored delta link is not used with another filter, client or user, and that the
+// message names the change; query.change=reload reads the set again, and the topic equals the service again (T10).
 func TestChangedQuery(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

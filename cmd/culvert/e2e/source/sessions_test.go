@@ -19,7 +19,7 @@ import (
 
 // Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
 
-// T4: 2,000 requests over 8 lanes open at most 8 sessions, and leave none behind.
+// T4: 2,000 requests over 8 lanes open at most 8 sessions, and all of them are closed.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
 	const visits = 2_000
@@ -86,8 +86,8 @@ func TestKilledApplicationServers(t *testing.T) {
 		len(sent))
 }
 
-// T3, without automatic restarts: a wrong password of 20 connectors is sent once, by whichever of them, by commands
-// next to them and after a restart; another one in its file has all of them go on.
+// T3, without automatic restarts: 20 connectors, commands and a restarted worker send a wrong password once in all.
+// With another password in the file all of them continue.
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -18,10 +18,9 @@ const oddMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microso
 	`<EntityType Name="Row"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 	`<EntityContainer Name="C"><EntitySet Name="Rows" EntityType="N.Row"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-// reader is a worker with settings that reads an unsound service, and is killed at a request. The service takes
-// $orderby and ignores it, and heeds $filter: going by key hides its row 150, which its count shows at the end.
-// Requests 1 to 5 are the first page, the question for two keys, two pages by key and the question for the count; with
-// the sixth the set is read again.
+// reader is a worker that reads an unsound service, and is killed at a request. The service accepts $orderby but
+// ignores it, and applies $filter: paging by key misses its row 150, which its count shows at the end. Requests 1 to 5
+// are for the first page, two keys, two pages by key and the count; the sixth reads the set again.
 type reader struct {
 	p                        *e2etest.Place
 	servers, worker, address string

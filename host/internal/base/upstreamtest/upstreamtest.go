@@ -19,8 +19,8 @@ type List struct {
 	Least int
 	// Method reports whether a line of the section can name it.
 	Method func(name string) bool
-	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to
-	// hold. It returns what is missing, "" for nothing. Nil means that all are tests.
+	// Case checks the name that a line gives for a method: a name that is no test, and the cases that a test must
+	// have. It returns what is missing, or "". Nil means that all names are tests.
 	Case func(method, name string) string
 }
 
@@ -66,7 +66,7 @@ func (l List) Check(t *testing.T) {
 		case l.Case == nil || strings.HasPrefix(name, "Test"):
 			for test := range strings.SplitSeq(name, ", ") {
 				if !strings.Contains(tests.String(), "func "+test+"(") {
-					t.Errorf("%s: there is no test %s", method, test)
+					t.Errorf("%s: expected a test %s, found none", method, test)
 				}
 			}
 		}

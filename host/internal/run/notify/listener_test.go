@@ -171,7 +171,7 @@ func TestBounds(t *testing.T) {
 	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "where there is no room")
 	close(goOn)
 	for range maxAtATime {
-		assert.Equal(t, 204, <-done)
+		assert.Equal(t, 204, <-done, "a request that was held")
 	}
 }
 
@@ -188,7 +188,7 @@ func TestLargeNotifications(t *testing.T) {
 		t.Errorf("headers that are too large: found %d", status)
 	}
 	assert.Equal(t, http.StatusNoContent, post(t, port, "/large", "", "", strings.Repeat("x", maxBody)))
-	assert.Equal(t, 1, came)
+	assert.Equal(t, 1, came, "notifications")
 }
 
 // All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send

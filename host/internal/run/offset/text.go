@@ -28,8 +28,8 @@ func appendKey(text []byte, connector string, partition []wit.Field) []byte {
 
 // inOrderOfJava is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker
 // that shows or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is
-// written as: it finds only what stands in this order. (Apache Kafka 4.3.1 answers null for other orders;
-// TestRealTakeover asks it.)
+// written as: it finds only keys in this order. (Apache Kafka 4.3.1 answers null for other orders;
+// see TestRealTakeover.)
 func inOrderOfJava(partition []wit.Field) []wit.Field {
 	return java.InHashMap(partition, func(f wit.Field) string { return f.Name })
 }

@@ -46,8 +46,8 @@ func TestTextOfWorker(t *testing.T) {
 		}
 		assert.Equal(t, bytes, string(again), "what Java wrote")
 	}
-	assert.Equal(t, 5, seen["key"])
-	assert.Equal(t, 10, seen["value"])
+	assert.Equal(t, 5, seen["key"], "keys")
+	assert.Equal(t, 10, seen["value"], "values")
 }
 
 // The values that Offsets.java gave to Java, given to us.

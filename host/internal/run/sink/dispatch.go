@@ -566,7 +566,13 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
-		if account.some(items, (*item).theirs) { // whatever is known of them now is not of this delivery
+		if j.noCheck != nil && j.noCheck.inherited { // also of another member: later rows were dropped because of it
+			account.apply(doubtLookedAt{items})
+			d.learn(&outcome{doubt: j.noCheck.failure})
+			d.drop(l)
+			continue
+		}
+		if account.some(items, (*item).theirs) { // this delivery no longer decides about them
 			mine := slices.DeleteFunc(slices.Clone(j.rows),
 				func(row uint32) bool { return account.is(w.batch.items[row], (*item).theirs) })
 			if len(mine) == 0 { // their new owner writes them
@@ -574,12 +580,6 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			} else {
 				d.encodeAgain(l, mine)
 			}
-			continue
-		}
-		if j.noCheck != nil && j.noCheck.inherited {
-			account.apply(doubtLookedAt{items})
-			d.learn(&outcome{doubt: j.noCheck.failure})
-			d.drop(l)
 			continue
 		}
 		if d.doubt != nil && !w.allInDoubt(j) && !w.completes(items) {
@@ -605,7 +605,7 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 		case begun:
 			d.queue.begin(l)
 			return l
-		case theirs: // since a moment ago
+		case theirs: // just now; the next round drops these rows
 		case full:
 			if alone {
 				d.split(l)

@@ -42,8 +42,8 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
-		assert.Equal(t, 1, x.committed("t", 0))
-		assert.Equal(t, "sent=0 settled=2-301", x.metadata(at))
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "sent=0 settled=2-301", x.metadata(at), "metadata")
 		runtest.Pass(time.Minute)
 		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
 			x.metadata(at) != "" {
@@ -259,8 +259,8 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 			x.group.lose(topicPartition{"t", 0})
 			back(x)
 			time.Sleep(time.Minute)
-			assert.Equal(t, 1, len(x.service.seen()))
-			assert.Equal(t, 0, x.committed("t", 0))
+			assert.Equal(t, 1, len(x.service.seen()), "requests")
+			assert.Equal(t, 0, x.committed("t", 0), "committed")
 		})
 		paused(t, func(*world) {}) // a stop does not wait for the group
 	}
@@ -312,7 +312,7 @@ func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 				return 201, nil
 			}
 			x.ok(t)
-			assert.Equal(t, 50, len(x.service.seen()))
+			assert.Equal(t, 50, len(x.service.seen()), "requests")
 			assert.Equal(t, 30, next.encoded)
 		})
 	}

@@ -50,8 +50,8 @@ func TestAnswersThatProveNothing(t *testing.T) {
 					"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
 				metadata = "uncertain=0"
 			}
-			assert.Equal(t, c.requests, len(x.service.seen()))
-			assert.Equal(t, metadata, x.group.metadata[topicPartition{"t", 0}])
+			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			assert.Equal(t, metadata, x.group.metadata[topicPartition{"t", 0}], "metadata")
 		})
 	}
 }

@@ -329,7 +329,7 @@ const (
 	begun beginning = iota
 	// full: what could come of it might not fit into the metadata, before others have ended.
 	full
-	// theirs: some of its records are somebody else's now, or come again.
+	// theirs: some of its records now belong to another member, or are read again.
 	theirs
 )
 

@@ -203,9 +203,9 @@ func (n metadata) dense(next int64) string {
 	for _, s := range all[from:to] {
 		for at := s.first; at <= s.last; at++ {
 			switch was := &states[at-first]; {
-			case s.state == stateSettled || *was == stateSettled: // a doubt about a record that is no longer in the log
+			case s.state == stateSettled || *was == stateSettled: // also over a doubt about a compacted record
 				*was = stateSettled
-			default: // what is sent and uncertain is uncertain
+			default: // uncertain counts more than sent
 				*was = max(*was, s.state)
 			}
 		}

@@ -132,8 +132,8 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
 				t.Errorf("expected a warning: %t, found %d", c.warned, n)
 			}
-			assert.Equal(t, 25, x.committed("t", 0))
-			assert.Equal(t, "", x.metadata(x.at))
+			assert.Equal(t, 25, x.committed("t", 0), "committed")
+			assert.Equal(t, "", x.metadata(x.at), "metadata")
 		})
 	}
 }
@@ -284,8 +284,8 @@ func TestNothingOfACopyIsSentUndecided(t *testing.T) {
 	}
 }
 
-// 10,000 records of a copy are looked up, a run that is killed meanwhile included: the next one goes on, and knows that
-// these records had other offsets.
+// 10,000 records of a copy are looked up. A run is killed in the middle: the next one continues, and knows that the
+// records had other offsets.
 func TestManyRecordsOfACopy(t *testing.T) {
 	runtest.Bubble(t, "many", func(t *testing.T) {
 		const records = 10_000
@@ -385,7 +385,7 @@ func TestDoubtsThatFillTheMetadata(t *testing.T) {
 	for _, limit := range []int{least, kafka.MaxCommitText} {
 		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
 		for doubts := 1; full == 0 && len(text) < limit; doubts++ {
-			if len(text) > limit-300 { // with much more room nothing is full
+			if len(text) > limit-300 { // a shorter text is never too long
 				runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
 					if doubtsFill(t, limit, text) {
 						full = doubts
@@ -400,7 +400,7 @@ func TestDoubtsThatFillTheMetadata(t *testing.T) {
 	}
 }
 
-// doubtsFill reports whether a task has no room for a record next to what its metadata say.
+// doubtsFill reports whether a task with this metadata has no room for the outcome of one more record.
 func doubtsFill(t *testing.T, limit int, text string) bool {
 	x := newWorld(&writer{})
 	x.group.put("t", 0, "a=1")
@@ -409,7 +409,7 @@ func doubtsFill(t *testing.T, limit int, text string) bool {
 	x.group.committed[at], x.group.metadata[at] = 0, text
 	_, err := x.run(t)
 	if x.group.longest > limit {
-		t.Errorf("metadata of %d bytes", x.group.longest)
+		t.Errorf("expected metadata of at most %d bytes, found %d", limit, x.group.longest)
 	}
 	if err == nil {
 		assert.Equal(t, 1, len(x.service.seen()), "requests")

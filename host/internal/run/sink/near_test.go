@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// meaning is metadata as whoever reads it goes by it: what is settled is nothing else, and what is both sent and
-// uncertain is uncertain.
+// meaning returns the metadata as a reader interprets it: a settled record has no other state, and a record that is
+// both sent and uncertain is uncertain.
 func (n metadata) meaning() string {
 	n.settled = joined(slices.Clone(n.settled))
 	var uncertain, sent []offsetRange
@@ -75,15 +75,15 @@ func TestDenseNotes(t *testing.T) {
 			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
 		}
 	}
-	// A doubt about a record that was compacted away, amid others that are settled, keeps nothing from being dense.
+	// A doubt about a compacted record among settled ones does not prevent the dense form.
 	compacted := metadata{uncertain: []offsetRange{{1, 1}}}
 	for at := int64(0); at < 900; at += 4 {
 		compacted.settled = append(compacted.settled, offsetRange{at, at + 2})
 	}
 	if text := compacted.text(0); len(text) > 310 {
-		t.Errorf("expected states of 900 offsets, found %d bytes: %.300s", len(text), text)
+		t.Errorf("expected the dense form, of at most 310 bytes, found %d bytes: %.300s", len(text), text)
 	} else if found, err := readMetadata(0, text); err != nil || found.meaning() != compacted.meaning() {
-		t.Errorf("found %s, %v", found.meaning(), err)
+		t.Errorf("expected %s, found %s, %v", compacted.meaning(), found.meaning(), err)
 	}
 	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0",
 		"near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
@@ -249,7 +249,7 @@ func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 		for line := range want {
 			assert.Equal(t, 1, found[line], line)
 		}
-		assert.Equal(t, len(want), len(found))
-		assert.Equal(t, 3000, x.committed("t", 0))
+		assert.Equal(t, len(want), len(found), "records")
+		assert.Equal(t, 3000, x.committed("t", 0), "committed")
 	})
 }

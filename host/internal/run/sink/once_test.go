@@ -108,8 +108,8 @@ func TestDeliveriesThatTheMetadataCannotSay(t *testing.T) {
 	})
 }
 
-// Rows of a batch that is larger than the metadata can say are encoded once, not again for each part that it is made
-// in. Of one partition, too, requests are as large as the settings say.
+// A batch that is too large for the metadata is sent in parts, and its rows are encoded once, not again for each part.
+// The requests are as large as the settings allow, also with one partition.
 func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 	for partitions := range int32(3) {
 		synctest.Test(t, func(t *testing.T) {
@@ -204,8 +204,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		t.Helper()
 		x.o.Uncertain, x.o.Send = nil, send // another process
 		_, err := x.run(t)
-		assert.Equal(t, requests, len(x.service.seen()))
-		assert.Equal(t, metadata, x.group.metadata[at])
+		assert.Equal(t, requests, len(x.service.seen()), "requests")
+		assert.Equal(t, metadata, x.group.metadata[at], "metadata")
 		return err
 	}
 	runtest.Bubble(t, "no answer again", func(t *testing.T) {
@@ -251,8 +251,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	})
 }
 
-// What a commit could not store, because the group has rebalanced or has no coordinator, is stored with the next one,
-// although nothing new is settled.
+// A commit that failed, because the group rebalanced or has no coordinator, is repeated if nothing new is settled.
 func TestRefusedCommitIsRepeated(t *testing.T) {
 	for _, refused := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
 		runtest.Bubble(t, refused.Error(), func(t *testing.T) { refusedCommit(t, refused) })
@@ -409,8 +408,8 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 		x.group.metadata[at], x.group.committed[at] = "settled=1 of-a-later-version=1", 0
 		x.fails(t, "topic t, partition 0", "expected settled, uncertain, decided or sent",
 			"set the group's offset again")
-		assert.Equal(t, 0, len(x.service.seen()))
-		assert.Equal(t, "settled=1 of-a-later-version=1", x.group.metadata[at])
+		assert.Equal(t, 0, len(x.service.seen()), "requests")
+		assert.Equal(t, "settled=1 of-a-later-version=1", x.group.metadata[at], "metadata")
 	})
 }
 

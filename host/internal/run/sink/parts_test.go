@@ -74,8 +74,8 @@ func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400}[n-1], nil }
 		x.fails(t, `topic t, partition 0, offset 0, key "a"`, "dead letter cannot be stored: away")
-		assert.Equal(t, "uncertain=0", x.group.metadata[topicPartition{"t", 0}])
-		assert.Equal(t, 0, x.committed("t", 0))
+		assert.Equal(t, "uncertain=0", x.group.metadata[topicPartition{"t", 0}], "metadata")
+		assert.Equal(t, 0, x.committed("t", 0), "committed")
 	})
 }
 
@@ -157,7 +157,7 @@ func TestRecordsThatAreHeld(t *testing.T) {
 		}
 		close(free)
 		x.ok(t)
-		assert.Equal(t, 2, len(x.service.seen()))
-		assert.Equal(t, 2, x.committed("t", 0))
+		assert.Equal(t, 2, len(x.service.seen()), "requests")
+		assert.Equal(t, 2, x.committed("t", 0), "committed")
 	})
 }

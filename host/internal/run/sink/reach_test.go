@@ -13,12 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Where a transform gives records another topic, the first record tells which topics that settings name are never
-// reached, and which topics nothing takes: each is said once.
+// If a transform changes the topic of records, the first record shows which topics of settings are never reached, and
+// which topics of records no setting names. Each is logged once.
 func TestTopicsAfterTransforms(t *testing.T) {
 	for name, c := range map[string]struct {
 		taken []string
-		want  []string // the lines about topics, in parts
+		want  []string // a part of each line about topics
 	}{
 		"reached": {[]string{"sap.t"}, nil},
 		"elsewhere": {[]string{"t"}, []string{`topic=sap.t read_from=t taken="one=t"`,

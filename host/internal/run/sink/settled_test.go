@@ -108,8 +108,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		cancel() // nothing is polled any more
 		x.group.assign(at)
 		require.NoError(t, <-done)
-		assert.Equal(t, 1, x.committed("t", 0))
-		assert.Equal(t, "settled=0-1", x.metadata(at))
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=0-1", x.metadata(at), "metadata")
 		x.o.Once = true // another process
 		x.ok(t)
 		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen())))
@@ -128,8 +128,8 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
 		x.group.revoke(t.Context(), at)
-		assert.Equal(t, 1, x.committed("t", 0))
-		assert.Equal(t, "settled=1", x.group.metadata[at])
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=1", x.group.metadata[at], "metadata")
 		require.NoError(t, stop())
 	})
 }
@@ -250,9 +250,9 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 			return 201, nil
 		}
 		x.ok(t)
-		assert.Equal(t, 3, len(counted(t, x)))
-		assert.Equal(t, 3, x.committed("t", 0))
-		assert.Equal(t, "", x.metadata(at))
+		assert.Equal(t, 3, len(counted(t, x)), "records")
+		assert.Equal(t, 3, x.committed("t", 0), "committed")
+		assert.Equal(t, "", x.metadata(at), "metadata")
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
 			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
 		}
@@ -319,9 +319,9 @@ func TestMarkersAreMovedOver(t *testing.T) {
 			return 201, nil
 		}
 		done := x.ok(t)
-		assert.Equal(t, 2, len(counted(t, x)))
-		assert.Equal(t, 2, done.Progress().Read)
-		assert.Equal(t, 5, x.committed("t", 0))
+		assert.Equal(t, 2, len(counted(t, x)), "records")
+		assert.Equal(t, 2, done.Progress().Read, "read")
+		assert.Equal(t, 5, x.committed("t", 0), "committed")
 		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
 	})
 }

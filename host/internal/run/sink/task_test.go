@@ -40,8 +40,8 @@ func TestOnceWritesEverything(t *testing.T) {
 		x.group.put("a", 0, lines("a", 700)...)
 		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
 		task := x.ok(t)
-		assert.Equal(t, 700, x.committed("a", 0))
-		assert.Equal(t, 7, x.committed("a", 1))
+		assert.Equal(t, 700, x.committed("a", 0), "committed")
+		assert.Equal(t, 7, x.committed("a", 1), "committed")
 		p := task.Progress()
 		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Open != 0 || p.Skipped+p.Faults+p.Again != 0 {
 			t.Errorf("%+v", p)
@@ -206,8 +206,8 @@ func TestCommitsInOrder(t *testing.T) {
 		x.o.InFlight = 6
 		x.service.answer = byBody(map[string]uint16{"b=2": 400})
 		x.fails(t, "partition 0, offset 1")
-		assert.Equal(t, 1, x.committed("t", 0))
-		assert.Equal(t, 2, x.committed("t", 1))
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, 2, x.committed("t", 1), "committed")
 	})
 }
 
@@ -218,10 +218,10 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
 		task := x.fails(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
-		assert.Equal(t, 3, task.Progress().Written)
-		assert.Equal(t, 1, len(x.service.seen()))
-		assert.Equal(t, 1, x.committed("t", 0))
-		assert.Equal(t, "settled=1,3", x.group.metadata[(topicPartition{"t", 0})])
+		assert.Equal(t, 3, task.Progress().Written, "written")
+		assert.Equal(t, 1, len(x.service.seen()), "requests")
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=1,3", x.group.metadata[(topicPartition{"t", 0})], "metadata")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 3})
@@ -347,8 +347,8 @@ func TestRebalance(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
 			slices.Sorted(slices.Values(x.service.seen())))
-		assert.Equal(t, 4, x.committed("t", 0))
-		assert.Equal(t, 4, x.committed("t", 1))
+		assert.Equal(t, 4, x.committed("t", 0), "committed")
+		assert.Equal(t, 4, x.committed("t", 1), "committed")
 		require.NoError(t, stop())
 	})
 }
@@ -474,8 +474,8 @@ func TestStale(t *testing.T) {
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
 		x.ok(t)
-		assert.Equal(t, 3, w.opens)
-		assert.Equal(t, 1, len(x.service.seen()))
+		assert.Equal(t, 3, w.opens, "opens")
+		assert.Equal(t, 1, len(x.service.seen()), "requests")
 	})
 }
 

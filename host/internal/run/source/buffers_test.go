@@ -284,9 +284,9 @@ func shareMemory(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	assert.Equal(t, 0, buffers.out)
-	assert.Equal(t, 0, len(buffers.free))
-	assert.Equal(t, 0, len(buffers.more))
+	assert.Equal(t, 0, buffers.out, "out")
+	assert.Equal(t, 0, len(buffers.free), "free")
+	assert.Equal(t, 0, len(buffers.more), "more")
 }
 
 // panickingProducer has a mistake where a batch is asked for.

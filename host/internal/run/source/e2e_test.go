@@ -231,8 +231,8 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 		if second < 2 && time.Now().Before(deadline) {
 			continue // it is being written
 		}
-		assert.Equal(t, 2, first)
-		assert.Equal(t, 2, second)
+		assert.Equal(t, 2, first, "records of 1001")
+		assert.Equal(t, 2, second, "records of 1002")
 		break
 	}
 	stop()

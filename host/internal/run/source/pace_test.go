@@ -140,8 +140,8 @@ func TestAnswersBehindEachOther(t *testing.T) {
 				asked = append(asked, target)
 			}
 		}
-		assert.Equal(t, 2*last+1, len(asked))
-		assert.Equal(t, last+3, len(w.broker.records()))
+		assert.Equal(t, 2*last+1, len(asked), "requests for single entities")
+		assert.Equal(t, last+3, len(w.broker.records()), "records")
 	})
 }
 
@@ -324,6 +324,6 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 		time.Sleep(time.Second) // of the bubble
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
-		assert.Equal(t, []int{3, 2}, []int{asked, looked})
+		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "requests for the lease before and after the stop")
 	})
 }

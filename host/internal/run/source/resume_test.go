@@ -82,8 +82,8 @@ func TestPageBesideALoad(t *testing.T) {
 		p, _, _, err := positionOf(fieldsBefore)
 		require.NoError(t, err)
 		left := len(page) - int(p.row) - 1
-		assert.Equal(t, left+1, len(w.broker.records())-written)
-		assert.Equal(t, 0, task.Progress().Repeated)
+		assert.Equal(t, left+1, len(w.broker.records())-written, "records after the restart")
+		assert.Equal(t, 0, task.Progress().Repeated, "repeated")
 	})
 }
 

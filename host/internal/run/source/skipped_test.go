@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 )
 
-// Each row that is skipped without a dead letter is said; errors.log.enable and errors.log.include.messages say how.
+// Each row skipped without a dead letter is logged as errors.log.enable and errors.log.include.messages specify.
 func TestSkippedRowsAreSaid(t *testing.T) {
 	for loud, want := range map[bool]string{false: "level=WARN", true: "level=ERROR"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestSkippedRowsAreSaid(t *testing.T) {
 					assert.Equal(t, loud, strings.Contains(line, "topic=topic0 timestamp="), line)
 				}
 			}
-			assert.Equal(t, 2, said)
+			assert.Equal(t, 2, said, "lines")
 		})
 	}
 }

@@ -67,8 +67,8 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 		}
 		slices.Sort(want)
 		assert.Equal(t, want, slices.Sorted(slices.Values(w.broker.records())))
-		assert.Equal(t, "2", task.Progress().Version)
-		assert.Equal(t, 2, renewed)
+		assert.Equal(t, "2", task.Progress().Version, "version")
+		assert.Equal(t, 2, renewed, "renewals")
 	})
 }
 
@@ -108,8 +108,8 @@ func TestFailureBetweenPages(t *testing.T) {
 		w.broker.mu.Unlock()
 		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
-		assert.Equal(t, came, w.broker.records())
-		assert.Equal(t, 3, len(came))
+		assert.Equal(t, came, w.broker.records(), "records after the loss")
+		assert.Equal(t, 3, len(came), "records")
 		require.NoError(t, stop())
 	})
 }

@@ -51,8 +51,8 @@ func TestFeedsOfATask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, feeds: 6}, rows("a", 100), rows("b", 100))
 		w.ok(t)
-		assert.Equal(t, 1200, len(w.broker.records()))
-		assert.Equal(t, 6, len(w.broker.offsets))
+		assert.Equal(t, 1200, len(w.broker.records()), "records")
+		assert.Equal(t, 6, len(w.broker.offsets), "offsets")
 	})
 }
 
@@ -148,8 +148,8 @@ func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
 				t.Fatalf("%s is missing", r)
 			}
 		}
-		assert.Equal(t, 1, task.Progress().Repeated)
-		assert.Equal(t, 3, answers)
+		assert.Equal(t, 1, task.Progress().Repeated, "repeated")
+		assert.Equal(t, 3, answers, "answers")
 	})
 }
 
@@ -242,8 +242,8 @@ func TestTopicsThatCannotBeMade(t *testing.T) {
 		w.o.TolerateAll = true
 		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
 		task := w.fails(t, "feed feed0: GET /page/0: topic topic0: not authorized")
-		assert.Equal(t, 0, task.Progress().Skipped)
-		assert.Equal(t, 0, len(w.broker.offsets))
+		assert.Equal(t, 0, task.Progress().Skipped, "skipped")
+		assert.Equal(t, 0, len(w.broker.offsets), "offsets")
 		w.o.EnsureTopic = nil
 		assert.Equal(t, 3, w.ok(t).Progress().Written)
 	})
@@ -283,8 +283,8 @@ func TestStale(t *testing.T) {
 		r := &reader{exact: true, staleOnce: true}
 		w := newWorld(r, slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
 		w.ok(t)
-		assert.Equal(t, 2, r.opens)
-		assert.Equal(t, 4, len(w.service.requests))
+		assert.Equal(t, 2, r.opens, "opens")
+		assert.Equal(t, 4, len(w.service.requests), "requests")
 		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), slices.Compact(w.broker.records()))
 	})
 	runtest.Bubble(t, "twice", func(t *testing.T) {
@@ -447,7 +447,7 @@ func TestWakesCarryTheStandingOffset(t *testing.T) {
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}
 		w.ok(t)
 		assert.Equal(t, []string{"page=0 fingerprint="}, slices.Compact(w.broker.stores))
-		assert.Equal(t, 600, len(w.broker.records()))
+		assert.Equal(t, 600, len(w.broker.records()), "records")
 	})
 }
 

@@ -139,8 +139,8 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	away.Store("away", false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
-	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"))
-	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"))
+	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"), log)
+	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"), log)
 	sent(t, tracer, 2, 5)
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
@@ -190,8 +190,8 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
 	})
 	sendPage(t, tracer)
-	assert.Equal(t, 1, strings.Count(log.String(), "no quota for [hidden]"))
-	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"))
+	assert.Equal(t, 1, strings.Count(log.String(), "no quota for [hidden]"), log)
+	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"), log)
 }
 
 // A collector that answers without end is not read to it.

@@ -64,8 +64,8 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		}
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
-			assert.Equal(t, topic, b.Topics[r.Topic])
-			assert.Equal(t, uint32(i/2), r.Origin)
+			assert.Equal(t, topic, b.Topics[r.Topic], "topic of row", i)
+			assert.Equal(t, uint32(i/2), r.Origin, "origin of row", i)
 			nodes := reg.Get(r.Value.Schema).Nodes
 			value, _, err := datum.Read(nodes, 0, b.Bytes(r.Value))
 			require.NoError(t, err)

@@ -1,5 +1,6 @@
-// Odd is a guest with transforms and a predicate written record by record, as an author would: the predicate matches
-// records whose field is odd, one transform writes its own version into a field, another one gets stuck on some records.
+// Odd is a guest whose transforms and predicate handle one record at a time, as authors write them. The predicate
+// matches records whose field is odd, one transform writes its version into a field, another one never returns from
+// some records.
 package main
 
 import (
