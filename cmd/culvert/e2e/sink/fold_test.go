@@ -92,9 +92,9 @@ func references(s *odatatest.Service, set string) map[string]string {
 }
 
 // T12: random streams of inserts, updates and deletes over few keys go to a service that fails before and after it has
-// done what it was asked for, and that reports locks, by a worker that is killed at random. In the end the service has
-// what the fold of the topic by key says, or each numbered document once, but for what is refused, which is in the topic
-// of dead letters. An operator decides about records that the worker leaves uncertain, by looking at the service.
+// done what it was asked for, and that reports locks. The worker is killed at random. In the end the service has what
+// the fold of the topic by key says, or each numbered document once, except what is refused, which is in the topic of
+// dead letters. An operator decides about records that the worker leaves uncertain, by looking at the service.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
 	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
