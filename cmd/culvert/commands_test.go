@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // A wrong command line exits with 2 before anything is sent, a worker that does not answer with 1; stderr has one line.
@@ -336,6 +337,42 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 			t.Errorf("%v: expected %q, found %q", level, want, line)
 		}
 	}
+}
+
+// What a service sends unasked, cookies among it, does not reach stderr by a library's line.
+func TestUnsolicitedAnswersAreCut(t *testing.T) {
+	p, s := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 5})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "$metadata") { // after which another request comes, whose answer it would be
+			s.ServeHTTP(w, r)
+			return
+		}
+		conn, out, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		result := answer.Result()
+		result.ContentLength = int64(answer.Body.Len())
+		result.Write(out)
+		out.WriteString("HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\nContent-Length: 0\r\n\r\n")
+		out.Flush()
+		conn.Read(make([]byte, 1))
+	}))
+	args := []string{"ping", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", "-s",
+		odatatest.NorthwindPath, "-p", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
+	var stderr e2etest.Buffer
+	// Where the command ends before what follows the answer was read, net/http has nothing to say.
+	for tries := 0; tries < 30 && !strings.Contains(stderr.String(), "Unsolicited response"); tries++ {
+		if code := execute(t.Context(), args, io.Discard, &stderr); code != exitDone {
+			t.Fatalf("exit %d: %s", code, stderr.String())
+		}
+	}
+	e2etest.Contains(t, "stderr", stderr.String(), "Unsolicited response", "HTTP/1.1 400 Bad Request")
+	e2etest.Lacks(t, "stderr", stderr.String(), "session=abc")
 }
 
 type mistakenWriter struct{}

@@ -273,6 +273,14 @@ func TestCommandsOfGuides(t *testing.T) {
 	if lines < 60 {
 		t.Errorf("expected the commands of the pages, found %d", lines)
 	}
+	for line, want := range map[string]string{"run --onec orders.properties": "no option --onec",
+		"runn orders.properties": "no command runn", "plugins shew smt": "no command plugins shew",
+		"peek -p FILE --rowz 3": "no option --rowz", "connectors list|shew": "no command connectors shew",
+		"peek -p FILE -n 3": "", "offsets show|set|reset NAME": "", "connectors list --failed": "no option --failed"} {
+		if found := strings.Join(wrongIn(string(reference), line), "; "); found != want {
+			t.Errorf("%s: expected %q, found %q", line, want, found)
+		}
+	}
 }
 
 // commandLines are the command lines of a page behind the word culvert: lines of blocks of sh, and what stands in
@@ -301,12 +309,12 @@ func commandLines(page string) (lines []string) {
 // means several commands.
 func wrongIn(page, line string) (wrong []string) {
 	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line), -1)
-	path, options, arguments := "", "`--help`\n`--version`\n", false
+	path, options, arguments := "", "| `--help`\n| `--version`\n", false
 	for _, word := range words {
 		name, _, _ := strings.Cut(word, "=")
 		switch {
 		case strings.HasPrefix(word, "-"):
-			if !regexp.MustCompile("[` ]" + regexp.QuoteMeta(name) + "[`, ]").MatchString(options) {
+			if !regexp.MustCompile("(?m)^\\| `(-., )?" + regexp.QuoteMeta(name) + "[`, ]").MatchString(options) {
 				wrong = append(wrong, "no option "+name)
 			}
 			continue
@@ -379,6 +387,12 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			}
 		}
 		return true
+	}
+	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host",
+		"kafka.proxy.nothing"} {
+		if exists(name) {
+			t.Errorf("expected %s to be unknown", name)
+		}
 	}
 	texts := 0
 	for _, folder := range []string{"../../host", "../../plugins", "../../cmd"} {

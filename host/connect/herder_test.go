@@ -366,8 +366,7 @@ func TestRefusedConfiguration(t *testing.T) {
 }
 
 // A job on a stopped connector waits until its tasks have ended. It blocks neither the connector's loop nor, if the
-// connector is resumed, anything but the resume. While a resume waits, the log says so, and not that tasks did not
-// stop.
+// connector is resumed, anything but the resume. While a resume waits, the log says so and nothing about tasks.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)

@@ -225,9 +225,9 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	}
 }
 
-// TestMetadataInMotion: a property that metadata lack has the page ask for them, however old they are, and no row is
-// passed on before; a value that doesn't fit old ones has the plugin opened again, one that doesn't fit fresh ones is a
-// fault of its own.
+// TestMetadataInMotion is T9: a property that metadata lack has the page ask for them, however old they are, and no
+// row is passed on before; a value that doesn't fit old ones has the plugin opened again, one that doesn't fit fresh
+// ones is a fault of its own.
 func TestMetadataInMotion(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, c := range []struct {

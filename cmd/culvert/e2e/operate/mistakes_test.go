@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// validate reports everything that run refuses, with file and line; run reports it before anything else happens.
+// T16: validate reports everything that run refuses, with file and line; run reports it before anything else happens,
+// also where the worker's file and another connector's file are right: all run or none.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -63,6 +64,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		"elsewhere.properties:15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false").
 		Says("12 problems, 3 warnings")
 	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
+	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
+	p.OnceWith(dir, append(files, p.File("good.properties", good...))...).Exits(2).Says(wrong[3:5]...).Says(wrong[6:]...)
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -118,6 +119,7 @@ func TestOperate(t *testing.T) {
 	}
 	f.Steer("orders", "resume")
 	letters(f, taker)
+	versions(f, dir)
 	c.MustStop()
 }
 
@@ -181,6 +183,37 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 		t.Errorf("expected 12 entities, found %d", n)
 	}
 	replay("", `{"replayed":0,"refused":0,"left":{}}`)
+}
+
+// versions has a connector get another version of its plugin, the one before, and the other again by its hash.
+func versions(f *e2etest.Followed, dir string) {
+	t := f.Place.T
+	t.Helper()
+	runs := func(version string) {
+		t.Helper()
+		f.Await("orders", "has version "+version, func(s connect.Status) bool {
+			return e2etest.Runs(s) && s.Tasks[0].Version == version
+		})
+	}
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
+		"main.version=0.2.0"))
+	runs("0.2.0")
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	runs("0.1.0")
+	other := ""
+	for _, m := range e2etest.As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
+		if m.Plugin != "odata-source" {
+			continue
+		}
+		if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
+			t.Errorf("found %+v", m)
+		}
+		if !m.Chosen {
+			other = m.Hash
+		}
+	}
+	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+other+`"}`)
+	runs("0.2.0")
 }
 
 // What REST changes, pauses and restarts is a line of the log each, with who asked; status says why something has

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -90,10 +91,10 @@ func references(s *odatatest.Service, set string) map[string]string {
 	return all
 }
 
-// Random streams of inserts, updates and deletes over few keys, to a service that fails before and after it has done
-// what it was asked for, by a worker that is killed at random: in the end the service has what the fold of the topic by
-// key says, or each numbered document once, but for what is refused, which is in the topic of dead letters. An operator
-// decides about records that the worker leaves uncertain, by looking at the service.
+// T12: random streams of inserts, updates and deletes over few keys go to a service that fails before and after it has
+// done what it was asked for, and that reports locks. The worker is killed at random. In the end the service has what
+// the fold of the topic by key says, or each numbered document once, except what is refused, which is in the topic of
+// dead letters. An operator decides about records that the worker leaves uncertain, by looking at the service.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
 	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
@@ -106,6 +107,8 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 		"dynamic": {settings: []string{"sap.odata.operation.mode=dynamic",
 			"sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
 		"upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
+		"single upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert", "sap.odata.enable.batch=0",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
 		"numbered repeatable": {numbered: true, settings: []string{"sap.odata.insert.uncertain=repeatable"}},
 		"numbered check": {numbered: true, settings: []string{"sap.odata.insert.uncertain=check",
@@ -130,6 +133,7 @@ type folding struct {
 	set      string
 	service  *odatatest.Service
 	writes   atomic.Int64 // that the service was asked for
+	locks    atomic.Int64 // answers that say of an entity that it is locked
 	runs     int          // of the worker
 	changes  []*orderChange
 	lines    []string
@@ -151,7 +155,7 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			f.writes.Add(1)
 		}
-		f.service.ServeHTTP(w, r)
+		f.service.ServeHTTP(lockCounter{w, &f.locks}, r)
 	}))
 	f.lines = append(e2etest.Instead(e2etest.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
@@ -160,6 +164,20 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		"sap.odata.max.in.flight="+strconv.Itoa(1+r.IntN(8)), "sap.odata.flush.interval.ms=50"), settings...)
 	return f
 }
+
+// lockCounter counts answers that say of an entity that it is locked, those inside batches too.
+type lockCounter struct {
+	http.ResponseWriter
+	locks *atomic.Int64
+}
+
+func (c lockCounter) Write(answer []byte) (int, error) {
+	c.locks.Add(int64(bytes.Count(answer, []byte(" is locked by user "))))
+	return c.ResponseWriter.Write(answer)
+}
+
+// Unwrap lets the service reach the connection, which it resets.
+func (c lockCounter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // broker runs one on the place's folder, alone, while do does.
 func (f *folding) broker(do func(address string)) {
@@ -208,6 +226,9 @@ func (f *folding) run(kills int) {
 		reported += f.decide(r, byPlace)
 	}
 	f.T.Logf("%d runs, killed %d times, %d records left to an operator", f.runs, killed, reported)
+	if f.locks.Load() == 0 {
+		f.T.Error("expected the service to refuse some for locks")
+	}
 	f.judge()
 }
 

@@ -1,9 +1,13 @@
 package sink
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // 25,000 records are written in batches, each once, by inserts and by upserts.
@@ -19,5 +23,68 @@ func TestWritesAtUsersSize(t *testing.T) {
 			e2etest.Copied(t, s)
 			e2etest.CreatedOnce(t, s.Ledger(), rows)
 		})
+	}
+}
+
+// Likewise by each other mode, 25,000 records each, all to one service.
+func TestChangesAtUsersSize(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	has, want, batches := map[string]string{}, odatatest.Write{}, 0
+	for _, mode := range []string{"insert", "update", "merge", "patch", "dynamic", "delete"} {
+		settings := []string{"sap.odata.operation.mode=" + mode, "sap.odata.enable.batch=1"}
+		switch mode {
+		case "dynamic":
+			settings = append(settings, "sap.odata.operation.mode.property=Does")
+		case "delete":
+			settings[0] = "sap.odata.enable.delete=1"
+		}
+		records := make([]*kgo.Record, rows)
+		for i := range records {
+			does, id := mode, i
+			if mode == "dynamic" {
+				does = []string{"I", "U", "M", "D"}[i%4]
+			}
+			if does == "I" || mode == "delete" && i%4 == 3 { // what dynamic mode has inserted, and not deleted
+				id = rows + i/4*4
+			}
+			r := &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"OrderID":%d}`, id)}
+			switch mode {
+			case "dynamic":
+				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q,"Does":%q}`, id, mode, does)
+			case "delete":
+			default:
+				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q}`, id, mode)
+			}
+			key := fmt.Sprintf("(%d)", id)
+			switch has[key] = mode; does {
+			case "insert", "I":
+				want.Created++
+			case "delete", "D":
+				want.Deleted++
+				delete(has, key)
+			default:
+				want.Updated++
+			}
+			records[i] = r
+		}
+		e2etest.Produce(t, servers, records...)
+		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File(mode+".properties",
+			append(e2etest.SinkOf(mode, address, mode, "OrderCopies"), settings...)...))
+		e2etest.Equal(t, "after "+mode, has, references(s, "OrderCopies"))
+		var found odatatest.Write
+		l := s.Ledger()
+		for _, w := range l.Writes {
+			found = odatatest.Write{Created: found.Created + w.Created, Updated: found.Updated + w.Updated,
+				Deleted: found.Deleted + w.Deleted}
+		}
+		e2etest.Equal(t, "writes after "+mode, want, found)
+		if l.Batches == batches {
+			t.Errorf("%s: expected batches, found none", mode)
+		}
+		batches = l.Batches
 	}
 }

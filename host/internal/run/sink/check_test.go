@@ -86,8 +86,8 @@ func newCheckedWorld(c *checker) *world {
 	return x
 }
 
-// A POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent once
-// more, and a check that fails is made again.
+// T6: a POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent
+// once more, and a check that fails is made again.
 func TestRowsInDoubtAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []uint16 // of the checks

@@ -239,7 +239,7 @@ func TestGoneEntitiesAreReadTwice(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// Pages that break off in every way, and answer otherwise the next time: nothing is missing.
+// T17: pages that break off in every way, and answer otherwise the next time: nothing is missing.
 func TestPagesThatBreakOffOnTheWire(t *testing.T) {
 	for how, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
 		"truncate": {"reorder"}} {

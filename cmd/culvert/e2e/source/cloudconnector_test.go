@@ -1,0 +1,106 @@
+package source
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
+// ways, all tunnels with it, and comes back. No task fails, nothing is lost.
+func TestCloudConnectorAway(t *testing.T) {
+	t.Parallel()
+	outage, rows := e2etest.OneOf(time.Minute, 4*time.Second), e2etest.OneOf(4000, 2000)
+	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
+	double := connectivitytest.NewServer()
+	t.Cleanup(double.Close)
+	p.Environ = []string{"VCAP_SERVICES=" + double.VCAP(0), "NO_PROXY="}
+	issuer := httptest.NewTLSServer(nil)
+	issuer.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	e2etest.NoError(t, err)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
+		kfake.ListenFn(func(string, string) (net.Listener, error) {
+			return named{Listener: l, name: "example.com:9092"}, nil
+		}))
+	e2etest.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 40,
+		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	double.Map("example.com:9092", l.Addr().String())
+	double.Map("s4.virtual:8000", address)
+	rest := porttest.Address(t)
+	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
+	worker := p.File("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
+		"security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem", roots),
+		"listeners=http://"+rest, "offset.flush.interval.ms=500")
+	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
+		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
+	there := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"), way...)...)
+	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
+	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
+
+	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
+	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
+		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	}
+	double.Detach("")
+	for over := time.Now().Add(outage); time.Now().Before(over); time.Sleep(100 * time.Millisecond) {
+		running(t, c, rest)
+	}
+	during := s.Count("OrderCopies")
+	double.Attach("")
+	c.Eventually("all rows back", func() bool {
+		running(t, c, rest)
+		return s.Count("OrderCopies") >= s.Count("Orders")
+	})
+	if double.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }) == 0 ||
+		double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" && e.Code == 503 }) == 0 {
+		t.Errorf("nobody met the outage; after it %d rows were there", during)
+	}
+	if got, want := s.Count("OrderCopies"), s.Count("Orders"); got != want {
+		t.Errorf("expected %d rows to be written back, found %d", want, got)
+	}
+	c.MustStop()
+	p.Run("consume", "Orders", "-p", worker).Exits(0).Prints(`"OrderID"`)
+}
+
+// running fails the test where a task is in any other state than RUNNING, or not placed yet.
+func running(t *testing.T, c *e2etest.Command, rest string) {
+	t.Helper()
+	for _, name := range []string{"there", "back"} {
+		var status connect.Status
+		if code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", rest, name), &status); code != 200 {
+			t.Fatalf("status of %s: %d", name, code)
+		}
+		for _, task := range status.Tasks {
+			if task.State != connect.Running && task.State != connect.Unassigned {
+				t.Fatalf("%s is %s: %s\n%s", name, task.State, task.Trace, c.Stderr.String())
+			}
+		}
+	}
+}
+
+// named is a listener of a broker that advertises itself under another name, as host:port.
+type named struct {
+	net.Listener
+	name string
+}
+
+func (n named) Addr() net.Addr { return n }
+
+func (named) Network() string { return "tcp" }
+
+func (n named) String() string { return n.name }
