@@ -394,7 +394,8 @@ func about(route string, c *cobra.Command) *cobra.Command {
 
 // act is a command that calls one route of a worker.
 type act struct {
-	// use is the usage line. Its arguments are those of the route; with … at its end the route is called for each.
+	// use is the usage line. It names the arguments of the route. If it ends with … the route is called for each of
+	// them.
 	use, route, example string
 	// did is printed after the first argument, or after the name of a command without arguments. Each %s is replaced by
 	// the next argument, or by the worker's answer.

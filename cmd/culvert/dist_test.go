@@ -382,7 +382,7 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
 	}
 
-	// The worker's file and the environment are those of a worker of a group, without a warning.
+	// The worker's file and the environment make a worker of a group, without a warning.
 	text := all["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
 	entries, problems := config.Read(file, []byte(text))
 	environ := []string{}
@@ -398,7 +398,7 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Error("expected a worker of a group with a name of its own")
 	}
 	if set.at(t, "spec", "template", "spec", "enableServiceLinks") != false {
-		t.Error("expected no variables CULVERT_… of the Service, which are settings that nobody knows")
+		t.Error("expected enableServiceLinks: false, since CULVERT_SERVICE_HOST and the like are unknown settings")
 	}
 	address := container.at(t, "env", 2, "value").(string)
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {

@@ -196,7 +196,7 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	text, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
 	e2etest.NoError(t, err)
 	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "NoSuchSet"), "\n")...)
-	began := tab.Within("the new cause", `document.body.innerText.includes("NoSuchSet")`)
+	began := tab.Until("the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
 	tab.Reach(`a[href="connector?name=bad"]`)
 	tab.Press(kb.Enter)

@@ -116,7 +116,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	tab.Type(set, "Products")
 	tab.Until("a question on its way", "!("+calm+")")
 	tab.Type(topic, "again-"+typed)
-	following := tab.Within("text in step with the fields",
+	following := tab.Until("text in step with the fields",
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
 	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
@@ -125,7 +125,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 		t.Errorf("found %q", text)
 	}
 	tab.Click(`button[value="review"]`)
-	reviewed := tab.Within("the differences", `document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
+	reviewed := tab.Until("the differences", `document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
 	tab.Has("Products")
 	if s.asks() == 0 {
 		t.Error("nobody asked the service while it was silent")
@@ -182,8 +182,8 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 		t.Errorf("a hidden page has asked %d times", now-before)
 	}
 	hidden.Hide(false)
-	took := hidden.Within("what has happened meanwhile", `document.body.innerText.includes("paused")`)
-	t.Logf("seen again, it knows after %v", took)
+	waited := hidden.Until("what has happened meanwhile", `document.body.innerText.includes("paused")`)
+	t.Logf("seen again, it knows after %v", waited)
 	f.Steer("orders", "resume")
 	for _, tab := range tabs {
 		tab.Quiet(host(f))
@@ -213,7 +213,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	})
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
-	said := list.Within("a line that nobody answers", silent)
+	noticed := list.Until("a line that nobody answers", silent)
 	before := asked(form)
 	form.Type(set, "Products")
 	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= before+2 }) // one as the focus moves
@@ -224,9 +224,9 @@ func TestRealWorkerKilled(t *testing.T) {
 	}
 	list.Has("orders") // what was known is still shown
 	g := p.Serves(host(f), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
-	again := list.Within("the line to go", `!document.getElementById("link").checkVisibility()`)
+	again := list.Until("the line to go", `!document.getElementById("link").checkVisibility()`)
 	form.Until("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
-	t.Logf("said after %v, gone %v after the start", said, again)
+	t.Logf("shown %v after the kill, gone %v after the start", noticed, again)
 	g.Await("orders", "runs", e2etest.Runs)
 	g.Changes()
 	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))

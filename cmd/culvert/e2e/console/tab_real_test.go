@@ -153,14 +153,8 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true in the page, 20 seconds at most.
-func (tab *Tab) Until(what, expression string) {
-	tab.b.t.Helper()
-	tab.Within(what, expression)
-}
-
-// Within waits until an expression is true in the page, and returns how long that took.
-func (tab *Tab) Within(what, expression string) time.Duration {
+// Until waits until an expression is true in the page, and returns how long that took.
+func (tab *Tab) Until(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
 	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")

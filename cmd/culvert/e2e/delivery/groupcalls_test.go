@@ -132,8 +132,9 @@ func (g *Group) figures(address string) {
 	g.workers[2].Must(404, "GET", "/culvert/connectors/ghost", "")
 }
 
-// offsets are those of a connector that is stopped while a worker with a task of it does not move. They are changed
-// when that has ended the task, or the group has given it up; until then its figures are missing, with the reason.
+// offsets changes the offsets of a stopped connector while a worker that has one of its tasks is paused. The change
+// waits until that worker has ended the task or has left the group. Until then the task's figures are missing, with the
+// reason.
 func (g *Group) offsets() {
 	t := g.T
 	t.Helper()

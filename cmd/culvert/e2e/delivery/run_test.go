@@ -109,6 +109,6 @@ func TestAvro(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	said := e2etest.ThroughAvro(t, registry.URL(), registry.URL())
-	e2etest.Contains(t, "the log", said, "the schema registry does not answer", "the schema registry answers again")
+	logged := e2etest.ThroughAvro(t, registry.URL(), registry.URL())
+	e2etest.Contains(t, "the log", logged, "the schema registry does not answer", "the schema registry answers again")
 }

@@ -121,7 +121,7 @@ type randomCaller struct {
 	rng     *rand.Rand
 }
 
-// Routes, with NAME for the name of a connector, CLASS for that of a plugin.
+// randomRoutes are paths. NAME is replaced by the name of a connector, CLASS by the class of a plugin.
 var randomRoutes = strings.Fields(`/ /health /metrics /connectors /connectors /connectors /connectors/NAME /connectors/NAME
 /connectors/NAME/config /connectors/NAME/config /connectors/NAME/status /connectors/NAME/tasks
 /connectors/NAME/tasks/0/status /connectors/NAME/tasks/x/status /connectors/NAME/tasks/0/restart
@@ -237,7 +237,7 @@ func figureOf(f *e2etest.Followed, name string) float64 {
 
 // Random calls, valid, invalid and huge, with wrong methods and media types: each is answered, no answer contains a
 // password other than one that the call sent, and afterwards the worker is as it was before. CULVERT_SOAK=1 makes
-// 10,000 calls, CULVERT_SEED repeats those of a run. TestSlowClients has slow calls.
+// 10,000 calls, CULVERT_SEED repeats the calls of an earlier run. TestSlowClients makes slow calls.
 func TestSoakRandomCalls(t *testing.T) {
 	t.Parallel()
 	calls, seed := 1000, uint64(1)

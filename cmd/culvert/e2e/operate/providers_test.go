@@ -153,7 +153,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
 		looked("the log", line)
 	}
-	letters := LettersOf(p, taken, address, reference)
+	letters := deadLettersOf(p, taken, address, reference)
 	connectors := map[string]bool{}
 	for _, l := range letters {
 		one := connect.ReadLetter(l)
@@ -307,8 +307,8 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 	}
 }
 
-// LettersOf runs a connector for each setting, all of whose rows are refused, and returns their letters.
-func LettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference string) []*kgo.Record {
+// deadLettersOf runs a connector for each setting, all of whose rows are refused, and returns their dead letters.
+func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference string) []*kgo.Record {
 	p.T.Helper()
 	broker := e2etest.Embedded(p.T).Addr()
 	client := e2etest.Client(p.T, broker)

@@ -566,7 +566,7 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
-		if j.noCheck != nil && j.noCheck.inherited { // also of another member: later rows were dropped because of it
+		if j.noCheck != nil && j.noCheck.inherited { // even if it is another member's now: rows after it were dropped
 			account.apply(doubtLookedAt{items})
 			d.learn(&outcome{doubt: j.noCheck.failure})
 			d.drop(l)

@@ -19,15 +19,15 @@ func TestSkippedRecordsAreSaid(t *testing.T) {
 			x.o.TolerateAll, x.o.LogErrors, x.o.LogMessages, x.o.Logger = true, loud, loud, out.Logger(slog.LevelWarn)
 			x.group.put("t", 0, "a=1", "b=!too long", "bad=x", "c=!too long")
 			x.ok(t)
-			said := 0
+			lines := 0
 			for line := range strings.Lines(out.String()) {
 				if strings.Contains(line, recordSkipped) {
-					said++
+					lines++
 					assert.Contains(t, line, want, "topic=t partition=0 offset=")
 					assert.Equal(t, loud, strings.Contains(line, "timestamp="), line)
 				}
 			}
-			assert.Equal(t, 3, said, "lines")
+			assert.Equal(t, 3, lines, "lines")
 		})
 	}
 }

@@ -19,15 +19,15 @@ func TestSkippedRowsAreSaid(t *testing.T) {
 			w.o.TolerateAll, w.o.LogErrors, w.o.LogMessages, w.o.Logger = true, loud, loud, out.Logger(slog.LevelWarn)
 			w.o.NewConverters = converting(asIs{"bad"}, asIs{})
 			w.ok(t)
-			said := 0
+			lines := 0
 			for line := range strings.Lines(out.String()) {
 				if strings.Contains(line, rowSkipped) {
-					said++
+					lines++
 					assert.Contains(t, line, want, "row=", "stage=")
 					assert.Equal(t, loud, strings.Contains(line, "topic=topic0 timestamp="), line)
 				}
 			}
-			assert.Equal(t, 2, said, "lines")
+			assert.Equal(t, 2, lines, "lines")
 		})
 	}
 }

@@ -110,14 +110,14 @@ type exporter struct {
 	known       secret.Known // of the headers and the endpoint, which a collector may repeat
 	log         *slog.Logger
 	taken, lost atomic.Int64
-	waiting     atomic.Int64 // in the queue
+	waiting     atomic.Int64 // spans that have ended and are not being sent yet
 
 	mu        sync.Mutex
 	collector away.Partner
 	missed    int64 // spans since it is away
 }
 
-// queue is a [sdk.SpanProcessor] that counts as lost what finds it full.
+// queue is a [sdk.SpanProcessor] that drops a span if maxWaiting spans wait, and counts it as lost.
 type queue struct {
 	sdk.SpanProcessor
 	e *exporter
