@@ -6,15 +6,18 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/base/certtest"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 // journal is a log with more than debugging needs.
@@ -184,5 +187,25 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 			_, err = admin.ClusterID(waitsFor(t, 4*time.Second))
 			expectPassing(t, err)
 		})
+	}
+}
+
+// A broker that ends connections since it is killed, and names mechanisms in between since it is started again, wants
+// no SASL.
+func TestKilledBrokerWantsNoSASL(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	var asked atomic.Int32
+	b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		if r.GetVersion() == 4 && asked.Add(1) > 1 || asked.Load() > 1 { // 4 is what the dialer asks by itself
+			return nil, nil, false
+		}
+		return nil, errors.New("killed"), true
+	})
+	p := openTestProducer(t, testConfig(b.Addr()))
+	if err := <-deliver(kafkatest.Context(t), p, "orders", "1"); err != nil || asked.Load() != 2 {
+		t.Errorf("expected the record to arrive after 2 questions, found %d and %v", asked.Load(), err)
 	}
 }

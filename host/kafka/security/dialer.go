@@ -376,8 +376,8 @@ func (g *Dialer) hungUp(address string, err error) {
 	}
 }
 
-// look asks a broker over a connection of its own, and denies the client when the answer is yes. It returns at
-// once; one such question is open at a time.
+// look asks a broker over a connection of its own, and doubts the client's settings when the answer is yes. It returns
+// at once; one such question is open at a time.
 func (g *Dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -394,7 +394,8 @@ func (g *Dialer) look(address string, ask func(context.Context, string) bool, fo
 		g.looks.looking, g.looks.looked = false, time.Now()
 		g.mu.Unlock()
 		if yes {
-			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))})
+			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))}
+			g.doubt("tcp", d, d)
 		}
 	}()
 }

@@ -39,12 +39,20 @@ func (a *Access) plainKafka(ctx context.Context, address string) bool {
 	return err == nil
 }
 
-// wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms
-// that nobody needs.)
+// wantsSASL reports whether a port has mechanisms to log on with, and ends connections that ask for anything else
+// before. A broker that names mechanisms may need none (kfake), and a broker that is killed ends connections, too. So
+// it is asked twice.
 func (a *Access) wantsSASL(ctx context.Context, address string) bool {
-	if has, _ := a.mechanisms(ctx, address); !has {
-		return false
+	for range 2 {
+		if has, _ := a.mechanisms(ctx, address); !has || !a.cutsMetadata(ctx, address) {
+			return false
+		}
 	}
+	return true
+}
+
+// cutsMetadata reports whether a port ends a connection that asks for metadata before anybody logs on.
+func (a *Access) cutsMetadata(ctx context.Context, address string) bool {
 	conn, err := a.connected(ctx, address)
 	if err != nil {
 		return false
