@@ -89,9 +89,6 @@ var errNothing = errors.New("nothing to commit")
 // rebalance is left out too: the client sends it as the new generation's, and the coordinator, which takes offsets of
 // any partition from any member, would put it over those of the new owner.
 func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooLong func() error) {
-	if s.o.Metadata == nil {
-		return ctx, func() error { return nil }
-	}
 	s.mu.Lock()
 	longest, asking, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
 	s.mu.Unlock()
@@ -102,6 +99,10 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 			kept := t.Partitions[:0]
 			for _, p := range t.Partitions {
 				if !s.owns(t.Topic, p.Partition) {
+					continue
+				}
+				if s.o.Metadata == nil {
+					kept = append(kept, p)
 					continue
 				}
 				metadata, ok := s.o.Metadata(t.Topic, p.Partition, p.Offset)

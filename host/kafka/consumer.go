@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +45,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	opts := append(topics,
 		kgo.ConsumerGroup(o.Group),
 		kgo.DisableAutoCommit(),
-		kgo.Balancers(balancers(c.Consumer.Assignors, o.first)...),
+		kgo.Balancers(s.balancers()...),
 		kgo.SessionTimeout(c.Consumer.SessionTimeout),
 		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
 		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
@@ -166,17 +168,21 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 	return nil
 }
 
-func balancers(names []string, first bool) []kgo.GroupBalancer {
+// balancers are the assignors of the configuration.
+func (s *Consumer) balancers() []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
-	for _, name := range names {
+	for _, name := range s.config.Consumer.Assignors {
 		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
 		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
 		result = append(result, kgo.CooperativeStickyBalancer())
 	}
-	if first {
+	if s.o.first {
 		result[0] = firstPartitions{result[0]}
+	}
+	for i, b := range result {
+		result[i] = memberBalancer{b, s}
 	}
 	return result
 }
@@ -292,6 +298,7 @@ func (s *Consumer) Close() {
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	s.mu.Lock()
+	s.member, _ = client.GroupMetadata()
 	for topic, list := range partitions {
 		for _, p := range list {
 			setAt(s.owned, topic, p, true)
@@ -353,6 +360,10 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
+	for topic, list := range partitions {
+		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.owns(topic, p) })
+	}
+	maps.DeleteFunc(partitions, func(_ string, list []int32) bool { return len(list) == 0 })
 	if s.o.Lost != nil && len(partitions) > 0 {
 		s.o.Lost(partitions) // first: who commits nothing for a partition that is not owned any more can see why
 	}

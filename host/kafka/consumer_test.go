@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -235,4 +236,65 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A member that the group gave up while it was joining again has lost its partitions: its commit, which waited for the
+// join, does not set back what another member has committed since, and it goes on from there.
+func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
+	kafkatest.Put(t, b.Addr(), "orders", "0", "1", "2", "3", "4")
+	var calls []string // of the group, one after another
+	committed := make(chan int64, 2)
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"},
+		Rebalances: Rebalances{
+			Assigned:  func(p map[string][]int32) { calls = append(calls, fmt.Sprint("assigned ", p)) },
+			Lost:      func(p map[string][]int32) { calls = append(calls, fmt.Sprint("lost ", p)) },
+			Committed: func(_ string, _ int32, next int64, _ CommitMetadata) { committed <- next }}})
+	settled := Offsets{}
+	pollValues(t, s, 5, settled)
+	<-committed
+	setAt(settled, "orders", 0, kgo.EpochOffset{Epoch: -1, Offset: 1})
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
+
+	// The heartbeats after that make it join again, and another member commits in the meantime.
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	admin := kadm.NewClient(client)
+	joining, joins, first := make(chan struct{}), make(chan struct{}), true
+	b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if first {
+			first = false
+			close(joining)
+			b.Cluster.SleepControl(func() { <-joins })
+		}
+		return nil, nil, false
+	})
+	kafkatest.Refuse(b.Cluster, kmsg.Heartbeat, 1, kerr.RebalanceInProgress)
+	<-joining
+	leaves := kmsg.NewPtrLeaveGroupRequest()
+	leaves.Group, leaves.Members = "connect-orders", []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}
+	leaves.Members[0].MemberID, _ = s.client.GroupMetadata()
+	_, err := leaves.RequestWith(kafkatest.Context(t), client)
+	require.NoError(t, err)
+	others := kadm.Offsets{}
+	others.AddOffset("orders", 0, 4, -1)
+	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-orders", others))
+	waiting := make(chan error)
+	go func() { waiting <- s.Commit(kafkatest.Context(t), settled) }()
+	time.Sleep(50 * time.Millisecond) // it waits; sooner or later, it must not matter
+	close(joins)
+
+	<-waiting
+	stored, err := admin.FetchOffsets(kafkatest.Context(t), "connect-orders")
+	require.NoError(t, err)
+	if at, _ := stored.Lookup("orders", 0); at.At != 4 {
+		t.Fatalf("expected the other member's offset 4 to stay, found %d", at.At)
+	}
+	expectValues(t, s, settled, "4")
+	if next := <-committed; next != 4 {
+		t.Errorf("expected to go on after the other member's offset 4, found %d", next)
+	}
+	all := "map[orders:[0]]"
+	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
 }

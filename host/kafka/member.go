@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -85,6 +87,10 @@ type Consumer struct {
 
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
+	// member is the ID of the group's member that was assigned the partitions. startsAgain: the coordinator has given
+	// it up, and the client is joining as another member, see memberBalancer.
+	member      string
+	startsAgain bool
 	// failure ends the next Poll.
 	failure  error
 	metadata metadataRoom
@@ -167,4 +173,52 @@ func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure err
 		}
 	})
 	return failure
+}
+
+// memberBalancer is an assignor of one consumer. It ends the assignment of a member that the group has given up while
+// the client was joining again. By itself the client (kgo 1.22) joins as another member then and keeps the partitions:
+// others may have had them since, and a commit that waited for the join would set their offsets back.
+type memberBalancer struct {
+	kgo.GroupBalancer
+	consumer *Consumer
+}
+
+// JoinGroupMetadata implements [kgo.GroupBalancer]. A new member owns nothing yet.
+func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+	if b.consumer.givenUp() {
+		owned, generation = nil, -1
+	}
+	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
+}
+
+// givenUp reports whether the client joins as another member than the one that was assigned its partitions, which are
+// lost then.
+func (s *Consumer) givenUp() bool {
+	<-s.ready
+	id, _ := s.client.GroupMetadata()
+	s.mu.Lock()
+	lost := map[string][]int32{}
+	for topic, partitions := range s.owned {
+		if id != s.member && len(partitions) > 0 {
+			lost[topic] = slices.Collect(maps.Keys(partitions))
+		}
+	}
+	s.startsAgain = s.startsAgain || len(lost) > 0
+	startsAgain := s.startsAgain
+	s.mu.Unlock()
+	s.lost(s.life, s.client, lost)
+	return startsAgain
+}
+
+// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client give up what it reads, and join once
+// more: all partitions of the next assignment are new to it, so it reads their committed offsets.
+func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	b.consumer.mu.Lock()
+	again := b.consumer.startsAgain
+	b.consumer.startsAgain = false
+	b.consumer.mu.Unlock()
+	if again {
+		return nil, fmt.Errorf("the group had given the member up: %w", kerr.UnknownMemberID)
+	}
+	return b.GroupBalancer.ParseSyncAssignment(assignment)
 }
