@@ -53,7 +53,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.KeepControlRecords(),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
-		kgo.OnPartitionsLost(s.lost),
+		kgo.OnPartitionsLost(s.ended),
 		kgo.AdjustFetchOffsetsFn(s.mayBegin),
 		kgo.WithHooks(s.session),
 	)
@@ -297,6 +297,9 @@ func (s *Consumer) Close() {
 
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
+	if s.o.Assigned != nil && len(partitions) > 0 {
+		s.o.Assigned(partitions) // before they are owned: a commit of an earlier assignment is left out until then
+	}
 	s.mu.Lock()
 	s.member, _ = client.GroupMetadata()
 	for topic, list := range partitions {
@@ -306,9 +309,6 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	}
 	s.resize(client)
 	s.mu.Unlock()
-	if s.o.Assigned != nil && len(partitions) > 0 {
-		s.o.Assigned(partitions)
-	}
 	if s.o.Committed != nil && len(partitions) > 0 {
 		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
@@ -358,8 +358,16 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	s.drop(client, partitions)
 }
 
-func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+// ended is called when the client has given up its membership, and all partitions with it.
+func (s *Consumer) ended(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
+	s.mu.Lock()
+	s.startsAgain = false
+	s.mu.Unlock()
+	s.lost(client, partitions)
+}
+
+func (s *Consumer) lost(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
 		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.owns(topic, p) })
 	}

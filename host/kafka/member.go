@@ -206,7 +206,7 @@ func (s *Consumer) givenUp() bool {
 	s.startsAgain = s.startsAgain || len(lost) > 0
 	startsAgain := s.startsAgain
 	s.mu.Unlock()
-	s.lost(s.life, s.client, lost)
+	s.lost(s.client, lost)
 	return startsAgain
 }
 

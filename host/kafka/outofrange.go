@@ -2,10 +2,12 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -14,10 +16,13 @@ import (
 // were read, or the log has become shorter. Kafka's consumer goes to where auto.offset.reset says, with a line of
 // information. Here it does so only where auto.offset.reset is set, and logs an error; otherwise what is missing is an
 // error that names it; where nothing is committed, always ([Consumer.beginAnew]). Nothing is decided, and nil returned,
-// where the offset is in the log by now.
+// where the offset is in the log by now, or the partition is another member's.
 //
 // Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
+	if !s.owns(topic, partition) {
+		return nil // the client still fetches what was lost, until it has joined again
+	}
 	admin := kadm.NewClient(s.client)
 	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topic)
 	if err != nil {
@@ -74,7 +79,16 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 			to = end
 		}
 	}
-	if err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}); err != nil {
+	ifOwned := kgo.PreCommitFnContext(ctx, func(*kmsg.OffsetCommitRequest) error {
+		if !s.owns(topic, partition) {
+			return errNothing
+		}
+		return nil
+	})
+	switch err := s.commitOnce(ifOwned, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}); {
+	case errors.Is(err, errNothing):
+		return nil
+	case err != nil:
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.o.Group, topic,
 			partition, missing, to, Lacking(err, "READ", "Group "+s.o.Group))
 	}

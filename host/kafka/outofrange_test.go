@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -270,5 +272,20 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			s.Close()
 			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart
 		})
+	}
+}
+
+// Of a partition that is another member's nothing is decided, and nothing committed.
+func TestOutOfRangeOfAnotherMember(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 2})
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
+	if err := s.outOfRange(kafkatest.Context(t), "orders", 1); err != nil {
+		t.Errorf("expected it to be left to the other member, found %v", err)
+	}
+	stored, err := kadm.NewClient(s.client).FetchOffsets(kafkatest.Context(t), "connect-orders")
+	if at, some := stored.Lookup("orders", 1); some || !errors.Is(err, kerr.GroupIDNotFound) {
+		t.Errorf("expected no offset and no group, found %d, %v", at.At, err)
 	}
 }

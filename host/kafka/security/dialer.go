@@ -72,7 +72,7 @@ const (
 	denialLasts = 10 * time.Second
 	// Brokers are asked what they speak at most so often, and have so long to answer.
 	lookEvery = time.Second
-	lookTime  = 3 * time.Second
+	lookTime  = 6 * time.Second // some 16 round trips
 	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
 	silence = 2 * time.Second
 )
