@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stdout, stderr := command(t, "plugins", "list", "--plugins", dir)
-	if !strings.Contains(stdout, "\nempty  1 ") {
+	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // plugins that are built in make the column wider
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
@@ -86,6 +87,9 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 	found := map[string][]string{}
 	for _, p := range all {
 		name := filepath.Base(p["from"].(string))
+		if strings.HasPrefix(name, "embedded:") {
+			continue // built in, as `make` leaves them
+		}
 		for member := range p {
 			found[name] = append(found[name], member)
 		}
