@@ -105,7 +105,7 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]
 	for topic, list := range s.unbegun.at {
 		known[topic] = maps.Clone(list)
 		for p := range list {
-			if s.owned[topic][p] && !slices.Contains(all[topic], p) {
+			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
 				all[topic] = append(all[topic], p)
 			}
 		}
@@ -179,7 +179,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 			setAt(known, topic, p, list[p])
 		}
 	}
-	err = s.commitOnce(ctx, begin)
+	err = ignoreNothing(s.commitOnce(ctx, begin, nil))
 	if forgotten(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -80,68 +79,40 @@ const metadataSetting = "offset.metadata.max.bytes"
 var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
-// errNothing is the error of a commit of which nothing is left to be sent.
-var errNothing = errors.New("nothing to commit")
-
-// withMetadata has a commit store metadata with its offsets. The first one that succeeds is as long as metadata may
-// be: the broker's limit is known before anything is sent that would need the room. A partition whose metadata is too
-// long is left out, and tooLong returns the error. One that went to another member while the commit waited for a
-// rebalance is left out too: the client sends it as the new generation's, and the coordinator, which takes offsets of
-// any partition from any member, would put it over those of the new owner.
-func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooLong func() error) {
-	s.mu.Lock()
-	longest, asking, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
-	s.mu.Unlock()
-	var failure error
-	return kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
-		for i := range r.Topics {
-			t := &r.Topics[i]
-			kept := t.Partitions[:0]
-			for _, p := range t.Partitions {
-				if !s.owns(t.Topic, p.Partition) {
-					continue
-				}
-				if s.o.Metadata == nil {
-					kept = append(kept, p)
-					continue
-				}
-				metadata, ok := s.o.Metadata(t.Topic, p.Partition, p.Offset)
-				if !ok {
-					continue
-				}
-				if len(metadata) > longest {
-					failure = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found "+
-						"%d (%s of the brokers says how many they take)",
-						ErrCommitMetadata, t.Topic, p.Partition, longest, len(metadata), metadataSetting)
-					continue
-				}
-				metadata = identified(p.Offset, topics[t.Topic], metadata)
-				if most := longest + metadataIdentity + len(metadataMark); asking {
-					metadata, asking = metadata+strings.Repeat(" ", most-len(metadata)), false
-				}
-				p.Metadata = &metadata
-				kept = append(kept, p)
-			}
-			t.Partitions = kept
-		}
-		r.Topics = slices.DeleteFunc(r.Topics,
-			func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
-		if len(r.Topics) == 0 {
-			return cmp.Or(failure, errNothing)
-		}
-		return nil
-	}), func() error { return failure }
-}
-
-// commitWithMetadata commits offsets with their metadata. A broker that does not take so much is asked for less.
+// commitWithMetadata commits offsets with their metadata. The first commit that succeeds is as long as metadata may be:
+// the broker's limit is known before anything is sent that would need the room. A broker that does not take so much is
+// asked for less. A partition whose metadata is too long is left out, and that is the error.
 func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
+	if s.o.Metadata == nil {
+		return ignoreNothing(s.commitOnce(ctx, offsets, nil))
+	}
 	for {
-		with, tooLong := s.withMetadata(ctx)
-		err := s.commitOnce(with, offsets)
-		if err == errNothing {
-			return nil
-		}
-		if s.o.Metadata == nil || err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge) {
+		s.mu.Lock()
+		longest, asking, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
+		s.mu.Unlock()
+		var tooLong error
+		err := s.commitOnce(ctx, offsets, func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool {
+			metadata, ok := s.o.Metadata(topic, p.Partition, p.Offset)
+			if !ok {
+				return false
+			}
+			if len(metadata) > longest {
+				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s "+
+					"of the brokers says how many they take)",
+					ErrCommitMetadata, topic, p.Partition, longest, len(metadata), metadataSetting)
+				return false
+			}
+			metadata = identified(p.Offset, topics[topic], metadata)
+			if most := longest + metadataIdentity + len(metadataMark); asking {
+				metadata, asking = metadata+strings.Repeat(" ", most-len(metadata)), false
+			}
+			p.Metadata = &metadata
+			return true
+		})
+		switch {
+		case errors.Is(err, errNothing):
+			return tooLong
+		case err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge):
 			return err
 		}
 		s.mu.Lock()
@@ -150,11 +121,11 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		if err != nil && !least {
 			s.metadata.longest /= 2
 		}
-		longest := s.metadata.longest - metadataIdentity
+		longest = s.metadata.longest - metadataIdentity
 		s.mu.Unlock()
 		switch {
 		case err == nil:
-			return tooLong()
+			return tooLong
 		case least:
 			return fmt.Errorf("%w: expected brokers that take %d bytes with an offset, found that they take fewer "+
 				"(%s, by default 4096): %w",
@@ -166,6 +137,14 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 			s.o.MetadataLimit(longest)
 		}
 	}
+}
+
+// ignoreNothing returns nil for errNothing.
+func ignoreNothing(err error) error {
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
 }
 
 // readMetadata tells about the committed offsets of new partitions and the metadata with them: without them records

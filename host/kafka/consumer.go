@@ -30,7 +30,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, topics: map[string]kadm.TopicID{},
+	s := &Consumer{config: c, o: o, topics: map[string]kadm.TopicID{},
 		metadata: metadataRoom{longest: MaxCommitMetadata},
 		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
 			c.Consumer.MaxPollInterval), ready: make(chan struct{})}
@@ -259,15 +259,13 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 // are left out.
 func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	mine := Offsets{}
-	s.mu.Lock()
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
-			if s.owned[topic][partition] {
+			if s.membership.owns(topic, partition) {
 				setAt(mine, topic, partition, at)
 			}
 		}
 	}
-	s.mu.Unlock()
 	return s.commit(ctx, mine)
 }
 
@@ -300,15 +298,9 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Assigned != nil && len(partitions) > 0 {
 		s.o.Assigned(partitions) // before they are owned: a commit of an earlier assignment is left out until then
 	}
-	s.mu.Lock()
-	s.member, _ = client.GroupMetadata()
-	for topic, list := range partitions {
-		for _, p := range list {
-			setAt(s.owned, topic, p, true)
-		}
-	}
+	member, _ := client.GroupMetadata()
+	s.membership.assign(member, partitions)
 	s.resize(client)
-	s.mu.Unlock()
 	if s.o.Committed != nil && len(partitions) > 0 {
 		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
@@ -358,18 +350,17 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	s.drop(client, partitions)
 }
 
-// ended is called when the client has given up its membership, and all partitions with it.
+// ended is called when the client has ended its membership, and has given up all partitions with it.
 func (s *Consumer) ended(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
-	s.mu.Lock()
-	s.startsAgain = false
-	s.mu.Unlock()
+	s.membership.forgets()
 	s.lost(client, partitions)
 }
 
+// lost drops those of the partitions that are owned.
 func (s *Consumer) lost(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
-		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.owns(topic, p) })
+		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.membership.owns(topic, p) })
 	}
 	maps.DeleteFunc(partitions, func(_ string, list []int32) bool { return len(list) == 0 })
 	if s.o.Lost != nil && len(partitions) > 0 {
@@ -379,22 +370,12 @@ func (s *Consumer) lost(client *kgo.Client, partitions map[string][]int32) {
 }
 
 func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for topic, list := range partitions {
-		for _, p := range list {
-			delete(s.owned[topic], p)
-		}
-	}
+	s.membership.drop(partitions)
 	s.resize(client)
 }
 
 // resize fetches large pieces of few partitions and small ones of many.
 func (s *Consumer) resize(client *kgo.Client) {
-	n := 0
-	for _, partitions := range s.owned {
-		n += len(partitions)
-	}
 	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes,
-		partitionBytes(s.config.Consumer, n)))
+		partitionBytes(s.config.Consumer, s.membership.count())))
 }

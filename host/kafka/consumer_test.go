@@ -65,7 +65,7 @@ func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
 	s := openTestConsumer(t, b.Addr(), o)
 	settled := Offsets{}
 	expectValues(t, s, settled, "1", "2", "3")
-	if !s.owns("orders", 0) || s.owns("orders", 1) || s.owns("other", 0) {
+	if !s.membership.owns("orders", 0) || s.membership.owns("orders", 1) || s.membership.owns("other", 0) {
 		t.Errorf("owned: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
@@ -176,8 +176,8 @@ func TestConsumerHandsOver(t *testing.T) {
 	}
 	assert.Equal(t, want, got, "the second member")
 	for _, p := range gone["wide"] {
-		if first.owns("wide", p) || !second.owns("wide", p) {
-			t.Errorf("partition %d: first %v, second %v", p, first.owns("wide", p), second.owns("wide", p))
+		if first.membership.owns("wide", p) || !second.membership.owns("wide", p) {
+			t.Errorf("partition %d: first %v, second %v", p, first.membership.owns("wide", p), second.membership.owns("wide", p))
 		}
 	}
 }
@@ -188,16 +188,15 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
 		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"},
-			owned: map[string]map[int32]bool{},
 			ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
-		if s.owns("orders", 0) {
+		if s.membership.owns("orders", 0) {
 			t.Error("a partition was assigned before the consumer was there")
 		}
 		close(s.ready)
 		synctest.Wait()
-		if !s.owns("orders", 0) {
+		if !s.membership.owns("orders", 0) {
 			t.Errorf("expected the partition, found %v", owned(s, "orders"))
 		}
 		client.Close()
@@ -280,9 +279,10 @@ func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
 	others := kadm.Offsets{}
 	others.AddOffset("orders", 0, 4, -1)
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-orders", others))
+	ctx := &waitedFor{Context: kafkatest.Context(t), waits: make(chan struct{})}
 	waiting := make(chan error)
-	go func() { waiting <- s.Commit(kafkatest.Context(t), settled) }()
-	time.Sleep(50 * time.Millisecond) // it waits; sooner or later, it must not matter
+	go func() { waiting <- s.Commit(ctx, settled) }()
+	<-ctx.waits
 	close(joins)
 
 	<-waiting
@@ -297,4 +297,16 @@ func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
 	}
 	all := "map[orders:[0]]"
 	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
+}
+
+// waitedFor is a context that tells when somebody waits for its end.
+type waitedFor struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{} // closed then
+}
+
+func (w *waitedFor) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waits) })
+	return w.Context.Done()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 	"github.com/culvert-project/culvert/host/kafka/kafkatest"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // journal is a log with more than debugging needs.
@@ -162,19 +163,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
 	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))
-	closer, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and ends them
-	require.NoError(t, err)
-	defer closer.Close()
-	go func() {
-		for {
-			conn, err := closer.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-	to := closer.Addr().String()
+	to := porttest.Serve(t, func(net.Conn) {}) // takes connections and ends them
 	a := certtest.Issue(t, "authority", nil, nil)
 	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
 		"ssl.truststore.certificates": string(a.PEM())}} {
@@ -190,8 +179,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 	}
 }
 
-// A broker that ends connections since it is killed, and names mechanisms in between since it is started again, wants
-// no SASL.
+// A broker that was killed and started again while it was asked wants no SASL.
 func TestKilledBrokerWantsNoSASL(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())

@@ -70,9 +70,9 @@ var ordersSink = ConsumerOptions{Group: "connect-test", Topics: []string{"orders
 
 // owned are the partitions of a topic that a member has.
 func owned(s *Consumer, topic string) []int32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.owned[topic]))
+	s.membership.mu.Lock()
+	defer s.membership.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.membership.owned[topic]))
 }
 
 // mark notes that a record and all before it in its partition are settled.

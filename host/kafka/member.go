@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -85,12 +83,9 @@ type Consumer struct {
 	// session says whether the member may have been given up.
 	session *Session
 
-	mu    sync.Mutex
-	owned map[string]map[int32]bool
-	// member is the ID of the group's member that was assigned the partitions. startsAgain: the coordinator has given
-	// it up, and the client is joining as another member, see memberBalancer.
-	member      string
-	startsAgain bool
+	membership membership
+
+	mu sync.Mutex
 	// failure ends the next Poll.
 	failure  error
 	metadata metadataRoom
@@ -138,13 +133,6 @@ func (s *Consumer) failed() error {
 	return s.failure
 }
 
-// owns says whether a partition is this member's now.
-func (s *Consumer) owns(topic string, partition int32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.owned[topic][partition]
-}
-
 // Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
 // session it costs nothing; after one that is over, as after a pause of the process, the coordinator is asked.
 func (s *Consumer) Alive(ctx context.Context) error {
@@ -157,8 +145,33 @@ func (s *Consumer) Alive(ctx context.Context) error {
 // Lasts tells whether that is so by the time that the session has left.
 func (s *Consumer) Lasts() bool { return s.session.Lasts() }
 
-// commitOnce asks the coordinator once, of which the answer about any partition is an error.
-func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {
+// errNothing is the error of a commit of which nothing is left to be sent.
+var errNothing = errors.New("nothing to commit")
+
+// commitOnce sends a commit and returns the first error of a partition, or errNothing. When the request is sent it
+// leaves out partitions that went to another member while the commit waited for a rebalance: the client sends it as the
+// new generation's, and the coordinator, which takes offsets of any partition from any member, would put it over those
+// of the new owner. It leaves out those for which with, unless nil, returns false, too; with may set the metadata.
+func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
+	with func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
+	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
+		left := r.Topics[:0]
+		for _, t := range r.Topics {
+			kept := t.Partitions[:0]
+			for _, p := range t.Partitions {
+				if s.membership.owns(t.Topic, p.Partition) && (with == nil || with(t.Topic, &p)) {
+					kept = append(kept, p)
+				}
+			}
+			if t.Partitions = kept; len(kept) > 0 {
+				left = append(left, t)
+			}
+		}
+		if r.Topics = left; len(left) == 0 {
+			return errNothing
+		}
+		return nil
+	})
 	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest,
 		response *kmsg.OffsetCommitResponse, err error) {
 		if failure = err; err != nil {
@@ -173,52 +186,4 @@ func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure err
 		}
 	})
 	return failure
-}
-
-// memberBalancer is an assignor of one consumer. It ends the assignment of a member that the group has given up while
-// the client was joining again. By itself the client (kgo 1.22) joins as another member then and keeps the partitions:
-// others may have had them since, and a commit that waited for the join would set their offsets back.
-type memberBalancer struct {
-	kgo.GroupBalancer
-	consumer *Consumer
-}
-
-// JoinGroupMetadata implements [kgo.GroupBalancer]. A new member owns nothing yet.
-func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
-	if b.consumer.givenUp() {
-		owned, generation = nil, -1
-	}
-	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
-}
-
-// givenUp reports whether the client joins as another member than the one that was assigned its partitions, which are
-// lost then.
-func (s *Consumer) givenUp() bool {
-	<-s.ready
-	id, _ := s.client.GroupMetadata()
-	s.mu.Lock()
-	lost := map[string][]int32{}
-	for topic, partitions := range s.owned {
-		if id != s.member && len(partitions) > 0 {
-			lost[topic] = slices.Collect(maps.Keys(partitions))
-		}
-	}
-	s.startsAgain = s.startsAgain || len(lost) > 0
-	startsAgain := s.startsAgain
-	s.mu.Unlock()
-	s.lost(s.client, lost)
-	return startsAgain
-}
-
-// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client give up what it reads, and join once
-// more: all partitions of the next assignment are new to it, so it reads their committed offsets.
-func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	b.consumer.mu.Lock()
-	again := b.consumer.startsAgain
-	b.consumer.startsAgain = false
-	b.consumer.mu.Unlock()
-	if again {
-		return nil, fmt.Errorf("the group had given the member up: %w", kerr.UnknownMemberID)
-	}
-	return b.GroupBalancer.ParseSyncAssignment(assignment)
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,7 +19,7 @@ import (
 //
 // Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
-	if !s.owns(topic, partition) {
+	if !s.membership.owns(topic, partition) {
 		return nil // the client still fetches what was lost, until it has joined again
 	}
 	admin := kadm.NewClient(s.client)
@@ -79,13 +78,7 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 			to = end
 		}
 	}
-	ifOwned := kgo.PreCommitFnContext(ctx, func(*kmsg.OffsetCommitRequest) error {
-		if !s.owns(topic, partition) {
-			return errNothing
-		}
-		return nil
-	})
-	switch err := s.commitOnce(ifOwned, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}); {
+	switch err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}, nil); {
 	case errors.Is(err, errNothing):
 		return nil
 	case err != nil:

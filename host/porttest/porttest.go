@@ -1,5 +1,5 @@
-// Package porttest finds ports for tests of programs that are told where to listen, and records the bytes that pass
-// through one ([Tap]).
+// Package porttest finds ports for tests of programs that are told where to listen, serves connections ([Serve]),
+// and records the bytes that pass through a port ([Tap]).
 //
 // Invariants: a port is given to one test of the machine, and systems give it to nobody by themselves. A port of theirs
 // may be taken, by any connection of the machine, between the moment in which it was found free and that in which the
@@ -52,4 +52,38 @@ func Listen(t testing.TB) net.Listener {
 	}
 	t.Fatal("found no port to listen on")
 	return nil
+}
+
+// Serve calls serve for each connection to a port of this machine, whose address it returns, and closes the connection
+// afterwards. When the test ends it closes the port and the connections.
+func Serve(t testing.TB, serve func(net.Conn)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.Map
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Store(conn, nil)
+			go func() {
+				defer conn.Close()
+				serve(conn)
+			}()
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		accepting.Wait()
+		open.Range(func(conn, _ any) bool {
+			conn.(net.Conn).Close()
+			return true
+		})
+	})
+	return l.Addr().String()
 }

@@ -18,43 +18,25 @@ type Tap struct {
 // NewTap opens a tap to an address. The tap and its connections are closed when the test ends.
 func NewTap(t testing.TB, to string) *Tap {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tap := &Tap{At: l.Addr().String()}
-	var open sync.Map
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-				open.Store(pair[0], nil)
-				running.Go(func() {
-					io.Copy(io.MultiWriter(tap, pair[1]), pair[0])
-					in.Close()
-					out.Close()
-				})
-			}
+	tap := &Tap{}
+	tap.At = Serve(t, func(in net.Conn) {
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			return
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		open.Range(func(conn, _ any) bool {
-			conn.(net.Conn).Close()
-			return true
-		})
-		running.Wait()
+		var back sync.WaitGroup
+		back.Go(func() { tap.pass(in, out) })
+		tap.pass(out, in)
+		back.Wait()
 	})
 	return tap
+}
+
+// pass forwards bytes until one side ends, and then ends both.
+func (t *Tap) pass(to, from net.Conn) {
+	io.Copy(io.MultiWriter(t, to), from)
+	from.Close()
+	to.Close()
 }
 
 // Write records bytes.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -80,22 +81,8 @@ func start(t *testing.T) *connectivitytest.Server {
 
 // echo is a system that greets, if it has a greeting, and then answers every byte with itself.
 func echo(t *testing.T, greeting string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				io.WriteString(conn, greeting)
-				io.Copy(conn, conn)
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return porttest.Serve(t, func(conn net.Conn) {
+		io.WriteString(conn, greeting)
+		io.Copy(conn, conn)
+	})
 }

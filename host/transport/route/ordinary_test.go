@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
@@ -25,7 +26,7 @@ func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{Root
 
 // plainSOCKS is an ordinary SOCKS5 proxy that takes one user, or nobody, and knows one name.
 func plainSOCKS(t *testing.T, user, password, name, real string) string {
-	return listen(t, func(conn net.Conn) {
+	return porttest.Serve(t, func(conn net.Conn) {
 		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
 		methods := read(int(read(2)[1]))
 		switch {
@@ -102,7 +103,7 @@ func TestSOCKS5(t *testing.T) {
 // connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then
 // echoes.
 func connectProxy(t *testing.T, answer string, piece int, heard chan<- *http.Request) string {
-	return listen(t, func(conn net.Conn) {
+	return porttest.Serve(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
 		request, err := http.ReadRequest(r)
 		if err != nil {
@@ -196,7 +197,7 @@ func TestHTTPConnect(t *testing.T) {
 // TestSilentProxies: nobody waits for ever for a proxy that says nothing, or stops in the middle.
 func TestSilentProxies(t *testing.T) {
 	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
-		address := listen(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
+		address := porttest.Serve(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
 		r := routeOf(t, route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
 		caller := bounded(t)
 		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/host/transport/route"
@@ -51,28 +52,7 @@ func routeOf(t *testing.T, s route.Settings) *route.Route {
 	return r
 }
 
-// listen serves connections until the test ends.
-func listen(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn)
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
-
-func echo(t *testing.T) string { return listen(t, func(c net.Conn) { io.Copy(c, c) }) }
+func echo(t *testing.T) string { return porttest.Serve(t, func(c net.Conn) { io.Copy(c, c) }) }
 
 // echoes dials an address and checks that an echo is there.
 func echoes(t *testing.T, r *route.Route, address string) net.Conn {

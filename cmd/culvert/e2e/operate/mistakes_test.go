@@ -123,7 +123,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 	}
 }
 
-// Where nothing answers, or somebody else does, the settings are named that say where the service is.
+// If no server answers, or another one, the message names the settings of the address.
 func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -120,7 +120,7 @@ func TestTypingAPasswordLocksNobody(t *testing.T) {
 		offline(sapSource(address, typed, set...))
 	}
 
-	// A reference to a file may be checked at once, since nobody types the content of a file. A reference to a
+	// A reference to a file may be checked at once, since the content of a file is not typed. A reference to a
 	// provider that does not exist is never sent.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
