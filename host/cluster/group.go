@@ -90,8 +90,9 @@ type Group struct {
 	// joined gets nil with the first generation, or why there is none, for Join.
 	joined   chan error
 	watching sync.WaitGroup
-	// turn counts calls of Rejoin.
+	// turn counts calls of Rejoin, the last of which was made in the generation asked.
 	turn  atomic.Uint32
+	asked atomic.Int32
 	holds atomic.Bool
 	laps  laps
 
@@ -170,14 +171,16 @@ func (g *Group) Rejoin(reason string) {
 	if g.o.Kafka.Logger != nil {
 		g.o.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.o.Group, "reason", reason)
 	}
+	_, generation := g.Member()
+	g.asked.Store(generation)
 	g.turn.Add(1)
 	g.client.ForceRebalance()
 }
 
 // Hurry has this member join the generation that another member has begun in the place of this one, where it has not
-// heard of that yet: it would with its next heartbeat.
+// heard of that yet: it would with its next heartbeat. A member that has called Rejoin itself joins already.
 func (g *Group) Hurry(generation int32) {
-	if _, now := g.Member(); now == generation && !g.laps.now().Running {
+	if _, now := g.Member(); now == generation && g.asked.Load() != generation && !g.laps.now().Running {
 		g.Rejoin("another member has news")
 	}
 }
