@@ -88,7 +88,7 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 	for _, p := range all {
 		name := filepath.Base(p["from"].(string))
 		if strings.HasPrefix(name, "embedded:") {
-			continue // built in, as `make` leaves them
+			continue // built into the program by make
 		}
 		for member := range p {
 			found[name] = append(found[name], member)

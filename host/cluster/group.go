@@ -90,11 +90,9 @@ type Group struct {
 	// joined gets nil with the first generation, or why there is none, for Join.
 	joined   chan error
 	watching sync.WaitGroup
-	// turn counts calls of Rejoin, the last of which was made in the generation asked.
-	turn  atomic.Uint32
-	asked atomic.Int32
-	holds atomic.Bool
-	laps  laps
+	rejoins  rejoins
+	holds    atomic.Bool
+	laps     laps
 
 	mu sync.Mutex // held while Assigned and Lost run
 	// id and generation are those of the last Assigned.
@@ -102,6 +100,12 @@ type Group struct {
 	generation int32
 	// round is what was heard since the client began to join.
 	round round
+}
+
+// rejoins counts the calls of Rejoin.
+type rejoins struct {
+	count      atomic.Uint32
+	generation atomic.Int32 // the generation at the last call
 }
 
 // round is one join: whether this member leads, whether Place was called, what it was given. The client's goroutine
@@ -172,15 +176,15 @@ func (g *Group) Rejoin(reason string) {
 		g.o.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.o.Group, "reason", reason)
 	}
 	_, generation := g.Member()
-	g.asked.Store(generation)
-	g.turn.Add(1)
+	g.rejoins.generation.Store(generation)
+	g.rejoins.count.Add(1)
 	g.client.ForceRebalance()
 }
 
 // Hurry has this member join the generation that another member has begun in the place of this one, where it has not
-// heard of that yet: it would with its next heartbeat. A member that has called Rejoin itself joins already.
+// heard of that yet: it would with its next heartbeat. A member that has called Rejoin in that generation joins anyway.
 func (g *Group) Hurry(generation int32) {
-	if _, now := g.Member(); now == generation && g.asked.Load() != generation && !g.laps.now().Running {
+	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation && !g.laps.now().Running {
 		g.Rejoin("another member has news")
 	}
 }
@@ -389,8 +393,8 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 	}
 	b.mu.Unlock()
 	b.laps.begins()
-	turn := b.turn.Load()
-	return binary.BigEndian.AppendUint32(slices.Clip(b.o.Metadata()), turn)
+	count := b.rejoins.count.Load()
+	return binary.BigEndian.AppendUint32(slices.Clip(b.o.Metadata()), count)
 }
 
 // ParseSyncAssignment keeps what the leader has for this member: no partitions. Its last eight bytes are the key of the

@@ -264,6 +264,23 @@ func TestGroupLives(t *testing.T) {
 	})
 }
 
+// Hurry does nothing if the member has called Rejoin in that generation.
+func TestGroupHurryAfterRejoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		at := agree(t, 0, a, b, c)
+		before := b.rejoins.count.Load()
+		b.Rejoin("news")
+		b.Hurry(at)
+		assert.Equal(t, before+1, b.rejoins.count.Load(), "calls, with Hurry in the same generation")
+		a.Hurry(at)
+		at = agree(t, at, a, b, c)
+		b.Hurry(at)
+		assert.Equal(t, before+2, b.rejoins.count.Load(), "calls, with Hurry in the next generation")
+		agree(t, at, a, b, c)
+	})
+}
+
 // News that come after the metadata was collected, while the group forms a generation, are in the one after it.
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {

@@ -274,10 +274,10 @@ func sceneUnread(t *testing.T, code string) {
 
 // asks is how often the leader has the group join again while something is done.
 func (r *simulation) asks(do func()) uint32 {
-	turn := &r.leader().worker.group.Load().turn
-	before := turn.Load()
+	count := &r.leader().worker.group.Load().rejoins.count
+	before := count.Load()
 	do()
-	return turn.Load() - before
+	return count.Load() - before
 }
 
 // change writes a record by which the leader has to plan once more.

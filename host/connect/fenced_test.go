@@ -144,7 +144,7 @@ func zombieOfAGroup(t *testing.T, with *checktest.Bench) {
 	owner.await(Running, "")
 	const fenced = "another worker has fenced the producer"
 	zombie.changes = url + odatatest.NorthwindPath + "Products"
-	// A service that the owner has asked twice by then does not know the zombie's token any more.
+	// If the owner has polled twice by then, the service no longer knows the delta token of the zombie.
 	zombie.await(Failed, "transactional id "+group+"-c-0: "+fenced, "the service no longer knows the token")
 	zombie.lost.Store(true)
 	require.NoError(t, zombie.Restart("c", 0))

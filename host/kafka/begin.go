@@ -179,7 +179,7 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 			setAt(known, topic, p, list[p])
 		}
 	}
-	err = ignoreNothing(s.commitOnce(ctx, begin, nil))
+	err = ignoreNothingToCommit(s.commitOnce(ctx, begin, nil))
 	if forgotten(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -79,16 +79,16 @@ const metadataSetting = "offset.metadata.max.bytes"
 var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
-// commitWithMetadata commits offsets with their metadata. The first commit that succeeds is as long as metadata may be:
-// the broker's limit is known before anything is sent that would need the room. A broker that does not take so much is
-// asked for less. A partition whose metadata is too long is left out, and that is the error.
+// commitWithMetadata commits offsets with their metadata. The metadata of the first commit is padded to the greatest
+// length, so that the limit of the brokers is known before that length is needed. If they refuse it, half the length is
+// tried. A partition whose metadata is too long is left out, and the error names it.
 func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
 	if s.o.Metadata == nil {
-		return ignoreNothing(s.commitOnce(ctx, offsets, nil))
+		return ignoreNothingToCommit(s.commitOnce(ctx, offsets, nil))
 	}
 	for {
 		s.mu.Lock()
-		longest, asking, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
+		longest, probing, topics := s.metadata.longest-metadataIdentity, !s.metadata.asked, s.topics
 		s.mu.Unlock()
 		var tooLong error
 		err := s.commitOnce(ctx, offsets, func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool {
@@ -103,14 +103,14 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				return false
 			}
 			metadata = identified(p.Offset, topics[topic], metadata)
-			if most := longest + metadataIdentity + len(metadataMark); asking {
-				metadata, asking = metadata+strings.Repeat(" ", most-len(metadata)), false
+			if most := longest + metadataIdentity + len(metadataMark); probing {
+				metadata, probing = metadata+strings.Repeat(" ", most-len(metadata)), false
 			}
 			p.Metadata = &metadata
 			return true
 		})
 		switch {
-		case errors.Is(err, errNothing):
+		case errors.Is(err, errNothingToCommit):
 			return tooLong
 		case err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge):
 			return err
@@ -139,9 +139,9 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 }
 
-// ignoreNothing returns nil for errNothing.
-func ignoreNothing(err error) error {
-	if errors.Is(err, errNothing) {
+// ignoreNothingToCommit returns nil for errNothingToCommit, and any other error as it is.
+func ignoreNothingToCommit(err error) error {
+	if errors.Is(err, errNothingToCommit) {
 		return nil
 	}
 	return err

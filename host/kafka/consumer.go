@@ -53,7 +53,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.KeepControlRecords(),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
-		kgo.OnPartitionsLost(s.ended),
+		kgo.OnPartitionsLost(s.lost),
 		kgo.AdjustFetchOffsetsFn(s.mayBegin),
 		kgo.WithHooks(s.session),
 	)
@@ -168,7 +168,7 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 	return nil
 }
 
-// balancers are the assignors of the configuration.
+// balancers returns the configured assignors, or cooperative-sticky if none is configured.
 func (s *Consumer) balancers() []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
 	for _, name := range s.config.Consumer.Assignors {
@@ -296,7 +296,7 @@ func (s *Consumer) Close() {
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	if s.o.Assigned != nil && len(partitions) > 0 {
-		s.o.Assigned(partitions) // before they are owned: a commit of an earlier assignment is left out until then
+		s.o.Assigned(partitions) // before they are owned, so that commits of an earlier assignment are left out
 	}
 	member, _ := client.GroupMetadata()
 	s.membership.assign(member, partitions)
@@ -350,15 +350,15 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	s.drop(client, partitions)
 }
 
-// ended is called when the client has ended its membership, and has given up all partitions with it.
-func (s *Consumer) ended(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+// lost is called when the client is no longer a member: it has dropped all its partitions.
+func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
-	s.membership.forgets()
-	s.lost(client, partitions)
+	s.membership.clearStale()
+	s.loseOwned(client, partitions)
 }
 
-// lost drops those of the partitions that are owned.
-func (s *Consumer) lost(client *kgo.Client, partitions map[string][]int32) {
+// loseOwned removes from partitions those that are not owned, calls Lost with the rest and drops them.
+func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
 		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.membership.owns(topic, p) })
 	}

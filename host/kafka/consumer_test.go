@@ -237,14 +237,14 @@ func TestForgottenMemberJoinsAnew(t *testing.T) {
 	}
 }
 
-// A member that the group gave up while it was joining again has lost its partitions: its commit, which waited for the
-// join, does not set back what another member has committed since, and it goes on from there.
-func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
+// A member that the group removes while it is joining again loses its partitions: a commit that waited for the join
+// does not overwrite the offset that another member has committed, and the consumer continues from that offset.
+func TestMemberRemovedWhileItJoins(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 	kafkatest.Put(t, b.Addr(), "orders", "0", "1", "2", "3", "4")
-	var calls []string // of the group, one after another
+	var calls []string // callbacks, in order
 	committed := make(chan int64, 2)
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"},
 		Rebalances: Rebalances{
@@ -257,7 +257,7 @@ func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
 	setAt(settled, "orders", 0, kgo.EpochOffset{Epoch: -1, Offset: 1})
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 
-	// The heartbeats after that make it join again, and another member commits in the meantime.
+	// A refused heartbeat makes it join again. During the join the group removes it, and another member commits.
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
 	joining, joins, first := make(chan struct{}), make(chan struct{}), true
@@ -279,7 +279,7 @@ func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
 	others := kadm.Offsets{}
 	others.AddOffset("orders", 0, 4, -1)
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-orders", others))
-	ctx := &waitedFor{Context: kafkatest.Context(t), waits: make(chan struct{})}
+	ctx := &watchedContext{Context: kafkatest.Context(t), waits: make(chan struct{})}
 	waiting := make(chan error)
 	go func() { waiting <- s.Commit(ctx, settled) }()
 	<-ctx.waits
@@ -299,14 +299,40 @@ func TestMemberThatIsGivenUpWhileItJoins(t *testing.T) {
 	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
 }
 
-// waitedFor is a context that tells when somebody waits for its end.
-type waitedFor struct {
-	context.Context
-	once  sync.Once
-	waits chan struct{} // closed then
+// A member whose group changes from a cooperative protocol to an eager one loses its partitions: it keeps them while it
+// joins, and others are assigned them before it could commit.
+func TestGroupBecomesEager(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 2})
+	config := testConfig(b.Addr())
+	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
+	config.Consumer.Assignors = []string{"cooperative-sticky", "range"}
+	calls := make(chan string, 9)
+	first := openConsumer(t, config, ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"},
+		Rebalances: Rebalances{
+			Assigned: func(p map[string][]int32) { calls <- fmt.Sprint("assigned ", len(p["orders"])) },
+			Lost:     func(p map[string][]int32) { calls <- fmt.Sprint("lost ", len(p["orders"])) },
+			Revoked: func(_ context.Context, p map[string][]int32) Offsets {
+				calls <- fmt.Sprint("revoked ", len(p["orders"]))
+				return nil
+			}}})
+	assert.Equal(t, "assigned 2", <-calls)
+	config.Consumer.Assignors = []string{"range"}
+	openConsumer(t, config, ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
+	assert.Equal(t, "lost 2", <-calls)
+	assert.Equal(t, "assigned 1", <-calls)
+	assert.Equal(t, 1, len(owned(first, "orders")))
 }
 
-func (w *waitedFor) Done() <-chan struct{} {
+// watchedContext is a context that signals that somebody waits for its end.
+type watchedContext struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{} // closed by the first call of Done
+}
+
+func (w *watchedContext) Done() <-chan struct{} {
 	w.once.Do(func() { close(w.waits) })
 	return w.Context.Done()
 }

@@ -179,7 +179,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 	}
 }
 
-// A broker that was killed and started again while it was asked wants no SASL.
+// A broker that is restarted during the check is not reported as one that requires SASL.
 func TestKilledBrokerWantsNoSASL(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -187,13 +187,14 @@ func TestKilledBrokerWantsNoSASL(t *testing.T) {
 	var asked atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		if r.GetVersion() == 4 && asked.Add(1) > 1 || asked.Load() > 1 { // 4 is what the dialer asks by itself
+		if r.GetVersion() == 4 && asked.Add(1) > 1 || asked.Load() > 1 { // version 4 is the request of the check
 			return nil, nil, false
 		}
 		return nil, errors.New("killed"), true
 	})
 	p := openTestProducer(t, testConfig(b.Addr()))
 	if err := <-deliver(kafkatest.Context(t), p, "orders", "1"); err != nil || asked.Load() != 2 {
-		t.Errorf("expected the record to arrive after 2 questions, found %d and %v", asked.Load(), err)
+		t.Errorf("expected the record to arrive after 2 metadata requests of the check, found %d requests and error %v",
+			asked.Load(), err)
 	}
 }

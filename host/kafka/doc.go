@@ -14,9 +14,9 @@
 //   - producing.go, producer.go, partitioner.go: what writes; output.go, transactionaloutput.go with
 //     transactions.go: what a source's feed writes to, at least and exactly once.
 //   - session.go with sleepless_linux.go and sleepless_other.go: since when a member of a group may be out of it.
-//   - consumer.go with member.go, membership.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, what
-//     it owns, where it begins, what is stored with its offsets, and offsets that are not in the log. reader.go: a
-//     topic up to an end. turn.go: what one process does at a time.
+//   - consumer.go with member.go, membership.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, the
+//     partitions that a member owns, where it begins, what is stored with its offsets, and offsets that are not in the
+//     log. reader.go: a topic up to an end. turn.go: what one process does at a time.
 //   - admin.go, groups.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
 //     rights.go: what users may not.
 //   - line.go: a record as a line of JSON. wire: for those who go to Kafka step by step.

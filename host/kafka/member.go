@@ -145,30 +145,33 @@ func (s *Consumer) Alive(ctx context.Context) error {
 // Lasts tells whether that is so by the time that the session has left.
 func (s *Consumer) Lasts() bool { return s.session.Lasts() }
 
-// errNothing is the error of a commit of which nothing is left to be sent.
-var errNothing = errors.New("nothing to commit")
+// errNothingToCommit is returned by commitOnce if no partition is left to commit.
+var errNothingToCommit = errors.New("nothing to commit")
 
-// commitOnce sends a commit and returns the first error of a partition, or errNothing. When the request is sent it
-// leaves out partitions that went to another member while the commit waited for a rebalance: the client sends it as the
-// new generation's, and the coordinator, which takes offsets of any partition from any member, would put it over those
-// of the new owner. It leaves out those for which with, unless nil, returns false, too; with may set the metadata.
+// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It leaves out
+// partitions that this member does not own any more when the request is sent: a commit that waited for a rebalance is
+// sent with the new generation, so the coordinator would accept it and overwrite the offsets of the new owner. If
+// prepare is not nil, it may set the metadata of a partition; partitions for which it returns false are left out, too.
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
-	with func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
+	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
-		left := r.Topics[:0]
+		if len(r.Topics) == 0 {
+			return nil // kgo answers by itself for topics that were deleted and created again
+		}
+		topics := r.Topics[:0]
 		for _, t := range r.Topics {
 			kept := t.Partitions[:0]
 			for _, p := range t.Partitions {
-				if s.membership.owns(t.Topic, p.Partition) && (with == nil || with(t.Topic, &p)) {
+				if s.membership.owns(t.Topic, p.Partition) && (prepare == nil || prepare(t.Topic, &p)) {
 					kept = append(kept, p)
 				}
 			}
 			if t.Partitions = kept; len(kept) > 0 {
-				left = append(left, t)
+				topics = append(topics, t)
 			}
 		}
-		if r.Topics = left; len(left) == 0 {
-			return errNothing
+		if r.Topics = topics; len(topics) == 0 {
+			return errNothingToCommit
 		}
 		return nil
 	})

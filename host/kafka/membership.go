@@ -13,14 +13,15 @@ import (
 // membership holds the partitions of a consumer. The zero value owns none. Its methods may be called by several
 // goroutines.
 //
-// Invariants: partitions are owned by the member that was assigned them. A member with another ID owns nothing until
-// the client has forgotten the assignment of the first one.
+// Invariants: all owned partitions were assigned to the ID in member. When the client joins with another ID, or keeps
+// partitions while the group changes to an eager protocol, nothing is owned until the client has dropped its
+// assignment.
 type membership struct {
 	mu     sync.Mutex
 	owned  map[string]map[int32]bool
 	member string // the ID of the member that was assigned the partitions
-	// givenUp is true from the time when the client joins as another member until it forgets the assignment.
-	givenUp bool
+	// stale is true while the client keeps an assignment that other members may have by now.
+	stale bool
 }
 
 // assign adds partitions that a member was assigned.
@@ -66,33 +67,50 @@ func (m *membership) count() (n int) {
 	return n
 }
 
-// joins records that the client joins as a member. lost are the partitions that another one was assigned; givenUp
-// reports whether the client still keeps an assignment of another one.
-func (m *membership) joins(member string) (lost map[string][]int32, givenUp bool) {
+// join is called when the client joins the group with a member ID. lost are the partitions that are owned with another
+// ID; stale reports whether the client still keeps a stale assignment.
+func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lost = map[string][]int32{}
+	if member != m.member {
+		lost = m.expire()
+	}
+	return lost, m.stale
+}
+
+// downgrade is called when the group has agreed on an eager protocol, with which members join without partitions. lost
+// are those that this member has kept as one of a cooperative protocol.
+func (m *membership) downgrade() (lost map[string][]int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.expire()
+}
+
+// expire returns what is owned; if there is anything, the assignment of the client is stale. The caller holds mu.
+func (m *membership) expire() map[string][]int32 {
+	owned := map[string][]int32{}
 	for topic, partitions := range m.owned {
-		if member != m.member && len(partitions) > 0 {
-			lost[topic] = slices.Collect(maps.Keys(partitions))
+		if len(partitions) > 0 {
+			owned[topic] = slices.Collect(maps.Keys(partitions))
 		}
 	}
-	m.givenUp = m.givenUp || len(lost) > 0
-	return lost, m.givenUp
+	m.stale = m.stale || len(owned) > 0
+	return owned
 }
 
-// forgets records that the client has forgotten its assignment, or is about to. It reports whether the client had to.
-func (m *membership) forgets() bool {
+// clearStale resets stale, since the client drops its assignment, and returns its previous value.
+func (m *membership) clearStale() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	givenUp := m.givenUp
-	m.givenUp = false
-	return givenUp
+	stale := m.stale
+	m.stale = false
+	return stale
 }
 
-// memberBalancer is an assignor of one consumer. It ends the assignment of a member that the group has given up while
-// the client was joining again. By itself the client (kgo 1.22) joins as another member then and keeps the partitions:
-// others may have had them since, and a commit that waited for the join would set their offsets back.
+// memberBalancer wraps an assignor of one consumer. It makes the client drop its assignment if the group removed the
+// member while the client was joining again, or if the group changed to an eager protocol. By itself kgo 1.22 keeps the
+// partitions until it has joined: other members may have committed offsets since, and a commit that waited for the join
+// would set these back.
 type memberBalancer struct {
 	kgo.GroupBalancer
 	consumer *Consumer
@@ -103,19 +121,24 @@ func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]in
 	s := b.consumer
 	<-s.ready
 	member, _ := s.client.GroupMetadata()
-	lost, givenUp := s.membership.joins(member)
-	s.lost(s.client, lost)
-	if givenUp {
+	lost, stale := s.membership.join(member)
+	s.loseOwned(s.client, lost)
+	if stale {
 		owned, generation = nil, -1
 	}
 	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }
 
-// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client forget its assignment and join once
+// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client drop its assignment and join once
 // more: all partitions of the next assignment are new to it, so it reads their committed offsets.
 func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	if b.consumer.membership.forgets() {
-		return nil, fmt.Errorf("the group had given the member up: %w", kerr.UnknownMemberID)
+	s := b.consumer
+	if !b.IsCooperative() {
+		s.loseOwned(s.client, s.membership.downgrade())
+	}
+	if s.membership.clearStale() {
+		return nil, fmt.Errorf("other members may have had the partitions while this one was joining again: %w",
+			kerr.UnknownMemberID)
 	}
 	return b.GroupBalancer.ParseSyncAssignment(assignment)
 }

@@ -14,13 +14,13 @@ import (
 // outOfRange decides where a sink goes on whose next offset is not in the log: its records have expired before they
 // were read, or the log has become shorter. Kafka's consumer goes to where auto.offset.reset says, with a line of
 // information. Here it does so only where auto.offset.reset is set, and logs an error; otherwise what is missing is an
-// error that names it; where nothing is committed, always ([Consumer.beginAnew]). Nothing is decided, and nil returned,
-// where the offset is in the log by now, or the partition is another member's.
+// error that names it; where nothing is committed, always ([Consumer.beginAnew]). It decides nothing and returns nil if
+// the offset is in the log by now, or if this member does not own the partition.
 //
 // Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
 	if !s.membership.owns(topic, partition) {
-		return nil // the client still fetches what was lost, until it has joined again
+		return nil // kgo still fetches lost partitions until it has joined again
 	}
 	admin := kadm.NewClient(s.client)
 	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topic)
@@ -79,7 +79,7 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 		}
 	}
 	switch err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}, nil); {
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errNothingToCommit):
 		return nil
 	case err != nil:
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.o.Group, topic,

@@ -54,8 +54,9 @@ func Listen(t testing.TB) net.Listener {
 	return nil
 }
 
-// Serve calls serve for each connection to a port of this machine, whose address it returns, and closes the connection
-// afterwards. When the test ends it closes the port and the connections.
+// Serve listens on a free port of this machine and returns its address. It calls serve in a goroutine for each
+// connection and closes the connection when serve returns. When the test ends it closes the port and all connections,
+// and does not wait for serve.
 func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

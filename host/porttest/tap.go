@@ -24,16 +24,16 @@ func NewTap(t testing.TB, to string) *Tap {
 		if err != nil {
 			return
 		}
-		var back sync.WaitGroup
-		back.Go(func() { tap.pass(in, out) })
-		tap.pass(out, in)
-		back.Wait()
+		var replies sync.WaitGroup
+		replies.Go(func() { tap.forward(in, out) })
+		tap.forward(out, in)
+		replies.Wait()
 	})
 	return tap
 }
 
-// pass forwards bytes until one side ends, and then ends both.
-func (t *Tap) pass(to, from net.Conn) {
+// forward copies and records bytes until one side closes, and then closes both.
+func (t *Tap) forward(to, from net.Conn) {
 	io.Copy(io.MultiWriter(t, to), from)
 	from.Close()
 	to.Close()

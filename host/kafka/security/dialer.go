@@ -72,7 +72,7 @@ const (
 	denialLasts = 10 * time.Second
 	// Brokers are asked what they speak at most so often, and have so long to answer.
 	lookEvery = time.Second
-	lookTime  = 6 * time.Second // some 16 round trips
+	lookTime  = 6 * time.Second // wantsSASL opens four connections, with up to four round trips each
 	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
 	silence = 2 * time.Second
 )
@@ -376,8 +376,8 @@ func (g *Dialer) hungUp(address string, err error) {
 	}
 }
 
-// look asks a broker over a connection of its own, and doubts the client's settings when the answer is yes. It returns
-// at once; one such question is open at a time.
+// look runs ask in the background, over a separate connection. If ask returns true, the client is denied as
+// [Dialer.doubt] decides. One such check runs at a time.
 func (g *Dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

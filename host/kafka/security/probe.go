@@ -39,20 +39,20 @@ func (a *Access) plainKafka(ctx context.Context, address string) bool {
 	return err == nil
 }
 
-// wantsSASL reports whether a port has mechanisms to log on with, and ends connections that ask for anything else
-// before. A broker that names mechanisms may need none (kfake), and a broker that is killed ends connections, too. So
-// it is asked twice.
+// wantsSASL reports whether a broker has SASL mechanisms and closes connections that send other requests before
+// authentication. Mechanisms alone prove nothing: kfake has some and requires none. A broker that is killed closes
+// connections, too, so both are checked twice.
 func (a *Access) wantsSASL(ctx context.Context, address string) bool {
 	for range 2 {
-		if has, _ := a.mechanisms(ctx, address); !has || !a.cutsMetadata(ctx, address) {
+		if has, _ := a.mechanisms(ctx, address); !has || !a.closesOnMetadata(ctx, address) {
 			return false
 		}
 	}
 	return true
 }
 
-// cutsMetadata reports whether a port ends a connection that asks for metadata before anybody logs on.
-func (a *Access) cutsMetadata(ctx context.Context, address string) bool {
+// closesOnMetadata reports whether a broker closes a connection that requests metadata before authentication.
+func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	conn, err := a.connected(ctx, address)
 	if err != nil {
 		return false

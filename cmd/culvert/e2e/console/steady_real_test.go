@@ -183,7 +183,7 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	}
 	hidden.Hide(false)
 	waited := hidden.Until("what has happened meanwhile", `document.body.innerText.includes("paused")`)
-	t.Logf("seen again, it knows after %v", waited)
+	t.Logf("up to date %v after the tab was shown again", waited)
 	f.Steer("orders", "resume")
 	for _, tab := range tabs {
 		tab.Quiet(host(f))
@@ -213,7 +213,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	})
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
-	noticed := list.Until("a line that nobody answers", silent)
+	noticed := list.Until("the line that the worker does not answer", silent)
 	before := asked(form)
 	form.Type(set, "Products")
 	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= before+2 }) // one as the focus moves

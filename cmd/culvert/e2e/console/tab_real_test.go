@@ -153,7 +153,7 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true in the page, and returns how long that took.
+// Until waits until an expression is true in the page, e2etest.ComesAbout at most, and returns how long that took.
 func (tab *Tab) Until(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()

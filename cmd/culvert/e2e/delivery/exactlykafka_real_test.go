@@ -54,7 +54,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		k.Signal(syscall.SIGSTOP)
 		<-time.After(30 * time.Second) // how long it is away is the fault
 		k.Signal(syscall.SIGCONT)
-		e.Resume(w)
+		e.ResumeAndStop(w)
 		e.Finish("broker paused for 30 s")
 	})
 	t.Run("BrokerAway", func(t *testing.T) {
@@ -112,8 +112,8 @@ func (e *Exactly) Reads() *e2etest.Command {
 	return w
 }
 
-// Resume releases the delayed page, and lets the worker read more pages of both connectors.
-func (e *Exactly) Resume(w *e2etest.Command) {
+// ResumeAndStop releases the delayed page, waits until the worker has read more pages of both connectors, and stops it.
+func (e *Exactly) ResumeAndStop(w *e2etest.Command) {
 	e.t.Helper()
 	before := e.S.Ledger()
 	close(e.Held.GoOn)
@@ -139,7 +139,7 @@ func (e *Exactly) Zombie() {
 		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+1
 	})
 	first.Signal(syscall.SIGCONT)
-	e.Resume(second)
+	e.ResumeAndStop(second)
 	first.Awaits("another producer uses it")
 	first.Signal(syscall.SIGKILL)
 	first.Wait()

@@ -156,7 +156,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 		close(first)
 		e.Waits(w)
 		c.move(topics...)
-		e.Resume(w)
+		e.ResumeAndStop(w)
 		e.Finish("leaders moved twice")
 	})
 	t.Run("CoordinatorKilled", func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 			close(first)
 			e.Waits(w)
 		})
-		e.Resume(w)
+		e.ResumeAndStop(w)
 		e.Finish("coordinator's broker killed and started")
 	})
 }

@@ -153,19 +153,18 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
 		looked("the log", line)
 	}
-	letters := deadLettersOf(p, taken, address, reference)
+	deadLetters := deadLettersOf(p, taken, address, reference)
 	connectors := map[string]bool{}
-	for _, l := range letters {
-		one := connect.ReadLetter(l)
-		connectors[one.Connector] = true
-		looked("a letter's key", string(l.Key))
-		looked("a letter's value", string(l.Value))
-		for _, h := range l.Headers {
-			looked("a letter's header "+h.Key, string(h.Value))
+	for _, record := range deadLetters {
+		connectors[connect.ReadLetter(record).Connector] = true
+		looked("a dead letter's key", string(record.Key))
+		looked("a dead letter's value", string(record.Value))
+		for _, h := range record.Headers {
+			looked("a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
 	if len(connectors) < 80 {
-		t.Errorf("expected letters of many of %d connectors, found those of %d", len(taken), len(connectors))
+		t.Errorf("expected dead letters of many of %d connectors, found them of %d", len(taken), len(connectors))
 	}
 	names := map[string]bool{}
 	for _, span := range spans.Spans("") {

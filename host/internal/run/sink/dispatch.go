@@ -566,7 +566,7 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 			d.setAside(l)
 			continue
 		}
-		if j.noCheck != nil && j.noCheck.inherited { // even if it is another member's now: rows after it were dropped
+		if j.noCheck != nil && j.noCheck.inherited { // even if another member owns it now: later rows were dropped
 			account.apply(doubtLookedAt{items})
 			d.learn(&outcome{doubt: j.noCheck.failure})
 			d.drop(l)
