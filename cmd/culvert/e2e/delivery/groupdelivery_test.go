@@ -96,7 +96,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	e2etest.NoError(t, err)
 	e2etest.NoError(t, made.Error())
 	var records []*kgo.Record
-	for n := range rows {
+	for n := 1; n <= rows; n++ { // what a kill leaves of a row with the key 0 cannot be checked: services may number it
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)},
 			&kgo.Record{Topic: "products", Key: fmt.Appendf(nil, `{"ProductID":%d}`, n),
