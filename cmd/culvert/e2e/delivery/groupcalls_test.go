@@ -223,6 +223,8 @@ func (g *Group) calls(address string) {
 		}
 	}
 	w.Await("half", "has failed in part", states(connect.Running, connect.Failed))
+	// The leader answers with the states that it has read, and each worker reads the status topic by itself.
+	g.workers[led].Await("half", "has failed in part at the leader", states(connect.Running, connect.Failed))
 	e2etest.NoError(t, failing.Set("status-count", "0"))
 	w.Must(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
 	w.Await("half", "runs", states(connect.Running, connect.Running))
