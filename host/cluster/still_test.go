@@ -22,10 +22,13 @@ const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks
 // holder is a herder that has what it says.
 type holder struct {
 	Herder
-	holds []connect.Holding
+	holds  []connect.Holding
+	status connect.Status
 }
 
 func (h *holder) Holds() []connect.Holding { return h.holds }
+
+func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
 
 // noLog takes nothing.
 type noLog struct{}
@@ -179,4 +182,22 @@ func TestOrphanedConnectors(t *testing.T) {
 	follower := stopping(t, nil)
 	follower.leader.of = 0
 	assert.Equal(t, true, follower.Orphaned("c") == nil)
+}
+
+// A task whose connector has failed on this worker is shown as failed, and why, also where it had failed before for
+// another reason: what it has to wait for now is what an operator needs to read. A task that still ends is shown as it
+// is.
+func TestTasksOfAFailedConnector(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
+		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: of before"} {
+		herder := &holder{holds: []connect.Holding{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
+			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "of before"}}}}
+		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
+		all := w.statusesOf("c", herder.holds, 1)
+		if found := fmt.Sprint(all[1].State, ": ", all[1].Trace); found != want || len(all) != 1 {
+			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", before, want, found, len(all))
+		}
+	}
 }

@@ -512,8 +512,10 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 		}
 		for _, task := range h.Tasks { // others are shown, which ran before
 			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
-			switch works := at >= 0 && s.Tasks[at].State != connect.Unassigned; {
-			case !works && s.Connector.State == connect.Failed: // for want of a secret that others have, say
+			works := at >= 0 && s.Tasks[at].State != connect.Unassigned && s.Tasks[at].State != connect.Failed
+			switch {
+			// For want of a secret that others have, say. Why the task itself has failed was before that.
+			case !works && s.Connector.State == connect.Failed:
 				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version, unit{Restarts: c.Restarts})
 			case at >= 0:
 				t := s.Tasks[at]

@@ -183,7 +183,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	c.run.service, c.run.client = nil, nil
 	c.run.registries.ctx = ctx
-	if err = c.override(ctx); err == nil {
+	if _, err = c.reread(); err == nil {
+		err = c.override(ctx)
+	}
+	if err == nil {
 		err = c.open(ctx)
 	}
 	if err != nil {

@@ -44,7 +44,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		}
 	}
 	// Once at first: something may have changed before the files were watched, or that is in no file.
-	for !follows || !c.reread() && watch.Stamp(c.paths()...) == stamp {
+	for !follows || !c.differs() && watch.Stamp(c.paths()...) == stamp {
 		select {
 		case <-signal:
 			continue
@@ -53,7 +53,6 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		case <-ctx.Done():
 			return false
 		}
-		c.reread()
 		return true
 	}
 	c.log.Info("settings of the connector are others: starting again")
@@ -71,17 +70,26 @@ func (c *connector) asksAgain(err error) bool {
 	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
 }
 
-// reread reads again what references lead to; it reports whether anything is another one. What cannot be read is as it
-// was.
-func (c *connector) reread() bool {
-	again, err := c.config.Again(c.o.Worker.Providers)
+// differs reports whether references lead to anything else by now. Where one cannot be read, nothing is decided yet.
+func (c *connector) differs() bool {
+	changed, err := c.reread()
 	if err != nil {
 		c.log.Warn("settings can't be read again, those before are kept", "error", err)
-		return false
 	}
-	changed := len(c.config.Differing(again)) > 0
-	c.config = again
 	return changed
+}
+
+// reread resolves references again and reports whether anything is another one. Each start begins with it: a connector
+// may have been given to this worker long ago and have run on another, and a password of then, sent now, would count as
+// a failed logon. After an error the settings are as they were.
+func (c *connector) reread() (changed bool, err error) {
+	again, err := c.config.Again(c.o.Worker.Providers)
+	if err != nil {
+		return false, err
+	}
+	changed = len(c.config.Differing(again)) > 0
+	c.config = again
+	return changed, nil
 }
 
 // paths are the files that settings name without a reference: stores, of the service and of Kafka's clients.

@@ -73,6 +73,34 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.MustStop()
 }
 
+// A connector that was stopped, or that another worker ran, starts with the secrets of the start: a password of before
+// would be a failed logon. Where a secret cannot be read it does not start, and it starts when the secret is back.
+func TestSecretsAreReadAtTheStart(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 10}), "second")
+	address := e2etest.Serve(t, guarded)
+	secrets := p.File("secrets/some.properties", "pwd=first")
+	f := p.Follows("conf", "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths="+filepath.Dir(secrets))
+	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "reads", "initial_state": "STOPPED",
+		"config": e2etest.Configuration(append(e2etest.Source("reads", address, "Products"), "sap.odata.user.name=someone",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}"))}))
+	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
+	e2etest.NoError(t, os.Remove(secrets))
+	f.Must(202, "PUT", "/connectors/reads/resume", "")
+	f.Await("reads", "misses its secret", func(s connect.Status) bool {
+		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
+	})
+	p.File("secrets/some.properties", "pwd=second")
+	f.Await("reads", "runs", e2etest.Runs)
+	f.MustStop()
+	if n := guarded.Refusals("first"); n != 0 {
+		t.Errorf("expected no logon with the password of before, found %d", n)
+	}
+}
+
 // A secret behind a config provider stands in each setting of each plugin, one after the other: nothing that a check, a
 // start, REST, the log, figures, traces or dead letters say shows it. Names of topics, services and sets are looked at
 // in checks alone.
