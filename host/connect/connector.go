@@ -29,7 +29,8 @@ type connector struct {
 	controller *controller
 	o          *Options
 	given      *config.Connector // as it was accepted, and as it is shown: it does not change
-	config     *config.Connector // as it was last resolved, before a start
+	config     *config.Connector // as it was last resolved
+	unread     bool              // references could not be resolved at the last start
 	log        *slog.Logger
 	class      class
 	refused    error // its configuration, which has problems
@@ -183,7 +184,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	c.run.service, c.run.client = nil, nil
 	c.run.registries.ctx = ctx
-	if _, err = c.reread(); err == nil {
+	_, err = c.reread()
+	if c.unread = err != nil; err == nil {
 		err = c.override(ctx)
 	}
 	if err == nil {

@@ -79,15 +79,15 @@ func (c *connector) differs() bool {
 	return changed
 }
 
-// reread resolves references again and reports whether anything is another one. Each start begins with it: a connector
-// may have been given to this worker long ago and have run on another, and a password of then, sent now, would count as
-// a failed logon. After an error the settings are as they were.
+// reread resolves references again and reports whether anything is other than the last start had it. Each start begins
+// with it: a connector may have been given to this worker long ago and have run on another, and a password of then, sent
+// now, would count as a failed logon. After an error the settings are as they were.
 func (c *connector) reread() (changed bool, err error) {
 	again, err := c.config.Again(c.o.Worker.Providers)
 	if err != nil {
 		return false, err
 	}
-	changed = len(c.config.Differing(again)) > 0
+	changed = c.unread || len(c.config.Differing(again)) > 0
 	c.config = again
 	return changed, nil
 }

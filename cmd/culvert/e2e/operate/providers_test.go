@@ -78,7 +78,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 func TestSecretsAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 10}), "second")
+	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 10}), "first")
 	address := e2etest.Serve(t, guarded)
 	secrets := p.File("secrets/some.properties", "pwd=first")
 	f := p.Follows("conf", "config.providers=file",
@@ -88,13 +88,18 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 		"config": e2etest.Configuration(append(e2etest.Source("reads", address, "Products"), "sap.odata.user.name=someone",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}"))}))
 	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
-	e2etest.NoError(t, os.Remove(secrets))
-	f.Must(202, "PUT", "/connectors/reads/resume", "")
-	f.Await("reads", "misses its secret", func(s connect.Status) bool {
-		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
-	})
-	p.File("secrets/some.properties", "pwd=second")
-	f.Await("reads", "runs", e2etest.Runs)
+	for _, password := range []string{"first", "second"} { // the one that the configuration came with, and another
+		guarded.Take(password)
+		e2etest.NoError(t, os.Remove(secrets))
+		f.Must(202, "PUT", "/connectors/reads/resume", "")
+		f.Await("reads", "misses its secret", func(s connect.Status) bool {
+			return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
+		})
+		p.File("secrets/some.properties", "pwd="+password)
+		f.Await("reads", "runs with its "+password+" secret", e2etest.Runs)
+		f.Must(204, "PUT", "/connectors/reads/stop", "")
+		f.Await("reads", "is stopped again", e2etest.Is(connect.Stopped, 0))
+	}
 	f.MustStop()
 	if n := guarded.Refusals("first"); n != 0 {
 		t.Errorf("expected no logon with the password of before, found %d", n)
