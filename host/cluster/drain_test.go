@@ -139,6 +139,8 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
 		}, func() string { return fmt.Sprint(status.Connector("c")) })
 	}
+	// What is read back may not be known to be written yet.
+	require.Until(t, func() bool { return status.left() == 0 }, func() string { return fmt.Sprint(status.left()) })
 	w.leader.clean()
 	assert.Equal(t, 0, status.left())
 
