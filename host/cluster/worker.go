@@ -514,7 +514,8 @@ func (w *Worker) statusesOf(name string, holds []connect.Holding, generation int
 			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
 			works := at >= 0 && s.Tasks[at].State != connect.Unassigned && s.Tasks[at].State != connect.Failed
 			switch {
-			// For want of a secret that others have, say. Why the task itself has failed was before that.
+			// The connector cannot start here, for example because a secret is missing. That is newer than a failure of
+			// the task itself.
 			case !works && s.Connector.State == connect.Failed:
 				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version, unit{Restarts: c.Restarts})
 			case at >= 0:

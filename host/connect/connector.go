@@ -29,7 +29,7 @@ type connector struct {
 	controller *controller
 	o          *Options
 	given      *config.Connector // as it was accepted, and as it is shown: it does not change
-	config     *config.Connector // as it was last resolved
+	config     *config.Connector // as it was last resolved; written by its run alone, and not while its tasks run
 	unread     bool              // references could not be resolved at the last start
 	log        *slog.Logger
 	class      class
@@ -185,7 +185,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	c.run.service, c.run.client = nil, nil
 	c.run.registries.ctx = ctx
 	_, err = c.reread()
-	if c.unread = err != nil; err == nil {
+	c.unread = err != nil
+	if err == nil {
 		err = c.override(ctx)
 	}
 	if err == nil {

@@ -125,6 +125,9 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 		return c.refused
 	}
 	c.run.registries.ctx, c.run.dry = ctx, r.Dry
+	if _, err := c.reread(); err != nil {
+		return err
+	}
 	if err := c.open(ctx); err != nil {
 		return err
 	}

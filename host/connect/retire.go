@@ -90,6 +90,9 @@ func (k *controller) retire(ctx context.Context) {
 }
 
 func (c *connector) retire(ctx context.Context) (done string, err error) {
+	if _, err := c.reread(); err != nil {
+		return "", err
+	}
 	if err := c.open(ctx); err != nil {
 		return "", err
 	}

@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings
-// again. stamp is what its files were like before it was started. false: ctx has ended, or only another configuration
-// helps.
+// startable waits until it is worth while to start the connector again, which err kept from it. stamp is what its files
+// were like before it was started. false: ctx has ended, or only another configuration helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	var held *heldError
 	var freed <-chan struct{}
@@ -36,7 +35,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 			tick = time.After(c.o.rereads)
 		}
 		files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
-		follows = !strings.EqualFold(c.config.Text("config.action.reload"), "none")
+		follows = c.unread || !strings.EqualFold(c.config.Text("config.action.reload"), "none")
 		if follows && len(files) > 0 {
 			defer watch.Files(files, c.log, signal.Ring)()
 		} else if tick == nil {
@@ -55,7 +54,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		}
 		return true
 	}
-	c.log.Info("settings of the connector are others: starting again")
+	c.log.Info("settings of the connector have changed, or can be read again: starting again")
 	return ctx.Err() == nil
 }
 
@@ -70,18 +69,20 @@ func (c *connector) asksAgain(err error) bool {
 	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
 }
 
-// differs reports whether references lead to anything else by now. Where one cannot be read, nothing is decided yet.
+// differs reports whether references lead to other values by now, or can be read where the start could not. As long as
+// one cannot be read, nothing is decided.
 func (c *connector) differs() bool {
 	changed, err := c.reread()
-	if err != nil {
+	if err != nil && !c.unread { // else that is why it does not start, which was said
 		c.log.Warn("settings can't be read again, those before are kept", "error", err)
 	}
 	return changed
 }
 
-// reread resolves references again and reports whether anything is other than the last start had it. Each start begins
-// with it: a connector may have been given to this worker long ago and have run on another, and a password of then, sent
-// now, would count as a failed logon. After an error the settings are as they were.
+// reread resolves references again. It reports whether a value differs from the one before, or whether the last start
+// could not read one. Each start begins with it: this worker may have resolved them long ago, while the connector was
+// stopped or ran elsewhere, and a service would count an old password as a failed logon. After an error the settings
+// are as they were.
 func (c *connector) reread() (changed bool, err error) {
 	again, err := c.config.Again(c.o.Worker.Providers)
 	if err != nil {

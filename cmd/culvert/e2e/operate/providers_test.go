@@ -73,8 +73,9 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.MustStop()
 }
 
-// A connector that was stopped, or that another worker ran, starts with the secrets of the start: a password of before
-// would be a failed logon. Where a secret cannot be read it does not start, and it starts when the secret is back.
+// A connector that was stopped, or that another worker ran, starts with the secrets as they are at the start: an old
+// password would be a failed logon. As long as a secret cannot be read, it does not start. What a deleted one has
+// opened is ended with the secrets of that time.
 func TestSecretsAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -85,8 +86,8 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+filepath.Dir(secrets))
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "reads", "initial_state": "STOPPED",
-		"config": e2etest.Configuration(append(e2etest.Source("reads", address, "Products"), "sap.odata.user.name=someone",
-			"sap.odata.user.pwd=${file:"+secrets+":pwd}"))}))
+		"config": e2etest.Configuration(e2etest.Tracked("reads", address, odatatest.ODPPath, "FactsOfProducts",
+			"sap.odata.user.name=someone", "sap.odata.user.pwd=${file:"+secrets+":pwd}", "on.delete=terminate"))}))
 	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
 	for _, password := range []string{"first", "second"} { // the one that the configuration came with, and another
 		guarded.Take(password)
@@ -100,9 +101,13 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 		f.Must(204, "PUT", "/connectors/reads/stop", "")
 		f.Await("reads", "is stopped again", e2etest.Is(connect.Stopped, 0))
 	}
+	p.File("secrets/some.properties", "pwd=third")
+	guarded.Take("third")
+	f.Must(204, "DELETE", "/connectors/reads", "")
+	f.Awaits("ended what the connector had opened at its service")
 	f.MustStop()
-	if n := guarded.Refusals("first"); n != 0 {
-		t.Errorf("expected no logon with the password of before, found %d", n)
+	if n := guarded.Refusals("first") + guarded.Refusals("second"); n != 0 {
+		t.Errorf("expected no logon with an old password, found %d", n)
 	}
 }
 
