@@ -139,7 +139,7 @@ func TestLeaderThatCameBackSaysNothing(t *testing.T) {
 				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
 		}, func() string { return fmt.Sprint(status.Connector("c")) })
 	}
-	// What is read back may not be known to be written yet.
+	// A record may be read back before the client reports that it is written.
 	require.Until(t, func() bool { return status.left() == 0 }, func() string { return fmt.Sprint(status.left()) })
 	w.leader.clean()
 	assert.Equal(t, 0, status.left())

@@ -507,7 +507,7 @@ func TestVerdictThatTheLeaderCannotTake(t *testing.T) {
 			}
 			done(401)
 		}
-		time.Sleep(5*sayAgain + sayAgain/2) // between two times that it is told
+		time.Sleep(5*sayAgain + sayAgain/2) // by the fake clock, between two attempts
 		desks[0].shared.mu.Lock()
 		defer desks[0].shared.mu.Unlock()
 		for _, v := range desks[0].shared.pending {

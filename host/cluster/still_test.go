@@ -184,16 +184,15 @@ func TestOrphanedConnectors(t *testing.T) {
 	assert.Equal(t, true, follower.Orphaned("c") == nil)
 }
 
-// A task whose connector has failed on this worker is shown as failed, and why, also where it had failed before for
-// another reason: what it has to wait for now is what an operator needs to read. A task that still ends is shown as it
-// is.
+// If a connector has failed on this worker, its tasks show the connector's reason, which is newer than their own. A
+// task that has not ended yet shows its own state.
 func TestTasksOfAFailedConnector(t *testing.T) {
 	t.Parallel()
 	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
-		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: of before"} {
+		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
 		herder := &holder{holds: []connect.Holding{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
-			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "of before"}}}}
+			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
 		all := w.statusesOf("c", herder.holds, 1)
 		if found := fmt.Sprint(all[1].State, ": ", all[1].Trace); found != want || len(all) != 1 {

@@ -69,11 +69,11 @@ func (c *connector) asksAgain(err error) bool {
 	return c.run.service.HasDestination() && !service.Refused(err) || c.run.client != nil && c.run.client.Refusal() != ""
 }
 
-// differs reports whether references lead to other values by now, or can be read where the start could not. As long as
-// one cannot be read, nothing is decided.
+// differs reports whether references lead to other values by now, or can be read where the start could not. If one
+// cannot be read, it reports false.
 func (c *connector) differs() bool {
 	changed, err := c.reread()
-	if err != nil && !c.unread { // else that is why it does not start, which was said
+	if err != nil && !c.unread { // otherwise the failed start has logged it
 		c.log.Warn("settings can't be read again, those before are kept", "error", err)
 	}
 	return changed

@@ -325,7 +325,7 @@ func TestGroupBecomesEager(t *testing.T) {
 	assert.Equal(t, 1, len(owned(first, "orders")))
 }
 
-// watchedContext is a context that signals that somebody waits for its end.
+// watchedContext is a context that closes waits when a caller begins to wait for its end.
 type watchedContext struct {
 	context.Context
 	once  sync.Once

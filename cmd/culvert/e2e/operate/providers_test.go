@@ -73,9 +73,9 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.MustStop()
 }
 
-// A connector that was stopped, or that another worker ran, starts with the secrets as they are at the start: an old
-// password would be a failed logon. As long as a secret cannot be read, it does not start. What a deleted one has
-// opened is ended with the secrets of that time.
+// A stopped connector starts with the secrets as they are at the start: a service would count an old password as a
+// failed logon. If a secret cannot be read, the connector waits for it. A deleted connector ends its queue of changes
+// with the secrets as they are then.
 func TestSecretsAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -93,7 +93,7 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 		guarded.Take(password)
 		e2etest.NoError(t, os.Remove(secrets))
 		f.Must(202, "PUT", "/connectors/reads/resume", "")
-		f.Await("reads", "misses its secret", func(s connect.Status) bool {
+		f.Await("reads", "fails without its secret", func(s connect.Status) bool {
 			return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
 		})
 		p.File("secrets/some.properties", "pwd="+password)
