@@ -90,9 +90,9 @@ func TestDeletes(t *testing.T) {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
 			f := loaded(t, s, tracked00("Order_Details", settings...)...)
-			var gone []string
-			s.Each("Order_Details", func(key string, _ map[string]string) { gone = append(gone, key) })
-			for _, key := range gone[:3] {
+			var deleted []string
+			s.Each("Order_Details", func(key string, _ map[string]string) { deleted = append(deleted, key) })
+			for _, key := range deleted[:3] {
 				write(t, s, "DELETE", "Order_Details"+key, nil)
 			}
 			before := len(f.log)
@@ -109,8 +109,8 @@ func TestDeletes(t *testing.T) {
 				"both": "rtrtrt"}[form]; forms != want {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
-			if len(f.state) != len(gone)-3 {
-				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(gone))
+			if len(f.state) != len(deleted)-3 {
+				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(deleted))
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					page++
 					if again && page == 2 {
 						page--
-						again, r.Status = false, neverCame
+						again, r.Status = false, noAnswer
 						return
 					}
 					if page == other {
@@ -525,9 +525,9 @@ func TestDeltaReload(t *testing.T) {
 	}
 }
 
-// TestSnapshotBesideChanges reads the set whole because somebody asks for it, and goes on from the link of before: what
-// changed or was deleted before, and while it was read, is told of.
-func TestSnapshotBesideChanges(t *testing.T) {
+// TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
+// what changed or was deleted before, and while it was read, is told of.
+func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		// lost pages of the snapshot the service no longer has
@@ -721,9 +721,9 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 	}
 }
 
-// TestChangesPreparedWhileNobodyAsked: a connector that was down for longer than an answer may be prepared asks for the
+// TestChangesPreparedWhileStopped: a connector that was down for longer than an answer may be prepared asks for the
 // changes by their delta link again, once, whatever has become of the address at which they were to be.
-func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
+func TestChangesPreparedWhileStopped(t *testing.T) {
 	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
 	for _, status := range []uint16{202, 404, 410} {
 		for _, mended := range []bool{true, false} {
@@ -735,7 +735,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 				f.answered = func(q *wit.Request, r *wit.Response) {
 					switch {
 					case q.Target == monitor && down:
-						r.Status = neverCame
+						r.Status = noAnswer
 					case q.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
 						if asked > 1 {

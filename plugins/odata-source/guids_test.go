@@ -188,9 +188,9 @@ func TestGuidsOfNotifications(t *testing.T) {
 	} {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
 		f := loaded(t, s, of("/s", "X", notified...)...)
-		gone, changed := s.rows[3], s.rows[2]
+		deleted, changed := s.rows[3], s.rows[2]
 		s.rows = s.rows[:3]
-		for _, id := range []string{gone, changed} {
+		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)}
 			wakes, err := f.p.HandleNotification(f.opened.Context, n)
@@ -199,7 +199,7 @@ func TestGuidsOfNotifications(t *testing.T) {
 			}
 			noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := f.entities(); len(found) != 3 || slices.Contains(found, gone) {
+		if found := f.entities(); len(found) != 3 || slices.Contains(found, deleted) {
 			t.Errorf("expected %v, found %v", s.rows, found)
 		}
 	}

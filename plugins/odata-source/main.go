@@ -48,7 +48,7 @@ func (p *plugin) Describe() wit.Description {
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
@@ -73,7 +73,7 @@ func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.T
 	if err != nil {
 		return nil, err
 	}
-	return notify.Notified(o, n)
+	return notify.HandleNotification(o, n)
 }
 
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
@@ -87,7 +87,7 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 
 func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
 		return wit.CallResult{}, err
 	}
 	return retire.Retire(given, addresses, state, answers)

@@ -32,7 +32,7 @@ func TestManySets(t *testing.T) {
 	}
 	sets := 0
 	for _, task := range layout.Tasks {
-		sets += len(entry.Entries(entry.Table.Values(task)))
+		sets += len(entry.EntitySets(entry.Table.Values(task)))
 	}
 	if sets != 200 {
 		t.Errorf("the tasks have %d sets", sets)

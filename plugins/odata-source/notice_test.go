@@ -105,8 +105,8 @@ func notificationOf(headers, body string) wit.Notification {
 	return n
 }
 
-// TestNotified reads every form that notifications may have.
-func TestNotified(t *testing.T) {
+// TestHandleNotification reads every form that notifications may have.
+func TestHandleNotification(t *testing.T) {
 	l := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, c := range noticed {
 		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(c.headers, c.body))
@@ -159,9 +159,9 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// TestChangesThatNobodyToldOf: a set in delta mode that goes by notifications alone is not deaf where the service takes
-// a subscription, lists it and never pushes.
-func TestChangesThatNobodyToldOf(t *testing.T) {
+// TestChangesWithoutNotification: a set in delta mode that goes by notifications alone is not deaf where the service
+// takes a subscription, lists it and never pushes.
+func TestChangesWithoutNotification(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
 	f := newFollower(t, s, of...)
@@ -192,8 +192,8 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	}
 }
 
-// FuzzNotified: bodies come from anybody. What is taken names entities by whole keys.
-func FuzzNotified(f *testing.F) {
+// FuzzHandleNotification: bodies come from anybody. What is taken names entities by whole keys.
+func FuzzHandleNotification(f *testing.F) {
 	for _, c := range noticed {
 		f.Add(c.headers, c.body)
 	}

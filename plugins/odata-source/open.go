@@ -14,15 +14,15 @@ import (
 
 // open asks for the services' metadata and works out the feeds.
 func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
-	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
 	}
 	if f := setting.FirstError(entry.Examine(given)); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
 	v := entry.Table.Values(given)
-	o, all := feed.Configured(given)
-	services := entry.ServicesOf(all)
+	o, all := feed.NewContext(given)
+	services := entry.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
@@ -41,12 +41,12 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		}
 		o.Feeds = append(o.Feeds, *f)
 	}
-	name(o.Feeds)
-	return ready(o, v)
+	nameFeeds(o.Feeds)
+	return opened(o, v)
 }
 
-// name gives feeds their names: the set's, with the entry's identity or number where a name is taken.
-func name(feeds []feed.Feed) {
+// nameFeeds gives feeds their names: the set's, with the entry's identity or number where a name is taken.
+func nameFeeds(feeds []feed.Feed) {
 	var taken []string
 	for i := range feeds {
 		f := &feeds[i]
@@ -61,13 +61,13 @@ func name(feeds []feed.Feed) {
 	}
 }
 
-// ready writes the context and lists the feeds.
-func ready(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
+// opened writes the context and lists the feeds.
+func opened(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
 	out := &wit.SourceOpened{Context: feed.PackContext(o)}
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: feed.Fingerprint(o, f, v), OnMismatch: entry.ChangedOf(v, f.Number),
+			Fingerprint: feed.Fingerprint(o, f, v), OnMismatch: entry.MismatchPolicy(v, f.Number),
 			Subscribes: f.Subscribing.On}
 		if f.Key.Nodes != nil {
 			w.Key = &f.Key
@@ -77,7 +77,7 @@ func ready(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
 			w.Cron = wit.Ptr(f.Cron)
 		case f.Period > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Period) * 1000)
-		case f.OnlyNotified() && f.Subscribing.Check > 0:
+		case f.PolledOnNotification() && f.Subscribing.Check > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Subscribing.Check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)

@@ -49,23 +49,23 @@ func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.OffsetEntr
 	case position == nil && response.Tag == "" && f.Tracking.On:
 		return delta.BeginDocument(pool, o, f, response), nil
 	case position == nil && response.Tag == "":
-		return notify.BeginLone(pool, o, f, response), nil
-	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.StoreTag):
+		return notify.BeginDocument(pool, o, f, response), nil
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notify.StoreTag):
 		return notify.BeginStore(pool, o, f, response), nil
-	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.NamedTag):
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notify.NamedTag):
 		return notify.BeginEntity(pool, o, f, response), nil
 	case position == nil:
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	case f.Tracking.On:
 		return delta.Begin(pool, o, f, *position, response)
 	}
-	return feed.BeginLoad(pool, o, f, *position, response)
+	return feed.BeginPage(pool, o, f, *position, response)
 }
 
-func (p *plugin) Abandon(number uint32) { p.drop(number, false) }
+func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 
-// drop ends a page.
-func (p *plugin) drop(number uint32, sound bool) {
+// closePage ends a page.
+func (p *plugin) closePage(number uint32, sound bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
 		p.pages.End(pg.Reading(), sound)
@@ -80,9 +80,9 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	portion, ended, err := pg.Decode(tag, status, piece, last)
-	pg.Reading().Seal(&portion)
+	pg.Reading().Complete(&portion)
 	if err != nil || ended {
-		p.drop(number, err == nil)
+		p.closePage(number, err == nil)
 	}
 	return portion, err
 }

@@ -16,7 +16,7 @@ import (
 // A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads
 // them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
 // more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
-func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
+func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	for _, c := range []struct {
 		set, tombstones, format, token string
 		// deleted behind the first page of a reading of the set.

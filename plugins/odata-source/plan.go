@@ -12,14 +12,14 @@ import (
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
 func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
-	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
 		return wit.PlanResult{}, err
 	}
 	if f := setting.FirstError(entry.Examine(given)); f != nil {
 		return wit.PlanResult{}, f
 	}
 	v := entry.Table.Values(given)
-	all := entry.Entries(v)
+	all := entry.EntitySets(v)
 	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range given {
@@ -42,7 +42,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResul
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
 // be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
 // each page.
-func exactlyOnce(all []entry.Entry) wit.Support {
+func exactlyOnce(all []entry.EntitySetConfig) wit.Support {
 	for _, e := range all {
 		how := ""
 		switch {
@@ -61,27 +61,28 @@ func exactlyOnce(all []entry.Entry) wit.Support {
 	return wit.Support{Supported: wit.Set}
 }
 
-// queued are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which others
-// are such shows in the metadata, and a second reader of one of those fails when it finds that somebody has subscribed.
-var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
+// odpPrefixes are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which
+// others are such shows in the metadata, and a second reader of one of those fails when it finds that somebody has
+// subscribed.
+var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
 // claims are the changes that are followed (P14). Of a queue, which an ODP service keeps for each user, there is one
 // reader; those who follow delta links of other services disturb each other only where the same rows go into one topic.
-func claims(all []entry.Entry) []string {
+func claims(all []entry.EntitySetConfig) []string {
 	var list []string
 	for _, e := range all {
 		claim := "changes of " + e.Set + " of " + e.Service
 		begins := func(prefix string) bool { return strings.HasPrefix(e.Set, prefix) }
 		switch {
 		case !e.Tracking.On:
-		case slices.ContainsFunc(queued, begins):
+		case slices.ContainsFunc(odpPrefixes, begins):
 			list = append(list, claim)
 		default:
 			claim += " into " + e.Topic
-			for _, c := range e.Reads.Conditions {
+			for _, c := range e.QueryOptions.Conditions {
 				claim += ", " + strings.Join([]string{c.Property, c.Option, c.Low, c.High}, " ")
 			}
-			list = append(list, strings.TrimRight(claim+" "+e.Reads.Raw+" "+string(e.Query), " "))
+			list = append(list, strings.TrimRight(claim+" "+e.QueryOptions.Raw+" "+string(e.Query), " "))
 		}
 	}
 	return list

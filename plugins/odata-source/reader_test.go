@@ -155,8 +155,8 @@ type reader struct {
 
 var errKilled = errors.New("killed")
 
-// neverCame is the status of an answer that is lost on its way: the reader is killed.
-const neverCame = 0
+// noAnswer is the status of an answer that is lost on its way: the reader is killed.
+const noAnswer = 0
 
 // open opens the plugin as if it had not run before, as after a crash.
 func (r *reader) open(settings ...string) error {
@@ -206,7 +206,7 @@ func (r *reader) changed(q *wit.Request) (wit.Response, error) {
 	if r.answered != nil {
 		r.answered(q, &answer)
 	}
-	if answer.Status == neverCame {
+	if answer.Status == noAnswer {
 		return answer, errKilled
 	}
 	return answer, nil

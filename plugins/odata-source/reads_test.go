@@ -141,9 +141,9 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestDeafServices reads from services that take options and don't heed them: what would be lost or come unasked is a
-// fault that names the setting, the rest is as it should be.
-func TestDeafServices(t *testing.T) {
+// TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
+// unasked is a fault that names the setting, the rest is as it should be.
+func TestServicesThatIgnoreOptions(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		options  []string

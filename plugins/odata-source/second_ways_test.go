@@ -114,8 +114,8 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 			}
 		}
 		one := notify.Subscription{Collection: "Orders", ChangeType: "created", Address: to + "/orders/Orders 00"}
-		if !one.Covers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
-			one.Covers("Orders", "created", to+"/Orders/Orders 00") {
+		if !one.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
+			one.Delivers("Orders", "created", to+"/Orders/Orders 00") {
 			t.Errorf("%s covers another connector's", one.Address)
 		}
 	}
@@ -123,7 +123,7 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 
 // A service that forgets each token, and fails a page of each load that takes its place, has the set read whole so
 // many times and no more, however often the connector is started meanwhile.
-func TestReloadsEndBesideFailedPages(t *testing.T) {
+func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads, fails := 0, 0
 	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		body, q := "", r.URL.RawQuery
@@ -157,7 +157,7 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 		f.start() // as a task does that is started again behind a failed page
 		cause = start
 	}
-	if lost == 0 || loads > delta.MaxPasses+1 {
+	if lost == 0 || loads > delta.MaxLostTokens+1 {
 		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
 	}
 }

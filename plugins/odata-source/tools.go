@@ -32,7 +32,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 // services are those of the connector's entity sets, for the doctor.
 func services(given []wit.Setting) []probe.Service {
 	var list []probe.Service
-	for _, e := range entry.Entries(entry.Table.Values(given)) {
+	for _, e := range entry.EntitySets(entry.Table.Values(given)) {
 		list = append(list, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, entry.NameService),
 			Sets: []probe.Set{{Name: e.Set, Setting: config.InGroup(e.Number, entry.NameEntitySet), Atom: e.Atom,
 				Find: e.Find}}})

@@ -29,9 +29,9 @@ func Query(v setting.Values) uri.Query {
 	return uri.Query(strings.Join(options, "&"))
 }
 
-// client complains where a client would not reach the service: one inside a path, which metadata and pages are asked
-// for behind. What a destination of BTP says of it only the host knows, which has no hand in queries.
-func client(v setting.Values, examined []wit.ConfigValue) {
+// examineClient complains where a client would not reach the service: one inside a path, which metadata and pages are
+// asked for behind. What a destination of BTP says of it only the host knows, which has no hand in queries.
+func examineClient(v setting.Values, examined []wit.ConfigValue) {
 	if v.Word(ClientIn) == "query" && v.Text(Destination) != "" && v.Text(Client) == "" {
 		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
 			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))

@@ -8,8 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Known is the fault of a component that is not the plugin's own, which has one, by its class or its short name.
-func Known(component, class, alias string) error {
+// CheckComponent is the fault of a component that is not the plugin's own, which has one, by its class or its short
+// name.
+func CheckComponent(component, class, alias string) error {
 	if component == class || component == alias {
 		return nil
 	}
@@ -98,14 +99,14 @@ func Declare(t *setting.Table) {
 			"How long the service may be silent, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ReadTimeoutMS), group, setting.Display("Read time-out")),
 	)
-	authentication(t)
-	proxy(t)
-	security(t)
-	load(t)
+	declareAuthentication(t)
+	declareProxy(t)
+	declareTLS(t)
+	declareLoad(t)
 }
 
-// authentication declares how the host logs on.
-func authentication(t *setting.Table) {
+// declareAuthentication declares how the host logs on.
+func declareAuthentication(t *setting.Table) {
 	group := setting.InGroup("Authentication")
 	t.Declare(
 		setting.Define("sap.odata.auth.type", wit.KindString, wit.Medium, nil,
@@ -134,8 +135,8 @@ func authentication(t *setting.Table) {
 	)
 }
 
-// proxy declares the way to the service.
-func proxy(t *setting.Table) {
+// declareProxy declares the way to the service.
+func declareProxy(t *setting.Table) {
 	group := setting.InGroup("Proxy")
 	declare := func(name string, kind wit.SettingKind, use, documentation string, rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata.proxy."+name, kind, wit.Low, nil, documentation,
@@ -175,8 +176,8 @@ func proxy(t *setting.Table) {
 		setting.AtLeast(0), setting.Display("Outage"))
 }
 
-// security declares what TLS goes by. Names of types and protocols are case-sensitive.
-func security(t *setting.Table) {
+// declareTLS declares what TLS goes by. Names of types and protocols are case-sensitive.
+func declareTLS(t *setting.Table) {
 	group := setting.InGroup("TLS")
 	for _, store := range []struct{ name, title, without, location, password, kind string }{
 		{"keystore", "Key store", "none", role.TLSKeyStoreLocation, role.TLSKeyStorePassword, role.TLSKeyStoreType},
@@ -231,8 +232,8 @@ func security(t *setting.Table) {
 	)
 }
 
-// load declares how much of the service is asked for at a time; all connectors share what a destination allows.
-func load(t *setting.Table) {
+// declareLoad declares how much of the service is asked for at a time; all connectors share what a destination allows.
+func declareLoad(t *setting.Table) {
 	group := setting.InGroup("Load")
 	t.Declare(
 		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.Own(role.MaxConcurrent),
@@ -260,13 +261,13 @@ func load(t *setting.Table) {
 // thing together.
 func Examine(t *setting.Table, given []wit.Setting) []wit.ConfigValue {
 	examined, v := t.Validate(given), t.Values(given)
-	place(v, examined)
-	client(v, examined)
+	examineAddress(v, examined)
+	examineClient(v, examined)
 	return examined
 }
 
-// place complains where nothing says where the service is.
-func place(v setting.Values, examined []wit.ConfigValue) {
+// examineAddress complains where nothing says where the service is.
+func examineAddress(v setting.Values, examined []wit.ConfigValue) {
 	if v.Text(Destination) != "" {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 // Begin opens a page of delta mode.
 func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.OffsetEntry, response *wit.Response) (*Page,
 	error) {
-	at, err := read(position)
+	at, err := readPhase(position)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 	}
 	refused := feed.FormatRefused(position)
 	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: newArrivals()}
+	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: newPageRows()}
 	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feed.HeaderValue(response.Headers, name); text != "" {
@@ -30,16 +30,16 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 		}
 	}
 	switch p := at.(type) {
-	case *asking:
+	case *subscribing:
 		if p.step == stepOpen { // the job is there: asking for it again begins no other
-			pg.at = &loading{course: p.course, url: p.url, applied: applies(response.Headers)}
-			pg.rows.marks.Snapshot, pg.opening = p.snapshot, true
+			pg.at = &loading{common: p.common, url: p.url, applied: applies(response.Headers)}
+			pg.rows.markers.Snapshot, pg.opening = p.snapshot, true
 		}
 	case *loading:
 		p.applied = p.applied || applies(response.Headers)
-		*pg.rows.marks = feed.Marks{Snapshot: p.snapshot, Begun: p.inside}
-	case *rescanning:
-		if err := pg.beginWalk(p, pool, o, response); err != nil {
+		*pg.rows.markers = feed.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
+	case *readingSnapshot:
+		if err := pg.beginSnapshotPage(p, pool, o, response); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +53,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 // that its entity is deleted.
 func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Page {
 	guids := feed.HeaderValue(response.Headers, wit.OffsetHeader+feed.GuidField)
-	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newArrivals(), document: true}
+	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {
 		pg.Base = f.Service + "/" + f.Address
@@ -89,24 +89,24 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 	}
 	code, rows := pg.Answer.Status, pg.document
 	switch at := pg.at.(type) {
-	case *rescanning:
-		return pg.decodeWalk(at, tag, status, piece, last)
-	case *loading, *changing:
+	case *readingSnapshot:
+		return pg.decodeSnapshotPage(at, tag, status, piece, last)
+	case *loading, *readingChanges:
 		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
 	if tag == "" && !rows {
-		return pg.whole(piece, last)
+		return pg.decodeWhole(piece, last)
 	}
-	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
 	}
-	if err := pg.Filtered(); err != nil {
+	if err := pg.ApplyFilter(); err != nil {
 		return portion, true, err
 	}
-	if err := pg.take(&portion); err != nil {
+	if err := pg.addRows(&portion); err != nil {
 		return wit.DecodeResult{}, true, err
 	}
-	if err := pg.Followed(&portion); err != nil {
+	if err := pg.RequestNested(&portion); err != nil {
 		return wit.DecodeResult{}, true, err
 	}
 	ended, err = pg.end(&portion)
@@ -116,51 +116,51 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 // end ends a page of which all has come: its text, and what was read again.
 func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 	switch {
-	case pg.rows.asked.waiting(), !pg.Ended, !pg.Out.Page.Done:
+	case pg.rows.rereads.waiting(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
 	case pg.document:
 		return true, nil
 	}
-	next, err := pg.after()
+	next, err := pg.afterRows()
 	if err != nil {
 		return true, err
 	}
 	pg.release(portion, next)
-	pg.goOn(portion, next)
+	pg.continueWith(portion, next)
 	return true, nil
 }
 
-// whole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers without
-// rows.
-func (pg *Page) whole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
+// decodeWhole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers
+// without rows.
+func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	room := feed.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {
-		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": expected at most " +
+		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
 			strconv.Itoa(feed.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
 		return portion, false, nil
 	}
-	next, wait, err := pg.answered()
+	next, wait, err := pg.afterResponse()
 	if err != nil {
 		return portion, true, err
 	}
-	pg.goOn(&portion, next)
+	pg.continueWith(&portion, next)
 	portion.WaitMs = uint32(wait.Milliseconds())
 	return portion, true, nil
 }
 
-// answered is the phase after an answer that holds no rows, and for how long it waits.
-func (pg *Page) answered() (next phase, wait time.Duration, err error) {
+// afterResponse is the phase after an answer that holds no rows, and for how long it waits.
+func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
 	case pg.Answer.Status == 202:
-		return pg.accepted()
+		return pg.afterAccepted()
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
-		next, err = pg.refused()
+		next, err = pg.afterRefusal()
 	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = fault.NotData(pg.What()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
+		err = fault.NotData(pg.Label()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
 	default:
-		return pg.answeredODP()
+		return pg.afterODPResponse()
 	}
 	return next, 0, err
 }

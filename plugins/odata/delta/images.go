@@ -28,12 +28,12 @@ func (pg *Page) watched(row int) []decode.Span {
 	return pg.Out.Watched[row*n+pg.Feed.Watch : (row+1)*n]
 }
 
-// takeImage takes a row of ODP.
-func (pg *Page) takeImage(row *wit.Row, watched []decode.Span) {
+// addImage takes a row of ODP.
+func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 	c, f, change := pg.rows, pg.Feed, pg.changeOf(watched)
 	switch pg.imageOf(watched) {
 	case imageDeleted:
-		pg.takeDeleted(row, watched)
+		pg.addDeletedImage(row, watched)
 		return
 	case imageBefore:
 		if f.Tracking.DropBefore {
@@ -41,7 +41,7 @@ func (pg *Page) takeImage(row *wit.Row, watched []decode.Span) {
 		}
 		change = feed.ChangeBefore
 	}
-	pg.Out.Data = f.Tell(row, pg.Out.Data, change)
+	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
 	c.merged = append(c.merged, *row)
 }
 
@@ -71,8 +71,8 @@ func (pg *Page) imageOf(watched []decode.Span) image {
 
 func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
-// bare is a column's value without its branch number; null: there is none.
-func (f Set) bare(column int, b []byte) (value []byte, null bool) {
+// stripBranch is a column's value without its branch number; null: there is none.
+func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	if !f.Layout.Columns[column].Optional {
 		return b, false
 	}
@@ -83,7 +83,7 @@ func (f Set) bare(column int, b []byte) (value []byte, null bool) {
 }
 
 func (f Set) textOf(column int, b []byte) (string, bool) {
-	b, null := f.bare(column, b)
+	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	if null || size <= 0 || int(n) != len(b)-size {
 		return "", false
@@ -94,7 +94,7 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 // negative reports whether a column's number is below 0.
 func (f Set) negative(column int, b []byte) bool {
 	c := &f.Layout.Columns[column]
-	b, null := f.bare(column, b)
+	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
 	case null || len(b) == 0:
@@ -109,28 +109,28 @@ func (f Set) negative(column int, b []byte) bool {
 	return size > 0 && n < 0
 }
 
-// takeDeleted takes a row of ODP that was deleted.
-func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
+// addDeletedImage takes a row of ODP that was deleted.
+func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.ReceivedAt
 	if ms, ok := fault.Date(feed.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.Tracking.Additive {
-		gone := pg.marked(*row, when)
-		pg.Out.Data = f.Tell(&gone, pg.Out.Data, feed.ChangeDeleted)
-		c.merged = append(c.merged, gone)
+		deleted := pg.withDeletionTime(*row, when)
+		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feed.ChangeDeleted)
+		c.merged = append(c.merged, deleted)
 		return
 	}
 	raws := make([][]byte, len(f.Layout.Keys))
 	for k, column := range f.Layout.Keys {
-		raws[k], _ = f.bare(column, pg.bytes(watched[1+k]))
+		raws[k], _ = f.stripBranch(column, pg.bytes(watched[1+k]))
 	}
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
 }
 
-// marked is a row with the time at which it was deleted, which stands at its end.
-func (pg *Page) marked(row wit.Row, when int64) wit.Row {
+// withDeletionTime is a row with the time at which it was deleted, which stands at its end.
+func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
 	if f.Deleted != f.Layout.Visible-1 || f.Layout.Columns[f.Deleted].Shape != decode.Blank {
 		return row
@@ -145,7 +145,7 @@ func (pg *Page) marked(row wit.Row, when int64) wit.Row {
 // changeOf is what happened to an entity that is not deleted; watched is what the service says of it, nil where it says
 // nothing.
 func (pg *Page) changeOf(watched []decode.Span) feed.Change {
-	_, changes := pg.at.(*changing)
+	_, changes := pg.at.(*readingChanges)
 	switch {
 	case pg.document:
 		return feed.ChangeUnknown

@@ -22,63 +22,66 @@ import (
 // DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
 // TerminateDeltasForFacts.
 
-// answeredODP goes on after an answer that holds no rows of the set.
-func (pg *Page) answeredODP() (next phase, wait time.Duration, err error) {
+// afterODPResponse goes on after an answer that holds no rows of the set.
+func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	f := pg.set()
 	switch at := pg.at.(type) {
-	case *listing:
-		return pg.listed(at)
-	case *asking:
+	case *findingDeltaLink:
+		return pg.afterDeltaLinks(at)
+	case *subscribing:
 		if at.step != stepEnd {
-			next, err = pg.subscribed(at)
+			next, err = pg.afterSubscribedTo(at)
 			return next, 0, err
 		}
-		if done, ok := Truth(pg.Body, "ResultFlag"); !ok || !done {
+		if done, ok := FindFlag(pg.Body, "ResultFlag"); !ok || !done {
 			return nil, 0, &wit.Error{Kind: wit.ErrorData,
-				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " +
+				Message: pg.Label() + ": " + at.url +
+					" did not end the subscription: expected ResultFlag true, found " +
 					fault.Excerpt(pg.Body)}
 		}
-		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
-		return &asking{course: at.course, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), ended: true}, 0, nil
+		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
+		return &subscribing{common: at.common, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
+			0, nil
 	}
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.at.name()}
 }
 
-// subscribed goes on by whether somebody has opened the queue.
-func (pg *Page) subscribed(at *asking) (phase, error) {
+// afterSubscribedTo goes on by whether somebody has opened the queue.
+func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	f := pg.set()
-	open, ok := Truth(pg.Body, "SubscribedFlag")
+	open, ok := FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
-		return nil, fault.NotData(pg.What()+": "+at.url, "SubscribedFlag", pg.Body)
+		return nil, fault.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
-		return &asking{course: at.course, step: stepOpen, url: f.Pages.Plain(false)}, nil
+		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
 	case at.step == stepWait:
-		return f.list(at.course, whyOpened, ""), nil
-	case at.ended:
+		return f.findDeltaLink(at.common, whyOpened, ""), nil
+	case at.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
-			Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
+			Message: pg.Label() + ": the service said that it ended the subscription, and has it still: " +
 				"of two readers each would get a part of the changes. End it at the service; it is " +
 				"looked for again at a restart"}
-	case !f.Tracking.Takeover:
-		return nil, fault.Config(entry.DeltaTakeover,
-			pg.What()+": this user has a subscription already, which is not this connector's: "+
+	case !f.Tracking.TakeOver:
+		return nil, fault.ForSetting(entry.DeltaTakeover,
+			pg.Label()+": this user has a subscription already, which is not this connector's: "+
 				"of two readers each would get a part of the changes. Delete the other one, or give this "+
 				"one a user of its own; "+entry.DeltaTakeover+" = true ends the subscription and begins anew")
 	case f.ODP.Terminate == "":
-		return nil, fault.Config(entry.DeltaTakeover, pg.What()+
-			": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.Entry.Set)
+		return nil, fault.ForSetting(entry.DeltaTakeover, pg.Label()+
+			": the subscription can't be taken over, the service has no function "+
+			"TerminateDeltasFor"+f.EntitySetConfig.Set)
 	}
-	sdk.Log(wit.LevelWarn, pg.What()+": ending a subscription of another reader, as "+entry.DeltaTakeover+" says")
-	return &asking{course: at.course, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
+	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+entry.DeltaTakeover+" says")
+	return &subscribing{common: at.common, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
 }
 
-// Truth finds a flag of that name in an answer, in JSON or XML, however deep.
-func Truth(body []byte, name string) (value, ok bool) {
+// FindFlag finds a flag of that name in an answer, in JSON or XML, however deep.
+func FindFlag(body []byte, name string) (value, ok bool) {
 	text := ""
 	if v, err := jsontext.Parse(body); err == nil {
-		found, some := anywhere(v, name, 0)
+		found, some := findMember(v, name, 0)
 		if !some {
 			return false, false
 		}
@@ -110,8 +113,8 @@ func Truth(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
-// anywhere finds a member by its name, however deep.
-func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
+// findMember finds a member by its name, however deep.
+func findMember(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 	if depth > 6 {
 		return v, false
 	}
@@ -121,12 +124,12 @@ func anywhere(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 		}
 	}
 	for _, m := range v.Members {
-		if found, ok := anywhere(m.Value, name, depth+1); ok {
+		if found, ok := findMember(m.Value, name, depth+1); ok {
 			return found, true
 		}
 	}
 	for i := range v.Items {
-		if found, ok := anywhere(v.Items[i], name, depth+1); ok {
+		if found, ok := findMember(v.Items[i], name, depth+1); ok {
 			return found, true
 		}
 	}
@@ -145,14 +148,14 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 			return nil, "", false
 		}
 		initial := item.At("IsInitialLoad")
-		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text),
+		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, comparableTime(item.At("CreatedAt").Text),
 			initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
 	}
 	return rows, v.At("__next").Text, true
 }
 
-// moment makes times comparable as texts: milliseconds with leading zeros, or what ISO has.
-func moment(text string) string {
+// comparableTime makes times comparable as texts: milliseconds with leading zeros, or what ISO has.
+func comparableTime(text string) string {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "/Date(") {
 		return text
@@ -164,16 +167,16 @@ func moment(text string) string {
 	return strconv.FormatInt(1e16+m.UTC(), 10)[1:]
 }
 
-// listed goes on by the delta links that the service keeps.
-func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
+// afterDeltaLinks goes on by the delta links that the service keeps.
+func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, error) {
 	links, follow, ok := readLinks(pg.Body)
 	if !ok {
-		return nil, 0, fault.NotData(pg.What()+": "+at.url,
+		return nil, 0, fault.NotData(pg.Label()+": "+at.url,
 			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
 	next := *at
 	for _, r := range links {
-		if next.token == "" || better(at.why, r, next.deltaLinkRow) {
+		if next.token == "" || isBetter(at.why, r, next.deltaLinkRow) {
 			next.deltaLinkRow = r
 		}
 	}
@@ -182,8 +185,8 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if target == at.url || next.followed.Passed(target) {
-			return nil, 0, pg.circle(target)
+		if target == at.url || next.followed.Visit(target) {
+			return nil, 0, pg.loopError(target)
 		}
 		next.url = target
 		return &next, 0, nil
@@ -196,44 +199,46 @@ func (pg *Page) listed(at *listing) (phase, time.Duration, error) {
 }
 
 // fromToken goes on from the token that was chosen.
-func (pg *Page) fromToken(at *listing) (phase, error) {
+func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	f, now := pg.set(), int(pg.Answer.ReceivedAt)
-	gone := func(text string) error {
-		return &wit.Error{Kind: wit.ErrorGone, Message: pg.What() + text + f.Setting(entry.NameLost) +
+	goneError := func(text string) error {
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(entry.NameLost) +
 			" = reload reads the set whole again"}
 	}
 	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
 	switch {
 	case at.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.What() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
+			Message: pg.Label() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(entry.NameLost) + " = reload reads the set whole again when the link that there was is lost"}
-	case at.why == whyLost && younger(at.token, lost):
-		return nil, gone(": the oldest delta link that the service keeps, " + at.token +
+	case at.why == whyLost && isYounger(at.token, lost):
+		return nil, goneError(": the oldest delta link that the service keeps, " + at.token +
 			", is younger than the lost one, " +
 			lost + ": changes between them would be missing. ")
 	case at.why == whyLost && lost == strings.Trim(at.token, "'"):
-		return nil, gone(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
+		return nil, goneError(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
 			". ")
 	case at.why == whyLost:
-		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+at.token+" of "+at.created+
+		sdk.Log(wit.LevelWarn, pg.Label()+": going on from the delta token "+at.token+" of "+at.created+
 			"; changes since then come again")
-		c := course{began: now, rewritten: f.rewriting(), pass: at.pass, unmarked: at.unmarked}
-		return &changing{course: c, url: link}, nil
+		c := common{startedAt: now, rewritten: f.rewriteMark(), lostTokens: at.lostTokens,
+			endMarkerPending: at.endMarkerPending}
+		return &readingChanges{common: c, url: link}, nil
 	case at.why == whyOpened:
 		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
 		// from its token.
-		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read "+
+		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was asked for before and has ended; the set is read "+
 			"without asking for another, changes follow from the token "+at.token)
-		c := course{began: at.began, rewritten: f.rewriting(), snapshot: at.snapshot, pass: at.pass}
-		return &rescanning{course: c, link: link, walk: f.Pages.First(int64(now)).Fields()}, nil
+		c := common{startedAt: at.startedAt, rewritten: f.rewriteMark(), snapshot: at.snapshot,
+			lostTokens: at.lostTokens}
+		return &readingSnapshot{common: c, link: link, position: f.Paging.First(int64(now)).Fields()}, nil
 	}
-	return f.rest(at.course, link, int64(now)), nil
+	return f.idleAt(at.common, link, int64(now)), nil
 }
 
-// better reports whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
-// newest; for a lost token the oldest.
-func better(why string, a, b deltaLinkRow) bool {
+// isBetter reports whether a link is to be taken rather than another: of a first load its own, the newest; of changes
+// the newest; for a lost token the oldest.
+func isBetter(why string, a, b deltaLinkRow) bool {
 	if why == whyLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
 	}
@@ -243,9 +248,9 @@ func better(why string, a, b deltaLinkRow) bool {
 	return a.created > b.created || a.created == b.created && a.token > b.token
 }
 
-// younger reports whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known
+// isYounger reports whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known
 // of others.
-func younger(a, b string) bool {
+func isYounger(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
@@ -255,15 +260,15 @@ func younger(a, b string) bool {
 }
 
 // stillWorking looks again later: the first extraction was asked for, and hasn't ended.
-func (pg *Page) stillWorking(at *listing) (phase, time.Duration, error) {
+func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error) {
 	f := pg.set()
-	if at.began > 0 && int(pg.Answer.ReceivedAt)-at.began > f.Tracking.Patience {
+	if at.startedAt > 0 && int(pg.Answer.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.What() + ": the first extraction was asked for before and has not ended in " +
+			Message: pg.Label() + ": the first extraction was asked for before and has not ended in " +
 				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
-	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being "+
-		"worked on; looking again in "+usualWait.String())
-	return f.list(at.course, whyOpened, ""), usualWait, nil
+	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was asked for before and is still being "+
+		"worked on; looking again in "+defaultWait.String())
+	return f.findDeltaLink(at.common, whyOpened, ""), defaultWait, nil
 }

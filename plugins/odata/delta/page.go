@@ -12,9 +12,9 @@ type Page struct {
 	at phase
 	// headers are those of the answer that are needed after its body.
 	headers []wit.Header
-	rows    *arrivals
+	rows    *pageRows
 	// walk reads a page of a rescan, and is nil in other phases.
-	walk *feed.Load
+	snapshotPage *feed.PageReader
 	// opening: it answers the request for the first extraction of an ODP service.
 	opening bool
 	// document: it is the document of one row, as a fault has it.
@@ -29,48 +29,48 @@ func (pg *Page) set() Set { return Set{pg.Feed} }
 // release hands on the last row of a page of a load with marks.
 func (pg *Page) release(portion *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
-	_, rescans := next.(*rescanning)
-	portion.Rows, portion.Data = pg.rows.marks.Release(portion.Rows, portion.Data, !loads && !rescans)
+	_, rescans := next.(*readingSnapshot)
+	portion.Rows, portion.Data = pg.rows.markers.Release(portion.Rows, portion.Data, !loads && !rescans)
 	pg.Declare(portion)
 }
 
-// goOn ends a page at a phase. Changes are asked for at once after what an earlier start of the connector began: what
-// was changed since is in neither, and who reads once expects it.
-func (pg *Page) goOn(portion *wit.DecodeResult, next phase) {
-	c := next.carried()
-	c.resumed = pg.at.carried().resumed
-	rest, rests := next.(*resting)
+// continueWith ends a page at a phase. Changes are asked for at once after what an earlier start of the connector
+// began: what was changed since is in neither, and who reads once expects it.
+func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
+	c := next.shared()
+	c.resumed = pg.at.shared().resumed
+	rest, rests := next.(*idle)
 	if rests && c.resumed {
-		c.resumed, c.began = false, int(pg.Answer.ReceivedAt)
-		next, rests = &changing{course: rest.course, url: rest.link}, false
+		c.resumed, c.startedAt = false, int(pg.Answer.ReceivedAt)
+		next, rests = &readingChanges{common: rest.common, url: rest.link}, false
 	}
-	fields := fields(next)
+	fields := writePhase(next)
 	portion.Next, portion.More = &fields, !rests
 }
 
-// circle is the fault of a link that was followed before.
-func (pg *Page) circle(link string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": the service's pages go in a circle: the link " +
+// loopError is the fault of a link that was followed before.
+func (pg *Page) loopError(link string) error {
+	return &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service's pages go in a circle: the link " +
 		link + " was followed before"}
 }
 
-// arrivals is what a page has to keep of its rows and deleted entities while it is read.
-type arrivals struct {
+// pageRows is what a page has to keep of its rows and deleted entities while it is read.
+type pageRows struct {
 	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
 	merged []wit.Row
 	faults []wit.RowError
-	// came and gone are the hashes of the keys of its rows and of its deleted entities.
-	came, gone map[uint64]bool
+	// rowKeys and gone are the hashes of the keys of its rows and of its deleted entities.
+	rowKeys, deletedKeys map[uint64]bool
 	// first and last are the keys of the first and the last row of a page of a load.
 	first, last []byte
 	// origin is that of the last row handed on.
 	origin uint32
-	// asked are the entities that are read by their keys, marks what holds the last row back in a load with marks.
-	asked *rereads
-	marks *feed.Marks
+	// rereads are the entities that are read by their keys, marks what holds the last row back in a load with marks.
+	rereads *rereads
+	markers *feed.SnapshotMarkers
 }
 
-func newArrivals() *arrivals { return &arrivals{asked: &rereads{}, marks: &feed.Marks{}} }
+func newPageRows() *pageRows { return &pageRows{rereads: &rereads{}, markers: &feed.SnapshotMarkers{}} }
 
 // rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
 type rereads struct {
@@ -96,6 +96,6 @@ type rereadEntity struct {
 	body []byte
 	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
 	// piece of its own answer came.
-	entities            int
-	listed, left, ended bool
+	entities                           int
+	viaFilter, outsideFilter, complete bool
 }

@@ -12,39 +12,39 @@ type phase interface {
 	name() string
 	// target is path and query of the request.
 	target() string
-	carried() *course
-	items() []load.Item
+	shared() *common
+	fields() []load.OffsetField
 }
 
-// course is what all phases carry along from one to the next.
-type course struct {
-	// began is when the load or the changes were asked for first, in milliseconds since 1970.
-	began int
+// common is what all phases carry along from one to the next.
+type common struct {
+	// startedAt is when the load or the changes were asked for first, in milliseconds since 1970.
+	startedAt int
 	// rewritten is the mark of the settings by which the delta link was rewritten, or which found it newly made.
 	rewritten string
-	// pass is how many loads were begun for a lost token, one after another.
-	pass int
+	// lostTokens is how many loads were begun for a lost token, one after another.
+	lostTokens int
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for after
 	// it.
 	resumed bool
 	// snapshot is the number of the load that takes the place of a lost token, or that somebody has asked for, 0: none.
 	// It is read in the phases up to the end of that load.
 	snapshot int
-	// unmarked is the number of such a load whose end mark no row had.
-	unmarked int
+	// endMarkerPending is the number of such a load whose end mark no row had.
+	endMarkerPending int
 }
 
-func (c *course) carried() *course { return c }
+func (c *common) shared() *common { return c }
 
-// asking asks an ODP service for what goes before a load: whether somebody has subscribed, the end of that, or for the
-// first extraction. No phase comes after opening that would ask for the extraction a second time (P13).
-type asking struct {
-	course
+// subscribing asks an ODP service for what goes before a load: whether somebody has subscribed, the end of that, or for
+// the first extraction. No phase comes after opening that would ask for the extraction a second time (P13).
+type subscribing struct {
+	common
 	// step is one of the constants below.
 	step string
 	url  string
 	// ended: the subscription of another reader was ended.
-	ended bool
+	terminated bool
 }
 
 // Steps of asking, as they stand in the offset.
@@ -61,65 +61,66 @@ const (
 
 // loading reads the set whole, with changes tracked from its beginning, by the service's links.
 type loading struct {
-	course
+	common
 	url string
-	// inside: the page is not the first one. applied: the service says that it tracks changes.
-	inside, applied bool
+	// continued: the page is not the first one. applied: the service says that it tracks changes.
+	continued, applied bool
 	// seen is the number of rows so far.
 	seen int
-	// counted: the links count rows, or may, so that rows which are deleted meanwhile hide others: a rescan follows.
-	// doubt is the key of the last row, after which the link may lead, or by the number of rows.
-	counted bool
-	doubt   string
+	// linksCountRows: the links count rows, or may, so that rows which are deleted meanwhile hide others: a rescan
+	// follows. doubt is the key of the last row, after which the link may lead, or by the number of rows.
+	linksCountRows bool
+	lastKey        string
 	// followed are the links that led here.
-	followed load.Trail
+	followed load.LoopDetector
 }
 
-// rescanning reads the set whole without tracking changes, as full mode does; the changes since the delta link follow.
-// It comes after a load whose links count rows, or is a load by itself: where somebody has asked for one, or where the
-// rows of an ODP service's first extraction got lost.
-type rescanning struct {
-	course
+// readingSnapshot reads the set whole without tracking changes, as full mode does; the changes since the delta link
+// follow. It comes after a load whose links count rows, or is a load by itself: where somebody has asked for one, or
+// where the rows of an ODP service's first extraction got lost.
+type readingSnapshot struct {
+	common
 	link string
 	// onDemand: somebody has asked for it, and nothing depends on it.
 	onDemand bool
-	// begun: rows of the load were handed on.
-	begun bool
-	// walk is where the reading stands.
-	walk []wit.OffsetEntry
+	// started: rows of the load were handed on.
+	started bool
+	// position is where the reading stands.
+	position []wit.OffsetEntry
 }
 
-// changing reads changes since a delta link. Its first request says to the service that all before has arrived (P1).
-type changing struct {
-	course
+// readingChanges reads changes since a delta link. Its first request says to the service that all before has arrived
+// (P1).
+type readingChanges struct {
+	common
 	url string
 	// link is the delta link of these changes where url is another one: that of a further page, or where the service
 	// has them asked for.
 	link string
-	// inside: the page is not the first one.
-	inside bool
+	// continued: the page is not the first one.
+	continued bool
 	// seen is the number of rows so far.
 	seen int
-	// again: they were asked for from their link once more, since the service did not come to its answer (202).
+	// retried: they were asked for from their link once more, since the service did not come to its answer (202).
 	// relinked: they were since a page of them could not be had.
-	again, relinked bool
+	retried, relinked bool
 	// unnotified: they were asked for although no notification had come, see [entry.NotificationCheck].
 	unnotified bool
 	// followed are the links that led here.
-	followed load.Trail
+	followed load.LoopDetector
 }
 
-// resting: all is read, and link leads on.
-type resting struct {
-	course
+// idle: all is read, and link leads on.
+type idle struct {
+	common
 	link string
 	// at is when the last page came, in milliseconds since 1970.
 	at int
 }
 
-// listing asks an ODP service for the delta links that it keeps.
-type listing struct {
-	course
+// findingDeltaLink asks an ODP service for the delta links that it keeps.
+type findingDeltaLink struct {
+	common
 	// why says what for.
 	why string
 	url string
@@ -127,7 +128,7 @@ type listing struct {
 	link string
 	// deltaLinkRow is the best candidate so far.
 	deltaLinkRow
-	followed load.Trail
+	followed load.LoopDetector
 }
 
 // Reasons to ask for links.
@@ -138,9 +139,9 @@ const (
 	whyOpened  = "opened"
 )
 
-// plainLoad is a load of a version before that asked for no tracking, and read by links: it begins again as a rescan.
-type plainLoad struct {
-	course
+// legacyLoad is a load of a version before that asked for no tracking, and read by links: it begins again as a rescan.
+type legacyLoad struct {
+	common
 	// kept is the link to go on from for one that somebody has asked for, else token makes it, or it is url: the
 	// changes after a load whose links count rows.
 	kept, token string

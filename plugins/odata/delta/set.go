@@ -16,26 +16,27 @@ const TrackChanges = "odata.track-changes"
 type Set struct{ *feed.Feed }
 
 // first is where delta mode begins.
-func (f Set) first(c course) phase {
+func (f Set) first(c common) phase {
 	if f.ODP != nil {
-		return &asking{course: c, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed)}
+		return &subscribing{common: c, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed)}
 	}
-	return &loading{course: c, url: f.Pages.Plain(false)}
+	return &loading{common: c, url: f.Paging.WholeURL(false)}
 }
 
-// list goes on with the question for the delta links that the service keeps.
-func (f Set) list(c course, why, link string) *listing {
-	return &listing{course: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
+// findDeltaLink goes on with the question for the delta links that the service keeps.
+func (f Set) findDeltaLink(c common, why, link string) *findingDeltaLink {
+	return &findingDeltaLink{common: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
-// rest is the phase in which all is read.
-func (f Set) rest(c course, link string, now int64) phase {
-	return &resting{course: course{rewritten: f.rewriting(), unmarked: c.unmarked, pass: c.pass}, link: link,
+// idleAt is the phase in which all is read.
+func (f Set) idleAt(c common, link string, now int64) phase {
+	return &idle{common: common{rewritten: f.rewriteMark(), endMarkerPending: c.endMarkerPending,
+		lostTokens: c.lostTokens}, link: link,
 		at: int(now)}
 }
 
-// rewriting marks the settings by which links are rewritten, "" for none.
-func (f Set) rewriting() string {
+// rewriteMark marks the settings by which links are rewritten, "" for none.
+func (f Set) rewriteMark() string {
 	if f.Tracking.Regex == "" {
 		return ""
 	}
@@ -84,8 +85,8 @@ func TokenOf(link string) string {
 	return ""
 }
 
-// leadsToChanges reports whether a link asks for changes since a token, and not for a page of an answer.
-func leadsToChanges(link string) bool {
+// isDeltaLink reports whether a link asks for changes since a token, and not for a page of an answer.
+func isDeltaLink(link string) bool {
 	_, query, _ := strings.Cut(link, "?")
 	_, skips := uri.Option(query, "$skiptoken")
 	_, counts := uri.Option(query, "$skip")
@@ -95,5 +96,5 @@ func leadsToChanges(link string) bool {
 
 // initialRead is the time that the service may take, as messages have it.
 func initialRead(f *feed.Feed) string {
-	return entry.InitialRead + ", " + strconv.Itoa(f.Tracking.Patience) + " ms"
+	return entry.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
 }

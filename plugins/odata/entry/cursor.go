@@ -26,7 +26,7 @@ func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, st
 }
 
 // examineCursor complains of a look-back without a cursor, and of a cursor where changes are tracked.
-func examineCursor(e *Entry, examined []wit.ConfigValue) {
+func examineCursor(e *EntitySetConfig, examined []wit.ConfigValue) {
 	if e.Cursor != "" && e.Tracking.On {
 		name := config.InGroup(e.Number, NameTrackChanges)
 		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,

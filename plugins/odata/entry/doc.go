@@ -3,7 +3,7 @@
 //
 // Where to look:
 //
-//   - entry.go: [Entry], and the names of settings.
+//   - entry.go: [EntitySetConfig], and the names of settings.
 //   - reads.go: which rows are read, and what of them. cursor.go, tracking.go, subscribing.go: the settings of a
 //     cursor, of delta mode, of subscriptions. settings.go: all settings, and their examination.
 //   - function.go: the set that an entry names, or the function import, in the metadata.

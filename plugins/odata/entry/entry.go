@@ -78,9 +78,9 @@ const (
 	StillFor = 3_600_000
 )
 
-// Entry is one entity set of the connector, as its settings say. It is configuration: nothing changes it once it is
-// read.
-type Entry struct {
+// EntitySetConfig is one entity set of the connector, as its settings say. It is configuration: nothing changes it once
+// it is read.
+type EntitySetConfig struct {
 	Number                  string
 	Service, Set, Topic, ID string
 	// Period in seconds, -1: once, unless cron has the times of extractions.
@@ -89,8 +89,8 @@ type Entry struct {
 	// Extra are the further fields of records' keys, as ExtraText of the setting ExtraSource says them.
 	Extra                  []wit.Setting
 	ExtraText, ExtraSource string
-	// ToPartition is that of the topic to which rows go, -1: by key.
-	ToPartition int
+	// TopicPartition is that of the topic to which rows go, -1: by key.
+	TopicPartition int
 	// Headers: records say where they come from.
 	Headers bool
 	// DerivedTypes: rows have the properties of types that are derived from the set's, too.
@@ -105,11 +105,11 @@ type Entry struct {
 	PageSize         int
 	Count            bool
 	Atom             bool
-	Paging           string
-	// Once: no row may come twice, so that a full load fails where its set would have to be read again.
-	Once bool
-	// Reads are which rows are read, and what of them.
-	Reads query.Settings
+	PagingMode       string
+	// ExactlyOnce: no row may come twice, so that a full load fails where its set would have to be read again.
+	ExactlyOnce bool
+	// QueryOptions are which rows are read, and what of them.
+	QueryOptions query.Settings
 	// Query of the requests that the connector builds itself.
 	Query   uri.Query
 	Options edm.Options
@@ -120,26 +120,26 @@ type Entry struct {
 	Subscribing Subscribing
 }
 
-// Named reports whether notifications are the only reason for which a set in full mode is read: then the entities are
-// read that they name.
-func (e *Entry) Named() bool {
+// NotificationOnly reports whether notifications are the only reason for which a set in full mode is read: then the
+// entities are read that they name.
+func (e *EntitySetConfig) NotificationOnly() bool {
 	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// OnlyNotified reports whether changes of a set in delta mode are asked for by notifications alone.
-func (e *Entry) OnlyNotified() bool {
+// PolledOnNotification reports whether changes of a set in delta mode are asked for by notifications alone.
+func (e *EntitySetConfig) PolledOnNotification() bool {
 	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
 // Tracking is how changes of an entity set are read, as its settings say.
 type Tracking struct {
-	On                 bool
-	Deletes, Lost      string
-	Regex, Replacement string
-	DropBefore         bool
-	Additive, Takeover bool
-	// Patience with the first byte of a first extraction, in milliseconds.
-	Patience int
+	On                   bool
+	Deletes, OnLostToken string
+	Regex, Replacement   string
+	DropBefore           bool
+	Additive, TakeOver   bool
+	// FirstByteTimeout with the first byte of a first extraction, in milliseconds.
+	FirstByteTimeout int
 	// NotFound are the further codes by which the service says that an entity isn't there.
 	NotFound []string
 }
@@ -168,18 +168,18 @@ type Subscribing struct {
 	// Confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
 	// never.
 	Confirm int
-	// To is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
-	To string
+	// DeliveryPrefix is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
+	DeliveryPrefix string
 }
 
-// On reads a flag of a group.
-func On(g setting.Group, name string) bool {
+// Flag reads a flag of a group.
+func Flag(g setting.Group, name string) bool {
 	flag, _ := setting.Flag(g.Text(name))
 	return flag
 }
 
-// ServicesOf are the paths of the services that entries name, each once.
-func ServicesOf(all []Entry) []string {
+// ServicePaths are the paths of the services that entries name, each once.
+func ServicePaths(all []EntitySetConfig) []string {
 	var services []string
 	for _, e := range all {
 		if !slices.Contains(services, e.Service) {

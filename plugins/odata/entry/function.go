@@ -14,20 +14,20 @@ import (
 )
 
 // Find is where a doctor asks for rows, and with which options: those of a function import are its parameters.
-func (e Entry) Find(m *edm.Model) (address, options string, err error) {
+func (e EntitySetConfig) Find(m *edm.Model) (address, options string, err error) {
 	set, _, err := FindSet(&e, m)
 	if err != nil {
 		return "", "", err
 	}
 	if m.Set(e.Set) == nil {
-		options = e.Reads.Raw
+		options = e.QueryOptions.Raw
 	}
 	return service.Address(set), options, nil
 }
 
 // FindSet finds what an entry reads: an entity set, or, as if they were one, the entities that a function import
 // answers or that a view with parameters has.
-func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
+func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.Set })
 	name := config.InGroup(e.Number, NameEntitySet)
 	if strings.Contains(e.Set, "(") {
@@ -39,7 +39,7 @@ func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	f := m.Functions[i]
 	what := "function import " + f.Name + " of " + e.Service
 	if method := strings.ToUpper(f.Method); method != "" && method != "GET" {
-		return nil, nil, fault.Config(name, what+" is called by "+method+"; expected one that is called by GET")
+		return nil, nil, fault.ForSetting(name, what+" is called by "+method+"; expected one that is called by GET")
 	}
 	inner, ok := strings.CutPrefix(f.Returns, "Collection(")
 	inner = strings.TrimSuffix(inner, ")")
@@ -48,13 +48,14 @@ func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 		s = m.Structure(inner[strings.LastIndexByte(inner, '.')+1:]) // by an alias
 	}
 	if !ok || s == nil || s.Complex {
-		return nil, nil, fault.Config(name, what+" returns \""+f.Returns+"\"; expected one that returns entities")
+		return nil, nil, fault.ForSetting(name, what+" returns \""+f.Returns+"\"; expected one that returns entities")
 	}
 	for _, p := range f.Parameters {
-		if _, given := uri.Option(e.Reads.Raw, p.Name); !given && !p.Nullable {
-			return nil, nil, fault.Config(config.InGroup(e.Number, query.Raw), what+" needs the parameter "+p.Name+" ("+
-				p.Type.Name+"): expected "+
-				config.InGroup(e.Number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
+		if _, given := uri.Option(e.QueryOptions.Raw, p.Name); !given && !p.Nullable {
+			return nil, nil, fault.ForSetting(config.InGroup(e.Number, query.Raw),
+				what+" needs the parameter "+p.Name+" ("+
+					p.Type.Name+"): expected "+
+					config.InGroup(e.Number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
 		}
 	}
 	return &edm.Set{Name: f.Name, Default: true, Type: s.QualifiedName(), Countable: true, Pageable: true,
@@ -63,9 +64,9 @@ func FindSet(e *Entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 
 // view finds the entities of a view with parameters, which are the key of an entity whose navigation property leads to
 // them: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. Its set has that address as its name.
-func view(e *Entry, m *edm.Model, name string) (*edm.Set, *edm.Structure, error) {
+func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structure, error) {
 	refuse := func(why string) (*edm.Set, *edm.Structure, error) {
-		return nil, nil, fault.Config(name, "Entity set "+e.Set+" of "+e.Service+": "+why)
+		return nil, nil, fault.ForSetting(name, "Entity set "+e.Set+" of "+e.Service+": "+why)
 	}
 	end := strings.LastIndex(e.Set, ")/") + 1
 	if end == 0 {
@@ -113,7 +114,7 @@ func view(e *Entry, m *edm.Model, name string) (*edm.Set, *edm.Structure, error)
 			}
 		}
 		return refuse(parameters.QualifiedName() + " has no navigation property " + e.Set[end+1:] +
-			" that leads to several entities" + fault.Among(e.Set[end+1:], names, "it has none"))
+			" that leads to several entities" + fault.Suggest(e.Set[end+1:], names, "it has none"))
 	}
 	set := &edm.Set{Countable: true, Pageable: true, Topable: true}
 	if to := m.Leads(from, n); to != nil {

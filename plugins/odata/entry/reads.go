@@ -21,8 +21,8 @@ var otherNames = map[string][]string{
 	FilterGroup:  {"filters#{m}.", "select#{m}.", "selection#{m}.", "selections#{m}."},
 }
 
-// declareReads declares which rows of an entity set are read, and what of them.
-func declareReads(t *setting.Table) {
+// declareQueryOptions declares which rows of an entity set are read, and what of them.
+func declareQueryOptions(t *setting.Table) {
 	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		rules = append(rules, setting.InGroup("Entity set {n}"))
 		for _, alias := range otherNames[other] {
@@ -56,8 +56,8 @@ func declareReads(t *setting.Table) {
 		setting.Display("High"))
 }
 
-// readsOf reads what is said of an entity set's rows.
-func readsOf(v setting.Values, g setting.Group) query.Settings {
+// readQueryOptions reads what is said of an entity set's rows.
+func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 	list := func(name string) []string {
 		return slices.DeleteFunc(setting.List(g.Text(name)), func(item string) bool { return item == "" })
 	}
@@ -71,8 +71,8 @@ func readsOf(v setting.Values, g setting.Group) query.Settings {
 	return s
 }
 
-// examineReads complains of conditions that are not whole.
-func examineReads(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
+// examineConditions complains of conditions that are not whole.
+func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
 	for _, c := range s.Conditions {
 		given := func(name string) bool {
 			_, ok := v.Lookup(c.Prefix + name)

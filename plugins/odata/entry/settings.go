@@ -31,7 +31,7 @@ func declare() *setting.Table {
 			"fail the task.",
 		setting.InGroup("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
-	declareReads(t)
+	declareQueryOptions(t)
 	declareShared(t)
 	declareTracking(t)
 	declareSubscriptions(t)
@@ -43,7 +43,7 @@ func declare() *setting.Table {
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
 		setting.Allowed(setting.Flags...), allSets, setting.Display("Headers")))
-	declareLater(t)
+	declareUnsupported(t)
 	return t
 }
 
@@ -178,8 +178,8 @@ func declareMetadata(t *setting.Table) {
 		setting.Display("Metadata again after")))
 }
 
-// declareLater declares what other connectors of this kind have and this one is going to.
-func declareLater(t *setting.Table) {
+// declareUnsupported declares what other connectors of this kind have and this one is going to.
+func declareUnsupported(t *setting.Table) {
 	const guard = "sap.odata#{n}.cron.security.time.sec"
 	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
 		"Guard interval of the cron expression, in seconds.",
@@ -188,28 +188,28 @@ func declareLater(t *setting.Table) {
 		" that pass during one are left out")
 }
 
-// Entries reads the groups.
-func Entries(v setting.Values) []Entry {
-	var all []Entry
+// EntitySets reads the groups.
+func EntitySets(v setting.Values) []EntitySetConfig {
+	var all []EntitySetConfig
 	for _, g := range config.Groups(v) {
-		e := Entry{Number: g.Digits, Service: service.Path(g.Text(NameService)),
+		e := EntitySetConfig{Number: g.Digits, Service: service.Path(g.Text(NameService)),
 			Set: strings.Trim(g.Text(NameEntitySet), "/"), Topic: g.Text(NameTopic),
 			ID: g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
 			Count: g.Word(NameCount) != "none",
-			Atom:  g.Word(NameFormat) == "atom", Paging: g.Word(namePaging), Cron: g.Text(NameCron),
+			Atom:  g.Word(NameFormat) == "atom", PagingMode: g.Word(namePaging), Cron: g.Text(NameCron),
 			Cursor: g.Text(NameCursor), Lookback: g.Number(NameLookback),
-			CronSource: g.Source(NameCron), Query: config.Query(v), Reads: readsOf(v, g)}
+			CronSource: g.Source(NameCron), Query: config.Query(v), QueryOptions: readQueryOptions(v, g)}
 		e.ExtraText, e.ExtraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
-		e.Extra, _ = keyExtra(e.ExtraText)
-		e.ToPartition = g.Number(namePartition)
+		e.Extra, _ = parseKeyExtra(e.ExtraText)
+		e.TopicPartition = g.Number(namePartition)
 		e.DerivedTypes = g.Word(NameDerived) == "include"
-		e.Once = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
+		e.ExactlyOnce = g.Word(NameUnsound) == "fail" || g.Word(NameUnsound) == "" && v.Word(ExactlyOnce) == "enabled"
 		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
 		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))
 		_, shared := v.Lookup("sap.odata." + NameFormat)
 		e.Formatted = own || shared
-		e.Options = edm.Options{Delta: e.Tracking.On || e.Named(),
+		e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
 			PrimitiveDecimals: g.Word(NameDecimalMapping) == "primitive",
 			ScaleFallback:     v.Number(ScaleFallback),
 			Lenient:           g.Word(NameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
@@ -220,7 +220,7 @@ func Entries(v setting.Values) []Entry {
 		if e.Zone = g.Text(nameZone); e.Zone != "" {
 			e.zoneSource = g.Source(nameZone)
 			e.Options.Zone, _ = zone.Load(e.Zone)
-			e.Reads.Zone = e.Options.Zone
+			e.QueryOptions.Zone = e.Options.Zone
 		}
 		if v.Word(DecimalOverflow) == "round" {
 			for _, r := range roundings {
@@ -234,8 +234,8 @@ func Entries(v setting.Values) []Entry {
 	return all
 }
 
-// keyExtra reads fields of a key, name=value with commas between them; wrong says what they should be.
-func keyExtra(text string) (fields []wit.Setting, wrong string) {
+// parseKeyExtra reads fields of a key, name=value with commas between them; wrong says what they should be.
+func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	for _, part := range setting.List(text) {
 		name, value, some := strings.Cut(part, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
@@ -263,7 +263,7 @@ func Origin(v setting.Values) uri.Origin {
 func Examine(given []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, given)
 	v := Table.Values(given)
-	all := Entries(v)
+	all := EntitySets(v)
 	if len(all) == 0 {
 		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
 			"No entity set is configured: expected "+
@@ -293,10 +293,10 @@ func Examine(given []wit.Setting) []wit.ConfigValue {
 			setting.AddError(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.Zone,
 				"expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
-		if _, wrong := keyExtra(e.ExtraText); wrong != "" {
+		if _, wrong := parseKeyExtra(e.ExtraText); wrong != "" {
 			setting.AddError(examined, e.ExtraSource, setting.Invalid(e.ExtraSource, e.ExtraText, wrong))
 		}
-		examineReads(v, &e.Reads, examined)
+		examineConditions(v, &e.QueryOptions, examined)
 		examineCursor(&e, examined)
 		for _, other := range all[:i] { // P30
 			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
@@ -321,8 +321,8 @@ func Examine(given []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
-// ChangedOf is what a stored offset of something else means.
-func ChangedOf(v setting.Values, number string) wit.MismatchPolicy {
+// MismatchPolicy is what a stored offset of something else means.
+func MismatchPolicy(v setting.Values, number string) wit.MismatchPolicy {
 	switch v.Word(config.InGroup(number, nameChange)) {
 	case "reload":
 		return wit.MismatchReload

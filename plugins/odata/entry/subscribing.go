@@ -96,24 +96,27 @@ func declareSubscriptions(t *setting.Table) {
 }
 
 func readSubscribing(v setting.Values, g setting.Group) Subscribing {
-	return Subscribing{On: On(g, NameSubscription), Catchup: v.Word(NotificationCatchup), To: Delivery(v),
-		Check: v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
+	return Subscribing{On: Flag(g, NameSubscription), Catchup: v.Word(NotificationCatchup),
+		DeliveryPrefix: DeliveryPrefix(v),
+		Check:          v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
 }
 
-// Delivery is what addresses begin with that the service is given.
-func Delivery(v setting.Values) string {
+// DeliveryPrefix is what addresses begin with that the service is given.
+func DeliveryPrefix(v setting.Values) string {
 	if dest := v.Text(subscriptionDest); dest != "" {
 		return "urn:sap-com:channel:" + dest + ":"
 	}
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
 }
 
-// Stores reports whether the service is to keep its notifications.
-func (e *Entry) Stores() bool { return e.Named() && e.Subscribing.Catchup == catchupStore }
+// UsesNotificationStore reports whether the service is to keep its notifications.
+func (e *EntitySetConfig) UsesNotificationStore() bool {
+	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
+}
 
 // examineSubscriptions checks what settings of subscriptions say together.
-func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []Entry) {
-	i := slices.IndexFunc(all, func(e Entry) bool { return e.Subscribing.On })
+func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
+	i := slices.IndexFunc(all, func(e EntitySetConfig) bool { return e.Subscribing.On })
 	user, secret := v.Text(subscriptionUser), v.Text(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
@@ -157,7 +160,7 @@ func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []En
 			": where the listener listens")
 	}
 	for _, e := range all {
-		if e.Named() && (len(e.Reads.Conditions) > 0 || e.Reads.Filters()) {
+		if e.NotificationOnly() && (len(e.QueryOptions.Conditions) > 0 || e.QueryOptions.Filters()) {
 			name := config.InGroup(e.Number, NameSubscription)
 			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
 				" = -1 reads entities by their keys, which takes no filter: expected delta "+

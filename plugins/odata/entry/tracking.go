@@ -88,19 +88,19 @@ func declareTracking(t *setting.Table) {
 }
 
 func readTracking(v setting.Values, g setting.Group) Tracking {
-	t := Tracking{On: On(g, NameTrackChanges), Deletes: g.Word(NameDeletes), Lost: g.Word(NameLost),
+	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Word(NameDeletes), OnLostToken: g.Word(NameLost),
 		Regex:       g.Text(NameRegex),
 		Replacement: g.Text(NameReplacement), DropBefore: g.Word(NameBefore) == "drop",
 		Additive: g.Word(NameDeltaKind) == "additive",
-		Takeover: v.On(DeltaTakeover), Patience: v.Number(InitialRead), NotFound: v.List(NotFoundCodes)}
-	if On(g, NameRecovery) && t.Lost == LostFail {
-		t.Lost = LostRecover
+		TakeOver: v.On(DeltaTakeover), FirstByteTimeout: v.Number(InitialRead), NotFound: v.List(NotFoundCodes)}
+	if Flag(g, NameRecovery) && t.OnLostToken == LostFail {
+		t.OnLostToken = LostRecover
 	}
 	return t
 }
 
 // examineTracking checks what settings of delta mode say together.
-func examineTracking(examined []wit.ConfigValue, v setting.Values, all []Entry) {
+func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
 	for i, e := range all {
 		of := func(name string) string { return config.InGroup(e.Number, name) }
 		t := e.Tracking
@@ -127,7 +127,7 @@ func examineTracking(examined []wit.ConfigValue, v setting.Values, all []Entry) 
 			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
 				NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := v.Text(of(NameLost)); t.Lost == LostReload && v.On(of(NameRecovery)) {
+		if g := v.Text(of(NameLost)); t.OnLostToken == LostReload && v.On(of(NameRecovery)) {
 			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
 				" contradict each other")
 		}

@@ -9,8 +9,8 @@ import (
 // maxNames is how many names a message lists.
 const maxNames = 40
 
-// Among says which name may have been meant, and which there are.
-func Among(wrong string, names []string, none string) string {
+// Suggest says which name may have been meant, and which there are.
+func Suggest(wrong string, names []string, none string) string {
 	if len(names) == 0 {
 		return "; " + none
 	}

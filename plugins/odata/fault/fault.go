@@ -16,9 +16,9 @@ import (
 // detailSize is how much of a body a fault carries, in bytes.
 const detailSize = 1024
 
-// Of makes the fault of an answer whose status isn't a success. what was asked for starts the message: "$metadata of
-// /s".
-func Of(what string, response *wit.Response, body []byte) *wit.Error {
+// FromResponse makes the fault of an answer whose status isn't a success. what was asked for starts the message:
+// "$metadata of /s".
+func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
 	f := &wit.Error{Kind: kind(response, message),
 		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
@@ -28,9 +28,9 @@ func Of(what string, response *wit.Response, body []byte) *wit.Error {
 	case len(body) == 0:
 		f.Message += " without a body"
 	case IsHTML(body):
-		f.Message += " with an HTML page: " + page(response.Status, body)
+		f.Message += " with an HTML page: " + describeHTML(response.Status, body)
 	}
-	if id := transaction(body); id != "" {
+	if id := transactionID(body); id != "" {
 		f.Message += " (transaction " + id + ")"
 	}
 	if code != "" {
@@ -62,9 +62,9 @@ func NotData(what, expected string, body []byte) *wit.Error {
 	return f
 }
 
-// page is what to say of an HTML page: its title, and where the status lets it be one for people to log on, that hint.
-// A reverse proxy says in the title what it misses, a client certificate for one.
-func page(status uint16, body []byte) string {
+// describeHTML is what to say of an HTML page: its title, and where the status lets it be one for people to log on,
+// that hint. A reverse proxy says in the title what it misses, a client certificate for one.
+func describeHTML(status uint16, body []byte) string {
 	title := Title(body)
 	switch {
 	case title == "":
@@ -95,8 +95,8 @@ func Title(body []byte) string {
 const logonHint = "is this a logon page? The user must be one for technical communication (type System or " +
 	"Communication), and the path must be that of an OData service"
 
-// Config is a fault of a setting.
-func Config(setting, text string) *wit.Error {
+// ForSetting is a fault of a setting.
+func ForSetting(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
 }
 
@@ -114,20 +114,20 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 	if response.Status != 400 && response.Status != 501 {
 		return false
 	}
-	parts := strings.Split(decoded(string(body[:min(len(body), maxSaid)])), "$format=json")
+	parts := strings.Split(decoded(string(body[:min(len(body), maxSearched)])), "$format=json")
 	for i, before := range parts[:len(parts)-1] {
 		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
 			return true // the option by itself, and not as it stands in an address
 		}
 	}
-	text := Said(response.Target, string(body))
+	text := SearchText(response.Target, string(body))
 	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
 		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
 }
 
 // IsError reports whether a body is an error document, whatever the status says.
 func IsError(body []byte) bool {
-	start := begin(body[:min(len(body), 300)])
+	start := trimStart(body[:min(len(body), 300)])
 	if len(start) == 0 {
 		return false
 	}
@@ -148,7 +148,7 @@ func IsError(body []byte) bool {
 // own making.
 func Document(body []byte) (code, message string, ok bool) {
 	if isJSON(body) {
-		e := errorOf(body)
+		e := errorObject(body)
 		code, message = fromJSON(e)
 		return code, message, completeJSON(e)
 	}
@@ -194,16 +194,16 @@ var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataserv
 
 const blanks = " \t\r\n"
 
-// begin is a body from its first character on.
-func begin(body []byte) []byte {
+// trimStart is a body from its first character on.
+func trimStart(body []byte) []byte {
 	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
 }
 
-func isJSON(body []byte) bool { return bytes.HasPrefix(begin(body), []byte("{")) }
+func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }
 
 // IsHTML reports whether a body starts as an HTML page.
 func IsHTML(body []byte) bool {
-	first := begin(body[:min(len(body), 300)])
+	first := trimStart(body[:min(len(body), 300)])
 	if len(first) == 0 || first[0] != '<' {
 		return false
 	}
@@ -240,7 +240,7 @@ func NoService(code string) bool {
 // Locked reports whether the message of an answer says that another user holds the entity. Assumption: SAP's English
 // and German texts ("locked by user X", "gesperrt von X") stand for it where no code does.
 func Locked(response *wit.Response, message string) bool {
-	text := Said(response.Target, message)
+	text := SearchText(response.Target, message)
 	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
 		strings.Contains(text, "gesperrt")
 }
@@ -248,7 +248,7 @@ func Locked(response *wit.Response, message string) bool {
 // Exists reports whether a refusal says that the entity is there already. Assumption: 409 says so, and where
 // applications answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
 func Exists(response *wit.Response, message string) bool {
-	text := Said(response.Target, message)
+	text := SearchText(response.Target, message)
 	return response.Status == 409 || strings.Contains(text, "already exist") ||
 		strings.Contains(text, "existiert bereits") || strings.Contains(text, "bereits vorhanden") ||
 		strings.Contains(text, "unique constraint")
@@ -267,7 +267,7 @@ func LostToken(response *wit.Response, body []byte) bool {
 	case 408, 429, 502, 503, 504:
 		return false
 	case 400, 404, 412:
-		text := strings.ReplaceAll(Said(response.Target, code+" "+message), " ", "")
+		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
 		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
 			"recoveryofoldrequests", "error536", "(536)"} {
 			if strings.Contains(text, sign) {
@@ -281,8 +281,8 @@ func LostToken(response *wit.Response, body []byte) bool {
 		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
 }
 
-// Listed reports whether a setting's codes have the status of an answer or the code in its error document.
-func Listed(codes []string, status uint16, code string) bool {
+// MatchesCode reports whether a setting's codes have the status of an answer or the code in its error document.
+func MatchesCode(codes []string, status uint16, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool {
 		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
 	})
@@ -290,10 +290,10 @@ func Listed(codes []string, status uint16, code string) bool {
 
 // document reads code and message of an error document.
 func document(body []byte) (code, message string) {
-	text := begin(body)
+	text := trimStart(body)
 	switch {
 	case isJSON(body):
-		return fromJSON(errorOf(body))
+		return fromJSON(errorObject(body))
 	case IsHTML(body):
 	case bytes.HasPrefix(text, []byte("<")):
 		return fromXML(body)
@@ -308,15 +308,15 @@ func document(body []byte) (code, message string) {
 // maxTransaction is how many characters an id of a transaction may have to be shown: SAP's have 32.
 const maxTransaction = 64
 
-// transaction is the id by which an SAP system has the request in its error log (/IWFND/ERROR_LOG), "" where an answer
-// says none.
-func transaction(body []byte) string {
+// transactionID is the id by which an SAP system has the request in its error log (/IWFND/ERROR_LOG), "" where an
+// answer says none.
+func transactionID(body []byte) string {
 	id := ""
-	switch text := begin(body); {
+	switch text := trimStart(body); {
 	case isJSON(body):
-		id = errorOf(body).At("innererror").At("transactionid").Text
+		id = errorObject(body).At("innererror").At("transactionid").Text
 	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
-		id = transactionOfXML(body)
+		id = xmlTransactionID(body)
 	}
 	plain := func(r rune) bool {
 		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-'
@@ -327,8 +327,8 @@ func transaction(body []byte) string {
 	return id
 }
 
-// transactionOfXML finds error/innererror/transactionid.
-func transactionOfXML(body []byte) string {
+// xmlTransactionID finds error/innererror/transactionid.
+func xmlTransactionID(body []byte) string {
 	r := markup.NewReader(body)
 	for _, name := range []string{"error", "innererror", "transactionid"} {
 		for {
@@ -354,8 +354,8 @@ func transactionOfXML(body []byte) string {
 	return strings.TrimSpace(id)
 }
 
-// errorOf is the error object of a document in JSON, empty where there is none.
-func errorOf(body []byte) jsontext.Value {
+// errorObject is the error object of a document in JSON, empty where there is none.
+func errorObject(body []byte) jsontext.Value {
 	v, err := jsontext.Parse(body)
 	if err != nil {
 		return jsontext.Value{}

@@ -47,7 +47,7 @@ func TestErrorDocuments(t *testing.T) {
 		"not implemented": {501, "", wit.ErrorUnsupported, "", "x: HTTP 501"},
 		"conflict":        {409, "", wit.ErrorConflict, "", "x: HTTP 409"},
 	} {
-		f := fault.Of("x", &wit.Response{Status: c.status}, []byte(c.body))
+		f := fault.FromResponse("x", &wit.Response{Status: c.status}, []byte(c.body))
 		code := ""
 		if f.Code != nil {
 			code = *f.Code
@@ -70,7 +70,7 @@ func TestErrorDocuments(t *testing.T) {
 		`<error><message>no</message><transactionid>1</transactionid></error>`: "no",
 		`<error><message>no</message><innererror><transactionid>1`:             "no",
 	} {
-		if f := fault.Of("x", &wit.Response{Status: 500}, []byte(body)); !strings.HasSuffix(f.Message, id) {
+		if f := fault.FromResponse("x", &wit.Response{Status: 500}, []byte(body)); !strings.HasSuffix(f.Message, id) {
 			t.Errorf("expected %q at the end, found %q", id, f.Message)
 		}
 	}
@@ -93,5 +93,5 @@ func TestErrorsOfSuccess(t *testing.T) {
 
 func FuzzErrorDocuments(f *testing.F) {
 	f.Add([]byte(`{"error":{"code":"1","message":{"value":"m"}}}`))
-	f.Fuzz(func(t *testing.T, body []byte) { fault.Of("x", &wit.Response{Status: 500}, body) })
+	f.Fuzz(func(t *testing.T, body []byte) { fault.FromResponse("x", &wit.Response{Status: 500}, body) })
 }

@@ -12,21 +12,21 @@ import (
 // maxSaid bounds the text in which words are looked for, in bytes, maxOptions the options of an address that are looked
 // for in it.
 const (
-	maxSaid    = 4 << 10
-	maxOptions = 100
+	maxSearched = 4 << 10
+	maxOptions  = 100
 )
 
-// leastSign is the length of the shortest word that is looked for: a shorter part of an address hides none.
-const leastSign = len("gesperrt")
+// minSearched is the length of the shortest word that is looked for: a shorter part of an address hides none.
+const minSearched = len("gesperrt")
 
-// Said is the text of an answer in small letters, without the address of the request that it answers: words in that are
-// the client's own. Services quote an address as it came, decoded, escaped for JSON, XML or HTML, without scheme and
-// host, cut off, and with its options in another order or apart from it.
-func Said(target, text string) string {
+// SearchText is the text of an answer in small letters, without the address of the request that it answers: words in
+// that are the client's own. Services quote an address as it came, decoded, escaped for JSON, XML or HTML, without
+// scheme and host, cut off, and with its options in another order or apart from it.
+func SearchText(target, text string) string {
 	path, query, _ := strings.Cut(target, "?")
-	text = decoded(text[:min(len(text), maxSaid)])
+	text = decoded(text[:min(len(text), maxSearched)])
 	for _, part := range []string{path, path[strings.LastIndexByte(path, '/')+1:]} {
-		if len(part) >= leastSign {
+		if len(part) >= minSearched {
 			text = strings.ReplaceAll(text, decoded(part), " ")
 		}
 	}

@@ -53,8 +53,8 @@ func quotations(target string) map[string]string {
 	}
 }
 
-// TestRequestQuotedByAnAnswer: a word in the address of the client's own request is none that the service has said.
-func TestRequestQuotedByAnAnswer(t *testing.T) {
+// TestQuotedRequestIsNotSearched: a word in the address of the client's own request is none that the service has said.
+func TestQuotedRequestIsNotSearched(t *testing.T) {
 	const target = "/s/Orders?$skiptoken=1000&$filter=Name%20eq%20%27gesperrt+deltalink%27&$format=json&$inlinecount=allpages"
 	for name, quoted := range quotations(target) {
 		for _, message := range []string{quoted, "in '" + quoted + "': not now", "GET " + quoted + " failed"} {
@@ -64,8 +64,8 @@ func TestRequestQuotedByAnAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			if fault.LostToken(answer, body) || fault.Locked(answer, message) || fault.RefusesFormat(answer, body) ||
-				strings.Contains(fault.Said(target, message), "inlinecount") {
-				t.Errorf("%s: %q was searched as %q", name, message, fault.Said(target, message))
+				strings.Contains(fault.SearchText(target, message), "inlinecount") {
+				t.Errorf("%s: %q was searched as %q", name, message, fault.SearchText(target, message))
 			}
 			said := strings.TrimSuffix(string(body), `"}}`) + `: the skiptoken is not known, $format is no option, "}}`
 			if !fault.LostToken(answer, []byte(said)) || !fault.RefusesFormat(answer, []byte(said)) ||
@@ -87,7 +87,7 @@ func TestRequestQuotedByAnAnswer(t *testing.T) {
 		"Unknown $skiptoken=7": true,
 	} {
 		if fault.LostToken(&wit.Response{Status: 400, Target: target}, []byte(message)) != lost {
-			t.Errorf("%q was searched as %q", message, fault.Said(target, message))
+			t.Errorf("%q was searched as %q", message, fault.SearchText(target, message))
 		}
 	}
 	// Of an address without a query, and of one with a key in it.
@@ -99,7 +99,7 @@ func TestRequestQuotedByAnAnswer(t *testing.T) {
 	} {
 		answer := &wit.Response{Status: 404, Target: target}
 		if fault.Locked(answer, message) || fault.LostToken(answer, []byte(message)) || fault.Exists(answer, message) {
-			t.Errorf("%q was searched as %q", message, fault.Said(target, message))
+			t.Errorf("%q was searched as %q", message, fault.SearchText(target, message))
 		}
 	}
 	// What is searched ends somewhere.
@@ -164,7 +164,8 @@ func TestLostToken(t *testing.T) {
 			for _, s := range lost {
 				expected = expected || s == status
 			}
-			if found := fault.LostToken(&wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"}, []byte(body)); found != expected {
+			if found := fault.LostToken(&wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"},
+				[]byte(body)); found != expected {
 				t.Errorf("%d %s: expected %v, found %v", status, body, expected, found)
 			}
 		}

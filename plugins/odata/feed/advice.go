@@ -9,15 +9,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/query"
 )
 
-// advise names, for each column, the settings that would take a value that doesn't fit.
-func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
+// addAdvice names, for each column, the settings that would take a value that doesn't fit.
+func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
 			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " +
 				f.Setting(query.Expand)
-			f.advise(c.Nested, e.View)
+			f.addAdvice(c.Nested, e.View)
 			continue
 		}
 		p := s.Property(c.Name)
@@ -25,7 +25,7 @@ func (f *Feed) advise(l *decode.RowLayout, v *edm.View) {
 			continue
 		}
 		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.advise(c.Nested, edm.Whole(inner))
+			f.addAdvice(c.Nested, edm.Whole(inner))
 		}
 		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
 			c.Advice.Null = f.Setting(entry.NameNullable) + " = lenient takes it"

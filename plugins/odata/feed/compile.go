@@ -21,14 +21,14 @@ import (
 )
 
 // New finds the set in the metadata.
-func New(e entry.Entry, m *edm.Model) (*Feed, error) {
+func New(e entry.EntitySetConfig, m *edm.Model) (*Feed, error) {
 	set, s, err := entry.FindSet(&e, m)
 	if err != nil {
 		return nil, err
 	}
-	f := &Feed{Entry: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
+	f := &Feed{EntitySetConfig: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
 	if e.DerivedTypes {
-		if s, err = f.widened(m, s); err != nil {
+		if s, err = f.withDerivedProperties(m, s); err != nil {
 			return nil, err
 		}
 	} else if f.Derived = derivedProperties(m, s); len(f.Derived) > 0 {
@@ -36,7 +36,7 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 			s.QualifiedName()+" are read without the properties that these add: "+strings.Join(f.Derived, ", ")+"; "+
 			f.Setting(entry.NameDerived)+" = include reads them")
 	}
-	asked, err := query.Compile(e.Reads, m, s)
+	asked, err := query.Compile(e.QueryOptions, m, s)
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +50,18 @@ func New(e entry.Entry, m *edm.Model) (*Feed, error) {
 		p := s.Property(k)
 		f.ordered = f.ordered && p != nil && p.Sortable
 	}
-	f.Announced = set.ChangeTracking
-	if err := f.Track(m, set); err != nil {
+	f.DeclaresTracking = set.ChangeTracking
+	if err := f.DetectTracking(m, set); err != nil {
 		return nil, err
 	}
-	if err := f.subscribable(m); err != nil {
+	if err := f.findSubscriptions(m); err != nil {
 		return nil, err
 	}
 	return f, f.compile()
 }
 
-// widened returns a type with the properties that its derived types add. A row may lack any of these.
-func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
+// withDerivedProperties returns a type with the properties that its derived types add. A row may lack any of these.
+func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)
 	for _, t := range m.Structures {
@@ -74,11 +74,11 @@ func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 				p.Nullable = true
 				wide.Properties = append(wide.Properties, p)
 			case known.Type != p.Type:
-				return nil, fault.Config(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
+				return nil, fault.ForSetting(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
 					" is "+p.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
 					"; expected ignore, which leaves out what types add")
-			case !f.readAlike(known, &p):
-				return nil, fault.Config(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
+			case !f.sameEncoding(known, &p):
+				return nil, fault.ForSetting(f.Setting(entry.NameDerived), "property "+p.Name+" of "+t.QualifiedName()+
 					" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath than in "+
 					"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
 			}
@@ -87,8 +87,8 @@ func (f *Feed) widened(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 	return &wide, nil
 }
 
-// readAlike reports whether the values of two properties of one type are read in the same way.
-func (f *Feed) readAlike(a, b *edm.Property) bool {
+// sameEncoding reports whether the values of two properties of one type are read in the same way.
+func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	o := f.Options
 	return o.Date(a) == o.Date(b) && o.Zoned(a, false) == o.Zoned(b, false) &&
 		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
@@ -135,10 +135,10 @@ func (f *Feed) compile() error {
 			err.Error()}
 	}
 	var err error
-	if f.Asked, err = query.Compile(f.Reads, f.model, s); err != nil {
+	if f.RowQuery, err = query.Compile(f.QueryOptions, f.model, s); err != nil {
 		return err
 	}
-	view := f.Asked.View
+	view := f.RowQuery.View
 	unreadable := func(err error) error {
 		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the properties that are wanted " +
 			"reads the set without others"))
@@ -152,7 +152,7 @@ func (f *Feed) compile() error {
 		return fail(err)
 	}
 	own := key // what the service compares and sorts by
-	if key, err = f.extended(key); err != nil {
+	if key, err = f.addExtraKeyFields(key); err != nil {
 		return err
 	}
 	for _, nodes := range [][]wit.SchemaNode{value, key} {
@@ -167,18 +167,18 @@ func (f *Feed) compile() error {
 	if err != nil {
 		return unreadable(err)
 	}
-	if f.Rows, err = f.Asked.Rows(f.model, f.Options); err != nil {
+	if f.Rows, err = f.RowQuery.Rows(f.model, f.Options); err != nil {
 		return fail(err)
 	}
 	if f.Rows != nil {
 		f.Layout.Watch = f.Rows.Watch
 	}
-	f.makeHeaders()
+	f.buildHeaders()
 	for _, field := range f.Extra {
 		f.Layout.KeyTail = connectdata.AppendString(f.Layout.KeyTail, field.Value)
 	}
-	f.advise(f.Layout, view)
-	f.watchModes()
+	f.addAdvice(f.Layout, view)
+	f.watchChangeColumns()
 	f.findGuids()
 	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.Layout.ValueSchema = f.Value.ID
@@ -187,28 +187,29 @@ func (f *Feed) compile() error {
 		f.Layout.KeySchema = f.Key.ID
 	}
 	ordered := f.ordered && f.ODP == nil // whose rows have a key of the queue
-	f.Pages = load.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
+	f.Paging = load.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
-		TokenOption: "$skiptoken", Paging: f.Paging, Query: f.Query, Next: f.follows(), Once: f.Once && !f.Tracking.On}
+		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
+		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
 	if own != nil {
 		f.Keys = rowkey.New(s, f.Layout, own)
-		f.Pages.Keys = f.Keys
+		f.Paging.Keys = f.Keys
 	}
-	if f.Paging == entry.PagingTop {
-		f.Pages.Top = f.PageSize
+	if f.PagingMode == entry.PagingTop {
+		f.Paging.Top = f.PageSize
 	}
-	if !f.Reads.Empty() {
-		f.Pages.Filter, f.Pages.Options = f.Asked.Filter, f.Asked.Options()
+	if !f.QueryOptions.Empty() {
+		f.Paging.Filter, f.Paging.Options = f.RowQuery.Filter, f.RowQuery.Options()
 	}
-	if slices.Contains(f.Pages.Options, "paging=snapshot") {
-		f.Pages.Paging = "links" // SAP SuccessFactors blocks clients that leave snapshots unread (SAP KBA 2749091)
+	if slices.Contains(f.Paging.Options, "paging=snapshot") {
+		f.Paging.Paging = "links" // SAP SuccessFactors blocks clients that leave snapshots unread (SAP KBA 2749091)
 	}
 	f.UseFormat(false)
-	return f.makeCursor(s)
+	return f.compileCursor(s)
 }
 
-// follows says what does after a complete load.
-func (f *Feed) follows() string {
+// afterLoadText says what does after a complete load.
+func (f *Feed) afterLoadText() string {
 	switch {
 	case f.Tracking.On:
 		return "changes follow"
@@ -220,13 +221,13 @@ func (f *Feed) follows() string {
 	return "nothing more: exec-period=-1"
 }
 
-// extended is the schema of keys with the further fields after their own.
-func (f *Feed) extended(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
+// addExtraKeyFields is the schema of keys with the further fields after their own.
+func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	if len(f.Extra) == 0 {
 		return key, nil
 	}
 	refuse := func(why string) error {
-		return fault.Config(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
+		return fault.ForSetting(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
 	}
 	if key == nil {
 		return nil, refuse("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
@@ -244,9 +245,9 @@ func (f *Feed) extended(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	return key, nil
 }
 
-// watchModes finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which are all
-// that stays of a deleted row.
-func (f *Feed) watchModes() {
+// watchChangeColumns finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which
+// are all that stays of a deleted row.
+func (f *Feed) watchChangeColumns() {
 	f.Mode, f.Deleted, f.Counter, f.Watch = -1, -1, -1, -1
 	if !f.Options.Delta {
 		return
@@ -270,7 +271,7 @@ func (f *Feed) watchModes() {
 			f.Counter = i
 		}
 	}
-	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Shape != decode.Blank && f.controlled() {
+	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Shape != decode.Blank && f.rowsHaveChangeMode() {
 		f.Watch = len(f.Layout.Watch)
 		f.Layout.Watch = append(append(slices.Clone(f.Layout.Watch), f.Mode), f.Layout.Keys...)
 		if f.Counter >= 0 {
@@ -282,8 +283,8 @@ func (f *Feed) watchModes() {
 	}
 }
 
-// controlled reports whether the service says of each row what happened to it.
-func (f *Feed) controlled() bool {
+// rowsHaveChangeMode reports whether the service says of each row what happened to it.
+func (f *Feed) rowsHaveChangeMode() bool {
 	p := f.Structure().ChangeMode()
 	return p != nil && p.Control()
 }

@@ -17,9 +17,9 @@ const contextVersion = "odata-source 14"
 
 // Context is what open worked out: what a context holds, and what an instance made of it.
 type Context struct {
-	// Given are the settings, by which entries and Origin are known.
-	Given  []wit.Setting
-	Origin uri.Origin
+	// Settings are the settings, by which entries and Origin are known.
+	Settings []wit.Setting
+	Origin   uri.Origin
 	// At is when the metadata came, in milliseconds since 1970.
 	At int64
 	// Refresh is after how many milliseconds they are read again, 0: never for their age alone.
@@ -28,24 +28,25 @@ type Context struct {
 	Feeds []Feed
 }
 
-// Configured is the context of settings, without feeds, and their entries.
-func Configured(given []wit.Setting) (*Context, []entry.Entry) {
+// NewContext is the context of settings, without feeds, and their entries.
+func NewContext(given []wit.Setting) (*Context, []entry.EntitySetConfig) {
 	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // a password that comes all the same
 		spec, known := entry.Table.Find(s.Name)
 		return !known && s.Name != entry.ExactlyOnce || known && spec.Kind == wit.KindPassword
 	})
 	v := entry.Table.Values(given)
-	return &Context{Given: given, Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)}, entry.Entries(v)
+	return &Context{Settings: given, Origin: entry.Origin(v), Refresh: v.Number(entry.MetadataRefresh)},
+		entry.EntitySets(v)
 }
 
 // PackContext writes a context: the settings, and of each feed what its metadata say.
 func PackContext(o *Context) []byte {
-	b := pack.Settings(pack.String(nil, contextVersion), o.Given)
+	b := pack.Settings(pack.String(nil, contextVersion), o.Settings)
 	b = pack.Int(b, int(o.At))
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, f.Name), f.Address), f.Subscriptions)
-		for _, on := range []bool{f.Atom, f.ordered, f.countable, f.pageable, f.Announced} {
+		for _, on := range []bool{f.Atom, f.ordered, f.countable, f.pageable, f.DeclaresTracking} {
 			b = pack.Bool(b, on)
 		}
 		b = edm.Pack(pack.Strings(f.ODP.pack(b), f.Derived), f.model.Structures)
@@ -59,11 +60,11 @@ func UnpackContext(context []byte) (*Context, error) {
 	if r.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
-	o, all := Configured(r.Settings())
+	o, all := NewContext(r.Settings())
 	o.At = int64(r.Int())
 	for _, e := range all {
-		f := Feed{Entry: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
-		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.Announced} {
+		f := Feed{EntitySetConfig: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
+		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.DeclaresTracking} {
 			*on = r.Bool()
 		}
 		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
@@ -109,5 +110,5 @@ func Fingerprint(o *Context, f *Feed, v setting.Values) string {
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
 		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
-		format + f.Asked.Fingerprint() + cursor + extra
+		format + f.RowQuery.Fingerprint() + cursor + extra
 }

@@ -19,25 +19,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// makeCursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
-func (f *Feed) makeCursor(s *edm.Structure) error {
+// compileCursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
+func (f *Feed) compileCursor(s *edm.Structure) error {
 	if f.Cursor == "" {
 		return nil
 	}
-	refuse := func(name, given, why string) error { return fault.Config(name, setting.Invalid(name, given, why)) }
-	p, names := s.Property(f.Cursor), Growing(s)
+	refuse := func(name, given, why string) error { return fault.ForSetting(name, setting.Invalid(name, given, why)) }
+	p, names := s.Property(f.Cursor), CursorProperties(s)
 	name := f.Setting(entry.NameCursor)
 	switch {
 	case p == nil:
-		return refuse(name, f.Cursor, f.Cursor+" is no property of "+s.QualifiedName()+fault.Among(f.Cursor, names,
+		return refuse(name, f.Cursor, f.Cursor+" is no property of "+s.QualifiedName()+fault.Suggest(f.Cursor, names,
 			"it has none that grows"))
-	case !grows(p):
+	case !canBeCursor(p):
 		return refuse(name, f.Cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+
-			fault.Among("", names, "no property of the set will do"))
+			fault.Suggest("", names, "no property of the set will do"))
 	case f.Lookback > 0 && p.Type.Primitive == edm.String:
 		return refuse(f.Setting(entry.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
 	}
-	nodes, err := f.model.ReadSchema(f.Asked.View, f.Options)
+	nodes, err := f.model.ReadSchema(f.RowQuery.View, f.Options)
 	if err != nil {
 		return err
 	}
@@ -61,18 +61,19 @@ func (f *Feed) makeCursor(s *edm.Structure) error {
 		}
 		return text, err == nil
 	}
-	f.Pages.Cursor = &load.Cursor{Name: p.Name, Sortable: p.Sortable,
+	f.Paging.Cursor = &load.Cursor{Name: p.Name, Sortable: p.Sortable,
 		Loose:   zoned || typ == edm.String, // databases compare texts as they like
 		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
-		Lower:   func(text string) string { return lower(typ, int64(f.Lookback), text) },
+		Lower:   func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
 		Condition: func(from string) string {
 			return p.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
 		}}
 	return nil
 }
 
-// lower is a cursor's value less the look-back, which is in seconds for dates and times, else in the numbers' own unit.
-func lower(t edm.Primitive, lookback int64, text string) string {
+// subtractLookback is a cursor's value less the look-back, which is in seconds for dates and times, else in the
+// numbers' own unit.
+func subtractLookback(t edm.Primitive, lookback int64, text string) string {
 	if lookback == 0 {
 		return text
 	}
@@ -110,18 +111,18 @@ func zoneOf(t edm.Primitive) string {
 	return ""
 }
 
-// Growing are the names of the properties that can be cursors.
-func Growing(s *edm.Structure) (names []string) {
+// CursorProperties are the names of the properties that can be cursors.
+func CursorProperties(s *edm.Structure) (names []string) {
 	for i := range s.Properties {
-		if grows(&s.Properties[i]) {
+		if canBeCursor(&s.Properties[i]) {
 			names = append(names, s.Properties[i].Name)
 		}
 	}
 	return names
 }
 
-// grows reports whether a property can be a cursor: one that the service orders and filters by.
-func grows(p *edm.Property) bool {
+// canBeCursor reports whether a property can be a cursor: one that the service orders and filters by.
+func canBeCursor(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
 		return p.Filterable

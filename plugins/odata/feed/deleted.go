@@ -20,7 +20,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws []
 	data = append(data, f.Layout.KeyTail...)
 	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
-	data = f.Tell(&row, data, ChangeDeleted)
+	data = f.AddHeaders(&row, data, ChangeDeleted)
 	if f.Tracking.Deletes != entry.DeletesTombstone {
 		start = len(data)
 		data = f.appendDeleted(data, raws, when)

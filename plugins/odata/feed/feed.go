@@ -20,15 +20,15 @@ import (
 // makes again from the context, but for two fields: absent is a cache, and Pages.FormatOption is what the
 // offset of the page at hand says, see [Feed.UseFormat].
 type Feed struct {
-	entry.Entry
+	entry.EntitySetConfig
 	Name string
 	// Address is how the container names the set: bare, or with its container.
 	Address string
 	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
 	ordered, countable, pageable bool
-	// Announced: the metadata say that changes are tracked; odp is what an ODP service has in addition to the set, nil
-	// for others.
-	Announced bool
+	// DeclaresTracking: the metadata say that changes are tracked; odp is what an ODP service has in addition to the
+	// set, nil for others.
+	DeclaresTracking bool
 	// Subscriptions is the entity set of the service's subscriptions, "" where nobody subscribes.
 	Subscriptions string
 	ODP           *ODP
@@ -37,23 +37,23 @@ type Feed struct {
 
 	Key, Value wit.Schema
 	Layout     *decode.RowLayout
-	// Asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
-	Asked *query.Query
-	Rows  *query.Rows
+	// RowQuery is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
+	RowQuery *query.Query
+	Rows     *query.Rows
 	// Mode is the column that says what happened to a row, Deleted that for when it was deleted, Counter ODP's; -1:
 	// there is none.
 	Mode, Deleted, Counter int
 	// Watch is where what delta mode watches begins among the watched columns, -1: it watches none.
 	Watch int
 	// Keys are those of rows, nil where they have none. Pages is the set as it is read page by page.
-	Keys  *rowkey.Keys
-	Pages load.Set
+	Keys   *rowkey.Keys
+	Paging load.Set
 	// cursor reads the cursor's property of a row, nil where there is none.
 	cursor func(out *decode.Output, row int) (text string, ok bool)
-	// blocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the schema of
-	// those headers.
-	blocks [][]byte
-	text   wit.Schema
+	// headerBlocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the
+	// schema of those headers.
+	headerBlocks [][]byte
+	headerSchema wit.Schema
 	// Derived are properties of types that are derived from the set's, each followed by a blank and its type.
 	Derived []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
@@ -79,8 +79,8 @@ func (f *Feed) schemas() []wit.Schema {
 	if f.Key.Nodes != nil {
 		list = append(list, f.Key)
 	}
-	if f.blocks != nil {
-		list = append(list, f.text)
+	if f.headerBlocks != nil {
+		list = append(list, f.headerSchema)
 	}
 	return list
 }
@@ -94,9 +94,9 @@ func (f *Feed) Partition() []wit.OffsetEntry {
 	return p
 }
 
-// StartsWith says what a start reads of a set that was read until some time.
-func (f *Feed) StartsWith(what, was string, until int64, next string) {
-	sdk.Log(wit.LevelInfo, f.What()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
+// LogStart says what a start reads of a set that was read until some time.
+func (f *Feed) LogStart(what, was string, until int64, next string) {
+	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
 		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset the connector's offsets, "+
 		"or ask for a snapshot")
 }
@@ -112,8 +112,8 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	return r
 }
 
-// What names the set in messages.
-func (f *Feed) What() string { return f.Pages.What() }
+// Label names the set in messages.
+func (f *Feed) Label() string { return f.Paging.Label() }
 
 // ODP is what an ODP service has in addition to a set, as requests name it.
 type ODP struct{ Links, Subscribed, Terminate string }
@@ -122,7 +122,7 @@ type ODP struct{ Links, Subscribed, Terminate string }
 type absence struct {
 	// since is when the page was answered for which that was found first, until is for pages up to when it is
 	// believed, both in milliseconds since 1970.
-	since, until int64
+	since, validUntil int64
 }
 
 // Setting is the name of one of the entity set's settings.
@@ -133,8 +133,8 @@ const formatOption = "$format=json"
 
 // UseFormat has the feed's requests hold $format, or not.
 func (f *Feed) UseFormat(refused bool) {
-	f.Pages.FormatOption = formatOption
+	f.Paging.FormatOption = formatOption
 	if f.Atom || refused {
-		f.Pages.FormatOption = ""
+		f.Paging.FormatOption = ""
 	}
 }

@@ -24,7 +24,7 @@ func made(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
 	if f := setting.FirstError(entry.Examine(given)); f != nil {
 		return nil, f
 	}
-	o, all := Configured(given)
+	o, all := NewContext(given)
 	o.At = at
 	for _, e := range all {
 		if len(metadata) == 0 {
@@ -146,7 +146,7 @@ func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
 	o, err := orders(settings...)
 	noError(t, err)
-	return Fingerprint(o, &o.Feeds[0], entry.Table.Values(o.Given))
+	return Fingerprint(o, &o.Feeds[0], entry.Table.Values(o.Settings))
 }
 
 // TestFingerprintOfReads: a set that says nothing of its rows keeps the fingerprint that installed offsets have.
@@ -213,7 +213,7 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			o := &Context{Given: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
+			o := &Context{Settings: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
 				sets)}
 			_, err := c.Get(PackContext(o))
 			noError(t, err)
@@ -249,7 +249,7 @@ func TestMetadataInMotion(t *testing.T) {
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		o, err := made(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
 		noError(t, err)
-		page, err := BeginLoad(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
+		page, err := BeginPage(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
 			&wit.Response{Status: 200, ReceivedAt: c.at})
 		noError(t, err)
 		portion, _, err := page.Decode("", 200, []byte(c.body), true)
@@ -267,7 +267,7 @@ func TestLookbackNeverLooksAhead(t *testing.T) {
 	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
 		math.MaxInt64} {
 		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {
-			if from := lower(of, lookback, "2024-01-31T00:00:00"); from >= "2024-01-31" {
+			if from := subtractLookback(of, lookback, "2024-01-31T00:00:00"); from >= "2024-01-31" {
 				t.Errorf("%d s: found %s", lookback, from)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 const formatField = "unformatted"
 
 // FormatRefused reports whether an offset says that the service refuses $format.
-func FormatRefused(offset []wit.OffsetEntry) bool { return load.Flag(offset, formatField) }
+func FormatRefused(offset []wit.OffsetEntry) bool { return load.FlagField(offset, formatField) }
 
 // WithFormat puts the field of an offset into the fields that follow from it.
 func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
@@ -31,11 +31,11 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 
 // RefusesFormat reports whether the answer refuses $format, which the request at an address had.
 func (r *Reader) RefusesFormat(asked string) bool {
-	if r.Feed.Pages.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
 		!fault.RefusesFormat(&r.Answer, r.Body) {
 		return false
 	}
-	sdk.Log(wit.LevelInfo, fault.Of(r.What(), &r.Answer, r.Body).Message+
+	sdk.Log(wit.LevelInfo, fault.FromResponse(r.Label(), &r.Answer, r.Body).Message+
 		"; asking without $format, by the header Accept alone")
 	r.Unformatted = true
 	r.Feed.UseFormat(true)

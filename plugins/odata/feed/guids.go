@@ -27,33 +27,33 @@ const (
 const GuidTag = " " + GuidField + "="
 
 // GuidCase is the field of an offset, "" where there is none.
-func GuidCase(offset []wit.OffsetEntry) string { return load.Text(offset, GuidField) }
+func GuidCase(offset []wit.OffsetEntry) string { return load.TextField(offset, GuidField) }
 
-// caseOf reads a field; 0: it says nothing.
-func caseOf(field string) byte {
+// parseGuidCase reads a field; 0: it says nothing.
+func parseGuidCase(field string) byte {
 	if field != "" && (field[0]|0x20 == lowerCase || field[0]|0x20 == upperCase) {
 		return field[0] | 0x20
 	}
 	return 0
 }
 
-// CarryGuids puts the field of an offset into the position that follows from it.
-func (f *Feed) CarryGuids(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
+// AddGuidCase puts the field of an offset into the position that follows from it.
+func (f *Feed) AddGuidCase(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
 	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
 		*position = append(*position, wit.StringEntry(GuidField, field))
 	}
 }
 
-// WithGuids is a tag with that field.
-func (f *Feed) WithGuids(tag string, offset []wit.OffsetEntry) string {
+// TagWithGuidCase is a tag with that field.
+func (f *Feed) TagWithGuidCase(tag string, offset []wit.OffsetEntry) string {
 	if field := GuidCase(offset); len(f.guids) > 0 && field != "" {
 		return tag + GuidTag + field
 	}
 	return tag
 }
 
-// caseIn is the case of the first letter of a GUID in the keys of rows, 0: none has one.
-func (f *Feed) caseIn(out *decode.Output) byte {
+// guidCaseOf is the case of the first letter of a GUID in the keys of rows, 0: none has one.
+func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	if len(f.guids) == 0 {
 		return 0
 	}

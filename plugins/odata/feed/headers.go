@@ -28,15 +28,15 @@ var changeNames = [...]string{"", "read", "created", "changed", "before", "delet
 // Version is that of the plugin, which its main package sets.
 var Version string
 
-// makeHeaders makes the blocks of headers of the feed's rows, one for each change.
-func (f *Feed) makeHeaders() {
-	f.blocks = nil
+// buildHeaders makes the blocks of headers of the feed's rows, one for each change.
+func (f *Feed) buildHeaders() {
+	f.headerBlocks = nil
 	if !f.Headers {
 		return
 	}
-	f.text = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
+	f.headerSchema = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
 	header := func(name, value string) connectdata.Header {
-		return connectdata.Header{Name: name, Form: wit.WithSchema, Schema: f.text.ID,
+		return connectdata.Header{Name: name, Form: wit.WithSchema, Schema: f.headerSchema.ID,
 			Value: connectdata.AppendString(nil, value)}
 	}
 	for _, name := range changeNames {
@@ -45,24 +45,24 @@ func (f *Feed) makeHeaders() {
 		if name != "" {
 			headers = append(headers, header(entry.HeaderChange, name))
 		}
-		f.blocks = append(f.blocks, connectdata.AppendHeaders(nil, headers))
+		f.headerBlocks = append(f.headerBlocks, connectdata.AppendHeaders(nil, headers))
 	}
 }
 
-// Tell puts the headers on a row, where the settings want them.
-func (f *Feed) Tell(row *wit.Row, data []byte, what Change) []byte {
-	if f.blocks == nil {
+// AddHeaders puts the headers on a row, where the settings want them.
+func (f *Feed) AddHeaders(row *wit.Row, data []byte, what Change) []byte {
+	if f.headerBlocks == nil {
 		return data
 	}
-	block := f.blocks[what]
+	block := f.headerBlocks[what]
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data)), Size: uint32(len(block))}
 	return append(data, block...)
 }
 
-// TellAll puts the headers on rows to which the same happened.
-func (f *Feed) TellAll(rows []wit.Row, data []byte, what Change) []byte {
+// AddHeadersToAll puts the headers on rows to which the same happened.
+func (f *Feed) AddHeadersToAll(rows []wit.Row, data []byte, what Change) []byte {
 	for i := range rows {
-		data = f.Tell(&rows[i], data, what)
+		data = f.AddHeaders(&rows[i], data, what)
 	}
 	return data
 }

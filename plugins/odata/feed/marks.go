@@ -18,13 +18,13 @@ const (
 	HeaderMark = "culvert.snapshot.mark"
 )
 
-// Marks puts the headers on the rows of a page of such a load. The page's last row is held back until it is known
-// whether it is the load's last one.
-type Marks struct {
+// SnapshotMarkers puts the headers on the rows of a page of such a load. The page's last row is held back until it is
+// known whether it is the load's last one.
+type SnapshotMarkers struct {
 	// Snapshot is the number of the load, 0: it is none of those, and its rows have no marks.
 	Snapshot int
-	// Begun: a row of the load was handed on.
-	Begun bool
+	// Started: a row of the load was handed on.
+	Started bool
 
 	held       bool
 	row        wit.Row
@@ -32,11 +32,11 @@ type Marks struct {
 	headers    []byte
 }
 
-// Holds reports whether a row is held back.
-func (m *Marks) Holds() bool { return m.held }
+// HasHeldRow reports whether a row is held back.
+func (m *SnapshotMarkers) HasHeldRow() bool { return m.held }
 
 // Hold marks rows, after the one that was held back, and holds the last one back.
-func (m *Marks) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
+func (m *SnapshotMarkers) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	if m.Snapshot == 0 || len(rows) == 0 {
 		return rows, data
 	}
@@ -46,7 +46,7 @@ func (m *Marks) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	}
 	last := rows[len(rows)-1]
 	for _, row := range rows[:len(rows)-1] {
-		data = m.mark(&row, data, false)
+		data = m.addMarker(&row, data, false)
 		marked = append(marked, row)
 	}
 	m.row, m.held = last, true
@@ -60,7 +60,7 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 }
 
 // Release hands on the row that was held back, if there is one. last: it is the load's last one.
-func (m *Marks) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
 	if !m.held {
 		return rows, data
 	}
@@ -71,32 +71,32 @@ func (m *Marks) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []by
 	data = append(data, m.value...)
 	row.Headers.Start = uint32(len(data))
 	data = append(data, m.headers...)
-	data = m.mark(&row, data, last)
+	data = m.addMarker(&row, data, last)
 	m.held = false
 	return append(rows, row), data
 }
 
-func (m *Marks) mark(row *wit.Row, data []byte, last bool) []byte {
+func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, last bool) []byte {
 	mark := ""
-	if !m.Begun {
+	if !m.Started {
 		mark = "begin"
 	}
-	m.Begun = true
+	m.Started = true
 	if last && mark != "" {
 		mark += ",end"
 	} else if last {
 		mark = "end"
 	}
-	return withMark(row, data, m.Snapshot, mark)
+	return addMarkerHeaders(row, data, m.Snapshot, mark)
 }
 
-// MarkEnded says in the first row after a load that it has ended, where its last page had no row to say so.
-func MarkEnded(row *wit.Row, data []byte, snapshot int) []byte {
-	return withMark(row, data, snapshot, "ended")
+// AddEndedMarker says in the first row after a load that it has ended, where its last page had no row to say so.
+func AddEndedMarker(row *wit.Row, data []byte, snapshot int) []byte {
+	return addMarkerHeaders(row, data, snapshot, "ended")
 }
 
-// withMark puts the headers on a row, after those that it has.
-func withMark(row *wit.Row, data []byte, snapshot int, mark string) []byte {
+// addMarkerHeaders puts the headers on a row, after those that it has.
+func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []byte {
 	var headers []connectdata.Header
 	if of := row.Headers; of.Encoding == wit.Raw { // a block of the plugin's own, see Tell
 		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))

@@ -9,22 +9,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Gone reports whether an answer says that an entity is not there: the service itself says so, by an error document of
-// OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not
-// know.
-func Gone(status uint16, body []byte) bool {
+// IsNotFound reports whether an answer says that an entity is not there: the service itself says so, by an error
+// document of OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it
+// does not know.
+func IsNotFound(status uint16, body []byte) bool {
 	code, _, ok := fault.Document(body)
 	return (status == 404 || status == 410) && ok && !fault.NoService(code)
 }
 
-// Gone is the same of an entity of the feed, for which the settings may name other answers.
-func (f *Feed) Gone(status uint16, body []byte) bool {
+// IsNotFound is the same of an entity of the feed, for which the settings may name other answers.
+func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 	code, _, _ := fault.Document(body)
-	return Gone(status, body) || fault.Listed(f.Tracking.NotFound, status, code) && !fault.IsHTML(body)
+	return IsNotFound(status, body) || fault.MatchesCode(f.Tracking.NotFound, status, code) && !fault.IsHTML(body)
 }
 
-// Tolerated are the statuses by which a service may say that an entity is not there.
-func (f *Feed) Tolerated() []uint16 {
+// NotFoundStatuses are the statuses by which a service may say that an entity is not there.
+func (f *Feed) NotFoundStatuses() []uint16 {
 	statuses := []uint16{404, 410}
 	for _, code := range f.Tracking.NotFound {
 		if len(statuses) == 2 {
@@ -37,9 +37,9 @@ func (f *Feed) Tolerated() []uint16 {
 	return statuses
 }
 
-// NotRead is the fault of an entity that can't be read, and is not known to be deleted.
-func NotRead(what string, answer *wit.Response, body []byte) error {
-	f := fault.Of(what, answer, body)
+// ReadError is the fault of an entity that can't be read, and is not known to be deleted.
+func ReadError(what string, answer *wit.Response, body []byte) error {
+	f := fault.FromResponse(what, answer, body)
 	switch answer.Status {
 	case 404, 410:
 		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and " +

@@ -8,20 +8,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Read makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
-func (r *Reader) Read(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
+// DecodePage makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
+func (r *Reader) DecodePage(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case r.Answer.Status == 204:
-		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": HTTP 204 (No Content) in answer to a " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in answer to a " +
 			"feed: expected rows, or a feed without any"}
 	case !r.isUTF8(piece):
-		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": expected text in UTF-8, found " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the answer's Content-Type"}
-	case r.Decoder == nil && !r.Choose(piece, last):
+	case r.Decoder == nil && !r.ChooseDecoder(piece, last):
 		return true, nil
 	}
 	r.Ended = r.Ended || tag == "" && last
-	return r.Take(r.Decoder, &r.Out, Part{"", tag, piece, last}, portion)
+	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, piece, last}, portion)
 }
 
 // isUTF8 reports whether a piece is in UTF-8 by the answer's header: by its encoding, or as ASCII in one that is the
@@ -35,21 +35,21 @@ func (r *Reader) isUTF8(piece []byte) bool {
 	}) && !slices.ContainsFunc(piece, func(b byte) bool { return b > 0x7f })
 }
 
-// Filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
-// out.
-func (r *Reader) Filtered() error {
+// ApplyFilter looks whether the rows are those that were asked for, and takes out of them what the connector itself
+// leaves out.
+func (r *Reader) ApplyFilter() error {
 	if !r.Single && r.guidCase == 0 {
-		r.guidCase = r.Feed.caseIn(&r.Out)
+		r.guidCase = r.Feed.guidCaseOf(&r.Out)
 	}
 	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
-		f.Message = r.What() + ": " + f.Message
+		f.Message = r.Label() + ": " + f.Message
 		return f
 	}
 	return r.Rewrite(&r.Out)
 }
 
-// Followed has further pages of expanded feeds asked for.
-func (r *Reader) Followed(portion *wit.DecodeResult) error {
+// RequestNested has further pages of expanded feeds asked for.
+func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
 	for _, follow := range r.Out.Follow {
 		target, err := r.Resolve(follow.Link)
 		if err != nil {
@@ -60,15 +60,15 @@ func (r *Reader) Followed(portion *wit.DecodeResult) error {
 	return nil
 }
 
-// Seal puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and the
-// partition.
-func (r *Reader) Seal(portion *wit.DecodeResult) {
+// Complete puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and
+// the partition.
+func (r *Reader) Complete(portion *wit.DecodeResult) {
 	if portion.Next != nil && r.guidCase != 0 {
 		next := append(slices.Clone(*portion.Next), wit.StringEntry(GuidField, string(r.guidCase)))
 		portion.Next = &next
 	}
 	portion.Next = WithFormat(r.Unformatted, portion.Next)
-	if to := r.Feed.ToPartition; to >= 0 {
+	if to := r.Feed.TopicPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)
 		}

@@ -41,8 +41,8 @@ type Reader struct {
 	Exempt func(row int) bool
 	// page audits those of a page of the whole set, nil until there was one.
 	page *load.Page
-	// doubt is what the rows of its last piece wait for.
-	doubt *doubt
+	// metadataCheck is what the rows of its last piece wait for.
+	pending *metadataCheck
 	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that
 	// an abandoned one takes nothing with it.
 	Ended, declared bool
@@ -76,11 +76,11 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
 	}
 	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
-	r.Unformatted, r.Single, r.Exempt, r.doubt = false, false, nil, &doubt{}
+	r.Unformatted, r.Single, r.Exempt, r.pending = false, false, nil, &metadataCheck{}
 	r.Body = r.Body[:0]
 	r.Base = string([]byte(response.Target))
 	r.Answer = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.Base}
-	r.guidCase = caseOf(guids)
+	r.guidCase = parseGuidCase(guids)
 	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	r.charset, _, _ = strings.Cut(r.charset, ";")
 	r.charset = strings.Trim(r.charset, `"' `)
@@ -91,7 +91,7 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 func (p *Pool) End(r *Reader, sound bool) {
 	if sound && r.Decoder != nil {
 		r.Decoder.Reset()
-		p.keep(r.Decoder)
+		p.putDecoder(r.Decoder)
 	}
 	r.Decoder, r.opened, r.Feed = nil, nil, nil
 	if len(p.Spare) < MaxSpare {
@@ -99,16 +99,16 @@ func (p *Pool) End(r *Reader, sound bool) {
 	}
 }
 
-// keep keeps a decoder in the place of the one that has waited longest, where there are enough.
-func (p *Pool) keep(d *formatDecoder) {
+// putDecoder keeps a decoder in the place of the one that has waited longest, where there are enough.
+func (p *Pool) putDecoder(d *formatDecoder) {
 	if len(p.Decoders) == MaxSpare {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
 	}
 	p.Decoders = append(p.Decoders, d)
 }
 
-// kept is a spare decoder of a feed and format, nil if there is none.
-func (p *Pool) kept(f *Feed, atom bool) *formatDecoder {
+// takeDecoder is a spare decoder of a feed and format, nil if there is none.
+func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
 	at := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
 	if at < 0 {
 		return nil
@@ -118,27 +118,27 @@ func (p *Pool) kept(f *Feed, atom bool) *formatDecoder {
 	return d
 }
 
-// Refusal collects the body of an answer that is no success.
-func (r *Reader) Refusal(piece []byte) {
+// CollectBody collects the body of an answer that is no success.
+func (r *Reader) CollectBody(piece []byte) {
 	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
 }
 
 // Rewrite takes out of rows what the connector itself leaves out.
 func (r *Reader) Rewrite(out *decode.Output) error {
 	if err := r.Feed.Rows.Rewrite(out); err != nil {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: r.What() + ": " + err.Error()}
+		return &wit.Error{Kind: wit.ErrorInternal, Message: r.Label() + ": " + err.Error()}
 	}
 	return nil
 }
 
-// Choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while
-// nothing came.
-func (r *Reader) Choose(piece []byte, last bool) bool {
+// ChooseDecoder picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits
+// while nothing came.
+func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
 	if len(piece) == 0 && !last {
 		return false
 	}
 	atom := isAtom(piece, r.Feed.Atom)
-	if r.Decoder = r.Pool.kept(r.Feed, atom); r.Decoder == nil {
+	if r.Decoder = r.Pool.takeDecoder(r.Feed, atom); r.Decoder == nil {
 		r.Decoder = &formatDecoder{r.Feed.NewDecoder(piece), r.Feed, atom}
 	}
 	return true
@@ -156,10 +156,10 @@ func isAtom(piece []byte, usual bool) bool {
 	return usual
 }
 
-// unreadable is a page that can't be read on. One that ends too early is worth another try, and so is
+// decodeError is a page that can't be read on. One that ends too early is worth another try, and so is
 // one amid which the service failed.
-func (r *Reader) unreadable(err error) error {
-	f := &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": " + err.Error()} // the host names the request
+func (r *Reader) decodeError(err error) error {
+	f := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
@@ -172,8 +172,8 @@ func (r *Reader) unreadable(err error) error {
 	return f
 }
 
-// What names the set in messages.
-func (r *Reader) What() string { return r.Feed.What() }
+// Label names the set in messages.
+func (r *Reader) Label() string { return r.Feed.Label() }
 
 // Resolve turns a link of the answer into a target on the connector's origin.
 func (r *Reader) Resolve(link decode.Link) (string, error) {
@@ -186,9 +186,9 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 	var foreign *uri.ForeignError
 	switch {
 	case errors.As(err, &foreign):
-		return "", fault.Config(config.LinkHosts, f.What()+": "+err.Error())
+		return "", fault.ForSetting(config.LinkHosts, f.Label()+": "+err.Error())
 	case err != nil:
-		return "", &wit.Error{Kind: wit.ErrorData, Message: f.What() + ": " + err.Error()}
+		return "", &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": " + err.Error()}
 	}
 	return target, nil
 }
@@ -203,9 +203,9 @@ func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 
 // EntityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
 func (f *Feed) EntityTarget(predicate string) string {
-	options := f.Pages.Options
-	if f.Pages.FormatOption != "" {
-		options = append([]string{f.Pages.FormatOption}, options...)
+	options := f.Paging.Options
+	if f.Paging.FormatOption != "" {
+		options = append([]string{f.Paging.FormatOption}, options...)
 	}
 	target := f.Service + "/" + f.Address + predicate
 	if len(options) > 0 {
@@ -224,8 +224,8 @@ func HeaderValue(headers []wit.Header, name string) string {
 	return ""
 }
 
-// Learn takes over what another reader has learned of the service.
-func (r *Reader) Learn(of *Reader) {
+// CopyLearned takes over what another reader has learned of the service.
+func (r *Reader) CopyLearned(of *Reader) {
 	r.Unformatted = of.Unformatted
 	if r.guidCase == 0 {
 		r.guidCase = of.guidCase
@@ -243,8 +243,8 @@ func (r *Reader) Declare(portion *wit.DecodeResult) {
 	}
 }
 
-// doubt is what a page waits for while it asks for metadata.
-type doubt struct {
+// metadataCheck is what a page waits for while it asks for metadata.
+type metadataCheck struct {
 	// names are paths of the properties that its rows bring and the feed's metadata lack.
 	names []string
 	// document is what has come of the metadata.

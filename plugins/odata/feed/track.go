@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Track finds out how the service tracks changes of a set, and in which format they are asked for.
-func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
+// DetectTracking finds out how the service tracks changes of a set, and in which format they are asked for.
+func (f *Feed) DetectTracking(m *edm.Model, set *edm.Set) error {
 	if !f.Tracking.On {
 		return nil
 	}
@@ -34,7 +34,7 @@ func (f *Feed) Track(m *edm.Model, set *edm.Set) error {
 		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not report "+
 			"deleted entities in JSON; "+f.Setting(entry.NameFormat)+" = atom, or none, does")
 	}
-	if f.ODP == nil && !f.Announced {
+	if f.ODP == nil && !f.DeclaresTracking {
 		sdk.Log(wit.LevelInfo, "entity set "+f.Set+" of "+f.Service+": $metadata announces no change tracking; the "+
 			"end of the first load shows whether there is a delta link")
 	}
@@ -55,36 +55,37 @@ func unpackODP(r *pack.Reader) *ODP {
 	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
 }
 
-// subscribable finds where the service keeps subscriptions to a set.
-func (f *Feed) subscribable(m *edm.Model) error {
+// findSubscriptions finds where the service keeps subscriptions to a set.
+func (f *Feed) findSubscriptions(m *edm.Model) error {
 	if !f.Subscribing.On {
 		return nil
 	}
 	name := f.Setting(entry.NameSubscription)
 	if m.Set(f.Set) == nil {
-		return fault.Config(name, f.Set+" of "+f.Service+" is no entity set of the service's, and it "+
+		return fault.ForSetting(name, f.Set+" of "+f.Service+" is no entity set of the service's, and it "+
 			"takes subscriptions to such only")
 	}
-	if f.Subscriptions = CollectionOf(m); f.Subscriptions == "" {
-		return fault.Config(name, "the service "+f.Service+" takes no subscriptions: it has no entity set "+
-			CollectionName)
+	if f.Subscriptions = SubscriptionSet(m); f.Subscriptions == "" {
+		return fault.ForSetting(name, "the service "+f.Service+" takes no subscriptions: it has no entity set "+
+			DefaultSubscriptionSet)
 	}
-	if f.Named() && len(f.Structure().Key) == 0 {
-		return fault.Config(name, "entities of "+f.Set+" of "+f.Service+" have no key by which one "+
+	if f.NotificationOnly() && len(f.Structure().Key) == 0 {
+		return fault.ForSetting(name, "entities of "+f.Set+" of "+f.Service+" have no key by which one "+
 			"that changed could be read")
 	}
 	return nil
 }
 
-// CollectionOf is the entity set of a service's subscriptions, "" where it has none.
-func CollectionOf(m *edm.Model) string {
+// SubscriptionSet is the entity set of a service's subscriptions, "" where it has none.
+func SubscriptionSet(m *edm.Model) string {
 	for _, s := range m.Sets {
-		if s.Subscription || s.Name == CollectionName {
+		if s.Subscription || s.Name == DefaultSubscriptionSet {
 			return service.Address(s)
 		}
 	}
 	return ""
 }
 
-// CollectionName is the entity set of subscriptions where no annotation names it (SAP Gateway's notification model).
-const CollectionName = "SubscriptionCollection"
+// DefaultSubscriptionSet is the entity set of subscriptions where no annotation names it (SAP Gateway's notification
+// model).
+const DefaultSubscriptionSet = "SubscriptionCollection"

@@ -27,44 +27,44 @@ const maxMetadata = 64 << 20
 // maxAbsent is how many absences of a feed are remembered.
 const maxAbsent = 1000
 
-// Part is a piece of what a page consists of. Within begins the tags of requests for what it nests.
-type Part struct {
-	Within, Tag string
-	Piece       []byte
-	Last        bool
+// Chunk is a piece of what a page consists of. Within begins the tags of requests for what it nests.
+type Chunk struct {
+	TagPrefix, Tag string
+	Data           []byte
+	Last           bool
 }
 
-// Take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
-// come, which take gets as a part too.
-func (r *Reader) Take(d decode.Decoder, out *decode.Output, of Part, portion *wit.DecodeResult) (waits bool,
+// DecodeChunk has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for
+// have come, which take gets as a part too.
+func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, portion *wit.DecodeResult) (waits bool,
 	err error) {
 	if of.Tag == metadataTag {
-		return r.judge(of.Piece, of.Last)
+		return r.checkMetadata(of.Data, of.Last)
 	}
 	out.Reset()
-	if err := d.Feed(of.Tag, of.Piece, of.Last, out); err != nil {
-		return false, r.unreadable(err)
+	if err := d.Feed(of.Tag, of.Data, of.Last, out); err != nil {
+		return false, r.decodeError(err)
 	}
-	if err := r.misfit(out); err != nil {
+	if err := r.checkStale(out); err != nil {
 		return false, err
 	}
-	if r.doubt.names = r.undeclared(out.Page.Unknown); len(r.doubt.names) == 0 {
+	if r.pending.names = r.undeclared(out.Page.Unknown); len(r.pending.names) == 0 {
 		return false, nil
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
-	request.Tag = of.Within + metadataTag
+	request.Tag = of.TagPrefix + metadataTag
 	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: request})
 	return true, nil
 }
 
-// misfit finds a value that doesn't fit metadata that are no longer fresh.
-func (r *Reader) misfit(out *decode.Output) error {
+// checkStale finds a value that doesn't fit metadata that are no longer fresh.
+func (r *Reader) checkStale(out *decode.Output) error {
 	if r.Answer.ReceivedAt-r.opened.At <= entry.FreshFor {
 		return nil
 	}
 	for i := range out.Faults {
 		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.RowIndex) {
-			return &wit.Error{Kind: wit.ErrorStale, Message: r.What() + ": " + f.Error.Message}
+			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + f.Error.Message}
 		}
 	}
 	return nil
@@ -74,7 +74,7 @@ func (r *Reader) misfit(out *decode.Output) error {
 func (r *Reader) undeclared(properties []string) (names []string) {
 	f := r.Feed
 	for _, name := range properties {
-		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.until {
+		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.validUntil {
 			continue
 		}
 		// Newer metadata would not help with what is known to be of a derived type.
@@ -85,11 +85,11 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 	return names
 }
 
-// judge takes a piece of the metadata. With the last one it decides about what the rows bring.
-func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
-	f, d := r.Feed, r.doubt
+// checkMetadata takes a piece of the metadata. With the last one it decides about what the rows bring.
+func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) {
+	f, d := r.Feed, r.pending
 	if len(d.document)+len(piece) > maxMetadata {
-		return false, &wit.Error{Kind: wit.ErrorData, Message: r.What() + ": expected $metadata of at most " +
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
 	if d.document = append(d.document, piece...); !last {
@@ -99,7 +99,7 @@ func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	_, s, err := entry.FindSet(&f.Entry, m)
+	_, s, err := entry.FindSet(&f.EntitySetConfig, m)
 	if err != nil {
 		return false, err
 	}
@@ -108,7 +108,7 @@ func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
 		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
-			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.What() + ": property " + name +
+			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
 				" has come into $metadata since they were read"}
 		}
 	}
@@ -116,17 +116,17 @@ func (r *Reader) judge(piece []byte, last bool) (waits bool, err error) {
 		a, found := f.absent[name]
 		if !found {
 			a.since = r.Answer.ReceivedAt
-			sdk.Log(wit.LevelWarn, r.What()+": property "+name+" isn't in $metadata and is left out")
+			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" isn't in $metadata and is left out")
 		}
-		a.until = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, entry.FreshFor), entry.StillFor)
-		f.lacks(name, a)
+		a.validUntil = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, entry.FreshFor), entry.StillFor)
+		f.rememberAbsence(name, a)
 	}
-	*d = doubt{}
+	*d = metadataCheck{}
 	return false, nil
 }
 
-// lacks remembers an absence.
-func (f *Feed) lacks(name string, a absence) {
+// rememberAbsence remembers an absence.
+func (f *Feed) rememberAbsence(name string, a absence) {
 	if f.absent == nil || len(f.absent) >= maxAbsent {
 		f.absent = map[string]absence{}
 	}

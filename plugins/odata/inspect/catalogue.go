@@ -38,7 +38,7 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		}
 		target, wrong := at.Resolve(next, "", from)
 		if wrong != nil {
-			return wit.CommandResult{}, fault.Config(config.LinkHosts, "catalogue of services: "+wrong.Error())
+			return wit.CommandResult{}, fault.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.On(target)
 		rows, next, err = p.More(from)

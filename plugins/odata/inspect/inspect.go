@@ -89,7 +89,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		text := valueOf(options, o.Names())
 		switch {
 		case text == "" && setting.IsRequired(o):
-			return wit.CommandResult{}, fault.Config(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+			return wit.CommandResult{}, fault.ForSetting(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
 		case text == "":
 		case o.Name == optionService:
 			a.root = service.Path(text)
@@ -102,7 +102,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		default:
 			n, ok := setting.Integer(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
-				return wit.CommandResult{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
+				return wit.CommandResult{}, fault.ForSetting(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
 			a.rows = int(n)
@@ -209,12 +209,12 @@ func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entry.Entries(v) {
+	for _, e := range entry.EntitySets(v) {
 		if e.Service == a.root && e.Set == a.set {
 			return feed.New(e, m)
 		}
 	}
-	e := entry.Entry{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
+	e := entry.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
 	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
 	return feed.New(e, m)
 }

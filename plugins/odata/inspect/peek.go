@@ -24,12 +24,12 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	f.Pages.Ordered, f.Pages.Countable, f.Pages.Top, f.Pages.Cursor = false, false, a.rows, nil
+	f.Paging.Ordered, f.Paging.Countable, f.Paging.Top, f.Paging.Cursor = false, false, a.rows, nil
 	f.PageSize = a.rows
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
 		f.UseFormat(refused)
-		target, _ = f.Pages.Request(f.Pages.First(0))
+		target, _ = f.Paging.Request(f.Paging.First(0))
 		request := f.Request("", target)
 		request.Tag = "page " + target
 		return p.Get(request)
@@ -41,10 +41,10 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	pg, shown, tag := feed.Reader{Pool: &feed.Pool{}, Feed: f}, jsontext.List(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
-			return wit.CommandResult{}, fault.Of("entity set "+a.set+" of "+a.root, answer, answer.Body)
+			return wit.CommandResult{}, fault.FromResponse("entity set "+a.set+" of "+a.root, answer, answer.Body)
 		}
 		if pages == 0 {
-			pg.Choose(answer.Body, true)
+			pg.ChooseDecoder(answer.Body, true)
 		}
 		if err := addRows(&pg, tag, answer.Body, &shown, a.rows); err != nil {
 			return wit.CommandResult{}, err

@@ -61,10 +61,10 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	collection := feed.CollectionOf(m)
+	collection := feed.SubscriptionSet(m)
 	if collection == "" {
-		return wit.CommandResult{}, fault.Config(optionService,
-			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
+		return wit.CommandResult{}, fault.ForSetting(optionService,
+			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.DefaultSubscriptionSet)
 	}
 	list := jsontext.List()
 	err = Subscriptions(p, v, a.root, collection, func(s *notify.Subscription,
@@ -85,13 +85,13 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 	v := entry.Table.Values(a.given)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
-		return wit.CommandResult{}, fault.Config(optionURL,
-			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feed.CollectionName+
+		return wit.CommandResult{}, fault.ForSetting(optionURL,
+			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feed.DefaultSubscriptionSet+
 				"('ID'), as "+commandActive+" shows it, found "+a.link)
 	}
 	target, err := entry.Origin(v).Resolve(a.link, "", "/")
 	if err != nil {
-		return wit.CommandResult{}, fault.Config(optionURL, err.Error())
+		return wit.CommandResult{}, fault.ForSetting(optionURL, err.Error())
 	}
 	root := target[:strings.LastIndex(target, "/"+set)]
 	answer, err := p.Get(notify.EndRequest("subscription", target, root, config.Query(v)))
@@ -99,7 +99,7 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 		return wit.CommandResult{}, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
-		return wit.CommandResult{}, fault.Of("subscription "+target, answer, answer.Body)
+		return wit.CommandResult{}, fault.FromResponse("subscription "+target, answer, answer.Body)
 	}
 	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
 }

@@ -29,28 +29,29 @@ func marksOf(n int) (marks []uint64) {
 
 // largestPosition is a position of which every part is as large as the code makes it.
 func largestPosition() *Position {
-	p := newPosition(math.MaxUint16 &^ done)
-	p.url, p.walk = textOf(linkBytes), bySkip{overlaps: true}
-	p.ask = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
-	for _, n := range []*int{&p.seen, &p.count, &p.unread, &p.reload, &p.unmarked, &p.when, &p.memory.again,
-		&p.memory.empty, &p.earlier.readings, &p.earlier.least} {
+	p := newPosition(math.MaxUint16 &^ loadComplete)
+	p.url, p.pager = textOf(linkBytes), skipPager{overlaps: true}
+	p.question = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
+	for _, n := range []*int{&p.rowsRead, &p.totalCount, &p.undecoded, &p.snapshot, &p.endMarkerPending, &p.timestamp,
+		&p.checks.repeatCount,
+		&p.checks.emptyPages, &p.previous.attempts, &p.previous.minRows} {
 		*n = math.MaxInt
 	}
-	m, r := p.memory, repeats{sampling: true}
+	m, r := p.checks, repeatCheck{sampling: true}
 	m.sorted, m.folded, m.key = true, true, textOf(textBytes)
 	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
 	for i := range rows {
 		data[i] = byte(i)
 		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
-		m.followed.Passed(fmt.Sprint(i))
-		m.pages.Passed(fmt.Sprint(i))
+		m.followed.Visit(fmt.Sprint(i))
+		m.pages.Visit(fmt.Sprint(i))
 	}
-	r.recall(rows, data)
-	r.marks, r.found = marksOf(4*sampled), marksOf(1)
-	r.end(m)
-	m.last = packMarks(r.recent)
-	p.faults = packMarks(marksOf(maxFaults))
-	p.earlier.repeated, p.earlier.fell = m.againKeys, short(hashOf("x"))
+	r.rememberLast(rows, data)
+	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
+	r.save(m)
+	m.lastHashes = packHashes(r.lastHashes)
+	p.undecodedHashes = packHashes(marksOf(maxFaultHashes))
+	p.previous.repeatDigest, p.previous.outOfOrderKey = m.repeatDigest, encodeHash(hashOf("x"))
 	return p
 }
 
@@ -69,8 +70,9 @@ func fits(t *testing.T, p *Position) {
 // The largest offset of a load is one that the host stores.
 func TestLargestPositionFits(t *testing.T) {
 	p := largestPosition()
-	if p.memory.sample != packMarks(unpackMarks(p.memory.sample)[:sampled]) || len(p.memory.last) != maxTail*hashSize ||
-		len(p.memory.pages.recent) != maxRecent*hashSize {
+	if p.checks.sample != packHashes(unpackHashes(p.checks.sample)[:sampled]) ||
+		len(p.checks.lastHashes) != maxTail*hashSize ||
+		len(p.checks.pages.recent) != maxRecent*hashSize {
 		t.Error("expected the largest parts")
 	}
 	fits(t, p)
@@ -87,22 +89,23 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			at := largestPosition()
 			for _, isDone := range []bool{false, true, false, true} {
-				var page cursorPage
+				var page cursorCheck
 				page.begin(s.Cursor, at.cursor)
 				page.high = value
 				for i := range 6_000 {
-					page.marks = append(page.marks, knownRow{value, fmt.Sprintf("%011d", i)})
+					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
-				if next.facts.set(done, isDone); isDone {
-					next.ask = &question{}
+				if next.capabilities.set(loadComplete, isDone); isDone {
+					next.question = &question{}
 				} else {
-					at.ask = &question{}
+					at.question = &question{}
 				}
-				page.end(s, at, next)
+				page.save(s, at, next)
 				next.cursor.from = value
 				fits(t, next)
-				if n := len(unpackRows(next.cursor.fresh + next.cursor.known)); n < 100 && len(value) < 100 {
+				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
+					len(value) < 100 {
 					t.Errorf("%d rows are remembered", n)
 				}
 				at = next
@@ -124,7 +127,7 @@ func TestMarksCutForRoom(t *testing.T) {
 			position := func() *Position {
 				if large {
 					p := largestPosition()
-					p.ask.kind = ""
+					p.question.kind = ""
 					return p
 				}
 				return newPosition(0)
@@ -132,22 +135,22 @@ func TestMarksCutForRoom(t *testing.T) {
 			at, said := position(), 0
 			for load := range 3 {
 				for pages := range 3 {
-					var page cursorPage
+					var page cursorCheck
 					page.begin(s.Cursor, at.cursor)
 					for i := range c.rows / 3 {
-						page.marks = append(page.marks, knownRow{"7", fmt.Sprintf("%d%010d", pages, i)})
+						page.rows = append(page.rows, seenRow{"7", fmt.Sprintf("%d%010d", pages, i)})
 					}
 					page.high = "7"
 					next := position()
-					if next.facts.set(done, pages == 2); pages == 2 {
-						next = newPosition(done)
+					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
+						next = newPosition(loadComplete)
 					}
-					said += len(page.end(s, at, next))
+					said += len(page.save(s, at, next))
 					at = next
 				}
 				if last := at; load < 2 {
 					at = position()
-					at.cursor = s.Cursor.following(last.cursor)
+					at.cursor = s.Cursor.next(last.cursor)
 				}
 			}
 			want := c.said

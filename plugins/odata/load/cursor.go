@@ -23,14 +23,14 @@ type Cursor struct {
 	Loose bool
 }
 
-// maxKnown bounds what a position remembers of rows, in bytes of known and of fresh. Of fresh it remembers less where
-// an offset has no room for both.
-const maxKnown = 24 << 10
+// maxSeenBytes bounds what a position remembers of rows, in bytes of known and of fresh. Of fresh it remembers less
+// where an offset has no room for both.
+const maxSeenBytes = 24 << 10
 
-// knownRow is a row as a later load recognises it.
-type knownRow struct{ value, hash string }
+// seenRow is a row as a later load recognises it.
+type seenRow struct{ value, hash string }
 
-func packRows(marks []knownRow) string {
+func packRows(marks []seenRow) string {
 	texts := make([]string, len(marks))
 	for i, m := range marks {
 		texts[i] = string(uri.AppendEscaped(nil, m.value)) + " " + m.hash
@@ -38,11 +38,11 @@ func packRows(marks []knownRow) string {
 	return strings.Join(texts, ",")
 }
 
-func unpackRows(s string) []knownRow {
-	var marks []knownRow
+func unpackRows(s string) []seenRow {
+	var marks []seenRow
 	for text := range strings.SplitSeq(s, ",") {
 		if value, hash, ok := strings.Cut(text, " "); ok {
-			marks = append(marks, knownRow{uri.Unescape(value), hash})
+			marks = append(marks, seenRow{uri.Unescape(value), hash})
 		}
 	}
 	return marks
@@ -63,28 +63,28 @@ func (c *Cursor) below(text, from string) bool {
 	return ok && order < 0
 }
 
-// above is the condition on the rows of a load, "" for all.
-func (c *Cursor) above(at *Position) string {
+// condition is the condition on the rows of a load, "" for all.
+func (c *Cursor) condition(at *Position) string {
 	if c == nil || at.cursor.from == "" {
 		return ""
 	}
 	return c.Condition(at.cursor.from)
 }
 
-// following is where the load after a complete one begins.
-func (c *Cursor) following(done *cursorPosition) *cursorPosition {
+// next is where the load after a complete one begins.
+func (c *Cursor) next(done *cursorPosition) *cursorPosition {
 	if done.high == "" {
 		return &cursorPosition{}
 	}
-	next := &cursorPosition{high: done.high, known: done.known, cut: done.cut}
-	if !done.lowless {
+	next := &cursorPosition{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
+	if !done.baseUnknown {
 		next.from = c.Lower(cmp.Or(done.base, done.high)) // other versions stored no base
 	}
 	return next
 }
 
 // size returns the length of the row as packRows writes it.
-func (m knownRow) size() int {
+func (m seenRow) size() int {
 	var escaped [64]byte
 	return len(uri.AppendEscaped(escaped[:0], m.value)) + len(m.hash) + 2
 }

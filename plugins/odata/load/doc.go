@@ -1,7 +1,7 @@
 // Package load reads an entity set whole, page by page, as far as that is the same for every way to write pages and for
 // every version of OData: which page comes next, that none is missing and none comes for ever, and the offset from
 // which a load goes on after a restart. It does no I/O and holds nothing between calls: a [Page] is made from a
-// [Position], its rows are shown to it, and [Page.Next] says where to go on.
+// [Position], its rows are shown to it, and [Page.AfterLoad] says where to go on.
 //
 // # Walks
 //
@@ -16,8 +16,8 @@
 //
 // The first page is the same in all of them, so the walk is chosen once its end says that there is more, and before any
 // row is handed on that depends on the choice. A page that ends in silence below the service's count leads from one
-// walk to the next, without a row twice. What was learned of the service ([Facts]) is kept in the offset, from load to
-// load, so that it is asked once.
+// walk to the next, without a row twice. What was learned of the service ([Capabilities]) is kept in the offset, from
+// load to load, so that it is asked once.
 //
 // # Auditors
 //

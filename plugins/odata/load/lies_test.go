@@ -61,10 +61,10 @@ func TestServicesThatSayYes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.keys = slices.Clone(rows)
-			came, err := c.s.load(t, setOf(c.paging, c.top), nil)
-			if c.fails == "" && (err != nil || len(came.missing) > 0 || came.twice > 0) ||
+			res, err := c.s.load(t, setOf(c.paging, c.top), nil)
+			if c.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
 				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
-				t.Errorf("rows %v are missing, %d came twice: %v\n%s", came.missing, came.twice, err,
+				t.Errorf("rows %v are missing, %d came twice: %v\n%s", res.missing, res.twice, err,
 					strings.Join(c.s.requests, "\n"))
 			}
 			if len(c.s.requests) > 110 {
@@ -74,14 +74,14 @@ func TestServicesThatSayYes(t *testing.T) {
 	}
 }
 
-// TestLinksBesideSmallCounts: next links are followed to the last one, however many rows come that a count of a page,
-// or of 0, says there are not.
-func TestLinksBesideSmallCounts(t *testing.T) {
+// TestNextLinkWinsOverSmallCount: next links are followed to the last one, however many rows come that a count of a
+// page, or of 0, says there are not.
+func TestNextLinkWinsOverSmallCount(t *testing.T) {
 	for _, count := range []string{"page", "zero"} {
 		s := &service{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores",
 			count: count, skips: true}
-		if came, err := s.load(t, setOf("links", 0), nil); err != nil || len(came.missing) > 0 || came.twice > 0 {
-			t.Errorf("%s: rows %v are missing, %d came twice: %v", count, came.missing, came.twice, err)
+		if res, err := s.load(t, setOf("links", 0), nil); err != nil || len(res.missing) > 0 || res.twice > 0 {
+			t.Errorf("%s: rows %v are missing, %d came twice: %v", count, res.missing, res.twice, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // repeated are the options by which rows are chosen and shaped, which services repeat in their links.
-var repeated = []string{"$filter", "$select", "$expand", "$orderby"}
+var repeatedOptions = []string{"$filter", "$select", "$expand", "$orderby"}
 
 // RestoreOptions returns a service's link with its options as they were asked, first or by requests that it came of.
 // Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most. One with
@@ -23,7 +23,7 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 	options := strings.Split(query, "&")
 	for i, option := range options {
 		name, value, _ := strings.Cut(option, "=")
-		if name = uri.Unescape(name); !slices.Contains(repeated, name) {
+		if name = uri.Unescape(name); !slices.Contains(repeatedOptions, name) {
 			continue
 		}
 		ours := optionOf(first, name)
@@ -33,26 +33,26 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		}
 		at := slices.IndexFunc(texts, func(text string) bool {
 			_, sent, has := strings.Cut(text, "=")
-			return has && (text == option || sameForm(name, value, sent))
+			return has && (text == option || sameValue(name, value, sent))
 		})
 		if at >= 0 {
 			options[i] = texts[at]
 		} else if ours != "" && err == nil {
-			err = &wit.Error{Kind: wit.ErrorData, Message: s.What() + ": the service's link " + link + " has " +
+			err = &wit.Error{Kind: wit.ErrorData, Message: s.Label() + ": the service's link " + link + " has " +
 				option + ", expected " + ours + " as it was asked: it leads to other rows"}
 		}
 	}
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// Restored returns a stored position whose link has its options as they are asked: versions before stored links as
+// RestoreLink returns a stored position whose link has its options as they are asked: versions before stored links as
 // services wrote them. An option with another value stays: the settings before asked for it.
-func (s *Set) Restored(at *Position) *Position {
-	if _, linked := at.walk.(byLinks); !linked {
+func (s *Set) RestoreLink(at *Position) *Position {
+	if _, linked := at.pager.(nextLinkPager); !linked {
 		return at
 	}
-	url, _ := s.RestoreOptions(at.url, s.page(at, "", 0))
-	return at.At(url)
+	url, _ := s.RestoreOptions(at.url, s.pageURL(at, "", 0))
+	return at.WithURL(url)
 }
 
 // optionOf returns an option of an address together with its name, "" if the address lacks it.
@@ -66,9 +66,9 @@ func optionOf(address, name string) string {
 	return ""
 }
 
-// sameForm reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more, or
-// with plus signs for blanks. In lists blanks and the word asc say nothing, nor does the order but for $orderby.
-func sameForm(name, value, sent string) bool {
+// sameValue reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more,
+// or with plus signs for blanks. In lists blanks and the word asc say nothing, nor does the order but for $orderby.
+func sameValue(name, value, sent string) bool {
 	plain := func(text string) string {
 		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {
 			return text

@@ -55,11 +55,13 @@ func TestOptionsOfALink(t *testing.T) {
 	if err == nil || found != "/s/X?$select=L&"+filter {
 		t.Errorf("found %s, %v", found, err)
 	}
-	found, err = setOf("auto", 0).RestoreOptions("/s/X?$filter=K+gt+'A+B'&$select=L", "/s/X", "/s/X?$filter=K%20gt%20'A%2BB'")
+	found, err = setOf("auto", 0).RestoreOptions("/s/X?$filter=K+gt+'A+B'&$select=L", "/s/X",
+		"/s/X?$filter=K%20gt%20'A%2BB'")
 	if err != nil || found != "/s/X?$filter=K%20gt%20'A%2BB'&$select=L" {
 		t.Errorf("found %s, %v", found, err)
 	}
-	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} { // none was asked
+	// none was asked
+	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} {
 		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)
 		}
@@ -74,12 +76,12 @@ func TestOptionsOfTheRequest(t *testing.T) {
 	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
 		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
 		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
-			for _, w := range []walk{byKey{}, byLinks{}, bySkip{}} {
+			for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
 				pg, at := NewPage(), *first
-				at.url, at.walk = "/s/X?"+asked+"&$skiptoken=9", w
+				at.url, at.pager = "/s/X?"+asked+"&$skiptoken=9", w
 				pg.Begin(set, &at)
-				found, err := pg.turn(Answer{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
+				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
 				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
 					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
 				}

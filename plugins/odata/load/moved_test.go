@@ -100,8 +100,8 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 							c.change(s)
 						}
 					})
-					came, err := s.load(t, setOf(paging, 0), nil)
-					s.whole(t, came, err)
+					res, err := s.load(t, setOf(paging, 0), nil)
+					s.whole(t, res, err)
 				})
 			}
 		}
@@ -173,13 +173,13 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 						}
 					})
 				}
-				came, err := s.load(t, setOf(paging, 0), nil)
+				res, err := s.load(t, setOf(paging, 0), nil)
 				if c.twins {
 					rows *= 2
 				}
-				s.whole(t, came, err)
-				if len(came.rows) != rows+c.again {
-					t.Errorf("expected %d rows, found %d", rows+c.again, len(came.rows))
+				s.whole(t, res, err)
+				if len(res.rows) != rows+c.again {
+					t.Errorf("expected %d rows, found %d", rows+c.again, len(res.rows))
 				}
 			})
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// order is the auditor of the order of rows: many services take $orderby and don't heed it, and going on after the last
-// key would lose rows then. Texts may ascend by bytes or without regard to case; another collation counts as none.
-type order struct {
+// orderCheck is the auditor of the order of rows: many services take $orderby and don't heed it, and going on after the
+// last key would lose rows then. Texts may ascend by bytes or without regard to case; another collation counts as none.
+type orderCheck struct {
 	keys Keys
 	// watching: nothing has come yet that isn't in order, or can't be compared.
 	watching bool
@@ -16,22 +16,22 @@ type order struct {
 	rows        int
 	prior, last []byte
 	// bytes, folds: all rows so far ascend, texts by bytes, without regard to case.
-	bytes, folds bool
+	bytes, folded bool
 }
 
 // begin readies it for a page after the rows of a memory; seen is how many these are.
-func (o *order) begin(keys Keys, m *memory, seen int) {
-	*o = order{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
-		folds: m.folded || seen == 0}
+func (o *orderCheck) begin(keys Keys, m *checkState, seen int) {
+	*o = orderCheck{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
+		folded: m.folded || seen == 0}
 	o.watching = keys != nil && (seen == 0 || m.ascending() && m.key != "")
 }
 
 // ascends reports whether the rows came in order, if any came.
-func (o *order) ascends() bool { return o.watching && (o.bytes || o.folds) }
+func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
 
 // observe looks at rows that came one after another. The first one of a page is compared with the key before the page,
 // nil for none.
-func (o *order) observe(rows []wit.Row, data []byte, before []string) {
+func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	if !o.watching || len(rows) == 0 {
 		return
 	}
@@ -39,44 +39,44 @@ func (o *order) observe(rows []wit.Row, data []byte, before []string) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
-			o.enter(before, key)
+			o.compareFirst(before, key)
 		} else {
-			o.follows(o.keys.Compare(last, key))
+			o.record(o.keys.Compare(last, key))
 		}
 		o.rows++
 		if prior, last = last, key; !o.watching {
 			break
 		}
 	}
-	o.keep(prior, last)
+	o.saveKeys(prior, last)
 }
 
 // keep copies the last two keys, which may be in memory that is used again.
-func (o *order) keep(prior, last []byte) {
+func (o *orderCheck) saveKeys(prior, last []byte) {
 	o.prior = append(o.prior[:0], prior...)
 	o.last = append(o.last[:0], last...)
 }
 
-// enter compares the page's first row with the last one before it.
-func (o *order) enter(before []string, key []byte) {
+// compareFirst compares the page's first row with the last one before it.
+func (o *orderCheck) compareFirst(before []string, key []byte) {
 	texts := o.keys.Texts(key)
 	if texts == nil {
 		o.watching = false
 	} else if before != nil {
-		o.follows(o.keys.CompareTexts(before, texts))
+		o.record(o.keys.CompareTexts(before, texts))
 	}
 }
 
-// follows notes how the key before compares with the one after it, by bytes and without regard to case.
-func (o *order) follows(plain, folded int, known bool) {
-	o.bytes, o.folds = o.bytes && plain < 0, o.folds && folded < 0
-	o.watching = o.watching && known && (o.bytes || o.folds)
+// record notes how the key before compares with the one after it, by bytes and without regard to case.
+func (o *orderCheck) record(plain, folded int, known bool) {
+	o.bytes, o.folded = o.bytes && plain < 0, o.folded && folded < 0
+	o.watching = o.watching && known && (o.bytes || o.folded)
 }
 
-// ascend is observe of the auditors of order and of circles in one, for rows that are as most are: after others that
-// came in order, with a key that is one whole number and greater than the one before. It returns how many rows at the
-// start are like that.
-func (o *order) ascend(c *content, rows []wit.Row, data []byte) int {
+// observeAscending is observe of the auditors of order and of circles in one, for rows that are as most are: after
+// others that came in order, with a key that is one whole number and greater than the one before. It returns how many
+// rows at the start are like that.
+func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte) int {
 	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.Whole() {
 		return 0
 	}
@@ -107,8 +107,8 @@ func (o *order) ascend(c *content, rows []wit.Row, data []byte) int {
 	}
 	if n > 0 {
 		o.rows += n
-		o.keep(prior, last)
-		c.seen(n, last, hash(keys))
+		o.saveKeys(prior, last)
+		c.addHashed(n, last, hash(keys))
 	}
 	return n
 }

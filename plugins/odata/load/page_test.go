@@ -25,9 +25,9 @@ type part struct{ *rowkey.Keys }
 
 func (part) Whole() bool { return false }
 
-// TestAscendingFindsWhatWatchFinds looks at the same rows in the two ways: those with keys that are one whole number go
+// TestFastOrderCheckAgreesWithSlow looks at the same rows in the two ways: those with keys that are one whole number go
 // by ascending.
-func TestAscendingFindsWhatWatchFinds(t *testing.T) {
+func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	inOrder, broken := 0, 0
 	for range 3000 {
@@ -36,8 +36,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 		for i, keys := range []Keys{numbers(), part{numbers()}} {
 			pages[i] = NewPage()
 			at := newPosition(0)
-			if at.seen, at.memory.sorted, at.memory.key = 1, true, "(-1000)"; tailed {
-				at.memory.last = packMarks([]uint64{5})
+			if at.rowsRead, at.checks.sorted, at.checks.key = 1, true, "(-1000)"; tailed {
+				at.checks.lastHashes = packHashes([]uint64{5})
 			}
 			pages[i].Begin(&Set{Keys: keys}, at)
 		}
@@ -65,10 +65,10 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 				pg.observe(rows, data)
 				pg.order.keys = nil
 			}
-			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].content,
-				pages[1].content) {
-				t.Fatalf("keys up to %d: expected %+v and %+v, found %+v and %+v", v, pages[1].order, pages[1].content,
-					pages[0].order, pages[0].content)
+			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].digest,
+				pages[1].digest) {
+				t.Fatalf("keys up to %d: expected %+v and %+v, found %+v and %+v", v, pages[1].order, pages[1].digest,
+					pages[0].order, pages[0].digest)
 			}
 			pages[0].order.keys, pages[1].order.keys = numbers(), part{numbers()}
 		}

@@ -6,32 +6,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeats is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves from a
-// page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up for it
-// in the count; where the order of rows changes from page to page some come twice, as many never. A key that comes
-// again on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page begins
-// with exactly the last rows of the page before.
+// repeatCheck is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves
+// from a page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up
+// for it in the count; where the order of rows changes from page to page some come twice, as many never. A key that
+// comes again on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page
+// begins with exactly the last rows of the page before.
 //
 // The keys of as many rows as sampled are all remembered, so that no repeat of theirs is missed. Of more rows a sample
 // is, those with the least hashes, which finds one row of N that moved with a chance of sampled/N. Where all keys
 // ascended until then, also one that is not above the last key before its page has come before, or may have.
-type repeats struct {
+type repeatCheck struct {
 	// sampling: the rows are remembered. came are the marks of those on the pages before, marks those of the page's, up
 	// to the highest that is kept.
-	sampling    bool
-	came, marks []uint64
-	highest     uint64
+	sampling          bool
+	previous, current []uint64
+	maxHash           uint64
 	// tail compares the page's first rows with the last ones of the page before; recent are marks of its last rows.
-	tail   tail
-	recent []uint64
+	tail       tail
+	lastHashes []uint64
 	// floor is the last key before the page, where those that are not above it may have come. fell is the mark of the
 	// first such key of the reading before, "" once it came elsewhere.
-	floor []string
-	fell  string
-	// twins: the page held a key twice.
-	twins bool
-	// found are the keys that came again.
-	found []uint64
+	floor         []string
+	outOfOrderKey string
+	// duplicateKeys: the page held a key twice.
+	duplicateKeys bool
+	// repeated are the keys that came again.
+	repeated []uint64
 }
 
 const (
@@ -46,35 +46,36 @@ const (
 )
 
 // begin readies it for a page.
-func (r *repeats) begin(s *Set, at *Position) {
-	m := at.memory
-	counting := at.walk != nil && at.walk.counting()
-	r.sampling = s.Keys != nil && at.ask.kind == "" &&
-		(at.seen < enoughToSort || counting || !m.ascending())
-	r.came, r.marks, r.highest, r.found = nil, r.marks[:0], 1<<48, r.found[:0]
-	r.tail, r.recent, r.floor, r.fell, r.twins = tail{}, r.recent[:0], nil, at.earlier.fell, false
-	if _, keyed := at.walk.(byKey); keyed || s.Keys == nil || at.ask.kind != "" {
+func (r *repeatCheck) begin(s *Set, at *Position) {
+	m := at.checks
+	counting := at.pager != nil && at.pager.countsRows()
+	r.sampling = s.Keys != nil && at.question.kind == "" &&
+		(at.rowsRead < enoughToSort || counting || !m.ascending())
+	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
+	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = tail{}, r.lastHashes[:0], nil,
+		at.previous.outOfOrderKey, false
+	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
 		return
 	}
-	if !at.facts.has(twins) { // else the same key need not be the same row
-		r.tail.begin(m.last)
+	if !at.capabilities.has(duplicateKeys) { // else the same key need not be the same row
+		r.tail.begin(m.lastHashes)
 	}
-	if r.came = unpackMarks(m.sample); len(r.came) >= sampled {
-		slices.Sort(r.came)
-		r.highest = r.came[len(r.came)-1]
+	if r.previous = unpackHashes(m.sample); len(r.previous) >= sampled {
+		slices.Sort(r.previous)
+		r.maxHash = r.previous[len(r.previous)-1]
 	}
-	slices.Sort(r.came)
-	if m.ascending() && len(r.came) < at.seen {
+	slices.Sort(r.previous)
+	if m.ascending() && len(r.previous) < at.rowsRead {
 		r.floor = s.unpack(m.key)
 	}
 }
 
-// leading reports how many of the rows, which came at the page's start or after others that were leading, are the last
-// ones of the page before.
-func (r *repeats) leading(rows []wit.Row, data []byte) (n int) {
-	for n < len(rows) && r.tail.watching {
-		r.tail.next(markOf(&rows[n], data))
-		if r.tail.watching || r.tail.whole {
+// countOverlap reports how many of the rows, which came at the page's start or after others that were leading, are the
+// last ones of the page before.
+func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
+	for n < len(rows) && r.tail.matching {
+		r.tail.next(keyHash(&rows[n], data))
+		if r.tail.matching || r.tail.complete {
 			n++
 		}
 	}
@@ -82,28 +83,29 @@ func (r *repeats) leading(rows []wit.Row, data []byte) (n int) {
 }
 
 // observe looks at rows that are none of the page before. order is the auditor that looked at them first.
-func (r *repeats) observe(rows []wit.Row, data []byte, o *order, m *memory) {
-	if r.fell != "" || r.floor != nil && !o.watching {
-		r.below(rows, data, o, m)
+func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
+		r.observeBelowFloor(rows, data, o, m)
 	}
 	if !r.sampling {
 		return
 	}
 	for i := range rows {
-		mark := markOf(&rows[i], data)
+		mark := keyHash(&rows[i], data)
 		if r.tail.endsWith(mark) {
-			r.found = append(r.found, mark)
+			r.repeated = append(r.repeated, mark)
 		}
-		if mark <= r.highest {
-			if r.marks = append(r.marks, mark); len(r.marks) == 4*sampled {
+		if mark <= r.maxHash {
+			if r.current = append(r.current, mark); len(r.current) == 4*sampled {
 				r.sort()
 			}
 		}
 	}
 }
 
-// below looks for the first row that is not above the last one before the page, up to which all keys ascended.
-func (r *repeats) below(rows []wit.Row, data []byte, o *order, m *memory) {
+// observeBelowFloor looks for the first row that is not above the last one before the page, up to which all keys
+// ascended.
+func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		mark, falls := hashOf(key), false
@@ -115,121 +117,123 @@ func (r *repeats) below(rows []wit.Row, data []byte, o *order, m *memory) {
 			falls = known && plain <= 0
 		}
 		switch {
-		case falls && short(mark) == r.fell:
+		case falls && encodeHash(mark) == r.outOfOrderKey:
 			r.floor = nil
 		case falls:
-			r.found, r.floor, r.fell = append(r.found, mark.mark()), nil, short(mark)
-		case short(mark) == r.fell:
-			r.fell = "" // it came where others are below it: where it is below others, it comes again
+			r.repeated, r.floor, r.outOfOrderKey = append(r.repeated, mark.bits48()), nil, encodeHash(mark)
+		case encodeHash(mark) == r.outOfOrderKey:
+			r.outOfOrderKey = "" // it came where others are below it: where it is below others, it comes again
 		}
 	}
 }
 
-// cameBefore reports whether a row came on a page before, as far as is remembered.
-func (r *repeats) cameBefore(row *wit.Row, data []byte) bool {
-	_, some := slices.BinarySearch(r.came, markOf(row, data))
+// seenBefore reports whether a row came on a page before, as far as is remembered.
+func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
+	_, some := slices.BinarySearch(r.previous, keyHash(row, data))
 	return some
 }
 
-// recall remembers the marks of the page's last rows.
-func (r *repeats) recall(rows []wit.Row, data []byte) {
+// rememberLast remembers the marks of the page's last rows.
+func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	rows = rows[max(0, len(rows)-maxTail):]
-	r.recent = r.recent[max(0, len(r.recent)+len(rows)-maxTail):]
+	r.lastHashes = r.lastHashes[max(0, len(r.lastHashes)+len(rows)-maxTail):]
 	for i := range rows {
-		r.recent = append(r.recent, markOf(&rows[i], data))
+		r.lastHashes = append(r.lastHashes, keyHash(&rows[i], data))
 	}
 }
 
 // sort leaves as many marks of the page as can be kept, each once: the same key twice on a page is no repeat.
-func (r *repeats) sort() {
-	slices.Sort(r.marks)
-	n := len(r.marks)
-	r.marks = slices.Compact(r.marks)
-	if r.twins = r.twins || len(r.marks) < n; len(r.marks) > sampled {
-		r.marks = r.marks[:sampled]
-		r.highest = r.marks[sampled-1]
+func (r *repeatCheck) sort() {
+	slices.Sort(r.current)
+	n := len(r.current)
+	r.current = slices.Compact(r.current)
+	if r.duplicateKeys = r.duplicateKeys || len(r.current) < n; len(r.current) > sampled {
+		r.current = r.current[:sampled]
+		r.maxHash = r.current[sampled-1]
 	}
 }
 
-// end puts what the page held into the memory of the load.
-func (r *repeats) end(m *memory) {
-	r.found = append(r.found, r.tail.broken()...)
+// save puts what the page held into the memory of the load.
+func (r *repeatCheck) save(m *checkState) {
+	r.repeated = append(r.repeated, r.tail.partialMatch()...)
 	r.sort()
-	all := r.came
-	for _, mark := range r.marks {
-		if _, again := slices.BinarySearch(r.came, mark); again {
-			if !slices.Contains(r.found, mark) {
-				r.found = append(r.found, mark)
+	all := r.previous
+	for _, mark := range r.current {
+		if _, again := slices.BinarySearch(r.previous, mark); again {
+			if !slices.Contains(r.repeated, mark) {
+				r.repeated = append(r.repeated, mark)
 			}
 			continue
 		}
 		all = append(all, mark)
 	}
-	m.repeated(r.found)
+	m.addRepeats(r.repeated)
 	if r.sampling {
 		slices.Sort(all)
-		m.sample = packMarks(all[:min(len(all), sampled)])
+		m.sample = packHashes(all[:min(len(all), sampled)])
 	}
 }
 
 // repeated notes keys that came again; the digest of them does not depend on their order.
-func (m *memory) repeated(marks []uint64) {
+func (m *checkState) addRepeats(marks []uint64) {
 	if len(marks) == 0 {
 		return
 	}
 	sum := uint64(0)
-	for _, mark := range append(unpackMarks(m.againKeys), marks...) {
+	for _, mark := range append(unpackHashes(m.repeatDigest), marks...) {
 		sum += mark
 	}
-	m.again, m.againKeys = m.again+len(marks), packMarks([]uint64{sum & (1<<48 - 1)})
+	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
 // tail compares the first rows of a page with the last ones of the page before.
 type tail struct {
 	// marks are those of the keys of these, in their order.
-	marks []uint64
-	// watching: the next row may be one of them. came are as many as did, the first one of them at `from`. whole: the
+	hashes []uint64
+	// matching: the next row may be one of them. came are as many as did, the first one of them at `from`. whole: the
 	// last row of the page before came again.
-	watching, whole bool
-	came, from      int
+	matching, complete bool
+	matched, from      int
 }
 
 func (t *tail) begin(last string) {
-	t.marks = unpackMarks(last)
-	t.watching = len(t.marks) > 0
+	t.hashes = unpackHashes(last)
+	t.matching = len(t.hashes) > 0
 }
 
 // next looks at the next row.
 func (t *tail) next(mark uint64) {
-	if t.came == 0 {
-		for t.from = len(t.marks) - 1; t.from >= 0 && t.marks[t.from] != mark; {
+	if t.matched == 0 {
+		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
 			t.from--
 		}
 	}
-	if at := t.from + t.came; t.from < 0 || t.marks[at] != mark {
-		t.watching = false
+	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != mark {
+		t.matching = false
 	} else {
-		t.came++
-		t.whole = at == len(t.marks)-1
-		t.watching = !t.whole
+		t.matched++
+		t.complete = at == len(t.hashes)-1
+		t.matching = !t.complete
 	}
 }
 
-// broken are the marks of rows that came again, where they are not exactly the last ones of the page before.
-func (t *tail) broken() []uint64 {
-	if t.came == 0 || t.whole {
+// partialMatch are the marks of rows that came again, where they are not exactly the last ones of the page before.
+func (t *tail) partialMatch() []uint64 {
+	if t.matched == 0 || t.complete {
 		return nil
 	}
-	return t.marks[t.from : t.from+t.came]
+	return t.hashes[t.from : t.from+t.matched]
 }
 
-// repeated is how many of the page's rows are the last ones of the page before.
-func (t *tail) repeated() int {
-	if t.whole {
-		return t.came
+// overlap is how many of the page's rows are the last ones of the page before.
+func (t *tail) overlap() int {
+	if t.complete {
+		return t.matched
 	}
 	return 0
 }
 
 // endsWith reports whether a row is the last one before the page.
-func (t *tail) endsWith(mark uint64) bool { return len(t.marks) > 0 && t.marks[len(t.marks)-1] == mark }
+func (t *tail) endsWith(mark uint64) bool {
+	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
+}

@@ -51,7 +51,7 @@ type service struct {
 	hidden map[int]bool
 	// between changes the rows before a request; number counts them from 1 on.
 	between  func(s *service, number int)
-	gone     map[int]bool
+	deleted  map[int]bool
 	requests []string
 }
 
@@ -252,13 +252,13 @@ func (s *service) sorted(keys []int, by, filter string) []int {
 // remove takes rows away.
 func (s *service) remove(keys ...int) {
 	for _, k := range keys {
-		s.gone[k] = true
+		s.deleted[k] = true
 		s.keys = slices.DeleteFunc(s.keys, func(other int) bool { return other == k })
 	}
 }
 
 // came is what a load of a service brought.
-type came struct {
+type result struct {
 	rows, faults []int
 	// missing are those of the rows there throughout that did not come, twice is how many came more than once.
 	missing []int
@@ -267,13 +267,13 @@ type came struct {
 }
 
 // load asks for each page from the text of the stored offset, as after a restart.
-func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err error) {
+func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err error) {
 	t.Helper()
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
-	s.count, s.gone = cmp.Or(s.count, "filtered"), map[int]bool{}
+	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
 	before := slices.Clone(s.keys)
 	pg, at := NewPage(), from
-	for at == nil || !at.facts.has(done) {
+	for at == nil || !at.capabilities.has(loadComplete) {
 		if at == nil {
 			at = set.First(1_700_000_000_000)
 		} else if at, err = Read(at.Fields()); err != nil {
@@ -293,7 +293,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err erro
 	}
 	for _, row := range before {
 		k := s.keyOf(row)
-		if n[k] == 0 && !s.gone[k] && !s.unread[k] && !s.hidden[row] {
+		if n[k] == 0 && !s.deleted[k] && !s.unread[k] && !s.hidden[row] {
 			c.missing = append(c.missing, k)
 		}
 		if n[k] > 1 {
@@ -304,7 +304,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c came, err erro
 }
 
 // whole fails a test of a load that did not bring all rows.
-func (s *service) whole(t *testing.T, c came, err error) {
+func (s *service) whole(t *testing.T, c result, err error) {
 	t.Helper()
 	if err != nil || len(c.missing) > 0 {
 		t.Fatalf("rows %v came, %v are missing, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
@@ -319,14 +319,14 @@ func (s *service) keyOf(row int) int {
 }
 
 // turn asks for a page, shows it in pieces, and says where to go on.
-func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, error) {
+func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, error) {
 	target, _ := set.Request(at)
 	a := s.get(target)
 	pg.Begin(set, at)
 	defer pg.End()
 	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Said: a.says, Lost: a.status == 410,
-			Fault: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
+			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)
 	for rest := a.keys; len(rest) > 0; {
@@ -348,7 +348,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 			}
 			origin++
 		}
-		rows, keep := pg.Look(&out)
+		rows, keep := pg.Observe(&out)
 		if keep {
 			for i := range rows {
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
@@ -362,14 +362,15 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *came) (*Position, er
 		}
 		rest = rest[n:]
 	}
-	return pg.Next(Answer{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
+	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
 }
 
 // setOf is the set X, as settings have it.
 func setOf(paging string, top int) *Set {
 	return &Set{Name: "X", Service: "/s", Address: "X", Ordered: true, Countable: true, Pageable: true, Count: true,
-		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top, Next: "nothing more",
-		Setting: func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top,
+		AfterLoad: "nothing more",
+		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
 // random makes a service, and says whether it does all that it says.
@@ -429,7 +430,7 @@ func (s *service) move(r *rand.Rand) {
 		at := r.IntN(len(s.keys))
 		if len(s.keys) > 5 && r.IntN(2) == 0 {
 			s.remove(s.keys[at])
-		} else if key := r.IntN(4000) - 500; !slices.Contains(s.keys, key) && !s.gone[key] {
+		} else if key := r.IntN(4000) - 500; !slices.Contains(s.keys, key) && !s.deleted[key] {
 			s.keys = slices.Insert(s.keys, at, key)
 		}
 	}
@@ -439,7 +440,7 @@ func (s *service) move(r *rand.Rand) {
 // fails; it never fails with one that does what it says, and brings its rows once.
 func TestOddServices(t *testing.T) {
 	t.Parallel()
-	rounds, failed, anew, most := 3000, 0, 0, 0
+	rounds, failed, restarted, most := 3000, 0, 0, 0
 	for seed := range uint64(rounds) {
 		s, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
 		what := s.String()
@@ -459,22 +460,23 @@ func TestOddServices(t *testing.T) {
 			failed++
 		}
 		if c.twice > 0 {
-			anew++
+			restarted++
 		}
 		most = max(most, len(s.requests)*s.page)
-		set.Once = true
+		set.ExactlyOnce = true
 		s, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
 		if c, err = s.load(t, set, nil); c.twice > 0 && err == nil && s.between == nil {
 			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging, c.twice,
 				what, strings.Join(s.requests, "\n"))
 		}
 	}
-	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, anew, most)
+	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
+		most)
 }
 
-// TestPageOfRowsThatCame: a page that brings nothing but the last rows of the page before it, since others were
+// TestPageOfKnownRows: a page that brings nothing but the last rows of the page before it, since others were
 // inserted meanwhile, is no page of a circle: the set is read again, and comes whole.
-func TestPageOfRowsThatCame(t *testing.T) {
+func TestPageOfKnownRows(t *testing.T) {
 	s := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
 	s.between = func(s *service, number int) {
 		switch number {
@@ -519,7 +521,7 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	if !slices.Contains(c.rows, 0) {
 		t.Fatalf("row 0 did not come: %v", c.rows)
 	}
-	if c.end.facts.has(ignoresKeys) || !c.end.facts.has(keysHold) {
+	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
 		t.Errorf("the service is no longer asked by key: %v", strings.Join(s.requests, "\n"))
 	}
 }
@@ -533,7 +535,7 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 				s := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none", skips: true,
 					circle: circle}
 				set := setOf("auto", 0)
-				set.Once = once
+				set.ExactlyOnce = once
 				c, err := s.load(t, set, nil)
 				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
 					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,

@@ -48,10 +48,10 @@ type Set struct {
 	// Paging is links, keys, auto, or top, where Top is the number of rows that are asked for at a time, else 0.
 	Paging string
 	Top    int
-	// Next says what follows a complete load, for the log.
-	Next string
-	// Once: no row may come twice, so that a verdict after rows were handed on fails the load.
-	Once bool
+	// AfterLoad says what follows a complete load, for the log.
+	AfterLoad string
+	// ExactlyOnce: no row may come twice, so that a verdict after rows were handed on fails the load.
+	ExactlyOnce bool
 	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of
 	// $filter, percent-encoded; nil: there are none of the user's. Options are what else the user wants in each
 	// request.
@@ -65,15 +65,15 @@ type Set struct {
 	Keys Keys
 }
 
-// What names the set in messages.
-func (s *Set) What() string { return "entity set " + s.Name + " of " + s.Service }
+// Label names the set in messages.
+func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Service }
 
 // First is where a load begins, at a time in milliseconds since 1970.
 func (s *Set) First(now int64) *Position {
 	at := s.start(0)
-	at.when = int(now)
+	at.timestamp = int(now)
 	if s.Cursor != nil && s.Cursor.Sortable {
-		at.ask = &question{kind: askHighest}
+		at.question = &question{kind: askHighest}
 	}
 	return at
 }
@@ -81,80 +81,81 @@ func (s *Set) First(now int64) *Position {
 // FirstAfter is where a load begins after a complete one: with all rows, or where there is a cursor with those from it
 // on. What is known of the service stays known.
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
-	at := newPosition(done.facts & ofService)
-	at.earlier = &earlier{repeated: done.earlier.repeated, fell: done.earlier.fell}
-	at.unmarked, at.when = done.unmarked, int(now)
+	at := newPosition(done.capabilities & serviceCapabilities)
+	at.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
+		outOfOrderKey: done.previous.outOfOrderKey}
+	at.endMarkerPending, at.timestamp = done.endMarkerPending, int(now)
 	if s.Cursor != nil {
-		at.cursor = s.Cursor.following(done.cursor)
+		at.cursor = s.Cursor.next(done.cursor)
 	}
-	at.url = s.page(at, "", 0)
+	at.url = s.pageURL(at, "", 0)
 	return at
 }
 
 // start is the first page of a load by what is known of the service.
-func (s *Set) start(known Facts) *Position {
+func (s *Set) start(known Capabilities) *Position {
 	at := newPosition(known)
-	at.url = s.page(at, "", 0)
+	at.url = s.pageURL(at, "", 0)
 	return at
 }
 
 // Request is the path and query that a position asks for, and whether its answer comes the same each time.
 func (s *Set) Request(at *Position) (target string, same bool) {
-	return s.Target(at), s.Ordered && !at.facts.has(unordered)
+	return s.Target(at), s.Ordered && !at.capabilities.has(refusesOrderBy)
 }
 
 // Target is what is asked for at a position: its page, or the question that goes before it.
 func (s *Set) Target(at *Position) string {
 	one := *s
 	one.Top = 1
-	switch at.ask.kind {
+	switch at.question.kind {
 	case askKeys:
-		return one.keysHeld(at)
+		return one.keyOrderURL(at)
 	case askRows:
-		return s.page(at, "", 0)
+		return s.pageURL(at, "", 0)
 	case askCount:
-		return one.page(at, "", 0)
+		return one.pageURL(at, "", 0)
 	case askHighest:
-		return s.highest(at)
+		return s.highestURL(at)
 	}
 	return at.url
 }
 
-// keysHeld asks whether the service sorts by keys and compares them, by the last two keys that came: the first row
+// keyOrderURL asks whether the service sorts by keys and compares them, by the last two keys that came: the first row
 // after the first of them, of the only one after that, must be after it. A service that does not sort would answer the
 // same where its own order begins as that of the keys, and its count shows that at the end. Where it gives none, the
 // last row up to the second key is asked for, which must be that of the key.
-func (s *Set) keysHeld(at *Position) string {
+func (s *Set) keyOrderURL(at *Position) string {
 	uncounted := *s
 	uncounted.Count = false
-	if at.count >= 0 {
-		return uncounted.sorted(at, s.Keys.After(s.unpack(cmp.Or(at.ask.prior, at.memory.key))), "", 0)
+	if at.totalCount >= 0 {
+		return uncounted.sortedURL(at, s.Keys.After(s.unpack(cmp.Or(at.question.prior, at.checks.key))), "", 0)
 	}
-	return uncounted.sorted(at, s.Keys.UpTo(s.unpack(at.memory.key)), " desc", 0)
+	return uncounted.sortedURL(at, s.Keys.UpTo(s.unpack(at.checks.key)), " desc", 0)
 }
 
-// Plain is path and query of the whole set, in no order, with a count or without one.
-func (s *Set) Plain(counted bool) string {
-	facts := unordered
-	facts.set(uncounted, !counted)
-	return s.page(newPosition(facts), "", 0)
+// WholeURL is path and query of the whole set, in no order, with a count or without one.
+func (s *Set) WholeURL(counted bool) string {
+	facts := refusesOrderBy
+	facts.set(refusesCount, !counted)
+	return s.pageURL(newPosition(facts), "", 0)
 }
 
-// Only is path and query of the rows of the set that meet a condition, in no order and without a count.
-func (s *Set) Only(condition string) string {
-	return s.asked([]string{"$filter=" + s.filter(condition)})
+// FilteredURL is path and query of the rows of the set that meet a condition, in no order and without a count.
+func (s *Set) FilteredURL(condition string) string {
+	return s.buildURL([]string{"$filter=" + s.filter(condition)})
 }
 
-// page is path and query of a page of ours: the first one, that of the rows that meet a condition, or the one after so
-// many rows.
-func (s *Set) page(at *Position, condition string, skip int) string {
-	return s.sorted(at, condition, "", skip)
+// pageURL is path and query of a page of ours: the first one, that of the rows that meet a condition, or the one after
+// so many rows.
+func (s *Set) pageURL(at *Position, condition string, skip int) string {
+	return s.sortedURL(at, condition, "", skip)
 }
 
-// sorted is page in the order of the keys, or with " desc" in the reverse one.
-func (s *Set) sorted(at *Position, condition, direction string, skip int) string {
+// sortedURL is page in the order of the keys, or with " desc" in the reverse one.
+func (s *Set) sortedURL(at *Position, condition, direction string, skip int) string {
 	var options []string
-	if from := s.Cursor.above(at); from != "" && condition != "" {
+	if from := s.Cursor.condition(at); from != "" && condition != "" {
 		condition = from + " and (" + condition + ")"
 	} else {
 		condition += from
@@ -162,7 +163,7 @@ func (s *Set) sorted(at *Position, condition, direction string, skip int) string
 	if filter := s.filter(condition); filter != "" {
 		options = append(options, "$filter="+filter)
 	}
-	if s.Ordered && !at.facts.has(unordered) {
+	if s.Ordered && !at.capabilities.has(refusesOrderBy) {
 		by := strings.Join(s.Keys.Names(), direction+",") + direction
 		options = append(options, "$orderby="+strings.ReplaceAll(by, " ", "%20"))
 	}
@@ -172,23 +173,23 @@ func (s *Set) sorted(at *Position, condition, direction string, skip int) string
 	if skip > 0 {
 		options = append(options, "$skip="+strconv.Itoa(skip))
 	}
-	if s.counts(at.facts) {
+	if s.requestsCount(at.capabilities) {
 		options = append(options, s.CountOption)
 	}
-	return s.asked(options)
+	return s.buildURL(options)
 }
 
 // highest asks for the row with the highest value of the cursor.
-func (s *Set) highest(at *Position) string {
+func (s *Set) highestURL(at *Position) string {
 	options := []string{"$orderby=" + s.Cursor.Name + "%20desc", "$top=1"}
-	if filter := s.filter(s.Cursor.above(at)); filter != "" {
+	if filter := s.filter(s.Cursor.condition(at)); filter != "" {
 		options = slices.Insert(options, 0, "$filter="+filter)
 	}
-	return s.asked(options)
+	return s.buildURL(options)
 }
 
-// asked is path and query with the options that all requests have, after others.
-func (s *Set) asked(options []string) string {
+// buildURL is path and query with the options that all requests have, after others.
+func (s *Set) buildURL(options []string) string {
 	if s.FormatOption != "" {
 		options = append(options, s.FormatOption)
 	}
@@ -208,8 +209,10 @@ func (s *Set) filter(own string) string {
 	return string(uri.AppendEscaped(nil, own))
 }
 
-// counts reports whether first pages ask for the count.
-func (s *Set) counts(known Facts) bool { return s.Count && s.Countable && !known.has(uncounted) }
+// requestsCount reports whether first pages ask for the count.
+func (s *Set) requestsCount(known Capabilities) bool {
+	return s.Count && s.Countable && !known.has(refusesCount)
+}
 
 // countName is the name of the option that asks for the count.
 func (s *Set) countName() string {
@@ -217,9 +220,10 @@ func (s *Set) countName() string {
 	return name
 }
 
-// sorts reports whether the service is asked for rows in the order of their keys, and that is relied on.
-func (s *Set) sorts(known Facts) bool {
-	return s.Keys != nil && s.Ordered && !known.has(unordered) && !known.has(ignoresKeys) && s.Paging != "links"
+// canUseKeyset reports whether the service is asked for rows in the order of their keys, and that is relied on.
+func (s *Set) canUseKeyset(known Capabilities) bool {
+	return s.Keys != nil && s.Ordered && !known.has(refusesOrderBy) && !known.has(ignoresKeyFilter) &&
+		s.Paging != "links"
 }
 
 func (s *Set) texts(key []byte) []string {

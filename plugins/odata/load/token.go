@@ -20,21 +20,21 @@ import (
 // CountsRows reports whether rows that come or go may shift what the next link of the page that was asked for at
 // `asked` leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there.
 // Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then, and
-// rows are hidden only if the first one of the next page is not the one after it, see [Set.Hides].
+// rows are hidden only if the first one of the next page is not the one after it, see [Set.MayHideRows].
 func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.plainKey(last)
 	switch {
-	case s.leadsByKey(link, asked, texts, seen):
+	case s.linkHasKey(link, asked, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.Whole() && s.leadsByKey(link, asked, texts):
+	case s.Keys != nil && s.Keys.Whole() && s.linkHasKey(link, asked, texts):
 		return false, texts[0]
 	}
 	return true, ""
 }
 
-// Hides reports whether rows may have been hidden between the row with the number `last` for its key and the first one
-// of the page after it, whose key is given.
-func (s *Set) Hides(last string, first []byte) bool {
+// MayHideRows reports whether rows may have been hidden between the row with the number `last` for its key and the
+// first one of the page after it, whose key is given.
+func (s *Set) MayHideRows(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
 	texts := s.plainKey(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
@@ -43,11 +43,11 @@ func (s *Set) Hides(last string, first []byte) bool {
 // maxLink is how long a link may be that is read, in bytes: servers take no longer ones.
 const maxLink = 16 << 10
 
-// leadsByKey reports whether a next link of the page that was asked for at `asked` holds the key of the last row, and
+// linkHasKey reports whether a next link of the page that was asked for at `asked` holds the key of the last row, and
 // not how many rows to skip; of one that can't be read nobody knows, and rows may be hidden by it as by a number. keys
 // are the parts of the key, counts the numbers of rows up to there that the link may mean. A number that happens to be
 // both a count and the key does no harm: going by key reads the same rows.
-func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool {
+func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
 	}
@@ -80,7 +80,7 @@ func (s *Set) leadsByKey(link, asked string, keys []string, counts ...int) bool 
 			return false
 		}
 	}
-	return standIn(own, keys)
+	return containAll(own, keys)
 }
 
 // decodings are a token as it stands, and the text that it is base64 of, as SAP SuccessFactors and CAP write theirs.
@@ -113,8 +113,8 @@ func numbersIn(text string) (numbers []int) {
 	return numbers
 }
 
-// standIn reports whether each of some parts of a key stands in one of the texts.
-func standIn(texts, keys []string) bool {
+// containAll reports whether each of some parts of a key stands in one of the texts.
+func containAll(texts, keys []string) bool {
 	some := false
 	for _, key := range keys {
 		if key == "" {
@@ -128,9 +128,9 @@ func standIn(texts, keys []string) bool {
 	return some
 }
 
-// enoughToTell is how many bytes of a key are in a text by no chance. A shorter part must be a whole field of the text:
-// 7 is in 2026-11-7 too.
-const enoughToTell = 4
+// minDistinctive is how many bytes of a key are in a text by no chance. A shorter part must be a whole field of the
+// text: 7 is in 2026-11-7 too.
+const minDistinctive = 4
 
 // separates reports whether what stands next to a field separates it from others: there is none, or the character that
 // is nearest to the field is no part of a word.
@@ -152,8 +152,8 @@ func contains(text, part string) bool {
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
 		after, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		whole := len(part) >= enoughToTell || separates(text[:i], before) && separates(text[i+len(part):], after)
-		if whole && !joined(before, first) && !joined(last, after) {
+		whole := len(part) >= minDistinctive || separates(text[:i], before) && separates(text[i+len(part):], after)
+		if whole && !sameWord(before, first) && !sameWord(last, after) {
 			return true
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])
@@ -161,8 +161,8 @@ func contains(text, part string) bool {
 	}
 }
 
-// joined reports whether two characters belong to one number or to one word.
-func joined(a, b rune) bool {
+// sameWord reports whether two characters belong to one number or to one word.
+func sameWord(a, b rune) bool {
 	digit := func(c rune) bool { return c >= '0' && c <= '9' }
 	letter := func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 && c != utf8.RuneError }
 	return digit(a) && digit(b) || letter(a) && letter(b)

@@ -52,7 +52,7 @@ func TestWhereLinksLead(t *testing.T) {
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
 	} {
-		if found := v2.leadsByKey(c.link, asked, strings.Fields(c.keys), c.seen); found != c.want {
+		if found := v2.linkHasKey(c.link, asked, strings.Fields(c.keys), c.seen); found != c.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", c.link, c.keys, c.seen, c.want, found)
 		}
 	}
@@ -64,7 +64,7 @@ func FuzzWhereLinksLead(f *testing.F) {
 	f.Add("/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000)
 	f.Add("/s/X?a=%zz&$skiptoken=====&'", "'", 0)
 	f.Fuzz(func(t *testing.T, link, key string, seen int) {
-		byKey := v2.leadsByKey(link, "/s/X", []string{key}, seen)
+		byKey := v2.linkHasKey(link, "/s/X", []string{key}, seen)
 		if _, query, _ := strings.Cut(link, "?"); byKey && (key == "" || query == "") {
 			t.Errorf("%q leads after the key %q", link, key)
 		}

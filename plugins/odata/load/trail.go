@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with
-// the load: it has the last maxRecent steps, and of all before the one whose number is the last power of two (Brent's
-// way). A circle of up to maxRecent steps is found when its first step comes again, a longer one before it was gone
-// round three times.
-type Trail struct {
-	steps  int
-	mark   string
-	recent string
+// LoopDetector remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't
+// grow with the load: it has the last maxRecent steps, and of all before the one whose number is the last power of two
+// (Brent's way). A circle of up to maxRecent steps is found when its first step comes again, a longer one before it was
+// gone round three times.
+type LoopDetector struct {
+	steps      int
+	checkpoint string
+	recent     string
 }
 
 const (
@@ -24,24 +24,24 @@ const (
 	hashSize = 8
 )
 
-// step reports whether the load came past something before, and notes it.
-func (t *Trail) step(hash hash) (before bool) {
-	h := short(hash)
-	if h == t.mark || t.holds(h) {
+// visit reports whether the load came past something before, and notes it.
+func (t *LoopDetector) visit(hash hash) (before bool) {
+	h := encodeHash(hash)
+	if h == t.checkpoint || t.isRecent(h) {
 		return true
 	}
 	t.steps++
 	if bits.OnesCount(uint(t.steps)) == 1 {
-		t.mark = h
+		t.checkpoint = h
 	}
 	t.recent = t.recent[max(0, len(t.recent)-(maxRecent-1)*hashSize):] + h
 	return false
 }
 
-// Passed is step for a text, such as an address.
-func (t *Trail) Passed(text string) (before bool) { return t.step(hashOf(text)) }
+// Visit is step for a text, such as an address.
+func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
 
-func (t *Trail) holds(h string) bool {
+func (t *LoopDetector) isRecent(h string) bool {
 	for at := 0; at < len(t.recent); at += hashSize {
 		if t.recent[at:at+hashSize] == h {
 			return true
@@ -51,23 +51,25 @@ func (t *Trail) holds(h string) bool {
 }
 
 // String is what parse reads: the number of steps, the marked one, the recent ones.
-func (t *Trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + "." + t.recent }
+func (t *LoopDetector) String() string {
+	return strconv.Itoa(t.steps) + "." + t.checkpoint + "." + t.recent
+}
 
-func (t *Trail) parse(s string) bool {
+func (t *LoopDetector) parse(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
 		len(parts[2]) > maxRecent*hashSize {
 		return false
 	}
 	steps, err := strconv.Atoi(parts[0])
-	t.steps, t.mark, t.recent = steps, parts[1], parts[2]
+	t.steps, t.checkpoint, t.recent = steps, parts[1], parts[2]
 	return err == nil && steps > 0
 }
 
 // hash is FNV-1a, for what isn't there to deceive anybody.
 type hash uint64
 
-const noHash hash = 14695981039346656037
+const emptyHash hash = 14695981039346656037
 
 const hashFactor = 1099511628211
 
@@ -86,17 +88,17 @@ func (h *hash) add(b []byte) {
 }
 
 func hashOf[T string | []byte](s T) hash {
-	h := noHash
+	h := emptyHash
 	h.add([]byte(s))
 	return h
 }
 
 // mark is 48 bits of a hash.
-func (h hash) mark() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
+func (h hash) bits48() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
 
-// short is a hash's mark as text of hashSize bytes.
-func short(h hash) string {
+// encodeHash is a hash's mark as text of hashSize bytes.
+func encodeHash(h hash) string {
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], h.mark())
+	binary.BigEndian.PutUint64(b[:], h.bits48())
 	return base64.RawURLEncoding.EncodeToString(b[2:])
 }

@@ -64,7 +64,7 @@ func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 
 // settled fails a test of a load that did not bring each of the rows that can be read once, and each of the others as a
 // fault once.
-func (s *service) settled(t *testing.T, c came, err error) {
+func (s *service) settled(t *testing.T, c result, err error) {
 	t.Helper()
 	slices.Sort(c.faults)
 	faults := len(slices.Compact(slices.Clone(c.faults)))
@@ -104,8 +104,8 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 				if c.paging == "top" {
 					top = 10
 				}
-				came, err := s.load(t, setOf(c.paging, top), nil)
-				if s.settled(t, came, err); len(s.requests) >= 100 {
+				res, err := s.load(t, setOf(c.paging, top), nil)
+				if s.settled(t, res, err); len(s.requests) >= 100 {
 					t.Errorf("%d requests", len(s.requests))
 				}
 			})
@@ -138,11 +138,11 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 					s.noSkip, _ = strconv.Atoi(way)
 					set := setOf("auto", 0)
 					set.Pageable = way != "unpageable"
-					came, err := s.load(t, set, nil)
+					res, err := s.load(t, set, nil)
 					if c.settled {
-						s.settled(t, came, err)
+						s.settled(t, res, err)
 					} else if err == nil {
-						t.Errorf("the load ends after %d rows:\n%s", len(came.rows), strings.Join(s.requests, "\n"))
+						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(s.requests, "\n"))
 					}
 					if len(s.requests) >= 100 {
 						t.Errorf("%d requests", len(s.requests))
@@ -286,21 +286,22 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
 		{"none", "heeds"}, {"refused", "heeds"}} {
 		for _, once := range []bool{false, true} {
-			s := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: c.count, order: c.order, skips: true}
+			s := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: c.count, order: c.order,
+				skips: true}
 			set := setOf("auto", 0)
-			set.Once = once
-			came, err := s.load(t, set, nil)
-			if err != nil || len(came.rows) != 25_000 || came.twice > 0 || len(s.requests) > 254 {
+			set.ExactlyOnce = once
+			res, err := s.load(t, set, nil)
+			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(s.requests) > 254 {
 				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once,
-					len(came.rows),
-					came.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
+					len(res.rows),
+					res.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
 			}
 		}
 	}
 	// Where rows are missing, the service's word is not taken for it.
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
-	if came, err := s.load(t, setOf("auto", 0), nil); err == nil {
-		t.Errorf("%d rows were taken for all", len(came.rows))
+	if res, err := s.load(t, setOf("auto", 0), nil); err == nil {
+		t.Errorf("%d rows were taken for all", len(res.rows))
 	}
 }
 
@@ -314,11 +315,11 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 				for _, paging := range []string{"auto", "keys"} {
 					s := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
-					came, err := s.load(t, setOf(paging, 0), nil)
-					if err != nil || len(came.rows) != 3000-len(hidden) || came.twice > 0 ||
+					res, err := s.load(t, setOf(paging, 0), nil)
+					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 ||
 						len(s.requests) > 100 {
 						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
-							"requests, %v", links, count, paging, len(hidden), hidden[0], len(came.rows), came.twice,
+							"requests, %v", links, count, paging, len(hidden), hidden[0], len(res.rows), res.twice,
 							len(s.requests), err)
 					}
 				}
@@ -337,23 +338,23 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 			}
 		}
 		set := setOf("auto", 0)
-		set.Once = true
-		if came, err := s.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
-			t.Errorf("%d rows, %v\n%s", len(came.rows), err, strings.Join(s.requests, "\n"))
+		set.ExactlyOnce = true
+		if res, err := s.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
+			t.Errorf("%d rows, %v\n%s", len(res.rows), err, strings.Join(s.requests, "\n"))
 		}
 	}
 }
 
 // TestPageThatComesNextAgain: in no walk is what was asked for, and brought no row, what comes next.
 func TestPageThatComesNextAgain(t *testing.T) {
-	for _, w := range []walk{byKey{}, byLinks{}, bySkip{}} {
+	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			at := newPosition(0)
-			at.url, at.walk, at.seen = "/s/X?$skip=7", w, 7
+			at.url, at.pager, at.rowsRead = "/s/X?$skip=7", w, 7
 			pg := NewPage()
 			pg.Begin(setOf("auto", 0), at)
-			next := pg.turn(Answer{})
-			next.next.seen += rows
+			next := pg.newTransition(PageInfo{})
+			next.next.rowsRead += rows
 			if _, err := next.end(nil); (err != nil) != fails {
 				t.Errorf("%T after %d rows: %v", w, rows, err)
 			}
@@ -361,10 +362,10 @@ func TestPageThatComesNextAgain(t *testing.T) {
 	}
 }
 
-// TestLinkOfAnEmptyPageThatCannotBeHad: where the link of an empty page by key is lost or refused, the rows after the
+// TestLinkOfAnEmptyPageThatIsRefused: where the link of an empty page by key is lost or refused, the rows after the
 // last key are asked for once more. Each row comes once, the set is not read again, and the service still counts as one
 // that compares keys.
-func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
+func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
 		for _, c := range []struct {
 			links, count string
@@ -391,14 +392,14 @@ func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
 						return 0
 					}
 					set := setOf("keys", 0)
-					if set.Once = once; filtered {
+					if set.ExactlyOnce = once; filtered {
 						set.Filter = users
 					}
-					came, err := s.load(t, set, nil)
-					if err != nil || len(came.rows) != rows-len(c.hidden) || came.twice > 0 ||
-						len(s.requests) > rows/100+20 || came.end.facts.has(ignoresKeys) {
+					res, err := s.load(t, set, nil)
+					if err != nil || len(res.rows) != rows-len(c.hidden) || res.twice > 0 ||
+						len(s.requests) > rows/100+20 || res.end.capabilities.has(ignoresKeyFilter) {
 						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
-							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(came.rows), came.twice,
+							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(res.rows), res.twice,
 							len(s.requests), err, strings.Join(s.requests[max(0, len(s.requests)-6):], "\n"))
 					}
 				}
@@ -410,10 +411,10 @@ func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
 			refused: func(times int) int { return status * (times % 2) }}
-		came, err := s.load(t, setOf("auto", 0), nil)
-		if err != nil || len(came.missing) > 0 || came.twice > 0 || !slices.Equal(came.faults, upFrom(101, 100)) {
-			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(came.rows), came.twice,
-				len(came.faults), err, strings.Join(s.requests, "\n"))
+		res, err := s.load(t, setOf("auto", 0), nil)
+		if err != nil || len(res.missing) > 0 || res.twice > 0 || !slices.Equal(res.faults, upFrom(101, 100)) {
+			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(res.rows), res.twice,
+				len(res.faults), err, strings.Join(s.requests, "\n"))
 		}
 	}
 	// Where the service counts more rows than came, or each second link is refused, they are not taken for all.
@@ -421,8 +422,8 @@ func TestLinkOfAnEmptyPageThatCannotBeHad(t *testing.T) {
 		"none": func(times int) int { return times % 2 * 410 }} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
 			refused: refused}
-		if came, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
-			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(came.rows), len(s.requests))
+		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
+			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
 		}
 	}
 }
@@ -442,13 +443,13 @@ func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 			for _, filtered := range []bool{false, true} {
 				s := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
 				set := setOf("keys", 0)
-				if set.Once = once; filtered {
+				if set.ExactlyOnce = once; filtered {
 					set.Filter = users
 				}
-				came, err := s.load(t, set, nil)
-				if err != nil || len(came.rows) != 300 || came.twice > 0 || len(s.requests) > 7 {
+				res, err := s.load(t, set, nil)
+				if err != nil || len(res.rows) != 300 || res.twice > 0 || len(s.requests) > 7 {
 					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, once,
-						filtered, len(came.rows), came.twice, err, strings.Join(s.requests, "\n"))
+						filtered, len(res.rows), res.twice, err, strings.Join(s.requests, "\n"))
 				}
 			}
 		}

@@ -20,7 +20,7 @@ const deletedToken = " deleted"
 // notifications come late, twice and in any order.
 func (f Set) FetchNamed(token string, offset []wit.OffsetEntry) wit.NextAction {
 	r := f.namedRequest(token)
-	r.Tag = f.WithGuids(r.Tag, offset)
+	r.Tag = f.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -34,11 +34,11 @@ type Set struct{ *feed.Feed }
 // Entity reads an entity that a notification names, or the document of one row.
 type Entity struct {
 	*feed.Reader
-	// named is its key predicate, "" for a document, which nobody asked for; entities came of it.
-	named    string
-	entities int
-	// saysDeleted: the notification says that the entity was deleted.
-	saysDeleted bool
+	// predicate is its key predicate, "" for a document, which nobody asked for; entities came of it.
+	predicate string
+	entities  int
+	// notifiedDeleted: the notification says that the entity was deleted.
+	notifiedDeleted bool
 	// stored: the notification store named it.
 	stored bool
 }
@@ -53,17 +53,17 @@ func BeginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feed.GuidTag)
 	token, deleted := strings.CutSuffix(token, deletedToken)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
-	pg.saysDeleted = deleted
+	pg.notifiedDeleted = deleted
 	return pg
 }
 
-// BeginLone opens the document of one row, which was refused before: a dead letter that is read again.
-func BeginLone(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
+// BeginDocument opens the document of one row, which was refused before: a dead letter that is read again.
+func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Entity {
 	return beginEntity(pool, o, f, response, feed.HeaderValue(response.Headers, wit.OffsetHeader+feed.GuidField), "")
 }
 
 func beginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response, guids, named string) *Entity {
-	pg := &Entity{Reader: pool.Begin(o, f, response, guids), named: named}
+	pg := &Entity{Reader: pool.Begin(o, f, response, guids), predicate: named}
 	pg.Single = true
 	if pg.Base == "" {
 		pg.Base = f.Service + "/" + f.Address + named
@@ -74,32 +74,32 @@ func beginEntity(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.R
 // Decode reads it: one row, or one for a deleted entity.
 func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
-	f, what := pg.set(), pg.What()+": the entity "+pg.named
+	f, what := pg.set(), pg.Label()+": the entity "+pg.predicate
 	if status := pg.Answer.Status; status < 200 || status > 299 {
-		pg.Refusal(piece)
+		pg.CollectBody(piece)
 		switch {
 		case !last:
 			return portion, false, nil
-		case !f.Gone(status, pg.Body):
-			return portion, true, feed.NotRead(what, &pg.Answer, pg.Body)
+		case !f.IsNotFound(status, pg.Body):
+			return portion, true, feed.ReadError(what, &pg.Answer, pg.Body)
 		}
-		raws, err := f.Keys.Read(pg.named)
+		raws, err := f.Keys.Read(pg.predicate)
 		if err != nil {
 			return portion, true, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": " + err.Error()}
 		}
 		pg.FitKeys(raws)
 		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.ReceivedAt)
 		pg.Declare(&portion)
-		pg.confirm(&portion, !pg.saysDeleted)
+		pg.scheduleConfirm(&portion, !pg.notifiedDeleted)
 		return portion, true, nil
 	}
-	if waits, err := pg.Read(tag, piece, last, &portion); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
 	}
-	if err := pg.Filtered(); err != nil {
+	if err := pg.ApplyFilter(); err != nil {
 		return portion, true, err
 	}
-	if err := pg.take(&portion); err != nil {
+	if err := pg.addRows(&portion); err != nil {
 		return portion, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
@@ -107,21 +107,21 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 			strconv.Itoa(pg.entities)}
 	}
 	if ended {
-		pg.confirm(&portion, pg.saysDeleted)
+		pg.scheduleConfirm(&portion, pg.notifiedDeleted)
 	}
 	return portion, ended, nil
 }
 
-// take hands on what came.
-func (pg *Entity) take(portion *wit.DecodeResult) error {
+// addRows hands on what came.
+func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 	f, change := pg.set(), feed.ChangeUnknown
-	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.named != "" {
+	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.predicate != "" {
 		change = feed.ChangeChanged
 	}
-	pg.Out.Data = f.TellAll(pg.Out.Rows, pg.Out.Data, change)
+	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
 	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	pg.Declare(portion)
-	return pg.Followed(portion)
+	return pg.RequestNested(portion)
 }
 
 // What a service answers about an entity may come of an older copy of its data than what made the notification: an
@@ -131,18 +131,19 @@ func (pg *Entity) take(portion *wit.DecodeResult) error {
 // before: who sends notifications one after another would stand still with each entity that was deleted since. An
 // entity that was changed and comes as it was before cannot be distinguished from one that is up to date.
 
-// confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
-// notification: this may be the second answer, which an instance of the plugin cannot know.
-func (pg *Entity) confirm(portion *wit.DecodeResult, contradicts bool) {
+// scheduleConfirm has an entity read once more whose answer contradicts the notification. The host does so once for
+// each notification: this may be the second answer, which an instance of the plugin cannot know.
+func (pg *Entity) scheduleConfirm(portion *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
-	if !contradicts || pg.named == "" || pg.stored || after == 0 {
+	if !contradicts || pg.predicate == "" || pg.stored || after == 0 {
 		return
 	}
 	says := "is not there, and no notification says that it was deleted"
-	if pg.saysDeleted {
+	if pg.notifiedDeleted {
 		says = "is there, and a notification says that it was deleted"
 	}
-	sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": unless this is the second answer, it is "+
+	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+says+": unless this is the second answer, it "+
+		"is "+
 		"read once more in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
 	portion.More, portion.WaitMs = true, after
 }

@@ -23,8 +23,8 @@ type notificationEntry struct {
 	// address is where the entry itself is, term its type, via the address in its link of that name.
 	address, term, via string
 	properties         map[string]string
-	// inside are the entries in that link.
-	inside []notificationEntry
+	// inline are the entries in that link.
+	inline []notificationEntry
 }
 
 // maxNested bounds how deep entries stand in links of entries.
@@ -83,19 +83,19 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 				items = []jsontext.Value{m.Value}
 			}
 			for _, item := range items {
-				n.inside = append(n.inside, entryOf(item, depth+1))
+				n.inline = append(n.inline, entryOf(item, depth+1))
 			}
 		}
 	}
 	return n
 }
 
-// notification reports whether it names an entity, rather than being one.
-func (n *notificationEntry) notification() bool {
+// isNotification reports whether it names an entity, rather than being one.
+func (n *notificationEntry) isNotification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
 	}
-	return n.via != "" || len(n.inside) > 0 || n.text("changeType") != "" && n.text("collection") != ""
+	return n.via != "" || len(n.inline) > 0 || n.text("changeType") != "" && n.text("collection") != ""
 }
 
 // Header names of a notification, see the note at the top.
@@ -105,63 +105,65 @@ const (
 	pokeTitle   = "x-sap-poke-title"
 )
 
-// Notified reads a notification: in delta mode it says that there are changes, in full mode which entities to read.
-func Notified(o *feed.Context, n wit.Notification) ([]wit.Trigger, error) {
+// HandleNotification reads a notification: in delta mode it says that there are changes, in full mode which entities to
+// read.
+func HandleNotification(o *feed.Context, n wit.Notification) ([]wit.Trigger, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
 	for i := range o.Feeds {
 		if f := &o.Feeds[i]; f.Name == name && f.Subscribing.On {
-			return Set{f}.notified(uint32(i), &n)
+			return Set{f}.triggers(uint32(i), &n)
 		}
 	}
 	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "nobody has subscribed under the path " + feed.Clip(path)}
 }
 
-func (f Set) notified(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
-	notes, err := f.notes(n)
+func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
+	notes, err := f.entries(n)
 	if err != nil {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.What() + ": a notification that can't be read: " +
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification that can't be read: " +
 			err.Error()}
 	}
-	var wakes []wit.Trigger
+	var triggers []wit.Trigger
 	for i := range notes {
 		one := &notes[i]
-		wake := wit.Trigger{Feed: number, AnswerWhenStored: f.Named()}
-		if one.notification() {
-			wake.Ident = one.text("ID")
+		trigger := wit.Trigger{Feed: number, AnswerWhenStored: f.NotificationOnly()}
+		if one.isNotification() {
+			trigger.Ident = one.text("ID")
 			if collection := one.text("collection"); collection != "" && collection != f.Set {
-				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.What() + ": a notification of " +
+				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": a notification of " +
 					strconv.Quote(feed.Clip(collection)) +
 					" came, which is another entity set"}
 			}
 		}
-		if !f.Named() {
-			wakes = append(wakes, wake)
+		if !f.NotificationOnly() {
+			triggers = append(triggers, trigger)
 			continue
 		}
 		tokens, err := f.tokens(one)
 		if err != nil {
 			return nil, err
 		}
-		for _, wake.Token = range tokens {
-			if wake.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
-				wake.Token += deletedToken
+		for _, trigger.Token = range tokens {
+			if trigger.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
+				trigger.Token += deletedToken
 			}
-			wakes = append(wakes, wake)
+			triggers = append(triggers, trigger)
 		}
 	}
-	if len(wakes) > 1 && f.Named() { // or the second entity of a notification would pass for the first one's repetition
-		for i := range wakes {
-			if w := &wakes[i]; w.Ident != "" {
+	// or the second entity of a notification would pass for the first one's repetition
+	if len(triggers) > 1 && f.NotificationOnly() {
+		for i := range triggers {
+			if w := &triggers[i]; w.Ident != "" {
 				w.Ident += " " + w.Token
 			}
 		}
 	}
-	return wakes, nil
+	return triggers, nil
 }
 
-// notes are the entries of a notification.
-func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
+// entries are the entries of a notification.
+func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	data := feed.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		notes, next, err := readEntries(n.Body)
@@ -190,8 +192,8 @@ func (f Set) notes(n *wit.Notification) ([]notificationEntry, error) {
 // something has changed.
 func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}
-	if n.notification() {
-		entities = n.inside
+	if n.isNotification() {
+		entities = n.inline
 		if via := n.via; len(entities) == 0 && via != "" {
 			entities = []notificationEntry{{address: via}}
 		}
@@ -206,10 +208,10 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 			}
 		}
 		return nil, &wit.Error{Kind: wit.ErrorData,
-			Message: f.What() + ": a notification of an entity whose key can't be read: " + err.Error()}
+			Message: f.Label() + ": a notification of an entity whose key can't be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {
-		sdk.Log(wit.LevelWarn, f.What()+": a notification names no entity: the set is read again")
+		sdk.Log(wit.LevelWarn, f.Label()+": a notification names no entity: the set is read again")
 		tokens = []string{""}
 	}
 	return tokens, nil

@@ -21,8 +21,8 @@ const (
 	StoreTarget = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	// StoreTag is that of requests to it.
 	StoreTag = "notification store"
-	// storeAmid follows it where a load was begun and goes on afterwards.
-	storeAmid = ", amid a load"
+	// storeDuringLoad follows it where a load was begun and goes on afterwards.
+	storeDuringLoad = ", amid a load"
 	// maxStorePages bounds its pages, and maxStored the entities that they name. Where there is more the whole set
 	// is read again.
 	maxStorePages = 8
@@ -35,15 +35,15 @@ type stored struct {
 	loading bool
 	pages   int
 	tokens  []string
-	known   map[string]bool
-	// elsewhere is how many entities it names of a set called like the feed's under another path, example one of them;
+	seen    map[string]bool
+	// foreign is how many entities it names of a set called like the feed's under another path, example one of them;
 	// alike: some are of a service called like the feed's as well, example among them.
-	elsewhere int
-	example   string
-	alike     bool
-	// left is how many entities are still to be read, read how many were; token is the one that is being read.
-	left, read int
-	token      string
+	foreign        int
+	example        string
+	foreignSimilar bool
+	// remaining is how many entities are still to be read, read how many were; token is the one that is being read.
+	remaining, read int
+	token           string
 }
 
 // FetchStore asks for stored notifications.
@@ -51,9 +51,9 @@ func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
 	r := ListRequest(f.Query.On(StoreTarget))
 	r.Tag = StoreTag
 	if loading {
-		r.Tag += storeAmid
+		r.Tag += storeDuringLoad
 	}
-	r.Tag = f.WithGuids(r.Tag, offset)
+	r.Tag = f.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -70,20 +70,20 @@ func BeginStore(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Re
 	if entity.stored = true; response.Target == "" {
 		entity.Base = StoreTarget
 	}
-	return &Store{entity, stored{loading: strings.HasSuffix(tag, storeAmid), known: map[string]bool{}}}
+	return &Store{entity, stored{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
 
 // Decode reads a piece.
 func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	s := &pg.stored
-	if s.left == 0 {
+	if s.remaining == 0 {
 		return pg.readStore(status, piece, last)
 	}
 	if token, first := strings.CutPrefix(tag, NamedTag); first {
 		if tag = ""; token != s.token {
 			s.token = strings.Clone(token)
-			pg.named, pg.entities, pg.Ended, pg.Answer.Status = s.token, 0, false, status
+			pg.predicate, pg.entities, pg.Ended, pg.Answer.Status = s.token, 0, false, status
 			pg.Body, pg.Base = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+s.token
 			if pg.Decoder != nil {
 				pg.Decoder.Reset()
@@ -102,9 +102,9 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 	}
 	s.token = ""
 	s.read++
-	s.left--
-	portion.More = s.left == 0 && s.loading
-	return portion, s.left == 0, nil
+	s.remaining--
+	portion.More = s.remaining == 0 && s.loading
+	return portion, s.remaining == 0, nil
 }
 
 // readStore takes a piece of a page of the store. Behind the last one it asks for the entities.
@@ -116,9 +116,9 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	if pg.Body = append(pg.Body, piece...); !last {
 		return portion, false, nil
 	}
-	what := f.What() + ": SAP's notification store"
+	what := f.Label() + ": SAP's notification store"
 	if status < 200 || status > 299 {
-		failed := fault.Of(what, &pg.Answer, pg.Body)
+		failed := fault.FromResponse(what, &pg.Answer, pg.Body)
 		failed.Message += "; " + entry.NotificationCatchup +
 			" = reload reads the set again at a start, none relies on what " +
 			"the service sends again"
@@ -137,15 +137,15 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		switch {
 		case err != nil:
 			return pg.readWhole("a notification there of an entity whose key can't be read: " + err.Error())
-		case mine && !s.known[token]:
-			s.known[token] = true
+		case mine && !s.seen[token]:
+			s.seen[token] = true
 			s.tokens = append(s.tokens, token)
 		case !mine && token != "":
-			s.elsewhere++
-			if s.example == "" || !s.alike {
+			s.foreign++
+			if s.example == "" || !s.foreignSimilar {
 				s.example = token
 			}
-			s.alike = s.alike || f.namesake(token)
+			s.foreignSimilar = s.foreignSimilar || f.hasSameNames(token)
 		}
 	}
 	switch {
@@ -164,11 +164,11 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r})
 		return portion, false, nil
 	}
-	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.Set + " that are not below " + f.Service +
+	if elsewhere := strconv.Itoa(s.foreign) + " entities of a set " + f.Set + " that are not below " + f.Service +
 		", such as " +
-		strconv.Quote(feed.Clip(s.example)); s.alike && len(s.tokens) == 0 {
+		strconv.Quote(feed.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
 		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
-	} else if s.elsewhere > 0 {
+	} else if s.foreign > 0 {
 		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are taken for another service's")
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
@@ -176,9 +176,9 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.namedRequest(token),
 			Tolerate: []uint16{404, 410}})
 	}
-	s.left = len(s.tokens)
-	portion.More = s.left == 0 && s.loading
-	return portion, s.left == 0, nil
+	s.remaining = len(s.tokens)
+	portion.More = s.remaining == 0 && s.loading
+	return portion, s.remaining == 0, nil
 }
 
 // maxStoreBody bounds a page of the store, in bytes.
@@ -186,9 +186,9 @@ const maxStoreBody = 32 << 20
 
 // readWhole has the whole set read in place of what the store names.
 func (pg *Store) readWhole(why string) (wit.DecodeResult, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.set().What()+": SAP's notification store is not used: "+why+
+	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+why+
 		"; the set is read again, and what was deleted meanwhile is not reported")
-	fields := pg.set().Pages.First(pg.Answer.ReceivedAt).Fields()
+	fields := pg.set().Paging.First(pg.Answer.ReceivedAt).Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 
@@ -200,11 +200,11 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 		return "", false, nil
 	}
 	via := n.via
-	if via == "" && len(n.inside) > 0 {
-		via = n.inside[0].address
+	if via == "" && len(n.inline) > 0 {
+		via = n.inline[0].address
 	}
-	if via != "" && !leads(via, f.Service+"/"+f.Set) {
-		if path := segmentsOf(via); strings.EqualFold(path[len(path)-1], f.Set) {
+	if via != "" && !sameSet(via, f.Service+"/"+f.Set) {
+		if path := pathSegments(via); strings.EqualFold(path[len(path)-1], f.Set) {
 			return via, false, nil
 		}
 		return "", false, nil
@@ -217,22 +217,22 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	return token, true, err
 }
 
-// leads reports whether an address is one of an entity of a set below a path. Addresses from the store may name another
-// host, and the service with its version (;v=2).
-func leads(address, to string) bool {
-	return slices.EqualFunc(segmentsOf(address), segmentsOf(to), strings.EqualFold)
+// sameSet reports whether an address is one of an entity of a set below a path. Addresses from the store may name
+// another host, and the service with its version (;v=2).
+func sameSet(address, to string) bool {
+	return slices.EqualFunc(pathSegments(address), pathSegments(to), strings.EqualFold)
 }
 
-// namesake reports whether an address is one of an entity of a service and a set with the names of the feed's, as far
-// as it has them, which may be the same by another path.
-func (f Set) namesake(address string) bool {
-	path, own := segmentsOf(address), segmentsOf(f.Service+"/"+f.Set)
+// hasSameNames reports whether an address is one of an entity of a service and a set with the names of the feed's, as
+// far as it has them, which may be the same by another path.
+func (f Set) hasSameNames(address string) bool {
+	path, own := pathSegments(address), pathSegments(f.Service+"/"+f.Set)
 	n := min(2, len(own), len(path))
 	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)
 }
 
-// segmentsOf are the segments of an address's path up to the key, without versions.
-func segmentsOf(address string) []string {
+// pathSegments are the segments of an address's path up to the key, without versions.
+func pathSegments(address string) []string {
 	path, _, _ := strings.Cut(address, "(")
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		if i := strings.IndexByte(rest, '/'); i >= 0 {

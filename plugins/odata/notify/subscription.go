@@ -37,8 +37,8 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Covers reports whether it leads all changes of a type of a set to an address.
-func (s *Subscription) Covers(set, changeType, address string) bool {
+// Delivers reports whether it leads all changes of a type of a set to an address.
+func (s *Subscription) Delivers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
 			return strings.EqualFold(strings.TrimSpace(one), changeType)
@@ -53,7 +53,7 @@ func ListRequest(target string) wit.Request {
 // ReadSubscriptions reads a page of them, and the link to the next one.
 func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next string, err error) {
 	if a.Status < 200 || a.Status > 299 {
-		return nil, "", fault.Of(what, a, a.Body)
+		return nil, "", fault.FromResponse(what, a, a.Body)
 	}
 	entries, next, err := readEntries(a.Body)
 	if err != nil {
@@ -73,9 +73,9 @@ func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next 
 
 // Phases of a subscription.
 const (
-	subscribeLook = iota
-	subscribeMake
-	subscribeProve
+	phaseList = iota
+	phaseCreate
+	phaseVerify
 )
 
 // Subscribe sees to it that each type of change has a subscription: it looks which ones there are, makes those that
@@ -88,22 +88,22 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: what + ": " + f.Setting(entry.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.To+address
+	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
 	if len(state) == 0 {
-		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
+		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.Open(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state can't be read"}
 	}
-	if phase == subscribeMake {
+	if phase == phaseCreate {
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
-				return wit.CallResult{}, fault.Of(what+": "+a.Tag, a, a.Body)
+				return wit.CallResult{}, fault.FromResponse(what+": "+a.Tag, a, a.Body)
 			}
 		}
-		return f.look(root, subscribeProve, make([]string, len(changeTypes))), nil
+		return f.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
 	}
 	list, next, err := ReadSubscriptions(what, &answers[0])
 	if err != nil {
@@ -111,7 +111,8 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	}
 	for _, s := range list {
 		for i, changeType := range changeTypes {
-			if found[i] == "" && s.Covers(f.Set, changeType, to) && (!f.Stores() || s.persist == "true") {
+			if found[i] == "" && s.Delivers(f.Set, changeType, to) && (!f.UsesNotificationStore() ||
+				s.persist == "true") {
 				found[i] = s.ID
 			}
 		}
@@ -121,21 +122,21 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 		if err != nil {
 			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
 		}
-		return f.look(f.Query.On(target), phase, found), nil
+		return f.listSubscriptions(f.Query.On(target), phase, found), nil
 	}
-	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, subscribeMake), found)}
+	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
 	var names, missing []string
 	for i, changeType := range changeTypes {
 		if names = append(names, changeType+" "+found[i]); found[i] != "" {
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, f.subscribe(root, changeType, to))
+		need.Requests = append(need.Requests, f.createRequest(root, changeType, to))
 	}
 	switch {
 	case len(missing) == 0:
 		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
-	case phase == subscribeProve:
+	case phase == phaseVerify:
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
 			Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
 				" to " + to + " and does not list them"}
@@ -143,23 +144,23 @@ func Subscribe(o *feed.Context, feed *feed.Feed, address string, state []byte,
 	return wit.CallResult{Pending: need}, nil
 }
 
-func (f Set) look(target string, phase int, found []string) wit.CallResult {
+func (f Set) listSubscriptions(target string, phase int, found []string) wit.CallResult {
 	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
 		State: pack.Strings(pack.Int(nil, phase), found)}}
 }
 
-// subscribe makes a subscription to a type of changes.
-func (f Set) subscribe(target, changeType, address string) wit.Request {
+// createRequest makes a subscription to a type of changes.
+func (f Set) createRequest(target, changeType, address string) wit.Request {
 	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
-	if f.Named() || f.Tracking.On {
+	if f.NotificationOnly() || f.Tracking.On {
 		selects = strings.Join(f.Structure().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.Set}, {"filter", ""},
 		{"select", selects},
-		{"persistNotifications", strconv.FormatBool(f.Stores())}, {"changeType", changeType}} {
+		{"persistNotifications", strconv.FormatBool(f.UsesNotificationStore())}, {"changeType", changeType}} {
 		body = append(body, "<d:"+p[0]+">"...)
 		body = append(body, escapeXML.Replace(p[1])...)
 		body = append(body, "</d:"+p[0]+">"...)

@@ -65,8 +65,8 @@ func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wi
 	return a
 }
 
-// Inquiry is what the validation comes to so far.
-func (a *Adviser) Inquiry() wit.ValidateResult {
+// Result is what the validation comes to so far.
+func (a *Adviser) Result() wit.ValidateResult {
 	if need := a.Need(); need != nil {
 		return wit.ValidateResult{Pending: need}
 	}
@@ -83,12 +83,12 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 	if slices.ContainsFunc(mandatory, func(name string) bool { return last.Text(name) == "" }) {
 		return ""
 	}
-	return following(last.Digits)
+	return nextNumber(last.Digits)
 }
 
-// Grow adds settings that nobody has given and that can be given next: those of a further entity set when the one
-// before is complete, and more.
-func (a *Adviser) Grow(given []wit.Setting, more ...string) {
+// AddSuggested adds settings that nobody has given and that can be given next: those of a further entity set when the
+// one before is complete, and more.
+func (a *Adviser) AddSuggested(given []wit.Setting, more ...string) {
 	if next := a.Next(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
 	}
@@ -123,8 +123,8 @@ func (a *Adviser) Applies(name string) bool {
 // offer is a service of the catalogue: its path, and that and its name in lower case.
 type offer struct{ path, lower, name string }
 
-// following is the next number of a group, with as many digits; "" after the last.
-func following(digits string) string {
+// nextNumber is the next number of a group, with as many digits; "" after the last.
+func nextNumber(digits string) string {
 	n, err := strconv.Atoi(digits)
 	if err != nil || n >= 999 {
 		return ""
@@ -147,8 +147,8 @@ func (a *Adviser) At(name string) *wit.ConfigValue {
 	return &a.Examined[i]
 }
 
-// Complain adds an error, once, to a setting that may be known by another name only.
-func (a *Adviser) Complain(name, text string) {
+// AddProblem adds an error, once, to a setting that may be known by another name only.
+func (a *Adviser) AddProblem(name, text string) {
 	e := a.At(name)
 	if e == nil {
 		spec, ok := a.table.Find(name)
@@ -226,7 +226,7 @@ func (a *Adviser) Services() {
 }
 
 // offer takes services among those that are offered, each path once.
-func (a *Adviser) offer(services []Listed) {
+func (a *Adviser) offer(services []CatalogueEntry) {
 	if a.paths == nil {
 		a.paths = map[string]bool{}
 	}
@@ -343,11 +343,11 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
 		text := "The service " + path + " doesn't exist: " + f.Message
 		if near := a.nearest(path); len(near) > 0 {
-			text += fault.Among(path, near, "")
+			text += fault.Suggest(path, near, "")
 		}
-		a.Complain(name, text)
+		a.AddProblem(name, text)
 	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):
-		a.Complain(name, f.Message)
+		a.AddProblem(name, f.Message)
 	default: // it may be there again when the connector starts
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
 		m = nil
@@ -391,8 +391,8 @@ func TopicsFor(set string) []string {
 	}, set)}
 }
 
-// Refused puts a fault at its setting, or at the one given, and answers where it stands.
-func (a *Adviser) Refused(err error, name string) string {
+// AddError puts a fault at its setting, or at the one given, and answers where it stands.
+func (a *Adviser) AddError(err error, name string) string {
 	text := err.Error()
 	var f *wit.Error
 	if errors.As(err, &f) {
@@ -401,7 +401,7 @@ func (a *Adviser) Refused(err error, name string) string {
 			name = *f.Setting
 		}
 	}
-	a.Complain(name, text)
+	a.AddProblem(name, text)
 	return name
 }
 

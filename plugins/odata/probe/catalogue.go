@@ -13,13 +13,13 @@ import (
 // Catalogues are the versions of the catalogue service of SAP Gateway, the newest first.
 var Catalogues = []string{"/sap/opu/odata/IWFND/CATALOGSERVICE;v=2", "/sap/opu/odata/IWFND/CATALOGSERVICE"}
 
-// Listed is a service of the catalogue.
-type Listed struct{ Name, Version, Title, Path string }
+// CatalogueEntry is a service of the catalogue.
+type CatalogueEntry struct{ Name, Version, Title, Path string }
 
 // Catalogue returns services of the newest catalogue that answers a request with these options, which of [Catalogues]
 // that is, and the link to what comes after them; "" for none. Errors are *wit.Fault or
 // [ErrMissing].
-func (p *Prober) Catalogue(query uri.Query, options string) (rows []Listed, at int, next string, err error) {
+func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, at int, next string, err error) {
 	for at = range Catalogues {
 		answer, err := p.Get(catalogueRequest(query, Catalogues[at], options))
 		if err != nil {
@@ -40,7 +40,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []Listed, at i
 }
 
 // More returns the services behind a link of the catalogue, to which it was resolved, and the link to those after them.
-func (p *Prober) More(target string) (rows []Listed, next string, err error) {
+func (p *Prober) More(target string) (rows []CatalogueEntry, next string, err error) {
 	answer, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err
@@ -54,10 +54,10 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 
 // readCatalogue reads an answer of the catalogue; next is the link to what comes after it, "" for none. Errors are
 // *wit.Fault.
-func readCatalogue(answer *wit.Response) (rows []Listed, next string, err error) {
+func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
 	const what = "catalogue of services"
 	if !succeeded(answer) {
-		return nil, "", fault.Of(what, answer, answer.Body)
+		return nil, "", fault.FromResponse(what, answer, answer.Body)
 	}
 	document, err := jsontext.Parse(answer.Body)
 	if err != nil || !document.Has("d") {
@@ -65,7 +65,8 @@ func readCatalogue(answer *wit.Response) (rows []Listed, next string, err error)
 	}
 	d := document.At("d")
 	for _, row := range d.At("results").Items {
-		s := Listed{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text, row.At("Title").Text,
+		s := CatalogueEntry{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text,
+			row.At("Title").Text,
 			pathOf(row.At("ServiceUrl").Text)}
 		if s.Title == "" || s.Title == s.Name {
 			s.Title = row.At("Description").Text

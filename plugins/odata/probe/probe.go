@@ -22,7 +22,7 @@ import (
 // Prober holds the answers so far. Requests are distinguished by their tags.
 type Prober struct {
 	answers []wit.Response
-	wanted  []wit.Request
+	missing []wit.Request
 }
 
 // ErrMissing is the error of a request whose answer is not there yet. Who gets it returns it.
@@ -58,12 +58,12 @@ func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
 			return &p.answers[i], nil
 		}
 	}
-	for i := range p.wanted {
-		if p.wanted[i].Tag == r.Tag {
+	for i := range p.missing {
+		if p.missing[i].Tag == r.Tag {
 			return nil, ErrMissing
 		}
 	}
-	p.wanted = append(p.wanted, r)
+	p.missing = append(p.missing, r)
 	return nil, ErrMissing
 }
 
@@ -78,10 +78,10 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 
 // Need returns the requests whose answers are missing, nil if there are none.
 func (p *Prober) Need() *wit.RequestBatch {
-	if len(p.wanted) == 0 {
+	if len(p.missing) == 0 {
 		return nil
 	}
-	need := &wit.RequestBatch{Requests: p.wanted}
+	need := &wit.RequestBatch{Requests: p.missing}
 	for i := range p.answers {
 		a := &p.answers[i]
 		for _, field := range []string{a.Tag, a.Target, strconv.Itoa(int(a.Status))} {

@@ -8,13 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// remedy names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended;
+// suggestion names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended;
 // setting is "" where none of the connector's does it.
 //
 // Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active
 // with an HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or
 // /IWBEP/.
-func remedy(answer *wit.Response, f *wit.Error) (name, advice string) {
+func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
 	code := ""
 	if f.Code != nil {
 		code = strings.ToUpper(*f.Code)
@@ -22,7 +22,7 @@ func remedy(answer *wit.Response, f *wit.Error) (name, advice string) {
 	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
 	page := fault.IsHTML(answer.Body)
 	_, text, _ := strings.Cut(f.Message, ": HTTP ")
-	text = fault.Said(answer.Target, text)
+	text = fault.SearchText(answer.Target, text)
 	switch status := answer.Status; {
 	case status == 401:
 		return config.User, "The user, its password or the client (" + config.Client +

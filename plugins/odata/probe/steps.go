@@ -72,9 +72,9 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
-		return wit.CommandResult{}, fault.Config(optionStep, "unknown step "+name)
+		return wit.CommandResult{}, fault.ForSetting(optionStep, "unknown step "+name)
 	}
-	return Run(state, answers, steps[i].take)
+	return Run(state, answers, steps[i].run)
 }
 
 // step asks one thing of the service.
@@ -88,7 +88,7 @@ type step struct {
 
 func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
-	for _, s := range distinct(services) {
+	for _, s := range mergeByPath(services) {
 		document := service.DocumentRequest(s.Path, query)
 		steps = append(steps,
 			step{name: "service " + s.Path, setting: s.Setting, ask: reading(document, readService(s.Path))},
@@ -123,8 +123,8 @@ func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(
 	}
 }
 
-// distinct has every path once; it is written to if any of its settings writes.
-func distinct(services []Service) []Service {
+// mergeByPath has every path once; it is written to if any of its settings writes.
+func mergeByPath(services []Service) []Service {
 	var list []Service
 	at := map[string]int{}
 	for _, s := range services {
@@ -144,8 +144,8 @@ func distinct(services []Service) []Service {
 	return list
 }
 
-// take takes the step and answers {"ok":…,"setting":…,"message":…}.
-func (s *step) take(p *Prober) (wit.CommandResult, error) {
+// run takes the step and answers {"ok":…,"setting":…,"message":…}.
+func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	var answer *wit.Response // the last one
 	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
@@ -163,7 +163,7 @@ func (s *step) take(p *Prober) (wit.CommandResult, error) {
 		message = "not readable, which only costs suggestions of services: " + err.Error()
 	case is:
 		var advice string
-		if name, advice = remedy(answer, f); name == "" {
+		if name, advice = suggestion(answer, f); name == "" {
 			name = s.setting
 		}
 		if message = f.Message; advice != "" {
@@ -179,7 +179,7 @@ func (s *step) take(p *Prober) (wit.CommandResult, error) {
 func readService(path string) func(*wit.Response) (string, error) {
 	return func(answer *wit.Response) (string, error) {
 		names, err := service.ReadDocument(path, answer)
-		return counted(len(names), "entity set"), err
+		return plural(len(names), "entity set"), err
 	}
 }
 
@@ -189,11 +189,11 @@ func readMetadata(path string) func(*wit.Response) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return counted(len(m.Sets), "entity set") + ", " + counted(len(m.Functions), "function import"), nil
+		return plural(len(m.Sets), "entity set") + ", " + plural(len(m.Functions), "function import"), nil
 	}
 }
 
-func counted(n int, what string) string {
+func plural(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
@@ -258,10 +258,11 @@ func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	case !set.Atom && fault.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
 	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
-		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(),
+		return "there; it cannot be read, which writing does not need: " +
+				fault.FromResponse(what, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):
-		return "", fault.Of(what, answer, answer.Body)
+		return "", fault.FromResponse(what, answer, answer.Body)
 	}
 	if set.Atom {
 		if !bytes.Contains(answer.Body, []byte("feed")) || fault.IsHTML(answer.Body) {

@@ -89,7 +89,7 @@ func (l *level) noNavigation(name string) string {
 	if l.structure.Property(name) != nil {
 		text = name + " is a property of " + l.structure.QualifiedName() + ", which needs no expansion"
 	}
-	return text + fault.Among(name, names, "it has no navigation property")
+	return text + fault.Suggest(name, names, "it has no navigation property")
 }
 
 // choose reads the projection.
@@ -132,7 +132,7 @@ func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string 
 }
 
 func noProperty(s *edm.Structure, name string, wanted func(*edm.Property) bool) string {
-	return name + " is no property of " + s.QualifiedName() + fault.Among(name, propertiesOf(s, wanted),
+	return name + " is no property of " + s.QualifiedName() + fault.Suggest(name, propertiesOf(s, wanted),
 		"it has no such property")
 }
 

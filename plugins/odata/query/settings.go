@@ -66,5 +66,5 @@ func (s *Settings) Empty() bool {
 }
 
 func refuse(name, value, why string) error {
-	return fault.Config(name, setting.Invalid(name, value, why))
+	return fault.ForSetting(name, setting.Invalid(name, value, why))
 }

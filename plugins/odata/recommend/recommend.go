@@ -29,14 +29,14 @@ func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 		return wit.ValidateResult{}, err
 	}
 	a := &adviser{p.Advise(entry.Table, given, entry.Examine(given))}
-	a.Grow(given, a.conditions()...)
+	a.AddSuggested(given, a.conditions()...)
 	a.Services()
-	for _, e := range entry.Entries(a.Values) {
-		a.set(&e)
+	for _, e := range entry.EntitySets(a.Values) {
+		a.entitySet(&e)
 	}
 	a.Choices()
 	a.hide()
-	return a.Inquiry(), nil
+	return a.Result(), nil
 }
 
 // adviser is a validation online in the making.
@@ -57,25 +57,25 @@ func (a *adviser) conditions() (more []string) {
 	return more
 }
 
-// set recommends what belongs to one entity set, and checks it against the metadata.
-func (a *adviser) set(e *entry.Entry) {
+// entitySet recommends what belongs to one entity set, and checks it against the metadata.
+func (a *adviser) entitySet(e *entry.EntitySetConfig) {
 	m := a.EntitySet(e.Number, e.Service, e.Set, e.Query, true)
 	if m == nil {
 		return
 	}
 	found, s, err := entry.FindSet(e, m)
 	if err != nil {
-		a.Refused(err, config.InGroup(e.Number, entry.NameEntitySet))
+		a.AddError(err, config.InGroup(e.Number, entry.NameEntitySet))
 		return
 	}
 	a.Recommend(config.InGroup(e.Number, entry.NameTopic), probe.TopicsFor(found.Name))
 	a.properties(e, m, s)
-	a.delta(e, m, found)
-	a.probe(*e, m)
+	a.checkDelta(e, m, found)
+	a.compile(*e, m)
 }
 
 // properties recommends what rows may be chosen by and consist of.
-func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
+func (a *adviser) properties(e *entry.EntitySetConfig, m *edm.Model, s *edm.Structure) {
 	of := func(name string) string { return config.InGroup(e.Number, name) }
 	var chosen, expands, filters []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
@@ -106,7 +106,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 			}
 			path := prefix + n.Name
 			expands = append(expands, path)
-			expanded := slices.ContainsFunc(e.Reads.Expand, func(x string) bool {
+			expanded := slices.ContainsFunc(e.QueryOptions.Expand, func(x string) bool {
 				return x == path || strings.HasPrefix(x, path+"/")
 			})
 			if expanded {
@@ -117,7 +117,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	walk(s, "", 0, false)
 	a.Recommend(of(query.Select), chosen)
 	a.Recommend(of(query.Expand), expands)
-	a.Recommend(of(entry.NameCursor), feed.Growing(s))
+	a.Recommend(of(entry.NameCursor), feed.CursorProperties(s))
 	for i := range a.Examined {
 		name := a.Examined[i].Key.Name
 		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
@@ -126,11 +126,11 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets,
-// else a hint, because many services leave the annotation out.
-func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
-	f := &feed.Feed{Entry: *e}
-	if !e.Tracking.On || set.ChangeTracking || f.Track(m, set) != nil || f.ODP != nil {
+// checkDelta reports delta mode for a set without change tracking: an error where $metadata announces it for other
+// sets, else a hint, because many services leave the annotation out.
+func (a *adviser) checkDelta(e *entry.EntitySetConfig, m *edm.Model, set *edm.Set) {
+	f := &feed.Feed{EntitySetConfig: *e}
+	if !e.Tracking.On || set.ChangeTracking || f.DetectTracking(m, set) != nil || f.ODP != nil {
 		return
 	}
 	var names []string
@@ -145,32 +145,33 @@ func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
 			"whether there is a delta link")
 		return
 	}
-	a.Complain(name, setting.Invalid(name, a.Values.Text(name),
+	a.AddProblem(name, setting.Invalid(name, a.Values.Text(name),
 		"the metadata of "+e.Service+" announce change tracking "+
-			"(sap:change-tracking) for other entity sets and not for "+e.Set+fault.Among("", names, "")))
+			"(sap:change-tracking) for other entity sets and not for "+e.Set+fault.Suggest("", names, "")))
 }
 
-// probe makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
+// compile makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
 // is reported at once.
-func (a *adviser) probe(e entry.Entry, m *edm.Model) {
-	e.Reads.Select, e.Reads.Conditions = slices.Clone(e.Reads.Select), slices.Clone(e.Reads.Conditions)
+func (a *adviser) compile(e entry.EntitySetConfig, m *edm.Model) {
+	e.QueryOptions.Select, e.QueryOptions.Conditions = slices.Clone(e.QueryOptions.Select),
+		slices.Clone(e.QueryOptions.Conditions)
 	for range maxErrors {
 		_, err := feed.New(e, m)
 		if err == nil {
 			return
 		}
-		name := a.Refused(err, config.InGroup(e.Number, entry.NameEntitySet))
+		name := a.AddError(err, config.InGroup(e.Number, entry.NameEntitySet))
 		rest := strings.TrimPrefix(name, config.InGroup(e.Number, ""))
-		at := slices.IndexFunc(e.Reads.Conditions, func(c query.Condition) bool {
+		at := slices.IndexFunc(e.QueryOptions.Conditions, func(c query.Condition) bool {
 			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
 		case at >= 0:
-			e.Reads.Conditions = slices.Delete(e.Reads.Conditions, at, at+1)
-		case rest == query.Select && len(e.Reads.Select) > 0:
-			e.Reads.Select = nil
+			e.QueryOptions.Conditions = slices.Delete(e.QueryOptions.Conditions, at, at+1)
+		case rest == query.Select && len(e.QueryOptions.Select) > 0:
+			e.QueryOptions.Select = nil
 		case rest == entry.NameCursor && e.Cursor != "":
-			e.Cursor, e.Reads.Cursor, e.Lookback = "", "", 0
+			e.Cursor, e.QueryOptions.Cursor, e.Lookback = "", "", 0
 		default:
 			return
 		}
@@ -181,7 +182,7 @@ func (a *adviser) probe(e entry.Entry, m *edm.Model) {
 func (a *adviser) hide() {
 	subscribed := false
 	for _, g := range config.Groups(a.Values) {
-		subscribed = subscribed || entry.On(g, entry.NameSubscription)
+		subscribed = subscribed || entry.Flag(g, entry.NameSubscription)
 	}
 	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
 }
@@ -198,7 +199,8 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case !a.Applies(name):
 		return false
 	case name == entry.DeltaTakeover || name == entry.InitialRead:
-		return slices.ContainsFunc(entry.Entries(a.Values), func(e entry.Entry) bool { return e.Tracking.On })
+		return slices.ContainsFunc(entry.EntitySets(a.Values),
+			func(e entry.EntitySetConfig) bool { return e.Tracking.On })
 	case number == "" || own == entry.NameService || own == entry.NameEntitySet || own == entry.NameTopic:
 		return true
 	}

@@ -35,7 +35,7 @@ func Declare() wit.Command {
 // Retiring is the end of what a connector has opened.
 type Retiring struct {
 	V   setting.Values
-	all []entry.Entry
+	all []entry.EntitySetConfig
 	// Addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
 	Addresses []string
 
@@ -79,7 +79,7 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Command
 	}
 	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.all) == 0 {
-		return wit.CommandResult{}, fault.Config(entry.NameTrackChanges,
+		return wit.CommandResult{}, fault.ForSetting(entry.NameTrackChanges,
 			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
@@ -92,7 +92,7 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Command
 
 func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 	r := &Retiring{V: entry.Table.Values(given), Addresses: addresses}
-	r.all = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
+	r.all = slices.DeleteFunc(entry.EntitySets(r.V), func(e entry.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
@@ -101,7 +101,7 @@ func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 // run ends queues and looks for the connector's subscriptions, then ends these. What is independent of each other is
 // asked in one round.
 func (r *Retiring) run(p *probe.Prober) (err error) {
-	services, models := entry.ServicesOf(r.all), map[string]*edm.Model{}
+	services, models := entry.ServicePaths(r.all), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
@@ -118,8 +118,8 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range services {
-		collection := feed.CollectionOf(models[s])
-		subscribed := func(e entry.Entry) bool { return e.Service == s && e.Subscribing.On }
+		collection := feed.SubscriptionSet(models[s])
+		subscribed := func(e entry.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
 		if collection == "" || !slices.ContainsFunc(r.all, subscribed) {
 			continue
 		}
@@ -139,15 +139,15 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	for _, e := range r.ends {
 		answer, missing := p.Get(notify.EndRequest(e.by, e.by, e.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
-			!feed.Gone(answer.Status, answer.Body) { // what is gone already is as good
-			return fault.Of("subscription "+e.by, answer, answer.Body)
+			!feed.IsNotFound(answer.Status, answer.Body) { // what is gone already is as good
+			return fault.FromResponse("subscription "+e.by, answer, answer.Body)
 		}
 	}
 	return err
 }
 
 // endQueue ends the queue of changes of a set, where the service keeps one.
-func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error {
+func (r *Retiring) endQueue(p *probe.Prober, e entry.EntitySetConfig, m *edm.Model) error {
 	f, err := feed.New(e, m)
 	if err != nil {
 		return err
@@ -166,9 +166,9 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.Of(q.by+" of "+q.service, a, a.Body)
+		return fault.FromResponse(q.by+" of "+q.service, a, a.Body)
 	}
-	if done, ok := delta.Truth(a.Body, "ResultFlag"); !ok || !done {
+	if done, ok := delta.FindFlag(a.Body, "ResultFlag"); !ok || !done {
 		return fault.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
@@ -176,7 +176,7 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 
 // Mine reports whether notifications to an address come to the connector.
 func (r *Retiring) Mine(address string) bool {
-	to := entry.Delivery(r.V)
+	to := entry.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
 		own := to + path
 		if strings.HasSuffix(path, "/") {

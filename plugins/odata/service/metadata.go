@@ -42,7 +42,7 @@ func DocumentRequest(path string, query uri.Query) wit.Request {
 func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 	what := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, fault.Of(what, answer, answer.Body)
+		return nil, fault.FromResponse(what, answer, answer.Body)
 	}
 	names, ok := Collections(answer.Body)
 	if !ok {
@@ -64,7 +64,7 @@ func Get(tag, target, accept string) wit.Request {
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	what := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, fault.Of(what, answer, answer.Body)
+		return nil, fault.FromResponse(what, answer, answer.Body)
 	}
 	if len(answer.Body) == 0 || fault.IsHTML(answer.Body) {
 		return nil, fault.NotData(what, "a $metadata document", answer.Body)
@@ -86,7 +86,8 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 		for _, other := range m.Sets {
 			names = append(names, Address(other))
 		}
-		return nil, nil, fault.Config(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Among(set, names,
+		return nil, nil, fault.ForSetting(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Suggest(set,
+			names,
 			"it has no entity set"))
 	}
 	t := m.Structure(s.Type)

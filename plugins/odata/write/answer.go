@@ -60,7 +60,7 @@ func rejected(response *wit.Response) bool {
 
 // exists tells whether a refusal says that the entity is there already.
 func (m *manner) exists(response *wit.Response, code, message string) bool {
-	return fault.Exists(response, message) || fault.Listed(m.existsCodes, response.Status, code)
+	return fault.Exists(response, message) || fault.MatchesCode(m.existsCodes, response.Status, code)
 }
 
 // missing tells whether a refusal says that the entity isn't there.
@@ -72,7 +72,7 @@ func (m *manner) missing(response *wit.Response) bool {
 		return false
 	}
 	code, _, _ := fault.Document(response.Body)
-	return fault.Listed(m.notFoundCodes, response.Status, code)
+	return fault.MatchesCode(m.notFoundCodes, response.Status, code)
 }
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.

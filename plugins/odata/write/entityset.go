@@ -233,8 +233,9 @@ func (m *manner) misnamed(t *entitySet) *wit.Error {
 				names = append(names, s.Properties[i].Name)
 			}
 		}
-		return fault.Config(checkFilter, "Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+
-			fault.Among(at.name, names, "it has none"))
+		return fault.ForSetting(checkFilter,
+			"Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+
+				fault.Suggest(at.name, names, "it has none"))
 	}
 	return nil
 }
@@ -258,7 +259,7 @@ func (m *manner) uncheckable(t *entitySet) *wit.Error {
 	if why == "" {
 		return nil
 	}
-	return fault.Config(insertUncertain, "Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
+	return fault.ForSetting(insertUncertain, "Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
 		" = check can't look whether an insert whose answer was lost was applied: expected "+checkFilter+
 		" to say by what else it is found, or another value")
 }

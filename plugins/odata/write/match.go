@@ -14,7 +14,7 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 	code, message, _ := fault.Document(response.Body)
 	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(response,
 		message) &&
-		!fault.Listed(s.httpCodes, response.Status, code)
+		!fault.MatchesCode(s.httpCodes, response.Status, code)
 }
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be

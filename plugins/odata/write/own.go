@@ -37,7 +37,8 @@ func (s *state) own(a *target, response *wit.Response) bool {
 	if document || versioned(response) {
 		return true
 	}
-	return empty(response.Body) && !s.learned[a.to.at].versioned || fault.Listed(s.notFoundCodes, response.Status, "")
+	return empty(response.Body) && !s.learned[a.to.at].versioned ||
+		fault.MatchesCode(s.notFoundCodes, response.Status, "")
 }
 
 // fromService tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says
@@ -93,7 +94,7 @@ func (s *state) ofTheCall(a *target, response *wit.Response) bool {
 
 // callFault is the fault of an answer that is of the call.
 func callFault(a *target, response *wit.Response) *wit.Error {
-	f := fault.Of(a.what(), response, response.Body)
+	f := fault.FromResponse(a.what(), response, response.Body)
 	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
 			"with HTTP codes in " + notFoundCodes + " it is believed)"
@@ -155,5 +156,5 @@ func (s *state) settleSet(a *target, response *wit.Response) (wit.RowResult, err
 		wit.IsRejection(response.Status) && (document || versioned(response)):
 		return proceed(h), nil
 	}
-	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
+	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
 }

@@ -34,7 +34,7 @@ func (p *Plugin) Describe() wit.Description {
 
 func (p *Plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.CheckComponent(component, Component, Alias); err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
@@ -46,7 +46,7 @@ func (p *Plugin) Validate(component string, given []wit.Setting, online bool, st
 
 func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult,
 	error) {
-	if err := config.Known(component, Component, Alias); err != nil {
+	if err := config.CheckComponent(component, Component, Alias); err != nil {
 		return wit.SinkOpenResult{}, err
 	}
 	if f := setting.FirstError(examine(given)); f != nil {
@@ -76,7 +76,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 			return wit.SinkOpenResult{}, err
 		}
 		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
-			return wit.SinkOpenResult{}, fault.Config(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
+			return wit.SinkOpenResult{}, fault.ForSetting(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
 				notInAtom(name))
 		}
 		if f := o.uncheckable(t); f != nil {

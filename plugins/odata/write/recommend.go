@@ -13,7 +13,7 @@ func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 		return wit.ValidateResult{}, err
 	}
 	a := p.Advise(settings, given, examine(given))
-	a.Grow(given)
+	a.AddSuggested(given)
 	a.Services()
 	how := mannerOf(a.Values)
 	var misnamed []*wit.Error
@@ -25,11 +25,11 @@ func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 		}
 		t, err := newEntitySet(e, m, &how)
 		if err != nil {
-			a.Refused(err, config.InGroup(e.number, nameEntitySet))
+			a.AddError(err, config.InGroup(e.number, nameEntitySet))
 			continue
 		}
 		if f := how.uncheckable(t); f != nil {
-			a.Refused(f, insertUncertain)
+			a.AddError(f, insertUncertain)
 		}
 		if f := how.misnamed(t); f != nil {
 			misnamed = append(misnamed, f)
@@ -37,7 +37,7 @@ func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 		a.Recommend(config.InGroup(e.number, nameTopic), probe.TopicsFor(e.set))
 	}
 	if len(misnamed) > 0 && len(misnamed) == len(all) {
-		a.Refused(misnamed[0], checkFilter)
+		a.AddError(misnamed[0], checkFilter)
 	}
 	a.Choices()
 	a.Hide(func(name string) bool {
@@ -53,5 +53,5 @@ func validateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 		}
 		return a.Applies(name)
 	})
-	return a.Inquiry(), nil
+	return a.Result(), nil
 }

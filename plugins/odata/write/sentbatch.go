@@ -37,9 +37,9 @@ func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.RowResult, e
 		s.learned[b.at].noBatch = true
 		return b.each(func(a *target) wit.RowResult { return proceed(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
-		return nil, fault.Of(what, response, response.Body)
+		return nil, fault.FromResponse(what, response, response.Body)
 	case status == 429:
-		f := fault.Of(what, response, response.Body)
+		f := fault.FromResponse(what, response, response.Body)
 		return b.each(func(a *target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.text(), Error: f}}
 		}), nil
@@ -121,7 +121,7 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 		f := fault.NotData(what, "an answer to a batch", response.Body)
 		f.Kind = wit.ErrorTransient
 		if fault.IsError(response.Body) {
-			f = fault.Of(what, response, response.Body)
+			f = fault.FromResponse(what, response, response.Body)
 			f.Kind, f.Code = wit.ErrorTransient, nil
 		}
 		return b.each(func(a *target) wit.RowResult { return s.unknown(a, f) }), nil
@@ -198,7 +198,7 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Error, at int64) (wit
 		return s.settle(a, answer)
 	}
 	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
-	f := fault.Of(a.what(), answer, answer.Body)
+	f := fault.FromResponse(a.what(), answer, answer.Body)
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, ofAnyCall(answer):

@@ -51,12 +51,12 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.RowResult, e
 	}
 	if success(response.Status) && fault.IsError(response.Body) {
 		// Services behind gateways that hide the status: what the document says counts.
-		f := fault.Of(a.what(), response, response.Body)
+		f := fault.FromResponse(a.what(), response, response.Body)
 		f.Kind = wit.ErrorData
 		return refused(f), nil
 	}
 	if ofTheAddress(a, response) {
-		return settleAddress(a, fault.Of(a.what(), response, response.Body)), nil
+		return settleAddress(a, fault.FromResponse(a.what(), response, response.Body)), nil
 	}
 	if s.ofTheCall(a, response) {
 		return wit.RowResult{}, callFault(a, response)
@@ -104,7 +104,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.RowResult, 
 		return written(), nil
 	}
 	what := a.what()
-	f := fault.Of(what, response, response.Body)
+	f := fault.FromResponse(what, response, response.Body)
 	switch {
 	case said && !saysDone(response.Status):
 		f.Message = what + ": " + undone(response.Status)
@@ -130,7 +130,7 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.RowResult, 
 	case failed && document && a.operation == upsertInsert && s.exists(response, code, message):
 		return turn(a, f), nil
 	case failed && (document && a.batched || wit.IsRejection(response.Status)) &&
-		fault.Listed(s.httpCodes, response.Status, code):
+		fault.MatchesCode(s.httpCodes, response.Status, code):
 		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	case failed && document && a.batched && !wit.IsRejection(response.Status):
@@ -183,7 +183,7 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.RowResult, 
 	}
 	upserts := a.upserts()
 	tagged := s.tags && a.hint.tag != ""
-	f := fault.Of(a.what(), response, response.Body)
+	f := fault.FromResponse(a.what(), response, response.Body)
 	switch {
 	case response.Status == 412 && tagged:
 		return s.conflict(a), nil
@@ -243,7 +243,7 @@ func (s *state) settleDelete(a *target, response *wit.Response) (wit.RowResult, 
 	case response.Status == 412:
 		return proceed(a.hint.to(stepConfirm)), nil
 	}
-	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
+	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
 }
 
 // settleConfirm reads the answer to whether an entity is gone.
@@ -255,7 +255,7 @@ func settleConfirm(a *target, response *wit.Response) (wit.RowResult, error) {
 		return refused(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + a.path() +
 			": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	}
-	return verdict(fault.Of(a.what(), response, response.Body), response)
+	return verdict(fault.FromResponse(a.what(), response, response.Body), response)
 }
 
 // settleTag reads the ETag of an entity that is to be changed.
@@ -277,5 +277,5 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.RowResult, err
 	case s.missing(response) && a.operation == readTagOfRemoval:
 		return written(), nil
 	}
-	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
+	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
 }

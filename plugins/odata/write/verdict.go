@@ -35,7 +35,7 @@ func verdict(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 // host doesn't see the status, by which it would send it again.
 func (s *state) rest(a *target, f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := fault.Document(response.Body)
-	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
+	if a.batched && fault.MatchesCode(s.httpCodes, response.Status, code) {
 		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	}

@@ -43,9 +43,9 @@ const (
 	// zone, and some would leave the years that services have.
 	firstMs = -62_135_596_800_000 + msPerDay
 	lastMs  = 253_402_300_800_000 - msPerDay
-	// reach is further than any clock is from UTC, margin further than any is set back.
-	reach  = 16 * 3_600_000
-	margin = 32 * 3_600_000
+	// maxOffset is further than any clock is from UTC, margin further than any is set back.
+	maxOffset = 16 * 3_600_000
+	margin    = 32 * 3_600_000
 )
 
 // UTC is the point in time at which the clock shows a time; both are milliseconds since 1970, that of the clock as if
@@ -59,8 +59,8 @@ func (z *Zone) UTC(clock int64) int64 {
 		return utc
 	}
 	before := int64(0)
-	for at := clock - reach; ; {
-		from, until, offset := z.around(at)
+	for at := clock - maxOffset; ; {
+		from, until, offset := z.offsetAt(at)
 		switch utc := clock - offset; {
 		case utc < from:
 			return clock - before
@@ -75,8 +75,8 @@ func (z *Zone) UTC(clock int64) int64 {
 	}
 }
 
-// around is the offset at a point in time, and from when until when it is that.
-func (z *Zone) around(utc int64) (from, until, offset int64) {
+// offsetAt is the offset at a point in time, and from when until when it is that.
+func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
 	at := time.UnixMilli(utc).In(z.at)
 	_, seconds := at.Zone()
 	from, until = math.MinInt64, math.MaxInt64
