@@ -16,8 +16,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -500,7 +500,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 // TestDeltaReload reads the set whole again where the settings say so. The headers of such a load stand beside those
 // that every record has.
 func TestDeltaReload(t *testing.T) {
-	for change, settings := range map[string][]string{"": nil, "read": {entry.HeadersEnable + "=true"}} {
+	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
 		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 		f := loaded(t, s, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -514,8 +514,9 @@ func TestDeltaReload(t *testing.T) {
 		}
 		for i, e := range f.log {
 			mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
-			if (e.headers[feed.HeaderSnapshot] != "") != (i >= before) || e.headers[feed.HeaderMark] != mark ||
-				e.headers[entry.HeaderChange] != change {
+			if (e.headers[entityset.HeaderSnapshot] != "") != (i >= before) ||
+				e.headers[entityset.HeaderMark] != mark ||
+				e.headers[sourceconfig.HeaderChange] != change {
 				t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 			}
 		}
@@ -558,15 +559,16 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			noError(t, f.catchUp(ask))
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
-				return e.headers[feed.HeaderSnapshot] == ""
+				return e.headers[entityset.HeaderSnapshot] == ""
 			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && c.ends
-				if e.headers[feed.HeaderSnapshot] != "4711" || (e.headers[feed.HeaderMark] == "end") != last ||
-					i == 0 && e.headers[feed.HeaderMark] != "begin" {
+				if e.headers[entityset.HeaderSnapshot] != "4711" ||
+					(e.headers[entityset.HeaderMark] == "end") != last ||
+					i == 0 && e.headers[entityset.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
@@ -664,8 +666,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			rows, marks := 0, ""
 			for _, e := range f.log[before:] {
-				mark := e.headers[feed.HeaderMark]
-				if marks += mark + " "; e.headers[feed.HeaderSnapshot] == "4711" && mark != "ended" {
+				mark := e.headers[entityset.HeaderMark]
+				if marks += mark + " "; e.headers[entityset.HeaderSnapshot] == "4711" && mark != "ended" {
 					rows++
 				}
 			}

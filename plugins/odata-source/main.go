@@ -2,16 +2,15 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
-	"github.com/culvert-project/culvert/plugins/odata/recommend"
-	"github.com/culvert-project/culvert/plugins/odata/retire"
-
-	_ "time/tzdata" // a guest has no files of zones
+	_ "time/tzdata" // a Wasm guest has no zone files
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/sdk/go/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/recommend"
+	"github.com/culvert-project/culvert/plugins/odata/retire"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	sdknotifications "github.com/culvert-project/culvert/sdk/go/notifications"
 	"github.com/culvert-project/culvert/sdk/go/retirement"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/tools"
@@ -22,11 +21,11 @@ import (
 var version = "0.1.0"
 
 func init() {
-	feed.Version = version
+	entityset.Version = version
 	p := &plugin{}
 	source.Register(p)
 	tools.Register(p)
-	notifications.Register(p)
+	sdknotifications.Register(p)
 	retirement.Register(p)
 }
 
@@ -34,27 +33,28 @@ func main() {}
 
 // plugin is the module's state: caches, and the pages that are being read.
 type plugin struct {
-	contexts feed.Cache
+	contexts entityset.Cache
 	pages    pages
 }
 
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-source", Version: version,
 		Documentation: "Reads entity sets of OData v2 services.",
-		Components: []wit.Component{{Name: entry.Component, Kind: wit.ComponentSource, Aliases: []string{entry.Alias},
+		Components: []wit.Component{{Name: sourceconfig.Component, Kind: wit.ComponentSource,
+			Aliases:       []string{sourceconfig.Alias},
 			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.",
-			Settings:      entry.Table.Keys(), Prefixes: config.Prefixes}}}
+			Settings:      sourceconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
 		return recommend.ValidateOnline(given, state, answers)
 	}
-	examined := entry.Examine(given)
+	examined := sourceconfig.Examine(given)
 	return wit.ValidateResult{Done: &examined}, nil
 }
 
@@ -73,7 +73,7 @@ func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.T
 	if err != nil {
 		return nil, err
 	}
-	return notify.HandleNotification(o, n)
+	return notifications.HandleNotification(o, n)
 }
 
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
@@ -82,12 +82,12 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	return notify.Subscribe(o, f, address, state, answers)
+	return notifications.Subscribe(o, f, address, state, answers)
 }
 
 func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.CallResult{}, err
 	}
 	return retire.Retire(given, addresses, state, answers)

@@ -4,10 +4,10 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/load"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,24 +18,25 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	refused := feed.FormatRefused(offset)
+	refused := entityset.FormatRefused(offset)
 	f.UseFormat(refused)
 	step, err := nextAction(o, f, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		f.AddGuidCase(step.Fetch.Position, offset)
-		step.Fetch.Position = feed.WithFormat(refused, step.Fetch.Position)
+		step.Fetch.Position = entityset.WithFormat(refused, step.Fetch.Position)
 	}
 	return step, err
 }
 
 // nextAction is Next for a feed. A load that broke off goes on where it was; a complete one is repeated when its
 // period is over, also when the period ended while the connector was down.
-func nextAction(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
+func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction,
 	error) {
 	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
-			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + entry.MetadataRefresh +
+			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " +
+			sourceconfig.MetadataRefresh +
 			" says"}
 	}
 	if f.Tracking.On {
@@ -44,9 +45,9 @@ func nextAction(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause w
 	if delta.IsDeltaOffset(offset) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: it is one of delta mode, and " +
-				f.Setting(entry.NameTrackChanges) + " is 0: reset the connector's offsets"}
+				f.Setting(sourceconfig.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
-	at, err := load.Read(offset)
+	at, err := paging.Read(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
@@ -56,7 +57,7 @@ func nextAction(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause w
 			return wit.NextAction{Idle: wit.Set}, nil // after what is being read
 		}
 		if f.UsesNotificationStore() && cause.Start != nil {
-			return notify.Set{Feed: f}.FetchStore(!done, offset), nil
+			return notifications.Set{Feed: f}.FetchStore(!done, offset), nil
 		}
 		if done {
 			due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
@@ -65,9 +66,9 @@ func nextAction(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause w
 			case cause.Snapshot != nil:
 				at = nil // all rows are read now, also where a cursor leaves most out
 			case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
-				return notify.Set{Feed: f}.FetchNamed(*cause.Trigger, offset), nil
+				return notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset), nil
 			case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
-				f.Subscribing.Catchup != entry.CatchupReload):
+				f.Subscribing.Catchup != sourceconfig.CatchupReload):
 				logNothingToRead(f, cause, when, "and entities that notifications name are read")
 				return wit.NextAction{Idle: wit.Set}, nil
 			case f.NotificationOnly():
@@ -96,7 +97,7 @@ func nextAction(o *feed.Context, f *feed.Feed, offset []wit.OffsetEntry, cause w
 
 // logNothingToRead says that a start reads nothing because a load was complete before: with another topic, or an empty
 // one, no row would come and nothing would say why.
-func logNothingToRead(f *feed.Feed, cause wit.PollReason, complete int64, next string) {
+func logNothingToRead(f *entityset.Feed, cause wit.PollReason, complete int64, next string) {
 	if cause.Start != nil {
 		f.LogStart("nothing", "read completely at ", complete, next)
 	}
@@ -114,6 +115,6 @@ func (p *plugin) CheckOffset(partition []wit.OffsetEntry, offset []wit.OffsetEnt
 	if delta.IsDeltaOffset(offset) {
 		return delta.CheckOffset(offset)
 	}
-	_, err := load.Read(offset)
+	_, err := paging.Read(offset)
 	return err
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -262,7 +262,8 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
 					t.Errorf("there %v, %v", there, err)
 				}
-				if named := err != nil && strings.Contains(err.Error(), entry.NotFoundCodes); err != nil && !again &&
+				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
+					!again &&
 					named != (c.status == 400) {
 					t.Errorf("%v", err)
 				}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -136,7 +136,7 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
-		*fault.Setting != entry.DeltaTakeover {
+		*fault.Setting != sourceconfig.DeltaTakeover {
 		t.Errorf("found %v", err)
 	}
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {

@@ -5,24 +5,24 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // open asks for the services' metadata and works out the feeds.
 func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
-	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	if f := setting.FirstError(entry.Examine(given)); f != nil {
+	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
-	v := entry.Table.Values(given)
-	o, all := feed.NewContext(given)
-	services := entry.ServicePaths(all)
+	v := sourceconfig.Table.Values(given)
+	o, all := entityset.NewContext(given)
+	services := sourceconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
@@ -35,7 +35,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
 	}
 	for _, e := range all {
-		f, err := feed.New(e, models[slices.Index(services, e.Service)])
+		f, err := entityset.New(e, models[slices.Index(services, e.Service)])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
@@ -46,7 +46,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 }
 
 // nameFeeds gives feeds their names: the set's, with the entry's identity or number where a name is taken.
-func nameFeeds(feeds []feed.Feed) {
+func nameFeeds(feeds []entityset.Feed) {
 	var taken []string
 	for i := range feeds {
 		f := &feeds[i]
@@ -62,12 +62,12 @@ func nameFeeds(feeds []feed.Feed) {
 }
 
 // opened writes the context and lists the feeds.
-func opened(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
-	out := &wit.SourceOpened{Context: feed.PackContext(o)}
+func opened(o *entityset.Context, v setting.Values) (wit.SourceOpenResult, error) {
+	out := &wit.SourceOpened{Context: entityset.PackContext(o)}
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: feed.Fingerprint(o, f, v), OnMismatch: entry.MismatchPolicy(v, f.Number),
+			Fingerprint: entityset.Fingerprint(o, f, v), OnMismatch: sourceconfig.MismatchPolicy(v, f.Number),
 			Subscribes: f.Subscribing.On}
 		if f.Key.Nodes != nil {
 			w.Key = &f.Key

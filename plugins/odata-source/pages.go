@@ -5,20 +5,20 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // page is an answer that is being read.
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
-	Reading() *feed.Reader
+	Reading() *entityset.Reader
 }
 
 // pages by number.
 type pages struct {
-	feed.Pool
+	entityset.Pool
 	open map[uint32]page
 	last uint32
 }
@@ -42,24 +42,25 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 }
 
 // begin opens what an answer is.
-func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.OffsetEntry, response *wit.Response) (page,
+func (p *plugin) begin(o *entityset.Context, f *entityset.Feed, position *[]wit.OffsetEntry,
+	response *wit.Response) (page,
 	error) {
 	pool := &p.pages.Pool
 	switch {
 	case position == nil && response.Tag == "" && f.Tracking.On:
 		return delta.BeginDocument(pool, o, f, response), nil
 	case position == nil && response.Tag == "":
-		return notify.BeginDocument(pool, o, f, response), nil
-	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notify.StoreTag):
-		return notify.BeginStore(pool, o, f, response), nil
-	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notify.NamedTag):
-		return notify.BeginEntity(pool, o, f, response), nil
+		return notifications.BeginDocument(pool, o, f, response), nil
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.StoreTag):
+		return notifications.BeginStore(pool, o, f, response), nil
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.NamedTag):
+		return notifications.BeginEntity(pool, o, f, response), nil
 	case position == nil:
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	case f.Tracking.On:
 		return delta.Begin(pool, o, f, *position, response)
 	}
-	return feed.BeginPage(pool, o, f, *position, response)
+	return entityset.BeginPage(pool, o, f, *position, response)
 }
 
 func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -76,7 +76,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 					t.Errorf("row %s is missing in %v", key, f.targets)
 				}
 			})
-			if marks := f.log[len(f.log)-1].headers[feed.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := f.log[len(f.log)-1].headers[entityset.HeaderMark]; c.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(f.targets)
@@ -105,8 +105,8 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 	before = len(f.log)
 	write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feed.HeaderMark] != "ended" ||
-		behind[0].headers[feed.HeaderSnapshot] != "4711" {
+	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[entityset.HeaderMark] != "ended" ||
+		behind[0].headers[entityset.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
 	}
 }
@@ -141,9 +141,9 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
 	load := f.log[before:]
 	for i, e := range load {
-		if mark := e.headers[feed.HeaderMark]; e.headers[feed.HeaderSnapshot] == "" ||
+		if mark := e.headers[entityset.HeaderMark]; e.headers[entityset.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
-			e.headers[feed.HeaderSnapshot] != load[i-1].headers[feed.HeaderSnapshot] {
+			e.headers[entityset.HeaderSnapshot] != load[i-1].headers[entityset.HeaderSnapshot] {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
@@ -154,8 +154,9 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
-		behind[0].headers[feed.HeaderSnapshot] != load[77].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
+	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[entityset.HeaderMark] != "ended" ||
+		behind[0].headers[entityset.HeaderSnapshot] != load[77].headers[entityset.HeaderSnapshot] ||
+		len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
 	}
 }

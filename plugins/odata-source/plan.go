@@ -5,21 +5,21 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
 func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
-	if err := config.CheckComponent(component, entry.Component, entry.Alias); err != nil {
+	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.PlanResult{}, err
 	}
-	if f := setting.FirstError(entry.Examine(given)); f != nil {
+	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
 		return wit.PlanResult{}, f
 	}
-	v := entry.Table.Values(given)
-	all := entry.EntitySets(v)
+	v := sourceconfig.Table.Values(given)
+	all := sourceconfig.EntitySets(v)
 	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range given {
@@ -42,7 +42,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResul
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
 // be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
 // each page.
-func exactlyOnce(all []entry.EntitySetConfig) wit.Support {
+func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	for _, e := range all {
 		how := ""
 		switch {
@@ -51,7 +51,7 @@ func exactlyOnce(all []entry.EntitySetConfig) wit.Support {
 		case e.Cron != "":
 			how = "at the times of " + e.CronSource
 		case e.Period >= 0:
-			how = "every " + config.InGroup(e.Number, entry.NameExecPeriod) + " seconds"
+			how = "every " + config.InGroup(e.Number, sourceconfig.NameExecPeriod) + " seconds"
 		default:
 			continue
 		}
@@ -68,7 +68,7 @@ var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "Entity
 
 // claims are the changes that are followed (P14). Of a queue, which an ODP service keeps for each user, there is one
 // reader; those who follow delta links of other services disturb each other only where the same rows go into one topic.
-func claims(all []entry.EntitySetConfig) []string {
+func claims(all []sourceconfig.EntitySetConfig) []string {
 	var list []string
 	for _, e := range all {
 		claim := "changes of " + e.Set + " of " + e.Service

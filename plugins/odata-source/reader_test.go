@@ -15,7 +15,7 @@ import (
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -164,7 +164,7 @@ func (r *reader) open(settings ...string) error {
 	var state []byte
 	var answers []wit.Response
 	for {
-		opening, err := r.p.Open(entry.Component, configuration(settings...), state, answers)
+		opening, err := r.p.Open(sourceconfig.Component, configuration(settings...), state, answers)
 		if err != nil || opening.Ready != nil {
 			r.opened = opening.Ready
 			return err

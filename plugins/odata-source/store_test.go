@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,7 +17,7 @@ import (
 // entities, the set is read again; where there is none, that is said.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
-	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notify.StoreTarget) }
+	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notifications.StoreTarget) }
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
 	}

@@ -2,10 +2,10 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/inspect"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -22,7 +22,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
 	case probe.Doctor:
-		return probe.Steps(services(given), config.Query(entry.Table.Values(given)), options, state, answers)
+		return probe.Steps(services(given), config.Query(sourceconfig.Table.Values(given)), options, state, answers)
 	case retire.Command:
 		return retire.Run(given, state, answers)
 	}
@@ -32,9 +32,9 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 // services are those of the connector's entity sets, for the doctor.
 func services(given []wit.Setting) []probe.Service {
 	var list []probe.Service
-	for _, e := range entry.EntitySets(entry.Table.Values(given)) {
-		list = append(list, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, entry.NameService),
-			Sets: []probe.Set{{Name: e.Set, Setting: config.InGroup(e.Number, entry.NameEntitySet), Atom: e.Atom,
+	for _, e := range sourceconfig.EntitySets(sourceconfig.Table.Values(given)) {
+		list = append(list, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, sourceconfig.NameService),
+			Sets: []probe.Set{{Name: e.Set, Setting: config.InGroup(e.Number, sourceconfig.NameEntitySet), Atom: e.Atom,
 				Find: e.Find}}})
 	}
 	return list

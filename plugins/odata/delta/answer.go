@@ -5,13 +5,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Begin opens a page of delta mode.
-func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.OffsetEntry, response *wit.Response) (*Page,
+func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, position []wit.OffsetEntry,
+	response *wit.Response) (*Page,
 	error) {
 	at, err := readPhase(position)
 	if err != nil {
@@ -20,12 +21,12 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 	if at == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
-	refused := feed.FormatRefused(position)
+	refused := entityset.FormatRefused(position)
 	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feed.GuidCase(position)), at: at, rows: newPageRows()}
+	pg := &Page{Reader: pool.Begin(o, f, response, entityset.GuidCase(position)), at: at, rows: newPageRows()}
 	pg.Unformatted, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
-		if text := feed.HeaderValue(response.Headers, name); text != "" {
+		if text := entityset.HeaderValue(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
@@ -37,7 +38,7 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 		}
 	case *loading:
 		p.applied = p.applied || applies(response.Headers)
-		*pg.rows.markers = feed.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
+		*pg.rows.markers = entityset.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
 	case *readingSnapshot:
 		if err := pg.beginSnapshotPage(p, pool, o, response); err != nil {
 			return nil, err
@@ -51,8 +52,8 @@ func Begin(pool *feed.Pool, o *feed.Context, f *feed.Feed, position []wit.Offset
 
 // BeginDocument opens the document of one row, which was refused before: a dead letter that is read again. It may say
 // that its entity is deleted.
-func BeginDocument(pool *feed.Pool, o *feed.Context, f *feed.Feed, response *wit.Response) *Page {
-	guids := feed.HeaderValue(response.Headers, wit.OffsetHeader+feed.GuidField)
+func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Page {
+	guids := entityset.HeaderValue(response.Headers, wit.OffsetHeader+entityset.GuidField)
 	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
 	if pg.Base == "" {
@@ -133,10 +134,10 @@ func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 // decodeWhole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers
 // without rows.
 func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
-	room := feed.MaxErrorBody*4 - len(pg.Body)
+	room := entityset.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {
 		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feed.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
+			strconv.Itoa(entityset.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
 		return portion, false, nil
@@ -157,8 +158,8 @@ func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 		return pg.afterAccepted()
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
 		next, err = pg.afterRefusal()
-	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = fault.NotData(pg.Label()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
+	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
+		err = odataerror.NotData(pg.Label()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
 	default:
 		return pg.afterODPResponse()
 	}

@@ -5,8 +5,8 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -39,7 +39,7 @@ func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 		if f.Tracking.DropBefore {
 			return
 		}
-		change = feed.ChangeBefore
+		change = entityset.ChangeBefore
 	}
 	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
 	c.merged = append(c.merged, *row)
@@ -113,12 +113,12 @@ func (f Set) negative(column int, b []byte) bool {
 func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.ReceivedAt
-	if ms, ok := fault.Date(feed.HeaderValue(pg.headers, "Date")); ok {
+	if ms, ok := odataerror.Date(entityset.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.Tracking.Additive {
 		deleted := pg.withDeletionTime(*row, when)
-		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feed.ChangeDeleted)
+		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, entityset.ChangeDeleted)
 		c.merged = append(c.merged, deleted)
 		return
 	}
@@ -144,18 +144,18 @@ func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 
 // changeOf is what happened to an entity that is not deleted; watched is what the service says of it, nil where it says
 // nothing.
-func (pg *Page) changeOf(watched []decode.Span) feed.Change {
+func (pg *Page) changeOf(watched []decode.Span) entityset.Change {
 	_, changes := pg.at.(*readingChanges)
 	switch {
 	case pg.document:
-		return feed.ChangeUnknown
+		return entityset.ChangeUnknown
 	case !changes:
-		return feed.ChangeRead
+		return entityset.ChangeRead
 	case watched == nil:
-		return feed.ChangeChanged
+		return entityset.ChangeChanged
 	}
 	if text, ok := pg.set().textOf(pg.Feed.Mode, pg.bytes(watched[0])); ok && text == "C" {
-		return feed.ChangeCreated
+		return entityset.ChangeCreated
 	}
-	return feed.ChangeChanged
+	return entityset.ChangeChanged
 }

@@ -3,8 +3,8 @@ package delta
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -156,15 +156,15 @@ func (f Set) rewrite(at *readingChanges) error {
 	}
 	link, err := f.Tracking.Rewrite(at.url)
 	if err != nil {
-		return sdk.FailSetting(f.Setting(entry.NameRegex), err.Error())
+		return sdk.FailSetting(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
 	at.rewritten = mark
 	if link != at.url {
 		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+at.url+" is rewritten as "+
-			f.Setting(entry.NameRegex)+" says: "+link)
+			f.Setting(sourceconfig.NameRegex)+" says: "+link)
 		at.url = link
 	} else {
-		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(entry.NameRegex)+
+		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(sourceconfig.NameRegex)+
 			" matches nothing of the stored delta link "+at.url)
 	}
 	return nil

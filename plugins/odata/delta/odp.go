@@ -9,10 +9,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/document"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -37,7 +37,7 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 			return nil, 0, &wit.Error{Kind: wit.ErrorData,
 				Message: pg.Label() + ": " + at.url +
 					" did not end the subscription: expected ResultFlag true, found " +
-					fault.Excerpt(pg.Body)}
+					odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
 		return &subscribing{common: at.common, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
@@ -52,7 +52,7 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	open, ok := FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
-		return nil, fault.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
+		return nil, odataerror.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
 		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
@@ -64,16 +64,17 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 				"of two readers each would get a part of the changes. End it at the service; it is " +
 				"looked for again at a restart"}
 	case !f.Tracking.TakeOver:
-		return nil, fault.ForSetting(entry.DeltaTakeover,
+		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover,
 			pg.Label()+": this user has a subscription already, which is not this connector's: "+
 				"of two readers each would get a part of the changes. Delete the other one, or give this "+
-				"one a user of its own; "+entry.DeltaTakeover+" = true ends the subscription and begins anew")
+				"one a user of its own; "+sourceconfig.DeltaTakeover+" = true ends the subscription and begins anew")
 	case f.ODP.Terminate == "":
-		return nil, fault.ForSetting(entry.DeltaTakeover, pg.Label()+
+		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover, pg.Label()+
 			": the subscription can't be taken over, the service has no function "+
 			"TerminateDeltasFor"+f.EntitySetConfig.Set)
 	}
-	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+entry.DeltaTakeover+" says")
+	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+sourceconfig.DeltaTakeover+" "+
+		"says")
 	return &subscribing{common: at.common, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
 }
 
@@ -171,7 +172,7 @@ func comparableTime(text string) string {
 func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, error) {
 	links, follow, ok := readLinks(pg.Body)
 	if !ok {
-		return nil, 0, fault.NotData(pg.Label()+": "+at.url,
+		return nil, 0, odataerror.NotData(pg.Label()+": "+at.url,
 			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
 	next := *at
@@ -202,7 +203,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	f, now := pg.set(), int(pg.Answer.ReceivedAt)
 	goneError := func(text string) error {
-		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(entry.NameLost) +
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
 			" = reload reads the set whole again"}
 	}
 	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
@@ -210,7 +211,8 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	case at.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.Label() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
-				f.Setting(entry.NameLost) + " = reload reads the set whole again when the link that there was is lost"}
+				f.Setting(sourceconfig.NameLost) +
+				" = reload reads the set whole again when the link that there was is lost"}
 	case at.why == whyLost && isYounger(at.token, lost):
 		return nil, goneError(": the oldest delta link that the service keeps, " + at.token +
 			", is younger than the lost one, " +

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,59 +24,62 @@ func (p *idle) target() string             { return p.link }
 func (p *findingDeltaLink) target() string { return p.url }
 func (p *legacyLoad) target() string       { return p.url }
 
-func (c *common) fields() []load.OffsetField {
-	return []load.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewritten},
+func (c *common) fields() []paging.OffsetField {
+	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewritten},
 		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
 		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1}}
 }
 
-func (p *subscribing) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.url},
-		load.OffsetField{Name: "again", Flag: &p.terminated})
+func (p *subscribing) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
+		paging.OffsetField{Name: "again", Flag: &p.terminated})
 }
 
-func (p *loading) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.url}, load.OffsetField{Name: "inside",
+func (p *loading) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url}, paging.OffsetField{Name: "inside",
 		Flag: &p.continued},
-		load.OffsetField{Name: "applied", Flag: &p.applied}, load.OffsetField{Name: "seen", Number: &p.seen, Min: 1},
-		load.OffsetField{Name: "counted", Flag: &p.linksCountRows}, load.OffsetField{Name: "doubt", Text: &p.lastKey},
-		load.OffsetField{Name: "followed", Loop: &p.followed})
+		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.seen,
+			Min: 1},
+		paging.OffsetField{Name: "counted", Flag: &p.linksCountRows},
+		paging.OffsetField{Name: "doubt", Text: &p.lastKey},
+		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
 
-func (p *readingSnapshot) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.link}, load.OffsetField{Name: "beside",
+func (p *readingSnapshot) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.link}, paging.OffsetField{Name: "beside",
 		Flag: &p.onDemand},
-		load.OffsetField{Name: "inside", Flag: &p.started})
+		paging.OffsetField{Name: "inside", Flag: &p.started})
 }
 
-func (p *readingChanges) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.url},
-		load.OffsetField{Name: "link", Text: &p.link},
-		load.OffsetField{Name: "inside", Flag: &p.continued}, load.OffsetField{Name: "seen", Number: &p.seen, Min: 1},
-		load.OffsetField{Name: "again", Flag: &p.retried}, load.OffsetField{Name: "relinked", Flag: &p.relinked},
-		load.OffsetField{Name: "untold", Flag: &p.unnotified},
-		load.OffsetField{Name: "followed", Loop: &p.followed})
+func (p *readingChanges) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
+		paging.OffsetField{Name: "link", Text: &p.link},
+		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.seen,
+			Min: 1},
+		paging.OffsetField{Name: "again", Flag: &p.retried}, paging.OffsetField{Name: "relinked", Flag: &p.relinked},
+		paging.OffsetField{Name: "untold", Flag: &p.unnotified},
+		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
 
-func (p *idle) fields() []load.OffsetField {
+func (p *idle) fields() []paging.OffsetField {
 	rests := true
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.link},
-		load.OffsetField{Name: "rest", Flag: &rests},
-		load.OffsetField{Name: "at", Number: &p.at, Min: 1})
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.link},
+		paging.OffsetField{Name: "rest", Flag: &rests},
+		paging.OffsetField{Name: "at", Number: &p.at, Min: 1})
 }
 
-func (p *findingDeltaLink) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "why", Text: &p.why},
-		load.OffsetField{Name: "url", Text: &p.url},
-		load.OffsetField{Name: "link", Text: &p.link}, load.OffsetField{Name: "token", Text: &p.token},
-		load.OffsetField{Name: "created", Text: &p.created}, load.OffsetField{Name: "first", Flag: &p.first},
-		load.OffsetField{Name: "followed", Loop: &p.followed})
+func (p *findingDeltaLink) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.why},
+		paging.OffsetField{Name: "url", Text: &p.url},
+		paging.OffsetField{Name: "link", Text: &p.link}, paging.OffsetField{Name: "token", Text: &p.token},
+		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.first},
+		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
 
-func (p *legacyLoad) fields() []load.OffsetField {
-	return append(p.common.fields(), load.OffsetField{Name: "url", Text: &p.url},
-		load.OffsetField{Name: "kept", Text: &p.kept},
-		load.OffsetField{Name: "token", Text: &p.token})
+func (p *legacyLoad) fields() []paging.OffsetField {
+	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
+		paging.OffsetField{Name: "kept", Text: &p.kept},
+		paging.OffsetField{Name: "token", Text: &p.token})
 }
 
 // snapshotPrefix begins the names of the fields that say where a rescan stands.
@@ -90,10 +93,10 @@ var fieldOrder = strings.Fields("phase url rest at began inside link seen applie
 // writePhase writes a phase.
 func writePhase(p phase) []wit.OffsetEntry {
 	items := p.fields()
-	slices.SortFunc(items, func(a, b load.OffsetField) int {
+	slices.SortFunc(items, func(a, b paging.OffsetField) int {
 		return slices.Index(fieldOrder, a.Name) - slices.Index(fieldOrder, b.Name)
 	})
-	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", p.name())}, load.WriteFields(items)...)
+	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", p.name())}, paging.WriteFields(items)...)
 	if p, ok := p.(*readingSnapshot); ok {
 		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
 	}
@@ -122,12 +125,12 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, nil
 	}
 	var p phase
-	switch name, rests := load.TextField(offset, "phase"), load.FlagField(offset, "rest"); {
-	case name == "" && strings.Contains(strings.ToLower(load.TextField(offset, "url")), "deltatoken"):
+	switch name, rests := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
+	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
 		p = &idle{} // of another connector, taken over
 	case name == "changes" && rests:
 		p = &idle{}
-	case name == "load" && load.FlagField(offset, "plain"), name == "changes" && load.FlagField(offset, "counted"):
+	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
 		p = &legacyLoad{}
 	case name == "changes":
 		p = &readingChanges{}
@@ -143,7 +146,7 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
-	if err := load.ReadFields(offset, p.fields()); err != nil {
+	if err := paging.ReadFields(offset, p.fields()); err != nil {
 		return nil, err
 	}
 	if p.target() == "" {
@@ -158,14 +161,14 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 
 // read reads where the walk stands.
 func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	p.onDemand = p.onDemand || load.TextField(offset, "kept") != "" // as versions before have it
-	if load.TextField(offset, "came") != "" {
+	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // as versions before have it
+	if paging.TextField(offset, "came") != "" {
 		// A version before, which read keys first and left out the rows of those that came, has no walk but the first
 		// page's here.
 		p.snapshot, p.started = max(p.startedAt, p.snapshot+1), false
 	}
 	p.position = stripPrefix(snapshotPrefix, offset)
-	at, err := load.Read(p.position)
+	at, err := paging.Read(p.position)
 	if at == nil && err == nil {
 		err = &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a field " + snapshotPrefix + "url, found none"}

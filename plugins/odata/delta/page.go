@@ -2,19 +2,19 @@ package delta
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Page reads an answer of delta mode.
 type Page struct {
-	*feed.Reader
+	*entityset.Reader
 	at phase
 	// headers are those of the answer that are needed after its body.
 	headers []wit.Header
 	rows    *pageRows
 	// walk reads a page of a rescan, and is nil in other phases.
-	snapshotPage *feed.PageReader
+	snapshotPage *entityset.PageReader
 	// opening: it answers the request for the first extraction of an ODP service.
 	opening bool
 	// document: it is the document of one row, as a fault has it.
@@ -22,7 +22,7 @@ type Page struct {
 }
 
 // Reading is what it reads by.
-func (pg *Page) Reading() *feed.Reader { return pg.Reader }
+func (pg *Page) Reading() *entityset.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
@@ -67,10 +67,12 @@ type pageRows struct {
 	origin uint32
 	// rereads are the entities that are read by their keys, marks what holds the last row back in a load with marks.
 	rereads *rereads
-	markers *feed.SnapshotMarkers
+	markers *entityset.SnapshotMarkers
 }
 
-func newPageRows() *pageRows { return &pageRows{rereads: &rereads{}, markers: &feed.SnapshotMarkers{}} }
+func newPageRows() *pageRows {
+	return &pageRows{rereads: &rereads{}, markers: &entityset.SnapshotMarkers{}}
+}
 
 // rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
 type rereads struct {

@@ -1,7 +1,7 @@
 package delta
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,7 +13,7 @@ type phase interface {
 	// target is path and query of the request.
 	target() string
 	shared() *common
-	fields() []load.OffsetField
+	fields() []paging.OffsetField
 }
 
 // common is what all phases carry along from one to the next.
@@ -72,7 +72,7 @@ type loading struct {
 	linksCountRows bool
 	lastKey        string
 	// followed are the links that led here.
-	followed load.LoopDetector
+	followed paging.LoopDetector
 }
 
 // readingSnapshot reads the set whole without tracking changes, as full mode does; the changes since the delta link
@@ -107,7 +107,7 @@ type readingChanges struct {
 	// unnotified: they were asked for although no notification had come, see [entry.NotificationCheck].
 	unnotified bool
 	// followed are the links that led here.
-	followed load.LoopDetector
+	followed paging.LoopDetector
 }
 
 // idle: all is read, and link leads on.
@@ -128,7 +128,7 @@ type findingDeltaLink struct {
 	link string
 	// deltaLinkRow is the best candidate so far.
 	deltaLinkRow
-	followed load.LoopDetector
+	followed paging.LoopDetector
 }
 
 // Reasons to ask for links.

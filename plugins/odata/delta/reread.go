@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -52,16 +52,17 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	what := pg.Label() + ": the entity " + a.predicate + ", read again"
 	deleted := status < 200 || status > 299
 	if deleted {
-		a.body = append(a.body, piece[:min(len(piece), feed.MaxErrorBody-len(a.body))]...)
+		a.body = append(a.body, piece[:min(len(piece), entityset.MaxErrorBody-len(a.body))]...)
 		switch {
 		case !last:
 			return portion, true, nil
 		case !f.IsNotFound(status, a.body):
-			return portion, false, feed.ReadError(what, &wit.Response{Status: status, ReceivedAt: pg.Answer.ReceivedAt},
+			return portion, false, entityset.ReadError(what, &wit.Response{Status: status,
+				ReceivedAt: pg.Answer.ReceivedAt},
 				a.body)
 		}
 	} else {
-		waits, err := pg.decodeEntity(a, feed.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: piece,
+		waits, err := pg.decodeEntity(a, entityset.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: piece,
 			Last: last},
 			&portion)
 		if waits || err != nil {
@@ -86,7 +87,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 }
 
 // decodeEntity takes a piece of an answer that holds the entity. waits: all of it has not come yet.
-func (pg *Page) decodeEntity(a *rereadEntity, part feed.Chunk, portion *wit.DecodeResult) (waits bool, err error) {
+func (pg *Page) decodeEntity(a *rereadEntity, part entityset.Chunk, portion *wit.DecodeResult) (waits bool, err error) {
 	c, f := pg.rows, pg.Feed
 	if a.decoder == nil {
 		if len(part.Data) == 0 && !part.Last {

@@ -3,8 +3,8 @@ package delta
 import (
 	"errors"
 
-	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -25,7 +25,7 @@ func (f Set) startSnapshot(c common, link string, now int64) phase {
 
 // snapshotRequest is the request for a page of it.
 func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
-	at, err := load.Read(p.position)
+	at, err := paging.Read(p.position)
 	if err != nil {
 		return wit.Request{}, err
 	}
@@ -36,10 +36,10 @@ func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
 }
 
 // beginSnapshotPage readies a page of it.
-func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *feed.Pool, o *feed.Context,
+func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *entityset.Pool, o *entityset.Context,
 	response *wit.Response) (err error) {
-	*pg.rows.markers = feed.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
-	if pg.snapshotPage, err = feed.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
+	*pg.rows.markers = entityset.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
+	if pg.snapshotPage, err = entityset.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
 		return err
 	}
 	pg.snapshotPage.Unformatted = pg.Unformatted
@@ -81,7 +81,7 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 		return &readingSnapshot{common: c, link: p.link, onDemand: true,
 			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
 	}
-	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+feed.HeaderMark+
+	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+entityset.HeaderMark+
 		"; going on with changes")
 	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
 }
@@ -89,7 +89,7 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 // endSnapshotPage ends a page of it. The changes after it are asked for at once: they are those since the load before
 // it began.
 func (pg *Page) endSnapshotPage(p *readingSnapshot, portion *wit.DecodeResult) error {
-	at, err := load.Read(*portion.Next)
+	at, err := paging.Read(*portion.Next)
 	if err != nil {
 		return err
 	}

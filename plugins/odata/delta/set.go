@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
@@ -13,7 +13,7 @@ import (
 const TrackChanges = "odata.track-changes"
 
 // Set is an entity set whose changes are read.
-type Set struct{ *feed.Feed }
+type Set struct{ *entityset.Feed }
 
 // first is where delta mode begins.
 func (f Set) first(c common) phase {
@@ -95,6 +95,6 @@ func isDeltaLink(link string) bool {
 }
 
 // initialRead is the time that the service may take, as messages have it.
-func initialRead(f *feed.Feed) string {
-	return entry.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
+func initialRead(f *entityset.Feed) string {
+	return sourceconfig.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
 }

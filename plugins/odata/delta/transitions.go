@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -81,7 +81,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		next.rewritten = f.rewriteMark()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or nothing shows that they don't: rows "+
 			"that were deleted meanwhile may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+feed.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
+			"delivered again, with the header "+entityset.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
 			"all rows avoids it")
 		return f.startSnapshot(next.common, link, pg.Answer.ReceivedAt), nil
 	}
@@ -144,7 +144,7 @@ func (pg *Page) checkTracked(at *loading) error {
 	return &wit.Error{Kind: wit.ErrorUnsupported,
 		Message: pg.Label() + ": $metadata announces change tracking, but the service does not say that it applies " +
 			TrackChanges + ": expected the header Preference-Applied; read the set with " +
-			pg.Feed.Setting(entry.NameTrackChanges) + " = 0 unless the service is mended"}
+			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 unless the service is mended"}
 }
 
 // noDeltaLinkError is the fault of a load or of changes that end without a delta link.
@@ -159,10 +159,11 @@ func (pg *Page) noDeltaLinkError(applied bool, what string) error {
 		text += ", found none: the service doesn't track changes of this set"
 	}
 	if pg.Decoder.Atom && pg.Feed.ODP == nil {
-		text += "; " + pg.Feed.Setting(entry.NameFormat) +
+		text += "; " + pg.Feed.Setting(sourceconfig.NameFormat) +
 			" = json asks in the other format, in which some services give one"
 	}
-	return &wit.Error{Kind: wit.ErrorUnsupported, Message: text + "; " + pg.Feed.Setting(entry.NameTrackChanges) +
+	return &wit.Error{Kind: wit.ErrorUnsupported, Message: text + "; " +
+		pg.Feed.Setting(sourceconfig.NameTrackChanges) +
 		" = 0 reads it whole each time"}
 }
 
@@ -172,7 +173,7 @@ func (pg *Page) logFinished(what string, level wit.Level, c *common, seen int) {
 	if at := int(pg.Answer.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
 		duration = (time.Duration(at-c.startedAt) * time.Millisecond).String()
 	}
-	when := "as " + f.Setting(entry.NameCron) + " says"
+	when := "as " + f.Setting(sourceconfig.NameCron) + " says"
 	switch {
 	case f.PolledOnNotification():
 		when = "when a notification comes"
@@ -207,12 +208,12 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 			": the service has prepared its answer for longer than " + limit + ", and answers 202 still"}
 	}
 	url := pg.at.target()
-	if location := feed.HeaderValue(pg.headers, "Location"); location != "" {
+	if location := entityset.HeaderValue(pg.headers, "Location"); location != "" {
 		if url, err = pg.restoreOptions(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}
-	wait, ok := fault.RetryAfter(feed.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
+	wait, ok := odataerror.RetryAfter(entityset.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
 	if !ok {
 		wait = defaultWait
 	}
@@ -248,9 +249,9 @@ func withURL(p phase, url string) phase {
 
 // afterRefusal goes on after an answer that is no success.
 func (pg *Page) afterRefusal() (phase, error) {
-	failed := fault.FromResponse(pg.Label(), &pg.Answer, pg.Body)
+	failed := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
 	if url := pg.at.target(); pg.RefusesFormat(url) {
-		if url = feed.WithoutFormat(url); pg.opening { // refused, it began no job
+		if url = entityset.WithoutFormat(url); pg.opening { // refused, it began no job
 			return &subscribing{common: *pg.at.shared(), step: stepOpen, url: url}, nil
 		}
 		return withURL(pg.at, url), nil
@@ -258,7 +259,7 @@ func (pg *Page) afterRefusal() (phase, error) {
 	switch at := pg.at.(type) {
 	case *readingChanges:
 		moved := !at.continued && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := fault.LostToken(&pg.Answer, pg.Body)
+		lost := odataerror.LostToken(&pg.Answer, pg.Body)
 		switch {
 		case moved && at.retried:
 			failed.Message += "; it is the address at which the service was to have the changes of " + at.link
@@ -275,7 +276,7 @@ func (pg *Page) afterRefusal() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.continued && fault.LostToken(&pg.Answer, pg.Body) {
+		if at.continued && odataerror.LostToken(&pg.Answer, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}
@@ -301,18 +302,18 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	changes, ok := pg.at.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {
-	case f.Tracking.OnLostToken != entry.LostFail && c.lostTokens+1 >= MaxLostTokens:
+	case f.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
 		failed.Message += "; the service no longer knows the token of " + url +
 			", nor those that it gave in place of " +
 			"others, " + strconv.Itoa(MaxLostTokens) + " times one after another. A restart tries it again"
 		return nil, failed
-	case f.Tracking.OnLostToken == entry.LostRecover && f.ODP != nil && ok:
+	case f.Tracking.OnLostToken == sourceconfig.LostRecover && f.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,
 			failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
 		next := f.findDeltaLink(*c, whyLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
-	case f.Tracking.OnLostToken == entry.LostReload:
+	case f.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that "+
 			"were deleted meanwhile are not reported")
 		again := common{startedAt: int(pg.Answer.ReceivedAt), snapshot: int(pg.Answer.ReceivedAt),
@@ -322,11 +323,11 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 		}
 		return f.first(again), nil
 	}
-	failed.Message += "; the service no longer knows the token of " + url + ". " + f.Setting(entry.NameLost) +
+	failed.Message += "; the service no longer knows the token of " + url + ". " + f.Setting(sourceconfig.NameLost) +
 		" = reload reads the set whole again"
 	if f.ODP != nil {
 		failed.Message += ", recover goes on from the oldest link that the service keeps"
-	} else if f.Tracking.OnLostToken == entry.LostRecover {
+	} else if f.Tracking.OnLostToken == sourceconfig.LostRecover {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.EntitySetConfig.Set
 	}
 	return nil, failed

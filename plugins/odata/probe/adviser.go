@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -343,7 +343,7 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
 		text := "The service " + path + " doesn't exist: " + f.Message
 		if near := a.nearest(path); len(near) > 0 {
-			text += fault.Suggest(path, near, "")
+			text += odataerror.Suggest(path, near, "")
 		}
 		a.AddProblem(name, text)
 	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):

@@ -3,8 +3,8 @@ package probe
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
@@ -57,11 +57,11 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
 	const what = "catalogue of services"
 	if !succeeded(answer) {
-		return nil, "", fault.FromResponse(what, answer, answer.Body)
+		return nil, "", odataerror.FromResponse(what, answer, answer.Body)
 	}
 	document, err := jsontext.Parse(answer.Body)
 	if err != nil || !document.Has("d") {
-		return nil, "", fault.NotData(what, "rows in JSON", answer.Body)
+		return nil, "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
 	d := document.At("d")
 	for _, row := range d.At("results").Items {

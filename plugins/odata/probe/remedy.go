@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -20,9 +20,9 @@ func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
 		code = strings.ToUpper(*f.Code)
 	}
 	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
-	page := fault.IsHTML(answer.Body)
+	page := odataerror.IsHTML(answer.Body)
 	_, text, _ := strings.Cut(f.Message, ": HTTP ")
-	text = fault.SearchText(answer.Target, text)
+	text = odataerror.SearchText(answer.Target, text)
 	switch status := answer.Status; {
 	case status == 401:
 		return config.User, "The user, its password or the client (" + config.Client +

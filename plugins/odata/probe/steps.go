@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -72,7 +72,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
-		return wit.CommandResult{}, fault.ForSetting(optionStep, "unknown step "+name)
+		return wit.CommandResult{}, odataerror.ForSetting(optionStep, "unknown step "+name)
 	}
 	return Run(state, answers, steps[i].run)
 }
@@ -255,23 +255,23 @@ func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	case status == notImplemented && !s.Written:
 		return "there; the service does not answer for one row alone ($top), so whether it can be " +
 			"read shows when it is read", nil
-	case !set.Atom && fault.RefusesFormat(answer, answer.Body):
+	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
 	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
 		return "there; it cannot be read, which writing does not need: " +
-				fault.FromResponse(what, answer, answer.Body).Error(),
+				odataerror.FromResponse(what, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):
-		return "", fault.FromResponse(what, answer, answer.Body)
+		return "", odataerror.FromResponse(what, answer, answer.Body)
 	}
 	if set.Atom {
-		if !bytes.Contains(answer.Body, []byte("feed")) || fault.IsHTML(answer.Body) {
-			return "", fault.NotData(what, "an Atom feed", answer.Body)
+		if !bytes.Contains(answer.Body, []byte("feed")) || odataerror.IsHTML(answer.Body) {
+			return "", odataerror.NotData(what, "an Atom feed", answer.Body)
 		}
 		return "readable", nil
 	}
 	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
-		return "", fault.NotData(what, "rows in JSON", answer.Body)
+		return "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
 	return "readable", nil
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/inspect"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -35,7 +35,7 @@ func Declare() wit.Command {
 // Retiring is the end of what a connector has opened.
 type Retiring struct {
 	V   setting.Values
-	all []entry.EntitySetConfig
+	all []sourceconfig.EntitySetConfig
 	// Addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
 	Addresses []string
 
@@ -79,7 +79,7 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Command
 	}
 	r := newRetiring(given, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.all) == 0 {
-		return wit.CommandResult{}, fault.ForSetting(entry.NameTrackChanges,
+		return wit.CommandResult{}, odataerror.ForSetting(sourceconfig.NameTrackChanges,
 			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
@@ -91,8 +91,8 @@ func Run(given []wit.Setting, state []byte, answers []wit.Response) (wit.Command
 }
 
 func newRetiring(given []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: entry.Table.Values(given), Addresses: addresses}
-	r.all = slices.DeleteFunc(entry.EntitySets(r.V), func(e entry.EntitySetConfig) bool {
+	r := &Retiring{V: sourceconfig.Table.Values(given), Addresses: addresses}
+	r.all = slices.DeleteFunc(sourceconfig.EntitySets(r.V), func(e sourceconfig.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
@@ -101,7 +101,7 @@ func newRetiring(given []wit.Setting, addresses []string) *Retiring {
 // run ends queues and looks for the connector's subscriptions, then ends these. What is independent of each other is
 // asked in one round.
 func (r *Retiring) run(p *probe.Prober) (err error) {
-	services, models := entry.ServicePaths(r.all), map[string]*edm.Model{}
+	services, models := sourceconfig.ServicePaths(r.all), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
@@ -118,12 +118,12 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range services {
-		collection := feed.SubscriptionSet(models[s])
-		subscribed := func(e entry.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
+		collection := entityset.SubscriptionSet(models[s])
+		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
 		if collection == "" || !slices.ContainsFunc(r.all, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notify.Subscription,
+		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
 			if !r.Mine(one.Address) {
 				return nil
@@ -137,18 +137,18 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, e := range r.ends {
-		answer, missing := p.Get(notify.EndRequest(e.by, e.by, e.service, config.Query(r.V)))
+		answer, missing := p.Get(notifications.EndRequest(e.by, e.by, e.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
-			!feed.IsNotFound(answer.Status, answer.Body) { // what is gone already is as good
-			return fault.FromResponse("subscription "+e.by, answer, answer.Body)
+			!entityset.IsNotFound(answer.Status, answer.Body) { // what is gone already is as good
+			return odataerror.FromResponse("subscription "+e.by, answer, answer.Body)
 		}
 	}
 	return err
 }
 
 // endQueue ends the queue of changes of a set, where the service keeps one.
-func (r *Retiring) endQueue(p *probe.Prober, e entry.EntitySetConfig, m *edm.Model) error {
-	f, err := feed.New(e, m)
+func (r *Retiring) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
+	f, err := entityset.New(e, m)
 	if err != nil {
 		return err
 	}
@@ -166,23 +166,23 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.EntitySetConfig, m *edm.Mod
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.FromResponse(q.by+" of "+q.service, a, a.Body)
+		return odataerror.FromResponse(q.by+" of "+q.service, a, a.Body)
 	}
 	if done, ok := delta.FindFlag(a.Body, "ResultFlag"); !ok || !done {
-		return fault.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
+		return odataerror.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
 }
 
 // Mine reports whether notifications to an address come to the connector.
 func (r *Retiring) Mine(address string) bool {
-	to := entry.DeliveryPrefix(r.V)
+	to := sourceconfig.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
 		own := to + path
 		if strings.HasSuffix(path, "/") {
-			return len(address) > len(own) && notify.SameAddress(address[:len(own)], own)
+			return len(address) > len(own) && notifications.SameAddress(address[:len(own)], own)
 		}
-		return notify.SameAddress(address, own)
+		return notifications.SameAddress(address, own)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -42,11 +42,11 @@ func DocumentRequest(path string, query uri.Query) wit.Request {
 func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 	what := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, fault.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(what, answer, answer.Body)
 	}
 	names, ok := Collections(answer.Body)
 	if !ok {
-		return nil, fault.NotData(what, "a service document", answer.Body)
+		return nil, odataerror.NotData(what, "a service document", answer.Body)
 	}
 	return names, nil
 }
@@ -64,14 +64,14 @@ func Get(tag, target, accept string) wit.Request {
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	what := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, fault.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(what, answer, answer.Body)
 	}
-	if len(answer.Body) == 0 || fault.IsHTML(answer.Body) {
-		return nil, fault.NotData(what, "a $metadata document", answer.Body)
+	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
+		return nil, odataerror.NotData(what, "a $metadata document", answer.Body)
 	}
 	m, err := edm.Parse(answer.Body)
 	if err != nil {
-		f := fault.NotData(what, "a $metadata document", answer.Body)
+		f := odataerror.NotData(what, "a $metadata document", answer.Body)
 		f.Message = what + ": " + err.Error()
 		return nil, f
 	}
@@ -86,9 +86,10 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 		for _, other := range m.Sets {
 			names = append(names, Address(other))
 		}
-		return nil, nil, fault.ForSetting(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Suggest(set,
-			names,
-			"it has no entity set"))
+		return nil, nil, odataerror.ForSetting(name,
+			"Entity set "+set+" isn't in $metadata of "+path+odataerror.Suggest(set,
+				names,
+				"it has no entity set"))
 	}
 	t := m.Structure(s.Type)
 	if t == nil {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -60,7 +60,7 @@ func rejected(response *wit.Response) bool {
 
 // exists tells whether a refusal says that the entity is there already.
 func (m *manner) exists(response *wit.Response, code, message string) bool {
-	return fault.Exists(response, message) || fault.MatchesCode(m.existsCodes, response.Status, code)
+	return odataerror.Exists(response, message) || odataerror.MatchesCode(m.existsCodes, response.Status, code)
 }
 
 // missing tells whether a refusal says that the entity isn't there.
@@ -71,36 +71,36 @@ func (m *manner) missing(response *wit.Response) bool {
 	case status == 0 || success(status):
 		return false
 	}
-	code, _, _ := fault.Document(response.Body)
-	return fault.MatchesCode(m.notFoundCodes, response.Status, code)
+	code, _, _ := odataerror.Document(response.Body)
+	return odataerror.MatchesCode(m.notFoundCodes, response.Status, code)
 }
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
 func ofAnyCall(response *wit.Response) bool {
 	if wit.IsRejection(response.Status) {
-		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
+		if code, _, document := odataerror.Document(response.Body); document && odataerror.NoService(code) {
 			return true
 		}
 	}
 	switch response.Status {
 	case 403:
-		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !odataerror.IsError(response.Body)
 	case 404, 410:
-		return fault.IsHTML(response.Body)
+		return odataerror.IsHTML(response.Body)
 	}
 	return false
 }
 
 // retryAfter is how many milliseconds an answer inside a batch asks to wait; those of others the host reads.
 func retryAfter(response *wit.Response) uint32 {
-	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
+	wait, _ := odataerror.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
 // say logs what the service says in addition to its answer, as a warning where the service calls it one.
 func say(what string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(severity(text), what+": "+fault.Excerpt([]byte(text)))
+		sdk.Log(severity(text), what+": "+odataerror.Excerpt([]byte(text)))
 	}
 }
 

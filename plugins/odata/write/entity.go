@@ -7,8 +7,8 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,7 +26,7 @@ func tagOf(response *wit.Response) (string, error) {
 // settleCheck says whether an insert that was uncertain was applied.
 func (s *state) settleCheck(a *target, response *wit.Response) (wit.RowResult, error) {
 	if !success(response.Status) && (a.operation == probing || !s.missing(response)) {
-		return verdict(fault.FromResponse(a.what(), response, response.Body), response)
+		return verdict(odataerror.FromResponse(a.what(), response, response.Body), response)
 	}
 	unknown := func(why string) (wit.RowResult, error) {
 		return refused(&wit.Error{Kind: wit.ErrorConflict, Message: a.what() + ": " + why}), nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -233,9 +233,9 @@ func (m *manner) misnamed(t *entitySet) *wit.Error {
 				names = append(names, s.Properties[i].Name)
 			}
 		}
-		return fault.ForSetting(checkFilter,
+		return odataerror.ForSetting(checkFilter,
 			"Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+
-				fault.Suggest(at.name, names, "it has none"))
+				odataerror.Suggest(at.name, names, "it has none"))
 	}
 	return nil
 }
@@ -259,7 +259,8 @@ func (m *manner) uncheckable(t *entitySet) *wit.Error {
 	if why == "" {
 		return nil
 	}
-	return fault.ForSetting(insertUncertain, "Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
-		" = check can't look whether an insert whose answer was lost was applied: expected "+checkFilter+
-		" to say by what else it is found, or another value")
+	return odataerror.ForSetting(insertUncertain,
+		"Entity set "+t.set+" of "+t.service+" "+why+", so that "+insertUncertain+
+			" = check can't look whether an insert whose answer was lost was applied: expected "+checkFilter+
+			" to say by what else it is found, or another value")
 }

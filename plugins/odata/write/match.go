@@ -1,7 +1,7 @@
 package write
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -11,10 +11,10 @@ func (s *state) mayTakeNoMatch(a *target, response *wit.Response) bool {
 	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
 		return false
 	}
-	code, message, _ := fault.Document(response.Body)
-	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !fault.Locked(response,
+	code, message, _ := odataerror.Document(response.Body)
+	return !a.to.sap && !a.to.entity.Etag() && s.evidence[a.to.same].match != takes && !odataerror.Locked(response,
 		message) &&
-		!fault.MatchesCode(s.httpCodes, response.Status, code)
+		!odataerror.MatchesCode(s.httpCodes, response.Status, code)
 }
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be

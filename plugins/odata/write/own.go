@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,15 +30,15 @@ func (s *state) own(a *target, response *wit.Response) bool {
 	if a.batched {
 		return true
 	}
-	code, _, document := fault.Document(response.Body)
-	if fault.NoService(code) {
+	code, _, document := odataerror.Document(response.Body)
+	if odataerror.NoService(code) {
 		return false // of SAP Gateway, about the service
 	}
 	if document || versioned(response) {
 		return true
 	}
 	return empty(response.Body) && !s.learned[a.to.at].versioned ||
-		fault.MatchesCode(s.notFoundCodes, response.Status, "")
+		odataerror.MatchesCode(s.notFoundCodes, response.Status, "")
 }
 
 // fromService tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says
@@ -89,12 +89,12 @@ func (s *state) ofTheCall(a *target, response *wit.Response) bool {
 	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
 		return false
 	}
-	return response.Status/100 == 4 && !a.batched && fault.IsHTML(response.Body)
+	return response.Status/100 == 4 && !a.batched && odataerror.IsHTML(response.Body)
 }
 
 // callFault is the fault of an answer that is of the call.
 func callFault(a *target, response *wit.Response) *wit.Error {
-	f := fault.FromResponse(a.what(), response, response.Body)
+	f := odataerror.FromResponse(a.what(), response, response.Body)
 	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
 			"with HTTP codes in " + notFoundCodes + " it is believed)"
@@ -113,7 +113,7 @@ func ofTheAddress(a *target, response *wit.Response) bool {
 	}
 	switch response.Status {
 	case 400, 404, 414:
-		return !a.batched && fault.IsHTML(response.Body) && odd(a.predicate)
+		return !a.batched && odataerror.IsHTML(response.Body) && odd(a.predicate)
 	}
 	return false
 }
@@ -148,7 +148,7 @@ func settleAddress(a *target, f *wit.Error) wit.RowResult {
 func (s *state) settleSet(a *target, response *wit.Response) (wit.RowResult, error) {
 	h := a.hint
 	h.address, h.addressed = false, true
-	_, _, document := fault.Document(response.Body)
+	_, _, document := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return wit.RowResult{}, callFault(a, response)
@@ -156,5 +156,5 @@ func (s *state) settleSet(a *target, response *wit.Response) (wit.RowResult, err
 		wit.IsRejection(response.Status) && (document || versioned(response)):
 		return proceed(h), nil
 	}
-	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
+	return s.rest(a, odataerror.FromResponse(a.what(), response, response.Body), response)
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -76,7 +76,7 @@ func (p *Plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 			return wit.SinkOpenResult{}, err
 		}
 		if name := outsideContent(t.model.Structures[0]); name != "" && o.atom {
-			return wit.SinkOpenResult{}, fault.ForSetting(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
+			return wit.SinkOpenResult{}, odataerror.ForSetting(requestFormat, "Entity set "+t.set+" of "+t.service+": "+
 				notInAtom(name))
 		}
 		if f := o.uncheckable(t); f != nil {

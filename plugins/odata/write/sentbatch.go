@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -37,9 +37,9 @@ func (b *sentBatch) settle(s *state, response *wit.Response) ([]wit.RowResult, e
 		s.learned[b.at].noBatch = true
 		return b.each(func(a *target) wit.RowResult { return proceed(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
-		return nil, fault.FromResponse(what, response, response.Body)
+		return nil, odataerror.FromResponse(what, response, response.Body)
 	case status == 429:
-		f := fault.FromResponse(what, response, response.Body)
+		f := odataerror.FromResponse(what, response, response.Body)
 		return b.each(func(a *target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: a.hint.text(), Error: f}}
 		}), nil
@@ -108,8 +108,8 @@ type outcome struct {
 
 // settleParts reads the parts of the answer.
 func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) ([]wit.RowResult, error) {
-	if fault.IsHTML(response.Body) {
-		return nil, fault.NotData(what, "an answer to a batch", response.Body)
+	if odataerror.IsHTML(response.Body) {
+		return nil, odataerror.NotData(what, "an answer to a batch", response.Body)
 	}
 	kind := headerOf(response, "Content-Type")
 	_, multipart := batch.Boundary(kind)
@@ -118,10 +118,10 @@ func (b *sentBatch) settleParts(s *state, what string, response *wit.Response) (
 		d, multipart = batch.Parse(kind, response.Body)
 	}
 	if !multipart {
-		f := fault.NotData(what, "an answer to a batch", response.Body)
+		f := odataerror.NotData(what, "an answer to a batch", response.Body)
 		f.Kind = wit.ErrorTransient
-		if fault.IsError(response.Body) {
-			f = fault.FromResponse(what, response, response.Body)
+		if odataerror.IsError(response.Body) {
+			f = odataerror.FromResponse(what, response, response.Body)
 			f.Kind, f.Code = wit.ErrorTransient, nil
 		}
 		return b.each(func(a *target) wit.RowResult { return s.unknown(a, f) }), nil
@@ -198,8 +198,8 @@ func (s *state) settlePart(a *target, o outcome, said *wit.Error, at int64) (wit
 		return s.settle(a, answer)
 	}
 	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
-	f := fault.FromResponse(a.what(), answer, answer.Body)
-	_, _, document := fault.Document(answer.Body)
+	f := odataerror.FromResponse(a.what(), answer, answer.Body)
+	_, _, document := odataerror.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, ofAnyCall(answer):
 		return wit.RowResult{}, f
@@ -226,7 +226,8 @@ func (s *state) plainlyWritten(a *target, m *batch.Message) bool {
 	default:
 		return false
 	}
-	return saysDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+	return saysDone(m.Status()) && !odataerror.IsHTML(m.Body) && !odataerror.IsError(m.Body) &&
+		m.Header("sap-message") == ""
 }
 
 // match says which message of an answer is for which row. Parts go by position, since many services don't say

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -45,24 +45,24 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.RowResult, e
 		return again(noAnswer(a)), nil
 	case response.Status == 0:
 		return refused(noAnswer(a)), nil
-	case success(response.Status) && fault.IsHTML(response.Body):
+	case success(response.Status) && odataerror.IsHTML(response.Body):
 		// A logon page says nothing of the row.
-		return wit.RowResult{}, fault.NotData(a.what(), "an answer of OData", response.Body)
+		return wit.RowResult{}, odataerror.NotData(a.what(), "an answer of OData", response.Body)
 	}
-	if success(response.Status) && fault.IsError(response.Body) {
+	if success(response.Status) && odataerror.IsError(response.Body) {
 		// Services behind gateways that hide the status: what the document says counts.
-		f := fault.FromResponse(a.what(), response, response.Body)
+		f := odataerror.FromResponse(a.what(), response, response.Body)
 		f.Kind = wit.ErrorData
 		return refused(f), nil
 	}
 	if ofTheAddress(a, response) {
-		return settleAddress(a, fault.FromResponse(a.what(), response, response.Body)), nil
+		return settleAddress(a, odataerror.FromResponse(a.what(), response, response.Body)), nil
 	}
 	if s.ofTheCall(a, response) {
 		return wit.RowResult{}, callFault(a, response)
 	}
 	if success(response.Status) && !s.fromService(a, response) {
-		f := fault.NotData(a.what(), "an answer of OData", response.Body)
+		f := odataerror.NotData(a.what(), "an answer of OData", response.Body)
 		if !saysDone(response.Status) {
 			f.Message = a.what() + ": " + undone(response.Status)
 		}
@@ -96,22 +96,22 @@ func (s *state) settleOther(a *target, response *wit.Response) (wit.RowResult, e
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
 func (s *state) settleInsert(a *target, response *wit.Response) (wit.RowResult, error) {
-	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
-		!fault.IsError(response.Body)
+	said := success(response.Status) && !rejected(response) && !odataerror.IsHTML(response.Body) &&
+		!odataerror.IsError(response.Body)
 	if said && s.fromService(a, response) {
 		say(a.path(), response)
 		s.made(a, headerOf(response, "Location"))
 		return written(), nil
 	}
 	what := a.what()
-	f := fault.FromResponse(what, response, response.Body)
+	f := odataerror.FromResponse(what, response, response.Body)
 	switch {
 	case said && !saysDone(response.Status):
 		f.Message = what + ": " + undone(response.Status)
 	case said:
 		f.Message += " (expected an entity)"
 	}
-	code, message, document := fault.Document(response.Body)
+	code, message, document := odataerror.Document(response.Body)
 	if !document && !wit.IsRejection(response.Status) {
 		f.Code = nil
 	}
@@ -121,16 +121,16 @@ func (s *state) settleInsert(a *target, response *wit.Response) (wit.RowResult, 
 		return again(noAnswer(a)), nil
 	case response.Status == 0:
 		return refused(uncertainFault(a.path(), "no answer came")), nil
-	case success(response.Status) && fault.IsHTML(response.Body):
+	case success(response.Status) && odataerror.IsHTML(response.Body):
 		// A logon page says nothing of the row.
-		return wit.RowResult{}, fault.NotData(what, "an answer of OData", response.Body)
-	case document && (fault.Locked(response, message) || unserved(response.Status)):
+		return wit.RowResult{}, odataerror.NotData(what, "an answer of OData", response.Body)
+	case document && (odataerror.Locked(response, message) || unserved(response.Status)):
 		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	case failed && document && a.operation == upsertInsert && s.exists(response, code, message):
 		return turn(a, f), nil
 	case failed && (document && a.batched || wit.IsRejection(response.Status)) &&
-		fault.MatchesCode(s.httpCodes, response.Status, code):
+		odataerror.MatchesCode(s.httpCodes, response.Status, code):
 		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	case failed && document && a.batched && !wit.IsRejection(response.Status):
@@ -183,7 +183,7 @@ func (s *state) settleUpdate(a *target, response *wit.Response) (wit.RowResult, 
 	}
 	upserts := a.upserts()
 	tagged := s.tags && a.hint.tag != ""
-	f := fault.FromResponse(a.what(), response, response.Body)
+	f := odataerror.FromResponse(a.what(), response, response.Body)
 	switch {
 	case response.Status == 412 && tagged:
 		return s.conflict(a), nil
@@ -243,7 +243,7 @@ func (s *state) settleDelete(a *target, response *wit.Response) (wit.RowResult, 
 	case response.Status == 412:
 		return proceed(a.hint.to(stepConfirm)), nil
 	}
-	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
+	return s.rest(a, odataerror.FromResponse(a.what(), response, response.Body), response)
 }
 
 // settleConfirm reads the answer to whether an entity is gone.
@@ -255,7 +255,7 @@ func settleConfirm(a *target, response *wit.Response) (wit.RowResult, error) {
 		return refused(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + a.path() +
 			": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	}
-	return verdict(fault.FromResponse(a.what(), response, response.Body), response)
+	return verdict(odataerror.FromResponse(a.what(), response, response.Body), response)
 }
 
 // settleTag reads the ETag of an entity that is to be changed.
@@ -265,7 +265,7 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.RowResult, err
 		h := a.hint
 		tag, err := tagOf(response)
 		if err != nil { // an entity without ETag is changed without If-Match, one that can't be read is not
-			return refused(fault.NotData(a.what(), "an entity", response.Body)), nil
+			return refused(odataerror.NotData(a.what(), "an entity", response.Body)), nil
 		}
 		if h.tagged, h.tag = true, tag; len(h.tag) > maxTag {
 			return refused(&wit.Error{Kind: wit.ErrorData, Message: a.what() + ": expected an ETag of at most " +
@@ -277,5 +277,5 @@ func (s *state) settleTag(a *target, response *wit.Response) (wit.RowResult, err
 	case s.missing(response) && a.operation == readTagOfRemoval:
 		return written(), nil
 	}
-	return s.rest(a, fault.FromResponse(a.what(), response, response.Body), response)
+	return s.rest(a, odataerror.FromResponse(a.what(), response, response.Body), response)
 }

@@ -1,7 +1,7 @@
 package write
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,11 +19,11 @@ func proceed(h hint) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Hint
 // rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
 // is one.
 func verdict(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
-	_, message, _ := fault.Document(response.Body)
+	_, message, _ := odataerror.Document(response.Body)
 	switch {
 	case f.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, f
-	case response.Status == 500 && !fault.Locked(response, message):
+	case response.Status == 500 && !odataerror.Locked(response, message):
 		f.Kind = wit.ErrorData
 	case f.Kind == wit.ErrorTransient:
 		return again(f), nil
@@ -34,8 +34,8 @@ func verdict(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 // rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
 // host doesn't see the status, by which it would send it again.
 func (s *state) rest(a *target, f *wit.Error, response *wit.Response) (wit.RowResult, error) {
-	code, _, _ := fault.Document(response.Body)
-	if a.batched && fault.MatchesCode(s.httpCodes, response.Status, code) {
+	code, _, _ := odataerror.Document(response.Body)
+	if a.batched && odataerror.MatchesCode(s.httpCodes, response.Status, code) {
 		f.Kind = wit.ErrorTransient
 		return again(f), nil
 	}

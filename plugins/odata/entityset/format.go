@@ -1,0 +1,53 @@
+package entityset
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// $format asks for JSON where a gateway or a cache loses the header Accept, which asks for it too. WCF Data Services
+// doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says
+// so.
+
+// formatField is the field of an offset that says that the service refuses $format.
+const formatField = "unformatted"
+
+// FormatRefused reports whether an offset says that the service refuses $format.
+func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
+
+// WithFormat puts the field of an offset into the fields that follow from it.
+func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
+	if !refused || fields == nil {
+		return fields
+	}
+	all := append(slices.Clone(*fields), wit.BooleanEntry(formatField, true))
+	return &all
+}
+
+// RefusesFormat reports whether the answer refuses $format, which the request at an address had.
+func (r *Reader) RefusesFormat(asked string) bool {
+	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+		!odataerror.RefusesFormat(&r.Answer, r.Body) {
+		return false
+	}
+	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Answer, r.Body).Message+
+		"; asking without $format, by the header Accept alone")
+	r.Unformatted = true
+	r.Feed.UseFormat(true)
+	return true
+}
+
+// WithoutFormat is an address without $format.
+func WithoutFormat(target string) string {
+	path, query, _ := strings.Cut(target, "?")
+	options := slices.DeleteFunc(strings.Split(query, "&"), func(o string) bool { return o == formatOption })
+	if len(options) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(options, "&")
+}
