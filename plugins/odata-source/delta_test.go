@@ -274,10 +274,10 @@ func TestRereadThatFails(t *testing.T) {
 		name, message string
 		answered      func(r *wit.Response)
 	}{
-		{"a 404 without a body", "HTTP 404 without a body; it isn't taken for deleted", func(r *wit.Response) {
+		{"a 404 without a body", "HTTP 404 without a body; it is not considered deleted", func(r *wit.Response) {
 			r.Status, r.Body = 404, nil
 		}},
-		{"an unknown service", "isn't taken for deleted", func(r *wit.Response) {
+		{"an unknown service", "is not considered deleted", func(r *wit.Response) {
 			r.Status, r.Body = 404,
 				[]byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
 					`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
@@ -379,7 +379,7 @@ func TestDeltaResumes(t *testing.T) {
 
 // TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
 func TestDeltaThatFails(t *testing.T) {
-	const reload = "sap.odata#00.delta.lost = reload reads the set whole again"
+	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, c := range []struct {
 		name     string
 		switches odatatest.Switches
@@ -390,9 +390,9 @@ func TestDeltaThatFails(t *testing.T) {
 		message string
 	}{
 		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
-			message: "the service doesn't track changes of this set"},
+			message: "the service does not track changes of this set"},
 		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
-			message: "found none, although the service says that it applies odata.track-changes"},
+			message: "found none, although the service confirms odata.track-changes"},
 		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
 			kind: wit.ErrorConfig, message: "leads to https://elsewhere.example"},
 		{name: "410", expired: 410, kind: wit.ErrorGone, message: reload},
@@ -437,11 +437,11 @@ func TestDeltaOfOddServices(t *testing.T) {
 		message string
 	}{
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
-			"expected a delta link at the end of the changes, found none: the changes after them can't be asked for"},
+			"expected a delta link at the end of the changes, found none: later changes cannot be requested"},
 		{"pages of changes go in a circle", func(asked string) string {
 			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
-		}, "the service's pages go in a circle"},
+		}, "the service's pages form a loop"},
 		{"the link behind changes leads to another set", func(string) string {
 			return feed + link("delta", "https://elsewhere.example/X?!deltatoken=1") + "</feed>"
 		}, "leads to https://elsewhere.example"},

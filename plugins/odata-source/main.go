@@ -1,4 +1,4 @@
-// Command odata-source is the guest that reads entity sets of OData v2 services: full loads in verbose JSON or Atom.
+// Command odata-source is the plugin that reads entity sets of OData v2 services.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// version of the plugin; tests set others by the linker.
+// version is replaced by the linker in tests.
 var version = "0.1.0"
 
 func init() {
@@ -31,7 +31,6 @@ func init() {
 
 func main() {}
 
-// plugin is the module's state: caches, and the pages that are being read.
 type plugin struct {
 	contexts entityset.Cache
 	pages    pages

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next says which page comes next.
+// Next returns the next request of a feed.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
 	o, f, err := p.contexts.Feed(context, number)
@@ -28,8 +28,8 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 	return step, err
 }
 
-// nextAction is Next for a feed. A load that broke off goes on where it was; a complete one is repeated when its
-// period is over, also when the period ended while the connector was down.
+// nextAction continues an unfinished load and repeats a complete one when its period is over, also if it ended while
+// the connector was down.
 func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction,
 	error) {
@@ -54,7 +54,7 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 	if at != nil {
 		done, when := at.Done()
 		if !done && cause.Snapshot != nil {
-			return wit.NextAction{Idle: wit.Set}, nil // after what is being read
+			return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 		}
 		if f.UsesNotificationStore() && cause.Start != nil {
 			return notifications.Set{Feed: f}.FetchStore(!done, offset), nil
@@ -64,7 +64,7 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 				now-when >= int64(f.Period)*1000
 			switch {
 			case cause.Snapshot != nil:
-				at = nil // all rows are read now, also where a cursor leaves most out
+				at = nil // read all rows, even with a cursor
 			case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
 				return notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset), nil
 			case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
@@ -76,7 +76,7 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 				logNothingToRead(f, cause, when, "and nothing more is read (exec-period=-1)")
 				return wit.NextAction{Finished: wit.Set}, nil
 			case !due:
-				logNothingToRead(f, cause, when, "and the next load begins at its time")
+				logNothingToRead(f, cause, when, "and the next load starts as scheduled")
 				return wit.NextAction{Idle: wit.Set}, nil
 			}
 			if at != nil {
@@ -95,15 +95,14 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 		nil
 }
 
-// logNothingToRead says that a start reads nothing because a load was complete before: with another topic, or an empty
-// one, no row would come and nothing would say why.
+// logNothingToRead logs at a start that nothing is read: with another topic, users would wonder why no rows arrive.
 func logNothingToRead(f *entityset.Feed, cause wit.PollReason, complete int64, next string) {
 	if cause.Start != nil {
 		f.LogStart("nothing", "read completely at ", complete, next)
 	}
 }
 
-// CheckOffset reports whether an offset, stored by another version or set by an operator, can be gone on from.
+// CheckOffset reports whether an offset from another version or from an operator can be continued.
 func (p *plugin) CheckOffset(partition []wit.OffsetEntry, offset []wit.OffsetEntry) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)

@@ -154,7 +154,7 @@ func TestSubscribe(t *testing.T) {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
-	if !says(err, "takes no subscriptions") {
+	if !says(err, "accepts no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", err)
 	}
 }

@@ -157,7 +157,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	ended := 0
 	f := newFollower(t, sayingItEnded(s, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := f.catchUp(start); !says(err, "and has it still") {
+		if err := f.catchUp(start); !says(err, "but still has it") {
 			t.Errorf("expected that the subscription is there still, found %v", err)
 		}
 		f.start()
@@ -177,7 +177,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 // TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
 	for _, c := range []struct{ name, links, setting, message string }{
-		{"off", "", "", "recover goes on from the oldest link"},
+		{"off", "", "", "recover continues from the oldest link"},
 		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
 		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
 		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},

@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// open asks for the services' metadata and works out the feeds.
 func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
@@ -45,7 +44,6 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	return opened(o, v)
 }
 
-// nameFeeds gives feeds their names: the set's, with the entry's identity or number where a name is taken.
 func nameFeeds(feeds []entityset.Feed) {
 	var taken []string
 	for i := range feeds {
@@ -61,7 +59,6 @@ func nameFeeds(feeds []entityset.Feed) {
 	}
 }
 
-// opened writes the context and lists the feeds.
 func opened(o *entityset.Context, v setting.Values) (wit.SourceOpenResult, error) {
 	out := &wit.SourceOpened{Context: entityset.PackContext(o)}
 	for i := range o.Feeds {

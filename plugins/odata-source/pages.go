@@ -10,13 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page is an answer that is being read.
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
 	Reading() *entityset.Reader
 }
 
-// pages by number.
 type pages struct {
 	entityset.Pool
 	open map[uint32]page
@@ -41,7 +39,6 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 	return p.pages.last, nil
 }
 
-// begin opens what an answer is.
 func (p *plugin) begin(o *entityset.Context, f *entityset.Feed, position *[]wit.OffsetEntry,
 	response *wit.Response) (page,
 	error) {
@@ -65,7 +62,6 @@ func (p *plugin) begin(o *entityset.Context, f *entityset.Feed, position *[]wit.
 
 func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 
-// closePage ends a page.
 func (p *plugin) closePage(number uint32, sound bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
@@ -73,7 +69,7 @@ func (p *plugin) closePage(number uint32, sound bool) {
 	}
 }
 
-// Decode reads a piece. Rows point into memory that the next call uses again.
+// Decode decodes a chunk. Rows point into memory that the next call reuses.
 func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	pg := p.pages.open[number]
 	if pg == nil {

@@ -176,7 +176,7 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 	if err == nil && step.Fetch != nil {
 		_, err = l.page(0, step.Fetch)
 	}
-	if !says(err, "does not heed it") || !says(err, "OrderDate is") || len(l.rows) > 0 {
+	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(l.rows) > 0 {
 		t.Errorf("%d rows came, %v", len(l.rows), err)
 	}
 }
@@ -306,7 +306,7 @@ func TestDeltaPageThatLeadsToItself(t *testing.T) {
 		asked++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := f.catchUp(start); !says(err, "go in a circle") || asked != 1 || len(f.log) > 10 {
+	if err := f.catchUp(start); !says(err, "form a loop") || asked != 1 || len(f.log) > 10 {
 		t.Errorf("%d rows in %d requests, %v", len(f.log), asked, err)
 	}
 }
@@ -347,7 +347,7 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 }
 
 // A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
-// mode it cannot be distinguished from a circle: TestCircles of package load.)
+// mode it cannot be distinguished from a circle: TestCircles of package paging.)
 func TestPagesThatComeTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)

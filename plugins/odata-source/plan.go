@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
+// plan distributes the entity sets: each belongs to one task, which keeps its offsets and order.
 func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.PlanResult{}, err
@@ -39,9 +39,8 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResul
 	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
-// exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
-// be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
-// each page.
+// exactlyOnce answers the preflight (P28): full mode is repeatable only if the set is read once. Whether its order is
+// repeatable depends on the metadata, so each page reports it in `repeats-exactly`.
 func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	for _, e := range all {
 		how := ""
@@ -61,13 +60,12 @@ func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	return wit.Support{Supported: wit.Set}
 }
 
-// odpPrefixes are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which
-// others are such shows in the metadata, and a second reader of one of those fails when it finds that somebody has
-// subscribed.
+// odpPrefixes start the names of sets that SAP Gateway generates for ODP. Others are known from their metadata only:
+// their second reader fails when it finds a subscription.
 var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
-// claims are the changes that are followed (P14). Of a queue, which an ODP service keeps for each user, there is one
-// reader; those who follow delta links of other services disturb each other only where the same rows go into one topic.
+// claims returns the exclusive resources (P14): an ODP queue, which a service keeps per user, has one reader. Delta
+// links of other services conflict only if the same rows go to one topic.
 func claims(all []sourceconfig.EntitySetConfig) []string {
 	var list []string
 	for _, e := range all {

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Commands are those that the source adds to the command line.
+// Commands returns the commands of the source.
 func (p *plugin) Commands() (all []wit.Command) {
 	for _, c := range inspect.Commands {
 		all = append(all, c.Command)
@@ -17,7 +17,7 @@ func (p *plugin) Commands() (all []wit.Command) {
 	return append(all, retire.Declare(), probe.DoctorCommand())
 }
 
-// Run runs one of them.
+// Run runs a command.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
@@ -29,7 +29,6 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	return inspect.Run(command, options, given, state, answers)
 }
 
-// services are those of the connector's entity sets, for the doctor.
 func services(given []wit.Setting) []probe.Service {
 	var list []probe.Service
 	for _, e := range sourceconfig.EntitySets(sourceconfig.Table.Values(given)) {

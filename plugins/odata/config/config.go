@@ -1,5 +1,5 @@
-// Package config declares the settings that both OData connectors have, and what holds among them. Settings of one
-// entity set stand in groups, `sap.odata#00.service`, numbered with one to three digits which are kept as written.
+// Package config declares the settings that both OData connectors share. Settings of one entity set are grouped,
+// `sap.odata#00.service`; groups are numbered with one to three digits, kept as written.
 package config
 
 import (
@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// CheckComponent is the fault of a component that is not the plugin's own, which has one, by its class or its short
-// name.
+// CheckComponent returns an error unless the component is the class or its alias.
 func CheckComponent(component, class, alias string) error {
 	if component == class || component == alias {
 		return nil
@@ -17,7 +16,6 @@ func CheckComponent(component, class, alias string) error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + component + ", expected " + class}
 }
 
-// Names of settings that both connectors have.
 const (
 	Scheme   = "sap.odata.host.protocol"
 	Address  = "sap.odata.host.address"
@@ -25,14 +23,14 @@ const (
 	User     = "sap.odata.user.name"
 	Client   = "sap.odata.sap.client"
 	Language = "sap.odata.sap.language"
-	// ClientIn says where client and language stand in requests.
+	// ClientIn is the place of client and language in requests.
 	ClientIn  = "sap.odata.sap.client.in"
 	LinkHosts = "sap.odata.link.hosts"
-	// Destination of SAP BTP, in place of address and port.
+	// Destination is a destination of SAP BTP, instead of address and port.
 	Destination = "sap.odata.destination"
 )
 
-// Prefixes of the names that belong to the connectors: keys that begin so and aren't declared are errors.
+// Prefixes start the names of the connectors' settings. Unknown ones are errors.
 var Prefixes = []string{shared, groupPrefix}
 
 const (
@@ -40,13 +38,13 @@ const (
 	groupPrefix = "sap.odata#"
 )
 
-// InGroup is the full name of a setting of one entity set, by the number of its group.
+// InGroup returns the full name of a setting of one entity set.
 func InGroup(number, name string) string { return groupPrefix + number + "." + name }
 
-// Groups are the entity sets of which anything is given.
+// Groups returns the configured entity sets.
 func Groups(v setting.Values) []setting.Group { return v.Groups(groupPrefix+"{n}.", shared) }
 
-// Declare declares where the service is and how patient the host is with it. The host acts on all of it, by role.
+// Declare declares the connection settings, which the host applies by role.
 func Declare(t *setting.Table) {
 	t.Prefixes = Prefixes
 	group := setting.InGroup("Service destination")
@@ -105,7 +103,6 @@ func Declare(t *setting.Table) {
 	declareLoad(t)
 }
 
-// declareAuthentication declares how the host logs on.
 func declareAuthentication(t *setting.Table) {
 	group := setting.InGroup("Authentication")
 	t.Declare(
@@ -135,7 +132,6 @@ func declareAuthentication(t *setting.Table) {
 	)
 }
 
-// declareProxy declares the way to the service.
 func declareProxy(t *setting.Table) {
 	group := setting.InGroup("Proxy")
 	declare := func(name string, kind wit.SettingKind, use, documentation string, rules ...wit.Rule) {
@@ -176,7 +172,6 @@ func declareProxy(t *setting.Table) {
 		setting.AtLeast(0), setting.Display("Outage"))
 }
 
-// declareTLS declares what TLS goes by. Names of types and protocols are case-sensitive.
 func declareTLS(t *setting.Table) {
 	group := setting.InGroup("TLS")
 	for _, store := range []struct{ name, title, without, location, password, kind string }{
@@ -232,7 +227,6 @@ func declareTLS(t *setting.Table) {
 	)
 }
 
-// declareLoad declares how much of the service is asked for at a time; all connectors share what a destination allows.
 func declareLoad(t *setting.Table) {
 	group := setting.InGroup("Load")
 	t.Declare(
@@ -257,8 +251,7 @@ func declareLoad(t *setting.Table) {
 	)
 }
 
-// Examine checks the settings of a connector that has declared these: each by itself, and those that are about one
-// thing together.
+// Examine validates each setting, and settings that depend on each other.
 func Examine(t *setting.Table, given []wit.Setting) []wit.ConfigValue {
 	examined, v := t.Validate(given), t.Values(given)
 	examineAddress(v, examined)
@@ -266,7 +259,6 @@ func Examine(t *setting.Table, given []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
-// examineAddress complains where nothing says where the service is.
 func examineAddress(v setting.Values, examined []wit.ConfigValue) {
 	if v.Text(Destination) != "" {
 		return

@@ -11,9 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Rows of ODP say what they are: ODQ_CHANGEMODE is C, U or D, ODQ_ENTITYCNTR is negative for the state before a change.
+// ODQ_CHANGEMODE of ODP is C, U or D; ODQ_ENTITYCNTR is negative for the state before a change.
 
-// image is what a row of ODP is.
 type image byte
 
 const (
@@ -22,13 +21,11 @@ const (
 	imageDeleted
 )
 
-// watched are the watched columns of a row that say what happened to it.
 func (pg *Page) watched(row int) []decode.Span {
 	n := len(pg.Feed.Layout.Watch)
 	return pg.Out.Watched[row*n+pg.Feed.Watch : (row+1)*n]
 }
 
-// addImage takes a row of ODP.
 func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 	c, f, change := pg.rows, pg.Feed, pg.changeOf(watched)
 	switch pg.imageOf(watched) {
@@ -45,8 +42,8 @@ func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 	c.merged = append(c.merged, *row)
 }
 
-// exempt says which rows need not meet a filter: deleted ones, of which the keys alone may have come, and states
-// before a change that are left out.
+// exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
+// images.
 func (pg *Page) exempt() func(row int) bool {
 	if pg.Feed.Watch < 0 {
 		return nil
@@ -57,7 +54,6 @@ func (pg *Page) exempt() func(row int) bool {
 	}
 }
 
-// imageOf is what the row with these watched columns is.
 func (pg *Page) imageOf(watched []decode.Span) image {
 	f := pg.set()
 	if text, ok := f.textOf(f.Mode, pg.bytes(watched[0])); ok && text == "D" {
@@ -71,7 +67,7 @@ func (pg *Page) imageOf(watched []decode.Span) image {
 
 func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
-// stripBranch is a column's value without its branch number; null: there is none.
+// stripBranch returns a column's value without the branch of an optional.
 func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	if !f.Layout.Columns[column].Optional {
 		return b, false
@@ -91,7 +87,6 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 	return string(b[size:]), true
 }
 
-// negative reports whether a column's number is below 0.
 func (f Set) negative(column int, b []byte) bool {
 	c := &f.Layout.Columns[column]
 	b, null := f.stripBranch(column, b)
@@ -109,7 +104,6 @@ func (f Set) negative(column int, b []byte) bool {
 	return size > 0 && n < 0
 }
 
-// addDeletedImage takes a row of ODP that was deleted.
 func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.ReceivedAt
@@ -129,7 +123,7 @@ func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
 }
 
-// withDeletionTime is a row with the time at which it was deleted, which stands at its end.
+// withDeletionTime sets the deletion time, which is the last column.
 func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
 	if f.Deleted != f.Layout.Visible-1 || f.Layout.Columns[f.Deleted].Shape != decode.Blank {
@@ -142,8 +136,8 @@ func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	return row
 }
 
-// changeOf is what happened to an entity that is not deleted; watched is what the service says of it, nil where it says
-// nothing.
+// changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
+// mode.
 func (pg *Page) changeOf(watched []decode.Span) entityset.Change {
 	_, changes := pg.at.(*readingChanges)
 	switch {

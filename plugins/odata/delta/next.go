@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next says which request comes next.
+// Next returns the next request.
 func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
 	at, err := readPhase(offset)
 	if err != nil {
@@ -18,7 +18,7 @@ func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wi
 	rest, rests := at.(*idle)
 	switch {
 	case cause.Snapshot != nil && !rests:
-		return wit.NextAction{Idle: wit.Set}, nil // after what is being read
+		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 	case cause.Snapshot != nil:
 		at = f.snapshotOnDemand(rest, *cause.Snapshot, now)
 	case rests:
@@ -41,8 +41,8 @@ func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wi
 	return wit.NextAction{Fetch: fetch}, nil
 }
 
-// snapshotOnDemand is a load of the whole set next to the changes: they go on from the link at which they rest, so that
-// nothing that changes or is deleted meanwhile is missing from them.
+// snapshotOnDemand reads the set besides the changes, which continue from the same link: nothing that changes in the
+// meantime is missing from them.
 func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
@@ -52,7 +52,6 @@ func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
 	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
-// pollChanges asks for changes.
 func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, error) {
 	next := &readingChanges{common: rest.common, url: rest.link, unnotified: f.PolledOnNotification() &&
 		cause.Poll != nil}
@@ -60,11 +59,11 @@ func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, er
 		return next, nil
 	}
 	next.lostTokens = 0
-	f.LogStart("nothing but changes", "read up to ", int64(rest.at), "and its delta link leads on from there")
+	f.LogStart("nothing but changes", "read up to ", int64(rest.at), "and its delta link continues from there")
 	return next, f.rewrite(next)
 }
 
-// resume goes on with what was begun. What a start of the connector finds begun is followed by changes at once.
+// resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
 func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 	c := at.shared()
 	c.resumed = c.resumed || cause.Start != nil
@@ -84,16 +83,15 @@ func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 			link = f.tokenURL(p.token)
 		}
 		sdk.Log(wit.LevelWarn,
-			f.Label()+": a load that an earlier version of this plugin began is begun again; rows that "+
-				"came are delivered again")
+			f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
+				"are delivered again")
 		return &readingSnapshot{common: p.common, link: link, onDemand: p.kept != "",
 			position: f.Paging.First(now).Fields()}
 	}
 	return at
 }
 
-// restoreLinks gives stored links their options as they are asked: versions before stored links as services wrote them.
-// What has another value was asked by the settings before, or is the result of rewriting.
+// restoreLinks restores the options of stored links: earlier versions stored links as services wrote them.
 func (f Set) restoreLinks(at phase) {
 	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
@@ -102,7 +100,6 @@ func (f Set) restoreLinks(at phase) {
 	}
 }
 
-// fetch is the request of a phase.
 func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 	patience := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
 	fetch = &wit.Fetch{Request: f.Request("", at.target())}
@@ -124,8 +121,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 			*r = f.jsonRequest(p.url)
 			break
 		}
-		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored
-		// first (P13).
+		// Each such request starts a job in an ODP service, so the offset that says so is stored first (P13).
 		prefer(r)
 		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
 	default:
@@ -134,12 +130,10 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 	return fetch, err
 }
 
-// jsonRequest asks what an ODP service says in addition to the set.
 func (f Set) jsonRequest(url string) wit.Request {
 	return service.Get("", f.Query.On(url), "application/json")
 }
 
-// prefer has changes tracked, before what else a request prefers.
 func prefer(r *wit.Request) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "Prefer" {
@@ -148,7 +142,7 @@ func prefer(r *wit.Request) {
 	}
 }
 
-// rewrite replaces in a stored link what the settings say, once.
+// rewrite applies the configured replacement to the stored link, once.
 func (f Set) rewrite(at *readingChanges) error {
 	mark := f.rewriteMark()
 	if mark == "" || at.rewritten == mark {

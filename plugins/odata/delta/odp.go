@@ -17,12 +17,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An ODP service keeps a queue of changes for each user. The first request with Prefer: odata.track-changes opens it
-// and begins a job that reads everything; each such request begins another. Beside the set Facts stand the set
-// DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
-// TerminateDeltasForFacts.
+// An ODP service keeps a queue of changes per user. Each request with Prefer: odata.track-changes starts a job that
+// reads everything; the first one opens the queue. Next to a set Facts, the service has the set DeltaLinksOfFacts with
+// valid tokens and the functions SubscribedToFacts and TerminateDeltasForFacts.
 
-// afterODPResponse goes on after an answer that holds no rows of the set.
 func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	f := pg.set()
 	switch at := pg.at.(type) {
@@ -46,7 +44,6 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.at.name()}
 }
 
-// afterSubscribedTo goes on by whether somebody has opened the queue.
 func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	f := pg.set()
 	open, ok := FindFlag(pg.Body, "SubscribedFlag")
@@ -54,20 +51,20 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	case !ok:
 		return nil, odataerror.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
-		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
+		// No subscription exists, so the service never received a request for the first extraction.
 		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
 	case at.step == stepWait:
 		return f.findDeltaLink(at.common, whyOpened, ""), nil
 	case at.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
-			Message: pg.Label() + ": the service said that it ended the subscription, and has it still: " +
-				"of two readers each would get a part of the changes. End it at the service; it is " +
-				"looked for again at a restart"}
+			Message: pg.Label() + ": the service confirmed the end of the subscription, but still has it: " +
+				"two readers would each get a part of the changes. End it at the service; it is " +
+				"checked again at a restart"}
 	case !f.Tracking.TakeOver:
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover,
-			pg.Label()+": this user has a subscription already, which is not this connector's: "+
-				"of two readers each would get a part of the changes. Delete the other one, or give this "+
-				"one a user of its own; "+sourceconfig.DeltaTakeover+" = true ends the subscription and begins anew")
+			pg.Label()+": this user already has a subscription, which is not this connector's: "+
+				"two readers would each get a part of the changes. Delete the other one, or give this "+
+				"one a user of its own; "+sourceconfig.DeltaTakeover+" = true ends the subscription and starts over")
 	case f.ODP.Terminate == "":
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover, pg.Label()+
 			": the subscription can't be taken over, the service has no function "+
@@ -78,7 +75,7 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	return &subscribing{common: at.common, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
 }
 
-// FindFlag finds a flag of that name in an answer, in JSON or XML, however deep.
+// FindFlag finds a boolean by name at any depth of a JSON or XML document.
 func FindFlag(body []byte, name string) (value, ok bool) {
 	text := ""
 	if v, err := jsontext.Parse(body); err == nil {
@@ -114,7 +111,6 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
-// findMember finds a member by its name, however deep.
 func findMember(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 	if depth > 6 {
 		return v, false
@@ -137,7 +133,6 @@ func findMember(v jsontext.Value, name string, depth int) (jsontext.Value, bool)
 	return v, false
 }
 
-// readLinks reads a page of DeltaLinksOf….
 func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 	v, err := document.Parse(body)
 	items, ok := document.Items(v)
@@ -155,7 +150,7 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 	return rows, v.At("__next").Text, true
 }
 
-// comparableTime makes times comparable as texts: milliseconds with leading zeros, or what ISO has.
+// comparableTime makes times comparable as texts: zero-padded milliseconds, or ISO as it is.
 func comparableTime(text string) string {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "/Date(") {
@@ -168,7 +163,6 @@ func comparableTime(text string) string {
 	return strconv.FormatInt(1e16+m.UTC(), 10)[1:]
 }
 
-// afterDeltaLinks goes on by the delta links that the service keeps.
 func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, error) {
 	links, follow, ok := readLinks(pg.Body)
 	if !ok {
@@ -199,20 +193,19 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 	return to, 0, err
 }
 
-// fromToken goes on from the token that was chosen.
 func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	f, now := pg.set(), int(pg.Answer.ReceivedAt)
 	goneError := func(text string) error {
 		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
-			" = reload reads the set whole again"}
+			" = reload reads the whole set again"}
 	}
 	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
 	switch {
 	case at.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the service gave no delta link, and " + f.ODP.Links + " has none either: " +
+			Message: pg.Label() + ": the service returned no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(sourceconfig.NameLost) +
-				" = reload reads the set whole again when the link that there was is lost"}
+				" = reload reads the whole set again when the link is lost"}
 	case at.why == whyLost && isYounger(at.token, lost):
 		return nil, goneError(": the oldest delta link that the service keeps, " + at.token +
 			", is younger than the lost one, " +
@@ -221,16 +214,16 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 		return nil, goneError(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
 			". ")
 	case at.why == whyLost:
-		sdk.Log(wit.LevelWarn, pg.Label()+": going on from the delta token "+at.token+" of "+at.created+
-			"; changes since then come again")
+		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+at.token+" of "+at.created+
+			"; changes since then are delivered again")
 		c := common{startedAt: now, rewritten: f.rewriteMark(), lostTokens: at.lostTokens,
 			endMarkerPending: at.endMarkerPending}
 		return &readingChanges{common: c, url: link}, nil
 	case at.why == whyOpened:
-		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
-		// from its token.
-		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was asked for before and has ended; the set is read "+
-			"without asking for another, changes follow from the token "+at.token)
+		// The load has ended, but its response was lost. Read the set without starting another job; changes follow from
+		// the token.
+		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was requested before and has ended; the set is read "+
+			"without requesting another one, changes follow from the token "+at.token)
 		c := common{startedAt: at.startedAt, rewritten: f.rewriteMark(), snapshot: at.snapshot,
 			lostTokens: at.lostTokens}
 		return &readingSnapshot{common: c, link: link, position: f.Paging.First(int64(now)).Fields()}, nil
@@ -238,8 +231,7 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	return f.idleAt(at.common, link, int64(now)), nil
 }
 
-// isBetter reports whether a link is to be taken rather than another: of a first load its own, the newest; of changes
-// the newest; for a lost token the oldest.
+// isBetter prefers the oldest token after a lost one, else the newest, that of the first load before others.
 func isBetter(why string, a, b deltaLinkRow) bool {
 	if why == whyLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
@@ -250,8 +242,7 @@ func isBetter(why string, a, b deltaLinkRow) bool {
 	return a.created > b.created || a.created == b.created && a.token > b.token
 }
 
-// isYounger reports whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known
-// of others.
+// isYounger compares two ODP tokens, D followed by a time. It returns false for other tokens.
 func isYounger(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {
@@ -261,16 +252,15 @@ func isYounger(a, b string) bool {
 	return timed(a) && timed(b) && a > b
 }
 
-// stillWorking looks again later: the first extraction was asked for, and hasn't ended.
 func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error) {
 	f := pg.set()
 	if at.startedAt > 0 && int(pg.Answer.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the first extraction was asked for before and has not ended in " +
+			Message: pg.Label() + ": the first extraction was requested before and has not ended within " +
 				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was asked for before and is still being "+
-		"worked on; looking again in "+defaultWait.String())
+	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
+		"running; checking again in "+defaultWait.String())
 	return f.findDeltaLink(at.common, whyOpened, ""), defaultWait, nil
 }

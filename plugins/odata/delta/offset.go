@@ -82,15 +82,13 @@ func (p *legacyLoad) fields() []paging.OffsetField {
 		paging.OffsetField{Name: "token", Text: &p.token})
 }
 
-// snapshotPrefix begins the names of the fields that say where a rescan stands.
+// snapshotPrefix starts the names of the fields of a snapshot's position.
 const snapshotPrefix = "second."
 
-// fieldOrder is that of an offset's fields.
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
 	"again " +
 	"relinked resumed untold counted doubt pass owed snapshot beside followed")
 
-// writePhase writes a phase.
 func writePhase(p phase) []wit.OffsetEntry {
 	items := p.fields()
 	slices.SortFunc(items, func(a, b paging.OffsetField) int {
@@ -119,7 +117,6 @@ func stripPrefix(prefix string, fields []wit.OffsetEntry) (all []wit.OffsetEntry
 	return all
 }
 
-// readPhase reads a stored offset of delta mode; nil if it is empty.
 func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	if len(offset) == 0 {
 		return nil, nil
@@ -127,7 +124,7 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	var p phase
 	switch name, rests := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
 	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
-		p = &idle{} // of another connector, taken over
+		p = &idle{} // imported from another connector
 	case name == "changes" && rests:
 		p = &idle{}
 	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
@@ -159,12 +156,10 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	return p, nil
 }
 
-// read reads where the walk stands.
 func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // as versions before have it
+	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
 	if paging.TextField(offset, "came") != "" {
-		// A version before, which read keys first and left out the rows of those that came, has no walk but the first
-		// page's here.
+		// An earlier version read keys first: only the first page's position is usable.
 		p.snapshot, p.started = max(p.startedAt, p.snapshot+1), false
 	}
 	p.position = stripPrefix(snapshotPrefix, offset)
@@ -176,13 +171,13 @@ func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
 	return err
 }
 
-// CheckOffset reports whether an offset can be gone on from.
+// CheckOffset reports whether an offset can be continued.
 func CheckOffset(offset []wit.OffsetEntry) error {
 	_, err := readPhase(offset)
 	return err
 }
 
-// IsDeltaOffset reports whether an offset is one of delta mode.
+// IsDeltaOffset reports whether an offset was written in delta mode.
 func IsDeltaOffset(offset []wit.OffsetEntry) bool {
 	_, ok := wit.Lookup(offset, "phase")
 	return ok

@@ -6,27 +6,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Page reads an answer of delta mode.
+// Page reads a response in delta mode.
 type Page struct {
 	*entityset.Reader
-	at phase
-	// headers are those of the answer that are needed after its body.
+	at      phase
 	headers []wit.Header
 	rows    *pageRows
-	// walk reads a page of a rescan, and is nil in other phases.
+	// snapshotPage reads a page of a snapshot; nil in other phases.
 	snapshotPage *entityset.PageReader
-	// opening: it answers the request for the first extraction of an ODP service.
+	// opening reports that the response answers the request for ODP's first extraction.
 	opening bool
-	// document: it is the document of one row, as a fault has it.
+	// document reports that the response is the document of a dead letter.
 	document bool
 }
 
-// Reading is what it reads by.
+// Reading returns the reader.
 func (pg *Page) Reading() *entityset.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
-// release hands on the last row of a page of a load with marks.
 func (pg *Page) release(portion *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rescans := next.(*readingSnapshot)
@@ -34,8 +32,8 @@ func (pg *Page) release(portion *wit.DecodeResult, next phase) {
 	pg.Declare(portion)
 }
 
-// continueWith ends a page at a phase. Changes are asked for at once after what an earlier start of the connector
-// began: what was changed since is in neither, and who reads once expects it.
+// continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
+// run it once expect them.
 func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
 	c := next.shared()
 	c.resumed = pg.at.shared().resumed
@@ -48,33 +46,27 @@ func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
 	portion.Next, portion.More = &fields, !rests
 }
 
-// loopError is the fault of a link that was followed before.
 func (pg *Page) loopError(link string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service's pages go in a circle: the link " +
+	return &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service's pages form a loop: the link " +
 		link + " was followed before"}
 }
 
-// pageRows is what a page has to keep of its rows and deleted entities while it is read.
 type pageRows struct {
-	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
-	merged []wit.Row
-	faults []wit.RowError
-	// rowKeys and gone are the hashes of the keys of its rows and of its deleted entities.
+	// merged holds rows and deleted entities in the order of the page.
+	merged               []wit.Row
+	faults               []wit.RowError
 	rowKeys, deletedKeys map[uint64]bool
-	// first and last are the keys of the first and the last row of a page of a load.
-	first, last []byte
-	// origin is that of the last row handed on.
-	origin uint32
-	// rereads are the entities that are read by their keys, marks what holds the last row back in a load with marks.
-	rereads *rereads
-	markers *entityset.SnapshotMarkers
+	first, last          []byte
+	origin               uint32
+	rereads              *rereads
+	markers              *entityset.SnapshotMarkers
 }
 
 func newPageRows() *pageRows {
 	return &pageRows{rereads: &rereads{}, markers: &entityset.SnapshotMarkers{}}
 }
 
-// rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
+// rereads tracks entities that are read again by key. The page ends when none is left.
 type rereads struct {
 	open   map[string]*rereadEntity
 	number int
@@ -83,21 +75,17 @@ type rereads struct {
 
 func (r *rereads) waiting() bool { return len(r.open) > 0 }
 
-// rereadEntity is an entity that is read by its key: one that came both as a row and as deleted, so that the service
-// has to say which of the two holds (P22).
+// rereadEntity is an entity that occurs as a row and as deleted; the service has to decide (P22).
 type rereadEntity struct {
-	keys [][]byte
-	// predicate holds the keys in its address, target is what is asked for.
+	keys              [][]byte
 	predicate, target string
-	// when it was deleted, if it was; 0: nobody said.
+	// when is the deletion time in milliseconds. Zero means unknown.
 	when    int64
 	decoder decode.Decoder
 	rows    []wit.Row
 	data    []byte
-	// body is that of a refusal.
-	body []byte
-	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
-	// piece of its own answer came.
+	body    []byte
+	// viaFilter: requested by a filter instead of its URL. outsideFilter: it no longer matches the filter.
 	entities                           int
 	viaFilter, outsideFilter, complete bool
 }

@@ -12,14 +12,13 @@ import (
 
 const rereadTag = "again "
 
-// requestReread has an entity read by its key.
 func (pg *Page) requestReread(portion *wit.DecodeResult, raws [][]byte, when int64) {
 	c, f := pg.rows, pg.Feed
 	at, err := f.Keys.Predicate(raws)
 	if err != nil {
 		c.faults = append(c.faults, wit.RowError{RowIndex: c.origin, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData,
-				Message: pg.Label() + ": an entity is to be read again, and its key can't be written: " + err.Error()}})
+				Message: pg.Label() + ": an entity must be read again, but its key cannot be encoded: " + err.Error()}})
 		return
 	}
 	if c.rereads.open == nil {
@@ -30,17 +29,16 @@ func (pg *Page) requestReread(portion *wit.DecodeResult, raws [][]byte, when int
 	a := &rereadEntity{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
 	tolerated := f.NotFoundStatuses()
 	if a.viaFilter = f.RowQuery.Selects(); a.viaFilter {
-		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
+		// Its URL would return it even if it does not match the user's $filter, which only the service can tell.
 		a.target, tolerated = f.Paging.FilteredURL(f.Keys.Equals(raws)), nil
 	}
 	c.rereads.open[number] = a
-	sdk.Log(wit.LevelInfo, pg.Label()+": "+at+" came as a row and as deleted, or may have: reading it again")
+	sdk.Log(wit.LevelInfo, pg.Label()+": "+at+" occurs as a row and as deleted, or may do so: reading it again")
 	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.Request(rereadTag+number, a.target),
 		Tolerate: tolerated})
 }
 
-// reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
-// after the entity's. waits: all of it has not come yet.
+// reread decodes a chunk of an entity, or of a nested page of it, whose tag follows the entity's.
 func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, waits bool,
 	err error) {
 	c, f := pg.rows, pg.Feed
@@ -86,7 +84,6 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	return portion, false, nil
 }
 
-// decodeEntity takes a piece of an answer that holds the entity. waits: all of it has not come yet.
 func (pg *Page) decodeEntity(a *rereadEntity, part entityset.Chunk, portion *wit.DecodeResult) (waits bool, err error) {
 	c, f := pg.rows, pg.Feed
 	if a.decoder == nil {
@@ -108,14 +105,13 @@ func (pg *Page) decodeEntity(a *rereadEntity, part entityset.Chunk, portion *wit
 	return !a.complete || !c.rereads.out.Page.Done, nil
 }
 
-// addEntityRows takes what was decoded of an entity that is read again.
 func (pg *Page) addEntityRows(a *rereadEntity) error {
 	c, f := pg.rows, pg.Feed
 	if len(c.rereads.out.Faults) > 0 {
 		failed := c.rereads.out.Faults[0].Error
 		return &failed
 	}
-	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
+	// It was requested by its URL, which takes no filter: if it does not match, it is not in the set that is read.
 	switch outside := f.Rows.Check(&c.rereads.out, nil); {
 	case outside != nil && outside.Kind != wit.ErrorData:
 		return outside
@@ -139,7 +135,6 @@ func (pg *Page) addEntityRows(a *rereadEntity) error {
 	return nil
 }
 
-// nestedRequests are the requests for further pages of feeds expanded in an entity that is read again.
 func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.LinkedRequest, err error) {
 	base := pg.Base
 	defer func() { pg.Base = base }()

@@ -8,14 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// addRows makes rows of what came: entries as they are, deleted ones as the settings say.
 func (pg *Page) addRows(portion *wit.DecodeResult) error {
 	c, f := pg.rows, pg.Feed
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
 	tombstones := pg.Out.Tombstones
 	if len(tombstones) > 0 && f.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
-			Message: pg.Label() + ": deleted entities came of a type without key"}
+			Message: pg.Label() + ": found deleted entities of a type without key"}
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
@@ -37,8 +36,8 @@ func (pg *Page) addRows(portion *wit.DecodeResult) error {
 	return nil
 }
 
-// addMarkers marks the rows of a load with marks, or says in the first row after one that it has ended, where its last
-// page had no row to say so.
+// addMarkers adds snapshot headers to rows, and the end marker to the first row after a snapshot whose last page was
+// empty.
 func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 	if len(portion.Rows) == 0 {
 		return
@@ -51,7 +50,7 @@ func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 	pg.rows.merged, pg.Out.Data = portion.Rows, portion.Data
 }
 
-// addRow takes an entry. One whose tombstone came on the page before it is read again (P22).
+// addRow adds an entry. An entity deleted earlier on the page is read again (P22).
 func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 	c, f := pg.rows, pg.Feed
 	key := entityset.KeyOf(row, pg.Out.Data)
@@ -82,8 +81,7 @@ func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 	c.merged = append(c.merged, *row)
 }
 
-// addTombstone takes a deleted entity. One that came as a row on the page is read again, and so is each on a further
-// page of an answer: it may have come as a row on a page before (P22).
+// addTombstone adds a deleted entity. One that may also have occurred as a row is read again (P22).
 func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 	c, f := pg.rows, pg.Feed
 	raws, err := f.Keys.Read(t.Ref)
@@ -110,7 +108,6 @@ func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
 }
 
-// hashOf is FNV-1a: each row of changes comes by here.
 func hashOf(key []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range key {

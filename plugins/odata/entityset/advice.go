@@ -9,13 +9,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// addAdvice names, for each column, the settings that would take a value that doesn't fit.
+// addAdvice adds to each column the settings that would accept a value that does not fit.
 func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
-			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " +
+			c.Advice.Inline = "the service accepts $expand but ignores it: remove " + c.Name + " from " +
 				f.Setting(query.Expand)
 			f.addAdvice(c.Nested, e.View)
 			continue
@@ -28,7 +28,7 @@ func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 			f.addAdvice(c.Nested, edm.Whole(inner))
 		}
 		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
-			c.Advice.Null = f.Setting(sourceconfig.NameNullable) + " = lenient takes it"
+			c.Advice.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"
 		}
 		if c.Type == edm.Time {
 			c.Advice.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
@@ -41,7 +41,7 @@ func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 		}
 		exact := f.Setting(sourceconfig.NameDecimalMapping) + " = none keeps decimals exact"
 		round := sourceconfig.DecimalOverflow + " = round rounds it, as " + sourceconfig.DecimalRounding + " says"
-		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive takes it as a double"
+		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive reads it as a double"
 		open := p.Scale < 0 && (p.VariableScale || p.Precision < 0)
 		switch {
 		case c.As == decode.AsInt64:
@@ -55,7 +55,7 @@ func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 		}
 		if open {
 			c.Advice.Scale = "a higher " + sourceconfig.ScaleFallback +
-				" takes it, since the metadata leave the scale open; " +
+				" accepts it, since the metadata do not specify the scale; " +
 				c.Advice.Scale
 		}
 	}

@@ -6,8 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cache keeps what the instance made of contexts, the one that was asked for last first: each task of the connector has
-// one, a second while it is opened again.
+// Cache keeps unpacked contexts, the most recently used first.
 type Cache struct{ entries []cached }
 
 type cached struct {
@@ -15,11 +14,10 @@ type cached struct {
 	opened  *Context
 }
 
-// maxCompiled is how many feeds the cached contexts have together, in addition to the two that were asked for last:
-// some 15 KB for each.
+// maxCompiled bounds the feeds (about 15 KB each) of all but the two most recent contexts.
 const maxCompiled = 256
 
-// Get finds what a context holds, or unpacks it. Errors are those of [UnpackContext].
+// Get returns the context, unpacked if needed. Errors are those of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
 	for i := range c.entries {
 		if e := c.entries[i]; e.context == string(context) {
@@ -46,7 +44,7 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 	return o, nil
 }
 
-// Feed finds the feed that a call is about.
+// Feed returns a context and one of its feeds.
 func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
 	o, err := c.Get(context)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// New finds the set in the metadata.
+// New compiles a feed from its configuration and the metadata.
 func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
 	set, s, err := sourceconfig.FindSet(&e, m)
 	if err != nil {
@@ -42,8 +42,8 @@ func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
 	}
 	f.model = &edm.Model{Structures: asked.Structures()}
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
-		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that it can't be read "+
-			"without a filter or not by itself; trying all the same")
+		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that the set requires a "+
+			"filter or is not addressable; trying anyway")
 	}
 	f.ordered = len(s.Key) > 0
 	for _, k := range s.Key {
@@ -60,7 +60,7 @@ func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
 	return f, f.compile()
 }
 
-// withDerivedProperties returns a type with the properties that its derived types add. A row may lack any of these.
+// withDerivedProperties adds the properties of derived types as nullable ones.
 func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)
@@ -81,7 +81,8 @@ func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Struc
 			case !f.sameEncoding(known, &p):
 				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
 					"property "+p.Name+" of "+t.QualifiedName()+
-						" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath than in "+
+						" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath "+
+						"than in "+
 						"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
 			}
 		}
@@ -89,7 +90,6 @@ func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Struc
 	return &wide, nil
 }
 
-// sameEncoding reports whether the values of two properties of one type are read in the same way.
 func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	o := f.Options
 	return o.Date(a) == o.Date(b) && o.Zoned(a, false) == o.Zoned(b, false) &&
@@ -98,8 +98,7 @@ func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
 }
 
-// derivedProperties are the properties that types add to the one they are derived from, each followed by
-// a blank.
+// derivedProperties returns the properties that derived types add, each as "property type".
 func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 	for _, t := range m.Structures {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
@@ -115,10 +114,9 @@ func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 	return properties
 }
 
-// maxDerived is how many properties of derived types are known by name.
 const maxDerived = 1000
 
-// derives reports whether a type is another one or derived from it.
+// derives reports whether t is from or derived from it.
 func derives(m *edm.Model, t, from *edm.Structure) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {
@@ -129,7 +127,6 @@ func derives(m *edm.Model, t, from *edm.Structure) bool {
 	return true
 }
 
-// compile makes schemas and layout of a feed's type.
 func (f *Feed) compile() error {
 	s := f.Structure()
 	fail := func(err error) error {
@@ -153,7 +150,7 @@ func (f *Feed) compile() error {
 	if err != nil {
 		return fail(err)
 	}
-	own := key // what the service compares and sorts by
+	own := key // without extra fields
 	if key, err = f.addExtraKeyFields(key); err != nil {
 		return err
 	}
@@ -188,7 +185,7 @@ func (f *Feed) compile() error {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.Layout.KeySchema = f.Key.ID
 	}
-	ordered := f.ordered && f.ODP == nil // whose rows have a key of the queue
+	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
 		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
@@ -210,20 +207,18 @@ func (f *Feed) compile() error {
 	return f.compileCursor(s)
 }
 
-// afterLoadText says what does after a complete load.
 func (f *Feed) afterLoadText() string {
 	switch {
 	case f.Tracking.On:
 		return "changes follow"
 	case f.Period > 0:
-		return "the next one begins in " + (time.Duration(f.Period) * time.Second).String()
+		return "the next load starts in " + (time.Duration(f.Period) * time.Second).String()
 	case f.Cron != "":
-		return "the next one begins at its time"
+		return "the next load starts as scheduled"
 	}
 	return "nothing more: exec-period=-1"
 }
 
-// addExtraKeyFields is the schema of keys with the further fields after their own.
 func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	if len(f.Extra) == 0 {
 		return key, nil
@@ -247,8 +242,6 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	return key, nil
 }
 
-// watchChangeColumns finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which
-// are all that stays of a deleted row.
 func (f *Feed) watchChangeColumns() {
 	f.Mode, f.Deleted, f.Counter, f.Watch = -1, -1, -1, -1
 	if !f.Options.Delta {
@@ -285,13 +278,11 @@ func (f *Feed) watchChangeColumns() {
 	}
 }
 
-// rowsHaveChangeMode reports whether the service says of each row what happened to it.
 func (f *Feed) rowsHaveChangeMode() bool {
 	p := f.Structure().ChangeMode()
 	return p != nil && p.Control()
 }
 
-// findGuids finds out which members of the key are GUIDs whose case matters.
 func (f *Feed) findGuids() {
 	f.guids = nil
 	if !f.Options.Delta {

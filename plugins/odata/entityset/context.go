@@ -12,25 +12,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
+// contextVersion makes contexts of other versions of this plugin stale.
 const contextVersion = "odata-source 14"
 
-// Context is what open worked out: what a context holds, and what an instance made of it.
+// Context is the result of open: packed for the host and unpacked by each instance.
 type Context struct {
-	// Settings are the settings, by which entries and Origin are known.
 	Settings []wit.Setting
 	Origin   uri.Origin
-	// At is when the metadata came, in milliseconds since 1970.
-	At int64
-	// Refresh is after how many milliseconds they are read again, 0: never for their age alone.
+	At       int64
+	// Refresh is their maximal age in milliseconds. Zero means no limit.
 	Refresh int
-	// Feeds are those of the entries, in their order.
-	Feeds []Feed
+	Feeds   []Feed
 }
 
-// NewContext is the context of settings, without feeds, and their entries.
+// NewContext returns a context without feeds, and the configured entity sets.
 func NewContext(given []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
-	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // a password that comes all the same
+	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // also drops passwords
 		spec, known := sourceconfig.Table.Find(s.Name)
 		return !known && s.Name != sourceconfig.ExactlyOnce || known && spec.Kind == wit.KindPassword
 	})
@@ -39,7 +36,7 @@ func NewContext(given []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) 
 		sourceconfig.EntitySets(v)
 }
 
-// PackContext writes a context: the settings, and of each feed what its metadata say.
+// PackContext encodes a context.
 func PackContext(o *Context) []byte {
 	b := pack.Settings(pack.String(nil, contextVersion), o.Settings)
 	b = pack.Int(b, int(o.At))
@@ -54,7 +51,7 @@ func PackContext(o *Context) []byte {
 	return b
 }
 
-// UnpackContext reads a context and makes schemas and layouts.
+// UnpackContext decodes a context and compiles its feeds.
 func UnpackContext(context []byte) (*Context, error) {
 	r := pack.Open(context)
 	if r.String() != contextVersion {
@@ -84,7 +81,7 @@ func UnpackContext(context []byte) (*Context, error) {
 	return o, nil
 }
 
-// Fingerprint is what an offset belongs to (P7), readable so that the host can name what differs.
+// Fingerprint identifies what an offset belongs to (P7), readable so that the host can name the difference.
 func Fingerprint(o *Context, f *Feed, v setting.Values) string {
 	format := "json"
 	if f.Atom {

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// compileCursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
 func (f *Feed) compileCursor(s *edm.Structure) error {
 	if f.Cursor == "" {
 		return nil
@@ -60,12 +59,12 @@ func (f *Feed) compileCursor(s *edm.Structure) error {
 		place := out.Watched[row*watched+at]
 		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
 		if err == nil && zoned {
-			_, text = f.Options.Zone.Clock(text) // what the service compares; rows that come again are recognised
+			_, text = f.Options.Zone.Clock(text) // as the service compares
 		}
 		return text, err == nil
 	}
 	f.Paging.Cursor = &paging.Cursor{Name: p.Name, Sortable: p.Sortable,
-		Loose:   zoned || typ == edm.String, // databases compare texts as they like
+		Loose:   zoned || typ == edm.String, // collations differ
 		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
 		Lower:   func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
 		Condition: func(from string) string {
@@ -74,8 +73,6 @@ func (f *Feed) compileCursor(s *edm.Structure) error {
 	return nil
 }
 
-// subtractLookback is a cursor's value less the look-back, which is in seconds for dates and times, else in the
-// numbers' own unit.
 func subtractLookback(t edm.Primitive, lookback int64, text string) string {
 	if lookback == 0 {
 		return text
@@ -114,7 +111,7 @@ func zoneOf(t edm.Primitive) string {
 	return ""
 }
 
-// CursorProperties are the names of the properties that can be cursors.
+// CursorProperties returns the names of the properties that can be cursors.
 func CursorProperties(s *edm.Structure) (names []string) {
 	for i := range s.Properties {
 		if canBeCursor(&s.Properties[i]) {
@@ -124,7 +121,6 @@ func CursorProperties(s *edm.Structure) (names []string) {
 	return names
 }
 
-// canBeCursor reports whether a property can be a cursor: one that the service orders and filters by.
 func canBeCursor(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:

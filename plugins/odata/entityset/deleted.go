@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// DeletedRows appends the rows of a deleted entity, whose keys are given as encoded values, to rows and their data.
+// DeletedRows appends the rows of a deleted entity with these encoded keys.
 func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
 	[]wit.Row) {
 	f := r.Feed
@@ -35,7 +35,6 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws []
 	return data, rows
 }
 
-// appendDeleted writes the value of a deleted entity: its keys, what happened and when, and null in all else.
 func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
 	for i := range f.Layout.Visible {
 		k := slices.Index(f.Layout.Keys, i)

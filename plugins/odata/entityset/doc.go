@@ -1,18 +1,15 @@
-// Package entityset is an entity set as it is read: its schemas and the layout of its rows, made of an entry and the
-// metadata, and what all ways to read it have in common.
+// Package entityset compiles a configured entity set and its metadata into a [Feed], with schemas and row layout, and
+// reads responses of the set with [Reader]. Full mode, delta mode and notifications build on it.
 //
-// Where to look, from the lowest file up; none uses what stands in a later one:
+// Where to look:
 //
-//   - marks.go: the marks of a load that takes the place of what a reader had (P8).
-//   - feed.go: [Feed]; keys.go: encoded keys; guids.go: the case of GUIDs in them; headers.go: the headers of rows;
-//     cursor.go: the cursor's property; advice.go: the settings that would take a value.
-//   - track.go: what a service has next to the set for changes and subscriptions; missing.go: answers that say that an
-//     entity isn't there; compile.go: how a feed is made of its entry and the metadata.
-//   - context.go: how feeds stand in a context; cache.go: those that an instance has made.
-//   - reader.go: [Reader], which makes rows of an answer; format.go: services that refuse $format; deleted.go: rows of
-//     deleted entities; undeclared.go: properties that the metadata lack; read.go: an answer, piece by piece.
-//   - load.go: a page of a set that is read whole.
+//   - feed.go: [Feed]. compile.go: how it is made. track.go: what the service has for changes and subscriptions.
+//   - context.go: how feeds are packed. cache.go: unpacked ones.
+//   - reader.go: [Reader]. read.go: decoding a response. page.go: [PageReader] for full mode. format.go: $format.
+//   - undeclared.go: properties missing from the metadata. advice.go: settings that would accept a value.
+//   - headers.go, markers.go: record headers. deleted.go: deleted entities. notfound.go: responses that say so.
+//   - cursor.go: the cursor's property. guids.go: the case of GUIDs in keys.
 //
-// Invariants: an instance can be replaced between any two calls, so nothing that counts stands outside of contexts and
-// offsets. A row, a deleted entity and a notification of the same entity have the same bytes as their key.
+// Invariants: an instance can be replaced between any two calls, so all state is in contexts and offsets. A row, a
+// deleted entity and a notification of the same entity have the same key bytes.
 package entityset

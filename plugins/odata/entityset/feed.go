@@ -16,64 +16,52 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Feed is an entity set to read, made of its entry and of what the metadata say. It is configuration, which an instance
-// makes again from the context, but for two fields: absent is a cache, and Pages.FormatOption is what the
-// offset of the page at hand says, see [Feed.UseFormat].
+// Feed is an entity set to read. It is rebuilt from the context, except for absent, a cache, and Paging.FormatOption,
+// which depends on the offset, see [Feed.UseFormat].
 type Feed struct {
 	sourceconfig.EntitySetConfig
-	Name string
-	// Address is how the container names the set: bare, or with its container.
-	Address string
-	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
+	Name                         string
+	Address                      string
 	ordered, countable, pageable bool
-	// DeclaresTracking: the metadata say that changes are tracked; odp is what an ODP service has in addition to the
-	// set, nil for others.
+	// DeclaresTracking is from the metadata. ODP is nil for other services.
 	DeclaresTracking bool
-	// Subscriptions is the entity set of the service's subscriptions, "" where nobody subscribes.
-	Subscriptions string
-	ODP           *ODP
-	// model holds the set's type first, then the other types that its rows and the conditions on them need.
+	Subscriptions    string
+	ODP              *ODP
+	// model starts with the set's type.
 	model *edm.Model
 
 	Key, Value wit.Schema
 	Layout     *decode.RowLayout
-	// RowQuery is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
+	// RowQuery selects rows and properties. Rows checks them; nil if nothing needs to be checked.
 	RowQuery *query.Query
 	Rows     *query.Rows
-	// Mode is the column that says what happened to a row, Deleted that for when it was deleted, Counter ODP's; -1:
-	// there is none.
+	// Mode, Deleted and Counter are the columns with the change, the deletion time and ODP's counter, or -1.
 	Mode, Deleted, Counter int
-	// Watch is where what delta mode watches begins among the watched columns, -1: it watches none.
-	Watch int
-	// Keys are those of rows, nil where they have none. Pages is the set as it is read page by page.
+	// Watch is the index of delta mode's columns among the watched ones, or -1.
+	Watch  int
 	Keys   *rowkey.Keys
 	Paging paging.Set
-	// cursor reads the cursor's property of a row, nil where there is none.
 	cursor func(out *decode.Output, row int) (text string, ok bool)
-	// headerBlocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the
-	// schema of those headers.
+	// headerBlocks holds the encoded headers by change, or is nil.
 	headerBlocks [][]byte
 	headerSchema wit.Schema
-	// Derived are properties of types that are derived from the set's, each followed by a blank and its type.
+	// Derived holds properties of derived types as "property type".
 	Derived []string
-	// guids are the members of the key that are GUIDs, where deletes can come.
-	guids []int
-	// absent are the properties that rows bring and metadata lack, see undeclared.go.
+	guids   []int
+	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }
 
-// Structure is the entity type of the set.
+// Structure returns the entity type of the set.
 func (f *Feed) Structure() *edm.Structure { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
-// schemaID gives the instance's next schema id.
 func schemaID() uint32 {
 	lastSchema++
 	return lastSchema
 }
 
-// schemas are those that the feed's rows name.
 func (f *Feed) schemas() []wit.Schema {
 	list := []wit.Schema{f.Value}
 	if f.Key.Nodes != nil {
@@ -85,7 +73,7 @@ func (f *Feed) schemas() []wit.Schema {
 	return list
 }
 
-// Partition is the key of the feed's offsets.
+// Partition returns the key of the feed's offsets.
 func (f *Feed) Partition() []wit.OffsetEntry {
 	p := []wit.OffsetEntry{wit.StringEntry("service", f.Service), wit.StringEntry("entityset", f.Set)}
 	if f.ID != "" {
@@ -94,14 +82,14 @@ func (f *Feed) Partition() []wit.OffsetEntry {
 	return p
 }
 
-// LogStart says what a start reads of a set that was read until some time.
+// LogStart logs what a start reads of a set that was read before.
 func (f *Feed) LogStart(what, was string, until int64, next string) {
 	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
-		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset the connector's offsets, "+
-		"or ask for a snapshot")
+		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again, reset the connector's offsets "+
+		"or request a snapshot")
 }
 
-// Request asks for a page, or for more of a feed inside one. A link of the service's own gets the client, too.
+// Request returns a request for rows. Links of the service get the SAP client too.
 func (f *Feed) Request(tag, target string) wit.Request {
 	accept := "application/json"
 	if f.Atom {
@@ -115,23 +103,20 @@ func (f *Feed) Request(tag, target string) wit.Request {
 // Label names the set in messages.
 func (f *Feed) Label() string { return f.Paging.Label() }
 
-// ODP is what an ODP service has in addition to a set, as requests name it.
+// ODP holds the names of what an ODP service has next to a set.
 type ODP struct{ Links, Subscribed, Terminate string }
 
-// absence says that metadata lack a property that rows bring. One that an instance forgets costs a request.
+// absence is when a missing property was found and until when that is believed, in milliseconds since 1970.
 type absence struct {
-	// since is when the page was answered for which that was found first, until is for pages up to when it is
-	// believed, both in milliseconds since 1970.
 	since, validUntil int64
 }
 
-// Setting is the name of one of the entity set's settings.
+// Setting returns the full name of one of the set's settings.
 func (f *Feed) Setting(name string) string { return config.InGroup(f.Number, name) }
 
-// formatOption is what it refuses.
 const formatOption = "$format=json"
 
-// UseFormat has the feed's requests hold $format, or not.
+// UseFormat adds $format to the feed's requests unless it was refused.
 func (f *Feed) UseFormat(refused bool) {
 	f.Paging.FormatOption = formatOption
 	if f.Atom || refused {

@@ -10,17 +10,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// $format asks for JSON where a gateway or a cache loses the header Accept, which asks for it too. WCF Data Services
-// doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says
-// so.
+// $format requests JSON in case a gateway drops the Accept header. WCF Data Services does not know it and returns 400;
+// then the offset says to use the header alone.
 
-// formatField is the field of an offset that says that the service refuses $format.
 const formatField = "unformatted"
 
-// FormatRefused reports whether an offset says that the service refuses $format.
+// FormatRefused reports whether the offset says that the service refuses $format.
 func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
 
-// WithFormat puts the field of an offset into the fields that follow from it.
+// WithFormat copies that field to the next offset.
 func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	if !refused || fields == nil {
 		return fields
@@ -29,7 +27,7 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	return &all
 }
 
-// RefusesFormat reports whether the answer refuses $format, which the request at an address had.
+// RefusesFormat reports whether the response refuses the $format of its request.
 func (r *Reader) RefusesFormat(asked string) bool {
 	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
 		!odataerror.RefusesFormat(&r.Answer, r.Body) {
@@ -42,7 +40,7 @@ func (r *Reader) RefusesFormat(asked string) bool {
 	return true
 }
 
-// WithoutFormat is an address without $format.
+// WithoutFormat removes $format from a URL.
 func WithoutFormat(target string) string {
 	path, query, _ := strings.Cut(target, "?")
 	options := slices.DeleteFunc(strings.Split(query, "&"), func(o string) bool { return o == formatOption })

@@ -2,6 +2,8 @@ package entityset
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -9,27 +11,24 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A GUID means the same in upper and in lower case (MS-ODATA, 2.2.2), and Kafka compares keys by their bytes: a delete
-// by a key in the other case would leave its row in Kafka for good. So, where deletes can come, the offset says in
-// which case the service writes GUIDs in rows, and deleted entities are written so.
+// GUIDs are equal in upper and lower case (MS-ODATA, 2.2.2), but Kafka compares bytes: a delete with a key in the other
+// case would leave its row in Kafka. So the offset stores the case of GUIDs in rows, and keys of deleted entities use
+// it.
 
-// GuidField is the field of the offset that says it: l or u, and none as long as no GUID of a row had a letter.
-// Versions before wrote a letter for each GUID of a key, among them some that stand for neither.
+// GuidField is the field of the offset: l or u, missing until a GUID had a letter. Earlier versions stored a character
+// for each GUID, some of which mean neither.
 const GuidField = "guids"
 
-// The values of the field.
 const (
 	lowerCase = 'l'
 	upperCase = 'u'
 )
 
-// GuidTag stands in the tags of requests without a position before what the field of the standing offset is.
 const GuidTag = " " + GuidField + "="
 
-// GuidCase is the field of an offset, "" where there is none.
+// GuidCase returns the field of an offset, or "".
 func GuidCase(offset []wit.OffsetEntry) string { return paging.TextField(offset, GuidField) }
 
-// parseGuidCase reads a field; 0: it says nothing.
 func parseGuidCase(field string) byte {
 	if field != "" && (field[0]|0x20 == lowerCase || field[0]|0x20 == upperCase) {
 		return field[0] | 0x20
@@ -37,14 +36,14 @@ func parseGuidCase(field string) byte {
 	return 0
 }
 
-// AddGuidCase puts the field of an offset into the position that follows from it.
+// AddGuidCase copies the field to the next position.
 func (f *Feed) AddGuidCase(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
 	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
 		*position = append(*position, wit.StringEntry(GuidField, field))
 	}
 }
 
-// TagWithGuidCase is a tag with that field.
+// TagWithGuidCase appends the field to a tag.
 func (f *Feed) TagWithGuidCase(tag string, offset []wit.OffsetEntry) string {
 	if field := GuidCase(offset); len(f.guids) > 0 && field != "" {
 		return tag + GuidTag + field
@@ -52,7 +51,6 @@ func (f *Feed) TagWithGuidCase(tag string, offset []wit.OffsetEntry) string {
 	return tag
 }
 
-// guidCaseOf is the case of the first letter of a GUID in the keys of rows, 0: none has one.
 func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	if len(f.guids) == 0 {
 		return 0
@@ -77,7 +75,6 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	return 0
 }
 
-// fitKeys writes the GUIDs of encoded keys in a case, 0: as they are.
 func (f *Feed) fitKeys(raws [][]byte, to byte) {
 	for _, k := range f.guids {
 		switch text, _ := connectdata.LengthPrefixed(raws[k]); to {
@@ -89,5 +86,13 @@ func (f *Feed) fitKeys(raws [][]byte, to byte) {
 	}
 }
 
-// KeyOf is the key of a row.
+// KeyOf returns the key of a row.
 func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
+
+// JoinKey joins the parts of a key.
+func (f *Feed) JoinKey(raws [][]byte) []byte {
+	return append(slices.Concat(raws...), f.Layout.KeyTail...)
+}
+
+// Clip shortens a text for messages.
+func Clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }

@@ -6,29 +6,27 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Change is what happened to a row's entity, as the service says.
+// Change is what happened to an entity.
 type Change int
 
-// Changes of entities. A service that does not tell created entities from changed ones has both changed.
+// Services that report no created entities have only changed ones.
 const (
-	// ChangeUnknown has no header: the document of a dead letter does not say what it came as.
+	// ChangeUnknown adds no header: a dead letter does not tell the change.
 	ChangeUnknown Change = iota
-	// ChangeRead is a row of a set that is read whole, or by a cursor.
+	// ChangeRead is for rows of full loads and cursors.
 	ChangeRead
 	ChangeCreated
 	ChangeChanged
-	// ChangeBefore is the state before a change, as ODP gives it.
+	// ChangeBefore is ODP's state before a change.
 	ChangeBefore
 	ChangeDeleted
 )
 
-// changeNames are the values of the header by change.
 var changeNames = [...]string{"", "read", "created", "changed", "before", "deleted"}
 
-// Version is that of the plugin, which its main package sets.
+// Version is the plugin's version, set by its main package.
 var Version string
 
-// buildHeaders makes the blocks of headers of the feed's rows, one for each change.
 func (f *Feed) buildHeaders() {
 	f.headerBlocks = nil
 	if !f.Headers {
@@ -50,7 +48,7 @@ func (f *Feed) buildHeaders() {
 	}
 }
 
-// AddHeaders puts the headers on a row, where the settings want them.
+// AddHeaders adds the configured headers to a row.
 func (f *Feed) AddHeaders(row *wit.Row, data []byte, what Change) []byte {
 	if f.headerBlocks == nil {
 		return data
@@ -60,7 +58,7 @@ func (f *Feed) AddHeaders(row *wit.Row, data []byte, what Change) []byte {
 	return append(data, block...)
 }
 
-// AddHeadersToAll puts the headers on rows to which the same happened.
+// AddHeadersToAll adds the headers to all rows.
 func (f *Feed) AddHeadersToAll(rows []wit.Row, data []byte, what Change) []byte {
 	for i := range rows {
 		data = f.AddHeaders(&rows[i], data, what)

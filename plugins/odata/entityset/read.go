@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DecodePage makes rows of a piece, those that were asked for. waits: there are none yet, or they wait for metadata.
+// DecodePage decodes a chunk. waits reports that there are no rows yet, or that they wait for metadata.
 func (r *Reader) DecodePage(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case r.Answer.Status == 204:
@@ -24,8 +24,7 @@ func (r *Reader) DecodePage(tag string, piece []byte, last bool, portion *wit.De
 	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, piece, last}, portion)
 }
 
-// isUTF8 reports whether a piece is in UTF-8 by the answer's header: by its encoding, or as ASCII in one that is the
-// same there, as in what servlets name where nobody chose.
+// isUTF8 accepts other charsets as long as the text is ASCII: servlets declare one by default.
 func (r *Reader) isUTF8(piece []byte) bool {
 	if slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset) {
 		return true
@@ -35,8 +34,7 @@ func (r *Reader) isUTF8(piece []byte) bool {
 	}) && !slices.ContainsFunc(piece, func(b byte) bool { return b > 0x7f })
 }
 
-// ApplyFilter looks whether the rows are those that were asked for, and takes out of them what the connector itself
-// leaves out.
+// ApplyFilter checks that rows match the filter and removes what was read only for the check.
 func (r *Reader) ApplyFilter() error {
 	if !r.Single && r.guidCase == 0 {
 		r.guidCase = r.Feed.guidCaseOf(&r.Out)
@@ -48,7 +46,7 @@ func (r *Reader) ApplyFilter() error {
 	return r.Rewrite(&r.Out)
 }
 
-// RequestNested has further pages of expanded feeds asked for.
+// RequestNested requests further pages of expanded collections.
 func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
 	for _, follow := range r.Out.Follow {
 		target, err := r.Resolve(follow.Link)
@@ -60,8 +58,7 @@ func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
 	return nil
 }
 
-// Complete puts into a portion what all of a feed's have: the offset's fields that are carried from page to page, and
-// the partition.
+// Complete adds the offset fields that all pages share, and the partition.
 func (r *Reader) Complete(portion *wit.DecodeResult) {
 	if portion.Next != nil && r.guidCase != 0 {
 		next := append(slices.Clone(*portion.Next), wit.StringEntry(GuidField, string(r.guidCase)))

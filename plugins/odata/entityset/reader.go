@@ -14,62 +14,51 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader reads an answer piece by piece, as far as that is the same for all answers.
+// Reader reads a response chunk by chunk.
 type Reader struct {
 	Pool   *Pool
 	opened *Context
 	Feed   *Feed
-	// Base is what relative links of the answer stand on.
-	Base string
-	// Answer is the response without its body; Body is that of one that is no success. Out is what the last piece of
-	// another one came to.
-	Answer wit.Response
-	Body   []byte
-	Out    decode.Output
-	// charset is the encoding that the answer's header says, in small letters, "" for none.
-	charset string
-	// guidCase is the case of GUIDs in rows, 0: nobody knows.
-	guidCase byte
-	// Unformatted: the service refuses $format, see format.go.
+	Base   string
+	// Answer is the response without body, Body that of an error, Out the last decoded chunk.
+	Answer      wit.Response
+	Body        []byte
+	Out         decode.Output
+	charset     string
+	guidCase    byte
 	Unformatted bool
 
-	// Decoder is nil until the first bytes have shown the format.
 	Decoder *formatDecoder
-	// Single: the answer is one entity, and no page of rows.
+	// Single reports that the response is one entity.
 	Single bool
-	// Exempt says of a row whether it need not meet the filter, nil: all must.
+	// Exempt, if set, reports rows that the filter need not match.
 	Exempt func(row int) bool
-	// page audits those of a page of the whole set, nil until there was one.
-	page *paging.Page
-	// metadataCheck is what the rows of its last piece wait for.
+	page   *paging.Page
+	// pending is the metadata check that the last rows are waiting for.
 	pending *metadataCheck
-	// Ended: the page's last piece came. declared: the schemas were handed on; each page hands them on again, so that
-	// an abandoned one takes nothing with it.
+	// Ended: the last chunk was read. declared: the schemas were sent, as each page does.
 	Ended, declared bool
 }
 
-// Pool has readers and decoders that wait for the next answer: the former keep their memory, the latter are of a feed
-// and a format.
+// Pool keeps readers, with their buffers, and decoders for reuse.
 type Pool struct {
 	Spare    []*Reader
 	Decoders []*formatDecoder
 }
 
-// formatDecoder is one of a feed's rows in a format.
 type formatDecoder struct {
 	decode.Decoder
 	feed *Feed
 	Atom bool
 }
 
-// MaxSpare is how many readers and how many decoders a pool keeps: a decoder keeps some 90 KB, and a connector may have
-// hundreds of feeds.
+// MaxSpare bounds the readers and the decoders kept, of about 90 KB each.
 const MaxSpare = 8
 
-// MaxErrorBody is how much of an error document is read, in bytes.
+// MaxErrorBody bounds the part of an error document that is read, in bytes.
 const MaxErrorBody = 256 << 10
 
-// Begin readies a reader for an answer, whose rows have GUIDs in the case that a field of an offset says.
+// Begin returns a reader for a response. guids is the field [GuidField].
 func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
 	r := &Reader{}
 	if n := len(p.Spare); n > 0 {
@@ -87,7 +76,7 @@ func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) 
 	return r
 }
 
-// End ends the reading of an answer. Its decoder, unless it failed, and its memory wait for the next one.
+// End ends reading. The decoder is kept unless it failed.
 func (p *Pool) End(r *Reader, sound bool) {
 	if sound && r.Decoder != nil {
 		r.Decoder.Reset()
@@ -99,7 +88,6 @@ func (p *Pool) End(r *Reader, sound bool) {
 	}
 }
 
-// putDecoder keeps a decoder in the place of the one that has waited longest, where there are enough.
 func (p *Pool) putDecoder(d *formatDecoder) {
 	if len(p.Decoders) == MaxSpare {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
@@ -107,7 +95,6 @@ func (p *Pool) putDecoder(d *formatDecoder) {
 	p.Decoders = append(p.Decoders, d)
 }
 
-// takeDecoder is a spare decoder of a feed and format, nil if there is none.
 func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
 	at := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
 	if at < 0 {
@@ -118,12 +105,12 @@ func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
 	return d
 }
 
-// CollectBody collects the body of an answer that is no success.
+// CollectBody collects the body of an error response.
 func (r *Reader) CollectBody(piece []byte) {
 	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
 }
 
-// Rewrite takes out of rows what the connector itself leaves out.
+// Rewrite removes what was read only for the filter.
 func (r *Reader) Rewrite(out *decode.Output) error {
 	if err := r.Feed.Rows.Rewrite(out); err != nil {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: r.Label() + ": " + err.Error()}
@@ -131,8 +118,7 @@ func (r *Reader) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// ChooseDecoder picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits
-// while nothing came.
+// ChooseDecoder chooses the decoder by the first bytes, since some services ignore $format and Accept.
 func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
 	if len(piece) == 0 && !last {
 		return false
@@ -144,7 +130,6 @@ func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
 	return true
 }
 
-// isAtom reports whether a text begins as Atom, or else JSON; where it shows neither, usual holds.
 func isAtom(piece []byte, usual bool) bool {
 	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
 	case len(start) == 0:
@@ -156,8 +141,8 @@ func isAtom(piece []byte, usual bool) bool {
 	return usual
 }
 
-// decodeError is a page that can't be read on. One that ends too early is worth another try, and so is
-// one amid which the service failed.
+// decodeError returns the error of an unreadable page. A truncated one, or one in which the service failed, can be
+// retried.
 func (r *Reader) decodeError(err error) error {
 	f := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
@@ -175,12 +160,12 @@ func (r *Reader) decodeError(err error) error {
 // Label names the set in messages.
 func (r *Reader) Label() string { return r.Feed.Label() }
 
-// Resolve turns a link of the answer into a target on the connector's origin.
+// Resolve turns a link of the response into a target.
 func (r *Reader) Resolve(link decode.Link) (string, error) {
 	return r.Feed.Resolve(&r.opened.Origin, link, r.Base)
 }
 
-// Resolve turns a link of the service into a target on the connector's origin.
+// Resolve turns a link of the service into a target.
 func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (string, error) {
 	target, err := origin.Resolve(link.Href, link.Base, base)
 	var foreign *uri.ForeignError
@@ -193,7 +178,7 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 	return target, nil
 }
 
-// NewDecoder is a decoder for the format that a text begins in.
+// NewDecoder returns a decoder for the format of the text.
 func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 	if isAtom(piece, f.Atom) {
 		return decode.NewAtom(f.Layout)
@@ -201,7 +186,7 @@ func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 	return decode.NewJSON(f.Layout)
 }
 
-// EntityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
+// EntityTarget returns the URL of the entity with a key predicate.
 func (f *Feed) EntityTarget(predicate string) string {
 	options := f.Paging.Options
 	if f.Paging.FormatOption != "" {
@@ -214,7 +199,7 @@ func (f *Feed) EntityTarget(predicate string) string {
 	return f.Query.On(target)
 }
 
-// HeaderValue is the value of the first header with a name, in any case; "" for none.
+// HeaderValue returns the first header with a name, or "".
 func HeaderValue(headers []wit.Header, name string) string {
 	for _, h := range headers {
 		if strings.EqualFold(h.Name, name) {
@@ -224,7 +209,7 @@ func HeaderValue(headers []wit.Header, name string) string {
 	return ""
 }
 
-// CopyLearned takes over what another reader has learned of the service.
+// CopyLearned copies what another reader learned about the service.
 func (r *Reader) CopyLearned(of *Reader) {
 	r.Unformatted = of.Unformatted
 	if r.guidCase == 0 {
@@ -232,10 +217,10 @@ func (r *Reader) CopyLearned(of *Reader) {
 	}
 }
 
-// FitKeys writes the encoded keys of a deleted entity as rows have them.
+// FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
 func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
 
-// Declare declares the schemas with the page's first rows.
+// Declare sends the schemas with the page's first rows.
 func (r *Reader) Declare(portion *wit.DecodeResult) {
 	if len(portion.Rows) > 0 && !r.declared {
 		r.declared = true
@@ -243,10 +228,7 @@ func (r *Reader) Declare(portion *wit.DecodeResult) {
 	}
 }
 
-// metadataCheck is what a page waits for while it asks for metadata.
 type metadataCheck struct {
-	// names are paths of the properties that its rows bring and the feed's metadata lack.
-	names []string
-	// document is what has come of the metadata.
+	names    []string
 	document []byte
 }

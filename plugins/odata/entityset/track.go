@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DetectTracking finds out how the service tracks changes of a set, and in which format they are asked for.
+// DetectTracking finds out how the service tracks changes, and chooses the format.
 func (f *Feed) DetectTracking(m *edm.Model, set *edm.Set) error {
 	if !f.Tracking.On {
 		return nil
@@ -28,7 +28,7 @@ func (f *Feed) DetectTracking(m *edm.Model, set *edm.Set) error {
 		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
 	}
 	if !f.Formatted {
-		// SAP Gateway reports deleted entities in Atom only; ODP's are rows like others.
+		// SAP Gateway reports deleted entities in Atom only; ODP reports them as rows.
 		f.Atom = f.ODP == nil
 	} else if !f.Atom && f.ODP == nil {
 		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not report "+
@@ -55,18 +55,17 @@ func unpackODP(r *pack.Reader) *ODP {
 	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
 }
 
-// findSubscriptions finds where the service keeps subscriptions to a set.
 func (f *Feed) findSubscriptions(m *edm.Model) error {
 	if !f.Subscribing.On {
 		return nil
 	}
 	name := f.Setting(sourceconfig.NameSubscription)
 	if m.Set(f.Set) == nil {
-		return odataerror.ForSetting(name, f.Set+" of "+f.Service+" is no entity set of the service's, and it "+
-			"takes subscriptions to such only")
+		return odataerror.ForSetting(name, f.Set+" of "+f.Service+" is not an entity set of the service, which "+
+			"accepts subscriptions to entity sets only")
 	}
 	if f.Subscriptions = SubscriptionSet(m); f.Subscriptions == "" {
-		return odataerror.ForSetting(name, "the service "+f.Service+" takes no subscriptions: it has no entity set "+
+		return odataerror.ForSetting(name, "the service "+f.Service+" accepts no subscriptions: it has no entity set "+
 			DefaultSubscriptionSet)
 	}
 	if f.NotificationOnly() && len(f.Structure().Key) == 0 {
@@ -76,7 +75,7 @@ func (f *Feed) findSubscriptions(m *edm.Model) error {
 	return nil
 }
 
-// SubscriptionSet is the entity set of a service's subscriptions, "" where it has none.
+// SubscriptionSet returns the service's entity set for subscriptions, or "".
 func SubscriptionSet(m *edm.Model) string {
 	for _, s := range m.Sets {
 		if s.Subscription || s.Name == DefaultSubscriptionSet {
@@ -86,6 +85,5 @@ func SubscriptionSet(m *edm.Model) string {
 	return ""
 }
 
-// DefaultSubscriptionSet is the entity set of subscriptions where no annotation names it (SAP Gateway's notification
-// model).
+// DefaultSubscriptionSet is the name in SAP Gateway's notification model.
 const DefaultSubscriptionSet = "SubscriptionCollection"

@@ -13,29 +13,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows may bring a property that the metadata lack which open has read (P23). Metadata that are read after such a row
-// came decide: where they have it, the plugin is to be opened again and the page to be read with it; where they lack it
-// too, the service sends more than it declares, and the property is left out. The page itself asks for them, amid its
-// body, and its rows wait meanwhile, so that no instance needs to know what another one has seen.
+// Rows may have properties that the metadata lack (P23). The page then requests the metadata again, and its rows wait:
+// if the property was added, the plugin has to be opened again; if not, it is left out.
 
-// metadataTag is that of the page's request for them.
 const metadataTag = "metadata"
 
-// maxMetadata bounds their text, in bytes, as the host bounds what open asks for.
+// maxMetadata bounds the metadata, in bytes, like the host does for open.
 const maxMetadata = 64 << 20
 
-// maxAbsent is how many absences of a feed are remembered.
 const maxAbsent = 1000
 
-// Chunk is a piece of what a page consists of. Within begins the tags of requests for what it nests.
+// Chunk is a part of a response. TagPrefix starts the tags of nested requests.
 type Chunk struct {
 	TagPrefix, Tag string
 	Data           []byte
 	Last           bool
 }
 
-// DecodeChunk has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for
-// have come, which take gets as a part too.
+// DecodeChunk decodes a chunk. waits reports that the rows stay in out until the requested metadata are passed in as
+// another chunk.
 func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, portion *wit.DecodeResult) (waits bool,
 	err error) {
 	if of.Tag == metadataTag {
@@ -57,7 +53,7 @@ func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, por
 	return true, nil
 }
 
-// checkStale finds a value that doesn't fit metadata that are no longer fresh.
+// checkStale reports undecodable rows as stale metadata if these are not fresh.
 func (r *Reader) checkStale(out *decode.Output) error {
 	if r.Answer.ReceivedAt-r.opened.At <= sourceconfig.FreshFor {
 		return nil
@@ -70,14 +66,12 @@ func (r *Reader) checkStale(out *decode.Output) error {
 	return nil
 }
 
-// undeclared are those of the properties that only metadata of now can decide about.
 func (r *Reader) undeclared(properties []string) (names []string) {
 	f := r.Feed
 	for _, name := range properties {
 		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.validUntil {
 			continue
 		}
-		// Newer metadata would not help with what is known to be of a derived type.
 		if !slices.ContainsFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
 			names = append(names, name)
 		}
@@ -85,7 +79,6 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 	return names
 }
 
-// checkMetadata takes a piece of the metadata. With the last one it decides about what the rows bring.
 func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) {
 	f, d := r.Feed, r.pending
 	if len(d.document)+len(piece) > maxMetadata {
@@ -106,17 +99,17 @@ func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) 
 	derived := derivedProperties(m, s)
 	for _, name := range d.names {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
-		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
+		// A property that the feed's metadata have, but its layout has not, is no reason to open again.
 		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
 			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
-				" has come into $metadata since they were read"}
+				" was added to $metadata after they were read"}
 		}
 	}
 	for _, name := range d.names {
 		a, found := f.absent[name]
 		if !found {
 			a.since = r.Answer.ReceivedAt
-			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" isn't in $metadata and is left out")
+			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
 		a.validUntil = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
@@ -126,7 +119,6 @@ func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) 
 	return false, nil
 }
 
-// rememberAbsence remembers an absence.
 func (f *Feed) rememberAbsence(name string, a absence) {
 	if f.absent == nil || len(f.absent) >= maxAbsent {
 		f.absent = map[string]absence{}
@@ -134,8 +126,7 @@ func (f *Feed) rememberAbsence(name string, a absence) {
 	f.absent[name] = a
 }
 
-// declares reports whether a type has the property at a path, as the decoder writes it: through complex types and
-// expanded entities, with slashes between.
+// declares reports whether a type has a property path such as Address/City.
 func declares(m *edm.Model, s *edm.Structure, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
 	p, n := s.Property(name), s.Navigation(name)

@@ -1,11 +1,8 @@
-// Package notifications reads what a service says about changed entities: notifications to the listener, those that SAP
-// Gateway has stored, and the entities that they name. It makes the subscriptions that they come by.
+// Package notifications handles what a service reports about changed entities.
 //
-// Where to look:
+// [Subscribe] creates the subscriptions. [HandleNotification] turns a notification in Atom, JSON or headers into
+// triggers. [Entity] reads an entity that a notification names; [Store] reads SAP's notification store.
 //
-//   - notice.go: notifications in Atom, JSON and headers. subscription.go: how the service is had to send them.
-//   - entity.go: an entity that a notification names. store.go: SAP's notification store.
-//
-// Invariants: a notification says which entity changed, never what it is: it is read. One that can't be understood is
-// refused, so that the service sends it again.
+// Invariants: a notification says which entity changed, not its state, so the entity is read. A notification that
+// cannot be understood is rejected, so that the service sends it again.
 package notifications

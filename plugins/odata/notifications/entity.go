@@ -9,15 +9,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// NamedTag begins the tags of requests for an entity that a notification names; its key predicate follows.
+// NamedTag starts the tags of requests for an entity; its key predicate follows.
 const NamedTag = "entity "
 
-// deletedToken follows the key predicate in the token of a wake whose notification says that the entity was
-// deleted.
+// deletedToken follows the key predicate if the notification says that the entity was deleted.
 const deletedToken = " deleted"
 
-// FetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
-// notifications come late, twice and in any order.
+// FetchNamed requests the current state of an entity: notifications arrive late, twice and in any order.
 func (f Set) FetchNamed(token string, offset []wit.OffsetEntry) wit.NextAction {
 	r := f.namedRequest(token)
 	r.Tag = f.TagWithGuidCase(r.Tag, offset)
@@ -28,27 +26,25 @@ func (f Set) namedRequest(token string) wit.Request {
 	return f.Request(NamedTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedToken)))
 }
 
-// Set is an entity set to which notifications belong.
+// Set is an entity set with notifications.
 type Set struct{ *entityset.Feed }
 
-// Entity reads an entity that a notification names, or the document of one row.
+// Entity reads an entity named by a notification, or the document of one row.
 type Entity struct {
 	*entityset.Reader
-	// predicate is its key predicate, "" for a document, which nobody asked for; entities came of it.
-	predicate string
-	entities  int
-	// notifiedDeleted: the notification says that the entity was deleted.
+	// predicate is the key predicate, "" for a document.
+	predicate       string
+	entities        int
 	notifiedDeleted bool
-	// stored: the notification store named it.
-	stored bool
+	stored          bool
 }
 
-// Reading is what it reads by.
+// Reading returns the reader.
 func (pg *Entity) Reading() *entityset.Reader { return pg.Reader }
 
 func (pg *Entity) set() Set { return Set{pg.Feed} }
 
-// BeginEntity opens the answer.
+// BeginEntity starts reading the entity.
 func BeginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Entity {
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), entityset.GuidTag)
 	token, deleted := strings.CutSuffix(token, deletedToken)
@@ -57,7 +53,7 @@ func BeginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, 
 	return pg
 }
 
-// BeginDocument opens the document of one row, which was refused before: a dead letter that is read again.
+// BeginDocument starts reading the document of one row from a dead letter.
 func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Entity {
 	return beginEntity(pool, o, f, response, entityset.HeaderValue(response.Headers,
 		wit.OffsetHeader+entityset.GuidField), "")
@@ -73,7 +69,7 @@ func beginEntity(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, 
 	return pg
 }
 
-// Decode reads it: one row, or one for a deleted entity.
+// Decode decodes a chunk.
 func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	f, what := pg.set(), pg.Label()+": the entity "+pg.predicate
@@ -114,7 +110,6 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 	return portion, ended, nil
 }
 
-// addRows hands on what came.
 func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 	f, change := pg.set(), entityset.ChangeUnknown
 	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.predicate != "" {
@@ -126,26 +121,23 @@ func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 	return pg.RequestNested(portion)
 }
 
-// What a service answers about an entity may come of an older copy of its data than what made the notification: an
-// entity that was created just now is not there, one that was deleted still is. Nothing names them again, so that
-// the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
-// answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
-// before: who sends notifications one after another would stand still with each entity that was deleted since. An
-// entity that was changed and comes as it was before cannot be distinguished from one that is up to date.
+// A service may answer from an older copy of its data: a new entity is missing, a deleted one still exists. No other
+// notification follows, so the wrong record would stay in Kafka. So an entity that contradicts its notification is
+// written and read again later. Waiting instead would block senders that send one notification at a time. An outdated
+// state of a changed entity cannot be recognized.
 
-// scheduleConfirm has an entity read once more whose answer contradicts the notification. The host does so once for
-// each notification: this may be the second answer, which an instance of the plugin cannot know.
+// scheduleConfirm has a contradicting entity read again. The host does so once per notification.
 func (pg *Entity) scheduleConfirm(portion *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
 	if !contradicts || pg.predicate == "" || pg.stored || after == 0 {
 		return
 	}
-	says := "is not there, and no notification says that it was deleted"
+	says := "does not exist, but no notification says that it was deleted"
 	if pg.notifiedDeleted {
-		says = "is there, and a notification says that it was deleted"
+		says = "exists, but a notification says that it was deleted"
 	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+says+": unless this is the second answer, it "+
+	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+says+": unless this is the second response, it "+
 		"is "+
-		"read once more in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
+		"read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
 	portion.More, portion.WaitMs = true, after
 }

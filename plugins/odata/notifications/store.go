@@ -14,39 +14,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// SAP Gateway keeps notifications of subscriptions that ask for it (persistNotifications), whether a listener took
-// them or not. At a start a set that is read by notifications alone reads there which entities they named, and reads
-// each as it is now.
+// SAP Gateway stores notifications of subscriptions with persistNotifications, delivered or not. At a start, a set that
+// is read on notification only reads the entities that they name.
 const (
-	StoreTarget = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
-	// StoreTag is that of requests to it.
-	StoreTag = "notification store"
-	// storeDuringLoad follows it where a load was begun and goes on afterwards.
+	StoreTarget     = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
+	StoreTag        = "notification store"
 	storeDuringLoad = ", amid a load"
-	// maxStorePages bounds its pages, and maxStored the entities that they name. Where there is more the whole set
-	// is read again.
+	// If there is more than these bounds, the whole set is read again.
 	maxStorePages = 8
 	maxStored     = 10_000
 )
 
-// stored is what a page of the notification store came to.
 type stored struct {
-	// loading: a load of the set was begun and goes on afterwards.
 	loading bool
 	pages   int
 	tokens  []string
 	seen    map[string]bool
-	// foreign is how many entities it names of a set called like the feed's under another path, example one of them;
-	// alike: some are of a service called like the feed's as well, example among them.
-	foreign        int
-	example        string
-	foreignSimilar bool
-	// remaining is how many entities are still to be read, read how many were; token is the one that is being read.
+	// foreign counts entities of a set with the same name under another path, example is one of them; foreignSimilar
+	// reports that the service has the same name too.
+	foreign         int
+	example         string
+	foreignSimilar  bool
 	remaining, read int
 	token           string
 }
 
-// FetchStore asks for stored notifications.
+// FetchStore requests the stored notifications.
 func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
 	r := ListRequest(f.Query.On(StoreTarget))
 	r.Tag = StoreTag
@@ -57,13 +50,13 @@ func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
-// Store reads pages of the store, and then the entities that they name, one after another.
+// Store reads the store, then the entities that it names.
 type Store struct {
 	*Entity
 	stored
 }
 
-// BeginStore opens the answer.
+// BeginStore starts reading the store.
 func BeginStore(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, entityset.GuidTag)
 	entity := beginEntity(pool, o, f, response, guids, "")
@@ -73,7 +66,7 @@ func BeginStore(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, r
 	return &Store{entity, stored{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
 
-// Decode reads a piece.
+// Decode decodes a chunk.
 func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	s := &pg.stored
@@ -107,7 +100,6 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 	return portion, s.remaining == 0, nil
 }
 
-// readStore takes a piece of a page of the store. Behind the last one it asks for the entities.
 func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	s, f := &pg.stored, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
@@ -136,7 +128,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		token, mine, err := f.storedToken(&entries[i])
 		switch {
 		case err != nil:
-			return pg.readWhole("a notification there of an entity whose key can't be read: " + err.Error())
+			return pg.readWhole("the key of a stored notification cannot be read: " + err.Error())
 		case mine && !s.seen[token]:
 			s.seen[token] = true
 			s.tokens = append(s.tokens, token)
@@ -169,7 +161,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		strconv.Quote(entityset.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
 		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.foreign > 0 {
-		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are taken for another service's")
+		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are considered another service's")
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
 	for _, token := range s.tokens {
@@ -181,20 +173,17 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	return portion, s.remaining == 0, nil
 }
 
-// maxStoreBody bounds a page of the store, in bytes.
 const maxStoreBody = 32 << 20
 
-// readWhole has the whole set read in place of what the store names.
 func (pg *Store) readWhole(why string) (wit.DecodeResult, bool, error) {
 	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+why+
-		"; the set is read again, and what was deleted meanwhile is not reported")
+		"; the set is read again, and rows deleted in the meantime are not reported")
 	fields := pg.set().Paging.First(pg.Answer.ReceivedAt).Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 
-// storedToken is the key predicate of the entity that a stored notification names. The store holds those of all
-// services of the user: !mine is one of another service or set, whose address is returned where the set's name is the
-// feed's.
+// storedToken returns the key predicate of a stored notification. The store has those of all services of the user; for
+// other ones mine is false, and token is the address if the set's name is the same.
 func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.Set {
 		return "", false, nil
@@ -217,21 +206,18 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	return token, true, err
 }
 
-// sameSet reports whether an address is one of an entity of a set below a path. Addresses from the store may name
-// another host, and the service with its version (;v=2).
+// sameSet compares URLs by path: those in the store may have another host or a version (;v=2).
 func sameSet(address, to string) bool {
 	return slices.EqualFunc(pathSegments(address), pathSegments(to), strings.EqualFold)
 }
 
-// hasSameNames reports whether an address is one of an entity of a service and a set with the names of the feed's, as
-// far as it has them, which may be the same by another path.
+// hasSameNames reports whether a URL has the names of the feed's service and set: it may be the same by another path.
 func (f Set) hasSameNames(address string) bool {
 	path, own := pathSegments(address), pathSegments(f.Service+"/"+f.Set)
 	n := min(2, len(own), len(path))
 	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)
 }
 
-// pathSegments are the segments of an address's path up to the key, without versions.
 func pathSegments(address string) []string {
 	path, _, _ := strings.Cut(address, "(")
 	if _, rest, ok := strings.Cut(path, "://"); ok {

@@ -14,14 +14,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// changeTypes are those of SAP Gateway: a subscription has one of them.
 var changeTypes = []string{"created", "updated", "deleted"}
 
-// Subscription is one that a service has.
+// Subscription is a subscription of the service.
 type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
 
-// SameAddress reports whether two addresses are one: the case of a host or of a channel's name makes no difference,
-// that of the path does, which ends with the names of a connector and of a feed.
+// SameAddress compares addresses: host and channel case-insensitively, the path, which ends with the names of connector
+// and feed, exactly.
 func SameAddress(a, b string) bool {
 	pathAt := func(s string) int {
 		start := strings.Index(s, "://") + len("://")
@@ -37,7 +36,7 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Delivers reports whether it leads all changes of a type of a set to an address.
+// Delivers reports whether it delivers all changes of a type of a set to an address.
 func (s *Subscription) Delivers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
@@ -45,12 +44,12 @@ func (s *Subscription) Delivers(set, changeType, address string) bool {
 		})
 }
 
-// ListRequest asks for the subscriptions of the user.
+// ListRequest requests the user's subscriptions.
 func ListRequest(target string) wit.Request {
 	return service.Get("subscriptions", target, "application/atom+xml")
 }
 
-// ReadSubscriptions reads a page of them, and the link to the next one.
+// ReadSubscriptions reads a page of them and the next link.
 func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next string, err error) {
 	if a.Status < 200 || a.Status > 299 {
 		return nil, "", odataerror.FromResponse(what, a, a.Body)
@@ -71,15 +70,14 @@ func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next 
 	return list, next, nil
 }
 
-// Phases of a subscription.
 const (
 	phaseList = iota
 	phaseCreate
 	phaseVerify
 )
 
-// Subscribe sees to it that each type of change has a subscription: it looks which ones there are, makes those that
-// are missing, and looks again, since an answer 201 proves nothing. address is the listener's path.
+// Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
+// address is the path of the listener.
 func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	f := Set{feed}
@@ -95,7 +93,7 @@ func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state
 	r := pack.Open(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
-		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state can't be read"}
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state cannot be read"}
 	}
 	if phase == phaseCreate {
 		for i := range answers {
@@ -138,8 +136,8 @@ func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state
 		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
 	case phase == phaseVerify:
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
-			Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
-				" to " + to + " and does not list them"}
+			Message: what + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
+				" to " + to + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil
 }
@@ -149,7 +147,6 @@ func (f Set) listSubscriptions(target string, phase int, found []string) wit.Cal
 		State: pack.Strings(pack.Int(nil, phase), found)}}
 }
 
-// createRequest makes a subscription to a type of changes.
 func (f Set) createRequest(target, changeType, address string) wit.Request {
 	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +

@@ -7,27 +7,25 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Cursor is a property that grows with each change of a row. The first load of a set reads all its rows, each later one
-// those whose property is at least the highest value seen, less a look-back. Rows that came before and are the same are
-// recognised and left out.
+// Cursor is a property that grows with each change of a row. The first load reads all rows, later ones those whose
+// property is at least the highest value seen minus a look-back. Rows that were already delivered unchanged are
+// recognized and dropped.
 type Cursor struct {
-	// Name of the property. Sortable: the service sorts by it.
 	Name     string
 	Sortable bool
-	// Compare orders two of its values, false where they can't be compared.
+	// Compare orders two values; ok is false if they cannot be compared.
 	Compare func(a, b string) (order int, ok bool)
-	// Lower is a value less the look-back, Condition the one for rows whose value is at least the given one.
+	// Lower subtracts the look-back from a value. Condition returns the filter for rows from a value on.
 	Lower     func(text string) string
 	Condition func(from string) string
-	// Loose: values of rows may be below what the service compares, so that none shows that it ignores the condition.
+	// Loose reports that the service may compare values differently than Compare does, so that a lower value does not
+	// prove that it ignores the filter.
 	Loose bool
 }
 
-// maxSeenBytes bounds what a position remembers of rows, in bytes of known and of fresh. Of fresh it remembers less
-// where an offset has no room for both.
+// maxSeenBytes bounds previousRows and currentRows each; if an offset has no room for both, less of the latter is kept.
 const maxSeenBytes = 24 << 10
 
-// seenRow is a row as a later load recognises it.
 type seenRow struct{ value, hash string }
 
 func packRows(marks []seenRow) string {
@@ -48,13 +46,11 @@ func unpackRows(s string) []seenRow {
 	return marks
 }
 
-// atLeast reports whether a value is not below another.
 func (c *Cursor) atLeast(a, b string) bool {
 	order, ok := c.Compare(a, b)
 	return ok && order >= 0
 }
 
-// below reports whether a value is one that a load from another on did not ask for.
 func (c *Cursor) below(text, from string) bool {
 	if from == "" || c.Loose {
 		return false
@@ -63,7 +59,6 @@ func (c *Cursor) below(text, from string) bool {
 	return ok && order < 0
 }
 
-// condition is the condition on the rows of a load, "" for all.
 func (c *Cursor) condition(at *Position) string {
 	if c == nil || at.cursor.from == "" {
 		return ""
@@ -71,19 +66,17 @@ func (c *Cursor) condition(at *Position) string {
 	return c.Condition(at.cursor.from)
 }
 
-// next is where the load after a complete one begins.
 func (c *Cursor) next(done *cursorPosition) *cursorPosition {
 	if done.high == "" {
 		return &cursorPosition{}
 	}
 	next := &cursorPosition{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
 	if !done.baseUnknown {
-		next.from = c.Lower(cmp.Or(done.base, done.high)) // other versions stored no base
+		next.from = c.Lower(cmp.Or(done.base, done.high)) // earlier versions stored no base
 	}
 	return next
 }
 
-// size returns the length of the row as packRows writes it.
 func (m seenRow) size() int {
 	var escaped [64]byte
 	return len(uri.AppendEscaped(escaped[:0], m.value)) + len(m.hash) + 2

@@ -4,16 +4,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxEmpty is how many pages without a row may follow one another.
 const maxEmpty = 1000
 
-// Next is the position after a page that was read to its end.
+// Next returns the position after a complete page.
 func (pg *Page) Next(a PageInfo) (*Position, error) {
 	t := pg.newTransition(a)
 	return t.end(t.afterPage())
 }
 
-// page goes on after a page.
 func (t *transition) afterPage() error {
 	switch {
 	case t.cursor.belowFrom != "":
@@ -45,7 +43,7 @@ func (t *transition) afterPage() error {
 		m.emptyPages = 0
 	}
 	if m.emptyPages > maxEmpty {
-		return t.loopError(number(maxEmpty) + " pages came one after another without a row, the last one " + t.at.url)
+		return t.loopError(number(maxEmpty) + " consecutive pages have no rows, the last one is " + t.at.url)
 	}
 	if again, err := t.checkLoop(); again || err != nil {
 		return err
@@ -61,9 +59,9 @@ func (t *transition) afterPage() error {
 	return t.afterUnlinkedPage()
 }
 
-// checkFirstCount takes the first page's count, if it is one of the set's rows. Some services give the number of the
-// page's rows, or 0: that is below what came, or no more than that although there is a link to more. Where it is as
-// many as came, and nothing has shown yet that the service counts more than it gives, it is asked (P4).
+// checkFirstCount decides whether the first page's count is that of the set. Some services return the number of rows on
+// the page, or 0. If it equals the rows of the page and nothing shows that the service counts more than that, a
+// question follows (P4).
 func (t *transition) checkFirstCount() {
 	switch {
 	case t.Count < t.Rows:
@@ -78,14 +76,14 @@ func (t *transition) checkFirstCount() {
 	}
 }
 
-// checkLoop is the auditor of circles; done: where the page was not announced, that it is one which came before shows
-// that $skip is ignored, and the position is made.
+// checkLoop compares the page with earlier ones. done reports that the position was made: an unsolicited page that
+// repeats an earlier one shows that $skip is ignored.
 func (t *transition) checkLoop() (done bool, err error) {
 	if _, keyed := t.at.pager.(keysetPager); keyed && !t.nothingDecoded() {
-		return false, nil // rows after the key, and in order: a page like that is no other's
+		return false, nil // rows after the key, in order, are new
 	}
 	if t.Link == "" && t.overlapRows() == t.Rows && t.at.rowsRead > t.Rows {
-		return false, nil // the page before, since so many rows were inserted meanwhile
+		return false, nil // a page of inserted rows moved the previous one here
 	}
 	content, some := t.digest.hash()
 	if _, keyed := t.at.pager.(keysetPager); keyed && t.digest.faultCount == 0 {
@@ -96,24 +94,23 @@ func (t *transition) checkLoop() (done bool, err error) {
 	}
 	if _, keyed := t.at.pager.(keysetPager); t.at.isUnsolicited() && (t.nothingDecoded() || !keyed) {
 		if t.set.ExactlyOnce && t.emitted > 0 {
-			return true, t.restart("the page after the last one brought the first ones again")
+			return true, t.restart("the page after the last one repeats the first rows")
 		}
 		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.at.rowsRead, t.at.undecoded, t.at.undecodedHashes
 		return true, t.pageUnavailable()
 	}
-	return true, t.loopError(t.at.url + " brings the rows of a page that came before")
+	return true, t.loopError(t.at.url + " has the same rows as an earlier page")
 }
 
-// warnExcess warns once.
 func (t *transition) warnExcess() {
 	if n := t.next; n.totalCount >= 0 && n.rowsRead > n.totalCount && !n.capabilities.has(excessReported) {
 		n.capabilities.set(excessReported, true)
-		t.warn("more rows come than the " + number(n.totalCount) + " that the service counted: rows were inserted " +
-			"meanwhile or come twice, or it counts up to a limit only")
+		t.warn("there are more rows than the " + number(n.totalCount) +
+			" that the service counted: rows were inserted " +
+			"in the meantime or occur twice, or it counts up to a limit only")
 	}
 }
 
-// saveChecks puts what the auditors have seen into the memory of the load.
 func (t *transition) saveChecks() {
 	m := t.next.checks
 	if _, keyed := t.at.pager.(keysetPager); !keyed {
@@ -124,7 +121,7 @@ func (t *transition) saveChecks() {
 		t.next.previous.outOfOrderKey = t.repeats.outOfOrderKey
 	}
 	if t.order.rows == 0 && t.Rows == t.overlapRows() {
-		return // nothing came that could tell
+		return // no new rows
 	}
 	texts := []string(nil)
 	if t.order.ascends() {
@@ -135,17 +132,16 @@ func (t *transition) saveChecks() {
 	}
 }
 
-// afterLinkedPage goes on from a page with a next link: by key in its place, where the link counts rows or nothing
-// shows that it doesn't, since rows that were deleted or inserted before it would shift what it leads to, and hide
-// others (P3).
+// afterLinkedPage follows the next link, or uses keysets if the link counts rows or may do so, because rows deleted or
+// inserted before it would hide others (P3).
 func (t *transition) afterLinkedPage() error {
 	w, keyed := t.at.pager.(keysetPager)
 	if keyed && t.Rows == 0 {
 		return t.followEmptyPage(w)
 	}
-	t.Link, _ = t.restoreOptions(t.Link) // one that is wrong fails when it is followed
+	t.Link, _ = t.restoreOptions(t.Link) // an error is reported when the link is followed
 	if t.Link == t.at.url {
-		return t.afterLinkLoop("the next link of " + t.Link + " leads to itself")
+		return t.afterLinkLoop("the next link of " + t.Link + " is its own URL")
 	}
 	safe := t.set.linkHasKey(t.Link, t.at.url, t.set.plainKey(t.digest.last), t.next.rowsRead)
 	switch {
@@ -158,9 +154,8 @@ func (t *transition) afterLinkedPage() error {
 	return t.followLink(t.Link, !safe)
 }
 
-// followEmptyPage follows the link of a page by key that has no row, unless all rows came or it leads in a circle:
-// services that hide rows of a page after they cut it have others behind it. Only rows after the last key count there,
-// see page.
+// followEmptyPage follows the link of an empty keyset page, unless all rows were read or links loop: some services hide
+// rows after they cut a page. Only rows after the last key count there.
 func (t *transition) followEmptyPage(w keysetPager) error {
 	n := t.next
 	link, err := t.restoreOptions(t.Link)
@@ -172,39 +167,36 @@ func (t *transition) followEmptyPage(w keysetPager) error {
 	case n.checks.followed.visit(hashOf(link)):
 		return t.checkCount()
 	}
-	// what w passes counts with the next page
+	// the rows that w skips count with the next page
 	n.url, n.pager, n.rowsRead = link, keysetPager{skipped: w.skipped}, t.at.rowsRead
 	return nil
 }
 
-// retryEmptyPage continues after such a link was lost or refused, and returns what it does: it asks for the rows after
-// the last key again, since their page may have another link by now. If that link is lost or refused at once, too, the
-// load ends: the service names no further rows.
+// retryEmptyPage handles a lost or refused link of an empty page: it requests the page after the last key again. If
+// that link fails too, the load ends.
 func (t *transition) retryEmptyPage() (how string, err error) {
 	asked := LoopDetector{}
 	t.next.url = t.keysetURL()
 	asked.Visit(t.next.url)
 	linked := asked
 	if linked.Visit(t.at.url); t.next.checks.followed == linked {
-		return "the page before it was asked for again, and has no row: the load ends there", t.checkCount()
+		return "the page before it was requested again and has no rows: the load ends there", t.checkCount()
 	}
-	t.next.checks.followed = asked // the link was not answered, and may come again
-	return "asking for the page before it again", nil
+	t.next.checks.followed = asked // the link was not answered and may be returned again
+	return "requesting the page before it again", nil
 }
 
-// keysetURL is the page by key at which the load stands, or from which a link led to where it does.
 func (t *transition) keysetURL() string {
 	w, _ := t.at.pager.(keysetPager)
 	return t.set.pageURL(t.next, t.set.Keys.After(t.set.unpack(t.next.checks.key)), w.skipped)
 }
 
-// afterUnlinkedPage goes on from a page without a next link, which is the last one only where nothing says that the
-// service has more rows (P4).
+// afterUnlinkedPage handles a page without next link. It is the last one only if nothing says that the service has more
+// rows (P4).
 func (t *transition) afterUnlinkedPage() error {
 	n := t.next
 	w, keyed := t.at.pager.(keysetPager)
-	rows := t.Rows - t.knownFaults - t.overlapRows() // the others came before
-	// more, complete: by its own count the page isn't, or is, all that is after the key.
+	rows := t.Rows - t.knownFaults - t.overlapRows() // rows not read before
 	all := t.Rows + w.skipped
 	more, complete := keyed && t.Count > all, keyed && t.Count == all && n.totalCount >= 0
 	short := n.totalCount > n.rowsRead
@@ -220,12 +212,12 @@ func (t *transition) afterUnlinkedPage() error {
 	switch {
 	case t.useKeyset(isUnsolicited):
 		if !isUnsolicited || n.capabilities.has(hadUnsolicitedRows) {
-			t.requireKeyOrder("") // else nothing says yet that there are more rows
+			t.requireKeyOrder("") // else nothing promises more rows yet
 		}
 	case !t.set.Pageable && short:
-		return t.incomplete("and its metadata say that it can't be paged")
+		return t.incomplete("and according to its metadata it cannot be paged")
 	case short && len(t.digest.last) == 0:
-		return t.incomplete("without a link to the others; without keys rows can't be asked for by number")
+		return t.incomplete("without a next link; without keys, rows cannot be requested by $skip")
 	case !t.set.Pageable, len(t.digest.last) == 0, keyed && !short:
 		return t.checkCount()
 	default:
@@ -235,21 +227,22 @@ func (t *transition) afterUnlinkedPage() error {
 		n.question = &question{kind: askCount}
 	}
 	if short && t.set.Top == 0 {
-		t.info(number(n.rowsRead) + " of " + number(n.totalCount) + " rows came without a next link; going on with " +
+		t.info(number(n.rowsRead) + " of " + number(n.totalCount) +
+			" rows were read and there is no next link; continuing with " +
 			n.url)
 	}
 	return nil
 }
 
-// skipUndecoded goes on from a page of which no row could be read, so that it has no key to go on from: by number, from
-// the key before, if there is one. Without a count nothing says that there are more rows: a service that refuses $skip
-// or ignores it, which its bringing the same rows again shows, has no more then.
+// skipUndecoded continues after a page without a decodable row, which has no key to continue from: by $skip, from the
+// previous key if there is one. A service that refuses or ignores $skip and gives no count has no more rows.
 func (t *transition) skipUndecoded(w keysetPager) error {
 	n, at := t.next, t.at
 	if !t.set.Pageable {
 		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + at.url +
-			" can be read, and its metadata say that others can't be asked for by number: expected a page with a row " +
-			"that can be read, by a greater " + t.set.Setting("page.size")}
+			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
+			"with a row " +
+			"that can be decoded; increase " + t.set.Setting("page.size")}
 	}
 	n.undecodedHashes = packHashes(t.faultHashes)
 	if _, keyed := at.pager.(keysetPager); !keyed {
@@ -266,22 +259,20 @@ func (t *transition) skipUndecoded(w keysetPager) error {
 	return nil
 }
 
-// checkCount looks whether a load of which no more pages come is complete: the auditor of counts.
 func (t *transition) checkCount() error {
 	n := t.next
 	switch {
 	case n.totalCount <= n.rowsRead:
 		return t.complete()
 	case n.rowsRead == 0:
-		return t.incomplete("and " + t.at.url + " brings none")
+		return t.incomplete("and " + t.at.url + " has none")
 	case n.capabilities.has(rowsMayShift):
-		return t.retry("rows that went may have hidden others, since pages were asked for by counting")
+		return t.retry("deleted rows may have hidden others, since pages were requested by counting")
 	}
 	n.question = &question{kind: askRows}
 	return nil
 }
 
-// afterMismatch goes on where a page is not what was asked for.
 func (t *transition) afterMismatch() error {
 	if _, keyed := t.at.pager.(keysetPager); keyed {
 		return t.restartWithoutKeyset(t.mismatch)

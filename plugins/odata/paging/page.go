@@ -7,36 +7,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Page is an answer that is being read: its rows are shown to it piece by piece, and at the end it says where to go on.
-// It is used again for the next one.
+// Page is a response being read. It is reused for the next one.
 type Page struct {
-	set *Set
-	at  *Position
-	// The auditors, and what is known of rows of loads before.
+	set     *Set
+	at      *Position
 	order   *orderCheck
 	repeats *repeatCheck
 	digest  *pageDigest
 	cursor  *cursorCheck
-	// first is the key of the first row.
-	first []byte
-	// lastAt is the number of the last row that could be read; faulty are the marks of the rows after it that could
-	// not, known is how many of those on the page came before.
+	first   []byte
+	// lastAt is the index of the last decoded row, faultHashes are hashes of the rows after it that failed, knownFaults
+	// counts those on the page that were reported before.
 	lastAt      uint32
 	faultHashes []uint64
 	knownFaults int
-	// emitted is the number of rows that were handed on. above: behind an empty page a row came after the last key.
 	emitted     int
 	keyAdvanced bool
-	// mismatch is why the page is not what was asked for; from then on no row of it is handed on.
+	// mismatch says why the page is not what was requested. Once set, no row of it is emitted.
 	mismatch string
 }
 
-// NewPage makes a page that nothing was shown to yet.
+// NewPage returns an empty page.
 func NewPage() *Page {
 	return &Page{order: &orderCheck{}, repeats: &repeatCheck{}, digest: &pageDigest{}, cursor: &cursorCheck{}}
 }
 
-// Begin readies it for the rows of an answer at a position.
+// Begin prepares the page for a response to the request at a position.
 func (pg *Page) Begin(s *Set, at *Position) {
 	pg.set, pg.at = s, at
 	pg.order.begin(s.Keys, at.checks, at.rowsRead)
@@ -51,14 +47,14 @@ func (pg *Page) Begin(s *Set, at *Position) {
 	}
 }
 
-// End lets go of what the page was about; its memory waits for the next one.
+// End releases the set and the position.
 func (pg *Page) End() { pg.set, pg.at = nil, nil }
 
-// Position is where the page stands.
+// Position returns the position of the page.
 func (pg *Page) Position() *Position { return pg.at }
 
-// Observe takes note of rows, and returns those of them to hand on; keep is false where the page is only asked a
-// question, or found not to be what was asked for, and nothing that came with the rows counts.
+// Observe checks rows and returns those to emit. keep is false if the page only answers a question or is not what was
+// requested.
 func (pg *Page) Observe(out *Rows) (rows []wit.Row, keep bool) {
 	rows = out.Rows
 	pg.observeFaults(out)
@@ -83,8 +79,7 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, keep bool) {
 	return pg.cursor.filterSeen(pg.set, pg.at, out, rows), true
 }
 
-// observe shows rows to the auditors. It returns how many of them, at the start, are the last ones of the page before.
-// Each row of a load comes by here.
+// observe runs the checks and returns the number of leading rows that repeat the previous page's end. This is hot.
 func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 	again = pg.repeats.countOverlap(rows, data)
 	pg.digest.add(rows[:again], data)
@@ -96,7 +91,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 		}
 		some := fresh[n:]
 		if pg.order.rows == 0 && pg.order.watching {
-			some = some[:1] // the first one, after which most are as ascend takes them
+			some = some[:1] // after it, observeAscending can continue
 		}
 		var before []string
 		if pg.order.rows == 0 && pg.order.watching && pg.at.question.kind == "" && pg.at.rowsRead > 0 {
@@ -124,13 +119,12 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 	return again
 }
 
-// overlap looks at the first rows of a page that was asked for by number: whether they show that $skip is heeded. Where
-// the page begins with the last row that came, that is left out.
+// overlap checks whether the first rows show that the service applies $skip, and drops the row that was read before.
 func (pg *Page) overlap(w skipPager, rows []wit.Row, data []byte, again int) []wit.Row {
 	startsWithLast := pg.repeats.tail.endsWith(keyHash(&rows[0], data))
 	switch {
 	case w.overlaps && !startsWithLast:
-		pg.mismatch = "its rows come in another order when they are asked for again"
+		pg.mismatch = "its rows have another order when they are requested again"
 	case w.overlaps:
 		return rows[1:]
 	case w.unsolicited && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
@@ -139,11 +133,9 @@ func (pg *Page) overlap(w skipPager, rows []wit.Row, data []byte, again int) []w
 	return rows
 }
 
-// maxFaultHashes is how many rows a position knows again that could not be read: rows after these become dead letters a
-// second time.
+// maxFaultHashes bounds the failed rows that a position remembers: later ones are reported again.
 const maxFaultHashes = 64
 
-// observeFaults takes note of rows that could not be read, and leaves out those that came before.
 func (pg *Page) observeFaults(out *Rows) {
 	if len(out.Rows) > 0 {
 		pg.faultHashes = pg.faultHashes[:0]
@@ -152,7 +144,7 @@ func (pg *Page) observeFaults(out *Rows) {
 		return
 	}
 	before := unpackHashes(pg.at.undecodedHashes)
-	end := uint32(len(before)) // where the last of them comes again, if none came in between
+	end := uint32(len(before))
 	if pg.overlaps() {
 		end++
 	}
@@ -167,7 +159,7 @@ func (pg *Page) observeFaults(out *Rows) {
 			pg.faultHashes = append(pg.faultHashes, mark)
 		}
 		if f.RowIndex < end && slices.Contains(before, mark) {
-			// the host waits for the fault of such a row
+			// the host waits for the faults of these
 			if pg.knownFaults++; !slices.Contains(out.LeftOut, f.RowIndex) {
 				continue
 			}
@@ -177,18 +169,15 @@ func (pg *Page) observeFaults(out *Rows) {
 	out.Faults = fresh
 }
 
-// overlaps reports whether the page begins with the last row that came.
 func (pg *Page) overlaps() bool {
 	w, _ := pg.at.pager.(skipPager)
 	return w.overlaps
 }
 
-// unread reports whether none of the page's rows could be read, but for the one that came before.
 func (pg *Page) nothingDecoded() bool {
 	return pg.digest.rows == 0 || pg.digest.rows == 1 && pg.overlaps()
 }
 
-// repeated is how many of the page's rows are those of the page before.
 func (pg *Page) overlapRows() int {
 	if n := pg.repeats.tail.overlap(); n > 0 || !pg.overlaps() || pg.digest.rows == 0 {
 		return n

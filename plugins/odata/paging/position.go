@@ -4,65 +4,48 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Position is where a full load stands: the page to ask for next, and what is known of the load so far. It is the
-// plugin's part of a stored offset. What its pointers lead to is replaced, never changed.
+// Position is the state of a full load: the next page and what is known so far. It is stored in the offset. Values
+// behind its pointers are replaced, never changed.
 //
-// Invariants:
-//
-//   - On the first page walk is nil, seen is 0 and nothing is remembered.
-//   - walk is byKey only while memory says that all rows ascended; memory.key is the last of them that could be read.
-//   - While a question is asked url is the page after a yes.
-//   - A done position keeps url, the counts, what is known of the service, what readings left, unmarked and the cursor.
+// On the first page pager is nil and rowsRead is 0. It is a keysetPager only while checks say that all rows ascended;
+// checks.key is the last decoded one. While question is set, url is the page to read after a yes.
 type Position struct {
-	// url is the page's path and query, as it is or was asked for.
-	url string
-	// pager is how the page was come by: byKey, byLinks, bySkip; nil: it is the first one.
-	pager pager
-	// question is a question that goes before the page.
+	url      string
+	pager    pager
 	question *question
-	// rowsRead is the number of rows in the pages before. count is the number that the service said there are, of the
-	// whole set and on its first page; -1: it didn't say.
+	// totalCount is the service's count on the first page. A negative value means unknown.
 	rowsRead, totalCount int
-	// undecoded is the number of rows after the last one that could be read, which come again with the page; faults are
-	// their marks, so that they are no dead letters twice.
+	// undecoded counts the rows after the last decoded one; they are requested again, but their hashes reported once.
 	undecoded       int
 	undecodedHashes string
-	// snapshot is the number by which the rows of a load that was begun again are marked (P8), unmarked that of such a
-	// load whose end no row has said; 0: none.
+	// snapshot is the number in the headers of a restarted load (P8); endMarkerPending is that of one whose end no row
+	// has marked yet. Zero means none.
 	snapshot, endMarkerPending int
-	// capabilities are what is known of the service, and of this load.
-	capabilities Capabilities
-	// timestamp is the time at which the load was begun, of a complete one that of its last page, in milliseconds since
-	// 1970.
+	capabilities               Capabilities
+	// timestamp is the start of the load, or the time of a complete load's last page, in milliseconds since 1970.
 	timestamp int
-	// checks is what the auditors remember, earlier what readings before left, cursor what loads by a cursor remember.
-	checks   *checkState
-	previous *previousAttempts
-	cursor   *cursorPosition
+	checks    *checkState
+	previous  *previousAttempts
+	cursor    *cursorPosition
 }
 
-// pager is how the next page is asked for.
+// pager is the way in which the next page is requested.
 type pager interface{ countsRows() bool }
 
-// byKey asks for the rows after the last key.
 type keysetPager struct {
-	// skipped is the number of rows after the key that the page leaves out by $skip, since none of them could be read.
+	// skipped is the number of undecodable rows after the key.
 	skipped int
-	// unsolicited: neither a link nor a count says that there are such rows.
+	// unsolicited reports that neither a link nor a count promises such rows.
 	unsolicited bool
 }
 
-// nextLinkPager follows the service's next links.
 type nextLinkPager struct {
-	// counts: the last link counts rows, or nothing shows that it doesn't.
 	counts bool
 }
 
-// skipPager asks for the rows after so many.
 type skipPager struct {
-	// overlaps: the page begins with the last row that came, which shows that $skip is heeded and the order stays.
-	overlaps bool
-	// unsolicited: neither a link nor a count says that there are such rows.
+	// overlaps reports that the page starts with the last row read, to check $skip and the order.
+	overlaps    bool
 	unsolicited bool
 }
 
@@ -70,55 +53,29 @@ func (keysetPager) countsRows() bool     { return false }
 func (w nextLinkPager) countsRows() bool { return w.counts }
 func (skipPager) countsRows() bool       { return true }
 
-// question goes before a page, and no row of its answer is handed on.
-type question struct {
-	kind string
-	// link is the next link that is followed after a no, prior the key before the last one that came: see keysHeld.
-	link, prior string
-}
-
-const (
-	// askKeys: does the service sort by keys and compare them?
-	askKeys = "keys"
-	// askCount: does a page of one row have the count of all?
-	askCount = "count"
-	// askRows: how many rows are there now?
-	askRows = "end"
-	// askHighest: what is the highest value of the cursor?
-	askHighest = "high"
-)
-
-// memory is what auditors remember from page to page.
+// checkState is what the checks remember from page to page.
 type checkState struct {
-	// sorted, folded: all rows so far came in the order of their keys, texts by bytes or without regard to case. key is
-	// the last key then, as a key predicate.
+	// sorted, folded: all rows ascend, by bytes or case-insensitively. key is the last key, as a key predicate.
 	sorted, folded bool
 	key            string
-	// lastHashes has the marks of the last rows that came by counting: where the next page begins with them, rows were
-	// inserted before.
+	// lastHashes are those of a counted page's end: if the next page starts with them, rows were inserted.
 	lastHashes string
-	// sample are marks of rows that came; again is how many came on another page too, againKeys a digest of their keys.
-	sample       string
-	repeatCount  int
-	repeatDigest string
-	// followed are the links that were followed, pages what pages held; empty is how many of them had no row, one after
-	// another.
+	// sample holds hashes of rows, repeatCount the number of keys on two pages, repeatDigest a hash of these keys.
+	sample          string
+	repeatCount     int
+	repeatDigest    string
 	followed, pages LoopDetector
 	emptyPages      int
 }
 
-// earlier is what readings of the set before this one left, of this load and of those before.
+// previousAttempts is what earlier attempts, of this load or the previous one, found.
 type previousAttempts struct {
-	// attempts counts how often this walk was begun again; least is the number of rows that one brought, some of them
-	// from pages that nothing had announced.
 	attempts, minRows int
-	// repeated is a digest of the keys that came on several pages of the reading before: where they do so again, keys
-	// are not unique. fell is the mark of the first key that came below those of a page before: where it does so again,
-	// and came nowhere else, the service's order has it so.
+	// If repeatDigest is the same in two attempts, keys are not unique. If outOfOrderKey is the same in both and occurs
+	// nowhere else, the service orders it that way.
 	repeatDigest, outOfOrderKey string
 }
 
-// ascending reports whether all rows so far came in the order of their keys.
 func (m *checkState) ascending() bool { return m.sorted || m.folded }
 
 func newPosition(known Capabilities) *Position {
@@ -127,7 +84,6 @@ func newPosition(known Capabilities) *Position {
 		cursor:   &cursorPosition{}}
 }
 
-// stored is a position in the form in which offsets have it.
 type stored struct {
 	base, skipped, pageOnlyCount    int
 	began, at                       int
@@ -171,7 +127,7 @@ func (p *Position) items(s *stored) []OffsetField {
 	}
 }
 
-// Fields writes a position as fields of an offset.
+// Fields returns the fields of the offset.
 func (p *Position) Fields() []wit.OffsetEntry {
 	s := stored{began: p.timestamp}
 	if p.capabilities.has(loadComplete) {
@@ -186,15 +142,14 @@ func (p *Position) Fields() []wit.OffsetEntry {
 		s.overlaps, s.unsolicited = w.overlaps, w.unsolicited
 		s.skipping = !w.overlaps && !w.unsolicited
 	}
-	if n := len(p.checks.lastHashes); n > 0 { // other versions look for the last mark apart
+	if n := len(p.checks.lastHashes); n > 0 { // earlier versions store the last hash separately
 		s.run, s.final = p.checks.lastHashes[:n-hashSize], p.checks.lastHashes[n-hashSize:]
 	}
 	return WriteFields(p.items(&s))
 }
 
-// Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's. An offset that
-// another version stored amid a load goes on from its page: what that version was about to ask is left out, or asked
-// again.
+// Read reads a stored offset and returns nil if it is empty. A load that another version began continues from its page;
+// questions that this version does not know are skipped or asked again.
 func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
@@ -220,7 +175,7 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	}
 	switch p.question.kind {
 	case askKeys, askCount, askRows, askHighest, "":
-	case "order": // by which another version found out the same, without the first key
+	case "order": // the same question of an earlier version
 		p.question = &question{kind: askKeys, link: p.question.link}
 	default:
 		p.question = &question{}
@@ -228,26 +183,25 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	return p, nil
 }
 
-// URL is the page's path and query.
+// URL returns the path and query of the page.
 func (p *Position) URL() string { return p.url }
 
-// WithURL is the position with the page at another path and query.
+// WithURL returns a copy with another path and query.
 func (p *Position) WithURL(url string) *Position {
 	moved := *p
 	moved.url = url
 	return &moved
 }
 
-// Snapshot is the number by which the load's rows are marked, 0: they are not; begun: some of them came on a page
-// before.
+// Snapshot returns the number in the headers of the load's rows, or zero, and whether a previous page had rows.
 func (p *Position) Snapshot() (snapshot int, begun bool) {
 	return p.snapshot, p.rowsRead+p.undecoded > 0
 }
 
-// EndMarkerPending is the number of a reload before whose end no row has said yet, 0: none.
+// EndMarkerPending returns the number of a reload whose end no row has marked yet, or zero.
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }
 
-// SetEndMarkerPending makes it another one.
+// SetEndMarkerPending sets it.
 func (p *Position) SetEndMarkerPending(snapshot int) { p.endMarkerPending = snapshot }
 
 // Done reports whether the load is complete, and since when.
@@ -255,7 +209,6 @@ func (p *Position) Done() (is bool, at int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
 
-// isUnsolicited reports whether neither a link nor a count says that the page has rows.
 func (p *Position) isUnsolicited() bool {
 	switch w := p.pager.(type) {
 	case keysetPager:
@@ -266,22 +219,17 @@ func (p *Position) isUnsolicited() bool {
 	return false
 }
 
-// followsEmptyPage reports whether the page is behind one by key that had no row, by the service's link.
+// followsEmptyPage reports whether the page is the link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
 	w, keyed := p.pager.(keysetPager)
 	return keyed && !w.unsolicited && p.checks.emptyPages > 0
 }
 
-// cursorPosition is the part of a position that is about the cursor.
 type cursorPosition struct {
-	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
-	// highest one that there was when the load began, as far as is known: what changed since then has no lower one.
+	// from is the least value requested, "" for all rows. base is the highest value when the load began.
 	from, high, base string
-	// baseUnknown: that is not known, and rows have been read: the next load asks for all rows.
-	baseUnknown bool
-	// truncated: marks were left out since the offset had no room for them, and that was said, by this load or one
-	// before.
-	truncated bool
-	// previousRows are the rows that loads before ended with, fresh those of this load that the next one meets again.
+	baseUnknown      bool
+	truncated        bool
+	// previousRows are the last ones of the previous load, currentRows those that the next one will read again.
 	previousRows, currentRows string
 }

@@ -6,46 +6,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeatCheck is the auditor of keys that come on two pages. Where pages are asked for by counting, a row that moves
-// from a page that was read to one that is still to come takes the row after it to where nobody reads it, and makes up
-// for it in the count; where the order of rows changes from page to page some come twice, as many never. A key that
-// comes again on another page shows it. Rows that were inserted make keys come again too, and hide none: the next page
-// begins with exactly the last rows of the page before.
+// repeatCheck finds keys that occur on two pages. While pages are counted, a row that moves to a later page pushes
+// another one to where it is not read, and keeps the count right. Rows that were inserted repeat keys too but hide
+// none: the next page then starts with exactly the last rows of the previous one.
 //
-// The keys of as many rows as sampled are all remembered, so that no repeat of theirs is missed. Of more rows a sample
-// is, those with the least hashes, which finds one row of N that moved with a chance of sampled/N. Where all keys
-// ascended until then, also one that is not above the last key before its page has come before, or may have.
+// It remembers all keys up to sampleSize, then the ones with the least hashes: one moved row of N is found with a
+// chance of sampleSize/N. While keys ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
-	// sampling: the rows are remembered. came are the marks of those on the pages before, marks those of the page's, up
-	// to the highest that is kept.
 	sampling          bool
 	previous, current []uint64
 	maxHash           uint64
-	// tail compares the page's first rows with the last ones of the page before; recent are marks of its last rows.
-	tail       tail
-	lastHashes []uint64
-	// floor is the last key before the page, where those that are not above it may have come. fell is the mark of the
-	// first such key of the reading before, "" once it came elsewhere.
+	tail              tail
+	lastHashes        []uint64
+	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below a floor in the
+	// previous attempt; it is cleared when it occurs elsewhere.
 	floor         []string
 	outOfOrderKey string
-	// duplicateKeys: the page held a key twice.
 	duplicateKeys bool
-	// repeated are the keys that came again.
-	repeated []uint64
+	repeated      []uint64
 }
 
 const (
-	// sampled is how many rows a load remembers: 8 KB in the offset.
+	// sampled is the number of keys that a load remembers: 8 KB in the offset.
 	sampled = 1000
-	// maxTail is how many last rows of a page are remembered: if more were inserted between two pages, the set is read
-	// from its start again.
+	// maxTail bounds the remembered last rows of a page: if more are inserted between two pages, the load restarts.
 	maxTail = 64
-	// enoughToSort is how many rows in order show that the service sorts: by chance one of 40,320 orders of eight rows
-	// is that one. The first ones are remembered in any case.
+	// enoughToSort is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
 	enoughToSort = 8
 )
 
-// begin readies it for a page.
 func (r *repeatCheck) begin(s *Set, at *Position) {
 	m := at.checks
 	counting := at.pager != nil && at.pager.countsRows()
@@ -57,7 +46,7 @@ func (r *repeatCheck) begin(s *Set, at *Position) {
 	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
 		return
 	}
-	if !at.capabilities.has(duplicateKeys) { // else the same key need not be the same row
+	if !at.capabilities.has(duplicateKeys) { // else equal keys may be different rows
 		r.tail.begin(m.lastHashes)
 	}
 	if r.previous = unpackHashes(m.sample); len(r.previous) >= sampled {
@@ -70,8 +59,6 @@ func (r *repeatCheck) begin(s *Set, at *Position) {
 	}
 }
 
-// countOverlap reports how many of the rows, which came at the page's start or after others that were leading, are the
-// last ones of the page before.
 func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	for n < len(rows) && r.tail.matching {
 		r.tail.next(keyHash(&rows[n], data))
@@ -82,7 +69,6 @@ func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	return n
 }
 
-// observe looks at rows that are none of the page before. order is the auditor that looked at them first.
 func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
 	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
 		r.observeBelowFloor(rows, data, o, m)
@@ -103,8 +89,6 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *che
 	}
 }
 
-// observeBelowFloor looks for the first row that is not above the last one before the page, up to which all keys
-// ascended.
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
@@ -122,18 +106,16 @@ func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderChe
 		case falls:
 			r.repeated, r.floor, r.outOfOrderKey = append(r.repeated, mark.bits48()), nil, encodeHash(mark)
 		case encodeHash(mark) == r.outOfOrderKey:
-			r.outOfOrderKey = "" // it came where others are below it: where it is below others, it comes again
+			r.outOfOrderKey = ""
 		}
 	}
 }
 
-// seenBefore reports whether a row came on a page before, as far as is remembered.
 func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
 	_, some := slices.BinarySearch(r.previous, keyHash(row, data))
 	return some
 }
 
-// rememberLast remembers the marks of the page's last rows.
 func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	rows = rows[max(0, len(rows)-maxTail):]
 	r.lastHashes = r.lastHashes[max(0, len(r.lastHashes)+len(rows)-maxTail):]
@@ -142,7 +124,7 @@ func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	}
 }
 
-// sort leaves as many marks of the page as can be kept, each once: the same key twice on a page is no repeat.
+// sort keeps the least hashes, each once: the same key twice on one page is not a repeat.
 func (r *repeatCheck) sort() {
 	slices.Sort(r.current)
 	n := len(r.current)
@@ -153,7 +135,6 @@ func (r *repeatCheck) sort() {
 	}
 }
 
-// save puts what the page held into the memory of the load.
 func (r *repeatCheck) save(m *checkState) {
 	r.repeated = append(r.repeated, r.tail.partialMatch()...)
 	r.sort()
@@ -174,7 +155,7 @@ func (r *repeatCheck) save(m *checkState) {
 	}
 }
 
-// repeated notes keys that came again; the digest of them does not depend on their order.
+// addRepeats counts repeated keys. The digest does not depend on their order.
 func (m *checkState) addRepeats(marks []uint64) {
 	if len(marks) == 0 {
 		return
@@ -186,12 +167,10 @@ func (m *checkState) addRepeats(marks []uint64) {
 	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
-// tail compares the first rows of a page with the last ones of the page before.
+// tail compares the first rows of a page with the last ones of the previous page.
 type tail struct {
-	// marks are those of the keys of these, in their order.
 	hashes []uint64
-	// matching: the next row may be one of them. came are as many as did, the first one of them at `from`. whole: the
-	// last row of the page before came again.
+	// matching: the next row may match. complete: the last row of the previous page matched.
 	matching, complete bool
 	matched, from      int
 }
@@ -201,7 +180,6 @@ func (t *tail) begin(last string) {
 	t.matching = len(t.hashes) > 0
 }
 
-// next looks at the next row.
 func (t *tail) next(mark uint64) {
 	if t.matched == 0 {
 		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
@@ -217,7 +195,6 @@ func (t *tail) next(mark uint64) {
 	}
 }
 
-// partialMatch are the marks of rows that came again, where they are not exactly the last ones of the page before.
 func (t *tail) partialMatch() []uint64 {
 	if t.matched == 0 || t.complete {
 		return nil
@@ -225,7 +202,6 @@ func (t *tail) partialMatch() []uint64 {
 	return t.hashes[t.from : t.from+t.matched]
 }
 
-// overlap is how many of the page's rows are the last ones of the page before.
 func (t *tail) overlap() int {
 	if t.complete {
 		return t.matched
@@ -233,7 +209,6 @@ func (t *tail) overlap() int {
 	return 0
 }
 
-// endsWith reports whether a row is the last one before the page.
 func (t *tail) endsWith(mark uint64) bool {
 	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
 }

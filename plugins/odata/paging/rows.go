@@ -7,15 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows are what a piece of a page came to.
+// Rows is a decoded piece of a page.
 type Rows struct {
 	Rows []wit.Row
-	// Data is the arena of rows and faults. Faults are rows that could not be read: those that came before are taken
-	// out. LeftOut are the origins of those that the host had left out.
+	// Data holds the bytes of rows and faults. Faults are undecodable rows; [Page.Observe] removes those reported
+	// before. LeftOut are the indexes of rows that the host had removed.
 	Data    []byte
 	Faults  []wit.RowError
 	LeftOut []uint32
-	// Cursor reads the cursor's property of a row by its place, as Atom writes it; false: it is null.
+	// Cursor returns a row's cursor value in Atom's form; ok is false for null.
 	Cursor func(row int) (text string, ok bool)
 }
 
@@ -25,7 +25,6 @@ func keyOf(row *wit.Row, data []byte) []byte {
 
 func keyHash(row *wit.Row, data []byte) uint64 { return hashOf(keyOf(row, data)).bits48() }
 
-// packedHashSize is the size of a mark, in bytes.
 const packedHashSize = 6
 
 func packHashes(marks []uint64) string {
@@ -38,7 +37,6 @@ func packHashes(marks []uint64) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// unpackHashes reads what packMarks wrote. What can't be read is no marks.
 func unpackHashes(text string) []uint64 {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -53,12 +51,10 @@ func unpackHashes(text string) []uint64 {
 	return marks
 }
 
-// pageDigest tells one page from another by the keys of its rows, in order. Where keys don't tell rows apart (some
-// views say that a property is the key, and leave it empty), the first row's value does.
+// pageDigest identifies a page by its keys, and by its first value if keys are not unique: some views have empty keys.
 type pageDigest struct {
-	rows        int
-	keys, first hash
-	// faults is of the documents of rows that could not be read, as many as faulty.
+	rows          int
+	keys, first   hash
 	faults        hash
 	faultCount    int
 	last          []byte
@@ -69,7 +65,6 @@ func (c *pageDigest) reset() {
 	*c = pageDigest{keys: emptyHash, first: emptyHash, faults: emptyHash, last: c.last[:0]}
 }
 
-// add looks at each row of a load, so it copies and compares no more than it must.
 func (c *pageDigest) add(rows []wit.Row, data []byte) {
 	last, keys := c.last, c.keys
 	for i := range rows {
@@ -87,13 +82,10 @@ func (c *pageDigest) add(rows []wit.Row, data []byte) {
 	c.last, c.keys = append(c.last[:0], last...), keys
 }
 
-// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came
-// to.
 func (c *pageDigest) addHashed(rows int, last []byte, keys hash) {
 	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
 }
 
-// hash is the page's; some: it holds rows with keys, or none but rows that could not be read.
 func (c *pageDigest) hash() (h hash, some bool) {
 	h = c.keys
 	if c.duplicateKeys || c.rows == 1 {

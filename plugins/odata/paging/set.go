@@ -9,66 +9,59 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Keys is what a load knows of the keys of rows, nil where a set has none.
+// Keys reads and compares the keys of rows.
 type Keys interface {
-	// Names of the key's properties, in the order in which a service sorts by them.
+	// Names returns the key properties in sort order.
 	Names() []string
-	// Whole reports whether a key is one whole number, encoded as a signed varint.
+	// Whole reports whether a key is a single integer, encoded as a signed varint.
 	Whole() bool
-	// Compare orders two encoded keys, texts by bytes and without regard to case; known is false where the service may
-	// order them in another way.
+	// Compare orders two encoded keys, texts by bytes and case-insensitively. known is false if the service may order
+	// them differently.
 	Compare(a, b []byte) (plain, folded int, known bool)
-	// Texts are the parts of a key, as CompareTexts, After, UpTo and Pack take them; nil where a service doesn't
-	// compare them as they are written.
+	// Texts returns the parts of a key for CompareTexts, After, UpTo and Pack, or nil if a service does not compare
+	// them as written.
 	Texts(key []byte) []string
-	// Plain are the parts as they may stand in a link, also of keys by which no service is asked to sort.
+	// Plain returns the parts as they occur in links, also for keys that cannot be sorted by.
 	Plain(key []byte) []string
 	CompareTexts(a, b []string) (plain, folded int, known bool)
-	// After is the condition for the rows after a key, UpTo that for all others.
+	// After returns the filter for rows after a key, UpTo that for the others.
 	After(key []string) string
 	UpTo(key []string) string
-	// Pack writes a key into an offset, Unpack reads it, nil if it is something else.
+	// Pack encodes a key for an offset; Unpack returns nil for anything else.
 	Pack(key []string) string
 	Unpack(text string) []string
 }
 
-// Set is an entity set that is read page by page. It is configuration: a load changes nothing of it.
+// Set describes an entity set to page through. A load does not change it.
 type Set struct {
-	// Name of the set, and the whole name of a setting that is the set's own, for messages.
-	Name    string
-	Setting func(name string) string
-	// Service is the service's path, Address how its container names the set.
+	Name             string
+	Setting          func(name string) string
 	Service, Address string
-	// Ordered: every key property can be sorted by. Countable, Pageable: as the metadata say.
+	// Ordered reports whether all key properties are sortable. Countable and Pageable are from the metadata.
 	Ordered, Countable, Pageable bool
-	// Count: rows are to be counted. CountOption asks for it ("$inlinecount=allpages"), FormatOption for the format of
-	// pages, "" where a header does. TokenOption is the name of the option by which links lead on ("$skiptoken").
+	// CountOption requests the count ("$inlinecount=allpages"), FormatOption the format ("" if a header does).
+	// TokenOption is the query option of next links ("$skiptoken").
 	Count                                  bool
 	CountOption, FormatOption, TokenOption string
-	// Paging is links, keys, auto, or top, where Top is the number of rows that are asked for at a time, else 0.
-	Paging string
-	Top    int
-	// AfterLoad says what follows a complete load, for the log.
+	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
+	Paging    string
+	Top       int
 	AfterLoad string
-	// ExactlyOnce: no row may come twice, so that a verdict after rows were handed on fails the load.
+	// ExactlyOnce makes a failed check fail the load once rows were emitted.
 	ExactlyOnce bool
-	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of
-	// $filter, percent-encoded; nil: there are none of the user's. Options are what else the user wants in each
-	// request.
+	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
+	// user has none. Options are further options of each request.
 	Filter  func(own string) string
 	Options []string
-	// Cursor is nil where each load reads all rows.
-	Cursor *Cursor
-	// Query of all requests that are built here.
-	Query uri.Query
-	// Keys of the rows; nil: they have none.
-	Keys Keys
+	Cursor  *Cursor
+	Query   uri.Query
+	Keys    Keys
 }
 
 // Label names the set in messages.
 func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Service }
 
-// First is where a load begins, at a time in milliseconds since 1970.
+// First returns the start of the first load. now is in milliseconds since 1970.
 func (s *Set) First(now int64) *Position {
 	at := s.start(0)
 	at.timestamp = int(now)
@@ -78,8 +71,7 @@ func (s *Set) First(now int64) *Position {
 	return at
 }
 
-// FirstAfter is where a load begins after a complete one: with all rows, or where there is a cursor with those from it
-// on. What is known of the service stays known.
+// FirstAfter returns the start of the load after a complete one, keeping what is known about the service.
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	at := newPosition(done.capabilities & serviceCapabilities)
 	at.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
@@ -92,19 +84,18 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	return at
 }
 
-// start is the first page of a load by what is known of the service.
 func (s *Set) start(known Capabilities) *Position {
 	at := newPosition(known)
 	at.url = s.pageURL(at, "", 0)
 	return at
 }
 
-// Request is the path and query that a position asks for, and whether its answer comes the same each time.
+// Request returns the path and query of a position and whether repeated responses have the same order.
 func (s *Set) Request(at *Position) (target string, same bool) {
 	return s.Target(at), s.Ordered && !at.capabilities.has(refusesOrderBy)
 }
 
-// Target is what is asked for at a position: its page, or the question that goes before it.
+// Target returns the URL of the position's question, or of its page.
 func (s *Set) Target(at *Position) string {
 	one := *s
 	one.Top = 1
@@ -121,10 +112,9 @@ func (s *Set) Target(at *Position) string {
 	return at.url
 }
 
-// keyOrderURL asks whether the service sorts by keys and compares them, by the last two keys that came: the first row
-// after the first of them, of the only one after that, must be after it. A service that does not sort would answer the
-// same where its own order begins as that of the keys, and its count shows that at the end. Where it gives none, the
-// last row up to the second key is asked for, which must be that of the key.
+// keyOrderURL asks whether the service sorts by key and compares keys: the first row after the second last key must be
+// after it. If the service does not count, it asks for the last row up to the last key, which must be that key's,
+// because a service that ignores $orderby could answer the first question correctly by chance.
 func (s *Set) keyOrderURL(at *Position) string {
 	uncounted := *s
 	uncounted.Count = false
@@ -134,25 +124,22 @@ func (s *Set) keyOrderURL(at *Position) string {
 	return uncounted.sortedURL(at, s.Keys.UpTo(s.unpack(at.checks.key)), " desc", 0)
 }
 
-// WholeURL is path and query of the whole set, in no order, with a count or without one.
+// WholeURL returns the URL of the whole set, unordered.
 func (s *Set) WholeURL(counted bool) string {
 	facts := refusesOrderBy
 	facts.set(refusesCount, !counted)
 	return s.pageURL(newPosition(facts), "", 0)
 }
 
-// FilteredURL is path and query of the rows of the set that meet a condition, in no order and without a count.
+// FilteredURL returns the URL of the rows that meet a condition, unordered and without count.
 func (s *Set) FilteredURL(condition string) string {
 	return s.buildURL([]string{"$filter=" + s.filter(condition)})
 }
 
-// pageURL is path and query of a page of ours: the first one, that of the rows that meet a condition, or the one after
-// so many rows.
 func (s *Set) pageURL(at *Position, condition string, skip int) string {
 	return s.sortedURL(at, condition, "", skip)
 }
 
-// sortedURL is page in the order of the keys, or with " desc" in the reverse one.
 func (s *Set) sortedURL(at *Position, condition, direction string, skip int) string {
 	var options []string
 	if from := s.Cursor.condition(at); from != "" && condition != "" {
@@ -179,7 +166,6 @@ func (s *Set) sortedURL(at *Position, condition, direction string, skip int) str
 	return s.buildURL(options)
 }
 
-// highest asks for the row with the highest value of the cursor.
 func (s *Set) highestURL(at *Position) string {
 	options := []string{"$orderby=" + s.Cursor.Name + "%20desc", "$top=1"}
 	if filter := s.filter(s.Cursor.condition(at)); filter != "" {
@@ -188,7 +174,6 @@ func (s *Set) highestURL(at *Position) string {
 	return s.buildURL(options)
 }
 
-// buildURL is path and query with the options that all requests have, after others.
 func (s *Set) buildURL(options []string) string {
 	if s.FormatOption != "" {
 		options = append(options, s.FormatOption)
@@ -201,7 +186,6 @@ func (s *Set) buildURL(options []string) string {
 	return s.Query.On(url)
 }
 
-// filter is the value of $filter for a condition of the connector's own, "" for none.
 func (s *Set) filter(own string) string {
 	if s.Filter != nil {
 		return s.Filter(own)
@@ -209,18 +193,15 @@ func (s *Set) filter(own string) string {
 	return string(uri.AppendEscaped(nil, own))
 }
 
-// requestsCount reports whether first pages ask for the count.
 func (s *Set) requestsCount(known Capabilities) bool {
 	return s.Count && s.Countable && !known.has(refusesCount)
 }
 
-// countName is the name of the option that asks for the count.
 func (s *Set) countName() string {
 	name, _, _ := strings.Cut(s.CountOption, "=")
 	return name
 }
 
-// canUseKeyset reports whether the service is asked for rows in the order of their keys, and that is relied on.
 func (s *Set) canUseKeyset(known Capabilities) bool {
 	return s.Keys != nil && s.Ordered && !known.has(refusesOrderBy) && !known.has(ignoresKeyFilter) &&
 		s.Paging != "links"

@@ -10,15 +10,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Catalogues are the versions of the catalogue service of SAP Gateway, the newest first.
+// Catalogues are the versions of SAP Gateway's catalogue service, the newest first.
 var Catalogues = []string{"/sap/opu/odata/IWFND/CATALOGSERVICE;v=2", "/sap/opu/odata/IWFND/CATALOGSERVICE"}
 
 // CatalogueEntry is a service of the catalogue.
 type CatalogueEntry struct{ Name, Version, Title, Path string }
 
-// Catalogue returns services of the newest catalogue that answers a request with these options, which of [Catalogues]
-// that is, and the link to what comes after them; "" for none. Errors are *wit.Fault or
-// [ErrMissing].
+// Catalogue returns services of the newest catalogue that answers, its index in [Catalogues], and the next link. Errors
+// are *wit.Error or [ErrMissing].
 func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, at int, next string, err error) {
 	for at = range Catalogues {
 		answer, err := p.Get(catalogueRequest(query, Catalogues[at], options))
@@ -39,7 +38,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEnt
 	return nil, 0, "", nil
 }
 
-// More returns the services behind a link of the catalogue, to which it was resolved, and the link to those after them.
+// More returns the services behind a next link, and the next one.
 func (p *Prober) More(target string) (rows []CatalogueEntry, next string, err error) {
 	answer, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
@@ -52,8 +51,6 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 	return service.Get("catalogue "+root+" "+options, query.On(root+"/ServiceCollection?"+options), "application/json")
 }
 
-// readCatalogue reads an answer of the catalogue; next is the link to what comes after it, "" for none. Errors are
-// *wit.Fault.
 func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
 	const what = "catalogue of services"
 	if !succeeded(answer) {
@@ -76,7 +73,6 @@ func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, er
 	return rows, d.At("__next").Text, nil
 }
 
-// pathOf is the path of a service's URL, which the catalogue has with whatever host it knows itself by.
 func pathOf(url string) string {
 	target, err := (uri.Origin{}).Resolve(url, "", "/")
 	if err != nil {

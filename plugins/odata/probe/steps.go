@@ -15,37 +15,31 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Doctor is the command by which `culvert doctor` takes the steps of a plugin. Without an option it answers with the
-// names of its steps, in order; with option step it takes that step and answers whether it went well, which setting
-// mends it if not, and what was found.
+// Doctor is the command for `culvert doctor`. Without an option it returns the names of its steps; with option step it
+// runs that step and returns the result and the setting that fixes an error.
 const Doctor = "doctor"
 
 const optionStep = "step"
 
-// Service is one that a connector's settings name.
+// Service is a service that a connector uses.
 type Service struct {
-	// Path has no slash at its end.
-	Path string
-	// Setting is the one that names it.
+	// Path has no trailing slash.
+	Path    string
 	Setting string
-	// Written reports whether the connector writes to it, and so needs a token.
+	// Written reports whether the connector writes to it and needs a token.
 	Written bool
-	// Sets are the entity sets of it that the settings name.
-	Sets []Set
+	Sets    []Set
 }
 
 // Set is an entity set that a connector reads or writes.
 type Set struct {
-	// Name as the settings have it, Setting the one that names it.
 	Name, Setting string
-	// Atom: rows are requested in Atom, else in JSON.
-	Atom bool
-	// Find returns its address and the options that each request for it needs, by the metadata. Nil for an entity set
-	// that needs none.
+	Atom          bool
+	// Find returns the set's URL and the options of each request. Nil means that it needs none.
 	Find func(*edm.Model) (address, options string, err error)
 }
 
-// DoctorCommand declares the command for a plugin's list.
+// DoctorCommand declares the command.
 func DoctorCommand() wit.Command {
 	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
 		"service, for culvert doctor.",
@@ -53,7 +47,7 @@ func DoctorCommand() wit.Command {
 			"One step; without it, the names of all.")}}
 }
 
-// Steps is the command; query goes with all that it asks.
+// Steps runs the command.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	steps := stepsOf(services, query)
@@ -77,13 +71,10 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	return Run(state, answers, steps[i].run)
 }
 
-// step asks one thing of the service.
 type step struct {
 	name, setting string
-	// ask gets documents and returns what they hold, or what is wrong with them.
-	ask func(get func(wit.Request) (*wit.Response, error)) (string, error)
-	// optional: an answer that is not good is no obstacle.
-	optional bool
+	ask           func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	optional      bool
 }
 
 func stepsOf(services []Service, query uri.Query) []step {
@@ -111,7 +102,6 @@ func stepsOf(services []Service, query uri.Query) []step {
 			}), optional: true})
 }
 
-// reading asks for one document and reads it.
 func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
 	string, error) {
 	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
@@ -123,7 +113,6 @@ func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(
 	}
 }
 
-// mergeByPath has every path once; it is written to if any of its settings writes.
 func mergeByPath(services []Service) []Service {
 	var list []Service
 	at := map[string]int{}
@@ -144,9 +133,9 @@ func mergeByPath(services []Service) []Service {
 	return list
 }
 
-// run takes the step and answers {"ok":…,"setting":…,"message":…}.
+// run returns {"ok":…,"setting":…,"message":…}.
 func (s *step) run(p *Prober) (wit.CommandResult, error) {
-	var answer *wit.Response // the last one
+	var answer *wit.Response
 	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
 		if err == nil {
@@ -205,7 +194,6 @@ const (
 	notImplemented = 501
 )
 
-// stepOf looks an entity set up in the metadata and asks for one row of it.
 func stepOf(s Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
 		ask: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
@@ -232,7 +220,6 @@ func stepOf(s Service, set Set, query uri.Query) step {
 		}}
 }
 
-// find returns the set's address, and the options of requests for it as they stand before others.
 func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
 		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
@@ -247,8 +234,8 @@ func (set Set) find(m *edm.Model, s Service) (address, options string, err error
 	return address, options, err
 }
 
-// readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a
-// service can do.
+// readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
+// $top.
 func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	what := "entity set " + set.Name + " of " + s.Path
 	switch status := answer.Status; {

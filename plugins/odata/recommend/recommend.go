@@ -1,3 +1,4 @@
+// Package recommend validates the settings of a source online and recommends values.
 package recommend
 
 import (
@@ -16,13 +17,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// groups is how the names of an entity set's settings begin, in front of its number.
 const groups = "sap.odata#"
 
-// maxErrors is how many errors one entity set may have.
+// maxErrors bounds the errors of one entity set.
 const maxErrors = 50
 
-// ValidateOnline checks settings together with what the service says, and recommends values.
+// ValidateOnline validates settings with the service's metadata and recommends values.
 func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
@@ -39,10 +39,8 @@ func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (
 	return a.Result(), nil
 }
 
-// adviser is a validation online in the making.
 type adviser struct{ *probe.Adviser }
 
-// conditions are the settings of a further condition for each entity set, when that before is complete.
 func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
@@ -57,7 +55,6 @@ func (a *adviser) conditions() (more []string) {
 	return more
 }
 
-// entitySet recommends what belongs to one entity set, and checks it against the metadata.
 func (a *adviser) entitySet(e *sourceconfig.EntitySetConfig) {
 	m := a.EntitySet(e.Number, e.Service, e.Set, e.Query, true)
 	if m == nil {
@@ -74,7 +71,6 @@ func (a *adviser) entitySet(e *sourceconfig.EntitySetConfig) {
 	a.compile(*e, m)
 }
 
-// properties recommends what rows may be chosen by and consist of.
 func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *edm.Structure) {
 	of := func(name string) string { return config.InGroup(e.Number, name) }
 	var chosen, expands, filters []string
@@ -126,8 +122,8 @@ func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *e
 	}
 }
 
-// checkDelta reports delta mode for a set without change tracking: an error where $metadata announces it for other
-// sets, else a hint, because many services leave the annotation out.
+// checkDelta reports delta mode of a set without change tracking: an error if $metadata announce it for other sets,
+// else a hint, because many services leave the annotation out.
 func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set *edm.Set) {
 	f := &entityset.Feed{EntitySetConfig: *e}
 	if !e.Tracking.On || set.ChangeTracking || f.DetectTracking(m, set) != nil || f.ODP != nil {
@@ -150,8 +146,8 @@ func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set 
 			"(sap:change-tracking) for other entity sets and not for "+e.Set+odataerror.Suggest("", names, "")))
 }
 
-// compile makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
-// is reported at once.
+// compile compiles the feed as a start does, and again without each part that was rejected, to report all mistakes at
+// once.
 func (a *adviser) compile(e sourceconfig.EntitySetConfig, m *edm.Model) {
 	e.QueryOptions.Select, e.QueryOptions.Conditions = slices.Clone(e.QueryOptions.Select),
 		slices.Clone(e.QueryOptions.Conditions)
@@ -178,7 +174,6 @@ func (a *adviser) compile(e sourceconfig.EntitySetConfig, m *edm.Model) {
 	}
 }
 
-// hide takes settings away that have no effect as long as others aren't given.
 func (a *adviser) hide() {
 	subscribed := false
 	for _, g := range config.Groups(a.Values) {
@@ -187,7 +182,6 @@ func (a *adviser) hide() {
 	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
 }
 
-// applies reports whether a setting has an effect with those that are given.
 func (a *adviser) applies(name string, subscribed bool) bool {
 	number, own := "", ""
 	if rest, ok := strings.CutPrefix(name, groups); ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// Find is where a doctor asks for rows, and with which options: those of a function import are its parameters.
+// Find returns the URL and options for a test request, which are the parameters of a function import.
 func (e EntitySetConfig) Find(m *edm.Model) (address, options string, err error) {
 	set, _, err := FindSet(&e, m)
 	if err != nil {
@@ -25,8 +25,7 @@ func (e EntitySetConfig) Find(m *edm.Model) (address, options string, err error)
 	return service.Address(set), options, nil
 }
 
-// FindSet finds what an entry reads: an entity set, or, as if they were one, the entities that a function import
-// answers or that a view with parameters has.
+// FindSet finds an entity set, or the entities of a function import or of a view with parameters as if they were one.
 func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.Set })
 	name := config.InGroup(e.Number, NameEntitySet)
@@ -46,7 +45,7 @@ func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error)
 	inner = strings.TrimSuffix(inner, ")")
 	s := m.Structure(inner)
 	if s == nil {
-		s = m.Structure(inner[strings.LastIndexByte(inner, '.')+1:]) // by an alias
+		s = m.Structure(inner[strings.LastIndexByte(inner, '.')+1:]) // qualified by an alias
 	}
 	if !ok || s == nil || s.Complex {
 		return nil, nil, odataerror.ForSetting(name,
@@ -64,8 +63,8 @@ func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error)
 		Topable: true, Addressable: true}, s, nil
 }
 
-// view finds the entities of a view with parameters, which are the key of an entity whose navigation property leads to
-// them: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. Its set has that address as its name.
+// view finds the set of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set: a navigation property
+// of the entity whose key the parameters are. The name of the result is that URL.
 func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structure, error) {
 	refuse := func(why string) (*edm.Set, *edm.Structure, error) {
 		return nil, nil, odataerror.ForSetting(name, "Entity set "+e.Set+" of "+e.Service+": "+why)

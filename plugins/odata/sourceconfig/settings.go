@@ -16,7 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPartition is the highest number that a partition of Kafka can have.
 const maxPartition = 1<<31 - 1
 
 // Table declares the settings of the connector.
@@ -83,7 +82,6 @@ func declareSets(t *setting.Table) {
 	)
 }
 
-// declareShared declares what may be said for all sets and for each.
 func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
@@ -156,7 +154,6 @@ func declareDecimals(t *setting.Table) {
 	)
 }
 
-// roundings by the name of Java's RoundingMode.
 var roundings = []struct {
 	name string
 	mode edm.Rounding
@@ -178,7 +175,6 @@ func declareMetadata(t *setting.Table) {
 		setting.Display("Metadata again after")))
 }
 
-// declareUnsupported declares what other connectors of this kind have and this one is going to.
 func declareUnsupported(t *setting.Table) {
 	const guard = "sap.odata#{n}.cron.security.time.sec"
 	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
@@ -234,7 +230,7 @@ func EntitySets(v setting.Values) []EntitySetConfig {
 	return all
 }
 
-// parseKeyExtra reads fields of a key, name=value with commas between them; wrong says what they should be.
+// parseKeyExtra reads name=value pairs; wrong describes an error.
 func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	for _, part := range setting.List(text) {
 		name, value, some := strings.Cut(part, "=")
@@ -253,13 +249,13 @@ func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	return fields, ""
 }
 
-// Origin is where the connector's requests go.
+// Origin returns the address of the service.
 func Origin(v setting.Values) uri.Origin {
 	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port),
 		Aliases: v.List(config.LinkHosts)}
 }
 
-// Examine checks all settings; what is wrong stands in the errors.
+// Examine validates all settings.
 func Examine(given []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, given)
 	v := Table.Values(given)
@@ -321,7 +317,7 @@ func Examine(given []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
-// MismatchPolicy is what a stored offset of something else means.
+// MismatchPolicy returns the handling of an offset that belongs to something else.
 func MismatchPolicy(v setting.Values, number string) wit.MismatchPolicy {
 	switch v.Word(config.InGroup(number, nameChange)) {
 	case "reload":

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Names of the settings of delta mode, after `sap.odata#NN.`.
 const (
 	NameDeletes      = "deletes"
 	NameLost         = "delta.lost"
@@ -25,14 +24,12 @@ const (
 	InitialRead   = "sap.odata.initial.read.timeout.ms"
 )
 
-// What becomes of a delta token that the service no longer knows.
 const (
 	LostFail    = "fail"
 	LostRecover = "recover"
 	LostReload  = "reload"
 )
 
-// How deleted entities are written.
 const (
 	DeletesRecord    = "record"
 	DeletesTombstone = "tombstone"
@@ -99,7 +96,6 @@ func readTracking(v setting.Values, g setting.Group) Tracking {
 	return t
 }
 
-// examineTracking checks what settings of delta mode say together.
 func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
 	for i, e := range all {
 		of := func(name string) string { return config.InGroup(e.Number, name) }

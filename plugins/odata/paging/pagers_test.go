@@ -208,9 +208,9 @@ func TestCircles(t *testing.T) {
 	for _, c := range []struct {
 		circle, page int
 		links, want  string
-	}{{1, 10, "token", "leads to itself"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
-		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "circle"},
-		{0, 10, "grow", "brings the rows"}} {
+	}{{1, 10, "token", "is its own URL"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
+		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "loop"},
+		{0, 10, "grow", "has the same rows"}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			s := &service{keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores",
 				skips: true, circle: c.circle}

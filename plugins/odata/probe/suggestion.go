@@ -8,12 +8,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// suggestion names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended;
-// setting is "" where none of the connector's does it.
+// suggestion returns the setting, or the transaction of the SAP system, that fixes a failed response.
 //
-// Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active
-// with an HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or
-// /IWBEP/.
+// Assumptions: the Internet Communication Framework answers for inactive nodes with an HTML page and 403 or 404, SAP
+// Gateway with an error document whose code starts with /IWFND/ or /IWBEP/.
 func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
 	code := ""
 	if f.Code != nil {
@@ -45,7 +43,7 @@ func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
 		return "", "Nothing is at this path: is it spelt as transaction /IWFND/MAINT_SERVICE shows it, and is its " +
 			"node active (transaction SICF)?"
 	case status == 417:
-		return "", "HTTP 417 is what a Cloud Connector's administration says while a subaccount is added by a user " +
+		return "", "A Cloud Connector's administration returns HTTP 417 when a subaccount is added by a user " +
 			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +
 			"Connector Administrator"
 	case status == 400 && strings.Contains(text, "client"):
@@ -59,7 +57,7 @@ func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
 	case status == 502 || status == 504:
 		return "", "Something between does not reach the system: where that is a Cloud Connector, \"Check " +
 			"Availability\" of the mapping (Cloud To On-Premise, Access Control) " +
-			"has to say Reachable; else a reverse proxy or a load balancer"
+			"must be Reachable; else a reverse proxy or a load balancer"
 	case status >= 500:
 		return "", "The service failed: transactions /IWFND/ERROR_LOG and ST22 in the SAP system"
 	}

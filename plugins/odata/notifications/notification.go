@@ -14,25 +14,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What SAP Gateway sends to a listener is written down nowhere. Taken is what is known of its notification store (an
-// entry of type Notification, whose link `via` leads to the entity), the entity by itself, feeds of both, their twins
-// in JSON, and the headers x-sap-poke-… with or without a body.
+// What SAP Gateway sends is not documented. Accepted are entries of its notification store (type Notification, link
+// `via` to the entity), the entity itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or
+// without a body.
 
-// notificationEntry is an entry of a notification, or of a feed of subscriptions.
+// notificationEntry is an entry of a notification or of a feed of subscriptions.
 type notificationEntry struct {
-	// address is where the entry itself is, term its type, via the address in its link of that name.
 	address, term, via string
 	properties         map[string]string
-	// inline are the entries in that link.
-	inline []notificationEntry
+	inline             []notificationEntry
 }
 
-// maxNested bounds how deep entries stand in links of entries.
 const maxNested = 8
 
 func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
-// readEntries reads the entries of a feed, or a single one, in Atom or JSON, and a feed's link to the next page.
 func readEntries(body []byte) (entries []notificationEntry, next string, err error) {
 	v, err := document.Parse(body)
 	if err != nil {
@@ -57,7 +53,7 @@ func readEntries(body []byte) (entries []notificationEntry, next string, err err
 func entryOf(v jsontext.Value, depth int) notificationEntry {
 	n := notificationEntry{address: v.At("__metadata", "uri").Text, term: v.At("__metadata", "type").Text,
 		properties: map[string]string{}}
-	for _, name := range []string{"title", "updated", "user"} { // which a property of that name replaces
+	for _, name := range []string{"title", "updated", "user"} { // a property of that name takes precedence
 		if text := v.At("__metadata", name).Text; text != "" {
 			n.properties[name] = text
 		}
@@ -90,7 +86,6 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 	return n
 }
 
-// isNotification reports whether it names an entity, rather than being one.
 func (n *notificationEntry) isNotification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
@@ -98,15 +93,13 @@ func (n *notificationEntry) isNotification() bool {
 	return n.via != "" || len(n.inline) > 0 || n.text("changeType") != "" && n.text("collection") != ""
 }
 
-// Header names of a notification, see the note at the top.
 const (
 	pokeData    = "x-sap-poke-data"
 	pokeEntries = "x-sap-poke-entriesofinterest"
 	pokeTitle   = "x-sap-poke-title"
 )
 
-// HandleNotification reads a notification: in delta mode it says that there are changes, in full mode which entities to
-// read.
+// HandleNotification reads a notification: in delta mode it triggers a poll, in full mode it names entities.
 func HandleNotification(o *entityset.Context, n wit.Notification) ([]wit.Trigger, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
@@ -115,14 +108,14 @@ func HandleNotification(o *entityset.Context, n wit.Notification) ([]wit.Trigger
 			return Set{f}.triggers(uint32(i), &n)
 		}
 	}
-	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "nobody has subscribed under the path " +
+	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "there is no subscription with the path " +
 		entityset.Clip(path)}
 }
 
 func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
 	notes, err := f.entries(n)
 	if err != nil {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification that can't be read: " +
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification cannot be read: " +
 			err.Error()}
 	}
 	var triggers []wit.Trigger
@@ -132,9 +125,9 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 		if one.isNotification() {
 			trigger.Ident = one.text("ID")
 			if collection := one.text("collection"); collection != "" && collection != f.Set {
-				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": a notification of " +
+				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": received a notification of " +
 					strconv.Quote(entityset.Clip(collection)) +
-					" came, which is another entity set"}
+					", which is another entity set"}
 			}
 		}
 		if !f.NotificationOnly() {
@@ -152,7 +145,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 			triggers = append(triggers, trigger)
 		}
 	}
-	// or the second entity of a notification would pass for the first one's repetition
+	// The second entity would be considered a repetition of the first one.
 	if len(triggers) > 1 && f.NotificationOnly() {
 		for i := range triggers {
 			if w := &triggers[i]; w.Ident != "" {
@@ -163,7 +156,6 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 	return triggers, nil
 }
 
-// entries are the entries of a notification.
 func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	data := entityset.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
@@ -171,7 +163,7 @@ func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 		if err == nil && len(notes) == 0 {
 			err = errors.New("expected an entry, found none")
 		}
-		if next != "" { // there are others, which it doesn't name
+		if next != "" { // there are more entries
 			notes = append(notes, notificationEntry{term: "Notification"})
 		}
 		return notes, err
@@ -190,8 +182,7 @@ func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	return []notificationEntry{one}, nil
 }
 
-// tokens are the key predicates of the entities that a note names. One that names none has the whole set read again:
-// something has changed.
+// tokens returns the key predicates of the entities. If there is none, the whole set is read again.
 func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}
 	if n.isNotification() {
@@ -210,7 +201,7 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 			}
 		}
 		return nil, &wit.Error{Kind: wit.ErrorData,
-			Message: f.Label() + ": a notification of an entity whose key can't be read: " + err.Error()}
+			Message: f.Label() + ": the key of a notified entity cannot be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {
 		sdk.Log(wit.LevelWarn, f.Label()+": a notification names no entity: the set is read again")
@@ -219,7 +210,6 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	return tokens, nil
 }
 
-// keysOf are the encoded keys of an entity: by its address, else by its properties.
 func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 	set, _, err := uri.ParsePredicate(n.address)
 	if err == nil && set != f.Set && set != f.Address && !strings.HasSuffix(f.Address, "."+set) {

@@ -8,14 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// afterAnswer goes on by the answer to a question.
 func (t *transition) afterAnswer() error {
 	n, asked := t.next, t.at.question
 	n.question = &question{}
 	switch asked.kind {
 	case askKeys:
 		if !t.keyOrderConfirmed() {
-			return t.abandonKeyset("the service does not sort by keys, or does not compare them")
+			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
 		n.capabilities.set(sortsByKey, true)
 	case askCount:
@@ -25,23 +24,23 @@ func (t *transition) afterAnswer() error {
 		}
 	case askRows:
 		if t.Count < 0 || t.Count > n.rowsRead {
-			why := "and it counts " + number(t.Count) + " now"
-			moved := t.Count >= 0 && t.Count != n.totalCount // rows were inserted below keys that came, and others went
+			why := "and it now counts " + number(t.Count)
+			moved := t.Count >= 0 && t.Count != n.totalCount // rows were inserted and deleted
 			if _, keyed := t.at.pager.(keysetPager); keyed && !moved {
 				return t.restartWithoutKeyset(why)
 			}
 			return t.retry(why)
 		}
-		t.info(number(n.rowsRead) + " rows came of " + number(n.totalCount) +
-			": the others were deleted meanwhile, the " +
-			"service counts " + number(t.Count) + " now")
+		t.info(number(n.rowsRead) + " rows were read of " + number(n.totalCount) +
+			": the others were deleted in the meantime, the " +
+			"service counts " + number(t.Count))
 		return t.complete()
 	}
 	return nil
 }
 
-// keyOrderConfirmed reports whether the answer to keysHeld is a yes. Where the second key's row was deleted meanwhile,
-// another one comes in its place: one after the first key, and in the reverse order the first key's own.
+// keyOrderConfirmed evaluates the answer to keyOrderURL. If the second key's row was deleted in the meantime, the first
+// row is another one after the first key, in reverse order the first key's own.
 func (t *transition) keyOrderConfirmed() bool {
 	found, prior := t.set.texts(t.first), t.set.unpack(t.at.question.prior)
 	switch {
@@ -53,7 +52,6 @@ func (t *transition) keyOrderConfirmed() bool {
 	return slices.Equal(found, t.set.unpack(t.at.checks.key)) || t.at.rowsRead > 2 && slices.Equal(found, prior)
 }
 
-// isAfter reports whether a key is above another, in the way in which those of the load ascend.
 func (t *transition) isAfter(a, b []string) bool {
 	plain, folded, known := t.set.Keys.CompareTexts(a, b)
 	if !t.at.checks.sorted {
@@ -62,8 +60,7 @@ func (t *transition) isAfter(a, b []string) bool {
 	return known && plain > 0
 }
 
-// abandonKeyset goes on by links or by number where pages can't be asked for by key. Nothing was handed on yet that was
-// asked for so, unless the page was not announced.
+// abandonKeyset continues by next link or $skip. No row of a keyset page was emitted yet, unless it was unsolicited.
 func (t *transition) abandonKeyset(why string) error {
 	n, link := t.next, t.at.question.link
 	if n.capabilities.has(hadUnsolicitedRows) {
@@ -71,43 +68,43 @@ func (t *transition) abandonKeyset(why string) error {
 	}
 	t.markKeyFilterIgnored()
 	n.question = &question{}
-	n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, "" // they stood on the page before
+	n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
 	if link == "" {
-		t.info(why + "; going on by number")
+		t.info(why + "; continuing by $skip")
 		t.skipRead(n.totalCount < 0)
 		return nil
 	}
-	t.info(why + "; going on by its next links")
+	t.info(why + "; continuing by its next links")
 	last := n.checks.lastHashes
 	err := t.followLink(link, true)
 	n.checks.lastHashes = last
 	return err
 }
 
-// Refusal is an answer that is no success.
+// Refusal is a response with an error status.
 type Refusal struct {
 	Status int
-	// Err is the result if no other request can be tried. Said is the answer's text in lower case, without
-	// the request's address.
+	// Err is returned if no other request can be tried. Text is the response's text in lower case, without the
+	// request's URL.
 	Err  *wit.Error
 	Text string
-	// TokenLost: it says that the service no longer knows the token of the link that was followed.
+	// TokenLost reports that the service no longer knows the token of the link that was followed.
 	TokenLost bool
 	At        int64
 }
 
-// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
-// refuse $orderby, counts and filters by key (P3). A load whose next link leads nowhere any more begins again.
+// Refused handles a response with an error status: it returns the error, or the position of another request for the
+// same rows, since services reject $orderby, counts and filters by key (P3). If a next link's token was lost, the load
+// starts over.
 func (pg *Page) Refused(r Refusal) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, At: r.At})
 	_, keyed := pg.at.pager.(keysetPager)
 	_, linked := pg.at.pager.(nextLinkPager)
-	how, asked := "going on otherwise", pg.at.question.kind
+	how, asked := "continuing differently", pg.at.question.kind
 	var err error
 	switch {
 	case (asked == askHighest || asked == askCount) && (r.rejectsOption() || r.Status == 408 || r.Status >= 500):
-		// Also where the answer comes of sorting all rows: whoever could repeat the request has done so.
-		how, t.next.question = "going on without an answer", &question{}
+		how, t.next.question = "continuing without an answer", &question{}
 	case asked == askKeys && r.rejectsOption():
 		err = t.abandonKeyset(r.Err.Message)
 	case r.TokenLost && linked && asked == "":
@@ -117,13 +114,13 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 	case asked != "" || !r.rejectsOption():
 		return nil, r.Err
 	case pg.at.isUnsolicited():
-		how, err = "going on as the service doesn't say whether it has more rows", t.pageUnavailable()
+		how, err = "continuing, because the service does not say whether it has more rows", t.pageUnavailable()
 	case keyed:
 		err = t.restartWithoutKeyset(r.Err.Message)
 	case pg.at.pager != nil || !t.dropOption(r):
 		return nil, r.Err
 	default:
-		how = "going on without what the service may not know"
+		how = "continuing without options that the service may not support"
 	}
 	if err == nil {
 		t.warn("GET " + pg.set.Target(pg.at) + ": " + r.Err.Message + "; " + how + ": " + pg.set.Target(t.next))
@@ -131,7 +128,6 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 	return t.end(err)
 }
 
-// rejectsOption reports whether it means that the service doesn't take an option.
 func (r *Refusal) rejectsOption() bool {
 	switch r.Status {
 	case 400, 404, 405, 501:
@@ -140,8 +136,7 @@ func (r *Refusal) rejectsOption() bool {
 	return false
 }
 
-// dropOption asks for the first page with fewer options; false if there is nothing left to leave out. The one that
-// the error names goes first, else $orderby, then the count in its place, then both.
+// dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
 func (t *transition) dropOption(r Refusal) bool {
 	n, s := t.next, t.set
 	if r.Status == 404 {
@@ -153,7 +148,7 @@ func (t *transition) dropOption(r Refusal) bool {
 	case orders && counts:
 		n.capabilities.set(refusesOrderBy, !namesCount)
 		n.capabilities.set(refusesCount, namesCount)
-	case counts && s.Ordered && !namesCount: // without $orderby it wasn't accepted either
+	case counts && s.Ordered && !namesCount:
 		n.capabilities.set(refusesOrderBy, false)
 		n.capabilities.set(refusesCount, true)
 	case counts, orders:

@@ -8,23 +8,21 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Headers of a load that takes the place of what a reader had (P8), so that he can tell which entities it holds and
-// which were deleted meanwhile: those that came before its begin and not up to its end.
+// Headers of a load that replaces what was read before (P8): entities delivered before its begin marker and not up to
+// its end marker were deleted in the meantime.
 const (
-	// HeaderSnapshot is the number of the load, the same in all its rows.
+	// HeaderSnapshot is the number of the load.
 	HeaderSnapshot = "culvert.snapshot"
-	// HeaderMark is begin in the first row, end in the last one, begin,end in the only one; ended in the first row
-	// after a load whose last page was empty.
+	// HeaderMark is begin, end or both (begin,end); ended in the first row after a load whose last page was empty.
 	HeaderMark = "culvert.snapshot.mark"
 )
 
-// SnapshotMarkers puts the headers on the rows of a page of such a load. The page's last row is held back until it is
-// known whether it is the load's last one.
+// SnapshotMarkers adds the headers to rows. It holds the last row of each page back until it is known whether it is the
+// load's last one.
 type SnapshotMarkers struct {
-	// Snapshot is the number of the load, 0: it is none of those, and its rows have no marks.
+	// Snapshot is the number of the load. Zero means no markers.
 	Snapshot int
-	// Started: a row of the load was handed on.
-	Started bool
+	Started  bool
 
 	held       bool
 	row        wit.Row
@@ -35,7 +33,7 @@ type SnapshotMarkers struct {
 // HasHeldRow reports whether a row is held back.
 func (m *SnapshotMarkers) HasHeldRow() bool { return m.held }
 
-// Hold marks rows, after the one that was held back, and holds the last one back.
+// Hold adds markers to the rows and holds the last one back.
 func (m *SnapshotMarkers) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	if m.Snapshot == 0 || len(rows) == 0 {
 		return rows, data
@@ -59,7 +57,7 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
-// Release hands on the row that was held back, if there is one. last: it is the load's last one.
+// Release appends the row held back. last marks it as the load's last one.
 func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
 	if !m.held {
 		return rows, data
@@ -90,15 +88,14 @@ func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, last bool) []byte
 	return addMarkerHeaders(row, data, m.Snapshot, mark)
 }
 
-// AddEndedMarker says in the first row after a load that it has ended, where its last page had no row to say so.
+// AddEndedMarker marks the first row after a load whose last page was empty.
 func AddEndedMarker(row *wit.Row, data []byte, snapshot int) []byte {
 	return addMarkerHeaders(row, data, snapshot, "ended")
 }
 
-// addMarkerHeaders puts the headers on a row, after those that it has.
 func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []byte {
 	var headers []connectdata.Header
-	if of := row.Headers; of.Encoding == wit.Raw { // a block of the plugin's own, see Tell
+	if of := row.Headers; of.Encoding == wit.Raw { // encoded by AddHeaders
 		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
 	}
 	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Form: wit.Raw,

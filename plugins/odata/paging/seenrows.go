@@ -9,18 +9,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cursorCheck is what a page knows of the rows of loads before, and of its own.
 type cursorCheck struct {
-	seen map[string]bool
-	high string
-	rows []seenRow
-	// belowFrom is a row's value below what the load asked for.
-	belowFrom string
-	// nullIsHighest: the row with the highest value, as the service has it, has none.
+	seen          map[string]bool
+	high          string
+	rows          []seenRow
+	belowFrom     string
 	nullIsHighest bool
 }
 
-// begin readies it for a page.
 func (p *cursorCheck) begin(c *Cursor, at *cursorPosition) {
 	*p = cursorCheck{}
 	if c == nil {
@@ -33,9 +29,8 @@ func (p *cursorCheck) begin(c *Cursor, at *cursorPosition) {
 	}
 }
 
-// highest takes note of the values of rows that came in answer to askHighest. Whatever rows a service brings, none has
-// a value above the highest one. Services that put null first give none, and the highest value of the first page takes
-// its place; asking for rows that are not null is no way out, since many services do not know the literal.
+// observeHighest reads the answer to askHighest. Services that sort null first return no value; then the highest one of
+// the first page is used, since many services do not know a filter for null.
 func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
 		text, ok := out.Cursor(i)
@@ -46,9 +41,7 @@ func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	}
 }
 
-// base is the value from which the next load asks for rows, but for the look-back. A row that came on an earlier page
-// may have changed since, while a higher value came on a later one: so it is the highest value of when the load began,
-// which is at least that of its first page; "" where neither is known.
+// base returns the value before the look-back. Rows may change after their page was read, so it is that of the start.
 func (p *cursorCheck) base(at *Position) string {
 	if at.rowsRead > 0 && (at.cursor.base != "" || at.cursor.baseUnknown) {
 		return at.cursor.base
@@ -56,7 +49,7 @@ func (p *cursorCheck) base(at *Position) string {
 	return p.high
 }
 
-// filterSeen takes note of rows' cursors and leaves out rows that came in a load before. rows are the last ones of out.
+// filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
 func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row) []wit.Row {
 	c := s.Cursor
 	if c == nil {
@@ -94,19 +87,15 @@ func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row
 	return kept
 }
 
-// filterIgnored is the fault of a service that takes the cursor's condition and ignores it: each load would bring all
-// rows.
 func (p *cursorCheck) filterIgnored(s *Set, at *Position) error {
 	setting := s.Setting("cursor.property")
-	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": a row came whose " +
+	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": found a row whose " +
 		s.Cursor.Name + " is " + p.belowFrom + ", and rows from " + at.cursor.from +
-		" on were asked for: the service takes $filter and does not heed it, or its next links don't"}
+		" on were requested: the service accepts $filter but ignores it, or its next links do"}
 }
 
-// seenRowBytes is about what a mark takes.
 const seenRowBytes = 32
 
-// prune forgets rows that the next load does not ask for, and where they are too many those with the least values.
 func (p *cursorCheck) prune(c *Cursor, at *Position) {
 	least := c.Lower(p.base(at))
 	p.rows = slices.DeleteFunc(p.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
@@ -115,7 +104,7 @@ func (p *cursorCheck) prune(c *Cursor, at *Position) {
 	}
 }
 
-// truncate retains the marks of the rows with the highest values: as many as fit into most bytes, and one more.
+// truncate keeps the rows with the highest values: as many as fit into maxBytes, and one more.
 func (p *cursorCheck) truncate(c *Cursor, most int) {
 	slices.SortStableFunc(p.rows, func(a, b seenRow) int {
 		order, _ := c.Compare(b.value, a.value)
@@ -128,11 +117,9 @@ func (p *cursorCheck) truncate(c *Cursor, most int) {
 	p.rows = p.rows[:kept]
 }
 
-// spareBytes is what an offset needs besides, one mark of a row too many included.
 const spareBytes = 1 << 10
 
-// full reports whether marks take more than is kept of them, as also those do that prune cut, by one mark. Those that
-// end cut further, since the offset has no room for more, may not.
+// full reports whether the rows exceed what prune keeps. Rows that save truncated further do not.
 func full(marks []seenRow) bool {
 	size := 0
 	for _, m := range marks {
@@ -141,18 +128,17 @@ func full(marks []seenRow) bool {
 	return size > maxSeenBytes
 }
 
-// save puts what the page at a position knows of the cursor into the one after it.
 func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
 	c := s.Cursor
-	if c == nil || next.snapshot > at.snapshot { // the load begins again
+	if c == nil || next.snapshot > at.snapshot { // the load restarts
 		return nil
 	}
 	if p.nullIsHighest {
-		warnings = append(warnings, "the service gives a row without "+c.Name+" for the one with the highest value: "+
-			"the next load begins at the highest value of this one's first page, or reads all rows where that has none")
+		warnings = append(warnings, "the service returns a row without "+c.Name+" as the one with the highest value: "+
+			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
 	}
 	isDone := next.capabilities.has(loadComplete)
-	if at.question.kind != "" && !isDone { // no row of it was handed on
+	if at.question.kind != "" && !isDone { // its rows are not emitted
 		cursor := *at.cursor
 		cursor.high, next.cursor = p.high, &cursor
 		return warnings
@@ -172,15 +158,15 @@ func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
 	if (cursor.truncated || isDone && full(p.rows)) && !at.cursor.truncated &&
 		!full(unpackRows(at.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
-			strconv.Itoa(len(p.rows))+" that can be remembered; others may come again with each load: "+
-			s.Setting("cursor.lookback")+" bounds them")
+			strconv.Itoa(len(p.rows))+" that can be remembered; others may be delivered again by each load: "+
+			s.Setting("cursor.lookback")+" limits them")
 	}
 	if !isDone {
 		return warnings
 	}
 	cursor.from = ""
 	if cursor.previousRows, cursor.currentRows = cursor.currentRows, ""; cursor.previousRows == "" {
-		cursor.previousRows = at.cursor.previousRows // nothing came
+		cursor.previousRows = at.cursor.previousRows // no rows
 	}
 	return warnings
 }

@@ -2,8 +2,6 @@ package paging
 
 import "github.com/culvert-project/culvert/wit"
 
-// useKeyset makes next the page after the last row that could be read, where the rows come in the order of their keys;
-// those after it that could not be read come again. False where it can't be.
 func (t *transition) useKeyset(isUnsolicited bool) bool {
 	n := t.next
 	if !t.set.canUseKeyset(n.capabilities) || !n.checks.ascending() || t.nothingDecoded() {
@@ -11,7 +9,7 @@ func (t *transition) useKeyset(isUnsolicited bool) bool {
 	}
 	if _, keyed := t.at.pager.(keysetPager); n.totalCount < 0 && !keyed && (!n.checks.sorted ||
 		!isUnsolicited && !n.capabilities.has(sortsByKey) && t.order.rows < enoughToSort) {
-		return false // too little to go by where no count shows in the end that rows are missing
+		return false // not enough evidence without a count
 	}
 	url := t.set.pageURL(n, t.set.Keys.After(t.set.unpack(n.checks.key)), 0)
 	if url == t.at.url {
@@ -19,22 +17,19 @@ func (t *transition) useKeyset(isUnsolicited bool) bool {
 	}
 	t.rereadUndecoded()
 	n.url, n.pager = url, keysetPager{unsolicited: isUnsolicited}
-	if n.checks.lastHashes = ""; isUnsolicited || !n.capabilities.has(sortsByKey) { // it may turn out to be no way
+	if n.checks.lastHashes = ""; isUnsolicited || !n.capabilities.has(sortsByKey) { // the pager may change
 		n.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 	return true
 }
 
-// requireKeyOrder asks before the first page by key whether the service sorts and compares, if that is not known. link
-// is what is followed where it doesn't, "" for none.
+// requireKeyOrder asks, if unknown, whether the service sorts and compares keys. link is followed if it does not.
 func (t *transition) requireKeyOrder(link string) {
 	if !t.next.capabilities.has(sortsByKey) {
 		t.next.question = &question{kind: askKeys, link: link, prior: t.previousKey()}
 	}
 }
 
-// previousKey is the first of the two keys of the question: that of the row before the last one, which may stand on the
-// page before; "" where there is none.
 func (t *transition) previousKey() string {
 	if texts := t.set.texts(t.order.prior); t.order.rows > 1 && texts != nil {
 		return t.set.Keys.Pack(texts)
@@ -42,7 +37,6 @@ func (t *transition) previousKey() string {
 	return t.at.checks.key
 }
 
-// bySkip makes next the page after the rows seen, by number.
 func (t *transition) useSkip(overlaps, isUnsolicited bool) {
 	n, skip := t.next, t.next.rowsRead
 	if overlaps {
@@ -54,14 +48,13 @@ func (t *transition) useSkip(overlaps, isUnsolicited bool) {
 	t.noteCounting(true)
 }
 
-// rereadUndecoded has the rows after the last one that could be read come again, and not be faults twice.
+// rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
 func (t *transition) rereadUndecoded() {
 	t.next.undecoded = t.Rows - 1 - int(t.lastAt)
 	t.next.rowsRead -= t.next.undecoded
 	t.next.undecodedHashes = packHashes(t.faultHashes[:min(len(t.faultHashes), t.next.undecoded, maxFaultHashes)])
 }
 
-// followLink makes a link of the service the next page. One that was followed before leads in a circle.
 func (t *transition) followLink(link string, counts bool) error {
 	link, err := t.restoreOptions(link)
 	if err != nil {
@@ -79,17 +72,14 @@ func (t *transition) followLink(link string, counts bool) error {
 	return nil
 }
 
-// restoreOptions is a link with the options of the first page, or of the page that it was on: a service repeats the
-// filter by key in all links after such a page.
 func (t *transition) restoreOptions(link string) (string, error) {
 	restored, err := t.set.RestoreOptions(link, t.set.pageURL(t.next, "", 0), t.at.url)
 	if err != nil {
-		err.(*wit.Error).Message += "; " + t.set.Setting("paging") + " = top asks for pages without links"
+		err.(*wit.Error).Message += "; " + t.set.Setting("paging") + " = top requests pages without links"
 	}
 	return restored, err
 }
 
-// noteCounting notes whether the next page is asked for by counting, as far as is known, and the last rows before it.
 func (t *transition) noteCounting(counts bool) {
 	if t.next.checks.lastHashes = ""; counts {
 		t.next.capabilities.set(rowsMayShift, true)
@@ -97,19 +87,17 @@ func (t *transition) noteCounting(counts bool) {
 	}
 }
 
-// afterLinkLoop goes on by key from the last row where links lead in a circle, unless pages can't be asked for so. That
-// there are more rows the link has said.
+// afterLinkLoop continues by keyset if links loop: the link has shown that there are more rows.
 func (t *transition) afterLinkLoop(why string) error {
 	if !t.useKeyset(true) {
 		return t.loopError(why)
 	}
 	t.next.capabilities.set(hadUnsolicitedRows, true)
 	t.requireKeyOrder("")
-	t.warn("the service's pages go in a circle: " + why + "; going on by key")
+	t.warn("the service's pages form a loop: " + why + "; continuing by key")
 	return nil
 }
 
-// skipRead makes next the page after the rows seen, by number, where the page before is no longer at hand.
 func (t *transition) skipRead(isUnsolicited bool) {
 	n, skip := t.next, t.next.rowsRead
 	overlaps := n.rowsRead > 1 && isUnsolicited
@@ -121,20 +109,19 @@ func (t *transition) skipRead(isUnsolicited bool) {
 	n.capabilities.set(rowsMayShift, true)
 }
 
-// pageUnavailable goes on where a page that was not announced can't be had: by number if it was asked for by key, else
-// the load ends where the service said, unless rows came from such pages, or they are as many as were asked for.
+// pageUnavailable handles an error for a page that neither a next link nor a count had promised.
 func (t *transition) pageUnavailable() error {
 	n := t.next
 	w, keyed := t.at.pager.(keysetPager)
-	answered := n.rowsRead + n.undecoded // the rows that came, of the set or, by number from a key, after that
+	answered := n.rowsRead + n.undecoded // rows read, of the set or after the key
 	if w.skipped > 0 {
 		answered = w.skipped
 	}
 	n.question, n.rowsRead = &question{}, n.rowsRead+w.skipped
 	switch {
 	case n.capabilities.has(hadUnsolicitedRows), n.previous.minRows > n.rowsRead:
-		return t.restartWithoutKeyset("the last ones after a page without a next link, and the page after them " +
-			"can't be had")
+		return t.restartWithoutKeyset("the service returned rows beyond the last announced page and now refuses the " +
+			"next page")
 	case keyed && w.skipped == 0 && t.set.Pageable && n.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
 		n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
@@ -145,17 +132,15 @@ func (t *transition) pageUnavailable() error {
 		n.url = t.set.pageURL(n, t.set.Keys.After(t.set.unpack(n.checks.key)), 0)
 		return nil
 	case answered == t.set.Top:
-		// As many as were asked for: that the service has no more is chance, if it is so.
-		return t.incomplete("as many as were asked for, and it ignores what asks for those after them, or refuses " +
-			"it; " +
-			"paging = auto leaves the cutting of pages to the service")
+		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
+			"paging = auto lets the service choose the pages")
 	}
-	counts := "gives no count and no next link"
+	counts := "returns no count and no next link"
 	if n.capabilities.has(excessReported) || n.capabilities.has(countMayBePageOnly) {
-		counts = "gives no next link, and its count may not be that of all rows"
+		counts = "returns no next link, and its count may be that of a page"
 	}
-	t.warn("the service " + counts + ", and refuses or ignores what asks for rows after these: the " +
+	t.warn("the service " + counts + ", and rejects or ignores requests for further rows: the " +
 		number(n.rowsRead) +
-		" that came are taken for all")
+		" rows read are considered all rows")
 	return t.complete()
 }

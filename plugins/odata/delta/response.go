@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Begin opens a page of delta mode.
+// Begin starts reading a response in delta mode.
 func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, position []wit.OffsetEntry,
 	response *wit.Response) (*Page,
 	error) {
@@ -32,7 +32,7 @@ func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, positi
 	}
 	switch p := at.(type) {
 	case *subscribing:
-		if p.step == stepOpen { // the job is there: asking for it again begins no other
+		if p.step == stepOpen { // the job exists: further requests start no other
 			pg.at = &loading{common: p.common, url: p.url, applied: applies(response.Headers)}
 			pg.rows.markers.Snapshot, pg.opening = p.snapshot, true
 		}
@@ -50,8 +50,7 @@ func Begin(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, positi
 	return pg, nil
 }
 
-// BeginDocument opens the document of one row, which was refused before: a dead letter that is read again. It may say
-// that its entity is deleted.
+// BeginDocument starts reading the document of one row from a dead letter.
 func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, response *wit.Response) *Page {
 	guids := entityset.HeaderValue(response.Headers, wit.OffsetHeader+entityset.GuidField)
 	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
@@ -62,7 +61,6 @@ func BeginDocument(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed
 	return pg
 }
 
-// applies reports whether the answer says that changes are tracked.
 func applies(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
@@ -77,7 +75,7 @@ func applies(headers []wit.Header) bool {
 	return false
 }
 
-// Decode reads a piece.
+// Decode decodes a chunk of the response.
 func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	if strings.HasPrefix(tag, rereadTag) {
@@ -114,7 +112,6 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 	return portion, ended, err
 }
 
-// end ends a page of which all has come: its text, and what was read again.
 func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 	switch {
 	case pg.rows.rereads.waiting(), !pg.Ended, !pg.Out.Page.Done:
@@ -131,8 +128,7 @@ func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 	return true, nil
 }
 
-// decodeWhole reads an answer that is short: what an ODP service says in addition to the set, errors, and answers
-// without rows.
+// decodeWhole collects a response without rows: errors, 202, and what an ODP service has besides the set.
 func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	room := entityset.MaxErrorBody*4 - len(pg.Body)
 	if pg.Answer.Status < 300 && len(piece) > room {
@@ -151,7 +147,6 @@ func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, 
 	return portion, true, nil
 }
 
-// afterResponse is the phase after an answer that holds no rows, and for how long it waits.
 func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
 	case pg.Answer.Status == 202:

@@ -6,21 +6,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// OffsetField is a field of an offset: one of its pointers leads to the value.
+// OffsetField describes a field of an offset; one of its pointers is set.
 type OffsetField struct {
-	Name   string
-	Text   *string
-	Number *int
-	Flag   *bool
-	Loop   *LoopDetector
-	// Min is the least number that is written.
-	Min int
-	// Capabilities holds the fact Fact, or not.
+	Name         string
+	Text         *string
+	Number       *int
+	Flag         *bool
+	Loop         *LoopDetector
+	Min          int
 	Capabilities *Capabilities
 	Capability   Capabilities
 }
 
-// WriteFields makes fields of an offset; what is not the case is left out.
+// WriteFields returns the fields of an offset. Empty ones are omitted.
 func WriteFields(items []OffsetField) []wit.OffsetEntry {
 	var fields []wit.OffsetEntry
 	for _, i := range items {
@@ -38,7 +36,7 @@ func WriteFields(items []OffsetField) []wit.OffsetEntry {
 	return fields
 }
 
-// ReadFields reads what [WriteFields] wrote. Fields that are none of the items are left alone.
+// ReadFields reads what [WriteFields] wrote and ignores other fields.
 func ReadFields(offset []wit.OffsetEntry, items []OffsetField) error {
 	for _, f := range offset {
 		for _, i := range items {
@@ -55,11 +53,9 @@ func ReadFields(offset []wit.OffsetEntry, items []OffsetField) error {
 	return nil
 }
 
-// urlFields are the fields of offsets that are asked, now or later.
 var urlFields = []string{"url", "next", "link", "kept"}
 
-// isForeign reports whether an address is no path of the service's: two slashes, as which some read backslashes too,
-// begin another host's.
+// isForeign reports whether a URL is not a path of this service: two slashes, or backslashes, start another host's.
 func isForeign(address string) bool {
 	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
 }
@@ -82,7 +78,7 @@ func (i *OffsetField) read(v wit.Scalar) bool {
 	return true
 }
 
-// TextField is a field of an offset that is a text, "" where there is none.
+// TextField returns a text of an offset, or "".
 func TextField(offset []wit.OffsetEntry, name string) string {
 	if v, ok := wit.Lookup(offset, name); ok && v.String != nil {
 		return *v.String

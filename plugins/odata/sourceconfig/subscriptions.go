@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names of the settings of subscriptions.
 const (
 	subscriptionDest     = "sap.odata.subscription.dest"
 	subscriptionURL      = "sap.odata.subscription.url"
@@ -25,8 +24,7 @@ const (
 	notificationConfirm  = "sap.odata.notification.confirm.seconds"
 )
 
-// What is done at a start about changes that nobody listened to: CatchupReload has a set read again, CatchupStore the
-// entities that SAP's notification store names.
+// CatchupReload reads the set again at a start, catchupStore the entities in SAP's notification store.
 const (
 	CatchupReload = "reload"
 	catchupStore  = "store"
@@ -101,7 +99,7 @@ func readSubscribing(v setting.Values, g setting.Group) Subscribing {
 		Check:          v.Number(notificationCheck), Confirm: v.Number(notificationConfirm)}
 }
 
-// DeliveryPrefix is what addresses begin with that the service is given.
+// DeliveryPrefix returns the start of delivery addresses.
 func DeliveryPrefix(v setting.Values) string {
 	if dest := v.Text(subscriptionDest); dest != "" {
 		return "urn:sap-com:channel:" + dest + ":"
@@ -109,12 +107,11 @@ func DeliveryPrefix(v setting.Values) string {
 	return strings.TrimRight(v.Text(subscriptionURL), "/")
 }
 
-// UsesNotificationStore reports whether the service is to keep its notifications.
+// UsesNotificationStore reports whether the service has to store its notifications.
 func (e *EntitySetConfig) UsesNotificationStore() bool {
 	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
 }
 
-// examineSubscriptions checks what settings of subscriptions say together.
 func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
 	i := slices.IndexFunc(all, func(e EntitySetConfig) bool { return e.Subscribing.On })
 	user, secret := v.Text(subscriptionUser), v.Text(subscriptionPassword)
@@ -176,5 +173,5 @@ func cutScheme(url string) (rest string, ok bool) {
 	return strings.CutPrefix(url, "http://")
 }
 
-// maxConfirm is the greatest value of sap.odata.notification.confirm.seconds: the host waits no longer than a minute.
+// maxConfirm is the host's longest wait, in seconds.
 const maxConfirm = 60

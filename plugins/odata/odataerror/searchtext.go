@@ -9,19 +9,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// maxSaid bounds the text in which words are looked for, in bytes, maxOptions the options of an address that are looked
-// for in it.
 const (
 	maxSearched = 4 << 10
 	maxOptions  = 100
 )
 
-// minSearched is the length of the shortest word that is looked for: a shorter part of an address hides none.
 const minSearched = len("gesperrt")
 
-// SearchText is the text of an answer in small letters, without the address of the request that it answers: words in
-// that are the client's own. Services quote an address as it came, decoded, escaped for JSON, XML or HTML, without
-// scheme and host, cut off, and with its options in another order or apart from it.
+// SearchText returns a response's text in lower case, without the URL of its request, whose words are the client's own.
+// Services quote a URL decoded, escaped, without host, cut off, or with its options in another order.
 func SearchText(target, text string) string {
 	path, query, _ := strings.Cut(target, "?")
 	text = decoded(text[:min(len(text), maxSearched)])
@@ -61,8 +57,7 @@ func SearchText(target, text string) string {
 
 func isWord(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
 
-// decoded takes the escapes of URLs, XML, HTML and JSON out of a text, also of what was escaped before it was escaped,
-// and puts it into small letters.
+// decoded removes escapes of URLs, XML, HTML and JSON, also nested ones, and converts to lower case.
 func decoded(text string) string {
 	for range 3 {
 		text = unescaped(text)

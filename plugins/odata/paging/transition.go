@@ -4,29 +4,24 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageInfo is what a page said about itself at its end.
+// PageInfo is what a response says about itself at its end.
 type PageInfo struct {
-	// Rows on it, those included that could not be read. Count is the number that the service says there are, -1: it
-	// doesn't say.
+	// Rows includes undecodable ones. Count is the service's count; a negative value means none.
 	Rows, Count int
-	// Link is the path and query of the next link, "" for none.
-	Link string
-	// At is when the answer came, in milliseconds since 1970.
+	Link        string
+	// At is the time of the response in milliseconds since 1970.
 	At int64
 }
 
-// turn is one transition: from the position of a page, by what its auditors have found and by its answer, to the next
-// one.
+// transition computes the next position from the current one, the check results and the response.
 type transition struct {
 	*Page
 	PageInfo
-	// next is the position that is made; memory is its own copy.
-	next *Position
-	// notes are for the log.
+	next  *Position
 	notes []note
 }
 
@@ -35,7 +30,6 @@ type note struct {
 	text  string
 }
 
-// newTransition begins a transition.
 func (pg *Page) newTransition(a PageInfo) *transition {
 	next, memory, earlier := *pg.at, *pg.at.checks, *pg.at.previous
 	next.checks, next.previous = &memory, &earlier
@@ -45,7 +39,7 @@ func (pg *Page) newTransition(a PageInfo) *transition {
 func (t *transition) end(err error) (*Position, error) {
 	if n := t.next; err == nil && n.pager != nil && !n.capabilities.has(loadComplete) && n.rowsRead <= t.at.rowsRead &&
 		t.set.Target(n) == t.set.Target(t.at) {
-		err = t.loopError(t.set.Target(n) + " was asked for, brought no new row, and comes next again")
+		err = t.loopError(t.set.Target(n) + " has no new row and would be requested again")
 	}
 	if err != nil {
 		return nil, err
@@ -65,8 +59,8 @@ func (t *transition) info(text string) { t.notes = append(t.notes, note{wit.Leve
 
 func number(n int) string { return strconv.Itoa(n) }
 
-// complete ends a load of which all pages came, unless keys came twice while pages were asked for by counting: rows
-// that moved may have hidden others. Those that come twice alike in the next reading too are not unique.
+// complete ends a load whose pages were all read. If keys were repeated while pages were counted, moved rows may have
+// hidden others; keys that repeat equally in two attempts are not unique.
 func (t *transition) complete() error {
 	n, m := t.next, t.next.checks
 	if m.repeatCount == 0 {
@@ -75,20 +69,17 @@ func (t *transition) complete() error {
 	}
 	if m.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
 		if t.at.previous.attempts > 0 {
-			t.warn("the keys of " + number(m.repeatCount) +
-				" rows came on a page before, in each reading, and on one page " +
-				"some came twice: they are not unique")
+			t.warn(number(m.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
+				"the entity set's keys are not unique")
 		}
 		t.finish()
 		return nil
 	}
 	n.previous.repeatDigest = m.repeatDigest
-	return t.retry("and the keys of at least " + number(m.repeatCount) +
-		" came on a page before, or may have: rows that " +
-		"moved may have hidden others, since pages were asked for by counting")
+	return t.retry("and at least " + number(m.repeatCount) + " keys were, or may have been, on an earlier page: " +
+		"moved rows may have hidden others, since pages were requested by counting")
 }
 
-// finish is the position of a complete load.
 func (t *transition) finish() {
 	n := t.next
 	seen := n.rowsRead + n.undecoded
@@ -109,7 +100,7 @@ func (t *transition) finish() {
 	t.next = end
 }
 
-// restartWithoutKeyset begins the load again and not by key: the service does not do what it said it does.
+// restartWithoutKeyset restarts the load because the service does not sort or compare as it did before.
 func (t *transition) restartWithoutKeyset(why string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
 		return t.retry(why)
@@ -124,26 +115,25 @@ func (t *transition) markKeyFilterIgnored() {
 	t.next.capabilities.set(sortsByKey, false)
 }
 
-// maxAttempts is how many times a set is read by one walk before a load that does not come to its end fails.
+// maxAttempts bounds the attempts with one pager.
 const maxAttempts = 3
 
-// retry begins the load again by the same walk; it fails a load that came to this too often.
 func (t *transition) retry(why string) error {
 	if t.next.previous.attempts++; t.next.previous.attempts < maxAttempts {
 		return t.restart(why)
 	}
-	how := "if the service counts rows that it doesn't give, " + t.set.Setting("count") + " = none takes what comes. "
+	how := "if the service counts rows that it does not return, " + t.set.Setting("count") +
+		" = none disables the count. "
 	if t.next.totalCount < 0 {
-		how = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
+		how = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
 	}
-	return t.incomplete(why + "; the set was read " + number(maxAttempts) + " times. If its rows are changed all the " +
-		"time, read it when they aren't; " + how + "Reset the connector's offsets to begin again")
+	return t.incomplete(why + "; the set was read " + number(maxAttempts) + " times. If its rows change all the " +
+		"time, read it when they aren't; " + how + "Reset the connector's offsets to start over")
 }
 
-// restart begins the load from its start, since what came isn't all, or may not be.
 func (t *transition) restart(why string) error {
 	n := t.next
-	progress := number(n.rowsRead) + " rows came"
+	progress := number(n.rowsRead) + " rows were read"
 	if n.totalCount >= 0 {
 		progress += " of " + number(n.totalCount)
 	}
@@ -163,22 +153,22 @@ func (t *transition) restart(why string) error {
 		first.previous.minRows = max(n.previous.minRows, n.rowsRead)
 	}
 	t.next = first
-	t.warn(progress + ", " + why + "; reading it again from its start, rows that came are delivered again")
+	t.warn(progress + ", " + why + "; reading the set again from its start, rows are delivered again")
 	return nil
 }
 
 func (t *transition) incomplete(why string) error {
 	n := t.next
-	text := "the service says that it has " + number(n.totalCount) + " rows, " + number(n.rowsRead) + " came, "
+	text := "the service counts " + number(n.totalCount) + " rows, " + number(n.rowsRead) + " were read, "
 	if n.totalCount < 0 {
-		text = "the service gives no count, " + number(n.rowsRead) + " rows came, "
+		text = "the service returns no count, " + number(n.rowsRead) + " rows were read, "
 		if n.capabilities.has(countMayBePageOnly) {
-			text = "the service counts the rows of a page only, " + number(n.rowsRead) + " rows came, "
+			text = "the service counts the rows of a page only, " + number(n.rowsRead) + " rows were read, "
 		}
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + why}
 }
 
 func (t *transition) loopError(why string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages go in a circle: " + why}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages form a loop: " + why}
 }

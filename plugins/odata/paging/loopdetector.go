@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// LoopDetector remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't
-// grow with the load: it has the last maxRecent steps, and of all before the one whose number is the last power of two
-// (Brent's way). A circle of up to maxRecent steps is found when its first step comes again, a longer one before it was
-// gone round three times.
+// LoopDetector detects loops in constant space. It keeps the last maxRecent steps and the step whose number is the last
+// power of two (Brent's algorithm): loops of up to maxRecent steps are found at once, longer ones before the third
+// round.
 type LoopDetector struct {
 	steps      int
 	checkpoint string
@@ -20,11 +19,10 @@ type LoopDetector struct {
 
 const (
 	maxRecent = 64
-	// hashSize is the length of a step: 48 bits, so that two of a million don't look alike by chance.
-	hashSize = 8
+	hashSize  = 8
 )
 
-// visit reports whether the load came past something before, and notes it.
+// visit records the step and reports whether it was seen before.
 func (t *LoopDetector) visit(hash hash) (before bool) {
 	h := encodeHash(hash)
 	if h == t.checkpoint || t.isRecent(h) {
@@ -38,7 +36,7 @@ func (t *LoopDetector) visit(hash hash) (before bool) {
 	return false
 }
 
-// Visit is step for a text, such as an address.
+// Visit is visit for a text, such as a URL.
 func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
 
 func (t *LoopDetector) isRecent(h string) bool {
@@ -50,7 +48,7 @@ func (t *LoopDetector) isRecent(h string) bool {
 	return false
 }
 
-// String is what parse reads: the number of steps, the marked one, the recent ones.
+// String returns the stored form, which parse reads.
 func (t *LoopDetector) String() string {
 	return strconv.Itoa(t.steps) + "." + t.checkpoint + "." + t.recent
 }
@@ -66,7 +64,6 @@ func (t *LoopDetector) parse(s string) bool {
 	return err == nil && steps > 0
 }
 
-// hash is FNV-1a, for what isn't there to deceive anybody.
 type hash uint64
 
 const emptyHash hash = 14695981039346656037
@@ -93,10 +90,8 @@ func hashOf[T string | []byte](s T) hash {
 	return h
 }
 
-// mark is 48 bits of a hash.
 func (h hash) bits48() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
 
-// encodeHash is a hash's mark as text of hashSize bytes.
 func encodeHash(h hash) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], h.bits48())

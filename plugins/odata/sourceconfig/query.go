@@ -10,18 +10,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// FilterGroup is the prefix of a condition's settings, after that of its entity set.
+// FilterGroup prefixes the settings of a condition.
 const FilterGroup = "filter#{m}."
 
-// otherNames are names by which other connectors of this kind, or files written for them, may know settings of an
-// entity set. No public source has the original's own names of these three.
+// otherNames are aliases that configurations of similar connectors may use. The original's own names are not public.
 var otherNames = map[string][]string{
 	query.Select: {"projections", "projection", "properties"},
 	query.Expand: {"expands", "expansions", "navigations"},
 	FilterGroup:  {"filters#{m}.", "select#{m}.", "selection#{m}.", "selections#{m}."},
 }
 
-// declareQueryOptions declares which rows of an entity set are read, and what of them.
 func declareQueryOptions(t *setting.Table) {
 	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		rules = append(rules, setting.InGroup("Entity set {n}"))
@@ -56,7 +54,6 @@ func declareQueryOptions(t *setting.Table) {
 		setting.Display("High"))
 }
 
-// readQueryOptions reads what is said of an entity set's rows.
 func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 	list := func(name string) []string {
 		return slices.DeleteFunc(setting.List(g.Text(name)), func(item string) bool { return item == "" })
@@ -71,14 +68,13 @@ func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 	return s
 }
 
-// examineConditions complains of conditions that are not whole.
 func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
 	for _, c := range s.Conditions {
 		given := func(name string) bool {
 			_, ok := v.Lookup(c.Prefix + name)
 			return ok
 		}
-		// A setting that is not given has no place of its own among those that were examined.
+		// A setting that is missing cannot carry an error of its own.
 		complain := func(name, text string) {
 			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
 				if given(at) {
@@ -99,5 +95,36 @@ func examineConditions(v setting.Values, s *query.Settings, examined []wit.Confi
 			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High,
 				"expected it with the operators bt and nb only, found "+c.Option))
 		}
+	}
+}
+
+const (
+	NameCursor   = "cursor.property"
+	NameLookback = "cursor.lookback"
+)
+
+func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
+	both(NameCursor, wit.KindString, wit.Medium, "",
+		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
+			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
+			"tracking; deleted rows don't show.",
+		setting.Display("Cursor"))
+	both(NameLookback, wit.KindLong, wit.Low, "0",
+		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
+			"numbers. For rows that are committed late, and those that change while others are read. Rows that came "+
+			"before and are the same are left out.",
+		setting.AtLeast(0), setting.Display("Look-back"))
+}
+
+func examineCursor(e *EntitySetConfig, examined []wit.ConfigValue) {
+	if e.Cursor != "" && e.Tracking.On {
+		name := config.InGroup(e.Number, NameTrackChanges)
+		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,
+			NameCursor)+": a set is read by changes or by a cursor"))
+	}
+	if e.Lookback > 0 && e.Cursor == "" {
+		name := config.InGroup(e.Number, NameLookback)
+		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.Number,
+			NameCursor)+" with it"))
 	}
 }

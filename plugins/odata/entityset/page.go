@@ -7,16 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Load reads a page of a set that is read whole.
+// PageReader reads a page in full mode.
 type PageReader struct {
 	*Reader
-	page    *paging.Page
-	markers SnapshotMarkers
-	// endMarkerPending is the number of a reload before whose end is still to be said, 0: none.
+	page             *paging.Page
+	markers          SnapshotMarkers
 	endMarkerPending int
 }
 
-// BeginPage opens it.
+// BeginPage starts reading a page.
 func BeginPage(pool *Pool, o *Context, f *Feed, position []wit.OffsetEntry, response *wit.Response) (*PageReader,
 	error) {
 	at, err := paging.Read(position)
@@ -33,7 +32,6 @@ func BeginPage(pool *Pool, o *Context, f *Feed, position []wit.OffsetEntry, resp
 	return r.pageReader(at), nil
 }
 
-// pageReader reads the answer as a page of the whole set.
 func (r *Reader) pageReader(at *paging.Position) *PageReader {
 	if r.page == nil {
 		r.page = paging.NewPage()
@@ -43,17 +41,17 @@ func (r *Reader) pageReader(at *paging.Position) *PageReader {
 		r.Base = r.Feed.Paging.Target(at)
 	}
 	pg := &PageReader{Reader: r, page: r.page}
-	if !r.Feed.Tracking.On { // else the reading after a load has marks of its own
+	if !r.Feed.Tracking.On { // delta mode adds its own markers
 		number, begun := at.Snapshot()
 		pg.markers, pg.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun}, at.EndMarkerPending()
 	}
 	return pg
 }
 
-// Reading is what it reads by.
+// Reading returns the reader.
 func (pg *PageReader) Reading() *Reader { return pg.Reader }
 
-// Decode reads a piece.
+// Decode decodes a chunk of the page.
 func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
@@ -84,7 +82,6 @@ func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (por
 	return portion, ended, err
 }
 
-// observe is what the piece came to.
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.LeftOut,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
@@ -102,7 +99,6 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	return portion, pg.RequestNested(&portion)
 }
 
-// finish says where to go on after a page that was read to its end.
 func (pg *PageReader) finish(portion *wit.DecodeResult) error {
 	read := &pg.Out.Page
 	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.ReceivedAt}
@@ -122,12 +118,11 @@ func (pg *PageReader) finish(portion *wit.DecodeResult) error {
 		pg.Out.Data = portion.Data
 		pg.Declare(portion)
 	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun {
-		next.SetEndMarkerPending(number) // the page has no row that could say that it was the last one
+		next.SetEndMarkerPending(number)
 	}
 	return pg.continueWith(portion, next, nil)
 }
 
-// afterRefusal goes on after an answer that is no success.
 func (pg *PageReader) afterRefusal(portion *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
 		return pg.continueWith(portion, at.WithURL(WithoutFormat(at.URL())), nil)

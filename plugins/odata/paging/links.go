@@ -8,13 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeated are the options by which rows are chosen and shaped, which services repeat in their links.
 var repeatedOptions = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions returns a service's link with its options as they were asked, first or by requests that it came of.
-// Services repeat them in another form, some so that they mean something else: a + for %2B is a blank to most. One with
-// another value than were asked first is a fault, since it leads to other rows, and stays as it is. What a link leaves
-// out, or adds to the options that were asked first, is the service's own.
+// RestoreOptions returns a service's link with the options of the first request, or of later ones. Services repeat
+// options in another form, some of which mean something else: a + for %2B is a space to most. An option with a
+// different value is an error, because it selects other rows; the link is then returned as it is. Options that the link
+// omits or adds are left to the service.
 func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, err error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {
@@ -39,14 +38,13 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 			options[i] = texts[at]
 		} else if ours != "" && err == nil {
 			err = &wit.Error{Kind: wit.ErrorData, Message: s.Label() + ": the service's link " + link + " has " +
-				option + ", expected " + ours + " as it was asked: it leads to other rows"}
+				option + ", expected " + ours + " as requested: it selects other rows"}
 		}
 	}
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// RestoreLink returns a stored position whose link has its options as they are asked: versions before stored links as
-// services wrote them. An option with another value stays: the settings before asked for it.
+// RestoreLink restores the options of a link that an earlier version stored as the service wrote it.
 func (s *Set) RestoreLink(at *Position) *Position {
 	if _, linked := at.pager.(nextLinkPager); !linked {
 		return at
@@ -55,7 +53,6 @@ func (s *Set) RestoreLink(at *Position) *Position {
 	return at.WithURL(url)
 }
 
-// optionOf returns an option of an address together with its name, "" if the address lacks it.
 func optionOf(address, name string) string {
 	_, query, _ := strings.Cut(address, "?")
 	for option := range strings.SplitSeq(query, "&") {
@@ -66,8 +63,8 @@ func optionOf(address, name string) string {
 	return ""
 }
 
-// sameValue reports whether an option of a link has the value that was sent, in any form: decoded, encoded once more,
-// or with plus signs for blanks. In lists blanks and the word asc say nothing, nor does the order but for $orderby.
+// sameValue reports whether an option of a link has the value that was sent, in any encoding. In lists, spaces and the
+// word asc are ignored, and so is the order except in $orderby.
 func sameValue(name, value, sent string) bool {
 	plain := func(text string) string {
 		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {

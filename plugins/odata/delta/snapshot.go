@@ -9,21 +9,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The links of a load in delta mode hold the service's token, so that its pages can't be asked for by key. Where the
-// links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where
-// nobody reads it. That row hasn't changed, so no changes name it, and many services don't report the deleted one
-// either (CAP, see SERVICES.md). So the set is read once more after such a load, as full mode reads it and without a
-// token (P13), and the changes since the load began follow. All its rows are delivered: to tell which of them came with
-// the load takes all keys, for which no offset has room.
+// The links of a load in delta mode contain the service's token, so keysets cannot be used. If they count rows, a row
+// deleted in the meantime hides another one, which no changes name because it did not change; many services do not
+// report the deleted one either (CAP, see SERVICES.md). So the set is read again without a token (P13), and the changes
+// since the load began follow. All rows are delivered again, because no offset has room for their keys.
 
-// startSnapshot is the reading after a load. It has marks of its own (P8): rows that came before its begin,
-// and not up to its end, were deleted meanwhile.
+// startSnapshot returns the phase after such a load. Rows delivered before its begin marker and not up to its end
+// marker were deleted (P8).
 func (f Set) startSnapshot(c common, link string, now int64) phase {
 	c.snapshot = max(int(now), c.snapshot+1)
 	return &readingSnapshot{common: c, link: link, position: f.Paging.First(now).Fields()}
 }
 
-// snapshotRequest is the request for a page of it.
 func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
 	at, err := paging.Read(p.position)
 	if err != nil {
@@ -35,7 +32,6 @@ func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
 	return f.Request("", target), nil
 }
 
-// beginSnapshotPage readies a page of it.
 func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *entityset.Pool, o *entityset.Context,
 	response *wit.Response) (err error) {
 	*pg.rows.markers = entityset.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
@@ -47,7 +43,6 @@ func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *entityset.Pool, o *e
 	return nil
 }
 
-// decodeSnapshotPage reads a piece of a page of it.
 func (pg *Page) decodeSnapshotPage(p *readingSnapshot, tag string, status uint16, piece []byte,
 	last bool) (portion wit.DecodeResult,
 	ended bool, err error) {
@@ -67,8 +62,8 @@ func (pg *Page) decodeSnapshotPage(p *readingSnapshot, tag string, status uint16
 	return portion, ended, err
 }
 
-// afterSnapshotFailure is the phase after a load that somebody has asked for and that can't be read: it is begun once
-// more, then given up, since the changes depend on it in nothing. It is nil where the failure stands.
+// afterSnapshotFailure returns the phase after a failed snapshot on demand: it is tried once more, then abandoned. It
+// returns nil if the failure is final.
 func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 	var failed *wit.Error
 	if !p.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
@@ -76,18 +71,18 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 		return nil
 	}
 	if p.lostTokens == 0 {
-		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
+		sdk.Log(wit.LevelWarn, failed.Message+"; restarting the snapshot")
 		c := common{startedAt: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, snapshot: p.snapshot, lostTokens: 1}
 		return &readingSnapshot{common: c, link: p.link, onDemand: true,
 			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
 	}
-	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+entityset.HeaderMark+
-		"; going on with changes")
+	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
+		""+entityset.HeaderMark+
+		"; continuing with changes")
 	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
 }
 
-// endSnapshotPage ends a page of it. The changes after it are asked for at once: they are those since the load before
-// it began.
+// endSnapshotPage ends a page. After the last one changes follow: those since the load before it.
 func (pg *Page) endSnapshotPage(p *readingSnapshot, portion *wit.DecodeResult) error {
 	at, err := paging.Read(*portion.Next)
 	if err != nil {
@@ -101,7 +96,7 @@ func (pg *Page) endSnapshotPage(p *readingSnapshot, portion *wit.DecodeResult) e
 			c.lostTokens = 0
 		}
 		if p.snapshot > 0 && !pg.rows.markers.HasHeldRow() {
-			c.endMarkerPending = p.snapshot // the page has no row that could say that it was the last one
+			c.endMarkerPending = p.snapshot
 		}
 		next = &readingChanges{common: c, url: p.link}
 	} else {

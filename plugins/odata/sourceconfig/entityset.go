@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Component is the connector's class name, Alias the short one.
+// Component is the connector's class, Alias its short name.
 const (
 	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
 	Alias     = "ODataSource"
 )
 
-// Names of the settings of one entity set, after `sap.odata#NN.`.
+// Settings of one entity set, without the prefix `sap.odata#NN.`.
 const (
 	NameService        = "service"
 	NameEntitySet      = "entityset"
@@ -48,22 +48,19 @@ const (
 	DecimalOverflow = "sap.odata.decimal.overflow"
 )
 
-// ExactlyOnce is the worker's setting, which the host shows to sources where it is enabled.
+// ExactlyOnce is the worker's setting, which the host passes to sources.
 const ExactlyOnce = "exactly.once.source.support"
 
-// PagingTop is the value of paging for pages that are cut here.
+// PagingTop is the paging mode with $top.
 const PagingTop = "top"
 
-// maxSeconds is the longest period that the contract can say, in seconds.
 const maxSeconds = 4_294_967
 
-// allSets is the heading of what holds for all entity sets.
 var allSets = setting.InGroup("All entity sets")
 
-// HeadersEnable gives records headers that say where they come from, texts of Connect's type string.
+// HeadersEnable adds headers of Connect's type string to records.
 const HeadersEnable = "sap.odata.headers.enable"
 
-// Names of those headers.
 const (
 	HeaderService   = "sap.odata.service"
 	HeaderEntitySet = "sap.odata.entityset"
@@ -71,84 +68,74 @@ const (
 	HeaderVersion   = "culvert.plugin.version"
 )
 
-// FreshFor is how long what metadata lack is believed before they are read again, in milliseconds: at first, and up to
-// StillFor where it goes on. A value that doesn't fit them is believed to be the row's fault while they are so new.
+// FreshFor and StillFor bound, in milliseconds, how long metadata are trusted that lack a property: first the former,
+// up to the latter if it stays missing. While metadata are fresh, a value that does not fit is the row's error.
 const (
 	FreshFor = 60_000
 	StillFor = 3_600_000
 )
 
-// EntitySetConfig is one entity set of the connector, as its settings say. It is configuration: nothing changes it once
-// it is read.
+// EntitySetConfig is the configuration of one entity set.
 type EntitySetConfig struct {
 	Number                  string
 	Service, Set, Topic, ID string
-	// Period in seconds, -1: once, unless cron has the times of extractions.
+	// Period is in seconds; -1 means once, unless Cron is set.
 	Period int
 	Cron   string
-	// Extra are the further fields of records' keys, as ExtraText of the setting ExtraSource says them.
+	// Extra holds additional fields of keys, parsed from ExtraText of the setting ExtraSource.
 	Extra                  []wit.Setting
 	ExtraText, ExtraSource string
-	// TopicPartition is that of the topic to which rows go, -1: by key.
+	// TopicPartition is the partition for all rows; -1 means by key.
 	TopicPartition int
-	// Headers: records say where they come from.
-	Headers bool
-	// DerivedTypes: rows have the properties of types that are derived from the set's, too.
-	DerivedTypes bool
-	// Cursor is the property of a cursor, "" for none.
-	Cursor   string
-	Lookback int
-	// CronSource is the name of the setting that says it.
-	CronSource string
-	// Zone is that of the service's clock, as zoneSource says it.
+	Headers        bool
+	DerivedTypes   bool
+	Cursor         string
+	Lookback       int
+	// CronSource is the name of the setting that Cron comes from.
+	CronSource       string
 	Zone, zoneSource string
 	PageSize         int
 	Count            bool
 	Atom             bool
 	PagingMode       string
-	// ExactlyOnce: no row may come twice, so that a full load fails where its set would have to be read again.
-	ExactlyOnce bool
-	// QueryOptions are which rows are read, and what of them.
+	// ExactlyOnce fails a full load that would have to start over.
+	ExactlyOnce  bool
 	QueryOptions query.Settings
-	// Query of the requests that the connector builds itself.
-	Query   uri.Query
-	Options edm.Options
-	// Tracking of changes; formatted: the settings name the format.
-	Tracking  Tracking
-	Formatted bool
-	// Subscribing to notifications.
-	Subscribing Subscribing
+	Query        uri.Query
+	Options      edm.Options
+	Tracking     Tracking
+	Formatted    bool
+	Subscribing  Subscribing
 }
 
-// NotificationOnly reports whether notifications are the only reason for which a set in full mode is read: then the
-// entities are read that they name.
+// NotificationOnly reports whether the set is in full mode and read only when a notification names an entity.
 func (e *EntitySetConfig) NotificationOnly() bool {
 	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// PolledOnNotification reports whether changes of a set in delta mode are asked for by notifications alone.
+// PolledOnNotification reports whether the set is in delta mode and changes are requested on notification only.
 func (e *EntitySetConfig) PolledOnNotification() bool {
 	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
 }
 
-// Tracking is how changes of an entity set are read, as its settings say.
+// Tracking holds the settings of delta mode.
 type Tracking struct {
 	On                   bool
 	Deletes, OnLostToken string
 	Regex, Replacement   string
 	DropBefore           bool
 	Additive, TakeOver   bool
-	// FirstByteTimeout with the first byte of a first extraction, in milliseconds.
+	// FirstByteTimeout is that of a first extraction, in milliseconds.
 	FirstByteTimeout int
-	// NotFound are the further codes by which the service says that an entity isn't there.
+	// NotFound holds additional codes of an entity that does not exist.
 	NotFound []string
 }
 
-// Rewrite replaces in a link what the settings say, as Java's String.replaceAll does.
+// Rewrite applies the configured replacement to a link, like Java's String.replaceAll.
 func (t *Tracking) Rewrite(link string) (string, error) {
 	p, err := pattern.Compile(t.Regex)
 	if err != nil {
-		return "", err // examineTracking has refused it
+		return "", err // examineTracking has reported it
 	}
 	r, wrong := p.Replacement(t.Replacement)
 	if wrong != nil {
@@ -157,18 +144,17 @@ func (t *Tracking) Rewrite(link string) (string, error) {
 	return p.ReplaceAll(link, r)
 }
 
-// Subscribing is what an entry says of subscriptions.
+// Subscribing holds the settings of subscriptions.
 type Subscribing struct {
 	On bool
-	// Catchup is what is done at a start, see above.
+	// Catchup is what a start does about missed changes.
 	Catchup string
-	// Check is after how many seconds changes are asked for without a notification, where nothing else has them asked
-	// for; -1: never.
+	// Check is the interval of polls without notifications in seconds; -1 means never.
 	Check int
-	// Confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
+	// Confirm is the delay in seconds before an entity that contradicts its notification is read again. Zero means
 	// never.
 	Confirm int
-	// DeliveryPrefix is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
+	// DeliveryPrefix starts delivery addresses: a channel of an RFC destination, or a URL.
 	DeliveryPrefix string
 }
 
@@ -178,7 +164,7 @@ func Flag(g setting.Group, name string) bool {
 	return flag
 }
 
-// ServicePaths are the paths of the services that entries name, each once.
+// ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySetConfig) []string {
 	var services []string
 	for _, e := range all {

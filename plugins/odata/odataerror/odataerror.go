@@ -1,23 +1,25 @@
-// Package odataerror turns answers of an OData service that aren't data into faults of the contract: error documents in
-// JSON and XML, HTML pages, plain text, nothing at all.
+// Package odataerror turns responses of an OData service that are not data into errors of the contract: error documents
+// in JSON and XML, HTML pages, plain text and empty bodies.
 package odataerror
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// detailSize is how much of a body a fault carries, in bytes.
 const detailSize = 1024
 
-// FromResponse makes the fault of an answer whose status isn't a success. what was asked for starts the message:
-// "$metadata of /s".
+// FromResponse returns the error of a response with an error status. what starts the message, such as "$metadata of
+// /s".
 func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
 	f := &wit.Error{Kind: kind(response, message),
@@ -42,8 +44,7 @@ func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
 	return f
 }
 
-// NotData makes the fault of an answer that says success but holds something else than was asked for, such as a logon
-// page.
+// NotData returns the error of a successful response with unexpected content, such as a logon page.
 func NotData(what, expected string, body []byte) *wit.Error {
 	found := "something else"
 	switch {
@@ -62,8 +63,8 @@ func NotData(what, expected string, body []byte) *wit.Error {
 	return f
 }
 
-// describeHTML is what to say of an HTML page: its title, and where the status lets it be one for people to log on,
-// that hint. A reverse proxy says in the title what it misses, a client certificate for one.
+// describeHTML returns the title, unless the status can mean a logon page: then a hint. Reverse proxies put the reason
+// into the title, such as a missing client certificate.
 func describeHTML(status uint16, body []byte) string {
 	title := Title(body)
 	switch {
@@ -75,7 +76,7 @@ func describeHTML(status uint16, body []byte) string {
 	return title + "; " + logonHint
 }
 
-// Title is the title of an HTML page, in one line, "" where its first 4 KiB have none.
+// Title returns the title of an HTML page, or "" if its first 4 KiB have none.
 func Title(body []byte) string {
 	text := string(body[:min(len(body), 4<<10)])
 	low := strings.ToLower(text)
@@ -95,12 +96,12 @@ func Title(body []byte) string {
 const logonHint = "is this a logon page? The user must be one for technical communication (type System or " +
 	"Communication), and the path must be that of an OData service"
 
-// ForSetting is a fault of a setting.
+// ForSetting returns the error of a setting.
 func ForSetting(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
 }
 
-// Excerpt is the first 1 kB of a body as text.
+// Excerpt returns the first 1 kB of a body as text.
 func Excerpt(body []byte) string {
 	if len(body) > detailSize {
 		body = body[:detailSize]
@@ -108,24 +109,7 @@ func Excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body), "\ufffd")
 }
 
-// RefusesFormat reports whether an answer refuses the query option $format, as WCF Data Services does by default: "The
-// query parameter '$format' begins with a system-reserved '$' character but is not recognized."
-func RefusesFormat(response *wit.Response, body []byte) bool {
-	if response.Status != 400 && response.Status != 501 {
-		return false
-	}
-	parts := strings.Split(decoded(string(body[:min(len(body), maxSearched)])), "$format=json")
-	for i, before := range parts[:len(parts)-1] {
-		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
-			return true // the option by itself, and not as it stands in an address
-		}
-	}
-	text := SearchText(response.Target, string(body))
-	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
-		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
-}
-
-// IsError reports whether a body is an error document, whatever the status says.
+// IsError reports whether a body is an error document.
 func IsError(body []byte) bool {
 	start := trimStart(body[:min(len(body), 300)])
 	if len(start) == 0 {
@@ -143,9 +127,8 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
-// Document is the code and the message of an error document, or of what comes near one. ok: it is one of OData v2,
-// complete, with both; then the service itself has answered, and not a gateway in front of it, which has errors of its
-// own making.
+// Document returns code and message of an error document. ok reports that it is a complete one of OData v2, so that the
+// service itself has answered and not a gateway in front of it.
 func Document(body []byte) (code, message string, ok bool) {
 	if isJSON(body) {
 		e := errorObject(body)
@@ -187,21 +170,18 @@ func completeXML(body []byte) bool {
 	}
 }
 
-// metadataSpaces are the namespaces of error documents: that of OData v2, and that of v4, which some services use for
-// both.
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
 	"http://docs.oasis-open.org/odata/ns/metadata"}
 
 const blanks = " \t\r\n"
 
-// trimStart is a body from its first character on.
 func trimStart(body []byte) []byte {
 	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
 }
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }
 
-// IsHTML reports whether a body starts as an HTML page.
+// IsHTML reports whether a body is an HTML page.
 func IsHTML(body []byte) bool {
 	first := trimStart(body[:min(len(body), 300)])
 	if len(first) == 0 || first[0] != '<' {
@@ -212,83 +192,6 @@ func IsHTML(body []byte) bool {
 		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
 }
 
-// kind is what the host is to do about a status. A text that names a lock is transient whatever the status (P17); the
-// host matches `retry.codes` by the fault's code.
-func kind(response *wit.Response, message string) wit.ErrorKind {
-	switch status := response.Status; {
-	case status == 409 || status == 412 || status == 428:
-		return wit.ErrorConflict
-	case status == 400 && Locked(response, message):
-		return wit.ErrorTransient
-	case status == 405 || status == 501 || status == 505:
-		return wit.ErrorUnsupported
-	case status >= 300 && status < 400:
-		return wit.ErrorUnauthorized
-	}
-	return wit.ErrorKindOf(response.Status)
-}
-
-// NoService reports whether a code is one by which SAP Gateway says, with an error document like any other, that a
-// service is not registered or not active (message class MED), that the user may not call it (CM_CONSUMER), or that it
-// leads to no system (CM_COS): none of them speaks of an entity. The statuses are 403, 404 and 500. Assumption: all
-// messages of the three classes do, of which 170, 101 and 064 are known.
-func NoService(code string) bool {
-	return strings.HasPrefix(code, "/IWFND/MED/") || strings.HasPrefix(code, "/IWFND/CM_CONSUMER/") ||
-		strings.HasPrefix(code, "/IWFND/CM_COS/")
-}
-
-// Locked reports whether the message of an answer says that another user holds the entity. Assumption: SAP's English
-// and German texts ("locked by user X", "gesperrt von X") stand for it where no code does.
-func Locked(response *wit.Response, message string) bool {
-	text := SearchText(response.Target, message)
-	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
-		strings.Contains(text, "gesperrt")
-}
-
-// Exists reports whether a refusal says that the entity is there already. Assumption: 409 says so, and where
-// applications answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
-func Exists(response *wit.Response, message string) bool {
-	text := SearchText(response.Target, message)
-	return response.Status == 409 || strings.Contains(text, "already exist") ||
-		strings.Contains(text, "existiert bereits") || strings.Contains(text, "bereits vorhanden") ||
-		strings.Contains(text, "unique constraint")
-}
-
-// LostToken reports whether a refusal says that the service no longer knows the token of a link (P8): 410, one of SAP's
-// codes for it, or a text that says so with 400, 404 or 412. A text proves nothing with a status by which a service
-// fails: what failed may be quoted in it.
-//
-// Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
-func LostToken(response *wit.Response, body []byte) bool {
-	code, message := document(body)
-	switch response.Status {
-	case 410:
-		return true
-	case 408, 429, 502, 503, 504:
-		return false
-	case 400, 404, 412:
-		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
-		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
-			"recoveryofoldrequests", "error536", "(536)"} {
-			if strings.Contains(text, sign) {
-				return true
-			}
-		}
-	}
-	// SAP SuccessFactors writes its code for a snapshot of paging=snapshot that is lost before the text (KBA 2990434).
-	number, is536 := strings.CutSuffix(code, "536")
-	return is536 && strings.TrimRight(number, "0123456789") == number || strings.HasSuffix(code, "/IWFND/CM_MGW/090") ||
-		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
-}
-
-// MatchesCode reports whether a setting's codes have the status of an answer or the code in its error document.
-func MatchesCode(codes []string, status uint16, code string) bool {
-	return slices.ContainsFunc(codes, func(c string) bool {
-		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
-	})
-}
-
-// document reads code and message of an error document.
 func document(body []byte) (code, message string) {
 	text := trimStart(body)
 	switch {
@@ -305,11 +208,8 @@ func document(body []byte) (code, message string) {
 	return "", ""
 }
 
-// maxTransaction is how many characters an id of a transaction may have to be shown: SAP's have 32.
 const maxTransaction = 64
 
-// transactionID is the id by which an SAP system has the request in its error log (/IWFND/ERROR_LOG), "" where an
-// answer says none.
 func transactionID(body []byte) string {
 	id := ""
 	switch text := trimStart(body); {
@@ -327,7 +227,6 @@ func transactionID(body []byte) string {
 	return id
 }
 
-// xmlTransactionID finds error/innererror/transactionid.
 func xmlTransactionID(body []byte) string {
 	r := markup.NewReader(body)
 	for _, name := range []string{"error", "innererror", "transactionid"} {
@@ -354,7 +253,6 @@ func xmlTransactionID(body []byte) string {
 	return strings.TrimSpace(id)
 }
 
-// errorObject is the error object of a document in JSON, empty where there is none.
 func errorObject(body []byte) jsontext.Value {
 	v, err := jsontext.Parse(body)
 	if err != nil {
@@ -367,8 +265,6 @@ func errorObject(body []byte) jsontext.Value {
 	return e
 }
 
-// fromJSON reads the error of {"error":{"code":…,"message":{"value":…}}}, see errorOf; the message may be a plain
-// string.
 func fromJSON(e jsontext.Value) (code, message string) {
 	if m := e.At("message"); m.Kind == jsontext.String {
 		message = m.Text
@@ -378,7 +274,6 @@ func fromJSON(e jsontext.Value) (code, message string) {
 	return e.At("code").Text, message
 }
 
-// fromXML reads <error><code/><message/>; the message may hold a <value>.
 func fromXML(body []byte) (code, message string) {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" {
@@ -404,4 +299,38 @@ func fromXML(body []byte) (code, message string) {
 			message = text
 		}
 	}
+}
+
+const maxNames = 40
+
+// Suggest names the nearest of names, and lists them.
+func Suggest(wrong string, names []string, none string) string {
+	if len(names) == 0 {
+		return "; " + none
+	}
+	text, least := "", len(wrong)/3+2
+	for _, name := range names {
+		if d := setting.Distance(strings.ToLower(wrong), strings.ToLower(name)); d < least {
+			least, text = d, "; the nearest name is "+name
+		}
+	}
+	if len(names) > maxNames {
+		return text + "; expected one of " + strings.Join(names[:maxNames], ", ") + ", ..."
+	}
+	return text + "; expected one of " + strings.Join(names, ", ")
+}
+
+// RetryAfter reads a Retry-After header, seconds or a date. now is the time of the response in milliseconds since 1970.
+func RetryAfter(text string, now int64) (wait time.Duration, ok bool) {
+	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+		return time.Duration(min(max(n, 0), math.MaxInt32)) * time.Second, true
+	}
+	at, ok := Date(text)
+	return time.Duration(min(max(at-now, 0), math.MaxInt32)) * time.Millisecond, ok
+}
+
+// Date reads an HTTP date, in milliseconds since 1970.
+func Date(text string) (ms int64, ok bool) {
+	t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", strings.TrimSpace(text))
+	return t.UnixMilli(), err == nil
 }

@@ -1,4 +1,4 @@
-// Package service asks OData services for the documents that describe them.
+// Package service requests the documents that describe OData services.
 package service
 
 import (
@@ -6,18 +6,19 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MetadataRequest asks for a service's $metadata; path has no slash at its end.
+// MetadataRequest requests $metadata. path has no trailing slash.
 func MetadataRequest(path string, query uri.Query) wit.Request {
 	return Get(path, query.On(path+"/$metadata"), "application/xml")
 }
 
-// NeedMetadata returns the requests for the metadata of services while there are no answers, nil once there is one for
-// each. Errors are *wit.Fault.
+// NeedMetadata returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
 func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
 	if len(answers) == 0 {
 		need := &wit.RequestBatch{}
@@ -33,12 +34,12 @@ func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*
 	return nil, nil
 }
 
-// DocumentRequest asks for a service document.
+// DocumentRequest requests a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
 	return Get("document "+path, query.On(path+"/"), documentTypes)
 }
 
-// ReadDocument reads the answer to DocumentRequest: the names of its entity sets. Errors are *wit.Fault.
+// ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
 func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 	what := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
@@ -51,16 +52,15 @@ func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 	return names, nil
 }
 
-// documentTypes are the forms of service documents.
 const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
-// Get asks for a document in one of some forms, as the header Accept has them. The request may be repeated.
+// Get returns a repeatable GET request.
 func Get(tag, target, accept string) wit.Request {
 	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
 		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
-// ReadMetadata reads the answer to MetadataRequest. Errors are *wit.Fault.
+// ReadMetadata parses $metadata. Errors are *wit.Error.
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	what := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
@@ -78,7 +78,7 @@ func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	return m, nil
 }
 
-// FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Fault.
+// FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Error.
 func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
 	s := m.Set(set)
 	if s == nil {
@@ -99,13 +99,44 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 	return s, t, nil
 }
 
-// Path is a service's path with a slash in front and none at the end: both spellings are one service.
+// Path adds a leading slash and removes trailing ones.
 func Path(s string) string { return "/" + strings.Trim(s, "/") }
 
-// Address is how requests name a set: bare, or with its container where that isn't the default one.
+// Address returns the name of a set in URLs.
 func Address(s *edm.Set) string {
 	if s.Default {
 		return s.Name
 	}
 	return s.Container + "." + s.Name
+}
+
+// Collections returns the names in a service document, in JSON or Atom; ok is false if it is none.
+func Collections(body []byte) ([]string, bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		var names []string
+		for _, item := range v.At("EntitySets").Items {
+			names = append(names, item.Text)
+		}
+		return names, v.Has("EntitySets")
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {
+		return nil, false
+	}
+	var names []string
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil:
+			return nil, false
+		case kind == markup.End:
+			return names, true
+		case kind == markup.Open && r.Local == "collection":
+			href, _ := r.Attribute("href")
+			names = append(names, href)
+		}
+	}
 }

@@ -11,16 +11,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// A next link that says how many rows to skip leads elsewhere when rows before it come or go, and hides others (P3).
-// Services write the number in many ways: $skip=1000; $skiptoken=1000, as CAP does; base64 of
-// {"startRow":1000,"endRow":2000}, as SAP SuccessFactors does (SAP KBA 2489065), or of $rows=500&$offset=1000, as CAP
-// does where $top is asked for too. Only a link that holds the last row's key is known to lead to what is after that
-// row whatever comes or goes.
+// A next link that counts rows returns other rows when rows before it are inserted or deleted (P3). Services encode the
+// count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP SuccessFactors, SAP KBA
+// 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last row's key is safe.
 
-// CountsRows reports whether rows that come or go may shift what the next link of the page that was asked for at
-// `asked` leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there.
-// Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then, and
-// rows are hidden only if the first one of the next page is not the one after it, see [Set.MayHideRows].
+// CountsRows reports whether inserted or deleted rows may shift the next link of the page at asked. last is the last
+// row's key, seen the number of rows so far. If keys are consecutive integers, the number in the link may be the key or
+// the count: unless is that number, to be checked by [Set.MayHideRows].
 func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.plainKey(last)
 	switch {
@@ -32,28 +29,25 @@ func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, u
 	return true, ""
 }
 
-// MayHideRows reports whether rows may have been hidden between the row with the number `last` for its key and the
-// first one of the page after it, whose key is given.
+// MayHideRows reports whether rows may be missing between the row with key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
 	texts := s.plainKey(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
-// maxLink is how long a link may be that is read, in bytes: servers take no longer ones.
 const maxLink = 16 << 10
 
-// linkHasKey reports whether a next link of the page that was asked for at `asked` holds the key of the last row, and
-// not how many rows to skip; of one that can't be read nobody knows, and rows may be hidden by it as by a number. keys
-// are the parts of the key, counts the numbers of rows up to there that the link may mean. A number that happens to be
-// both a count and the key does no harm: going by key reads the same rows.
+// linkHasKey reports whether a next link contains the key and no row count; false if the link cannot be read. counts
+// are row numbers that the link may contain. A number that is both key and count does no harm, since keysets read the
+// same rows.
 func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
 	_, before, _ := strings.Cut(asked, "?")
-	var own []string // what the service has added
+	var own []string // options added by the service
 	given := strings.Split(before, "&")
 	for i := range given {
 		given[i] = uri.Unescape(given[i])
@@ -65,7 +59,7 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == s.countName(): // lead nowhere
+		case name == "$top", name == s.countName(): // select no position
 		case name == s.TokenOption:
 			for _, t := range decodings(text) {
 				numbers = append(numbers, numbersIn(t)...)
@@ -83,7 +77,6 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 	return containAll(own, keys)
 }
 
-// decodings are a token as it stands, and the text that it is base64 of, as SAP SuccessFactors and CAP write theirs.
 func decodings(token string) []string {
 	token = strings.Trim(token, "'")
 	list := []string{token}
@@ -94,7 +87,6 @@ func decodings(token string) []string {
 	return list
 }
 
-// numbersIn are the whole numbers of a text, those of more than 18 digits apart.
 func numbersIn(text string) (numbers []int) {
 	for len(text) > 0 {
 		start := strings.IndexAny(text, "0123456789")
@@ -113,12 +105,11 @@ func numbersIn(text string) (numbers []int) {
 	return numbers
 }
 
-// containAll reports whether each of some parts of a key stands in one of the texts.
 func containAll(texts, keys []string) bool {
 	some := false
 	for _, key := range keys {
 		if key == "" {
-			continue // is in every text
+			continue
 		}
 		if !slices.ContainsFunc(texts, func(t string) bool { return contains(t, key) }) {
 			return false
@@ -128,18 +119,15 @@ func containAll(texts, keys []string) bool {
 	return some
 }
 
-// minDistinctive is how many bytes of a key are in a text by no chance. A shorter part must be a whole field of the
-// text: 7 is in 2026-11-7 too.
+// minDistinctive is the length of a key part that is no coincidence. Shorter ones must be a whole field: 2026-11-7 has
+// 7.
 const minDistinctive = 4
 
-// separates reports whether what stands next to a field separates it from others: there is none, or the character that
-// is nearest to the field is no part of a word.
 func separates(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
 }
 
-// contains reports whether a key's part stands in a text, as a literal or bare, and not as a piece of a longer word or
-// number. Case makes no difference.
+// contains reports whether a key part occurs in a text as a whole word or number, case-insensitively.
 func contains(text, part string) bool {
 	text, part = strings.ToLower(strings.ReplaceAll(text, "''", "'")), strings.ToLower(part)
 	for from := 0; ; {
@@ -161,7 +149,6 @@ func contains(text, part string) bool {
 	}
 }
 
-// sameWord reports whether two characters belong to one number or to one word.
 func sameWord(a, b rune) bool {
 	digit := func(c rune) bool { return c >= '0' && c <= '9' }
 	letter := func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 && c != utf8.RuneError }
