@@ -84,7 +84,7 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		name     string
 		switches odatatest.Switches
 		again    int
-		gone     string // is deleted amid the first load
+		deleted  string // is deleted amid the first load
 	}{
 		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
@@ -103,9 +103,9 @@ func TestCursorWhileRowsChange(t *testing.T) {
 					dated(t, s, 10248, late+"T01:00:00")
 					dated(t, s, 10287, late+"T02:00:00") // on a page that is still to come
 					late = ""
-					if c.gone != "" {
-						write(t, s, "DELETE", "Orders("+c.gone+")", nil)
-						c.gone = ""
+					if c.deleted != "" {
+						write(t, s, "DELETE", "Orders("+c.deleted+")", nil)
+						c.deleted = ""
 					}
 				}
 			}), byDate...)

@@ -624,7 +624,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		name     string
 		switches odatatest.Switches
 		cut      bool
-		gone     string
+		deleted  string
 		born     bool
 		settings []string
 		rows     int
@@ -633,8 +633,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		{name: "the feed ends after its first page", cut: true, rows: 30},
 		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
 			rows: 30},
-		{name: "a row is deleted meanwhile", gone: "Orders(10275)", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true,
+		{name: "a row is deleted meanwhile", deleted: "Orders(10275)", rows: 29},
+		{name: "a row is deleted, and one inserted before those to come", deleted: "Orders(10275)", born: true,
 			rows: 29 + 30},
 		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
@@ -642,7 +642,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			c.switches.PageSize = 20
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := loaded(t, s, tracked00("Orders", c.settings...)...)
-			gone := c.gone
+			gone := c.deleted
 			f.answered = func(q *wit.Request, r *wit.Response) {
 				if gone != "" {
 					write(t, s, "DELETE", gone, nil)

@@ -183,7 +183,7 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 
 // TestGuidsOfNotifications: a notification names an entity in another case than its row, which is gone or has changed.
 func TestGuidsOfNotifications(t *testing.T) {
-	for _, c := range []struct{ rows, told func(string) string }{
+	for _, c := range []struct{ rows, notified func(string) string }{
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
@@ -192,7 +192,7 @@ func TestGuidsOfNotifications(t *testing.T) {
 		s.rows = s.rows[:3]
 		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
-				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)}
+				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.notified(id) + `')"}}}`)}
 			wakes, err := f.p.HandleNotification(f.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)

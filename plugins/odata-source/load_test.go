@@ -147,13 +147,13 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 	if _, err := l.run(0, nil); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	came := map[string]bool{}
+	delivered := map[string]bool{}
 	for _, r := range l.rows {
-		came["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
+		delivered["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
 	}
 	s.Each(name, func(key string, _ map[string]string) {
 		plain := strings.NewReplacer("OrderID=", "", "ProductID=", "").Replace(key)
-		if before[key] && !came[plain] {
+		if before[key] && !delivered[plain] {
 			missing++
 		}
 	})

@@ -45,26 +45,26 @@ func (p *plugin) Describe() wit.Description {
 			Settings:      sourceconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
-func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
+func (p *plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
-		return recommend.ValidateOnline(given, state, answers)
+		return recommend.ValidateOnline(settings, state, answers)
 	}
-	examined := sourceconfig.Examine(given)
+	examined := sourceconfig.Examine(settings)
 	return wit.ValidateResult{Done: &examined}, nil
 }
 
-func (p *plugin) Plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
-	return plan(component, given, maxTasks)
+func (p *plugin) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
+	return plan(component, settings, maxTasks)
 }
 
-func (p *plugin) Open(component string, given []wit.Setting, state []byte,
+func (p *plugin) Open(component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult,
 	error) {
-	return open(component, given, answers)
+	return open(component, settings, answers)
 }
 
 func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
@@ -84,10 +84,10 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 	return notifications.Subscribe(o, f, address, state, answers)
 }
 
-func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
+func (p *plugin) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.CallResult{}, err
 	}
-	return retire.Retire(given, addresses, state, answers)
+	return retire.Retire(settings, addresses, state, answers)
 }

@@ -69,9 +69,9 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 			len(f.state))
 	}
 	write(t, s, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	asked, came := len(f.targets), len(f.log)
-	if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != came+1 {
-		t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-came, f.targets[asked:])
+	asked, delivered := len(f.targets), len(f.log)
+	if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != delivered+1 {
+		t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-delivered, f.targets[asked:])
 	}
 }
 

@@ -275,23 +275,23 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 // An answer that contradicts the notification may come of an older copy of the data: the entity is read once more after
 // a while.
 func TestAnswersThatContradictNotifications(t *testing.T) {
-	const there, gone = true, false
+	const there, missing = true, false
 	for _, c := range []struct {
-		name, told string
-		confirm    string
-		answers    []bool
-		deleted    bool
-		reads      int
+		name, notified string
+		confirm        string
+		answers        []bool
+		deleted        bool
+		reads          int
 	}{
-		{"created, and an older copy", "created", "", []bool{gone, there}, false, 2},
-		{"changed, and an older copy for longer", "updated", "", []bool{gone, gone}, true, 2},
-		{"no kind of change, and an older copy", "", "", []bool{gone, there}, false, 2},
+		{"created, and an older copy", "created", "", []bool{missing, there}, false, 2},
+		{"changed, and an older copy for longer", "updated", "", []bool{missing, missing}, true, 2},
+		{"no kind of change, and an older copy", "", "", []bool{missing, there}, false, 2},
 		{"changed", "updated", "", []bool{there}, false, 1},
-		{"deleted", "deleted", "", []bool{gone}, true, 1},
-		{"deleted, and an older copy", "DELETED", "", []bool{there, gone}, true, 2},
+		{"deleted", "deleted", "", []bool{missing}, true, 1},
+		{"deleted, and an older copy", "DELETED", "", []bool{there, missing}, true, 2},
 		{"deleted and made anew", "deleted", "", []bool{there, there}, false, 2},
-		{"believed at once", "created", "0", []bool{gone, there}, true, 1},
-		{"deleted, believed at once", "deleted", "0", []bool{there, gone}, false, 1},
+		{"believed at once", "created", "0", []bool{missing, there}, true, 1},
+		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
-						c.told)})
+						c.notified)})
 				if err != nil || len(wakes) != 1 {
 					t.Fatalf("%+v, %v", wakes, err)
 				}

@@ -12,15 +12,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
+func open(component string, settings []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
+	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
-	v := sourceconfig.Table.Values(given)
-	o, all := entityset.NewContext(given)
+	v := sourceconfig.Table.Values(settings)
+	o, all := entityset.NewContext(settings)
 	services := sourceconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err

@@ -11,18 +11,18 @@ import (
 )
 
 // plan distributes the entity sets: each belongs to one task, which keeps its offsets and order.
-func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
+func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.PlanResult{}, err
 	}
-	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
+	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return wit.PlanResult{}, f
 	}
-	v := sourceconfig.Table.Values(given)
+	v := sourceconfig.Table.Values(settings)
 	all := sourceconfig.EntitySets(v)
 	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
 	for i := range tasks {
-		for _, s := range given {
+		for _, s := range settings {
 			if !strings.HasPrefix(s.Name, "sap.odata#") {
 				tasks[i] = append(tasks[i], s)
 			}
@@ -30,7 +30,7 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResul
 	}
 	for i, e := range all {
 		task := &tasks[i%len(tasks)]
-		for _, s := range given {
+		for _, s := range settings {
 			if strings.HasPrefix(s.Name, config.InGroup(e.Number, "")) {
 				*task = append(*task, s)
 			}
@@ -43,18 +43,19 @@ func plan(component string, given []wit.Setting, maxTasks uint32) (wit.PlanResul
 // repeatable depends on the metadata, so each page reports it in `repeats-exactly`.
 func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	for _, e := range all {
-		how := ""
+		schedule := ""
 		switch {
 		case e.Tracking.On:
 			continue
 		case e.Cron != "":
-			how = "at the times of " + e.CronSource
+			schedule = "at the times of " + e.CronSource
 		case e.Period >= 0:
-			how = "every " + config.InGroup(e.Number, sourceconfig.NameExecPeriod) + " seconds"
+			schedule = "every " + config.InGroup(e.Number, sourceconfig.NameExecPeriod) + " seconds"
 		default:
 			continue
 		}
-		return wit.Support{Unsupported: wit.Ptr("entity set " + e.Set + " of " + e.Service + " is read whole " + how +
+		return wit.Support{Unsupported: wit.Ptr("entity set " + e.Set + " of " + e.Service + " is read whole " +
+			schedule +
 			"; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Set}

@@ -18,20 +18,21 @@ func (p *plugin) Commands() (all []wit.Command) {
 }
 
 // Run runs a command.
-func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
+func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
 	case probe.Doctor:
-		return probe.Steps(services(given), config.Query(sourceconfig.Table.Values(given)), options, state, answers)
+		return probe.Steps(services(settings), config.Query(sourceconfig.Table.Values(settings)), options, state,
+			answers)
 	case retire.Command:
-		return retire.Run(given, state, answers)
+		return retire.Run(settings, state, answers)
 	}
-	return inspect.Run(command, options, given, state, answers)
+	return inspect.Run(command, options, settings, state, answers)
 }
 
-func services(given []wit.Setting) []probe.Service {
+func services(settings []wit.Setting) []probe.Service {
 	var list []probe.Service
-	for _, e := range sourceconfig.EntitySets(sourceconfig.Table.Values(given)) {
+	for _, e := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
 		list = append(list, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, sourceconfig.NameService),
 			Sets: []probe.Set{{Name: e.Set, Setting: config.InGroup(e.Number, sourceconfig.NameEntitySet), Atom: e.Atom,
 				Find: e.Find}}})

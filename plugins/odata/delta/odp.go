@@ -54,7 +54,7 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 		// No subscription exists, so the service never received a request for the first extraction.
 		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
 	case at.step == stepWait:
-		return f.findDeltaLink(at.common, whyOpened, ""), nil
+		return f.findDeltaLink(at.common, reasonOpened, ""), nil
 	case at.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
 			Message: pg.Label() + ": the service confirmed the end of the subscription, but still has it: " +
@@ -171,7 +171,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 	}
 	next := *at
 	for _, r := range links {
-		if next.token == "" || isBetter(at.why, r, next.deltaLinkRow) {
+		if next.token == "" || isBetter(at.reason, r, next.deltaLinkRow) {
 			next.deltaLinkRow = r
 		}
 	}
@@ -186,7 +186,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 		next.url = target
 		return &next, 0, nil
 	}
-	if next.token == "" && at.why == whyOpened {
+	if next.token == "" && at.reason == reasonOpened {
 		return pg.stillWorking(at)
 	}
 	to, err := pg.fromToken(&next)
@@ -195,7 +195,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 
 func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	f, now := pg.set(), int(pg.Answer.ReceivedAt)
-	goneError := func(text string) error {
+	expired := func(text string) error {
 		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
 	}
@@ -206,20 +206,20 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 			Message: pg.Label() + ": the service returned no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(sourceconfig.NameLost) +
 				" = reload reads the whole set again when the link is lost"}
-	case at.why == whyLost && isYounger(at.token, lost):
-		return nil, goneError(": the oldest delta link that the service keeps, " + at.token +
+	case at.reason == reasonLost && isYounger(at.token, lost):
+		return nil, expired(": the oldest delta link that the service keeps, " + at.token +
 			", is younger than the lost one, " +
 			lost + ": changes between them would be missing. ")
-	case at.why == whyLost && lost == strings.Trim(at.token, "'"):
-		return nil, goneError(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
+	case at.reason == reasonLost && lost == strings.Trim(at.token, "'"):
+		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
 			". ")
-	case at.why == whyLost:
+	case at.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+at.token+" of "+at.created+
 			"; changes since then are delivered again")
 		c := common{startedAt: now, rewritten: f.rewriteMark(), lostTokens: at.lostTokens,
 			endMarkerPending: at.endMarkerPending}
 		return &readingChanges{common: c, url: link}, nil
-	case at.why == whyOpened:
+	case at.reason == reasonOpened:
 		// The load has ended, but its response was lost. Read the set without starting another job; changes follow from
 		// the token.
 		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was requested before and has ended; the set is read "+
@@ -233,10 +233,10 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 
 // isBetter prefers the oldest token after a lost one, else the newest, that of the first load before others.
 func isBetter(why string, a, b deltaLinkRow) bool {
-	if why == whyLost {
+	if why == reasonLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
 	}
-	if why != whyChanged && a.first != b.first {
+	if why != reasonChanged && a.first != b.first {
 		return a.first
 	}
 	return a.created > b.created || a.created == b.created && a.token > b.token
@@ -262,5 +262,5 @@ func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error)
 	}
 	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
 		"running; checking again in "+defaultWait.String())
-	return f.findDeltaLink(at.common, whyOpened, ""), defaultWait, nil
+	return f.findDeltaLink(at.common, reasonOpened, ""), defaultWait, nil
 }

@@ -69,7 +69,7 @@ func (p *idle) fields() []paging.OffsetField {
 }
 
 func (p *findingDeltaLink) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.why},
+	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.reason},
 		paging.OffsetField{Name: "url", Text: &p.url},
 		paging.OffsetField{Name: "link", Text: &p.link}, paging.OffsetField{Name: "token", Text: &p.token},
 		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.first},

@@ -101,8 +101,8 @@ type idle struct {
 // findingDeltaLink reads the delta links that an ODP service keeps.
 type findingDeltaLink struct {
 	common
-	why string
-	url string
+	reason string
+	url    string
 	// link is the lost delta link, or the previous one.
 	link string
 	deltaLinkRow
@@ -111,10 +111,10 @@ type findingDeltaLink struct {
 
 // Reasons for findingDeltaLink, as stored.
 const (
-	whyLoaded  = "loaded"
-	whyChanged = "changed"
-	whyLost    = "lost"
-	whyOpened  = "opened"
+	reasonLoaded  = "loaded"
+	reasonChanged = "changed"
+	reasonLost    = "lost"
+	reasonOpened  = "opened"
 )
 
 // legacyLoad is a load of an earlier version without change tracking. It restarts as a snapshot.

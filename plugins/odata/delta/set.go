@@ -23,7 +23,7 @@ func (f Set) first(c common) phase {
 }
 
 func (f Set) findDeltaLink(c common, why, link string) *findingDeltaLink {
-	return &findingDeltaLink{common: c, why: why, url: f.FunctionURL(f.ODP.Links), link: link}
+	return &findingDeltaLink{common: c, reason: why, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
 func (f Set) idleAt(c common, link string, now int64) phase {

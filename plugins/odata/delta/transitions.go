@@ -71,7 +71,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 	}
 	switch {
 	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, whyLoaded, ""), nil
+		return f.findDeltaLink(next.common, reasonLoaded, ""), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(at.applied, "load")
 	case next.linksCountRows:
@@ -116,7 +116,7 @@ func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, er
 	next.lostTokens = 0
 	switch {
 	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, whyChanged, at.deltaLink()), nil
+		return f.findDeltaLink(next.common, reasonChanged, at.deltaLink()), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
@@ -301,7 +301,7 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	case f.Tracking.OnLostToken == sourceconfig.LostRecover && f.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,
 			failed.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
-		next := f.findDeltaLink(*c, whyLost, changes.deltaLink())
+		next := f.findDeltaLink(*c, reasonLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
 	case f.Tracking.OnLostToken == sourceconfig.LostReload:

@@ -26,13 +26,14 @@ type Context struct {
 }
 
 // NewContext returns a context without feeds, and the configured entity sets.
-func NewContext(given []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
-	given = slices.DeleteFunc(slices.Clone(given), func(s wit.Setting) bool { // also drops passwords
+func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
+	settings = slices.DeleteFunc(slices.Clone(settings), func(s wit.Setting) bool { // also drops passwords
 		spec, known := sourceconfig.Table.Find(s.Name)
 		return !known && s.Name != sourceconfig.ExactlyOnce || known && spec.Kind == wit.KindPassword
 	})
-	v := sourceconfig.Table.Values(given)
-	return &Context{Settings: given, Origin: sourceconfig.Origin(v), Refresh: v.Number(sourceconfig.MetadataRefresh)},
+	v := sourceconfig.Table.Values(settings)
+	return &Context{Settings: settings, Origin: sourceconfig.Origin(v),
+			Refresh: v.Number(sourceconfig.MetadataRefresh)},
 		sourceconfig.EntitySets(v)
 }
 

@@ -23,8 +23,8 @@ func (f *Feed) compileCursor(s *edm.Structure) error {
 	if f.Cursor == "" {
 		return nil
 	}
-	refuse := func(name, given, why string) error {
-		return odataerror.ForSetting(name, setting.Invalid(name, given, why))
+	refuse := func(name, text, why string) error {
+		return odataerror.ForSetting(name, setting.Invalid(name, text, why))
 	}
 	p, names := s.Property(f.Cursor), CursorProperties(s)
 	name := f.Setting(sourceconfig.NameCursor)

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// made makes the feeds of settings by metadata; without any, by those of the demo service.
-func made(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
+// compiled makes the feeds of settings by metadata; without any, by those of the demo service.
+func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
 	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
 		return nil, f
 	}
@@ -48,7 +48,7 @@ func made(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
 
 // orders makes the feed of the set Orders, with more settings.
 func orders(more ...string) (*Context, error) {
-	return made(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
+	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
 }
 
 // TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is
@@ -247,7 +247,7 @@ func TestMetadataInMotion(t *testing.T) {
 	} {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		o, err := made(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
+		o, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
 		noError(t, err)
 		page, err := BeginPage(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
 			&wit.Response{Status: 200, ReceivedAt: c.at})

@@ -25,7 +25,7 @@ const (
 	maxStored     = 10_000
 )
 
-type stored struct {
+type storeState struct {
 	loading bool
 	pages   int
 	tokens  []string
@@ -53,7 +53,7 @@ func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
 // Store reads the store, then the entities that it names.
 type Store struct {
 	*Entity
-	stored
+	storeState
 }
 
 // BeginStore starts reading the store.
@@ -63,13 +63,13 @@ func BeginStore(pool *entityset.Pool, o *entityset.Context, f *entityset.Feed, r
 	if entity.stored = true; response.Target == "" {
 		entity.Base = StoreTarget
 	}
-	return &Store{entity, stored{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
+	return &Store{entity, storeState{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
 
 // Decode decodes a chunk.
 func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
-	s := &pg.stored
+	s := &pg.storeState
 	if s.remaining == 0 {
 		return pg.readStore(status, piece, last)
 	}
@@ -101,7 +101,7 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 }
 
 func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
-	s, f := &pg.stored, pg.set()
+	s, f := &pg.storeState, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
 		return pg.readWhole("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}

@@ -66,11 +66,11 @@ func (c *Cursor) condition(at *Position) string {
 	return c.Condition(at.cursor.from)
 }
 
-func (c *Cursor) next(done *cursorPosition) *cursorPosition {
+func (c *Cursor) next(done *cursorState) *cursorState {
 	if done.high == "" {
-		return &cursorPosition{}
+		return &cursorState{}
 	}
-	next := &cursorPosition{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
+	next := &cursorState{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
 	if !done.baseUnknown {
 		next.from = c.Lower(cmp.Or(done.base, done.high)) // earlier versions stored no base
 	}

@@ -136,8 +136,8 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		change     func(*service)
 		key        func(i int) int
 		// again is how many rows come twice; twins: all do, since keys are not unique, which a second reading shows.
-		again int
-		twins bool
+		again      int
+		duplicates bool
 	}{
 		{name: "nothing changes", rows: 300, page: 100},
 		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insert(1) }, again: 1},
@@ -149,10 +149,10 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		{name: "rows are inserted into a large set", rows: 3000, page: 1000, change: func(s *service) { s.insert(40) },
 			again: 40},
 		{name: "keys that do not tell rows apart", rows: 300, page: 100, key: func(i int) int { return i / 3 },
-			twins: true},
-		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, twins: true},
+			duplicates: true},
+		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
 		{name: "few keys, and a row that is changed", rows: 300, page: 100, key: func(i int) int { return i % 41 },
-			twins: true, change: func(s *service) { s.keys[5] += 500 * versions }},
+			duplicates: true, change: func(s *service) { s.keys[5] += 500 * versions }},
 		{name: "a row out of order", rows: 300, page: 100, key: func(i int) int { return (i + 1) % 300 }},
 		{name: "the keys descend", rows: 3000, page: 500, key: func(i int) int { return 3000 - i }},
 	} {
@@ -174,7 +174,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 					})
 				}
 				res, err := s.load(t, setOf(paging, 0), nil)
-				if c.twins {
+				if c.duplicates {
 					rows *= 2
 				}
 				s.whole(t, res, err)

@@ -31,11 +31,11 @@ func (t *transition) afterPage() error {
 	}
 	n, m := t.next, t.next.checks
 	n.undecoded, n.undecodedHashes = 0, ""
-	passed := 0
+	skipped := 0
 	if w, keyed := t.at.pager.(keysetPager); keyed {
-		passed = w.skipped
+		skipped = w.skipped
 	}
-	n.rowsRead += passed + t.Rows - t.overlapRows()
+	n.rowsRead += skipped + t.Rows - t.overlapRows()
 	if t.at.rowsRead == 0 && t.at.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
 	}

@@ -26,7 +26,7 @@ type Position struct {
 	timestamp int
 	checks    *checkState
 	previous  *previousAttempts
-	cursor    *cursorPosition
+	cursor    *cursorState
 }
 
 // pager is the way in which the next page is requested.
@@ -81,7 +81,7 @@ func (m *checkState) ascending() bool { return m.sorted || m.folded }
 func newPosition(known Capabilities) *Position {
 	return &Position{totalCount: -1, capabilities: known, question: &question{}, checks: &checkState{},
 		previous: &previousAttempts{},
-		cursor:   &cursorPosition{}}
+		cursor:   &cursorState{}}
 }
 
 type stored struct {
@@ -225,7 +225,7 @@ func (p *Position) followsEmptyPage() bool {
 	return keyed && !w.unsolicited && p.checks.emptyPages > 0
 }
 
-type cursorPosition struct {
+type cursorState struct {
 	// from is the least value requested, "" for all rows. base is the highest value when the load began.
 	from, high, base string
 	baseUnknown      bool

@@ -17,7 +17,7 @@ type cursorCheck struct {
 	nullIsHighest bool
 }
 
-func (p *cursorCheck) begin(c *Cursor, at *cursorPosition) {
+func (p *cursorCheck) begin(c *Cursor, at *cursorState) {
 	*p = cursorCheck{}
 	if c == nil {
 		return
@@ -146,7 +146,7 @@ func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
 	if p.high != "" {
 		p.prune(c, at)
 	}
-	cursor := cursorPosition{from: at.cursor.from, high: p.high, base: p.base(at), previousRows: at.cursor.previousRows,
+	cursor := cursorState{from: at.cursor.from, high: p.high, base: p.base(at), previousRows: at.cursor.previousRows,
 		currentRows: packRows(p.rows), baseUnknown: at.cursor.baseUnknown, truncated: at.cursor.truncated}
 	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true

@@ -146,7 +146,7 @@ func (t *transition) restart(why string) error {
 	first := t.set.start(n.capabilities & (serviceCapabilities | excessReported))
 	first.previous, first.timestamp = n.previous, n.timestamp
 	first.snapshot, first.endMarkerPending = max(int(t.At), n.snapshot+1), n.endMarkerPending
-	first.cursor = &cursorPosition{from: n.cursor.from, high: n.cursor.high, previousRows: n.cursor.previousRows,
+	first.cursor = &cursorState{from: n.cursor.from, high: n.cursor.high, previousRows: n.cursor.previousRows,
 		truncated: n.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
 	if n.capabilities.has(hadUnsolicitedRows) {

@@ -48,8 +48,8 @@ type Adviser struct {
 }
 
 // Advise returns an adviser for settings that were validated offline.
-func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wit.ConfigValue) *Adviser {
-	v := table.Values(given)
+func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined []wit.ConfigValue) *Adviser {
+	v := table.Values(settings)
 	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
 	for _, e := range examined {
 		a.add(e)
@@ -79,11 +79,11 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 }
 
 // AddSuggested adds settings that can be set next: those of another entity set if the last one is complete, and more.
-func (a *Adviser) AddSuggested(given []wit.Setting, more ...string) {
+func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
 	if next := a.Next(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
 	}
-	all := slices.Clone(given)
+	all := slices.Clone(settings)
 	for _, name := range more {
 		all = append(all, wit.Setting{Name: name})
 	}
@@ -99,7 +99,7 @@ func (a *Adviser) AddSuggested(given []wit.Setting, more ...string) {
 func (a *Adviser) Hide(applies func(name string) bool) {
 	for i := range a.Examined {
 		e := &a.Examined[i]
-		if _, given := a.Values.Lookup(e.Key.Name); given || len(e.Errors) > 0 {
+		if _, isSet := a.Values.Lookup(e.Key.Name); isSet || len(e.Errors) > 0 {
 			continue
 		}
 		e.Visible = e.Visible && applies(e.Key.Name)

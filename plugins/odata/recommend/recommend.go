@@ -23,13 +23,13 @@ const groups = "sap.odata#"
 const maxErrors = 50
 
 // ValidateOnline validates settings with the service's metadata and recommends values.
-func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
+func ValidateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	a := &adviser{p.Advise(sourceconfig.Table, given, sourceconfig.Examine(given))}
-	a.AddSuggested(given, a.conditions()...)
+	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
+	a.AddSuggested(settings, a.conditions()...)
 	a.Services()
 	for _, e := range sourceconfig.EntitySets(a.Values) {
 		a.entitySet(&e)

@@ -52,7 +52,7 @@ func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error)
 			what+" returns \""+f.Returns+"\"; expected one that returns entities")
 	}
 	for _, p := range f.Parameters {
-		if _, given := uri.Option(e.QueryOptions.Raw, p.Name); !given && !p.Nullable {
+		if _, isSet := uri.Option(e.QueryOptions.Raw, p.Name); !isSet && !p.Nullable {
 			return nil, nil, odataerror.ForSetting(config.InGroup(e.Number, query.Raw),
 				what+" needs the parameter "+p.Name+" ("+
 					p.Type.Name+"): expected "+
@@ -74,7 +74,7 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 		return refuse("expected a navigation property after the parameters, such as " +
 			"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set")
 	}
-	of, given, err := uri.ParsePredicate(e.Set[:end])
+	of, arguments, err := uri.ParsePredicate(e.Set[:end])
 	if err != nil {
 		return refuse(err.Error())
 	}
@@ -82,19 +82,19 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(given) == 1 && len(parameters.Key) == 1 && given[0].Name == "" {
-		given[0].Name = parameters.Key[0]
+	if len(arguments) == 1 && len(parameters.Key) == 1 && arguments[0].Name == "" {
+		arguments[0].Name = parameters.Key[0]
 	}
 	address := []byte(service.Address(from) + "(")
 	for i, key := range parameters.Key {
-		at := slices.IndexFunc(given, func(k uri.Key) bool { return k.Name == key })
+		at := slices.IndexFunc(arguments, func(k uri.Key) bool { return k.Name == key })
 		p := parameters.Property(key)
-		if at < 0 || p == nil || len(given) != len(parameters.Key) {
+		if at < 0 || p == nil || len(arguments) != len(parameters.Key) {
 			return refuse("expected the parameters " + strings.Join(parameters.Key, ", ") + ", each once")
 		}
-		text := given[at].Literal.Text
-		if t := given[at].Literal.Type; t >= edm.Guid || t == edm.Binary {
-			text = string(uri.AppendLiteral(nil, given[at].Literal))
+		text := arguments[at].Literal.Text
+		if t := arguments[at].Literal.Type; t >= edm.Guid || t == edm.Binary {
+			text = string(uri.AppendLiteral(nil, arguments[at].Literal))
 		}
 		literal, err := value.Literal(p, text)
 		if err != nil {

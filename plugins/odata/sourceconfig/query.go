@@ -70,26 +70,26 @@ func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 
 func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
 	for _, c := range s.Conditions {
-		given := func(name string) bool {
+		isSet := func(name string) bool {
 			_, ok := v.Lookup(c.Prefix + name)
 			return ok
 		}
 		// A setting that is missing cannot carry an error of its own.
 		complain := func(name, text string) {
 			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
-				if given(at) {
+				if isSet(at) {
 					setting.AddError(examined, c.Prefix+at, text)
 					return
 				}
 			}
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low} {
-			if !given(name) || name == query.Property && c.Property == "" {
+			if !isSet(name) || name == query.Property && c.Property == "" {
 				complain(name, setting.Missing(c.Prefix+name))
 			}
 		}
 		switch between := c.Option == "bt" || c.Option == "nb"; {
-		case between && !given(query.High):
+		case between && !isSet(query.High):
 			complain(query.High, setting.Missing(c.Prefix+query.High))
 		case !between && c.High != "" && c.Option != "":
 			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High,

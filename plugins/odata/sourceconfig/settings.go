@@ -256,9 +256,9 @@ func Origin(v setting.Values) uri.Origin {
 }
 
 // Examine validates all settings.
-func Examine(given []wit.Setting) []wit.ConfigValue {
-	examined := config.Examine(Table, given)
-	v := Table.Values(given)
+func Examine(settings []wit.Setting) []wit.ConfigValue {
+	examined := config.Examine(Table, settings)
+	v := Table.Values(settings)
 	all := EntitySets(v)
 	if len(all) == 0 {
 		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
