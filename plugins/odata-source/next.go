@@ -31,8 +31,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 // nextAction continues an unfinished load and repeats a complete one when its period is over, also if it ended while
 // the connector was down.
 func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
-	now int64) (wit.NextAction,
-	error) {
+	now int64) (wit.NextAction, error) {
 	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
 			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " +
@@ -60,31 +59,13 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 			return notifications.Set{Feed: f}.FetchStore(!done, offset), nil
 		}
 		if done {
-			due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
-				now-when >= int64(f.Period)*1000
-			switch {
-			case cause.Snapshot != nil:
-				at = nil // read all rows, even with a cursor
-			case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
-				return notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset), nil
-			case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
-				f.Subscribing.Catchup != sourceconfig.CatchupReload):
-				logNothingToRead(f, cause, when, "and entities that notifications name are read")
-				return wit.NextAction{Idle: wit.Set}, nil
-			case f.NotificationOnly():
-			case f.Period < 0 && f.Cron == "":
-				logNothingToRead(f, cause, when, "and nothing more is read (exec-period=-1)")
-				return wit.NextAction{Finished: wit.Set}, nil
-			case !due:
-				logNothingToRead(f, cause, when, "and the next load starts as scheduled")
-				return wit.NextAction{Idle: wit.Set}, nil
+			if action := withoutLoad(f, when, offset, cause, now); action != nil {
+				return *action, nil
 			}
-			if at != nil {
-				at = f.Paging.FirstAfter(at, now)
-			}
+			at = f.Paging.FirstAfter(at, now)
 		}
 	}
-	if at == nil {
+	if at == nil || cause.Snapshot != nil { // a snapshot reads all rows, even with a cursor
 		at = f.Paging.First(now)
 	}
 	at = f.Paging.RestoreLink(at)
@@ -93,6 +74,30 @@ func nextAction(o *entityset.Context, f *entityset.Feed, offset []wit.OffsetEntr
 	return wit.NextAction{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position,
 			RepeatsExactly: repeats}},
 		nil
+}
+
+// withoutLoad returns what follows a complete load instead of another one, or nil.
+func withoutLoad(f *entityset.Feed, complete int64, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) *wit.NextAction {
+	due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
+		now-complete >= int64(f.Period)*1000
+	switch {
+	case cause.Snapshot != nil:
+	case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
+		return wit.Ptr(notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset))
+	case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
+		f.Subscribing.Catchup != sourceconfig.CatchupReload):
+		logNothingToRead(f, cause, complete, "and entities that notifications name are read")
+		return &wit.NextAction{Idle: wit.Set}
+	case f.NotificationOnly():
+	case f.Period < 0 && f.Cron == "":
+		logNothingToRead(f, cause, complete, "and nothing more is read (exec-period=-1)")
+		return &wit.NextAction{Finished: wit.Set}
+	case !due:
+		logNothingToRead(f, cause, complete, "and the next load starts as scheduled")
+		return &wit.NextAction{Idle: wit.Set}
+	}
+	return nil
 }
 
 // logNothingToRead logs at a start that nothing is read: with another topic, users would wonder why no rows arrive.

@@ -155,10 +155,7 @@ func (f *Feed) compile() error {
 		return err
 	}
 	for _, nodes := range [][]wit.SchemaNode{value, key} {
-		if nodes == nil {
-			continue
-		}
-		if _, err := connectdata.CheckSchema(nodes); err != nil {
+		if _, err := connectdata.CheckSchema(nodes); nodes != nil && err != nil {
 			return fail(err)
 		}
 	}
@@ -185,13 +182,20 @@ func (f *Feed) compile() error {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.Layout.KeySchema = f.Key.ID
 	}
+	f.compilePaging(s, own)
+	f.UseFormat(false)
+	return f.compileCursor(s)
+}
+
+// compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
+func (f *Feed) compilePaging(s *edm.Structure, key []wit.SchemaNode) {
 	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
 		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
-	if own != nil {
-		f.Keys = rowkey.New(s, f.Layout, own)
+	if key != nil {
+		f.Keys = rowkey.New(s, f.Layout, key)
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {
@@ -203,8 +207,6 @@ func (f *Feed) compile() error {
 	if slices.Contains(f.Paging.Options, "paging=snapshot") {
 		f.Paging.Paging = "links" // SAP SuccessFactors blocks clients that leave snapshots unread (SAP KBA 2749091)
 	}
-	f.UseFormat(false)
-	return f.compileCursor(s)
 }
 
 func (f *Feed) afterLoadText() string {

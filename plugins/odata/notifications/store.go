@@ -124,23 +124,9 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	}
 	pg.Body = pg.Body[:0]
 	s.pages++
-	for i := range entries {
-		token, mine, err := f.storedToken(&entries[i])
-		switch {
-		case err != nil:
-			return pg.readWhole("the key of a stored notification cannot be read: " + err.Error())
-		case mine && !s.seen[token]:
-			s.seen[token] = true
-			s.tokens = append(s.tokens, token)
-		case !mine && token != "":
-			s.foreign++
-			if s.example == "" || !s.foreignSimilar {
-				s.example = token
-			}
-			s.foreignSimilar = s.foreignSimilar || f.hasSameNames(token)
-		}
-	}
-	switch {
+	switch err := pg.addEntries(entries); {
+	case err != nil:
+		return pg.readWhole("the key of a stored notification cannot be read: " + err.Error())
 	case len(s.tokens) > maxStored:
 		return pg.readWhole("it names more than " + strconv.Itoa(maxStored) + " entities")
 	case next != "" && s.pages == maxStorePages:
@@ -171,6 +157,28 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	s.remaining = len(s.tokens)
 	portion.More = s.remaining == 0 && s.loading
 	return portion, s.remaining == 0, nil
+}
+
+// addEntries collects the entities that stored notifications name.
+func (pg *Store) addEntries(entries []notificationEntry) error {
+	s, f := &pg.storeState, pg.set()
+	for i := range entries {
+		token, mine, err := f.storedToken(&entries[i])
+		switch {
+		case err != nil:
+			return err
+		case mine && !s.seen[token]:
+			s.seen[token] = true
+			s.tokens = append(s.tokens, token)
+		case !mine && token != "":
+			s.foreign++
+			if s.example == "" || !s.foreignSimilar {
+				s.example = token
+			}
+			s.foreignSimilar = s.foreignSimilar || f.hasSameNames(token)
+		}
+	}
+	return nil
 }
 
 const maxStoreBody = 32 << 20

@@ -107,14 +107,7 @@ func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	for _, s := range list {
-		for i, changeType := range changeTypes {
-			if found[i] == "" && s.Delivers(f.Set, changeType, to) && (!f.UsesNotificationStore() ||
-				s.persist == "true") {
-				found[i] = s.ID
-			}
-		}
-	}
+	f.matchSubscriptions(list, to, found)
 	if next != "" {
 		target, err := o.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
@@ -140,6 +133,18 @@ func Subscribe(o *entityset.Context, feed *entityset.Feed, address string, state
 				" to " + to + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil
+}
+
+// matchSubscriptions sets the missing IDs of found, one for each change type.
+func (f Set) matchSubscriptions(list []Subscription, address string, found []string) {
+	for _, s := range list {
+		for i, changeType := range changeTypes {
+			if found[i] == "" && s.Delivers(f.Set, changeType, address) &&
+				(!f.UsesNotificationStore() || s.persist == "true") {
+				found[i] = s.ID
+			}
+		}
+	}
 }
 
 func (f Set) listSubscriptions(target string, phase int, found []string) wit.CallResult {

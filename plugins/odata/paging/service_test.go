@@ -257,7 +257,7 @@ func (s *service) remove(keys ...int) {
 	}
 }
 
-// came is what a load of a service brought.
+// result is what a load of a service brought.
 type result struct {
 	rows, faults []int
 	// missing are those of the rows there throughout that did not come, twice is how many came more than once.
