@@ -2,21 +2,27 @@ package chain
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// transformationChain is the stages of a context.
-type transformationChain struct {
+// chainRoutes holds the routes of a chain.
+type chainRoutes struct {
 	stages []transformationStage
-	// routes are those of the topics that came by.
-	routes map[routeKey]*route
 	// headers are the conditions on headers.
 	headers []*hasHeader
-	// test is set when the chain is one predicate, for the contract's test.
-	test condition
+	known   map[routeKey]*route
+}
+
+func newRoutes(stages []transformationStage) *chainRoutes {
+	c := &chainRoutes{stages: stages, known: map[routeKey]*route{}}
+	for i := range stages {
+		if h, is := stages[i].condition.(*hasHeader); is {
+			c.headers = append(c.headers, h)
+		}
+	}
+	return c
 }
 
 // routeKey tells routes apart: by the topic, and a bit for each condition on headers that matches.
@@ -45,52 +51,8 @@ type route struct {
 	misses int
 }
 
-// newChain makes the stages that prepare was given.
-func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
-	c := &transformationChain{routes: map[routeKey]*route{}}
-	if len(list) == 1 {
-		if k := componentOf(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
-			test, err := k.predicate(settings{list[0].Settings})
-			c.test = test
-			return c, err
-		}
-	}
-	for i := range list {
-		operation, condition, err := newStage(&list[i])
-		if err != nil {
-			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
-			return nil, err
-		}
-		given := list[i].Condition
-		c.stages = append(c.stages, transformationStage{number: i, operation: operation, condition: condition,
-			negate: given != nil && given.Negate})
-		if h, is := condition.(*hasHeader); is {
-			c.headers = append(c.headers, h)
-		}
-	}
-	return c, nil
-}
-
-func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
-	k := componentOf(of.Component)
-	if k == nil || k.transform == nil {
-		return nil, nil, fail("", "expected a transform of this plugin")
-	}
-	made, err := k.transform(settings{of.Settings})
-	if err != nil || of.Condition == nil {
-		return made, nil, err
-	}
-	k = componentOf(of.Condition.Component)
-	if k == nil || k.predicate == nil {
-		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+
-			strconv.Quote(of.Condition.Component))
-	}
-	when, err := k.predicate(settings{of.Condition.Settings})
-	return made, when, err
-}
-
 // answers are those of the conditions on headers for a row, a bit each.
-func (c *transformationChain) answers(row *wit.Row, data []byte) (bits uint64) {
+func (c *chainRoutes) answers(row *wit.Row, data []byte) (bits uint64) {
 	if len(c.headers) == 0 || row.Headers.Form != wit.Raw {
 		return 0
 	}
@@ -104,28 +66,28 @@ func (c *transformationChain) answers(row *wit.Row, data []byte) (bits uint64) {
 }
 
 // route returns the route of a topic and of answers. The topic may be in memory that is used again.
-func (c *transformationChain) route(topic string, answers uint64) *route {
-	r := c.routes[routeKey{topic, answers}]
+func (c *chainRoutes) route(topic string, answers uint64) *route {
+	r := c.known[routeKey{topic, answers}]
 	if r == nil {
 		topic = strings.Clone(topic)
 		r = &route{topic: topic, slow: len(c.headers) > 64}
 		for i := 0; i < len(c.stages) && !r.slow && !r.drops; i++ {
 			r.slow = !r.add(&c.stages[i], i == len(c.stages)-1, c, answers)
 		}
-		if len(c.routes) >= maxCached {
-			clear(c.routes)
+		if len(c.known) >= maxCached {
+			clear(c.known)
 		}
-		c.routes[routeKey{topic, answers}] = r
+		c.known[routeKey{topic, answers}] = r
 	}
 	return r
 }
 
 // add adds a stage; it is false if that has no place in the fast lane.
-func (r *route) add(s *transformationStage, last bool, c *transformationChain, answers uint64) bool {
+func (r *route) add(s *transformationStage, last bool, c *chainRoutes, answers uint64) bool {
 	switch when := s.condition.(type) {
 	case nil:
 	case tombstone:
-		if slices.ContainsFunc(r.stages, (*transformationStage).extractsValue) {
+		if slices.ContainsFunc(r.stages, extractsValue) {
 			return false // the extracted field may be null in some rows only
 		}
 		r.live = true
@@ -171,7 +133,7 @@ func (r *route) add(s *transformationStage, last bool, c *transformationChain, a
 }
 
 // extractsValue reports whether the stage replaces the value by one of its fields.
-func (s *transformationStage) extractsValue() bool {
+func extractsValue(s *transformationStage) bool {
 	o, is := s.operation.(*extract)
 	return is && o.at == valueSide
 }
@@ -180,7 +142,7 @@ func (s *transformationStage) extractsValue() bool {
 var unfit = &failure{0, dataException, "the kernel cannot do this"}
 
 // trace sends a row's value through the stages and makes the program of that, if it can.
-func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
+func (r *route) trace(w *buffers, p *program, row *wit.Row, data []byte) {
 	x := &object{}
 	in := data[row.Value.Start:][:row.Value.Size]
 	if row.Value.Form == wit.Structured {
@@ -198,7 +160,7 @@ func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
 	}
 	x.trace = &trace{}
 	for i, s := range r.stages {
-		if f := x.step(w, s, step{s.number, r.topics[i], row}); f != nil {
+		if f := traceStage(x, s, step{stage: s.number, topic: r.topics[i], row: row}); f != nil {
 			return
 		}
 	}
@@ -218,19 +180,19 @@ func (r *route) trace(w *work, p *program, row *wit.Row, data []byte) {
 		}
 	}
 	for _, s := range r.hoists {
-		out, ok := s.operation.(*hoist).relabel(w, schemas.value, s.number)
+		out, ok := s.operation.(*hoist).relabel(&w.schemas, schemas.value, s.number)
 		if !ok || x.isMap {
 			return
 		}
 		schemas.value = out
 	}
-	x.compile(p, schemas, row)
+	*p = *compileProgram(x, schemas, row)
 }
 
-// step does a stage to an object that is traced, or to the key that was made of it.
-func (x *object) step(w *work, s *transformationStage, at step) *failure {
+// traceStage applies a stage to an object that is traced, or to the key that was made of it.
+func traceStage(x *object, s *transformationStage, at step) *failure {
 	if o, is := s.operation.(*insertHeader); is {
-		x.headers = append(x.headers, header{bytes: o.header(&w.schemas)})
+		x.headers = append(x.headers, header{bytes: o.header(&x.w.schemas)})
 		return nil
 	}
 	on := x

@@ -318,6 +318,8 @@ type batch struct {
 	data   []byte
 }
 
+func (b batch) call() call { return call{topics: b.topics, rows: b.rows, data: b.data} }
+
 // put appends a value to the data, of schema 1 or, where there are no nodes, of none.
 func (b *batch) put(t testing.TB, nodes []wit.Node, v any) wit.Datum {
 	t.Helper()
@@ -395,7 +397,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 	value := func(d wit.Datum, bytes []byte) ([]wit.Node, any) {
 		switch d.Form {
 		case wit.Structured:
-			nodes := e.schemas.known[d.Schema]
+			nodes := e.schemas.nodes(d.Schema)
 			if err := datum.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}

@@ -49,14 +49,18 @@ type edited struct {
 }
 
 // compile makes the program of an object that was traced.
-func (x *object) compile(p *program, r *results, row *wit.Row) {
+func compileProgram(x *object, r *results, row *wit.Row) *program {
+	p := &program{}
 	p.usable, p.same, p.schema, p.layout = littleEndian, x.same() && !x.whole, r.value, x.layout
 	if x.isMap {
 		p.keys(x, row)
 	} else {
-		p.Root, p.Fields = x.layout.root, x.layout.codes
-		if x.key == nil && len(x.trace.edited) == 0 && x.untouched() && !slices.ContainsFunc(x.headers, header.reads) {
-			p.Fields = x.layout.unread
+		if root := &x.layout.nodes[0]; root.Optional {
+			p.Root = uint64(branchOf(root)[0]) + 1
+		}
+		p.Fields = memberCodes(x.layout)
+		if x.key == nil && len(x.trace.edited) == 0 && x.untouched() && !slices.ContainsFunc(x.headers, func(h header) bool { return h.bytes == nil }) {
+			p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(x.layout.fields))<<8}[0])
 		}
 	}
 	for i := range x.trace.allowed {
@@ -89,10 +93,51 @@ func (x *object) compile(p *program, r *results, row *wit.Row) {
 		}
 	}
 	p.finish()
+	return p
 }
 
-// reads reports whether a header is made of the input's members.
-func (h header) reads() bool { return h.bytes == nil }
+// littleEndian reports whether rows are in memory as the kernel expects them.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// memberCodes returns the kernel's codes of a struct's fields.
+func memberCodes(l *layout) unsafe.Pointer {
+	codes := make([]uint64, 0, len(l.fields)+1)
+	for i := range l.fields {
+		codes = append(codes, memberCode(l.fields[i].schema()))
+	}
+	run := uint64(0)
+	for i := len(codes) - 1; i >= 0; i-- {
+		if run++; codes[i] != kernel.OptionalText {
+			run = 0
+			continue
+		}
+		codes[i] |= run << kernel.Run
+	}
+	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
+}
+
+func memberCode(n *wit.Node) uint64 {
+	code := kernel.Other
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		code = kernel.Number
+	case wit.Float32:
+		code = kernel.Four
+	case wit.Float64:
+		code = kernel.Eight
+	case wit.Boolean:
+		code = kernel.Boolean
+	case wit.Text, wit.Bytes:
+		code = kernel.Block
+	}
+	if n.Optional && code != kernel.Other {
+		code |= kernel.Optional
+		if n.DefaultValue == nil {
+			code |= 2 << 8 // the branch of a value
+		}
+	}
+	return code
+}
 
 // keys makes what tells maps of the same names.
 func (p *program) keys(x *object, row *wit.Row) {

@@ -164,7 +164,7 @@ func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
 	if setting.First(list) != nil {
 		return list, nil
 	}
-	if err := c.check(settings{given}); err != nil {
+	if err := c.check(settings(given)); err != nil {
 		if err.Setting == nil {
 			return nil, err
 		}
@@ -181,4 +181,22 @@ func (c *component) check(s settings) *wit.Fault {
 		_, err = c.predicate(s)
 	}
 	return err
+}
+
+func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
+	k := componentOf(of.Component)
+	if k == nil || k.transform == nil {
+		return nil, nil, fail("", "expected a transform of this plugin")
+	}
+	made, err := k.transform(settings(of.Settings))
+	if err != nil || of.Condition == nil {
+		return made, nil, err
+	}
+	k = componentOf(of.Condition.Component)
+	if k == nil || k.predicate == nil {
+		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+
+			strconv.Quote(of.Condition.Component))
+	}
+	when, err := k.predicate(settings(of.Condition.Settings))
+	return made, when, err
 }

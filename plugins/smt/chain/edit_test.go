@@ -149,8 +149,8 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		e, c, _, faults := bothWays(t, seed, stages, schemas, b)
 		faulty += len(faults)
-		e.begun(call(b))
-		joined += e.lane.alike(c, 0)
+		e.begun(b.call())
+		joined += e.lane.alike(c.routes, 0)
 		good += len(b.rows)
 	}
 	good -= faulty
@@ -219,8 +219,8 @@ func TestNullKeys(t *testing.T) {
 			if made[1].KeyForm != wit.Absent || made[2].KeyForm != wit.Dynamic {
 				t.Errorf("expected no key and one, found %v and %v", made[1].KeyForm, made[2].KeyForm)
 			}
-			e.begun(call(b))
-			if done := e.lane.alike(c, 0); done != 1 {
+			e.begun(b.call())
+			if done := e.lane.alike(c.routes, 0); done != 1 {
 				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
 			}
 		})
@@ -273,8 +273,8 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 			t.Run(name+"/"+form, func(t *testing.T) {
 				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				e.begun(call(b))
-				if n := e.lane.alike(c, 0); n > 0 != x.fast {
+				e.begun(b.call())
+				if n := e.lane.alike(c.routes, 0); n > 0 != x.fast {
 					t.Errorf("expected rows in one pass: %t, found %d", x.fast, n)
 				}
 			})
@@ -331,8 +331,8 @@ func TestEditedInKeyAndValue(t *testing.T) {
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				e.out.data = guarded[:0:size]
-				e.begun(call{b.topics, b.rows[:1], b.data})
-				if done := e.lane.alike(c, 0); done != 1 {
+				e.begun(call{topics: b.topics, rows: b.rows[:1], data: b.data})
+				if done := e.lane.alike(c.routes, 0); done != 1 {
 					t.Fatalf("%d bytes: the row was not done", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
@@ -362,7 +362,7 @@ func TestCastOfTimesUnderAnotherType(t *testing.T) {
 func TestTextsOfTimes(t *testing.T) {
 	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), longText} {
 		format := "yyyy'" + literal + "'"
-		made, fault := newTimestampConverter(valueSide, settings{pairs("target.type", "string", "format", format)})
+		made, fault := newTimestampConverter(valueSide, settings(pairs("target.type", "string", "format", format)))
 		if fault != nil {
 			t.Fatal(fault)
 		}
@@ -436,8 +436,8 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
 					t.Fatal(err)
 				}
-				e.begun(call{[]string{"t"}, rows, data})
-				if got := e.lane.alike(c, 0); got != 0 && !x.all || got != len(rows) && x.all {
+				e.begun(call{topics: []string{"t"}, rows: rows, data: data})
+				if got := e.lane.alike(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

@@ -14,16 +14,19 @@ type Engine struct {
 	// call is the call at work, out its result.
 	call call
 	out  callResult
-	// lane is the fast lane's, work the plain way's.
 	lane lane
-	work
+	interpreter
+	// view is the current row of the call, number its index.
+	view   view
+	number int
 }
 
 // New returns an empty engine.
 func New() *Engine {
 	e := &Engine{chains: map[string]*transformationChain{}}
-	e.schemas = schemas{known: map[uint32][]wit.Node{}, first: wit.GuestSchemas}
-	e.lane.call, e.lane.out, e.lane.work = &e.call, &e.out, &e.work
+	e.schemas = newSchemas()
+	e.lane = newLane(&e.call, &e.out, &e.buffers)
+	e.emit = func(v *view) { e.out.add(v, e.number, e.call.topics) }
 	return e
 }
 
@@ -33,6 +36,38 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 		return nil, err
 	}
 	return pack.Stages(nil, list), nil
+}
+
+// transformationChain is the compiled form of a context.
+type transformationChain struct {
+	stages []transformationStage
+	routes *chainRoutes
+	// test is set if the context is of one predicate, for [Engine.Test].
+	test condition
+}
+
+// newChain makes the stages that prepare was given.
+func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
+	c := &transformationChain{}
+	if len(list) == 1 {
+		if k := componentOf(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
+			test, err := k.predicate(settings(list[0].Settings))
+			c.test = test
+			return c, err
+		}
+	}
+	for i := range list {
+		operation, condition, err := newStage(&list[i])
+		if err != nil {
+			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
+			return nil, err
+		}
+		given := list[i].Condition
+		c.stages = append(c.stages, transformationStage{number: i, operation: operation, condition: condition,
+			negate: given != nil && given.Negate})
+	}
+	c.routes = newRoutes(c.stages)
+	return c, nil
 }
 
 func (e *Engine) chain(context []byte) (*transformationChain, error) {
@@ -56,24 +91,15 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	return c, nil
 }
 
-// maxMade is how many schemas of its own an engine begins a call with.
-const maxMade = 1000
-
 // begin finds the chain of a call. Where the plugin's own schemas are many it gives them up, and all that was compiled
 // with their numbers. One that is made again gets a new number; the host, which knows equal schemas for one, translates
 // both.
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationChain, error) {
-	if s := &e.schemas; len(s.made) >= maxMade {
-		for i := range s.made {
-			delete(s.known, s.first+uint32(i))
-		}
-		s.first += uint32(len(s.made))
-		s.made, e.layouts = nil, programs[*layout]{}
+	if e.schemas.forget() {
+		e.layouts = programs[*layout]{}
 		clear(e.chains)
 	}
-	for i := range declared {
-		e.schemas.known[declared[i].ID] = declared[i].Nodes
-	}
+	e.schemas.add(declared)
 	return e.chain(context)
 }
 
@@ -84,57 +110,45 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	if err != nil {
 		return wit.Applied{}, err
 	}
-	e.begun(call{topics, rows, data})
+	e.begun(call{topics: topics, rows: rows, data: data})
 	out, n := &e.out, 0
 	for n < len(rows) && len(out.data) < maxData {
-		if next := e.lane.alike(c, n); next > n {
+		if next := e.lane.alike(c.routes, n); next > n {
 			n = next
 			continue
 		}
-		if err := e.plain(c, n); err != nil {
+		if err := e.interpret(c, n); err != nil {
 			return wit.Applied{}, err
 		}
 		n++
 	}
-	done := out.Applied
-	done.Rows, done.Data, done.Consumed = out.rows, out.data, uint32(n)
-	if out.here != nil {
-		done.Data = out.here
-	}
-	done.Schemas, e.schemas.pending = e.schemas.pending, nil
 	e.call = call{} // it is the host's memory
-	return done, nil
+	return out.applied(n, e.schemas.takePending()), nil
 }
 
-// begun makes the result of a call an empty one.
+// begun prepares for the rows of a call.
 func (e *Engine) begun(c call) {
-	out := &e.out
-	if cap(out.rows) < len(c.rows) {
-		out.rows = make([]wit.Row, 0, len(c.rows))
-	}
-	e.call, *out = c, callResult{rows: out.rows[:0], data: out.data[:0]}
+	e.call = c
+	e.out.reset(c)
 	e.lane.begin()
 }
 
-// plain takes one row the plain way, and compiles what the fast lane needs for the next ones like it. The error is of
-// the call, not of the row.
-func (e *Engine) plain(c *transformationChain, n int) error {
-	v, out := &e.view, &e.out
+// interpret sends one row through the chain, and compiles what the fast path needs for the next rows of its kind. The
+// error is of the call, not of the row.
+func (e *Engine) interpret(c *transformationChain, n int) error {
 	if err := e.load(n); err != nil {
 		return err
 	}
-	out.settle()
-	written, kept, named := len(out.data), len(out.rows), out.Topics
-	e.number, e.scratch, e.spent = n, e.scratch[:0], 0
-	worst, err := e.through(c, v, 0)
+	e.out.settle()
+	before := e.out
+	e.number = n
+	f, err := e.interpreter.run(c.stages, &e.view)
 	if err != nil {
 		return err
 	}
-	e.lane.learn(c, n)
-	if worst != nil {
-		out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage),
-			ErrorClass: worst.class, Fault: wit.Fault{Kind: wit.FaultData, Message: worst.text}})
-		out.data, out.rows, out.Topics = out.data[:written], out.rows[:kept], named
+	e.lane.learn(c.routes, n)
+	if f != nil {
+		e.out.fail(n, f, &before)
 	}
 	return nil
 }
@@ -149,59 +163,6 @@ func (e *Engine) load(n int) error {
 	return e.view.load(in, e.call.topics[in.Topic], e.call.data)
 }
 
-// through sends a row through the stages of a chain from one on, and emits it where it is not dropped: several times
-// where it is split.
-func (e *Engine) through(c *transformationChain, v *view, from int) (*failure, error) {
-	for i := from; i < len(c.stages); i++ {
-		s := &c.stages[i]
-		applies, f, err := s.applies(&e.work, v)
-		if f != nil || err != nil {
-			return f, err
-		}
-		if !applies {
-			continue
-		}
-		if o, ok := s.operation.(*split); ok {
-			return o.through(&e.work, v, s.number, func() (*failure, error) { return e.through(c, v, i+1) })
-		}
-		if f, err = s.apply(&e.work, v); err != nil {
-			return nil, err
-		}
-		if f != nil {
-			return v.named(&e.schemas, f), nil
-		}
-		if v.dropped {
-			return nil, nil
-		}
-	}
-	for at := keySide; at <= valueSide; at++ {
-		if f := v.columns[at].settle(&e.schemas); f != nil {
-			return f, nil
-		}
-	}
-	e.emit(v)
-	return nil, nil
-}
-
-// emit adds a row to the result: the view of the row at work.
-func (e *Engine) emit(v *view) {
-	in, o := v.row, &e.out
-	n := len(o.rows)
-	if n == cap(o.rows) { // a row that was split
-		o.rows = append(o.rows, wit.Row{})
-	}
-	o.rows = o.rows[:n+1]
-	out := &o.rows[n]
-	out.Origin, out.Topic, out.Partition = uint32(e.number), in.Topic, in.Partition
-	out.Offset, out.Timestamp = in.Offset, in.Timestamp
-	o.put(&out.Key, &v.columns[keySide])
-	o.put(&out.Value, &v.columns[valueSide])
-	o.put(&out.Headers, &v.columns[headerSide])
-	if v.topic != e.call.topics[in.Topic] {
-		out.Topic = o.topic(v.topic, e.call.topics)
-	}
-}
-
 // Test asks the predicate of a context of each row.
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
 	error) {
@@ -212,7 +173,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	if c.test == nil {
 		return wit.Tested{}, &wit.Fault{Kind: wit.FaultConfig, Message: "test: expected a context of one predicate"}
 	}
-	e.call = call{topics, rows, data}
+	e.call = call{topics: topics, rows: rows, data: data}
 	out := wit.Tested{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		if err := e.load(i); err != nil {

@@ -113,7 +113,7 @@ func (o *extract) apply(x *object, s step) *failure {
 	var f *field
 	for i, name := range o.path {
 		if i > 0 {
-			if wrong := at.inside(&o.levels[i-1], f, s.stage); wrong != nil {
+			if wrong := openField(&o.levels[i-1], at, f, s.stage); wrong != nil {
 				return wrong
 			}
 			at = &o.levels[i-1]
@@ -149,8 +149,8 @@ func (o *extract) apply(x *object, s step) *failure {
 	return nil
 }
 
-// inside takes the value of a field apart, into y.
-func (x *object) inside(y *object, f *field, stage int) *failure {
+// openField opens the value of a field of x as y.
+func openField(y, x *object, f *field, stage int) *failure {
 	if x.isMap {
 		return y.openMap(x.w, f.bytes, stage, "nested field access")
 	}

@@ -112,7 +112,7 @@ func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
 			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
-			made.Schema = e.schemas.known[d.Schema]
+			made.Schema = e.schemas.nodes(d.Schema)
 		}
 		return made
 	}
@@ -217,18 +217,18 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	noError(t, err)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.begun(call{topics, rows, data})
-	if behind := e.lane.alike(c, 0); behind != 1 {
+	e.begun(call{topics: topics, rows: rows, data: data})
+	if behind := e.lane.alike(c.routes, 0); behind != 1 {
 		t.Fatalf("expected one row to be done, found %d", behind)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.lane.alike(c, 10); behind != len(rows) {
+	if behind := e.lane.alike(c.routes, 10); behind != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			behind)
 	}
-	e.begun(call{topics, rows, data})
-	e.lane.alike(c, 0)
-	if behind := e.lane.alike(c, 10); behind != 15 {
+	e.begun(call{topics: topics, rows: rows, data: data})
+	e.lane.alike(c.routes, 0)
+	if behind := e.lane.alike(c.routes, 10); behind != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
 	}
 }

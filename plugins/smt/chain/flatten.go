@@ -49,7 +49,7 @@ func (o *flatten) apply(x *object, s step) *failure {
 	switch {
 	case x.isMap:
 		return o.applyToMap(x, s.stage)
-	case x.isFlat():
+	case isFlat(x):
 		x.renew()
 		return nil
 	case x.trace != nil:
@@ -64,15 +64,15 @@ func (o *flatten) apply(x *object, s step) *failure {
 	case !x.load(s.stage):
 		return x.pending
 	}
-	from := len(x.w.scratch)
-	x.w.scratch = p.top.writeMembers(x.w.scratch, x.in, x.w.ends, false)
-	x.fields = append(x.fields[:0], field{nodes: p.nodes, bytes: x.w.scratch[from:]})
+	from := len(x.w.buf)
+	x.w.buf = p.top.writeMembers(x.w.buf, x.in, x.w.ends, false)
+	x.fields = append(x.fields[:0], field{nodes: p.nodes, bytes: x.w.buf[from:]})
 	x.whole, x.stays = true, false
 	return nil
 }
 
 // isFlat reports whether Flatten keeps all fields of a structure as they are.
-func (x *object) isFlat() bool {
+func isFlat(x *object) bool {
 	for i := range x.fields {
 		f := &x.fields[i]
 		if n := f.schema(); n.Kind >= wit.Mapping || n.Optional && n.DefaultValue != nil || f.name == "" {
@@ -125,7 +125,7 @@ func (o *flatten) flattening(l *layout, stage int) *flattening {
 
 // structure adds the fields of a structure. optional: it or one around it is; byDefault is its default or nil.
 func (f *flattener) structure(l *layout, prefix string, optional bool, byDefault *[]byte) (*flatStruct, *failure) {
-	s := &flatStruct{layout: l, ends: make([]uint64, len(l.skips)+1)}
+	s := &flatStruct{layout: l, ends: make([]uint64, len(l.fields)+1)}
 	if byDefault != nil {
 		if bad := l.offsets(*byDefault, 0, s.ends); bad >= 0 {
 			return nil, broken(f.stage, bad)

@@ -135,9 +135,9 @@ func (o *dropHeaders) apply(w *work, v *view, stage int) (*failure, error) {
 		c.set(wit.Absent, 0, nil)
 		return nil, nil
 	}
-	from := len(w.scratch)
-	w.scratch = append(datum.AppendNumber(w.scratch, count), stay...)
-	c.set(wit.Raw, 0, w.scratch[from:])
+	from := len(w.buf)
+	w.buf = append(datum.AppendNumber(w.buf, count), stay...)
+	c.set(wit.Raw, 0, w.buf[from:])
 	return nil, nil
 }
 
@@ -176,7 +176,7 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 }
 
 func (o *insertHeader) apply(w *work, v *view, stage int) (*failure, error) {
-	return w.addHeaders(v, 1, stage, func(dst []byte) []byte { return append(dst, o.header(&w.schemas)...) }), nil
+	return v.addHeaders(&w.buffers, 1, stage, func(dst []byte) []byte { return append(dst, o.header(&w.schemas)...) }), nil
 }
 
 // header returns the header's bytes.

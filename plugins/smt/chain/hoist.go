@@ -28,21 +28,21 @@ func newHoist(at side, s settings) (operation, *wit.Fault) {
 }
 
 // hoisted makes the other schema.
-func (o *hoist) hoisted(w *work, schema uint32, stage int) (*hoisted, error) {
-	return o.programs.of(&w.schemas, schema, func(nodes []wit.Node) *hoisted {
+func (o *hoist) hoisted(s *schemas, schema uint32, stage int) (*hoisted, error) {
+	return o.programs.of(s, schema, func(nodes []wit.Node) *hoisted {
 		y := &object{root: wit.Node{Kind: wit.Structure}}
 		x := &hoisted{failure: y.addMember(field{name: o.field, nodes: nodes}, stage)}
 		if x.failure == nil {
-			x.out, x.failure = w.schemas.declareMade(y.nodes(), stage)
+			x.out, x.failure = s.declareMade(y.nodes(), stage)
 		}
 		return x
 	})
 }
 
 // relabel returns the schema that values of a schema get, whose bytes stay the same; ok is false where it does more.
-func (o *hoist) relabel(w *work, schema uint32, stage int) (out uint32, ok bool) {
-	x, err := o.hoisted(w, schema, stage)
-	if err != nil || x.failure != nil || logicalClass(&w.schemas.known[schema][0]) != "" {
+func (o *hoist) relabel(s *schemas, schema uint32, stage int) (out uint32, ok bool) {
+	x, err := o.hoisted(s, schema, stage)
+	if err != nil || x.failure != nil || logicalClass(&s.nodes(schema)[0]) != "" {
 		return 0, false
 	}
 	return x.out, true
@@ -51,7 +51,7 @@ func (o *hoist) relabel(w *work, schema uint32, stage int) (out uint32, ok bool)
 func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
 	if c.form != wit.Structured {
-		w.put(c, wit.Dynamic, 0, func(dst []byte) []byte {
+		c.write(&w.buffers, wit.Dynamic, 0, func(dst []byte) []byte {
 			dst = datum.AppendText(append(datum.AppendNumber(append(dst, datum.TagMap), 1), datum.TagText), o.field)
 			if c.form == wit.Absent {
 				return append(dst, datum.TagNull)
@@ -60,17 +60,17 @@ func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 		})
 		return nil, nil
 	}
-	x, err := o.hoisted(w, c.schema, stage)
+	x, err := o.hoisted(&w.schemas, c.schema, stage)
 	if err != nil || x.failure != nil {
 		return x.failure, err
 	}
-	root := &w.schemas.known[c.schema][0]
+	root := &w.schemas.nodes(c.schema)[0]
 	if c.missing != nil {
 		return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
 			"\", schema type: " + kindNames[root.Kind]}, nil
 	}
 	if logicalClass(root) != "" {
-		if f := c.misnamed(root, o.field, stage); f != nil {
+		if f := misnamed(c, root, o.field, stage); f != nil {
 			return f, nil
 		}
 	}
@@ -79,7 +79,7 @@ func (o *hoist) apply(w *work, v *view, stage int) (*failure, error) {
 }
 
 // misnamed is the failure of a value under the name of a logical type that it is not of, as Kafka's Struct.put says.
-func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
+func misnamed(c *column, root *wit.Node, field string, stage int) *failure {
 	class := c.class
 	if class == "" {
 		class = javaClass(root)

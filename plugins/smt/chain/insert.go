@@ -93,9 +93,6 @@ func (o *insert) text(f insertion, topic string) string {
 	return *o.static
 }
 
-// tags are those of inserted values in maps.
-var tags = [...]byte{thePartition: datum.TagInt32, theOffset: datum.TagInt64, theTimestamp: datum.TagInt64}
-
 func noSinkRecord(stage int) *failure {
 	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose +
 		"], found: org.apache.kafka.connect.source.SourceRecord"}
@@ -147,25 +144,4 @@ func (o *insert) apply(x *object, s step) *failure {
 		x.fail(wrong)
 	}
 	return nil
-}
-
-// attributeOf is a number that the row has, negative if it has none.
-func attributeOf(w what, row *wit.Row) int64 {
-	switch w {
-	case thePartition:
-		return int64(row.Partition)
-	case theOffset:
-		return row.Offset
-	}
-	return row.Timestamp
-}
-
-func appendAttribute(dst []byte, optional bool, n int64) []byte {
-	if optional && n < 0 {
-		return append(dst, 0)
-	}
-	if optional {
-		dst = append(dst, 2)
-	}
-	return datum.AppendNumber(dst, n)
 }

@@ -1,6 +1,8 @@
 package chain
 
-import "github.com/culvert-project/culvert/wit"
+import (
+	"github.com/culvert-project/culvert/wit"
+)
 
 var valueToKeySpecs = []wit.SettingSpec{
 	needsList("fields", "Field names on the record value to extract as the record key."),
@@ -25,8 +27,7 @@ func newValueToKey(s settings) (operation, *wit.Fault) {
 
 func (o *valueToKey) apply(x *object, s step) *failure {
 	x.load(s.stage)
-	key := &object{w: x.w, isMap: x.isMap, root: wit.Node{Kind: wit.Structure}, loaded: true, changed: true,
-		trace: x.trace}
+	key := x.newKey()
 	for _, name := range o.fields {
 		f := x.find(name)
 		switch {

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -9,68 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// call is what an engine was called with.
-type call struct {
-	topics []string
-	rows   []wit.Row
-	data   []byte
-}
-
-// callResult is what a call has come to so far.
-type callResult struct {
-	wit.Applied
-	rows []wit.Row
-	data []byte
-	// here, where it is not nil, is what of the call's data the result has, and nothing else: what is appended to
-	// values stands after them. That begins with the call's first byte, so keys, headers and the room between values go
-	// back to the host, too.
-	here []byte
-}
-
-// put writes a column as the result has it.
-func (o *callResult) put(d *wit.Datum, c *column) {
-	switch {
-	case !c.changed:
-		*d = wit.Datum{Form: wit.Unchanged, Schema: c.schema}
-	case c.form == wit.Absent:
-		*d = wit.Datum{Form: wit.Absent}
-	default:
-		*d = wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
-		o.data = append(o.data, c.bytes...)
-	}
-}
-
-// topic returns the index of a topic in the result's list, which begins with the call's.
-func (o *callResult) topic(name string, topics []string) uint32 {
-	if o.Topics == nil {
-		o.Topics = slices.Clone(topics)
-	}
-	at := slices.Index(o.Topics, name)
-	if at < 0 {
-		at = len(o.Topics)
-		o.Topics = append(o.Topics, name)
-	}
-	return uint32(at)
-}
-
-// settle moves what was written after the call's values to where other results are written.
-func (o *callResult) settle() {
-	if o.here != nil {
-		o.data = append(o.data, o.here...)
-		o.here = nil
-	}
-}
-
-// maxData is how much Apply writes before it stops early, in bytes.
-const maxData = 1 << 20
-
 // lane is the fast lane: it does rows that are alike by the loops of package kernel, as the plain way would have done
 // them, or stops at a row that it cannot do.
 type lane struct {
-	// call is the call at work, out its result; work has the schemas, and room for what is found in a value.
-	call *call
-	out  *callResult
-	work *work
+	// call is the call at work, out its result; buffers has the schemas, and room for what is found in a value.
+	call    *call
+	out     *callResult
+	buffers *buffers
 	// routes are those of the call's topics, without conditions on headers.
 	routes []*route
 	loop   kernel.Rows
@@ -98,6 +42,10 @@ const (
 	isMixed
 )
 
+// newLane returns a lane of an engine's call, output and buffers.
+func newLane(in *call, out *callResult, b *buffers) lane { return lane{call: in, out: out, buffers: b} }
+
+// begin prepares for the rows of another call.
 func (l *lane) begin() {
 	l.routes = append(l.routes[:0], make([]*route, len(l.call.topics))...)
 	l.stamped, l.answered, l.apart = 0, 0, notAsked
@@ -105,7 +53,7 @@ func (l *lane) begin() {
 
 // alike handles rows that need nothing but what was compiled before. It returns the first row that is left; the plain
 // way does that one, and compiles what the next will need.
-func (l *lane) alike(c *transformationChain, n int) int {
+func (l *lane) alike(c *chainRoutes, n int) int {
 	rows, data := l.call.rows, l.call.data
 	in := &rows[n]
 	if l.off || int(in.Topic) >= len(l.call.topics) {
@@ -130,7 +78,7 @@ func (l *lane) alike(c *transformationChain, n int) int {
 		return n
 	}
 	to, name := in.Topic, r.topic
-	named := l.out.Topics
+	named := l.out.topics
 	if r.stamp != nil {
 		if in.Timestamp < 0 {
 			return n
@@ -155,14 +103,14 @@ func (l *lane) alike(c *transformationChain, n int) int {
 	}
 	next := first + l.handle(r, first, to, rows, n, data)
 	if next == first+n {
-		l.out.Topics = named // a topic that no row got is none of the result's
+		l.out.topics = named // a topic that no row got is none of the result's
 	}
 	return next
 }
 
 // ask notes the answers of the conditions on headers for row n, and up to which row they stay the same. It is false for
 // headers outside of the call's data.
-func (l *lane) ask(c *transformationChain, n int) bool {
+func (l *lane) ask(c *chainRoutes, n int) bool {
 	rows, data := l.call.rows, l.call.data
 	if n < l.answered {
 		return true
@@ -184,7 +132,7 @@ func (l *lane) ask(c *transformationChain, n int) bool {
 // handle does rows of one route from n on, and returns the first that it did not do; first is the number of rows[0] in
 // the call.
 func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	in, p := &rows[n].Value, r.programs.last
+	in := &rows[n].Value
 	switch {
 	case len(r.stages)+len(r.hoists) == 0:
 		return l.pass(r, to, rows, n)
@@ -196,8 +144,10 @@ func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, dat
 		done := l.values(r.shape, first, to, rows, n, data, 0, result)
 		r.misses = max(0, r.misses-(done-n))
 		return done
-	case in.Form == wit.Structured && r.programs.any && p.usable:
-		return l.structures(r, p, first, to, rows, n, data)
+	case in.Form == wit.Structured:
+		if schema, p, ok := r.programs.latest(); ok && p.usable {
+			return l.structures(p, schema, first, to, rows, n, data)
+		}
 	}
 	return n
 }
@@ -248,7 +198,7 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 	var mask, wanted uint64
 	if in := &rows[n].Value; r.live {
 		// rows of another form or schema may be tombstones
-		nodes := l.work.schemas.known[in.Schema]
+		nodes := l.buffers.schemas.nodes(in.Schema)
 		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
 			return n
 		}
@@ -262,12 +212,12 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 }
 
 // structures handles rows whose values are structures of one schema.
-func (l *lane) structures(r *route, p *program, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	wanted, result := datumWord(wit.Structured, r.programs.lastID), datumWord(wit.Structured, p.schema)
+func (l *lane) structures(p *program, schema uint32, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+	wanted, result := datumWord(wit.Structured, schema), datumWord(wit.Structured, p.schema)
 	if p.same {
 		result = datumWord(wit.Unchanged, p.schema)
 	}
-	if p.same && p.Key == 0 && p.Headers == 0 && p.Edits == 0 && !p.layout.optional {
+	if p.same && p.Key == 0 && p.Headers == 0 && p.Edits == 0 && !p.layout.nodes[0].Optional {
 		s := l.beginLoop(first, to, rows, n, data)
 		s.Value, s.Mask, s.Result = wanted, datumWord(0xff, ^uint32(0)), result
 		kernel.Pass(s)
@@ -290,10 +240,10 @@ func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, d
 	}
 	members := p.Members
 	if p.layout != nil {
-		members = len(p.layout.skips)
+		members = len(p.layout.fields)
 	}
-	l.work.room(members + 1)
-	s.Ends = unsafe.Pointer(unsafe.SliceData(l.work.ends))
+	l.buffers.growEnds(members + 1)
+	s.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.ends))
 	for {
 		switch why := kernel.Values(s); why {
 		case kernel.Done:
@@ -320,10 +270,10 @@ func (p *program) skipped(at int, in []byte) (int, error) {
 	if p.layout == nil {
 		return datum.SkipDynamic(in)
 	}
-	return datum.Skip(p.layout.skips[at].nodes, p.layout.skips[at].node, in)
+	return p.layout.skip(at, in)
 }
 
-// edit makes the pieces of the row at work, whose members or entries l.work.ends notes in the call's data, and says so
+// edit makes the pieces of the row at work, whose members or entries l.buffers.ends notes in the call's data, and says so
 // to the loop. It is false where an edit fails the row.
 func (l *lane) edit(p *program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
@@ -331,7 +281,7 @@ func (l *lane) edit(p *program, row *wit.Row, data []byte) bool {
 	for i := range p.edited {
 		from := len(b)
 		var f *failure
-		if b, f = p.edited[i].append(b, l.work.ends, data, row); f != nil {
+		if b, f = p.edited[i].append(b, l.buffers.ends, data, row); f != nil {
 			return false
 		}
 		p.pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
@@ -374,23 +324,23 @@ func (l *lane) mayAppend() bool {
 const maxMisses = 50
 
 // learn makes the program for rows like one that has gone the plain way.
-func (l *lane) learn(c *transformationChain, n int) {
+func (l *lane) learn(c *chainRoutes, n int) {
 	row := &l.call.rows[n]
 	r := c.route(l.call.topics[row.Topic], c.answers(row, l.call.data))
 	switch {
 	case r.slow, r.drops, len(r.stages)+len(r.hoists) == 0:
 	case row.Value.Form == wit.Structured:
-		p, err := r.programs.of(&l.work.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
+		p, err := r.programs.of(&l.buffers.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
 		if err == nil && !p.usable && p.misses < maxMisses {
 			made := &program{}
-			r.trace(l.work, made, row, l.call.data)
+			r.trace(l.buffers, made, row, l.call.data)
 			made.misses = p.misses + 1
 			*p = *made
 		}
 	case row.Value.Form == wit.Dynamic && r.misses < maxMisses:
 		r.misses++
 		p := &program{}
-		if r.trace(l.work, p, row, l.call.data); p.usable {
+		if r.trace(l.buffers, p, row, l.call.data); p.usable {
 			r.shape = p
 		}
 	}

@@ -88,22 +88,6 @@ func (o *masking) apply(x *object, s step) *failure {
 	return nil
 }
 
-// editEntries edits the entries of a map in the order of Kafka's loop; those that are not there become nulls, in the
-// order of the settings.
-func (x *object) editEntries(order, names []string, by func(n int) edit, stage int) *failure {
-	for i, name := range order {
-		if f := x.find(name); f != nil {
-			x.edit(f, by(i), stage)
-		}
-	}
-	for _, name := range names {
-		if x.find(name) == nil {
-			x.put(name, nullValue)
-		}
-	}
-	return nil
-}
-
 // ofEntries makes the edit of values without schema, by their tags.
 func (o *masking) ofEntries(stage int) edit {
 	choice, wrong := make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))

@@ -12,7 +12,7 @@ import (
 // operation moves them, or has an [edit] make others. Beside its bytes each value has its origin, which the kernel's
 // program is made of.
 type object struct {
-	w     *work
+	w     *buffers
 	isMap bool
 	// layout is the schema of the input, root the result's without its members; stays: the result has the input's.
 	layout *layout
@@ -79,17 +79,6 @@ const (
 	attribute
 )
 
-// what an inserted field holds, in the order in which InsertField adds them.
-type what uint8
-
-const (
-	theTopic what = iota
-	thePartition
-	theOffset
-	theTimestamp
-	theStatic
-)
-
 // header is one that is added: a field under a name, or all bytes of it.
 type header struct {
 	name  string
@@ -124,7 +113,7 @@ func (x *object) allow(f *field, tags uint64) bool {
 }
 
 // open takes the structure of a column apart.
-func (x *object) open(w *work, l *layout, in []byte, start int) {
+func (x *object) open(w *buffers, l *layout, in []byte, start int) {
 	root := l.nodes[0]
 	root.Members = nil
 	*x = object{w: w, layout: l, root: root, stays: true, fields: append(x.fields[:0], l.fields...), in: in,
@@ -132,28 +121,16 @@ func (x *object) open(w *work, l *layout, in []byte, start int) {
 }
 
 // openWhole opens a column as the only field; l is nil if the column has no schema.
-func (x *object) openWhole(w *work, l *layout, c *column) {
-	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: c.class, loaded: true,
-		fields: append(x.fields[:0], field{bytes: c.bytes}), headers: x.headers[:0]}
+func (x *object) openWhole(w *buffers, l *layout, in []byte, class string) {
+	*x = object{w: w, isMap: l == nil, layout: l, whole: true, class: class, loaded: true,
+		fields: append(x.fields[:0], field{bytes: in}), headers: x.headers[:0]}
 	if l != nil {
 		x.root, x.fields[0].nodes = l.nodes[0], l.nodes
 	}
 }
 
-// openDynamic opens a column without schema for an operation.
-func (x *object) openDynamic(w *work, c *column, stage int, about *target) *failure {
-	if !about.whole {
-		return x.openMap(w, c.bytes, stage, about.purpose)
-	}
-	if err := datum.CheckDynamic(c.bytes); err != nil {
-		return brokenDynamic(stage)
-	}
-	x.openWhole(w, nil, c)
-	return nil
-}
-
 // openMap takes a map apart.
-func (x *object) openMap(w *work, in []byte, stage int, purpose string) *failure {
+func (x *object) openMap(w *buffers, in []byte, stage int, purpose string) *failure {
 	class, bad := x.readMap(w, in)
 	if bad {
 		return brokenDynamic(stage)
@@ -165,7 +142,7 @@ func (x *object) openMap(w *work, in []byte, stage int, purpose string) *failure
 }
 
 // readMap takes a value without schema apart. class is the value's class in Java if it is no map.
-func (x *object) readMap(w *work, in []byte) (class string, bad bool) {
+func (x *object) readMap(w *buffers, in []byte) (class string, bad bool) {
 	*x = object{w: w, isMap: true, loaded: true, fields: x.fields[:0], in: in, headers: x.headers[:0]}
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true
@@ -229,8 +206,8 @@ func (x *object) load(stage int) bool {
 		return true
 	}
 	x.loaded = true
-	n := len(x.layout.skips)
-	x.w.room(n + 1)
+	n := len(x.layout.fields)
+	x.w.growEnds(n + 1)
 	ends := x.w.ends[:n+1]
 	if bad := x.layout.offsets(x.in, x.start, ends); bad >= 0 {
 		x.loaded = false
@@ -261,11 +238,8 @@ func (f *field) schema() *wit.Node { return &f.nodes[f.node] }
 // subtree is a field's schema with its own numbering.
 func (f *field) subtree() []wit.Node { return graft(nil, f.nodes, f.node) }
 
-// constantValue makes a field of a map of a value that is the same in all rows.
-func constantValue(b []byte) field { return field{bytes: b, origin: origin{from: constant}} }
-
 // nullValue is the value of an entry that is not there.
-var nullValue = constantValue([]byte{datum.TagNull})
+var nullValue = field{bytes: []byte{datum.TagNull}, origin: origin{from: constant}}
 
 // put sets the value of a name in a map: in the place of the entry that has the name, else at the end.
 func (x *object) put(name string, value field) {
@@ -313,18 +287,34 @@ func (x *object) edit(f *field, by edit, stage int) {
 		return
 	}
 	w := x.w
-	from := len(w.scratch)
-	b, wrong := by.make(w.scratch, f.bytes)
+	from := len(w.buf)
+	b, wrong := by.make(w.buf, f.bytes)
 	if wrong != nil {
 		x.fail(wrong)
 		return
 	}
-	w.scratch, x.changed = b, true
+	w.buf, x.changed = b, true
 	f.bytes = b[from:len(b):len(b)]
 	if x.trace != nil && f.from != constant {
 		f.edits = append(slices.Clip(f.edits), &by)
 		x.trace.edited = append(x.trace.edited, f.origin)
 	}
+}
+
+// editEntries edits the entries of a map in the order of Kafka's loop; those that are not there become nulls, in the
+// order of the settings.
+func (x *object) editEntries(order, names []string, by func(n int) edit, stage int) *failure {
+	for i, name := range order {
+		if f := x.find(name); f != nil {
+			x.edit(f, by(i), stage)
+		}
+	}
+	for _, name := range names {
+		if x.find(name) == nil {
+			x.put(name, nullValue)
+		}
+	}
+	return nil
 }
 
 // retype gives a field of a structure another schema, and edits its value.
@@ -376,6 +366,12 @@ func (x *object) same() bool {
 	}
 	return x.untouched() && len(x.fields) == len(x.layout.fields) &&
 		string(branchOf(&x.root)) == string(branchOf(&x.layout.nodes[0]))
+}
+
+// newKey returns an empty key of fields of the object.
+func (x *object) newKey() *object {
+	return &object{w: x.w, isMap: x.isMap, root: wit.Node{Kind: wit.Structure}, loaded: true, changed: true,
+		trace: x.trace}
 }
 
 // write appends the result.

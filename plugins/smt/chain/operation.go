@@ -1,7 +1,10 @@
 package chain
 
 import (
+	"strconv"
+
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // operation is what a transform does: a [rowOperation], a [fieldOperation], or a [split].
@@ -73,4 +76,64 @@ type condition interface {
 type topicCondition interface {
 	condition
 	matchesTopic(topic string) (bool, *unmatched)
+}
+
+// splitOperation is a transform that makes several records of one.
+type splitOperation interface {
+	// through calls next for each record; its result is the first failure or error.
+	through(w *work, v *view, stage int, next func() (*failure, error)) (*failure, error)
+}
+
+// work is what operations work with: the schemas, and memory for the current record. What operations write goes to
+// buf and is not overwritten until the record is done, except for a record that is split.
+type work struct {
+	buffers
+	// object is the current key or value.
+	object object
+	// spent is the size of the records that the current one was split into so far, in bytes.
+	spent int
+}
+
+// transformationStage is a transform with its condition.
+type transformationStage struct {
+	number    int
+	operation operation
+	condition condition // nil: always
+	negate    bool
+	// results are those of a [fieldOperation], by schema.
+	results programs[*results]
+}
+
+// applies reports whether a stage is for the row at work.
+func (s *transformationStage) applies(w *work, v *view) (bool, *failure, error) {
+	if s.condition == nil {
+		return true, nil, nil
+	}
+	matches, err := s.condition.matches(v, w)
+	if unknown, is := err.(*unmatched); is {
+		return false, unknown.at(s.number), nil
+	}
+	return matches != s.negate, nil, err
+}
+
+// unmatched is the error of a match that did not come to an end: whether the topic matches is not known, and each
+// answer could send a record elsewhere than it belongs.
+type unmatched struct {
+	topic string
+	err   error
+}
+
+func (u *unmatched) Error() string {
+	return "the regular expression gives no answer for the topic " + strconv.Quote(u.topic) + ": " + u.err.Error()
+}
+
+// at is the failure of a row in a stage.
+func (u *unmatched) at(stage int) *failure { return &failure{stage, connectException, u.Error()} }
+
+func matchesPattern(p pattern.Pattern, topic string) (bool, *unmatched) {
+	ok, err := p.Matches(topic)
+	if err != nil {
+		return false, &unmatched{topic, err}
+	}
+	return ok, nil
 }

@@ -13,23 +13,6 @@ var routerSpecs = []wit.SettingSpec{
 	needs("replacement", wit.High, "Replacement string."),
 }
 
-// compilePattern reads the regular expression of a setting.
-func compilePattern(setting, text string) (pattern.Pattern, *wit.Fault) {
-	p, err := pattern.Compile(text)
-	if err != nil {
-		return p, invalid(setting, text, "Invalid regex: "+err.Error())
-	}
-	return p, nil
-}
-
-func matchesPattern(p pattern.Pattern, topic string) (bool, *unmatched) {
-	ok, err := p.Matches(topic)
-	if err != nil {
-		return false, &unmatched{topic, err}
-	}
-	return ok, nil
-}
-
 // router is RegexRouter: another topic for records whose topic matches as a whole.
 type router struct {
 	pattern     pattern.Pattern
@@ -80,7 +63,7 @@ func (o *router) topicFor(topic string, stage int) (string, *failure) {
 	made, err := o.pattern.ReplaceFirst(topic, o.replacement)
 	switch {
 	case err != nil:
-		return topic, (&unmatched{topic, err}).at(stage)
+		return topic, (&unmatched{topic: topic, err: err}).at(stage)
 	case made == "":
 		return topic, emptyTopic(stage, topic)
 	}

@@ -8,16 +8,54 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// schemas are those that an engine knows.
+// schemas holds the schemas that the plugin knows by their numbers.
 type schemas struct {
-	// known are those that the host declared (each once per instance; it replaces an instance that has too many) and
-	// the plugin's own.
+	// known holds the schemas of the host, which declares each once per instance, and the plugin's own.
 	known map[uint32][]wit.Node
-	// made are the plugin's own, by number less first; pending those that the host does not know yet.
+	// made holds the plugin's own schemas by their number minus first; pending those that the host does not know yet.
 	made    [][]wit.Node
 	first   uint32
 	pending []wit.Schema
 }
+
+// newSchemas returns an empty registry.
+func newSchemas() schemas {
+	return schemas{known: map[uint32][]wit.Node{}, first: wit.GuestSchemas}
+}
+
+// maxMade is the number of own schemas from which on forget discards them.
+const maxMade = 1000
+
+// forget discards the plugin's own schemas if there are too many, and reports whether it did. All that was compiled
+// with their numbers is invalid then. A schema that is made again gets a new number; the host translates both.
+func (s *schemas) forget() bool {
+	if len(s.made) < maxMade {
+		return false
+	}
+	for i := range s.made {
+		delete(s.known, s.first+uint32(i))
+	}
+	s.first += uint32(len(s.made))
+	s.made = nil
+	return true
+}
+
+// add adds schemas that the host declared.
+func (s *schemas) add(list []wit.Schema) {
+	for i := range list {
+		s.known[list[i].ID] = list[i].Nodes
+	}
+}
+
+// takePending returns the schemas that the host does not know yet; it knows them afterwards.
+func (s *schemas) takePending() []wit.Schema {
+	list := s.pending
+	s.pending = nil
+	return list
+}
+
+// nodes returns a schema, nil if it is unknown.
+func (s *schemas) nodes(id uint32) []wit.Node { return s.known[id] }
 
 // of returns a schema.
 func (s *schemas) of(id uint32) ([]wit.Node, error) {
@@ -45,17 +83,10 @@ func (s *schemas) declare(nodes []wit.Node) uint32 {
 
 // declareMade is declare for a schema that transforms have made, which may be none.
 func (s *schemas) declareMade(nodes []wit.Node, stage int) (uint32, *failure) {
-	if f := checkMade(nodes, stage); f != nil {
-		return 0, f
+	if _, err := datum.CheckSchema(nodes); err != nil {
+		return 0, &failure{stage, dataException, "the transforms result in an invalid schema: " + err.Error()}
 	}
 	return s.declare(nodes), nil
-}
-
-func checkMade(nodes []wit.Node, stage int) *failure {
-	if _, err := datum.CheckSchema(nodes); err != nil {
-		return &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-	}
-	return nil
 }
 
 // maxCached is how many chains of an engine, routes of a chain, and programs of a stage or route are kept.
@@ -89,6 +120,9 @@ func (p *programs[P]) of(s *schemas, schema uint32, compile func([]wit.Node) P) 
 	p.last, p.lastID, p.any = made, schema, true
 	return made, nil
 }
+
+// latest returns what the last call of of returned, and its schema; ok is false before the first call.
+func (p *programs[P]) latest() (schema uint32, made P, ok bool) { return p.lastID, p.last, p.any }
 
 // graft appends a node and what is below it, numbered again, parents first.
 func graft(dst, nodes []wit.Node, node uint32) []wit.Node {

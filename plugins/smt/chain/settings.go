@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // fail makes a fault of kind config.
@@ -22,10 +23,10 @@ func invalid(name, value, why string) *wit.Fault {
 }
 
 // settings reads values as Kafka's ConfigDef does.
-type settings struct{ given []wit.Setting }
+type settings []wit.Setting
 
 // find returns a setting; of one that is there twice the last counts.
-func (s settings) find(name string) (string, bool) { return noDefaults.Values(s.given).Given(name) }
+func (s settings) find(name string) (string, bool) { return noDefaults.Values(s).Given(name) }
 
 // noDefaults declares nothing: the components know their defaults.
 var noDefaults setting.Table
@@ -56,7 +57,7 @@ func (s settings) boolean(name string, byDefault bool) (bool, *wit.Fault) {
 
 // asGiven is a setting with the blanks around it, which Kafka repeats where it is of another type than expected.
 func (s settings) asGiven(name string) string {
-	for _, one := range slices.Backward(s.given) {
+	for _, one := range slices.Backward(s) {
 		if one.Name == name {
 			return one.Value
 		}
@@ -124,4 +125,13 @@ func (s settings) once(names ...string) *wit.Fault {
 		}
 	}
 	return nil
+}
+
+// compilePattern reads the regular expression of a setting.
+func compilePattern(setting, text string) (pattern.Pattern, *wit.Fault) {
+	p, err := pattern.Compile(text)
+	if err != nil {
+		return p, invalid(setting, text, "Invalid regex: "+err.Error())
+	}
+	return p, nil
 }

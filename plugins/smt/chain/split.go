@@ -78,7 +78,7 @@ func (o *split) compile(w *work, l *layout, stage int) *splitProgram {
 		return x
 	}
 	y := &w.object
-	y.open(w, l, nil, 0)
+	y.open(&w.buffers, l, nil, 0)
 	f := y.find(o.field)
 	switch {
 	case !l.isStruct():
@@ -141,7 +141,7 @@ func (o *split) split(w *work, v *view, stage int) (p splitParts, ok bool, _ *fa
 	array := c.bytes[start:]
 	if o.field != "" {
 		y := &w.object
-		if y.open(w, l, c.bytes, start); !y.load(stage) {
+		if y.open(&w.buffers, l, c.bytes, start); !y.load(stage) {
 			return p, false, y.pending, nil
 		}
 		from, to := w.ends[x.member], w.ends[x.member+1]
@@ -203,7 +203,7 @@ func (o *split) dynamic(w *work, in []byte, stage int, p *splitParts) *failure {
 	p.form, p.nulls = wit.Dynamic, true
 	array := in
 	if o.field != "" {
-		if f := w.object.openMap(w, in, stage, "splitting"); f != nil {
+		if f := w.object.openMap(&w.buffers, in, stage, "splitting"); f != nil {
 			return f
 		}
 		at := w.object.find(o.field)
@@ -248,7 +248,7 @@ func (o *split) through(w *work, v *view, stage int, next func() (*failure, erro
 		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) +
 			" is empty or null"}, nil
 	}
-	before, mark := *v, len(w.scratch)
+	before, mark := *v, len(w.buf)
 	for _, item := range p.items {
 		size := len(p.prefix) + len(item) + len(p.suffix)
 		if w.spent += size + rowSize; w.spent > maxSplit {
@@ -256,11 +256,11 @@ func (o *split) through(w *work, v *view, stage int, next func() (*failure, erro
 				strconv.Itoa(maxSplit) + " bytes"}, nil
 		}
 		*v = before
-		w.scratch = append(append(append(w.scratch[:mark], p.prefix...), item...), p.suffix...)
+		w.buf = append(append(append(w.buf[:mark], p.prefix...), item...), p.suffix...)
 		if p.nulls && item[0] == datum.TagNull {
 			v.columns[valueSide].set(wit.Absent, 0, nil)
 		} else {
-			v.columns[valueSide].set(p.form, p.schema, w.scratch[mark:])
+			v.columns[valueSide].set(p.form, p.schema, w.buf[mark:])
 		}
 		if f, err := next(); f != nil || err != nil {
 			return f, err

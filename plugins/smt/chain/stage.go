@@ -5,90 +5,58 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// work is what the plain way works with: the schemas, and the row at work. Columns that stages have written are in
-// scratch, so nothing there is written again until the row is done, but for a part of a split row.
-type work struct {
-	schemas schemas
-	layouts programs[*layout]
-	// number is the row's in the call.
-	number int
-	view   view
-	// scratch takes what is written for the row on the way; spent is the size of its parts so far, in bytes.
-	scratch []byte
-	spent   int
-	// ends are where the members of the value at work begin, and where the last ends.
-	ends []uint64
-	// object is the key or value at work.
-	object object
+// interpreter sends records through stages one at a time, as Kafka Connect does. Only the interpreter fails rows.
+type interpreter struct {
+	work
+	// emit receives each record that comes out of the last stage. It is valid until emit returns.
+	emit func(v *view)
 }
 
-// room makes room for so many ends.
-func (w *work) room(n int) {
-	if len(w.ends) < n {
-		w.ends = make([]uint64, n)
+// run sends a record through stages. The error is of the call, not of the row.
+func (p *interpreter) run(stages []transformationStage, v *view) (*failure, error) {
+	p.buf, p.spent = p.buf[:0], 0
+	return p.through(stages, v)
+}
+
+// through sends a record, or a part of one that was split, through the remaining stages.
+func (p *interpreter) through(stages []transformationStage, v *view) (*failure, error) {
+	for i := range stages {
+		s := &stages[i]
+		applies, f, err := s.applies(&p.work, v)
+		if f != nil || err != nil {
+			return f, err
+		}
+		if !applies {
+			continue
+		}
+		if o, ok := s.operation.(splitOperation); ok {
+			return o.through(&p.work, v, s.number, func() (*failure, error) { return p.through(stages[i+1:], v) })
+		}
+		if f, err = p.apply(s, v); err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return v.named(&p.schemas, f), nil
+		}
+		if v.dropped {
+			return nil, nil
+		}
 	}
-}
-
-// put writes a column's value.
-func (w *work) put(c *column, form wit.Form, schema uint32, write func(dst []byte) []byte) {
-	from := len(w.scratch)
-	w.scratch = write(w.scratch)
-	c.set(form, schema, w.scratch[from:])
-}
-
-// branched is a value of a schema, or a null, with its branch.
-func (w *work) branched(n *wit.Node, null bool, value []byte) []byte {
-	from := len(w.scratch)
-	w.scratch = append(datum.AppendBranch(w.scratch, n, null), value...)
-	return w.scratch[from:len(w.scratch):len(w.scratch)]
-}
-
-// addHeaders adds n headers to those of a row, which add appends.
-func (w *work) addHeaders(v *view, n, stage int, add func(dst []byte) []byte) *failure {
-	b, f := beginHeaders(w.scratch, &v.columns[headerSide], n, stage)
-	if f == nil {
-		from := len(w.scratch)
-		w.scratch = add(b)
-		v.columns[headerSide].set(wit.Raw, 0, w.scratch[from:])
+	for at := keySide; at <= valueSide; at++ {
+		if f := v.columns[at].settle(&p.schemas); f != nil {
+			return f, nil
+		}
 	}
-	return f
+	p.emit(v)
+	return nil, nil
 }
 
-// transformationStage is a transform with its condition.
-type transformationStage struct {
-	number    int
-	operation operation
-	condition condition // nil: always
-	negate    bool
-	// results are those of a [fieldOperation], by schema.
-	results programs[*results]
-}
-
-// applies reports whether a stage is for the row at work.
-func (s *transformationStage) applies(w *work, v *view) (bool, *failure, error) {
-	if s.condition == nil {
-		return true, nil, nil
+func (p *interpreter) apply(s *transformationStage, v *view) (*failure, error) {
+	o, ok := s.operation.(fieldOperation)
+	if !ok {
+		return s.operation.(rowOperation).apply(&p.work, v, s.number)
 	}
-	matches, err := s.condition.matches(v, w)
-	if unknown, is := err.(*unmatched); is {
-		return false, unknown.at(s.number), nil
-	}
-	return matches != s.negate, nil, err
-}
-
-// apply does a stage to the row at work.
-func (s *transformationStage) apply(w *work, v *view) (*failure, error) {
-	if o, ok := s.operation.(fieldOperation); ok {
-		return s.applyFields(w, v, o)
-	}
-	return s.operation.(rowOperation).apply(w, v, s.number)
-}
-
-// applyFields does a stage on fields to the row at work.
-func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*failure, error) {
-	about, x := o.about(), &w.object
-	c := &v.columns[about.at]
-	at := step{s.number, v.topic, v.row}
+	c, about := &v.columns[o.about().at], o.about()
 	switch {
 	case c.form == wit.Absent && about.needed:
 		return onlyMap(s.number, about.purpose, "null"), nil
@@ -97,22 +65,42 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	case c.form == wit.Dynamic && about.schema:
 		return &failure{s.number, dataException, "Schema required for [" + about.purpose + "]"}, nil
 	case c.form == wit.Dynamic:
-		f := x.openDynamic(w, c, s.number, about)
-		if f == nil {
-			f = o.apply(x, at)
-		}
-		switch {
-		case f != nil:
-		case x.null:
-			c.set(wit.Absent, 0, nil)
-		case x.pending != nil:
-			f = x.pending
-		default:
-			f = s.write(w, v, c, x, about, wit.Dynamic, &results{})
-		}
-		return f, nil
+		return p.applySchemaless(s, v, o), nil
 	}
-	l, err := w.layout(c.schema)
+	return p.applyWithSchema(s, v, o)
+}
+
+// applySchemaless applies a field operation to a key or value without schema.
+func (p *interpreter) applySchemaless(s *transformationStage, v *view, o fieldOperation) *failure {
+	about, x := o.about(), &p.object
+	c := &v.columns[about.at]
+	if about.whole {
+		if err := datum.CheckDynamic(c.bytes); err != nil {
+			return brokenDynamic(s.number)
+		}
+		x.openWhole(&p.buffers, nil, c.bytes, c.class)
+	} else if f := x.openMap(&p.buffers, c.bytes, s.number, about.purpose); f != nil {
+		return f
+	}
+	if f := o.apply(x, step{stage: s.number, topic: v.topic, row: v.row}); f != nil {
+		return f
+	}
+	if x.null {
+		c.set(wit.Absent, 0, nil)
+		return nil
+	}
+	if x.pending != nil {
+		return x.pending
+	}
+	return p.write(s, v, about, wit.Dynamic, &results{})
+}
+
+// applyWithSchema applies a field operation to a key or value with schema.
+func (p *interpreter) applyWithSchema(s *transformationStage, v *view, o fieldOperation) (*failure, error) {
+	about, x := o.about(), &p.object
+	c := &v.columns[about.at]
+	at := step{stage: s.number, topic: v.topic, row: v.row}
+	l, err := p.layout(c.schema)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +113,9 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	case null && !about.nulls:
 		return nil, nil
 	case about.whole:
-		x.openWhole(w, l, c)
+		x.openWhole(&p.buffers, l, c.bytes, c.class)
 	case l.isStruct():
-		x.open(w, l, c.bytes, start)
+		x.open(&p.buffers, l, c.bytes, start)
 	case null || about.listing:
 		return &failure{s.number, dataException, "Cannot " + about.looks + " fields on non-struct type"}, nil
 	default:
@@ -137,7 +125,7 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	if f := o.apply(x, at); f != nil {
 		return f, nil
 	}
-	r, err := s.results.of(&w.schemas, c.schema, func([]wit.Node) *results {
+	r, err := s.results.of(&p.schemas, c.schema, func([]wit.Node) *results {
 		var again func(y *object) *failure
 		if about.defaults {
 			again = func(y *object) *failure {
@@ -148,13 +136,13 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 				return f
 			}
 		}
-		return x.results(&w.schemas, s.number, again)
+		return x.results(&p.schemas, s.number, again)
 	})
 	switch {
 	case err != nil || r.failure != nil:
 		return r.failure, err
 	case x.null && !x.root.Optional: // a field of a null
-		c.setMissing(&w.schemas, x.fields[0].subtree(), s.number)
+		c.setMissing(&p.schemas, x.fields[0].subtree(), s.number)
 		return nil, nil
 	case x.null:
 		missing := c.missing
@@ -169,23 +157,24 @@ func (s *transformationStage) applyFields(w *work, v *view, o fieldOperation) (*
 	if x.pending != nil {
 		return x.pending, nil
 	}
-	return s.write(w, v, c, x, about, wit.Structured, r), nil
+	return p.write(s, v, about, wit.Structured, r), nil
 }
 
-// write makes the columns of an object: headers, key and value.
-func (s *transformationStage) write(w *work, v *view, c *column, x *object, about *target, form wit.Form,
-	r *results) *failure {
+// write sets the parts of the record to what the object became: headers, key and value.
+func (p *interpreter) write(s *transformationStage, v *view, about *target, form wit.Form, r *results) *failure {
+	x, c := &p.object, &v.columns[about.at]
 	if len(x.headers) > 0 {
-		f := w.addHeaders(v, len(x.headers), s.number, func(dst []byte) []byte { return x.appendHeaders(dst, r) })
+		f := v.addHeaders(&p.buffers, len(x.headers), s.number,
+			func(dst []byte) []byte { return x.appendHeaders(dst, r) })
 		if f != nil {
 			return f
 		}
 	}
 	if x.key != nil {
-		w.put(&v.columns[keySide], form, r.key, x.key.write)
+		v.columns[keySide].write(&p.buffers, form, r.key, x.key.write)
 	}
 	if !x.same() {
-		w.put(c, form, r.value, x.write)
+		c.write(&p.buffers, form, r.value, x.write)
 		c.class = x.class
 		return nil
 	}

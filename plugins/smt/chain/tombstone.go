@@ -40,7 +40,7 @@ func (o *toTombstone) apply(w *work, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		if class, bad := x.readMap(w, c.bytes); bad {
+		if class, bad := x.readMap(&w.buffers, c.bytes); bad {
 			return broken(stage, 0), nil
 		} else if class != "" {
 			return nil, nil
@@ -56,7 +56,7 @@ func (o *toTombstone) apply(w *work, v *view, stage int) (*failure, error) {
 		} else if null {
 			return nil, nil
 		}
-		x.open(w, l, c.bytes, start)
+		x.open(&w.buffers, l, c.bytes, start)
 	}
 	if text, f := o.text(x, stage); f != nil || !slices.Contains(o.values, text) {
 		return f, nil

@@ -51,6 +51,18 @@ func (v *view) load(in *wit.Row, topic string, data []byte) error {
 	return nil
 }
 
+// addHeaders adds n headers to those of a row, which add appends.
+func (v *view) addHeaders(b *buffers, n, stage int, add func(dst []byte) []byte) *failure {
+	c := &v.columns[headerSide]
+	started, f := beginHeaders(b.buf, c, n, stage)
+	if f == nil {
+		from := len(b.buf)
+		b.buf = add(started)
+		c.set(wit.Raw, 0, b.buf[from:])
+	}
+	return f
+}
+
 // load takes a datum of a call; it is false of one that runs past the data.
 func (c *column) load(d *wit.Datum, data []byte) bool {
 	c.form, c.schema, c.changed, c.missing, c.class = d.Form, d.Schema, false, nil, ""
@@ -70,6 +82,13 @@ func (c *column) set(form wit.Form, schema uint32, bytes []byte) {
 	*c = column{form: form, schema: schema, bytes: bytes, changed: true}
 }
 
+// write sets the column to the value that write appends.
+func (c *column) write(b *buffers, form wit.Form, schema uint32, write func(dst []byte) []byte) {
+	from := len(b.buf)
+	b.buf = write(b.buf)
+	c.set(form, schema, b.buf[from:])
+}
+
 // setMissing makes the column a null of a type that has none; nodes are the type's.
 func (c *column) setMissing(s *schemas, nodes []wit.Node, stage int) {
 	made := append([]wit.Node(nil), nodes...)
@@ -84,7 +103,7 @@ func (c *column) settle(s *schemas) *failure {
 	if c.missing == nil {
 		return nil
 	}
-	nodes := append([]wit.Node(nil), s.known[c.schema]...)
+	nodes := append([]wit.Node(nil), s.nodes(c.schema)...)
 	if nodes[0].DefaultValue == nil {
 		return c.missing
 	}
@@ -113,7 +132,7 @@ func (v *view) named(s *schemas, f *failure) *failure {
 		if c.class == "" || c.form != wit.Structured {
 			continue
 		}
-		text, is := strings.CutSuffix(f.text, javaClass(&s.known[c.schema][0]))
+		text, is := strings.CutSuffix(f.text, javaClass(&s.nodes(c.schema)[0]))
 		if is && strings.HasSuffix(text, found) {
 			return &failure{f.stage, f.class, text + c.class}
 		}
