@@ -141,52 +141,54 @@ func extractsValue(s *transformationStage) bool {
 // unfit is the failure of a row that cannot be traced. No row fails by it.
 var unfit = &failure{0, dataException, "the kernel cannot do this"}
 
-// trace sends a row's value through the stages and makes the program of that, if it can.
-func (r *route) trace(w *buffers, p *program, row *wit.Row, data []byte) {
+// trace sends a row's value through the stages and compiles that into a program. The program is not usable if the
+// kernel cannot do what the stages do.
+func (r *route) trace(b *buffers, row *wit.Row, data []byte) *program {
 	x := &object{}
 	in := data[row.Value.Start:][:row.Value.Size]
 	if row.Value.Form == wit.Structured {
-		l, err := w.layout(row.Value.Schema)
+		l, err := b.layout(row.Value.Schema)
 		if err != nil || !l.isStruct() {
-			return
+			return &program{}
 		}
-		if null, start, ok := l.null(in); ok && !null {
-			x.open(w, l, in, start)
-		} else {
-			return
+		null, start, ok := l.null(in)
+		if !ok || null {
+			return &program{}
 		}
-	} else if class, bad := x.readMap(w, in); class != "" || bad {
-		return
+		x.open(b, l, in, start)
+	} else if class, bad := x.readMap(b, in); class != "" || bad {
+		return &program{}
 	}
 	x.trace = &trace{}
 	for i, s := range r.stages {
 		if f := traceStage(x, s, step{stage: s.number, topic: r.topics[i], row: row}); f != nil {
-			return
+			return &program{}
 		}
 	}
 	if !x.isMap && !x.untouched() {
 		x.load(0)
 	}
 	if x.pending != nil || x.key != nil && x.key.pending != nil {
-		return
+		return &program{}
 	}
-	schemas := &results{}
+	out := &results{}
 	if !x.isMap {
-		if x.root.DefaultValue != nil && !x.stays { // whose own way through the stages is the plain one's
-			return
+		// The default of a struct goes through the stages, too: the interpreter does that.
+		if x.root.DefaultValue != nil && !x.stays {
+			return &program{}
 		}
-		if schemas = x.results(&w.schemas, 0, nil); schemas.failure != nil {
-			return
+		if out = x.results(&b.schemas, 0, nil); out.failure != nil {
+			return &program{}
 		}
 	}
 	for _, s := range r.hoists {
-		out, ok := s.operation.(*hoist).relabel(&w.schemas, schemas.value, s.number)
+		schema, ok := s.operation.(*hoist).relabel(&b.schemas, out.value, s.number)
 		if !ok || x.isMap {
-			return
+			return &program{}
 		}
-		schemas.value = out
+		out.value = schema
 	}
-	*p = *compileProgram(x, schemas, row)
+	return compileProgram(x, out, row)
 }
 
 // traceStage applies a stage to an object that is traced, or to the key that was made of it.

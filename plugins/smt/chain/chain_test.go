@@ -138,7 +138,7 @@ func (m maker) stage() wit.Stage {
 	case 2, 3, 4, 5:
 		s.Component = []string{ClassInsertValue, "InsertField$Value", ClassInsertKey}[m.IntN(3)]
 		marks := []string{"", "!", "?"}
-		for _, setting := range insertNames[:4] {
+		for _, setting := range []string{"topic.field", "partition.field", "offset.field", "timestamp.field"} {
 			if m.IntN(4) == 0 {
 				set(setting, m.fresh()+m.mark(setting, marks))
 			}
@@ -397,7 +397,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 	value := func(d wit.Datum, bytes []byte) ([]wit.Node, any) {
 		switch d.Form {
 		case wit.Structured:
-			nodes := e.schemas.nodes(d.Schema)
+			nodes := e.interpreter.schemas.nodes(d.Schema)
 			if err := datum.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}

@@ -12,10 +12,10 @@ import (
 type Engine struct {
 	chains map[string]*transformationChain
 	// call is the call at work, out its result.
-	call call
-	out  callResult
-	lane lane
-	interpreter
+	call        call
+	out         callResult
+	lane        lane
+	interpreter interpreter
 	// view is the current row of the call, number its index.
 	view   view
 	number int
@@ -24,9 +24,9 @@ type Engine struct {
 // New returns an empty engine.
 func New() *Engine {
 	e := &Engine{chains: map[string]*transformationChain{}}
-	e.schemas = newSchemas()
-	e.lane = newLane(&e.call, &e.out, &e.buffers)
-	e.emit = func(v *view) { e.out.add(v, e.number, e.call.topics) }
+	e.interpreter.schemas = newSchemas()
+	e.lane = newLane(&e.call, &e.out, &e.interpreter.buffers)
+	e.interpreter.emit = func(v *view) { e.out.add(v, e.number, e.call.topics) }
 	return e
 }
 
@@ -95,11 +95,11 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 // with their numbers. One that is made again gets a new number; the host, which knows equal schemas for one, translates
 // both.
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationChain, error) {
-	if e.schemas.forget() {
-		e.layouts = programs[*layout]{}
+	if e.interpreter.schemas.forget() {
+		e.interpreter.layouts = programs[*layout]{}
 		clear(e.chains)
 	}
-	e.schemas.add(declared)
+	e.interpreter.schemas.add(declared)
 	return e.chain(context)
 }
 
@@ -123,7 +123,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 		n++
 	}
 	e.call = call{} // it is the host's memory
-	return out.applied(n, e.schemas.takePending()), nil
+	return out.applied(n, e.interpreter.schemas.takePending()), nil
 }
 
 // begun prepares for the rows of a call.
@@ -179,7 +179,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.Tested{}, err
 		}
-		out.Matches[i], err = c.test.matches(&e.view, &e.work)
+		out.Matches[i], err = c.test.matches(&e.view, &e.interpreter.work)
 		if unknown, is := err.(*unmatched); is {
 			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), ErrorClass: connectException,
 				Fault: wit.Fault{Kind: wit.FaultData, Message: unknown.Error()}})

@@ -112,7 +112,7 @@ func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
 			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
-			made.Schema = e.schemas.nodes(d.Schema)
+			made.Schema = e.interpreter.schemas.nodes(d.Schema)
 		}
 		return made
 	}

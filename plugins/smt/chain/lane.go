@@ -332,15 +332,13 @@ func (l *lane) learn(c *chainRoutes, n int) {
 	case row.Value.Form == wit.Structured:
 		p, err := r.programs.of(&l.buffers.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
 		if err == nil && !p.usable && p.misses < maxMisses {
-			made := &program{}
-			r.trace(l.buffers, made, row, l.call.data)
-			made.misses = p.misses + 1
-			*p = *made
+			misses := p.misses + 1
+			*p = *r.trace(l.buffers, row, l.call.data)
+			p.misses = misses
 		}
 	case row.Value.Form == wit.Dynamic && r.misses < maxMisses:
 		r.misses++
-		p := &program{}
-		if r.trace(l.buffers, p, row, l.call.data); p.usable {
+		if p := r.trace(l.buffers, row, l.call.data); p.usable {
 			r.shape = p
 		}
 	}

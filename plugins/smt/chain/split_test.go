@@ -16,7 +16,7 @@ func TestSplitsAreBounded(t *testing.T) {
 		list[i] = int64(i)
 	}
 	var b batch
-	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
+	for _, text := range []string{"x", strings.Repeat("x", 32<<20/500), "y"} {
 		b.add(t, nil, datum.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
 	out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)

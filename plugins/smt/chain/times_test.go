@@ -1,0 +1,25 @@
+package chain
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A text of a time is a text of its size, however long its format is.
+func TestTextsOfTimes(t *testing.T) {
+	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), strings.Repeat("long ", 20)} {
+		format := "yyyy'" + literal + "'"
+		made, fault := newTimestampConverter(valueSide, settings{{Name: "target.type", Value: "string"}, {Name: "format", Value: format}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		want := datum.AppendText([]byte("before"), "1970"+literal)
+		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		if f != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
+		}
+	}
+}
