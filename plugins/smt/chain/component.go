@@ -183,20 +183,31 @@ func (c *component) check(s settings) *wit.Fault {
 	return err
 }
 
-func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
-	k := componentOf(of.Component)
-	if k == nil || k.transform == nil {
-		return nil, nil, fail("", "expected a transform of this plugin")
+// newStage makes a stage of a chain.
+func newStage(number int, of *wit.Stage) (s transformationStage, err *wit.Fault) {
+	c := componentOf(of.Component)
+	if c == nil || c.transform == nil {
+		return s, fail("", "expected a transform of this plugin")
 	}
-	made, err := k.transform(settings(of.Settings))
-	if err != nil || of.Condition == nil {
-		return made, nil, err
+	s.number = number
+	if s.operation, err = c.transform(of.Settings); err != nil || of.Condition == nil {
+		return s, err
 	}
-	k = componentOf(of.Condition.Component)
-	if k == nil || k.predicate == nil {
-		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+
+	when, ok, err := newPredicate(of.Condition.Component, of.Condition.Settings)
+	if !ok {
+		return s, fail("", "expected a predicate of this plugin as the condition, found "+
 			strconv.Quote(of.Condition.Component))
 	}
-	when, err := k.predicate(settings(of.Condition.Settings))
-	return made, when, err
+	s.condition, s.negate = when, of.Condition.Negate
+	return s, err
+}
+
+// newPredicate makes a predicate; ok is false if the component is none.
+func newPredicate(name string, given settings) (made condition, ok bool, err *wit.Fault) {
+	c := componentOf(name)
+	if c == nil || c.predicate == nil {
+		return nil, false, nil
+	}
+	made, err = c.predicate(given)
+	return made, true, err
 }

@@ -46,25 +46,21 @@ type transformationChain struct {
 	test condition
 }
 
-// newChain makes the stages that prepare was given.
 func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
 	c := &transformationChain{}
 	if len(list) == 1 {
-		if k := componentOf(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
-			test, err := k.predicate(settings(list[0].Settings))
+		if test, ok, err := newPredicate(list[0].Component, list[0].Settings); ok {
 			c.test = test
 			return c, err
 		}
 	}
 	for i := range list {
-		operation, condition, err := newStage(&list[i])
+		s, err := newStage(i, &list[i])
 		if err != nil {
 			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
 			return nil, err
 		}
-		given := list[i].Condition
-		c.stages = append(c.stages, transformationStage{number: i, operation: operation, condition: condition,
-			negate: given != nil && given.Negate})
+		c.stages = append(c.stages, s)
 	}
 	c.routes = newRoutes(c.stages)
 	return c, nil
