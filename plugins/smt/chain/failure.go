@@ -22,6 +22,15 @@ const (
 	invalidTopicException  = "org.apache.kafka.common.errors.InvalidTopicException"
 )
 
+// newFailure returns a failure with one of the classes.
+func newFailure(stage int, class, text string) *failure {
+	return &failure{stage: stage, class: class, text: text}
+}
+
+// dataFailure returns a failure of class DataException.
+func dataFailure(stage int, text string) *failure { return newFailure(stage, dataException, text) }
+
+// broken returns the failure of a value that is invalid from a field on.
 func broken(stage, member int) *failure {
 	return &failure{stage, dataException, "bytes that are no value of the record's schema, at member " +
 		strconv.Itoa(member)}

@@ -256,7 +256,7 @@ func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, d
 			}
 		default:
 			value := &rows[s.N].Value
-			size, err := p.skipped(s.Member-1, data[s.Place:value.Start+value.Size])
+			size, err := valueSize(p, s.Member-1, data[s.Place:value.Start+value.Size])
 			if err != nil {
 				return l.endValues(appends, n, data)
 			}
@@ -265,8 +265,8 @@ func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, d
 	}
 }
 
-// skipped is the size of a value that the kernel does not know.
-func (p *program) skipped(at int, in []byte) (int, error) {
+// valueSize returns the size of a field or entry at the start of in, for values whose types the kernel does not know.
+func valueSize(p *program, at int, in []byte) (int, error) {
 	if p.layout == nil {
 		return datum.SkipDynamic(in)
 	}
