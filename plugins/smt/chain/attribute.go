@@ -2,7 +2,7 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // what is a kind of value that InsertField inserts, in the order in which it does.
@@ -17,7 +17,7 @@ const (
 )
 
 // tags are the tags of inserted numbers in maps.
-var tags = [...]byte{thePartition: datum.TagInt32, theOffset: datum.TagInt64, theTimestamp: datum.TagInt64}
+var tags = [...]byte{thePartition: connectdata.TagInt32, theOffset: connectdata.TagInt64, theTimestamp: connectdata.TagInt64}
 
 // attributeOf returns a number of the row, negative if the row has none.
 func attributeOf(w what, row *wit.Row) int64 {
@@ -38,5 +38,5 @@ func appendAttribute(dst []byte, optional bool, n int64) []byte {
 	if optional {
 		dst = append(dst, 2)
 	}
-	return datum.AppendNumber(dst, n)
+	return connectdata.AppendNumber(dst, n)
 }

@@ -20,7 +20,7 @@ type call struct {
 type callResult struct {
 	rows   []wit.Row
 	data   []byte
-	faults []wit.RowFault
+	faults []wit.RowError
 	// topics begins with the topics of the call; nil if no row got another one.
 	topics []string
 	// here, if not nil, is the part of the call's data that is the result's data, and nothing else is: what was appended
@@ -38,8 +38,8 @@ func (o *callResult) reset(in call) {
 }
 
 // applied returns the output as the plugin's result, for the first n rows of the call.
-func (o *callResult) applied(n int, schemas []wit.Schema) wit.Applied {
-	done := wit.Applied{Schemas: schemas, Topics: o.topics, Rows: o.rows, Data: o.data, Faults: o.faults,
+func (o *callResult) applied(n int, schemas []wit.Schema) wit.ApplyResult {
+	done := wit.ApplyResult{Schemas: schemas, Topics: o.topics, Rows: o.rows, Data: o.data, Errors: o.faults,
 		Consumed: uint32(n)}
 	if o.here != nil {
 		done.Data = o.here
@@ -56,7 +56,7 @@ func (o *callResult) add(v *view, n int, topics []string) {
 	}
 	o.rows = o.rows[:at+1]
 	out := &o.rows[at]
-	out.Origin, out.Topic, out.Partition = uint32(n), in.Topic, in.Partition
+	out.RowIndex, out.Topic, out.Partition = uint32(n), in.Topic, in.Partition
 	out.Offset, out.Timestamp = in.Offset, in.Timestamp
 	o.put(&out.Key, &v.columns[keySide])
 	o.put(&out.Value, &v.columns[valueSide])
@@ -67,14 +67,14 @@ func (o *callResult) add(v *view, n int, topics []string) {
 }
 
 // put writes a column as the result has it.
-func (o *callResult) put(d *wit.Datum, c *column) {
+func (o *callResult) put(d *wit.ValueSlice, c *column) {
 	switch {
 	case !c.changed:
-		*d = wit.Datum{Form: wit.Unchanged, Schema: c.schema}
+		*d = wit.ValueSlice{Encoding: wit.Unchanged, Schema: c.schema}
 	case c.form == wit.Absent:
-		*d = wit.Datum{Form: wit.Absent}
+		*d = wit.ValueSlice{Encoding: wit.Absent}
 	default:
-		*d = wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
+		*d = wit.ValueSlice{Encoding: c.form, Schema: c.schema, Start: uint32(len(o.data)), Size: uint32(len(c.bytes))}
 		o.data = append(o.data, c.bytes...)
 	}
 }
@@ -82,8 +82,8 @@ func (o *callResult) put(d *wit.Datum, c *column) {
 // fail adds the failure of row n. What was added for it since before, a copy of the output, is removed.
 func (o *callResult) fail(n int, f *failure, before *callResult) {
 	o.rows, o.data, o.topics = o.rows[:len(before.rows)], o.data[:len(before.data)], before.topics
-	o.faults = append(o.faults, wit.RowFault{Origin: uint32(n), Stage: uint32(f.stage), ErrorClass: f.class,
-		Fault: wit.Fault{Kind: wit.FaultData, Message: f.text}})
+	o.faults = append(o.faults, wit.RowError{RowIndex: uint32(n), Stage: uint32(f.stage), ErrorClass: f.class,
+		Error: wit.Error{Kind: wit.ErrorData, Message: f.text}})
 }
 
 // topic returns the index of a topic in the result's list.

@@ -2,7 +2,7 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // buffers holds the schemas, and memory that objects of one record share.
@@ -24,12 +24,12 @@ func (b *buffers) growEnds(n int) {
 
 // layout returns the layout of a schema.
 func (b *buffers) layout(schema uint32) (*layout, error) {
-	return b.layouts.of(&b.schemas, schema, func(nodes []wit.Node) *layout { return newLayout(schema, nodes) })
+	return b.layouts.of(&b.schemas, schema, func(nodes []wit.SchemaNode) *layout { return newLayout(schema, nodes) })
 }
 
 // branched returns a value of a schema, or a null, with its branch.
-func (b *buffers) branched(n *wit.Node, null bool, value []byte) []byte {
+func (b *buffers) branched(n *wit.SchemaNode, null bool, value []byte) []byte {
 	from := len(b.buf)
-	b.buf = append(datum.AppendBranch(b.buf, n, null), value...)
+	b.buf = append(connectdata.AppendBranch(b.buf, n, null), value...)
 	return b.buf[from:len(b.buf):len(b.buf)]
 }

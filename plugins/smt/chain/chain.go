@@ -53,7 +53,7 @@ type route struct {
 
 // answers are those of the conditions on headers for a row, a bit each.
 func (c *chainRoutes) answers(row *wit.Row, data []byte) (bits uint64) {
-	if len(c.headers) == 0 || row.Headers.Form != wit.Raw {
+	if len(c.headers) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
 	}
 	block := data[row.Headers.Start:][:row.Headers.Size]
@@ -146,7 +146,7 @@ var unfit = &failure{0, dataException, "the kernel cannot do this"}
 func (r *route) trace(b *buffers, row *wit.Row, data []byte) *program {
 	x := &object{}
 	in := data[row.Value.Start:][:row.Value.Size]
-	if row.Value.Form == wit.Structured {
+	if row.Value.Encoding == wit.WithSchema {
 		l, err := b.layout(row.Value.Schema)
 		if err != nil || !l.isStruct() {
 			return &program{}

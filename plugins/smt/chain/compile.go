@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // program is what the kernel does to rows like one that was traced: an object that went through all steps of a route
@@ -66,9 +66,9 @@ func compileProgram(x *object, r *results, row *wit.Row) *program {
 	for i := range x.trace.allowed {
 		p.choose(&x.trace.allowed[i].origin, x.trace.allowed[i].tags)
 	}
-	form := wit.Structured
+	form := wit.WithSchema
 	if x.isMap {
-		form = wit.Dynamic
+		form = wit.Schemaless
 	}
 	if x.key != nil {
 		p.object(x.key)
@@ -116,7 +116,7 @@ func memberCodes(l *layout) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
 }
 
-func memberCode(n *wit.Node) uint64 {
+func memberCode(n *wit.SchemaNode) uint64 {
 	code := kernel.Other
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -127,7 +127,7 @@ func memberCode(n *wit.Node) uint64 {
 		code = kernel.Eight
 	case wit.Boolean:
 		code = kernel.Boolean
-	case wit.Text, wit.Bytes:
+	case wit.String, wit.Bytes:
 		code = kernel.Block
 	}
 	if n.Optional && code != kernel.Other {
@@ -153,7 +153,7 @@ func (p *program) keys(x *object, row *wit.Row) {
 			p.Lacks |= 1 << i
 		}
 	}
-	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(keys)))
+	head := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(keys)))
 	list := words(head)
 	p.Head, p.HeadMask, p.HeadSize = list[0], list[1], len(head)
 }
@@ -208,7 +208,7 @@ func (p *program) object(x *object) {
 	switch {
 	case x.whole:
 	case x.isMap:
-		p.constant(datum.AppendNumber([]byte{datum.TagMap}, int64(len(x.fields))))
+		p.constant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.fields))))
 	default:
 		if lead := branchOf(&x.root); len(lead) > 0 {
 			p.constant(lead)
@@ -310,15 +310,15 @@ func (p *program) headers(x *object, r *results) {
 			p.constant(h.bytes)
 			continue
 		case x.isMap:
-			p.constant(append(datum.AppendText(nil, h.name), byte(wit.Dynamic), 0))
+			p.constant(append(connectdata.AppendString(nil, h.name), byte(wit.Schemaless), 0))
 		default:
-			head := append(datum.AppendText(nil, h.name), byte(wit.Structured))
-			p.constant(datum.AppendNumber(head, int64(schemas[0])))
+			head := append(connectdata.AppendString(nil, h.name), byte(wit.WithSchema))
+			p.constant(connectdata.AppendNumber(head, int64(schemas[0])))
 			schemas = schemas[1:]
 		}
 		switch {
 		case f.from == constant:
-			p.constant(datum.AppendBytes(nil, f.bytes))
+			p.constant(connectdata.AppendBytes(nil, f.bytes))
 		case f.from == input && len(f.edits) == 0:
 			p.add(kernel.Part{Kind: kernel.Sized, First: 8 * f.index, Last: 8*f.index + 8, Behind: f.after})
 			p.Extra += binary.MaxVarintLen32
@@ -345,7 +345,7 @@ func (p *program) requires(x *object) {
 func (p *program) append(x *object) {
 	at := 0
 	if x.isMap {
-		count := datum.AppendNumber([]byte{datum.TagMap}, int64(len(x.fields)))
+		count := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.fields)))
 		if at = 1; p.HeadSize != 2 || len(count) != 2 || len(p.parts) == 0 || !bytes.Equal(p.parts[0].bytes, count) {
 			return
 		}
@@ -411,4 +411,4 @@ func padded(b []byte) unsafe.Pointer {
 }
 
 // datumWord is the word with form and schema of a datum.
-func datumWord(form wit.Form, schema uint32) uint64 { return uint64(form) | uint64(schema)<<32 }
+func datumWord(form wit.Encoding, schema uint32) uint64 { return uint64(form) | uint64(schema)<<32 }

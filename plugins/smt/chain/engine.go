@@ -46,7 +46,7 @@ type transformationChain struct {
 	test condition
 }
 
-func newChain(list []wit.Stage) (*transformationChain, *wit.Fault) {
+func newChain(list []wit.Stage) (*transformationChain, *wit.Error) {
 	c := &transformationChain{}
 	if len(list) == 1 {
 		if test, ok, err := newPredicate(list[0].Component, list[0].Settings); ok {
@@ -73,7 +73,7 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	r := pack.Open(context)
 	list := r.Stages()
 	if !r.Done() {
-		return nil, &wit.Fault{Kind: wit.FaultInternal,
+		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "a context that this version of the plugin did not make"}
 	}
 	c, err := newChain(list)
@@ -100,11 +100,11 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationCh
 }
 
 // Apply sends rows through the chain of a context.
-func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied,
+func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.ApplyResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
-		return wit.Applied{}, err
+		return wit.ApplyResult{}, err
 	}
 	e.begun(call{topics: topics, rows: rows, data: data})
 	out, n := &e.out, 0
@@ -114,7 +114,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 			continue
 		}
 		if err := e.interpret(c, n); err != nil {
-			return wit.Applied{}, err
+			return wit.ApplyResult{}, err
 		}
 		n++
 	}
@@ -153,36 +153,36 @@ func (e *Engine) interpret(c *transformationChain, n int) error {
 func (e *Engine) load(n int) error {
 	in := &e.call.rows[n]
 	if int(in.Topic) >= len(e.call.topics) {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) +
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
 			" names a topic that is not in the call"}
 	}
 	return e.view.load(in, e.call.topics[in.Topic], e.call.data)
 }
 
 // Test asks the predicate of a context of each row.
-func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
+func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.TestResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
-		return wit.Tested{}, err
+		return wit.TestResult{}, err
 	}
 	if c.test == nil {
-		return wit.Tested{}, &wit.Fault{Kind: wit.FaultConfig, Message: "test: expected a context of one predicate"}
+		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
 	e.call = call{topics: topics, rows: rows, data: data}
-	out := wit.Tested{Matches: make([]bool, len(rows))}
+	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		if err := e.load(i); err != nil {
-			return wit.Tested{}, err
+			return wit.TestResult{}, err
 		}
 		out.Matches[i], err = c.test.matches(&e.view, &e.interpreter.work)
 		if unknown, is := err.(*unmatched); is {
-			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), ErrorClass: connectException,
-				Fault: wit.Fault{Kind: wit.FaultData, Message: unknown.Error()}})
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: connectException,
+				Error: wit.Error{Kind: wit.ErrorData, Message: unknown.Error()}})
 			continue
 		}
 		if err != nil {
-			return wit.Tested{}, err
+			return wit.TestResult{}, err
 		}
 	}
 	return out, nil

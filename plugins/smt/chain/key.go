@@ -4,7 +4,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var valueToKeySpecs = []wit.SettingSpec{
+var valueToKeySpecs = []wit.ConfigKey{
 	needsList("fields", "Field names on the record value to extract as the record key."),
 	replaceNullSpec,
 }
@@ -15,7 +15,7 @@ type valueToKey struct {
 	fields []string
 }
 
-func newValueToKey(s settings) (operation, *wit.Fault) {
+func newValueToKey(s settings) (operation, *wit.Error) {
 	fields, err := s.distinct("fields")
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // lane is the fast lane: it does rows that are alike by the loops of package kernel, as the plain way would have done
@@ -117,7 +117,7 @@ func (l *lane) ask(c *chainRoutes, n int) bool {
 	}
 	for end := n; end < len(rows); end++ {
 		d := &rows[end].Headers
-		if d.Form == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
+		if d.Encoding == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
 			break
 		}
 		answers := c.answers(&rows[end], data)
@@ -136,15 +136,15 @@ func (l *lane) handle(r *route, first int, to uint32, rows []wit.Row, n int, dat
 	switch {
 	case len(r.stages)+len(r.hoists) == 0:
 		return l.pass(r, to, rows, n)
-	case in.Form == wit.Dynamic && r.shape != nil:
-		result := datumWord(wit.Dynamic, 0)
+	case in.Encoding == wit.Schemaless && r.shape != nil:
+		result := datumWord(wit.Schemaless, 0)
 		if r.shape.same {
 			result = datumWord(wit.Unchanged, 0)
 		}
 		done := l.values(r.shape, first, to, rows, n, data, 0, result)
 		r.misses = max(0, r.misses-(done-n))
 		return done
-	case in.Form == wit.Structured:
+	case in.Encoding == wit.WithSchema:
 		if schema, p, ok := r.programs.latest(); ok && p.usable {
 			return l.structures(p, schema, first, to, rows, n, data)
 		}
@@ -199,10 +199,10 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 	if in := &rows[n].Value; r.live {
 		// rows of another form or schema may be tombstones
 		nodes := l.buffers.schemas.nodes(in.Schema)
-		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
+		if in.Encoding != wit.Schemaless && (in.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
 			return n
 		}
-		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Form, in.Schema)
+		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Encoding, in.Schema)
 	}
 	s := l.beginLoop(0, to, rows, n, nil)
 	s.Mask, s.Value = mask, wanted
@@ -213,7 +213,7 @@ func (l *lane) pass(r *route, to uint32, rows []wit.Row, n int) int {
 
 // structures handles rows whose values are structures of one schema.
 func (l *lane) structures(p *program, schema uint32, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	wanted, result := datumWord(wit.Structured, schema), datumWord(wit.Structured, p.schema)
+	wanted, result := datumWord(wit.WithSchema, schema), datumWord(wit.WithSchema, p.schema)
 	if p.same {
 		result = datumWord(wit.Unchanged, p.schema)
 	}
@@ -268,7 +268,7 @@ func (l *lane) values(p *program, first int, to uint32, rows []wit.Row, n int, d
 // valueSize returns the size of a field or entry at the start of in, for values whose types the kernel does not know.
 func valueSize(p *program, at int, in []byte) (int, error) {
 	if p.layout == nil {
-		return datum.SkipDynamic(in)
+		return connectdata.SkipSchemaless(in)
 	}
 	return p.layout.skip(at, in)
 }
@@ -329,14 +329,14 @@ func (l *lane) learn(c *chainRoutes, n int) {
 	r := c.route(l.call.topics[row.Topic], c.answers(row, l.call.data))
 	switch {
 	case r.slow, r.drops, len(r.stages)+len(r.hoists) == 0:
-	case row.Value.Form == wit.Structured:
-		p, err := r.programs.of(&l.buffers.schemas, row.Value.Schema, func([]wit.Node) *program { return &program{} })
+	case row.Value.Encoding == wit.WithSchema:
+		p, err := r.programs.of(&l.buffers.schemas, row.Value.Schema, func([]wit.SchemaNode) *program { return &program{} })
 		if err == nil && !p.usable && p.misses < maxMisses {
 			misses := p.misses + 1
 			*p = *r.trace(l.buffers, row, l.call.data)
 			p.misses = misses
 		}
-	case row.Value.Form == wit.Dynamic && r.misses < maxMisses:
+	case row.Value.Encoding == wit.Schemaless && r.misses < maxMisses:
 		r.misses++
 		if p := r.trace(l.buffers, row, l.call.data); p.usable {
 			r.shape = p

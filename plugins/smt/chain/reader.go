@@ -2,13 +2,13 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // layout is a schema, prepared for reading its values.
 type layout struct {
 	id    uint32
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	// fields are those of a struct, nil for other schemas.
 	fields []field
 	types  []fieldType
@@ -19,21 +19,21 @@ type layout struct {
 // fieldType is the type of a struct's field for skipping a value. Each integer has the widest type: whether a number
 // fits its type is checked by the code that reads it, as in the kernel.
 type fieldType struct {
-	nodes []wit.Node
+	nodes []wit.SchemaNode
 	node  uint32
 }
 
-func newLayout(id uint32, nodes []wit.Node) *layout {
+func newLayout(id uint32, nodes []wit.SchemaNode) *layout {
 	l := &layout{id: id, nodes: nodes}
 	if !l.isStruct() {
 		return l
 	}
-	for i, m := range nodes[0].Members {
+	for i, m := range nodes[0].Fields {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, origin: origin{index: i}})
 		t := fieldType{nodes, m.Node}
 		switch n := &nodes[m.Node]; n.Kind {
 		case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-			t = fieldType{[]wit.Node{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0}
+			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0}
 		}
 		l.types = append(l.types, t)
 	}
@@ -41,7 +41,7 @@ func newLayout(id uint32, nodes []wit.Node) *layout {
 }
 
 // isStruct reports whether the values are structs.
-func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Structure }
+func (l *layout) isStruct() bool { return l.nodes[0].Kind == wit.Struct }
 
 // inside returns the layout of a field.
 func (l *layout) inside(member int) *layout {
@@ -56,7 +56,7 @@ func (l *layout) inside(member int) *layout {
 
 // null reads the branch of a value: whether it is null, and where the value begins. ok is false for invalid bytes.
 func (l *layout) null(in []byte) (null bool, start int, ok bool) {
-	return datum.IsNull(&l.nodes[0], in)
+	return connectdata.IsNull(&l.nodes[0], in)
 }
 
 // offsets stores in ends where each field of a struct begins, from i on, and where the last one ends. It returns the
@@ -65,9 +65,9 @@ func (l *layout) offsets(in []byte, i int, ends []uint64) int {
 	for m := range l.types {
 		ends[m] = uint64(i)
 		t := &l.types[m]
-		end := datum.Short(&t.nodes[t.node], in, i)
+		end := connectdata.SkipFast(&t.nodes[t.node], in, i)
 		if end == 0 {
-			size, err := datum.Skip(t.nodes, t.node, in[i:])
+			size, err := connectdata.Skip(t.nodes, t.node, in[i:])
 			if err != nil {
 				return m
 			}
@@ -83,5 +83,5 @@ func (l *layout) offsets(in []byte, i int, ends []uint64) int {
 
 // skip returns the size of a field's value at the beginning of in.
 func (l *layout) skip(member int, in []byte) (int, error) {
-	return datum.Skip(l.types[member].nodes, l.types[member].node, in)
+	return connectdata.Skip(l.types[member].nodes, l.types[member].node, in)
 }

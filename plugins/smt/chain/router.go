@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-var routerSpecs = []wit.SettingSpec{
+var routerSpecs = []wit.ConfigKey{
 	needs("regex", wit.High, "Regular expression to use for matching."),
 	needs("replacement", wit.High, "Replacement string."),
 }
@@ -25,7 +25,7 @@ type router struct {
 	any        bool
 }
 
-func newRouter(s settings) (operation, *wit.Fault) {
+func newRouter(s settings) (operation, *wit.Error) {
 	text, err := s.needed("regex")
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func emptyTopic(stage int, topic string) *failure {
 // filter is Filter: it drops every record that comes to it.
 type filter struct{}
 
-func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
+func newFilter(settings) (operation, *wit.Error) { return filter{}, nil }
 
 func (filter) apply(_ *work, v *view, _ int) (*failure, error) {
 	v.dropped = true

@@ -2,7 +2,7 @@ package chain
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // interpreter sends records through stages one at a time, as Kafka Connect does. Only the interpreter fails rows.
@@ -62,9 +62,9 @@ func (p *interpreter) apply(s *transformationStage, v *view) (*failure, error) {
 		return onlyMap(s.number, about.purpose, "null"), nil
 	case c.form == wit.Absent:
 		return nil, nil
-	case c.form == wit.Dynamic && about.schema:
+	case c.form == wit.Schemaless && about.schema:
 		return &failure{s.number, dataException, "Schema required for [" + about.purpose + "]"}, nil
-	case c.form == wit.Dynamic:
+	case c.form == wit.Schemaless:
 		return p.applySchemaless(s, v, o), nil
 	}
 	return p.applyWithSchema(s, v, o)
@@ -75,7 +75,7 @@ func (p *interpreter) applySchemaless(s *transformationStage, v *view, o fieldOp
 	about, x := o.about(), &p.object
 	c := &v.columns[about.at]
 	if about.whole {
-		if err := datum.CheckDynamic(c.bytes); err != nil {
+		if err := connectdata.CheckSchemaless(c.bytes); err != nil {
 			return brokenDynamic(s.number)
 		}
 		x.openWhole(&p.buffers, nil, c.bytes, c.class)
@@ -92,7 +92,7 @@ func (p *interpreter) applySchemaless(s *transformationStage, v *view, o fieldOp
 	if x.pending != nil {
 		return x.pending
 	}
-	return p.write(s, v, about, wit.Dynamic, &results{})
+	return p.write(s, v, about, wit.Schemaless, &results{})
 }
 
 // applyWithSchema applies a field operation to a key or value with schema.
@@ -125,7 +125,7 @@ func (p *interpreter) applyWithSchema(s *transformationStage, v *view, o fieldOp
 	if f := o.apply(x, at); f != nil {
 		return f, nil
 	}
-	r, err := s.results.of(&p.schemas, c.schema, func([]wit.Node) *results {
+	r, err := s.results.of(&p.schemas, c.schema, func([]wit.SchemaNode) *results {
 		var again func(y *object) *failure
 		if about.defaults {
 			again = func(y *object) *failure {
@@ -146,7 +146,7 @@ func (p *interpreter) applyWithSchema(s *transformationStage, v *view, o fieldOp
 		return nil, nil
 	case x.null:
 		missing := c.missing
-		c.set(wit.Structured, r.value, datum.AppendBranch(nil, &x.root, true))
+		c.set(wit.WithSchema, r.value, connectdata.AppendBranch(nil, &x.root, true))
 		if x.whole == about.whole {
 			c.missing = missing
 		}
@@ -157,11 +157,11 @@ func (p *interpreter) applyWithSchema(s *transformationStage, v *view, o fieldOp
 	if x.pending != nil {
 		return x.pending, nil
 	}
-	return p.write(s, v, about, wit.Structured, r), nil
+	return p.write(s, v, about, wit.WithSchema, r), nil
 }
 
 // write sets the parts of the record to what the object became: headers, key and value.
-func (p *interpreter) write(s *transformationStage, v *view, about *target, form wit.Form, r *results) *failure {
+func (p *interpreter) write(s *transformationStage, v *view, about *target, form wit.Encoding, r *results) *failure {
 	x, c := &p.object, &v.columns[about.at]
 	if len(x.headers) > 0 {
 		f := v.addHeaders(&p.buffers, len(x.headers), s.number,

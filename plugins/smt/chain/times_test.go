@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // A text of a time is a text of its size, however long its format is.
@@ -16,7 +16,7 @@ func TestTextsOfTimes(t *testing.T) {
 		if fault != nil {
 			t.Fatal(fault)
 		}
-		want := datum.AppendText([]byte("before"), "1970"+literal)
+		want := connectdata.AppendString([]byte("before"), "1970"+literal)
 		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
 		if f != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
