@@ -6,6 +6,7 @@
 package main
 
 import (
+	"github.com/culvert-project/culvert/plugins/smt/catalog"
 	"github.com/culvert-project/culvert/plugins/smt/chain"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/transform"
@@ -29,12 +30,12 @@ var (
 func (plugin) Describe() wit.Description {
 	return wit.Description{Name: "smt", Version: version,
 		Documentation: "Kafka Connect's single message transforms and predicates.",
-		Components:    chain.Components()}
+		Components:    catalog.Components()}
 }
 
 func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	list, err := chain.Examine(component, settings)
+	list, err := catalog.Validate(component, settings)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}

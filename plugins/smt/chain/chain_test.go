@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -311,17 +312,19 @@ func normal(nodes []wit.SchemaNode) []wit.SchemaNode {
 	return nodes
 }
 
-// batch is what goes into a call and what came out of one, resolved.
-type batch struct {
+// testCall is what goes into a call and what came out of one, resolved.
+type testCall struct {
 	topics []string
 	rows   []wit.Row
 	data   []byte
 }
 
-func (b batch) call() call { return call{topics: b.topics, rows: b.rows, data: b.data} }
+func (b testCall) call() batch.Input {
+	return batch.Input{Topics: b.topics, Rows: b.rows, Data: b.data}
+}
 
 // put appends a value to the data, of schema 1 or, where there are no nodes, of none.
-func (b *batch) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
+func (b *testCall) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	t.Helper()
 	d, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
 	if nodes != nil {
@@ -336,7 +339,7 @@ func (b *batch) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice 
 }
 
 // add appends a row with such a value.
-func (b *batch) add(t testing.TB, nodes []wit.SchemaNode, v any) {
+func (b *testCall) add(t testing.TB, nodes []wit.SchemaNode, v any) {
 	t.Helper()
 	b.rows = append(b.rows, wit.Row{RowIndex: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
 		Value: b.put(t, nodes, v)})
@@ -344,9 +347,9 @@ func (b *batch) add(t testing.TB, nodes []wit.SchemaNode, v any) {
 
 // apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends
 // data.
-func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowError) {
+func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b testCall) (testCall, []wit.RowError) {
 	t.Helper()
-	out := batch{topics: b.topics, data: append([]byte(nil), b.data...)}
+	out := testCall{topics: b.topics, data: append([]byte(nil), b.data...)}
 	var faults []wit.RowError
 	for from := 0; from < len(b.rows); {
 		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
@@ -385,7 +388,7 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batc
 	return out, faults
 }
 
-func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []outcome {
+func outcomes(t *testing.T, e *Engine, n int, b testCall, faults []wit.RowError) []outcome {
 	t.Helper()
 	list := make([]outcome, n)
 	for i := range list {
@@ -397,7 +400,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowError) []
 	value := func(d wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
 		switch d.Encoding {
 		case wit.WithSchema:
-			nodes := e.interpreter.schemas.nodes(d.Schema)
+			nodes := e.interpreter.Schemas.Nodes(d.Schema)
 			if err := connectdata.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}
@@ -447,10 +450,10 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 		for range 1 + m.IntN(5) {
 			stages = append(stages, m.stage())
 		}
-		in := batch{w.topics, w.rows, w.data}
+		in := testCall{w.topics, w.rows, w.data}
 		through := func(plain bool) []outcome {
 			e, context := prepared(t, stages...)
-			e.lane.off = plain
+			e.lane.Off = plain
 			out, faults := apply(t, e, context, w.schemas, in)
 			return outcomes(t, e, len(w.rows), out, faults)
 		}
@@ -476,7 +479,7 @@ func TestFusedEqualsStageByStageEqualsPlain(t *testing.T) {
 	}
 }
 
-func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []outcome {
+func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall) []outcome {
 	n := len(b.rows)
 	e := New()
 	var all []wit.RowError

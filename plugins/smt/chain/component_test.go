@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/catalog"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -44,7 +46,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 	}
 	extra := 0
-	for _, c := range Components() {
+	for _, c := range catalog.Components() {
 		if strings.HasPrefix(c.Name, ownPackage) {
 			extra++
 			continue
@@ -63,14 +65,14 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
 		}
 	}
-	if n := len(Components()); len(recorded)+extra != n || extra != 6 {
+	if n := len(catalog.Components()); len(recorded)+extra != n || extra != 6 {
 		t.Errorf("%d recorded, %d components", len(recorded), n)
 	}
 }
 
 // componentNamed returns a component by its name or alias, an empty one if there is none.
 func componentNamed(name string) wit.Component {
-	for _, c := range Components() {
+	for _, c := range catalog.Components() {
 		if c.Name == name || c.Aliases[0] == name {
 			return c
 		}
@@ -91,9 +93,9 @@ func stageOf(class string, texts ...string) wit.Stage {
 }
 
 func TestExamine(t *testing.T) {
-	wrong := func(setting, text string) map[string]string { return map[string]string{setting: text} }
+	failure := func(setting, text string) map[string]string { return map[string]string{setting: text} }
 	invalid := func(setting, value, why string) map[string]string {
-		return wrong(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
+		return failure(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
 	}
 	missing := func(settings ...string) map[string]string {
 		all := map[string]string{}
@@ -102,9 +104,11 @@ func TestExamine(t *testing.T) {
 		}
 		return all
 	}
-	list := func(setting, why string) map[string]string { return wrong(setting, "Configuration '"+setting+"' "+why) }
+	list := func(setting, why string) map[string]string {
+		return failure(setting, "Configuration '"+setting+"' "+why)
+	}
 	backtick := func(path string) map[string]string {
-		return wrong("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
+		return failure("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
 			"backtick at position 2 to escape it")
 	}
 	for _, x := range []struct {
@@ -141,7 +145,7 @@ func TestExamine(t *testing.T) {
 		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"),
 			invalid("operation", "Move", "String must be one of: move, copy")},
 		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"),
-			wrong("headers", "'fields' config must have the same number of elements as 'headers' config.")},
+			failure("headers", "'fields' config must have the same number of elements as 'headers' config.")},
 		{ClassDropHeaders, pairs("headers", ""),
 			list("headers", "must not be empty. Valid values include: any non-empty value")},
 		{ClassExtractValue, nil, missing("field")},
@@ -162,21 +166,21 @@ func TestExamine(t *testing.T) {
 		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"),
 			invalid("value.literal", "1e5000", "a number that is too long")},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)),
-			wrong("value.literal", "Invalid value of 100000 characters")},
+			failure("value.literal", "Invalid value of 100000 characters")},
 		{ClassCastKey, nil, missing("spec")},
-		{ClassCastKey, pairs("spec", ""), wrong("spec", "Must specify at least one field to cast.")},
+		{ClassCastKey, pairs("spec", ""), failure("spec", "Must specify at least one field to cast.")},
 		{ClassCastKey, pairs("spec", "a:b"),
 			map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
 				"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
 		{ClassCastKey, pairs("spec", "a:b:c"),
-			wrong("spec", "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c")},
+			failure("spec", "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c")},
 		{ClassCastKey, pairs("spec", "a:bytes"),
 			map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
 				"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
 		{ClassCastKey, pairs("spec", "int8,a:int8"),
-			wrong("spec", "Cast transformations that specify a type to cast the entire value to may only")},
+			failure("spec", "Cast transformations that specify a type to cast the entire value to may only")},
 		{ClassCastKey, pairs("spec", ":"),
-			wrong("spec", `expected a type, or a field and its type with a colon between, found ":"`)},
+			failure("spec", `expected a type, or a field and its type with a colon between, found ":"`)},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
 		{ClassTimestampKey, pairs("field", "at"), missing("target.type")},
 		{ClassTimestampValue, pairs("target.type", "timestamp"),
@@ -184,7 +188,7 @@ func TestExamine(t *testing.T) {
 		{ClassTimestampValue, pairs("target.type", ""),
 			invalid("target.type", "", "String must be one of: string, unix, Date, Time, Timestamp")},
 		{ClassTimestampValue, pairs("target.type", "string", "format", " "),
-			wrong("format", "TimestampConverter requires format option to be specified when using string timestamps")},
+			failure("format", "TimestampConverter requires format option to be specified when using string timestamps")},
 		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
 			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for " +
 				"configuration TimestampConverter requires " +
@@ -199,7 +203,7 @@ func TestExamine(t *testing.T) {
 		{ClassIsTombstone, nil, nil},
 		{ClassTopicNameMatch, pairs("pattern", "("), invalid("pattern", "(", "Invalid regex: ")},
 	} {
-		list, err := Examine(x.component, x.given)
+		list, err := catalog.Validate(x.component, x.given)
 		if err != nil || len(list) != len(componentNamed(x.component).Settings) {
 			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
 		}
@@ -213,11 +217,11 @@ func TestExamine(t *testing.T) {
 	// What a class refuses in no setting's name is refused with the configuration, too.
 	for class, want := range map[string]string{ClassInsertKey: "No field insertion configured",
 		ClassMetadataValue: "Neither schema name nor version configured"} {
-		if _, err := Examine(class, nil); err == nil || err.Message != want {
+		if _, err := catalog.Validate(class, nil); err == nil || err.Message != want {
 			t.Errorf("%s: expected %q, found %v", class, want, err)
 		}
 	}
-	if _, err := Examine("X", nil); err == nil {
+	if _, err := catalog.Validate("X", nil); err == nil {
 		t.Error("an unknown component was examined")
 	}
 }
@@ -259,7 +263,7 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
 			strings.Repeat("x", size/6-5)}[node])
 	}
-	var b batch
+	var b testCall
 	for range rows {
 		b.add(t, nodes, tree)
 	}
@@ -277,7 +281,7 @@ func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 
 // withoutSchema makes maps of the structures of rows, and returns the data that they are in.
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
-	var all batch
+	var all testCall
 	for i := range rows {
 		d := &rows[i].Value
 		tree, _, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
@@ -303,7 +307,7 @@ func TestApplyStopsEarly(t *testing.T) {
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
 		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
 	}
-	out, faults := apply(t, New(), context, []wit.Schema{schema}, batch{[]string{"orders"}, rows, data})
+	out, faults := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
 	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].RowIndex != 2999 {
 		t.Fatalf("%d rows, %v", len(out.rows), faults)
 	}
@@ -346,14 +350,14 @@ func TestNoAllocationForARow(t *testing.T) {
 // Chains that no longer come are let go.
 func TestChainsAreBounded(t *testing.T) {
 	e := New()
-	for n := range 2*maxCached + 1 {
+	for n := range 2*schemas.MaxCached + 1 {
 		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal", "x")})
 		noError(t, err)
 		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(e.chains) > maxCached {
-		t.Errorf("expected at most %d chains, found %d", maxCached, len(e.chains))
+	if len(e.chains) > schemas.MaxCached {
+		t.Errorf("expected at most %d chains, found %d", schemas.MaxCached, len(e.chains))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -41,15 +42,15 @@ func (m maker) editable() []wit.SchemaNode {
 }
 
 // record is a value of such a schema.
-func (m maker) record(nodes []wit.SchemaNode) (made connectdata.Struct) {
+func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	for _, member := range nodes[0].Fields {
 		var v any
 		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
 			v = m.scalar(n)
 		}
-		made = append(made, v)
+		result = append(result, v)
 	}
-	return made
+	return result
 }
 
 // scalar is a value of a field, which is mostly one that can be cast.
@@ -134,7 +135,7 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 			stages = append(stages, m.editStage())
 		}
 		nodes := m.editable()
-		b := batch{topics: []string{"t"}}
+		b := testCall{topics: []string{"t"}}
 		dynamic := m.IntN(2) == 0
 		for range 12 {
 			if record := m.record(nodes); dynamic {
@@ -149,8 +150,8 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		e, c, _, faults := bothWays(t, seed, stages, schemas, b)
 		faulty += len(faults)
-		e.begun(b.call())
-		joined += e.lane.alike(c.routes, 0)
+		e.start(b.call())
+		joined += e.lane.Run(c.routes, 0)
 		good += len(b.rows)
 	}
 	good -= faulty
@@ -161,34 +162,34 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 }
 
 // sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, plain bool) (*Engine, *transformationChain,
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall, plain bool) (*Engine, *transformationChain,
 	[]outcome, []wit.RowError) {
 	t.Helper()
 	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.lane.off = plain
+	e.lane.Off = plain
 	out, faults := apply(t, e, context, schemas, b)
 	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
 }
 
 // bothWays sends rows by phases and as they usually go, and expects the same of both. about is what made them.
-func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b batch) (*Engine,
+func bothWays(t *testing.T, options any, stages []wit.Stage, schemas []wit.Schema, b testCall) (*Engine,
 	*transformationChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := sent(t, stages, schemas, b, true)
 	e, c, got, faults := sent(t, stages, schemas, b, false)
 	if !reflect.DeepEqual(want, got) {
-		t.Fatalf("%v: %+v of %+v: differs (-phases +one pass):\n%s", about, stages, schemas,
+		t.Fatalf("%v: %+v of %+v: differs (-phases +one pass):\n%s", options, stages, schemas,
 			cmp.Diff(want, got))
 	}
 	return e, c, got, faults
 }
 
 // rowsOf makes rows of one field, of a schema or without, with room behind the last.
-func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) batch {
+func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	t.Helper()
-	b := batch{topics: []string{"t"}}
+	b := testCall{topics: []string{"t"}}
 	for _, v := range values {
 		if nodes != nil {
 			b.add(t, nodes, connectdata.Struct{v})
@@ -215,12 +216,12 @@ func TestNullKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
-			e, c, made, _ := bothWays(t, name, stages, nil, b)
-			if made[1].KeyForm != wit.Absent || made[2].KeyForm != wit.Schemaless {
-				t.Errorf("expected no key and one, found %v and %v", made[1].KeyForm, made[2].KeyForm)
+			e, c, result, _ := bothWays(t, name, stages, nil, b)
+			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
+				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
-			e.begun(b.call())
-			if done := e.lane.alike(c.routes, 0); done != 1 {
+			e.start(b.call())
+			if done := e.lane.Run(c.routes, 0); done != 1 {
 				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
 			}
 		})
@@ -232,9 +233,9 @@ func TestKeysThatFail(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
 	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
 		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
-		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}}} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				b := rowsOf(t, nodes, "x", "x", "x")
 				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
 				if len(faults) != len(b.rows) {
@@ -267,14 +268,14 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 		"filter before":       {[]wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract}, true},
 		"extract from others": {[]wit.Stage{tombstone(extract, true), route}, true},
 	} {
-		for form, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}},
 				{Kind: wit.Int64, Optional: true}}} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				e.begun(b.call())
-				if n := e.lane.alike(c.routes, 0); n > 0 != x.fast {
+				e.start(b.call())
+				if n := e.lane.Run(c.routes, 0); n > 0 != x.fast {
 					t.Errorf("expected rows in one pass: %t, found %d", x.fast, n)
 				}
 			})
@@ -330,9 +331,9 @@ func TestEditedInKeyAndValue(t *testing.T) {
 			// again, with a buffer that is too small by less than the key, and others' bytes behind it
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
-				e.out.data = guarded[:0:size]
-				e.begun(call{topics: b.topics, rows: b.rows[:1], data: b.data})
-				if done := e.lane.alike(c.routes, 0); done != 1 {
+				e.out.Data = guarded[:0:size]
+				e.start(batch.Input{Topics: b.topics, Rows: b.rows[:1], Data: b.data})
+				if done := e.lane.Run(c.routes, 0); done != 1 {
 					t.Fatalf("%d bytes: the row was not done", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
@@ -367,12 +368,12 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 	when := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
 	stamp := stageOf(ClassInsertValue, "timestamp.field", "at")
 	stamped := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
-	tombstone := func(list []wit.Stage, negate bool) (made []wit.Stage) {
+	tombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
 		for _, s := range list {
 			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
-			made = append(made, s)
+			result = append(result, s)
 		}
-		return made
+		return result
 	}
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "sap.$1")
 	filter := []wit.Stage{{Component: ClassFilter}}
@@ -407,21 +408,21 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
 		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
-		for _, form := range []string{"schema", "plain"} {
-			t.Run(name+"/"+form, func(t *testing.T) {
+		for _, encoding := range []string{"schema", "plain"} {
+			t.Run(name+"/"+encoding, func(t *testing.T) {
 				e, context := prepared(t, x.stages...)
 				c, err := e.chain(context)
 				noError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
-				if form == "plain" {
+				if encoding == "plain" {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
 				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
 					t.Fatal(err)
 				}
-				e.begun(call{topics: []string{"t"}, rows: rows, data: data})
-				if got := e.lane.alike(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
+				e.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
+				if got := e.lane.Run(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

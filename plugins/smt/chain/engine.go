@@ -3,6 +3,15 @@ package chain
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
+	"github.com/culvert-project/culvert/plugins/smt/catalog"
+	"github.com/culvert-project/culvert/plugins/smt/fastpath"
+	"github.com/culvert-project/culvert/plugins/smt/interpreter"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -12,21 +21,21 @@ import (
 type Engine struct {
 	chains map[string]*transformationChain
 	// call is the call at work, out its result.
-	call        call
-	out         callResult
-	lane        lane
-	interpreter interpreter
+	call        batch.Input
+	out         batch.Output
+	lane        fastpath.Runner
+	interpreter interpreter.Interpreter
 	// view is the current row of the call, number its index.
-	view   view
+	view   record.Record
 	number int
 }
 
 // New returns an empty engine.
 func New() *Engine {
 	e := &Engine{chains: map[string]*transformationChain{}}
-	e.interpreter.schemas = newSchemas()
-	e.lane = newLane(&e.call, &e.out, &e.interpreter.buffers)
-	e.interpreter.emit = func(v *view) { e.out.add(v, e.number, e.call.topics) }
+	e.interpreter.Schemas = schemas.NewRegistry()
+	e.lane = fastpath.NewRunner(&e.call, &e.out, &e.interpreter.Scratch)
+	e.interpreter.Emit = func(v *record.Record) { e.out.Add(v, e.number, e.call.Topics) }
 	return e
 }
 
@@ -40,29 +49,29 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 
 // transformationChain is the compiled form of a context.
 type transformationChain struct {
-	stages []transformationStage
-	routes *chainRoutes
+	stages []operation.Stage
+	routes *fastpath.Routes
 	// test is set if the context is of one predicate, for [Engine.Test].
-	test condition
+	test operation.Predicate
 }
 
 func newChain(list []wit.Stage) (*transformationChain, *wit.Error) {
 	c := &transformationChain{}
 	if len(list) == 1 {
-		if test, ok, err := newPredicate(list[0].Component, list[0].Settings); ok {
+		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
 			c.test = test
 			return c, err
 		}
 	}
 	for i := range list {
-		s, err := newStage(i, &list[i])
+		s, err := catalog.NewStage(i, &list[i])
 		if err != nil {
 			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
 			return nil, err
 		}
 		c.stages = append(c.stages, s)
 	}
-	c.routes = newRoutes(c.stages)
+	c.routes = fastpath.NewRoutes(c.stages)
 	return c, nil
 }
 
@@ -80,7 +89,7 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(e.chains) >= maxCached {
+	if len(e.chains) >= schemas.MaxCached {
 		clear(e.chains)
 	}
 	e.chains[string(context)] = c
@@ -91,11 +100,11 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 // with their numbers. One that is made again gets a new number; the host, which knows equal schemas for one, translates
 // both.
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationChain, error) {
-	if e.interpreter.schemas.forget() {
-		e.interpreter.layouts = programs[*layout]{}
+	if e.interpreter.Schemas.Forget() {
+		e.interpreter.Layouts = schemas.Cache[*object.Layout]{}
 		clear(e.chains)
 	}
-	e.interpreter.schemas.add(declared)
+	e.interpreter.Schemas.Add(declared)
 	return e.chain(context)
 }
 
@@ -106,10 +115,10 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
-	e.begun(call{topics: topics, rows: rows, data: data})
+	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
 	out, n := &e.out, 0
-	for n < len(rows) && len(out.data) < maxData {
-		if next := e.lane.alike(c.routes, n); next > n {
+	for n < len(rows) && len(out.Data) < batch.MaxData {
+		if next := e.lane.Run(c.routes, n); next > n {
 			n = next
 			continue
 		}
@@ -118,15 +127,15 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 		}
 		n++
 	}
-	e.call = call{} // it is the host's memory
-	return out.applied(n, e.interpreter.schemas.takePending()), nil
+	e.call = batch.Input{} // it is the host's memory
+	return out.Result(n, e.interpreter.Schemas.TakePending()), nil
 }
 
-// begun prepares for the rows of a call.
-func (e *Engine) begun(c call) {
+// start prepares for the rows of a call.
+func (e *Engine) start(c batch.Input) {
 	e.call = c
-	e.out.reset(c)
-	e.lane.begin()
+	e.out.Reset(c)
+	e.lane.Reset()
 }
 
 // interpret sends one row through the chain, and compiles what the fast path needs for the next rows of its kind. The
@@ -135,28 +144,28 @@ func (e *Engine) interpret(c *transformationChain, n int) error {
 	if err := e.load(n); err != nil {
 		return err
 	}
-	e.out.settle()
+	e.out.MoveInPlace()
 	before := e.out
 	e.number = n
-	f, err := e.interpreter.run(c.stages, &e.view)
+	f, err := e.interpreter.Run(c.stages, &e.view)
 	if err != nil {
 		return err
 	}
-	e.lane.learn(c.routes, n)
+	e.lane.Learn(c.routes, n)
 	if f != nil {
-		e.out.fail(n, f, &before)
+		e.out.Fail(n, f, &before)
 	}
 	return nil
 }
 
 // load makes the view one of a row of the call.
 func (e *Engine) load(n int) error {
-	in := &e.call.rows[n]
-	if int(in.Topic) >= len(e.call.topics) {
+	in := &e.call.Rows[n]
+	if int(in.Topic) >= len(e.call.Topics) {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
 			" names a topic that is not in the call"}
 	}
-	return e.view.load(in, e.call.topics[in.Topic], e.call.data)
+	return e.view.Load(in, e.call.Topics[in.Topic], e.call.Data)
 }
 
 // Test asks the predicate of a context of each row.
@@ -169,16 +178,16 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	if c.test == nil {
 		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
-	e.call = call{topics: topics, rows: rows, data: data}
+	e.call = batch.Input{Topics: topics, Rows: rows, Data: data}
 	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
-		out.Matches[i], err = c.test.matches(&e.view, &e.interpreter.work)
-		if unknown, is := err.(*unmatched); is {
-			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: connectException,
-				Error: wit.Error{Kind: wit.ErrorData, Message: unknown.Error()}})
+		out.Matches[i], err = c.test.Matches(&e.view, &e.interpreter.Context)
+		if matchErr, ok := err.(*operation.MatchError); ok {
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
+				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})
 			continue
 		}
 		if err != nil {

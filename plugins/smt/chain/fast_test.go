@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -66,7 +67,7 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
-		made := func(rows []wit.Row) ([]byte, []wit.RowError) {
+		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
@@ -79,12 +80,12 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 			d := out.Rows[len(out.Rows)-1].Value
 			return out.Data[d.Start : d.Start+d.Size], out.Errors
 		}
-		got, faults := made(rows)
-		want, wanted := made(rows[1:])
-		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Error !=
-			wanted[0].Error {
+		got, faults := result(rows)
+		want, match := result(rows[1:])
+		if !bytes.Equal(got, want) || len(faults) != len(match) || len(faults) == 1 && faults[0].Error !=
+			match[0].Error {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
-				stages, spoiled, value, want, wanted, got, faults)
+				stages, spoiled, value, want, match, got, faults)
 		}
 		if failures += len(faults); len(faults) == 0 {
 			alike++
@@ -107,14 +108,14 @@ func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(d wit.ValueSlice) (made resultDatum) {
-		if made.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
-			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
+	read := func(d wit.ValueSlice) (result resultDatum) {
+		if result.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
+			result.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
 		}
 		if d.Schema != 0 {
-			made.Schema = e.interpreter.schemas.nodes(d.Schema)
+			result.Schema = e.interpreter.Schemas.Nodes(d.Schema)
 		}
-		return made
+		return result
 	}
 	return struct {
 		Topic               string
@@ -142,10 +143,10 @@ func TestAppendedBehindTheValue(t *testing.T) {
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
 		var data []byte
 		var rows []wit.Row
-		put := func(b []byte, form wit.Encoding, schema uint32) wit.ValueSlice {
+		put := func(b []byte, encoding wit.Encoding, schema uint32) wit.ValueSlice {
 			start := len(data)
 			data = append(data, b...)
-			return wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
+			return wit.ValueSlice{Encoding: encoding, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
 			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
@@ -217,18 +218,18 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	noError(t, err)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.begun(call{topics: topics, rows: rows, data: data})
-	if behind := e.lane.alike(c.routes, 0); behind != 1 {
+	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	if behind := e.lane.Run(c.routes, 0); behind != 1 {
 		t.Fatalf("expected one row to be done, found %d", behind)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.lane.alike(c.routes, 10); behind != len(rows) {
+	if behind := e.lane.Run(c.routes, 10); behind != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			behind)
 	}
-	e.begun(call{topics: topics, rows: rows, data: data})
-	e.lane.alike(c.routes, 0)
-	if behind := e.lane.alike(c.routes, 10); behind != 15 {
+	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	e.lane.Run(c.routes, 0)
+	if behind := e.lane.Run(c.routes, 10); behind != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
 	}
 }

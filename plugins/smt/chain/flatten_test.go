@@ -22,7 +22,7 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 			DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
 	}
 	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	in.add(t, nodes, connectdata.Struct{nil})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
@@ -46,7 +46,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 	for i := range 100 {
 		below = append(below, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
 	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, faults := apply(t, e, context, nil, in)
@@ -58,7 +58,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 // Decimals of documents without a schema, which have more digits than a double, pass and are cast: converters make them
 // where Kafka Connect's have the nearest double.
 func TestDecimalsWithoutASchema(t *testing.T) {
-	in := batch{topics: []string{"t"}}
+	in := testCall{topics: []string{"t"}}
 	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
 	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
 		{Key: "d", Value: long}}}})

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -51,8 +53,8 @@ func FuzzHostileStructure(f *testing.F) {
 		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Errors) != len(slow.Errors) {
 			t.Fatalf("% x: %d rows in the fast way, %d and two in the slow one", b, len(fast.Rows), len(slow.Rows))
 		}
-		size, bad := connectdata.Skip(nodes, 0, b)
-		whole := bad == nil && size == len(b)
+		size, invalid := connectdata.Skip(nodes, 0, b)
+		whole := invalid == nil && size == len(b)
 		if whole && len(slow.Rows) == 0 {
 			t.Fatalf("% x: a value that was refused: %v", b, slow.Errors)
 		}
@@ -88,9 +90,9 @@ func FuzzHostileDynamic(f *testing.F) {
 			len(many.Errors) != 3*len(out.Errors) {
 			t.Fatal(err, out, many)
 		}
-		size, bad := connectdata.SkipSchemaless(b)
-		if (bad == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
-			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, bad)
+		size, invalid := connectdata.SkipSchemaless(b)
+		if (invalid == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
+			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, invalid)
 		}
 		if len(out.Rows) == 0 {
 			return
@@ -109,7 +111,7 @@ func FuzzHostileDynamic(f *testing.F) {
 }
 
 func keyCast(out wit.ApplyResult) bool {
-	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == classCastException
+	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == rowerror.ClassCastException
 }
 
 // Whatever a block of headers is, a row goes out or fails, and what is appended to a good block is read back behind it.
@@ -130,8 +132,8 @@ func FuzzHostileHeaders(f *testing.F) {
 			Headers: wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
 		noError(t, err)
-		before, bad := connectdata.Headers(nil, block)
-		if bad != nil {
+		before, invalid := connectdata.Headers(nil, block)
+		if invalid != nil {
 			return // the host gives no such block
 		}
 		if len(out.Rows) != 1 && len(before) < connectdata.MaxHeaders {
@@ -153,7 +155,7 @@ func FuzzHostileHeaders(f *testing.F) {
 func TestOwnSchemasAreForgotten(t *testing.T) {
 	e, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
-	for n := range uint32(2*maxMade + 10) {
+	for n := range uint32(2*schemas.MaxOwn + 10) {
 		name := "f" + strconv.Itoa(int(n))
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
@@ -167,9 +169,9 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
-		if first := out.Rows[0].Value.Schema - uint32(min(int(n), maxMade)); n > 2*maxMade &&
-			e.interpreter.schemas.nodes(first) != nil {
-			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, maxMade, first)
+		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxOwn)); n > 2*schemas.MaxOwn &&
+			e.interpreter.Schemas.Nodes(first) != nil {
+			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxOwn, first)
 		}
 	}
 	// the first schema again: it was forgotten, and is made under a number of its own

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/smt/predicates"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/transforms/topics"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
@@ -20,7 +23,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 	route := stageOf(ClassRegexRouter, "regex", regex, "replacement", "other")
 	drop := stageOf(ClassDropHeaders, "headers", "h")
 	when := func(s wit.Stage, c *wit.Condition) wit.Stage { s.Condition = c; return s }
-	b := batch{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
+	b := testCall{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
 	for name, x := range map[string]struct {
 		stages []wit.Stage
 		at     uint32
@@ -39,7 +42,7 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 			t.Errorf("%s: expected the row of the second topic and one failure, found %v, %v", name, out.rows, faults)
 			continue
 		}
-		if f := faults[0]; f.Stage != x.at || f.ErrorClass != connectException ||
+		if f := faults[0]; f.Stage != x.at || f.ErrorClass != rowerror.ConnectException ||
 			!strings.Contains(f.Error.Message, "topic \""+endless) {
 			t.Errorf("%s: %+v", name, f)
 		}
@@ -59,15 +62,15 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 // hasten gives the expressions of a chain a time, which they have none of in a guest: its host ends it.
 func hasten(c *transformationChain) {
 	within := func(p pattern.Pattern) { p.Within(time.Millisecond) }
-	if test, is := c.test.(*topicName); is {
-		within(test.pattern)
+	if test, ok := c.test.(*predicates.TopicNameMatches); ok {
+		within(test.Pattern)
 	}
 	for i := range c.stages {
-		if when, is := c.stages[i].condition.(*topicName); is {
-			within(when.pattern)
+		if when, ok := c.stages[i].Predicate.(*predicates.TopicNameMatches); ok {
+			within(when.Pattern)
 		}
-		if o, is := c.stages[i].operation.(*router); is {
-			within(o.pattern)
+		if o, ok := c.stages[i].Operation.(*topics.RegexRouter); ok {
+			within(o.Pattern)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func TestSplitsAreBounded(t *testing.T) {
 	for i := range list {
 		list[i] = int64(i)
 	}
-	var b batch
+	var b testCall
 	for _, text := range []string{"x", strings.Repeat("x", 32<<20/500), "y"} {
 		b.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}

@@ -19,7 +19,7 @@ func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
 		e, context := prepared(t, stageOf(ClassTimestampValue, "target.type", x.to, "format", x.pattern))
-		var b batch
+		var b testCall
 		b.add(t, nil, x.text)
 		out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
 		noError(t, err)
