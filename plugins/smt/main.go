@@ -1,8 +1,5 @@
-// The plugin smt: Kafka Connect's transforms and predicates under their own class names. Stages that stand side by side
-// are compiled into one pass over the bytes of a record.
-//
-// Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm
-// ./plugins/smt
+// The plugin smt contains Kafka Connect's transforms and predicates. Build it with GOOS=wasip1 GOARCH=wasm go build
+// -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm ./plugins/smt
 package main
 
 import (
@@ -17,7 +14,7 @@ func init() { transform.Register(plugin{chain.New()}) }
 
 func main() {}
 
-// version of the plugin; tests set others by the linker.
+// version of the plugin. Tests set another one with the linker.
 var version = "0.1.0"
 
 type plugin struct{ *chain.Engine }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,118 +17,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// componentClass is a transform or predicate, or the two of them that do one thing to keys and to values.
-type componentClass struct {
-	name, doc string
-	specs     []wit.ConfigKey
-	// One of these makes it with settings. A sided one is two components: $Key and $Value stand after the name, and
-	// "key" and "value" in the place of {side} in doc.
-	transform func(settings.Values) (operation.Operation, *wit.Error)
-	sided     func(record.Target, settings.Values) (operation.Operation, *wit.Error)
-	predicate func(settings.Values) (operation.Predicate, *wit.Error)
-}
-
-// Packages of the classes: Kafka Connect's, and that of transforms that Kafka Connect has none of.
-const (
-	pkg = "org.apache.kafka.connect.transforms."
-	own = "org.culvert.transforms."
-)
-
-// classes in the order in which describe lists them.
-var classes = []componentClass{
-	{name: pkg + "Cast", specs: convert.CastKeys, sided: convert.NewCast,
-		doc: "Cast fields or the entire {side} to a specific type, e.g. to force an integer field to a smaller " +
-			"width. Cast from integers, floats, boolean and string to any other type, and cast binary to string " +
-			"(base64 encoded)."},
-	{name: pkg + "DropHeaders", specs: records.DropHeadersKeys, transform: records.NewDropHeaders,
-		doc: "Removes one or more headers from each record."},
-	{name: pkg + "ExtractField", specs: fields.ExtractFieldKeys, sided: fields.NewExtractField,
-		doc: "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless " +
-			"data, as the record's {side}. Any null values are passed through unmodified."},
-	{name: pkg + "Filter", transform: records.NewFilter,
-		doc: "Drops all records, filtering them from subsequent transformations in the chain. This is intended " +
-			"to be used conditionally to filter out records matching (or not matching) a particular predicate."},
-	{name: pkg + "Flatten", specs: fields.FlattenKeys, sided: fields.NewFlatten,
-		doc: "Flatten a nested data structure of the record's {side}, generating names for each field by " +
-			"concatenating the field names at each level with a configurable delimiter character. Applies to " +
-			"Struct when schema present, or a Map in the case of schemaless data. Array fields and their " +
-			"contents are not modified."},
-	{name: pkg + "HeaderFrom", specs: fields.HeaderFromKeys, sided: fields.NewHeaderFrom,
-		doc: "Moves or copies fields in the {side} of a record into that record's headers. Corresponding " +
-			"elements of <code>fields</code> and <code>headers</code> together identify a field and the header " +
-			"it should be moved or copied to."},
-	{name: pkg + "HoistField", specs: records.HoistFieldKeys, sided: records.NewHoistField,
-		doc: "Wrap the record's {side} using the specified field name in a Struct when schema present, or a Map " +
-			"in the case of schemaless data."},
-	{name: pkg + "InsertField", specs: fields.InsertFieldKeys, sided: fields.NewInsertField,
-		doc: "Insert field(s) using attributes from the record metadata or a configured static value, into the " +
-			"record's {side}."},
-	{name: pkg + "InsertHeader", specs: records.InsertHeaderKeys, transform: records.NewInsertHeader,
-		doc: "Add a header to each record."},
-	{name: pkg + "MaskField", specs: fields.MaskFieldKeys, sided: fields.NewMaskField,
-		doc: "Mask specified fields of the record's {side} with a valid null value for the field type (i.e. 0, " +
-			"false, empty string, and so on). For numeric and string fields, an optional replacement value can " +
-			"be specified that is converted to the correct type."},
-	{name: pkg + "RegexRouter", specs: topics.RegexRouterKeys, transform: topics.NewRegexRouter,
-		doc: "Update the record topic using the configured regular expression and replacement string. The " +
-			"expression must match the whole topic; its syntax, and that of the replacement, are Java's."},
-	{name: pkg + "ReplaceField", specs: fields.ReplaceFieldKeys, sided: fields.NewReplaceField,
-		doc: "Filter or rename fields of the record's {side}."},
-	{name: pkg + "SetSchemaMetadata", specs: fields.SetSchemaMetadataKeys, sided: fields.NewSetSchemaMetadata,
-		doc: "Set the schema name, version or both on the schema of the record's {side}."},
-	{name: pkg + "TimestampConverter", specs: convert.TimestampConverterKeys, sided: convert.NewTimestampConverter,
-		doc: "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
-			"Date/Timestamp types. Applies to individual fields or to the entire value."},
-	{name: pkg + "TimestampRouter", specs: topics.TimestampRouterKeys, transform: topics.NewTimestampRouter,
-		doc: "Update the record's topic field as a function of the original topic value and the record " +
-			"timestamp."},
-	{name: pkg + "ValueToKey", specs: fields.ValueToKeyKeys, transform: fields.NewValueToKey,
-		doc: "Replace the record key with a new key formed from a subset of fields in the record value."},
-	{name: own + "Split", specs: records.SplitKeys, transform: records.NewSplit,
-		doc: "Make a record of each item of an array field of the record's value. Key, topic, headers and time " +
-			"are those of the record; ValueToKey after it gives each part a key of its own."},
-	{name: own + "Unwrap", specs: fields.UnwrapKeys, sided: fields.NewUnwrap,
-		doc: "Put the arrays of expanded feeds of the record's {side} in the place of the structures that " +
-			"OData's JSON has around them."},
-	{name: own + "Coalesce", specs: fields.CoalesceKeys, sided: fields.NewCoalesce,
-		doc: "Make a field of the record's {side} the first of several that is not null."},
-	{name: own + "ToTombstone", specs: records.ToTombstoneKeys, transform: records.NewToTombstone,
-		doc: "Make a tombstone of a record that says that an entity was deleted, as the OData source writes it " +
-			"with deletes=record."},
-	{name: pkg + "predicates.HasHeaderKey", specs: predicates.HasHeaderKeyKeys, predicate: predicates.NewHasHeaderKey,
-		doc: "A predicate which is true for records with at least one header with the configured name."},
-	{name: pkg + "predicates.RecordIsTombstone", predicate: predicates.NewRecordIsTombstone,
-		doc: "A predicate which is true for records which are tombstones (i.e. have null value)."},
-	{name: pkg + "predicates.TopicNameMatches", specs: predicates.TopicNameMatchesKeys, predicate: predicates.NewTopicNameMatches,
-		doc: "A predicate which is true for records with a topic name that matches the configured regular " +
-			"expression."},
-}
-
-// component is a transform or predicate that chains are made of.
 type component struct {
 	name, doc string
 	kind      wit.ComponentKind
-	specs     []wit.ConfigKey
-	// transform or predicate makes one with settings; the other is nil.
+	keys      []wit.ConfigKey
 	transform func(settings.Values) (operation.Operation, *wit.Error)
 	predicate func(settings.Values) (operation.Predicate, *wit.Error)
 }
 
-// components are those of all classes.
+// components is in the order of the plugin's description: transforms by class name, then predicates.
 var components = func() (list []component) {
-	for _, c := range classes {
-		one := component{c.name, c.doc, wit.ComponentTransformation, c.specs, c.transform, c.predicate}
+	classes := slices.Concat(fields.Classes, convert.Classes, records.Classes, topics.Classes)
+	slices.SortFunc(classes, func(a, b operation.Class) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range slices.Concat(classes, predicates.Classes) {
+		one := component{c.Name, c.Doc, wit.ComponentTransformation, c.Keys, c.Transform, c.Predicate}
 		switch {
-		case c.predicate != nil:
+		case c.Predicate != nil:
 			one.kind = wit.ComponentPredicate
 			list = append(list, one)
-		case c.sided == nil:
+		case c.Sided == nil:
 			list = append(list, one)
 		default:
 			for at, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
-				one.name = c.name + suffix
-				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) { return c.sided(record.Target(at), s) }
-				one.doc = strings.ReplaceAll(c.doc, "{side}", strings.ToLower(suffix[1:]))
+				one.name = c.Name + suffix
+				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
+					return c.Sided(record.Target(at), s)
+				}
+				one.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
 				list = append(list, one)
 			}
 		}
@@ -135,10 +51,9 @@ var components = func() (list []component) {
 	return list
 }()
 
-// alias is the short name of a component: the part of the class after its package.
 func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
 
-// componentOf returns a component by name or alias, nil if there is none.
+// componentOf returns the component with a name or alias, or nil.
 func componentOf(name string) *component {
 	for i := range components {
 		if c := &components[i]; c.name == name || c.alias() == name {
@@ -148,26 +63,25 @@ func componentOf(name string) *component {
 	return nil
 }
 
-// Components describes what chains can be made of.
+// Components describes all transforms and predicates.
 func Components() []wit.Component {
 	list := make([]wit.Component, len(components))
 	for i := range components {
 		c := &components[i]
 		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc,
-			Settings: c.specs}
+			Settings: c.keys}
 	}
 	return list
 }
 
-// Validate checks a component's settings as Kafka's ConfigDef, the class's own validators and its configure do. What
-// configure refuses in no setting's name is a fault without one.
+// Validate checks a component's settings. An error concerns no single setting.
 func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
 	c := componentOf(name)
 	if c == nil {
 		return nil, settings.Error("", "unknown component "+strconv.Quote(name))
 	}
-	table := setting.NewTable(c.specs...)
-	table.Check.Empty = true // for Kafka what is required may be empty
+	table := setting.NewTable(c.keys...)
+	table.Check.Empty = true // Kafka accepts empty values of required settings
 	list := table.Validate(values)
 	if setting.FirstError(list) != nil {
 		return list, nil
@@ -191,7 +105,7 @@ func (c *component) check(s settings.Values) *wit.Error {
 	return err
 }
 
-// NewStage makes a stage of a chain.
+// NewStage returns a stage of a chain.
 func NewStage(number int, stage *wit.Stage) (s operation.Stage, err *wit.Error) {
 	c := componentOf(stage.Component)
 	if c == nil || c.transform == nil {
@@ -210,7 +124,7 @@ func NewStage(number int, stage *wit.Stage) (s operation.Stage, err *wit.Error) 
 	return s, err
 }
 
-// NewPredicate makes a predicate; ok is false if the component is none.
+// NewPredicate returns a predicate. ok is false if the component is not a predicate.
 func NewPredicate(name string, values settings.Values) (result operation.Predicate, ok bool, err *wit.Error) {
 	c := componentOf(name)
 	if c == nil || c.predicate == nil {

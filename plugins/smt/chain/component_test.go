@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// definition is an entry of what a real worker answers for GET /connector-plugins/<class>/config.
+// definition is an entry of a real worker's response to GET /connector-plugins/<class>/config.
 type definition struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
@@ -27,8 +27,7 @@ type definition struct {
 	Documentation string  `json:"documentation"`
 }
 
-// Settings are declared as the real classes declare them, in their order. The file was recorded from Kafka Connect
-// 4.3.1.
+// Settings are declared in the order and with the words of Kafka's classes, recorded from Kafka Connect 4.3.1.
 func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	f, err := os.Open("../testdata/definitions.jsonl")
 	noError(t, err)
@@ -70,7 +69,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	}
 }
 
-// componentNamed returns a component by its name or alias, an empty one if there is none.
+// componentNamed returns the component with a name or alias, or an empty one.
 func componentNamed(name string) wit.Component {
 	for _, c := range catalog.Components() {
 		if c.Name == name || c.Aliases[0] == name {
@@ -87,12 +86,12 @@ func pairs(texts ...string) (list []wit.Setting) {
 	return list
 }
 
-// stageOf is a transform with settings in pairs.
+// stageOf returns a stage. Names and values of its settings alternate.
 func stageOf(class string, texts ...string) wit.Stage {
 	return wit.Stage{Component: class, Settings: pairs(texts...)}
 }
 
-func TestExamine(t *testing.T) {
+func TestValidate(t *testing.T) {
 	failure := func(setting, text string) map[string]string { return map[string]string{setting: text} }
 	invalid := func(setting, value, why string) map[string]string {
 		return failure(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
@@ -214,7 +213,7 @@ func TestExamine(t *testing.T) {
 			}
 		}
 	}
-	// What a class refuses in no setting's name is refused with the configuration, too.
+	// Problems of no single setting are errors of the configuration.
 	for class, want := range map[string]string{ClassInsertKey: "No field insertion configured",
 		ClassMetadataValue: "Neither schema name nor version configured"} {
 		if _, err := catalog.Validate(class, nil); err == nil || err.Message != want {
@@ -226,7 +225,7 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-func TestPrepareRefuses(t *testing.T) {
+func TestPrepareRejectsInvalidStages(t *testing.T) {
 	for want, s := range map[string]wit.Stage{
 		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
 		`Neither schema name nor version configured`:      {Component: ClassMetadataKey},
@@ -248,11 +247,11 @@ func TestPrepareRefuses(t *testing.T) {
 		}
 	}
 	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
-		t.Error("a context that nobody made was taken")
+		t.Error("expected an error for a foreign context")
 	}
 }
 
-// tenFields makes a call of rows with ten fields and together about size bytes.
+// tenFields returns a call of rows with ten fields and about size bytes each.
 func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
 		{Kind: wit.Int64, Optional: true},
@@ -270,7 +269,7 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 	return wit.Schema{ID: 1, Nodes: nodes}, b.rows, b.data
 }
 
-// asMap is a structure without its schema.
+// asMap returns a struct as a map.
 func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 	m := connectdata.Map{}
 	for f, v := range of {
@@ -279,7 +278,7 @@ func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 	return m
 }
 
-// withoutSchema makes maps of the structures of rows, and returns the data that they are in.
+// withoutSchema converts the structs of rows to maps and returns the new data.
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
 	var all testCall
 	for i := range rows {
@@ -299,7 +298,7 @@ func benchChain() []wit.Stage {
 	}
 }
 
-// Apply stops when it has written a megabyte, and the host goes on behind what was consumed.
+// Apply stops after a megabyte of output. The host calls again for the remaining rows.
 func TestApplyStopsEarly(t *testing.T) {
 	schema, rows, data := tenFields(t, 3000, 1024)
 	e, context := prepared(t, benchChain()...)
@@ -313,8 +312,7 @@ func TestApplyStopsEarly(t *testing.T) {
 	}
 }
 
-// After the first call nothing is allocated for rows of a known schema, or of a known shape, with a mask in the middle
-// of the chain as without.
+// After the first call, rows of known schemas or keys need no allocation.
 func TestNoAllocationForARow(t *testing.T) {
 	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"),
 		stageOf(ClassReplaceValue, "exclude", "f5"))
@@ -347,7 +345,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	}
 }
 
-// Chains that no longer come are let go.
+// The cache of chains is bounded.
 func TestChainsAreBounded(t *testing.T) {
 	e := New()
 	for n := range 2*schemas.MaxCached + 1 {

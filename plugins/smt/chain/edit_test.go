@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// editable makes a schema of fields that Cast and TimestampConverter mostly take.
+// editable returns a schema whose fields Cast and TimestampConverter mostly accept.
 func (m maker) editable() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(8) == 0}}
 	for i, name := range pool[:2+m.IntN(5)] {
@@ -41,7 +41,7 @@ func (m maker) editable() []wit.SchemaNode {
 	return nodes
 }
 
-// record is a value of such a schema.
+// record returns a value of such a schema.
 func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	for _, member := range nodes[0].Fields {
 		var v any
@@ -53,7 +53,7 @@ func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	return result
 }
 
-// scalar is a value of a field, which is mostly one that can be cast.
+// scalar returns a value of a field that can mostly be cast.
 func (m maker) scalar(n *wit.SchemaNode) any {
 	v := int64(m.Uint64() >> (8 + m.IntN(56)))
 	if m.IntN(3) == 0 {
@@ -80,7 +80,7 @@ func (m maker) scalar(n *wit.SchemaNode) any {
 	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
 }
 
-// editStage is a stage on values that edits, or one that is fused with such.
+// editStage returns a stage that edits values, or one that the fast path joins with such stages.
 func (m maker) editStage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
@@ -120,14 +120,14 @@ func (m maker) editStage() wit.Stage {
 	return s
 }
 
-// longText makes texts of times whose size takes two bytes.
+// longText makes date texts whose length prefix takes two bytes.
 var longText = strings.Repeat("long ", 20)
 
 var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"}
 
-// Whatever rows are edited in one pass with other stages comes out as it does by phases, and what fails fails alike.
-func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
-	joined, good, faulty := 0, 0, 0
+// Edited rows have the same results and failures on the fast path as in the interpreter.
+func TestEditsEqualInterpreter(t *testing.T) {
+	fast, good, failed := 0, 0, 0
 	for seed := range uint64(2500) {
 		m := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
@@ -149,44 +149,44 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		b.data = append(b.data, make([]byte, 100)...) // room, so that the last rows are as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		e, c, _, faults := bothWays(t, seed, stages, schemas, b)
-		faulty += len(faults)
+		failed += len(faults)
 		e.start(b.call())
-		joined += e.lane.Run(c.routes, 0)
+		fast += e.fastPath.Run(c.routes, 0)
 		good += len(b.rows)
 	}
-	good -= faulty
-	t.Logf("%d rows became others, %d of them at once with the first, %d failed", good, joined, faulty)
-	if joined < 5000 || faulty < 5000 {
-		t.Errorf("only %d rows went in one pass and %d failed", joined, faulty)
+	good -= failed
+	t.Logf("%d rows changed, %d of them on the fast path, %d failed", good, fast, failed)
+	if fast < 5000 || failed < 5000 {
+		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failed)
 	}
 }
 
-// sent is what becomes of rows that go through a chain, all the plain way or as they usually do.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall, plain bool) (*Engine, *transformationChain,
+// sent sends rows through a chain, with the interpreter alone if plain is set.
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall, plain bool) (*Engine, *compiledChain,
 	[]outcome, []wit.RowError) {
 	t.Helper()
 	e, context := prepared(t, stages...)
 	c, err := e.chain(context)
 	noError(t, err)
-	e.lane.Off = plain
+	e.fastPath.Off = plain
 	out, faults := apply(t, e, context, schemas, b)
 	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
 }
 
-// bothWays sends rows by phases and as they usually go, and expects the same of both. about is what made them.
-func bothWays(t *testing.T, options any, stages []wit.Stage, schemas []wit.Schema, b testCall) (*Engine,
-	*transformationChain, []outcome, []wit.RowError) {
+// bothWays compares the results of interpreter and fast path. about describes the case.
+func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b testCall) (*Engine,
+	*compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := sent(t, stages, schemas, b, true)
 	e, c, got, faults := sent(t, stages, schemas, b, false)
 	if !reflect.DeepEqual(want, got) {
-		t.Fatalf("%v: %+v of %+v: differs (-phases +one pass):\n%s", options, stages, schemas,
+		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas,
 			cmp.Diff(want, got))
 	}
 	return e, c, got, faults
 }
 
-// rowsOf makes rows of one field, of a schema or without, with room behind the last.
+// rowsOf returns rows with one field, with room after the last one.
 func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	t.Helper()
 	b := testCall{topics: []string{"t"}}
@@ -201,8 +201,8 @@ func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	return b
 }
 
-// A null that becomes the key leaves the row without a key, whatever edits the field before that.
-func TestNullKeys(t *testing.T) {
+// A null that becomes the key removes the key, also after edits of the field.
+func TestNullKeyIsAbsent(t *testing.T) {
 	key, extract := stageOf(ClassValueToKey, "fields", "f"), stageOf(ClassExtractKey, "field", "f")
 	cast, mask := stageOf(ClassCastValue, "spec", "f:string"), stageOf(ClassMaskValue, "fields", "f")
 	for name, stages := range map[string][]wit.Stage{
@@ -221,15 +221,15 @@ func TestNullKeys(t *testing.T) {
 				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
 			e.start(b.call())
-			if done := e.lane.Run(c.routes, 0); done != 1 {
-				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
+			if done := e.fastPath.Run(c.routes, 0); done != 1 {
+				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
 			}
 		})
 	}
 }
 
-// A row whose key cannot be made fails, and so does each later row of its form: no program is kept from the first one.
-func TestKeysThatFail(t *testing.T) {
+// A row whose key is invalid fails, and so does each later row of its kind.
+func TestInvalidKeyFailsEachRow(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
 	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
 		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
@@ -239,14 +239,14 @@ func TestKeysThatFail(t *testing.T) {
 				b := rowsOf(t, nodes, "x", "x", "x")
 				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
 				if len(faults) != len(b.rows) {
-					t.Errorf("expected that each row fails, found %v", faults)
+					t.Errorf("expected each row to fail, found %v", faults)
 				}
 			})
 		}
 	}
 }
 
-// TestTombstonesOfExtractedNulls checks that RecordIsTombstone looks at the extracted field, not at the structure.
+// RecordIsTombstone evaluates the extracted field, not the struct.
 func TestTombstonesOfExtractedNulls(t *testing.T) {
 	extract := stageOf(ClassExtractValue, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "null.$1")
@@ -275,15 +275,15 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
 				e.start(b.call())
-				if n := e.lane.Run(c.routes, 0); n > 0 != x.fast {
-					t.Errorf("expected rows in one pass: %t, found %d", x.fast, n)
+				if n := e.fastPath.Run(c.routes, 0); n > 0 != x.fast {
+					t.Errorf("expected rows on the fast path: %t, found %d", x.fast, n)
 				}
 			})
 		}
 	}
 }
 
-// TestMasksOfRequiredAttributes checks that MaskField accepts a required field that InsertField added.
+// MaskField accepts a required field that InsertField added.
 func TestMasksOfRequiredAttributes(t *testing.T) {
 	mask := stageOf(ClassMaskValue, "fields", "x")
 	key := []wit.Stage{stageOf(ClassValueToKey, "fields", "x"), stageOf(ClassMaskKey, "fields", "x")}
@@ -313,8 +313,8 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 	}
 }
 
-// What edits make longer and a key has too fits twice where the result is written.
-func TestEditedInKeyAndValue(t *testing.T) {
+// Edited values that are written to key and value fit into the output.
+func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassTimestampValue, "field", "f", "target.type", "string", "format",
 		"yyyy'"+strings.Repeat(longText, 10)+"'"),
 		stageOf(ClassValueToKey, "fields", "f")}
@@ -328,39 +328,39 @@ func TestEditedInKeyAndValue(t *testing.T) {
 			b := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 			e, c, _, _ := bothWays(t, t.Name(), stages, schemas, b)
-			// again, with a buffer that is too small by less than the key, and others' bytes behind it
+			// again with too small a buffer, followed by guard bytes
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				e.out.Data = guarded[:0:size]
 				e.start(batch.Input{Topics: b.topics, Rows: b.rows[:1], Data: b.data})
-				if done := e.lane.Run(c.routes, 0); done != 1 {
-					t.Fatalf("%d bytes: the row was not done", size)
+				if done := e.fastPath.Run(c.routes, 0); done != 1 {
+					t.Fatalf("%d bytes: the row needed the interpreter", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
-					t.Fatalf("%d bytes: written behind their end", size)
+					t.Fatalf("%d bytes: written beyond the buffer", size)
 				}
 			}
 		})
 	}
 }
 
-// Cast to the type that a field has leaves no value of a time under the name of another type: that fails the row.
+// A Cast to the field's own type fails values with the name of a date type of another type.
 func TestCastOfTimesUnderAnotherType(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:int64")}
-	for name, faulty := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
+	for name, failed := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
 		wit.NameDecimal: false, "other": false} {
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
 			Name: &name}}
 		b := rowsOf(t, nodes, int64(5), int64(6))
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		if _, _, _, faults := bothWays(t, faulty, stages, schemas, b); len(faults) > 0 != faulty {
+		if _, _, _, faults := bothWays(t, failed, stages, schemas, b); len(faults) > 0 != failed {
 			t.Errorf("%s: %d faults", name, len(faults))
 		}
 	}
 }
 
-// A chain of the transforms that users write takes all rows in one pass, and one that needs phases does not.
-func TestWhichChainsAreOnePass(t *testing.T) {
+// Chains of common transforms use the fast path for all rows.
+func TestChainsOnFastPath(t *testing.T) {
 	casting := func(spec string) wit.Stage { return stageOf(ClassCastValue, "spec", spec) }
 	mask := func(field string) wit.Stage { return stageOf(ClassMaskValue, "fields", field) }
 	without := func(field string) wit.Stage { return stageOf(ClassReplaceValue, "exclude", field) }
@@ -422,7 +422,7 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 					t.Fatal(err)
 				}
 				e.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
-				if got := e.lane.Run(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
+				if got := e.fastPath.Run(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
 					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
 				}
 			})

@@ -16,30 +16,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a
-// cache. Results are valid until the next call. It belongs to one goroutine.
+// Engine sends rows through chains and caches what it compiles. A result is valid until the next call.
 type Engine struct {
-	chains map[string]*transformationChain
-	// call is the call at work, out its result.
+	chains      map[string]*compiledChain
 	call        batch.Input
 	out         batch.Output
-	lane        fastpath.Runner
+	fastPath    fastpath.Runner
 	interpreter interpreter.Interpreter
-	// view is the current row of the call, number its index.
-	view   record.Record
+	// record is the current record, number the index of its row.
+	record record.Record
 	number int
 }
 
 // New returns an empty engine.
 func New() *Engine {
-	e := &Engine{chains: map[string]*transformationChain{}}
+	e := &Engine{chains: map[string]*compiledChain{}}
 	e.interpreter.Schemas = schemas.NewRegistry()
-	e.lane = fastpath.NewRunner(&e.call, &e.out, &e.interpreter.Scratch)
-	e.interpreter.Emit = func(v *record.Record) { e.out.Add(v, e.number, e.call.Topics) }
+	e.fastPath = fastpath.NewRunner(&e.call, &e.out, &e.interpreter.Scratch)
+	e.interpreter.Emit = func(rec *record.Record) { e.out.Add(rec, e.number, e.call.Topics) }
 	return e
 }
 
-// Prepare checks stages and makes a context of them.
+// Prepare validates stages and encodes them as a context.
 func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	if _, err := newChain(list); err != nil {
 		return nil, err
@@ -47,16 +45,15 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	return pack.Stages(nil, list), nil
 }
 
-// transformationChain is the compiled form of a context.
-type transformationChain struct {
+type compiledChain struct {
 	stages []operation.Stage
 	routes *fastpath.Routes
-	// test is set if the context is of one predicate, for [Engine.Test].
+	// test is set for a context of one predicate, see [Engine.Test].
 	test operation.Predicate
 }
 
-func newChain(list []wit.Stage) (*transformationChain, *wit.Error) {
-	c := &transformationChain{}
+func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
+	c := &compiledChain{}
 	if len(list) == 1 {
 		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
 			c.test = test
@@ -75,7 +72,7 @@ func newChain(list []wit.Stage) (*transformationChain, *wit.Error) {
 	return c, nil
 }
 
-func (e *Engine) chain(context []byte) (*transformationChain, error) {
+func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	if c := e.chains[string(context)]; c != nil {
 		return c, nil
 	}
@@ -83,7 +80,7 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	list := r.Stages()
 	if !r.Done() {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,
-			Message: "a context that this version of the plugin did not make"}
+			Message: "the context is not of this version of the plugin"}
 	}
 	c, err := newChain(list)
 	if err != nil {
@@ -96,10 +93,7 @@ func (e *Engine) chain(context []byte) (*transformationChain, error) {
 	return c, nil
 }
 
-// begin finds the chain of a call. Where the plugin's own schemas are many it gives them up, and all that was compiled
-// with their numbers. One that is made again gets a new number; the host, which knows equal schemas for one, translates
-// both.
-func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationChain, error) {
+func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
 	if e.interpreter.Schemas.Forget() {
 		e.interpreter.Layouts = schemas.Cache[*object.Layout]{}
 		clear(e.chains)
@@ -109,7 +103,8 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*transformationCh
 }
 
 // Apply sends rows through the chain of a context.
-func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.ApplyResult,
+func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.ApplyResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
@@ -118,7 +113,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
 	out, n := &e.out, 0
 	for n < len(rows) && len(out.Data) < batch.MaxData {
-		if next := e.lane.Run(c.routes, n); next > n {
+		if next := e.fastPath.Run(c.routes, n); next > n {
 			n = next
 			continue
 		}
@@ -127,49 +122,47 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 		}
 		n++
 	}
-	e.call = batch.Input{} // it is the host's memory
+	e.call = batch.Input{} // the memory belongs to the host
 	return out.Result(n, e.interpreter.Schemas.TakePending()), nil
 }
 
-// start prepares for the rows of a call.
 func (e *Engine) start(c batch.Input) {
 	e.call = c
 	e.out.Reset(c)
-	e.lane.Reset()
+	e.fastPath.Reset()
 }
 
-// interpret sends one row through the chain, and compiles what the fast path needs for the next rows of its kind. The
-// error is of the call, not of the row.
-func (e *Engine) interpret(c *transformationChain, n int) error {
+// interpret sends one row through the chain, and then compiles a program for rows like it.
+func (e *Engine) interpret(c *compiledChain, n int) error {
 	if err := e.load(n); err != nil {
 		return err
 	}
 	e.out.MoveInPlace()
 	before := e.out
 	e.number = n
-	f, err := e.interpreter.Run(c.stages, &e.view)
+	f, err := e.interpreter.Run(c.stages, &e.record)
 	if err != nil {
 		return err
 	}
-	e.lane.Learn(c.routes, n)
+	e.fastPath.Learn(c.routes, n)
 	if f != nil {
 		e.out.Fail(n, f, &before)
 	}
 	return nil
 }
 
-// load makes the view one of a row of the call.
 func (e *Engine) load(n int) error {
 	in := &e.call.Rows[n]
 	if int(in.Topic) >= len(e.call.Topics) {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
-			" names a topic that is not in the call"}
+			" refers to a topic that is not in the call"}
 	}
-	return e.view.Load(in, e.call.Topics[in.Topic], e.call.Data)
+	return e.record.Load(in, e.call.Topics[in.Topic], e.call.Data)
 }
 
-// Test asks the predicate of a context of each row.
-func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.TestResult,
+// Test evaluates the predicate of a context for each row.
+func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.TestResult,
 	error) {
 	c, err := e.begin(context, schemas)
 	if err != nil {
@@ -184,7 +177,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
-		out.Matches[i], err = c.test.Matches(&e.view, &e.interpreter.Context)
+		out.Matches[i], err = c.test.Matches(&e.record, &e.interpreter.Context)
 		if matchErr, ok := err.(*operation.MatchError); ok {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
 				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})

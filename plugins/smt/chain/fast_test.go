@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// spoiled is a value with room behind it, as it is or with a byte changed, lost or added.
-func (m maker) spoiled(b []byte) []byte {
+// spoiled returns the value with room after it, unchanged or with a byte changed, removed or added.
+func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
 	switch at := m.IntN(len(b) + 1); m.IntN(5) {
 	case 0:
@@ -32,11 +32,10 @@ func (m maker) spoiled(b []byte) []byte {
 	return append(make([]byte, 0, len(b)+kernel.Room), b...)
 }
 
-// What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
-// that goes by phases: it does not depend on the rows before.
-func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
+// An invalid value has the same result after rows of its kind as alone.
+func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 	m := maker{connectdatatest.New(3)}
-	alike, failures := 0, 0
+	valid, failures := 0, 0
 	for range 5_000 {
 		nodes := m.structure()
 		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
@@ -63,10 +62,10 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 		}
 		value, err := connectdata.Append(nil, nodes, 0, m.full(nodes, 0))
 		noError(t, err)
-		spoiled := m.spoiled(value)
-		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
+		damaged := m.damaged(value)
+		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
-			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
+			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)), Size: uint32(len(damaged))}}}
 		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
@@ -85,25 +84,25 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 		if !bytes.Equal(got, want) || len(faults) != len(match) || len(faults) == 1 && faults[0].Error !=
 			match[0].Error {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
-				stages, spoiled, value, want, match, got, faults)
+				stages, damaged, value, want, match, got, faults)
 		}
 		if failures += len(faults); len(faults) == 0 {
-			alike++
+			valid++
 		}
 	}
-	if alike < 1000 || failures < 200 {
-		t.Errorf("%d values were done, %d failed", alike, failures)
+	if valid < 1000 || failures < 200 {
+		t.Errorf("expected 1000 valid and 200 failed values, found %d and %d", valid, failures)
 	}
 }
 
-// resultDatum is a datum of a result with what its numbers stand for.
+// resultDatum is a resolved value slice of a result.
 type resultDatum struct {
 	Form   wit.Encoding
 	Schema []wit.SchemaNode
 	Bytes  []byte
 }
 
-// resultRow is all that a row of a result says but its origin.
+// resultRow returns a resolved row of a result without its index.
 func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
@@ -125,12 +124,11 @@ func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 	}{topics[r.Topic], r.Partition, r.Offset, r.Timestamp, read(r.Key), read(r.Value), read(r.Headers)}
 }
 
-// What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
-// the call's data stay as they are.
-func TestAppendedBehindTheValue(t *testing.T) {
+// Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
+func TestAppendsInPlace(t *testing.T) {
 	m := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
-	behind := 0
+	done := 0
 	for range 1500 {
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
 			m.IntN(50)), "timestamp.field", "at")}
@@ -179,10 +177,10 @@ func TestAppendedBehindTheValue(t *testing.T) {
 				t.Fatal(err, out.Consumed)
 			}
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
-				behind++
+				done++
 			}
 			if !apart && !bytes.Equal(data, before) {
-				t.Fatalf("rows that do not lie apart: %v: expected %x, found %x", rows, before, data)
+				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, before, data)
 			}
 			for _, r := range out.Rows {
 				in := rows[r.RowIndex]
@@ -198,14 +196,13 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			}
 		}
 	}
-	if behind < 100 {
-		t.Errorf("%d calls had their results behind their values", behind)
+	if done < 100 {
+		t.Errorf("expected at least 100 calls with appended results, found %d", done)
 	}
 }
 
-// Rows that get the same topic by their timestamps are looked through once, however often a row among them needs
-// another way: the loop goes to the end that was found first.
-func TestTimesAreLookedThroughOnce(t *testing.T) {
+// The timestamps of rows with the same topic are scanned once, even if some rows need the interpreter.
+func TestTimestampsAreScannedOnce(t *testing.T) {
 	schema, rows, data := tenFields(t, 20, 1024)
 	other := wit.Schema{ID: 2, Nodes: schema.Nodes}
 	for i := 1; i < 10; i += 2 {
@@ -219,24 +216,23 @@ func TestTimesAreLookedThroughOnce(t *testing.T) {
 	c, err := e.chain(context)
 	noError(t, err)
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	if behind := e.lane.Run(c.routes, 0); behind != 1 {
-		t.Fatalf("expected one row to be done, found %d", behind)
+	if done := e.fastPath.Run(c.routes, 0); done != 1 {
+		t.Fatalf("expected one row to be done, found %d", done)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if behind := e.lane.Run(c.routes, 10); behind != len(rows) {
+	if done := e.fastPath.Run(c.routes, 10); done != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
-			behind)
+			done)
 	}
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	e.lane.Run(c.routes, 0)
-	if behind := e.lane.Run(c.routes, 10); behind != 15 {
-		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
+	e.fastPath.Run(c.routes, 0)
+	if done := e.fastPath.Run(c.routes, 10); done != 15 {
+		t.Errorf("in another call, expected the rows up to 15, found those up to %d", done)
 	}
 }
 
-// A result names the call's topics and those that its rows got, none of rows that were dropped, failed, or went by
-// another way than the one that was tried first.
-func TestTopicsOfAResultHaveRows(t *testing.T) {
+// A result lists the call's topics and those of its rows, but no topics of rows that failed or were dropped.
+func TestResultListsOnlyUsedTopics(t *testing.T) {
 	split := stageOf(ClassSplit, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "t", "replacement", "u")
 	cast := stageOf(ClassCastValue, "spec", "f:int64")

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's
-// JSON converter has no defaults of structures.
+// A struct's default supplies the defaults of its fields. Kafka's JSON converter has no such defaults, so no golden
+// case covers it.
 func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Struct, Fields: []wit.Field{{Name: "in", Node: 1}}},
@@ -40,7 +40,7 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	}
 }
 
-// A long name over many fields would multiply without a bound.
+// The total size of names is bounded, because a long name is repeated for each field below it.
 func TestFlattenBoundsNames(t *testing.T) {
 	below := connectdata.Map{}
 	for i := range 100 {
@@ -55,8 +55,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 	}
 }
 
-// Decimals of documents without a schema, which have more digits than a double, pass and are cast: converters make them
-// where Kafka Connect's have the nearest double.
+// Decimals without schema keep their digits, unlike Kafka Connect's doubles.
 func TestDecimalsWithoutASchema(t *testing.T) {
 	in := testCall{topics: []string{"t"}}
 	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}

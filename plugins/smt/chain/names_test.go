@@ -6,7 +6,7 @@ const (
 	ownPackage   = "org.culvert.transforms."
 )
 
-// Classes of the components, as Kafka Connect names them.
+// Classes of Kafka Connect.
 const (
 	ClassInsertKey       = kafkaPackage + "InsertField$Key"
 	ClassInsertValue     = kafkaPackage + "InsertField$Value"
@@ -39,7 +39,7 @@ const (
 	ClassTopicNameMatch  = kafkaPackage + "predicates.TopicNameMatches"
 )
 
-// Classes of transforms that Kafka Connect has none of.
+// Classes that only Culvert has.
 const (
 	ClassSplit         = ownPackage + "Split"
 	ClassUnwrapKey     = ownPackage + "Unwrap$Key"

@@ -12,10 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// A match that does not come to an end is no answer: the record fails at its stage, as does its row where a predicate
-// is asked for other modules. A second topic, of which the same expression is sure, goes on.
-func TestMatchesWithoutAnswer(t *testing.T) {
-	const regex = "(a|aa)+b|fine" // tries every way to divide the letters before it says no
+// If a regular expression times out for a topic, its records fail at the stage. Other topics are not affected.
+func TestPatternTimeoutFailsRow(t *testing.T) {
+	const regex = "(a|aa)+b|fine" // exponential backtracking
 	endless := strings.Repeat("a", 60)
 	byTopic := &wit.Condition{Component: ClassTopicNameMatch, Settings: pairs("pattern", regex)}
 	negated := *byTopic
@@ -59,8 +58,8 @@ func TestMatchesWithoutAnswer(t *testing.T) {
 	}
 }
 
-// hasten gives the expressions of a chain a time, which they have none of in a guest: its host ends it.
-func hasten(c *transformationChain) {
+// hasten sets a timeout for the expressions of a chain. In production, the host ends the call.
+func hasten(c *compiledChain) {
 	within := func(p pattern.Pattern) { p.Within(time.Millisecond) }
 	if test, ok := c.test.(*predicates.TopicNameMatches); ok {
 		within(test.Pattern)

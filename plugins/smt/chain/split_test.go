@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
-// go on.
+// A record whose parts would exceed the limit fails alone and leaves nothing in the result.
 func TestSplitsAreBounded(t *testing.T) {
 	e, context := prepared(t, stageOf(ClassSplit, "field", "list"))
 	list := make(connectdata.List, 1000)

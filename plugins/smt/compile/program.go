@@ -14,44 +14,39 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Program is what the kernel does to rows like one that was traced: an object that went through all steps of a route
-// says where each of its values comes from.
+// Program processes rows of one schema, or maps with the same keys, like the row that was traced.
 type Program struct {
 	kernel.Program
-	// Usable: the kernel knows all of it.
-	Usable bool
-	// Schema is the result's; same: its bytes are the input's.
+	// Usable reports whether the kernel supports all of the program.
+	Usable    bool
 	Schema    uint32
 	SameBytes bool
-	// Layout is the input's schema, nil for a map.
+	// Layout is the schema of the input, nil for a map.
 	Layout *object.Layout
-	// Edited are the values of which the caller makes pieces, in each row that the kernel does not edit itself.
+	// Edited holds the values that the caller must compute for a row that the kernel does not edit itself.
 	Edited []Edited
 	Pieces []kernel.Piece
-	// Tail, if it appends, is the part after a value that stays; it is written into the room there.
-	Tail kernel.Program
-	// Misses counts rows that could not be traced.
+	// Tail, if it appends, is the program that keeps the value in place and writes only what follows it.
+	Tail   kernel.Program
 	Misses int
 
-	ops     []programOp
-	choices []kernel.Choice
-	// writtenEdits are the edits of all values that are written.
+	ops          []programOp
+	choices      []kernel.Choice
 	writtenEdits []*object.Edit
 }
 
-// programOp is the kernel's, with its bytes.
 type programOp struct {
-	kernel.Part
+	kernel.Op
 	bytes []byte
 }
 
-// Edited is a value that is made of one of the input or the row's.
+// Edited is a value that edits compute from the input or from an attribute of the row.
 type Edited struct {
 	object.Source
 	isMap bool
 }
 
-// compile makes the program of an object that was traced.
+// Compile returns the program for rows like row, whose value was traced as x. r holds the schemas of its result.
 func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
 	p := &Program{}
 	p.Usable, p.SameBytes, p.Schema, p.Layout = littleEndian, x.SameBytes() && !x.Whole, r.Value, x.Layout
@@ -62,7 +57,10 @@ func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
 			p.Root = uint64(schemas.Branch(root)[0]) + 1
 		}
 		p.Fields = memberCodes(x.Layout)
-		if x.Key == nil && len(x.Trace.Edited) == 0 && x.KeepsInput() && !slices.ContainsFunc(x.Headers, func(h object.AddedHeader) bool { return h.Bytes == nil }) {
+		if x.Key == nil && len(x.Trace.Edited) == 0 && x.KeepsInput() && !slices.ContainsFunc(x.Headers,
+			func(h object.AddedHeader) bool {
+				return h.Bytes == nil
+			}) {
 			p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(x.Layout.Fields))<<8}[0])
 		}
 	}
@@ -75,8 +73,8 @@ func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
 	}
 	if x.Key != nil {
 		p.addObject(x.Key)
-		p.addOp(kernel.Part{Kind: kernel.KeyEnd})
-		p.Key, p.Twice = EncodingWord(encoding, r.Key), 1
+		p.addOp(kernel.Op{Kind: kernel.EndOfKey})
+		p.Key, p.GrowthShift = EncodingWord(encoding, r.Key), 1
 	}
 	if len(x.Headers) > 0 {
 		p.addHeaders(x, r)
@@ -89,7 +87,7 @@ func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
 	if len(p.Edited) == 0 && head == 0 && !p.SameBytes && !x.Whole {
 		p.setTail(x)
 	}
-	for i := range x.Trace.Edited { // one that is written nowhere may fail the row all the same
+	for i := range x.Trace.Edited { // edits whose result is not written may fail the row
 		e := &x.Trace.Edited[i]
 		if last := e.Edits[len(e.Edits)-1]; last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
 			p.Edited, p.Edits = append(p.Edited, Edited{*e, x.IsMap}), 1
@@ -99,10 +97,8 @@ func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
 	return p
 }
 
-// littleEndian reports whether rows are in memory as the kernel expects them.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// memberCodes returns the kernel's codes of a struct's fields.
 func memberCodes(l *object.Layout) unsafe.Pointer {
 	codes := make([]uint64, 0, len(l.Fields)+1)
 	for i := range l.Fields {
@@ -125,24 +121,24 @@ func memberCode(n *wit.SchemaNode) uint64 {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		code = kernel.Number
 	case wit.Float32:
-		code = kernel.Four
+		code = kernel.FourBytes
 	case wit.Float64:
-		code = kernel.Eight
+		code = kernel.EightBytes
 	case wit.Boolean:
 		code = kernel.Boolean
 	case wit.String, wit.Bytes:
-		code = kernel.Block
+		code = kernel.LengthPrefixed
 	}
 	if n.Optional && code != kernel.Other {
 		code |= kernel.Optional
 		if n.DefaultValue == nil {
-			code |= 2 << 8 // the branch of a value
+			code |= 2 << 8 // branch of a value
 		}
 	}
 	return code
 }
 
-// setKeys makes what tells maps of the same names.
+// setKeys makes the program match only maps with the keys of the traced one.
 func (p *Program) setKeys(x *object.Object, row *wit.Row) {
 	var original object.Object
 	original.ReadMap(x.Scratch, x.Input)
@@ -150,10 +146,10 @@ func (p *Program) setKeys(x *object.Object, row *wit.Row) {
 	for _, f := range original.Fields {
 		keys = append(keys, encodeKey(f.Key))
 	}
-	p.Keys, p.Members = unsafe.SliceData(keys[:cap(keys)]), len(keys)
-	for i, w := range [...]object.Attribute{object.Partition, object.Offset, object.Timestamp} {
-		if object.AttributeOf(w, row) < 0 {
-			p.Lacks |= 1 << i
+	p.Keys, p.FieldCount = unsafe.SliceData(keys[:cap(keys)]), len(keys)
+	for i, attribute := range [...]object.Attribute{object.Partition, object.Offset, object.Timestamp} {
+		if object.AttributeOf(attribute, row) < 0 {
+			p.MissingAttributes |= 1 << i
 		}
 	}
 	head := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(keys)))
@@ -161,33 +157,32 @@ func (p *Program) setKeys(x *object.Object, row *wit.Row) {
 	p.Head, p.HeadMask, p.HeadSize = list[0], list[1], len(head)
 }
 
-// maskedWords are the words of a text, low byte first, each followed by the mask of what counts of it.
+// maskedWords returns the 8-byte words of text in little-endian order, each followed by its mask.
 func maskedWords(text []byte) (list []uint64) {
 	for at := 0; at < len(text); at += 8 {
-		var w, mask uint64
+		var attribute, mask uint64
 		for i, b := range text[at:min(len(text), at+8)] {
-			w |= uint64(b) << (8 * i)
+			attribute |= uint64(b) << (8 * i)
 			mask |= 0xff << (8 * i)
 		}
-		list = append(list, w, mask)
+		list = append(list, attribute, mask)
 	}
 	return list
 }
 
 func encodeKey(text []byte) kernel.Key {
 	list := append(maskedWords(text), 0, 0, 0, 0)
-	return kernel.Key{Size: len(text), First: list[0], Mask: list[1], Second: list[2], Masking: list[3],
+	return kernel.Key{Size: len(text), First: list[0], Mask: list[1], Second: list[2], SecondMask: list[3],
 		Rest: unsafe.Pointer(unsafe.SliceData(list[4:]))}
 }
 
-// requireTags has the kernel leave rows alone whose entry has a tag that is not allowed.
+// requireTags restricts the tags that the value of an entry may have.
 func (p *Program) requireTags(o *object.Source, allowed uint64) {
-	p.choices = append(p.choices, kernel.Choice{Place: 8 * o.Index, Behind: o.KeySize, Allowed: allowed})
+	p.choices = append(p.choices, kernel.Choice{Field: 8 * o.Index, KeySize: o.KeySize, Allowed: allowed})
 }
 
-func (p *Program) addOp(x kernel.Part) { p.ops = append(p.ops, programOp{Part: x}) }
+func (p *Program) addOp(x kernel.Op) { p.ops = append(p.ops, programOp{Op: x}) }
 
-// addConstant adds bytes that all rows get.
 func (p *Program) addConstant(b []byte) {
 	p.Extra += len(b)
 	if n := len(p.ops); n > 0 && p.ops[n-1].Kind == kernel.Constant {
@@ -197,16 +192,14 @@ func (p *Program) addConstant(b []byte) {
 	p.ops = append(p.ops, programOp{bytes: bytes.Clone(b)})
 }
 
-// addCopy adds a member or entry of the input.
 func (p *Program) addCopy(index, after int) {
 	if n := len(p.ops); n > 0 && after == 0 && p.ops[n-1].Kind == kernel.Copied && p.ops[n-1].Last == 8*index {
 		p.ops[n-1].Last += 8
 		return
 	}
-	p.addOp(kernel.Part{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, Behind: after})
+	p.addOp(kernel.Op{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, KeySize: after})
 }
 
-// addObject adds what writes an object.
 func (p *Program) addObject(x *object.Object) {
 	switch {
 	case x.Whole:
@@ -230,9 +223,8 @@ func (p *Program) addObject(x *object.Object) {
 	}
 }
 
-// addValue adds a value.
 func (p *Program) addValue(f *object.Field, isMap bool) {
-	op := kernel.Part{First: 8 * f.Index, Last: 8*f.Index + 8, Behind: f.KeySize}
+	op := kernel.Op{First: 8 * f.Index, Last: 8*f.Index + 8, KeySize: f.KeySize}
 	p.writtenEdits = append(p.writtenEdits, f.Edits...)
 	switch {
 	case f.Kind == object.FromConstant:
@@ -241,7 +233,7 @@ func (p *Program) addValue(f *object.Field, isMap bool) {
 		if isMap {
 			p.addConstant(f.Bytes[:1])
 		}
-		op.Kind, op.Behind, op.Last = kernel.Attribute, 0, 0
+		op.Kind, op.KeySize, op.Last = kernel.Attribute, 0, 0
 		op.First = [...]int{object.Partition: kernel.Partition, object.Offset: kernel.Offset,
 			object.Timestamp: kernel.Timestamp}[f.Attribute]
 		if f.Optional {
@@ -266,8 +258,8 @@ func (p *Program) addValue(f *object.Field, isMap bool) {
 	}
 }
 
-// addChoice adds a value that goes by a first byte.
-func (p *Program) addChoice(f *object.Field, op kernel.Part, isMap bool) {
+// addChoice adds a value that depends on the first byte of the input.
+func (p *Program) addChoice(f *object.Field, op kernel.Op, isMap bool) {
 	edit := f.Edits[0]
 	pieces := make([]kernel.Piece, len(edit.Choices))
 	longest, allowed := 0, uint64(0)
@@ -285,14 +277,13 @@ func (p *Program) addChoice(f *object.Field, op kernel.Part, isMap bool) {
 	p.addOp(op)
 }
 
-// addEdit adds a value that is edited: by a conversion of the kernel, or by the caller.
-func (p *Program) addEdit(f *object.Field, op kernel.Part, isMap bool) {
-	op.Kind, op.Last = kernel.Edited, len(p.Edited) // the index of the piece
+func (p *Program) addEdit(f *object.Field, op kernel.Op, isMap bool) {
+	op.Kind, op.Last = kernel.Edited, len(p.Edited) // index of the piece
 	p.Edited = append(p.Edited, Edited{f.Source, isMap})
 	p.Extra += kernel.MaxConverted
 	if f.Kind == object.FromInput && len(f.Edits) == 1 && f.Edits[0].Conversion != nil {
 		c := f.Edits[0].Conversion(f.Tag)
-		op.How = c.Word()
+		op.Conversion = c.Word()
 		if c.Date != nil {
 			op.Date = unsafe.Pointer(c.Date)
 			p.Extra += c.Date.Size
@@ -301,9 +292,8 @@ func (p *Program) addEdit(f *object.Field, op kernel.Part, isMap bool) {
 	p.addOp(op)
 }
 
-// addHeaders adds what writes the headers.
 func (p *Program) addHeaders(x *object.Object, r *object.Results) {
-	p.addOp(kernel.Part{Kind: kernel.HeaderCount, Size: len(x.Headers)})
+	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(x.Headers)})
 	schemas := r.Headers
 	for i := range x.Headers {
 		h := &x.Headers[i]
@@ -323,28 +313,29 @@ func (p *Program) addHeaders(x *object.Object, r *object.Results) {
 		case f.Kind == object.FromConstant:
 			p.addConstant(connectdata.AppendBytes(nil, f.Bytes))
 		case f.Kind == object.FromInput && len(f.Edits) == 0:
-			p.addOp(kernel.Part{Kind: kernel.Sized, First: 8 * f.Index, Last: 8*f.Index + 8, Behind: f.KeySize})
+			p.addOp(kernel.Op{Kind: kernel.Sized, First: 8 * f.Index, Last: 8*f.Index + 8, KeySize: f.KeySize})
 			p.Extra += binary.MaxVarintLen32
 		default:
 			p.Usable = false
 		}
 	}
-	p.addOp(kernel.Part{Kind: kernel.HeadersEnd})
+	p.addOp(kernel.Op{Kind: kernel.EndOfHeaders})
 	p.Headers = EncodingWord(wit.Raw, 0)
-	p.Twice++
+	p.GrowthShift++
 	p.Extra++
 }
 
-// checkRequired sees to it that rows without what they need are left to the plain way: a part that writes it finds out.
+// checkRequired makes the program unusable unless one of its ops checks each required attribute.
 func (p *Program) checkRequired(x *object.Object) {
-	for _, w := range x.Trace.Required {
+	for _, attribute := range x.Trace.Required {
 		p.Usable = p.Usable && slices.ContainsFunc(x.Fields, func(f object.Field) bool {
-			return f.Kind == object.FromAttribute && f.Attribute == w && len(f.Edits) == 0 && (!f.Optional || w == object.Offset)
+			return f.Kind == object.FromAttribute && f.Attribute == attribute && len(f.Edits) == 0 &&
+				(!f.Optional || attribute == object.Offset)
 		})
 	}
 }
 
-// setTail makes the tail, where the value of the input stays and constants and attributes follow it.
+// setTail creates the tail if the value stays and only constants and attributes follow it.
 func (p *Program) setTail(x *object.Object) {
 	at := 0
 	if x.IsMap {
@@ -354,7 +345,7 @@ func (p *Program) setTail(x *object.Object) {
 		}
 		p.Tail.Count = int(count[1])
 	}
-	members := p.Members
+	members := p.FieldCount
 	if !x.IsMap {
 		members = len(x.Layout.Fields)
 	}
@@ -366,13 +357,12 @@ func (p *Program) setTail(x *object.Object) {
 	}
 }
 
-// finish makes the kernel's parts.
 func (p *Program) finish() {
 	p.Pieces = make([]kernel.Piece, len(p.Edited))
-	list := make([]kernel.Part, len(p.ops)+1)
+	list := make([]kernel.Op, len(p.ops)+1)
 	for i := range p.ops {
 		from := &p.ops[i]
-		list[i] = from.Part
+		list[i] = from.Op
 		switch to := &list[i]; {
 		case to.Kind == kernel.Edited:
 			to.Bytes = unsafe.Pointer(&p.Pieces[to.Last])
@@ -381,18 +371,18 @@ func (p *Program) finish() {
 		}
 	}
 	list[len(p.ops)].Kind = kernel.End
-	p.Parts = unsafe.SliceData(list)
-	p.choices = append(p.choices, kernel.Choice{}) // room after them
-	p.Choices, p.Chosen = unsafe.SliceData(p.choices), len(p.choices)-1
+	p.Ops = unsafe.SliceData(list)
+	p.choices = append(p.choices, kernel.Choice{}) // padding
+	p.Choices, p.ChoiceCount = unsafe.SliceData(p.choices), len(p.choices)-1
 	if skip := p.Tail.Appends; skip > 0 {
 		count := p.Tail.Count
 		p.Tail = p.Program
-		p.Tail.Parts, p.Tail.Appends, p.Tail.Count = &list[skip], 1, count
+		p.Tail.Ops, p.Tail.Appends, p.Tail.Count = &list[skip], 1, count
 	}
 	p.ops, p.writtenEdits = nil, nil
 }
 
-// Append appends what is made of a value.
+// Append appends the edited value of a row. ends holds the offsets of the fields in the call's data.
 func (e *Edited) Append(dst []byte, ends []uint64, in []byte, row *wit.Row) (_ []byte, f *rowerror.Failure) {
 	var value []byte
 	if e.Kind == object.FromInput {
@@ -408,12 +398,12 @@ func (e *Edited) Append(dst []byte, ends []uint64, in []byte, row *wit.Row) (_ [
 	return e.Edits[len(e.Edits)-1].Apply(dst, value)
 }
 
-// withRoom is a copy of bytes with room after it.
+// withRoom copies bytes and leaves room after them.
 func withRoom(b []byte) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(b)+kernel.Room), b...)))
 }
 
-// EncodingWord is the word with form and schema of a datum.
+// EncodingWord returns the word of encoding and schema in a value slice.
 func EncodingWord(encoding wit.Encoding, schema uint32) uint64 {
 	return uint64(encoding) | uint64(schema)<<32
 }

@@ -19,12 +19,12 @@ import (
 
 // Routes holds the routes of a chain.
 type Routes struct {
-	stages []operation.Stage
-	// headers are the conditions on headers.
+	stages  []operation.Stage
 	headers []*predicates.HasHeaderKey
 	known   map[routeKey]*route
 }
 
+// NewRoutes returns the routes of a chain, which it creates when they are needed.
 func NewRoutes(stages []operation.Stage) *Routes {
 	c := &Routes{stages: stages, known: map[routeKey]*route{}}
 	for i := range stages {
@@ -35,33 +35,31 @@ func NewRoutes(stages []operation.Stage) *Routes {
 	return c
 }
 
-// routeKey tells routes apart: by the topic, and a bit for each condition on headers that matches.
+// routeKey identifies a route: the topic, and a bit for each predicate on headers that matches.
 type routeKey struct {
 	topic         string
 	headerMatches uint64
 }
 
-// route is what a chain does to the records of one topic for which its conditions on headers have the same answers.
+// route is what a chain does to rows of one topic with the same results of the predicates on headers.
 type route struct {
 	topic string
-	// interpreted: all rows go the plain way. drops: none goes out.
+	// interpreted sends all rows to the interpreter. drops reports whether no row is emitted.
 	interpreted, drops bool
-	// notTombstone: the route holds only for rows whose value is not null, which is what it knows of RecordIsTombstone.
+	// notTombstone limits the route to values that are not null, for which RecordIsTombstone was evaluated.
 	notTombstone bool
-	// stages are those on fields, of values and of the key that one of them makes, and [insertHeader]; after them come
-	// those that hoist the value.
+	// stages holds the operations on fields, and InsertHeader. hoists follow them.
 	stages, hoists []*operation.Stage
 	topics         []string // of the stages
-	// timestampRouter gives rows their topic after the stages, nil if topic is all.
+	// timestampRouter computes the topic after all stages. If nil, the topic is fixed.
 	timestampRouter *topics.TimestampRouter
 
 	programs schemas.Cache[*compile.Program]
-	// mapProgram is the program of the last map; misses counts shapes that did not come again.
+	// mapProgram is the program of the last map. misses counts maps whose keys did not repeat.
 	mapProgram *compile.Program
 	misses     int
 }
 
-// matchHeaders are those of the conditions on headers for a row, a bit each.
 func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
 	if len(c.headers) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
@@ -75,41 +73,41 @@ func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
 	return bits
 }
 
-// route returns the route of a topic and of answers. The topic may be in memory that is used again.
-func (c *Routes) route(topic string, answers uint64) *route {
-	r := c.known[routeKey{topic, answers}]
+// route returns the route of a topic, whose memory may be reused.
+func (c *Routes) route(topic string, matches uint64) *route {
+	r := c.known[routeKey{topic, matches}]
 	if r == nil {
 		topic = strings.Clone(topic)
 		r = &route{topic: topic, interpreted: len(c.headers) > 64}
 		for i := 0; i < len(c.stages) && !r.interpreted && !r.drops; i++ {
-			r.interpreted = !r.add(&c.stages[i], i == len(c.stages)-1, c, answers)
+			r.interpreted = !r.add(&c.stages[i], i == len(c.stages)-1, c, matches)
 		}
 		if len(c.known) >= schemas.MaxCached {
 			clear(c.known)
 		}
-		c.known[routeKey{topic, answers}] = r
+		c.known[routeKey{topic, matches}] = r
 	}
 	return r
 }
 
-// add adds a stage; it is false if that has no place in the fast lane.
-func (r *route) add(s *operation.Stage, last bool, c *Routes, answers uint64) bool {
-	switch when := s.Predicate.(type) {
+// add adds a stage. It returns false if only the interpreter supports it.
+func (r *route) add(s *operation.Stage, last bool, c *Routes, matches uint64) bool {
+	switch predicate := s.Predicate.(type) {
 	case nil:
 	case predicates.RecordIsTombstone:
 		if slices.ContainsFunc(r.stages, extractsValue) {
-			return false // the extracted field may be null in some rows only
+			return false // only some rows may have a null in the extracted field
 		}
 		r.notTombstone = true
 		if !s.Negate {
-			return true // it is for tombstones
+			return true // the stage applies to tombstones only
 		}
 	case *predicates.HasHeaderKey:
-		if answers>>slices.Index(c.headers, when)&1 == 0 != s.Negate {
+		if matches>>slices.Index(c.headers, predicate)&1 == 0 != s.Negate {
 			return true
 		}
 	case operation.TopicPredicate:
-		matches, matchErr := when.MatchesTopic(r.topic)
+		matches, matchErr := predicate.MatchesTopic(r.topic)
 		if matchErr != nil {
 			return false
 		}
@@ -120,7 +118,7 @@ func (r *route) add(s *operation.Stage, last bool, c *Routes, answers uint64) bo
 	switch o := s.Operation.(type) {
 	case records.Filter:
 		r.drops = true
-		return len(r.stages)+len(r.hoists) == 0 // a stage before may fail the row
+		return len(r.stages)+len(r.hoists) == 0 // an earlier stage may fail the row
 	case operation.TopicOperation:
 		topic, f := o.TopicFor(r.topic, s.Number)
 		r.topic = topic
@@ -132,7 +130,7 @@ func (r *route) add(s *operation.Stage, last bool, c *Routes, answers uint64) bo
 		r.hoists = append(r.hoists, s)
 		return o.Target == record.Value
 	case *records.InsertHeader, *fields.HeaderFrom:
-		if len(c.headers) > 0 { // the conditions on headers are asked before all stages
+		if len(c.headers) > 0 { // the predicates on headers were evaluated before all stages
 			return false
 		}
 	case *records.DropHeaders:
@@ -142,19 +140,17 @@ func (r *route) add(s *operation.Stage, last bool, c *Routes, answers uint64) bo
 	return len(r.hoists) == 0
 }
 
-// extractsValue reports whether the stage replaces the value by one of its fields.
 func extractsValue(s *operation.Stage) bool {
 	o, ok := s.Operation.(*fields.ExtractField)
 	return ok && o.Target == record.Value
 }
 
-// trace sends a row's value through the stages and compiles that into a program. The program is not usable if the
-// kernel cannot do what the stages do.
-func (r *route) trace(b *object.Scratch, row *wit.Row, data []byte) *compile.Program {
+// trace compiles a program for rows like row. It is not usable if the kernel does not support the stages.
+func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compile.Program {
 	x := &object.Object{}
 	in := data[row.Value.Start:][:row.Value.Size]
 	if row.Value.Encoding == wit.WithSchema {
-		l, err := b.Layout(row.Value.Schema)
+		l, err := scratch.Layout(row.Value.Schema)
 		if err != nil || !l.IsStruct() {
 			return &compile.Program{}
 		}
@@ -162,8 +158,8 @@ func (r *route) trace(b *object.Scratch, row *wit.Row, data []byte) *compile.Pro
 		if !ok || isNull {
 			return &compile.Program{}
 		}
-		x.Open(b, l, in, start)
-	} else if class, invalid := x.ReadMap(b, in); class != "" || invalid {
+		x.Open(scratch, l, in, start)
+	} else if class, invalid := x.ReadMap(scratch, in); class != "" || invalid {
 		return &compile.Program{}
 	}
 	x.Trace = &object.Trace{}
@@ -180,16 +176,16 @@ func (r *route) trace(b *object.Scratch, row *wit.Row, data []byte) *compile.Pro
 	}
 	out := &object.Results{}
 	if !x.IsMap {
-		// The default of a struct goes through the stages, too: the interpreter does that.
+		// Only the interpreter converts the default of a struct.
 		if x.Root.DefaultValue != nil && !x.KeepsSchema {
 			return &compile.Program{}
 		}
-		if out = x.Results(&b.Schemas, 0, nil); out.Failure != nil {
+		if out = x.Results(&scratch.Schemas, 0, nil); out.Failure != nil {
 			return &compile.Program{}
 		}
 	}
 	for _, s := range r.hoists {
-		schema, ok := s.Operation.(*records.HoistField).Relabel(&b.Schemas, out.Value, s.Number)
+		schema, ok := s.Operation.(*records.HoistField).Relabel(&scratch.Schemas, out.Value, s.Number)
 		if !ok || x.IsMap {
 			return &compile.Program{}
 		}
@@ -198,7 +194,7 @@ func (r *route) trace(b *object.Scratch, row *wit.Row, data []byte) *compile.Pro
 	return compile.Compile(x, out, row)
 }
 
-// traceStage applies a stage to an object that is traced, or to the key that was made of it.
+// traceStage applies a stage to a traced object, or to the key created from it.
 func traceStage(x *object.Object, s *operation.Stage, at operation.Step) *rowerror.Failure {
 	if o, ok := s.Operation.(*records.InsertHeader); ok {
 		x.Headers = append(x.Headers, object.AddedHeader{Bytes: o.Header(&x.Scratch.Schemas)})
@@ -214,7 +210,9 @@ func traceStage(x *object.Object, s *operation.Stage, at operation.Step) *rowerr
 	if o, ok := s.Operation.(operation.FieldOperation); ok {
 		_, isValueToKey := o.(*fields.ValueToKey)
 		_, isHeaderFrom := o.(*fields.HeaderFrom)
-		if !hasTarget(o.Options().Target) || o.Options().Whole || target == x.Key && isHeaderFrom || isValueToKey && x.Key != nil {
+		options := o.Options()
+		if !hasTarget(options.Target) || options.Whole || target == x.Key && isHeaderFrom ||
+			isValueToKey && x.Key != nil {
 			return object.NotTraceable
 		}
 		return o.Apply(target, at)

@@ -12,32 +12,26 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Runner is the fast lane: it does rows that are alike by the loops of package kernel, as the plain way would have done
-// them, or stops at a row that it cannot do.
+// Runner sends rows of the same kind through the kernel. It stops at a row that the kernel does not support.
 type Runner struct {
-	// call is the call at work, out its result; buffers has the schemas, and room for what is found in a value.
 	call    *batch.Input
 	out     *batch.Output
 	buffers *object.Scratch
-	// routes are those of the call's topics, without conditions on headers.
+	// routes holds the route of each topic of the call, for chains without predicates on headers.
 	routes []*route
 	loop   kernel.Rows
-	// pieces is what the caller of the kernel makes of values.
 	pieces []byte
-	// single is the row that tail holds the value of.
 	single [1]wit.Row
 	tail   []byte
-	// sameTopicEnd is the end of the call's rows that get the same topic by their timestamps as one before them; answered is
-	// that of the rows with the same answers of the conditions on headers.
+	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerMatches.
 	sameTopicEnd, sameHeadersEnd int
 	headerMatches                uint64
-	// separated tells whether the values of the call have room after them.
+	// separated caches whether results may be appended in place after each value.
 	separated tristate
-	// Off: all rows go the plain way, in tests.
+	// Off sends all rows to the interpreter, in tests.
 	Off bool
 }
 
-// tristate is whether something is so.
 type tristate uint8
 
 const (
@@ -46,9 +40,9 @@ const (
 	no
 )
 
-// NewRunner returns a lane of an engine's call, output and buffers.
-func NewRunner(in *batch.Input, out *batch.Output, b *object.Scratch) Runner {
-	return Runner{call: in, out: out, buffers: b}
+// NewRunner returns a runner that reads in and writes out.
+func NewRunner(in *batch.Input, out *batch.Output, scratch *object.Scratch) Runner {
+	return Runner{call: in, out: out, buffers: scratch}
 }
 
 // Reset prepares for the rows of another call.
@@ -57,8 +51,7 @@ func (l *Runner) Reset() {
 	l.sameTopicEnd, l.sameHeadersEnd, l.separated = 0, 0, unknown
 }
 
-// Run handles rows that need nothing but what was compiled before. It returns the first row that is left; the plain
-// way does that one, and compiles what the next will need.
+// Run processes rows from n on and returns the first row that needs the interpreter.
 func (l *Runner) Run(c *Routes, n int) int {
 	rows, data := l.call.Rows, l.call.Data
 	in := &rows[n]
@@ -92,7 +85,7 @@ func (l *Runner) Run(c *Routes, n int) int {
 		if name = r.timestampRouter.TopicAt(name, in.Timestamp); name == "" {
 			return n
 		}
-		l.canAppendInPlace() // looks at all rows of the call
+		l.canAppendInPlace() // examines all rows of the call
 		if n >= l.sameTopicEnd {
 			l.sameTopicEnd = r.timestampRouter.SameTopic(l.call.Rows, n)
 		}
@@ -109,13 +102,12 @@ func (l *Runner) Run(c *Routes, n int) int {
 	}
 	next := first + l.runRoute(r, first, to, rows, n, data)
 	if next == first+n {
-		l.out.Topics = topicsBefore // a topic that no row got is none of the result's
+		l.out.Topics = topicsBefore // no row has the new topic
 	}
 	return next
 }
 
-// matchHeaders notes the answers of the conditions on headers for row n, and up to which row they stay the same. It is false for
-// headers outside of the call's data.
+// matchHeaders sets headerMatches and sameHeadersEnd for row n. It returns false for invalid headers.
 func (l *Runner) matchHeaders(c *Routes, n int) bool {
 	rows, data := l.call.Rows, l.call.Data
 	if n < l.sameHeadersEnd {
@@ -126,17 +118,16 @@ func (l *Runner) matchHeaders(c *Routes, n int) bool {
 		if d.Encoding == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
 			break
 		}
-		answers := c.matchHeaders(&rows[end], data)
-		if end > n && answers != l.headerMatches {
+		matches := c.matchHeaders(&rows[end], data)
+		if end > n && matches != l.headerMatches {
 			break
 		}
-		l.headerMatches, l.sameHeadersEnd = answers, end+1
+		l.headerMatches, l.sameHeadersEnd = matches, end+1
 	}
 	return n < l.sameHeadersEnd
 }
 
-// runRoute does rows of one route from n on, and returns the first that it did not do; first is the number of rows[0] in
-// the call.
+// runRoute is Run for rows of one route. first is the index of rows[0] in the call.
 func (l *Runner) runRoute(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	in := &rows[n].Value
 	switch {
@@ -158,52 +149,50 @@ func (l *Runner) runRoute(r *route, first int, to uint32, rows []wit.Row, n int,
 	return n
 }
 
-// copyWithRoom copies a row without as much after its value as kernels read, so that it has that.
+// copyWithRoom copies a row at the end of the data so that the kernel can read beyond its value.
 func (l *Runner) copyWithRoom(in *wit.Row, data []byte) ([]wit.Row, []byte) {
 	end := in.Value.Start + in.Value.Size
 	l.tail = append(append(l.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
 	l.single[0] = *in
 	l.single[0].Value.Start = 0
-	l.single[0].Headers.Start = uint32(len(l.tail)) // they are not there
+	l.single[0].Headers.Start = uint32(len(l.tail)) // the copy has none
 	l.separated = no
 	return l.single[:], l.tail
 }
 
-// beginLoop makes the loop ready for rows of one route from n on; first is the number of rows[0] in the call.
 func (l *Runner) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
 	o := l.out
 	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
-		Out: unsafe.Pointer(unsafe.SliceData(o.Rows)), Made: len(o.Rows), Most: cap(o.Rows),
+		Out: unsafe.Pointer(unsafe.SliceData(o.Rows)), OutCount: len(o.Rows), OutLimit: cap(o.Rows),
 		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
-		Dst: unsafe.Pointer(unsafe.SliceData(o.Data)), At: len(o.Data), Size: cap(o.Data), Full: batch.MaxData,
-		Topic: uint64(rows[n].Topic), To: uint64(to)}
+		Dst: unsafe.Pointer(unsafe.SliceData(o.Data)), DstEnd: len(o.Data), DstSize: cap(o.Data),
+		DstFull: batch.MaxData,
+		Topic:   uint64(rows[n].Topic), OutTopic: uint64(to)}
 	return &l.loop
 }
 
-// endLoop takes what the loop has made and returns the first row that it did not do.
 func (l *Runner) endLoop() int {
 	s := &l.loop
 	n := s.N
-	l.out.Rows, l.out.Data = l.out.Rows[:s.Made], l.out.Data[:s.At]
-	*s = kernel.Rows{} // it holds on to the call's memory
+	l.out.Rows, l.out.Data = l.out.Rows[:s.OutCount], l.out.Data[:s.DstEnd]
+	*s = kernel.Rows{} // releases the call's memory
 	return n
 }
 
-// grow makes room for the result of the row at work, for about a call's worth at once.
 func (l *Runner) grow(in *wit.Row) {
 	s := &l.loop
-	need := (int(in.Value.Size)+int(in.Headers.Size)+s.Edited)<<s.Program.Twice + s.Program.Extra + kernel.Room
-	bigger := make([]byte, s.At, max(2*cap(l.out.Data), s.At+need, 64<<10))
-	copy(bigger, l.out.Data[:s.At])
+	need := (int(in.Value.Size)+int(in.Headers.Size)+s.Edited)<<s.Program.GrowthShift + s.Program.Extra + kernel.Room
+	bigger := make([]byte, s.DstEnd, max(2*cap(l.out.Data), s.DstEnd+need, 64<<10))
+	copy(bigger, l.out.Data[:s.DstEnd])
 	l.out.Data = bigger
-	s.Dst, s.Size = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
+	s.Dst, s.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
-// passThrough handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.
+// passThrough is runRoute for a route without operations.
 func (l *Runner) passThrough(r *route, to uint32, rows []wit.Row, n int) int {
 	var mask, match uint64
 	if in := &rows[n].Value; r.notTombstone {
-		// rows of another form or schema may be tombstones
+		// Rows of another encoding or schema may be tombstones.
 		nodes := l.buffers.Schemas.Nodes(in.Schema)
 		if in.Encoding != wit.Schemaless && (in.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
 			return n
@@ -212,13 +201,13 @@ func (l *Runner) passThrough(r *route, to uint32, rows []wit.Row, n int) int {
 	}
 	s := l.beginLoop(0, to, rows, n, nil)
 	s.Mask, s.Value = mask, match
-	s.Keep, s.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
+	s.KeepMask, s.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
 	kernel.Pass(s)
 	return l.endLoop()
 }
 
-// runStructs handles rows whose values are structures of one schema.
-func (l *Runner) runStructs(p *compile.Program, schema uint32, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+func (l *Runner) runStructs(p *compile.Program, schema uint32, first int, to uint32, rows []wit.Row, n int,
+	data []byte) int {
 	match, result := compile.EncodingWord(wit.WithSchema, schema), compile.EncodingWord(wit.WithSchema, p.Schema)
 	if p.SameBytes {
 		result = compile.EncodingWord(wit.Unchanged, p.Schema)
@@ -232,8 +221,9 @@ func (l *Runner) runStructs(p *compile.Program, schema uint32, first int, to uin
 	return l.runValues(p, first, to, rows, n, data, match, result)
 }
 
-// runValues has the kernel do rows. wanted and result are the words with form and schema of values.
-func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.Row, n int, data []byte, match, result uint64) int {
+// runValues runs the kernel. match and result are the encoding words of the values, see [compile.EncodingWord].
+func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.Row, n int, data []byte, match,
+	result uint64) int {
 	out := l.out
 	appends := p.Tail.Appends != 0 && l.canAppendInPlace() && len(out.Data) == 0
 	if !appends {
@@ -244,11 +234,11 @@ func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.
 	if appends {
 		s.Program, s.Dst = &p.Tail, s.Data
 	}
-	members := p.Members
+	fieldCount := p.FieldCount
 	if p.Layout != nil {
-		members = len(p.Layout.Fields)
+		fieldCount = len(p.Layout.Fields)
 	}
-	l.buffers.GrowEnds(members + 1)
+	l.buffers.GrowEnds(fieldCount + 1)
 	s.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.Ends))
 	for {
 		switch reason := kernel.Values(s); reason {
@@ -262,16 +252,16 @@ func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.
 			}
 		default:
 			value := &rows[s.N].Value
-			size, err := valueSize(p, s.Member-1, data[s.Place:value.Start+value.Size])
+			size, err := valueSize(p, s.Field-1, data[s.Position:value.Start+value.Size])
 			if err != nil {
 				return l.endValues(appends, n, data)
 			}
-			s.Place += size
+			s.Position += size
 		}
 	}
 }
 
-// valueSize returns the size of a field or entry at the start of in, for values whose types the kernel does not know.
+// valueSize returns the size of a field or entry whose type the kernel does not support.
 func valueSize(p *compile.Program, at int, in []byte) (int, error) {
 	if p.Layout == nil {
 		return connectdata.SkipSchemaless(in)
@@ -279,8 +269,7 @@ func valueSize(p *compile.Program, at int, in []byte) (int, error) {
 	return p.Layout.SkipField(at, in)
 }
 
-// editRow makes the pieces of the row at work, whose members or entries l.buffers.ends notes in the call's data, and says so
-// to the loop. It is false where an edit fails the row.
+// editRow computes the edited values of the current row. It returns false if an edit fails.
 func (l *Runner) editRow(p *compile.Program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
 	base := unsafe.Pointer(unsafe.SliceData(b))
@@ -293,7 +282,6 @@ func (l *Runner) editRow(p *compile.Program, row *wit.Row, data []byte) bool {
 		p.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
 	}
 	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
-		// there was too little room
 		l.pieces = make([]byte, 0, 2*cap(b)+kernel.Room)
 		return l.editRow(p, row, data)
 	}
@@ -301,42 +289,42 @@ func (l *Runner) editRow(p *compile.Program, row *wit.Row, data []byte) bool {
 	return true
 }
 
-// endValues is endLoop, where results may have been written after the call's values.
 func (l *Runner) endValues(appended bool, n int, data []byte) int {
 	if s := &l.loop; appended {
 		if s.N > n {
-			l.out.InPlace = data[:s.At]
+			l.out.InPlace = data[:s.DstEnd]
 		}
-		s.At = len(l.out.Data)
+		s.DstEnd = len(l.out.Data)
 	}
 	return l.endLoop()
 }
 
-// canAppendInPlace tells whether results may be written after the call's own values: those are apart.
 func (l *Runner) canAppendInPlace() bool {
 	if l.separated == unknown {
 		l.separated = no
 		c := l.call
 		s := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.Rows)), Count: len(c.Rows),
 			Limit: len(c.Data) - kernel.Room}
-		if len(c.Data) <= batch.MaxData && kernel.Apart(s) == kernel.Full {
+		if len(c.Data) <= batch.MaxData && kernel.Separated(s) == kernel.Full {
 			l.separated = yes
 		}
 	}
 	return l.separated == yes
 }
 
-// maxMisses is how many rows more are traced than come again: records that all differ are not worth it.
+// maxMisses bounds the traced rows that no later row resembled: tracing rows that all differ is a waste.
 const maxMisses = 50
 
-// Learn makes the program for rows like one that has gone the plain way.
+// Learn compiles a program for rows like row n, which the interpreter has handled.
 func (l *Runner) Learn(c *Routes, n int) {
 	row := &l.call.Rows[n]
 	r := c.route(l.call.Topics[row.Topic], c.matchHeaders(row, l.call.Data))
 	switch {
 	case r.interpreted, r.drops, len(r.stages)+len(r.hoists) == 0:
 	case row.Value.Encoding == wit.WithSchema:
-		p, err := r.programs.Get(&l.buffers.Schemas, row.Value.Schema, func([]wit.SchemaNode) *compile.Program { return &compile.Program{} })
+		p, err := r.programs.Get(&l.buffers.Schemas, row.Value.Schema, func([]wit.SchemaNode) *compile.Program {
+			return &compile.Program{}
+		})
 		if err == nil && !p.Usable && p.Misses < maxMisses {
 			misses := p.Misses + 1
 			*p = *r.trace(l.buffers, row, l.call.Data)

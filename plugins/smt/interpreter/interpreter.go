@@ -10,24 +10,23 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Interpreter sends records through stages one at a time, as Kafka Connect does. Only the interpreter fails rows.
+// Interpreter sends records through stages one at a time, as Kafka Connect does.
 type Interpreter struct {
 	operation.Context
-	// Emit receives each record that comes out of the last stage. It is valid until emit returns.
-	Emit func(v *record.Record)
+	// Emit receives each record after the last stage. The record is valid until Emit returns.
+	Emit func(rec *record.Record)
 }
 
-// Run sends a record through stages. The error is of the call, not of the row.
-func (p *Interpreter) Run(stages []operation.Stage, v *record.Record) (*rowerror.Failure, error) {
+// Run sends a record through stages. The error concerns the call, the failure this row.
+func (p *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	p.Buf, p.SplitSize = p.Buf[:0], 0
-	return p.through(stages, v)
+	return p.through(stages, rec)
 }
 
-// through sends a record, or a part of one that was split, through the remaining stages.
-func (p *Interpreter) through(stages []operation.Stage, v *record.Record) (*rowerror.Failure, error) {
+func (p *Interpreter) through(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	for i := range stages {
 		s := &stages[i]
-		applies, f, err := s.Applies(&p.Context, v)
+		applies, f, err := s.Applies(&p.Context, rec)
 		if f != nil || err != nil {
 			return f, err
 		}
@@ -35,102 +34,90 @@ func (p *Interpreter) through(stages []operation.Stage, v *record.Record) (*rowe
 			continue
 		}
 		if o, ok := s.Operation.(operation.SplitOperation); ok {
-			return o.Split(&p.Context, v, s.Number, func() (*rowerror.Failure, error) { return p.through(stages[i+1:], v) })
+			return o.Split(&p.Context, rec, s.Number, func() (*rowerror.Failure, error) {
+				return p.through(stages[i+1:], rec)
+			})
 		}
-		if f, err = p.apply(s, v); err != nil {
+		if f, err = p.apply(s, rec); err != nil {
 			return nil, err
 		}
 		if f != nil {
-			return v.WithClass(&p.Schemas, f), nil
+			return rec.WithClass(&p.Schemas, f), nil
 		}
-		if v.Dropped {
+		if rec.Dropped {
 			return nil, nil
 		}
 	}
 	for at := record.Key; at <= record.Value; at++ {
-		if f := v.Parts[at].ResolveNull(&p.Schemas); f != nil {
+		if f := rec.Parts[at].ResolveNull(&p.Schemas); f != nil {
 			return f, nil
 		}
 	}
-	p.Emit(v)
+	p.Emit(rec)
 	return nil, nil
 }
 
-func (p *Interpreter) apply(s *operation.Stage, v *record.Record) (*rowerror.Failure, error) {
+func (p *Interpreter) apply(s *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	o, ok := s.Operation.(operation.FieldOperation)
 	if !ok {
-		return s.Operation.(operation.RowOperation).Apply(&p.Context, v, s.Number)
+		return s.Operation.(operation.RowOperation).Apply(&p.Context, rec, s.Number)
 	}
-	c, options := &v.Parts[o.Options().Target], o.Options()
+	part, options := &rec.Parts[o.Options().Target], o.Options()
 	switch {
-	case c.Encoding == wit.Absent && options.RejectNull:
+	case part.Encoding == wit.Absent && options.RejectNull:
 		return rowerror.OnlyMap(s.Number, options.Purpose, "null"), nil
-	case c.Encoding == wit.Absent:
+	case part.Encoding == wit.Absent:
 		return nil, nil
-	case c.Encoding == wit.Schemaless && options.RequireSchema:
+	case part.Encoding == wit.Schemaless && options.RequireSchema:
 		return rowerror.Data(s.Number, "Schema required for ["+options.Purpose+"]"), nil
-	case c.Encoding == wit.Schemaless:
-		return p.applySchemaless(s, v, o), nil
+	case part.Encoding == wit.Schemaless:
+		return p.applySchemaless(s, rec, o), nil
 	}
-	return p.applyWithSchema(s, v, o)
+	return p.applyWithSchema(s, rec, o)
 }
 
-// applySchemaless applies a field operation to a key or value without schema.
-func (p *Interpreter) applySchemaless(s *operation.Stage, v *record.Record, o operation.FieldOperation) *rowerror.Failure {
+func (p *Interpreter) applySchemaless(s *operation.Stage, rec *record.Record,
+	o operation.FieldOperation) *rowerror.Failure {
 	options, x := o.Options(), &p.Object
-	c := &v.Parts[options.Target]
+	part := &rec.Parts[options.Target]
 	if options.Whole {
-		if err := connectdata.CheckSchemaless(c.Bytes); err != nil {
+		if err := connectdata.CheckSchemaless(part.Bytes); err != nil {
 			return rowerror.BadSchemaless(s.Number)
 		}
-		x.OpenWhole(&p.Scratch, nil, c.Bytes, c.Class)
-	} else if f := x.OpenMap(&p.Scratch, c.Bytes, s.Number, options.Purpose); f != nil {
+		x.OpenWhole(&p.Scratch, nil, part.Bytes, part.Class)
+	} else if f := x.OpenMap(&p.Scratch, part.Bytes, s.Number, options.Purpose); f != nil {
 		return f
 	}
-	if f := o.Apply(x, operation.Step{Stage: s.Number, Topic: v.Topic, Row: v.Row}); f != nil {
+	if f := o.Apply(x, operation.Step{Stage: s.Number, Topic: rec.Topic, Row: rec.Row}); f != nil {
 		return f
 	}
 	if x.IsNull {
-		c.Set(wit.Absent, 0, nil)
+		part.Set(wit.Absent, 0, nil)
 		return nil
 	}
 	if x.Pending != nil {
 		return x.Pending
 	}
-	return p.write(s, v, options, wit.Schemaless, &object.Results{})
+	return p.write(s, rec, options, wit.Schemaless, &object.Results{})
 }
 
-// applyWithSchema applies a field operation to a key or value with schema.
-func (p *Interpreter) applyWithSchema(s *operation.Stage, v *record.Record, o operation.FieldOperation) (*rowerror.Failure, error) {
+func (p *Interpreter) applyWithSchema(s *operation.Stage, rec *record.Record,
+	o operation.FieldOperation) (*rowerror.Failure, error) {
 	options, x := o.Options(), &p.Object
-	c := &v.Parts[options.Target]
-	at := operation.Step{Stage: s.Number, Topic: v.Topic, Row: v.Row}
-	l, err := p.Layout(c.Schema)
+	part := &rec.Parts[options.Target]
+	at := operation.Step{Stage: s.Number, Topic: rec.Topic, Row: rec.Row}
+	l, err := p.Layout(part.Schema)
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := l.Null(c.Bytes)
-	switch {
-	case !ok:
-		return rowerror.BadValue(s.Number, 0), nil
-	case null && options.RejectNull:
-		return rowerror.OnlyStruct(s.Number, options.Purpose, "null"), nil
-	case null && !options.ConvertNull:
-		return nil, nil
-	case options.Whole:
-		x.OpenWhole(&p.Scratch, l, c.Bytes, c.Class)
-	case l.IsStruct():
-		x.Open(&p.Scratch, l, c.Bytes, start)
-	case null || options.RequireStruct:
-		return rowerror.Data(s.Number, "Cannot "+options.FieldAction+" fields on non-struct type"), nil
-	default:
-		return rowerror.OnlyStruct(s.Number, options.Purpose, javaclass.Of(&l.Nodes[0])), nil
+	applies, f := p.open(l, part, options, s.Number)
+	if !applies || f != nil {
+		return f, nil
 	}
-	x.IsNull = null
 	if f := o.Apply(x, at); f != nil {
 		return f, nil
 	}
-	r, err := s.Results.Get(&p.Schemas, c.Schema, func([]wit.SchemaNode) *object.Results {
+	r, err := s.Results.Get(&p.Schemas, part.Schema, func([]wit.SchemaNode) *object.Results {
 		var convertDefault func(y *object.Object) *rowerror.Failure
 		if options.ConvertDefault {
 			convertDefault = func(y *object.Object) *rowerror.Failure {
@@ -146,14 +133,14 @@ func (p *Interpreter) applyWithSchema(s *operation.Stage, v *record.Record, o op
 	switch {
 	case err != nil || r.Failure != nil:
 		return r.Failure, err
-	case x.IsNull && !x.Root.Optional: // a field of a null
-		c.SetInvalidNull(&p.Schemas, x.Fields[0].Subtree(), s.Number)
+	case x.IsNull && !x.Root.Optional: // a field of a null struct
+		part.SetInvalidNull(&p.Schemas, x.Fields[0].Subtree(), s.Number)
 		return nil, nil
 	case x.IsNull:
-		missing := c.InvalidNull
-		c.Set(wit.WithSchema, r.Value, connectdata.AppendBranch(nil, &x.Root, true))
+		missing := part.InvalidNull
+		part.Set(wit.WithSchema, r.Value, connectdata.AppendBranch(nil, &x.Root, true))
 		if x.Whole == options.Whole {
-			c.InvalidNull = missing
+			part.InvalidNull = missing
 		}
 		return nil, nil
 	case !x.KeepsInput():
@@ -162,29 +149,55 @@ func (p *Interpreter) applyWithSchema(s *operation.Stage, v *record.Record, o op
 	if x.Pending != nil {
 		return x.Pending, nil
 	}
-	return p.write(s, v, options, wit.WithSchema, r), nil
+	return p.write(s, rec, options, wit.WithSchema, r), nil
 }
 
-// write sets the parts of the record to what the object became: headers, key and value.
-func (p *Interpreter) write(s *operation.Stage, v *record.Record, options *operation.FieldOptions, encoding wit.Encoding, r *object.Results) *rowerror.Failure {
-	x, c := &p.Object, &v.Parts[options.Target]
+// open opens a key or value with schema. applies is false for a null that the operation does not change.
+func (p *Interpreter) open(l *object.Layout, part *record.Part, options *operation.FieldOptions,
+	stage int) (applies bool, _ *rowerror.Failure) {
+	x := &p.Object
+	null, start, ok := l.Null(part.Bytes)
+	switch {
+	case !ok:
+		return false, rowerror.BadValue(stage, 0)
+	case null && options.RejectNull:
+		return false, rowerror.OnlyStruct(stage, options.Purpose, "null")
+	case null && !options.ConvertNull:
+		return false, nil
+	case options.Whole:
+		x.OpenWhole(&p.Scratch, l, part.Bytes, part.Class)
+	case l.IsStruct():
+		x.Open(&p.Scratch, l, part.Bytes, start)
+	case null || options.RequireStruct:
+		return false, rowerror.Data(stage, "Cannot "+options.FieldAction+" fields on non-struct type")
+	default:
+		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&l.Nodes[0]))
+	}
+	x.IsNull = null
+	return true, nil
+}
+
+func (p *Interpreter) write(s *operation.Stage, rec *record.Record, options *operation.FieldOptions,
+	encoding wit.Encoding,
+	r *object.Results) *rowerror.Failure {
+	x, part := &p.Object, &rec.Parts[options.Target]
 	if len(x.Headers) > 0 {
-		f := v.AddHeaders(&p.Scratch, len(x.Headers), s.Number,
+		f := rec.AddHeaders(&p.Scratch, len(x.Headers), s.Number,
 			func(dst []byte) []byte { return x.AppendHeaders(dst, r) })
 		if f != nil {
 			return f
 		}
 	}
 	if x.Key != nil {
-		v.Parts[record.Key].Write(&p.Scratch, encoding, r.Key, x.Key.Append)
+		rec.Parts[record.Key].Write(&p.Scratch, encoding, r.Key, x.Key.Append)
 	}
 	if !x.SameBytes() {
-		c.Write(&p.Scratch, encoding, r.Value, x.Append)
-		c.Class = x.Class
+		part.Write(&p.Scratch, encoding, r.Value, x.Append)
+		part.Class = x.Class
 		return nil
 	}
-	if c.Schema = r.Value; !options.KeepObject && x.IsMap {
-		c.Class = x.Class // Kafka's transforms make a new map, even of the same entries
+	if part.Schema = r.Value; !options.KeepObject && x.IsMap {
+		part.Class = x.Class // Kafka's transforms make a new map, even of the same entries
 	}
 	return nil
 }

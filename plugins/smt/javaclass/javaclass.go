@@ -4,13 +4,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// OfTag holds the classes of values without schema by their tag.
 var OfTag = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short",
 	"java.lang.Integer",
 	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList",
 	"java.util.HashMap",
 	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
 
-// OfName is the class that Kafka Connect has for the logical type that a schema is named after, "" for none.
+// OfName returns the class for the logical type that a schema is named after, "" for none.
 func OfName(n *wit.SchemaNode) string {
 	if n.Name == nil {
 		return ""
@@ -24,9 +25,9 @@ func OfName(n *wit.SchemaNode) string {
 	return ""
 }
 
-// Of is the class that Kafka Connect holds a value of a schema in.
+// Of returns the class of values with a schema.
 func Of(n *wit.SchemaNode) string {
-	if class := OfName(n); class != "" { // a Cast leaves the name on another type
+	if class := OfName(n); class != "" { // after Cast, another type may have the name
 		switch {
 		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,
 			(*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
@@ -40,6 +41,6 @@ func Of(n *wit.SchemaNode) string {
 		"org.apache.kafka.connect.data.Struct"}[n.Kind]
 }
 
-// KindNames are the names of types in the order of [wit.Kind]; what stands before BYTES can be cast to.
+// KindNames holds Kafka's names of types in the order of [wit.Kind].
 var KindNames = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
 	"MAP", "STRUCT"}

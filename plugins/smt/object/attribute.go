@@ -5,7 +5,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Attribute is a kind of value that InsertField inserts, in the order in which it does.
+// Attribute identifies a value that InsertField inserts. The order is that of insertion.
 type Attribute uint8
 
 const (
@@ -16,12 +16,13 @@ const (
 	Static
 )
 
-// AttributeTags are the tags of inserted numbers in maps.
-var AttributeTags = [...]byte{Partition: connectdata.TagInt32, Offset: connectdata.TagInt64, Timestamp: connectdata.TagInt64}
+// AttributeTags holds the tags of inserted numbers in maps.
+var AttributeTags = [...]byte{Partition: connectdata.TagInt32, Offset: connectdata.TagInt64,
+	Timestamp: connectdata.TagInt64}
 
-// AttributeOf returns a number of the row, negative if the row has none.
-func AttributeOf(w Attribute, row *wit.Row) int64 {
-	switch w {
+// AttributeOf returns an attribute of the row, negative if the row has none.
+func AttributeOf(attribute Attribute, row *wit.Row) int64 {
+	switch attribute {
 	case Partition:
 		return int64(row.Partition)
 	case Offset:
@@ -30,7 +31,7 @@ func AttributeOf(w Attribute, row *wit.Row) int64 {
 	return row.Timestamp
 }
 
-// AppendAttribute appends the value of an attribute; n is negative for a null.
+// AppendAttribute appends the value of an attribute, null if n is negative.
 func AppendAttribute(dst []byte, optional bool, n int64) []byte {
 	if optional && n < 0 {
 		return append(dst, 0)

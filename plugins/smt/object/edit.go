@@ -8,40 +8,41 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Edit makes another value of one, by its bytes alone: those with a branch, or in a map with a tag.
+// Edit computes a new value from the bytes of the old one: with its branch, or in a map with its tag.
 type Edit struct {
-	// Apply appends the value.
+	// Apply appends the new value.
 	Apply func(dst, in []byte) ([]byte, *rowerror.Failure)
-	// The kernel does the same in one of these ways, if any. conversion is for the common values, in maps by the tag.
+	// Conversion, if not nil, returns the kernel's conversion of common values, in maps by their tag.
 	Conversion func(tag byte) Conversion
-	// Choices has the results by the first byte; nil fails.
+	// Choices holds the results by the first byte of the value. A nil entry fails the row.
 	Choices [][]byte
-	// NullValue replaces a null, whose first byte is null.
+	// NullValue replaces a null, whose first byte is NullByte.
 	NullValue []byte
 	NullByte  byte
 }
 
-// Conversion is a kernel's, with what texts of times look like.
+// Conversion is a conversion of the kernel; Date is the format of a date text.
 type Conversion struct {
 	kernel.Conversion
 	Date *kernel.Date
 }
 
-// Always is the same conversion for all values.
+// Always returns the same conversion for all tags.
 func Always(c Conversion) func(byte) Conversion { return func(byte) Conversion { return c } }
 
-// WithTag is a conversion of numbers for entries of a map, of those with a tag.
+// WithTag returns the conversion of numbers for entries with a tag.
 func (c Conversion) WithTag(tag, result byte) Conversion {
-	c.Lead, c.Full, c.Made, c.None, c.Null = true, tag, result, connectdata.TagNull, connectdata.TagNull
+	c.HasLead, c.ValueLead, c.ResultLead, c.NullLead, c.ResultNull = true, tag, result, connectdata.TagNull,
+		connectdata.TagNull
 	return c
 }
 
-// Failing is an edit of values that cannot be made.
+// Failing returns an edit that fails each row.
 func Failing(failure *rowerror.Failure) Edit {
 	return Edit{Apply: func(dst, _ []byte) ([]byte, *rowerror.Failure) { return dst, failure }}
 }
 
-// OfField makes an edit of values without a branch one of a structure's members. A null stays one.
+// OfField adapts an edit of values without branch to a struct's field. A null stays null.
 func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	result := Edit{Apply: func(dst, b []byte) ([]byte, *rowerror.Failure) {
 		null, size, ok := connectdata.IsNull(from, b)
@@ -54,15 +55,16 @@ func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 		return result
 	}
 	c := edit.Conversion(0)
-	if c.Lead = from.Optional; c.Lead {
-		c.Full, c.Made = schemas.Branch(from)[0], schemas.Branch(to)[0]
-		c.None, c.Null = connectdata.AppendBranch(nil, from, true)[0], connectdata.AppendBranch(nil, to, true)[0]
+	if c.HasLead = from.Optional; c.HasLead {
+		c.ValueLead, c.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
+		c.NullLead, c.ResultNull = connectdata.AppendBranch(nil, from, true)[0], connectdata.AppendBranch(nil, to,
+			true)[0]
 	}
 	result.Conversion = Always(c)
 	return result
 }
 
-// OrDefault puts the default of a member in the place of a null.
+// OrDefault returns an edit that replaces nulls by the default of a field.
 func OrDefault(n *wit.SchemaNode) Edit {
 	e := Edit{NullByte: connectdata.AppendBranch(nil, n, true)[0],
 		NullValue: append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...)}
@@ -75,7 +77,7 @@ func OrDefault(n *wit.SchemaNode) Edit {
 	return e
 }
 
-// Choosing makes an edit of results by the first byte; wrong has the failures.
+// Choosing returns an edit that selects the result by the first byte. A nil result is one of the failures.
 func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
 	return Edit{Choices: choice, Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
 		if choice[in[0]] == nil {

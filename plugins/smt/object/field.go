@@ -8,36 +8,35 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Field of an object: a member of a structure, or an entry of a map.
+// Field is a field of a struct or an entry of a map.
 type Field struct {
 	Name string
-	// Key has the bytes of an entry's key, tag included; keyAt is the entry of the input that has them, -1 if none has.
+	// Key is the key of an entry with its tag. KeyIndex is the entry of the input that has the key, or -1.
 	Key      []byte
 	KeyIndex int
-	// Nodes and node are the schema; nil in a map.
+	// Nodes and Node are the schema, nil in a map.
 	Nodes []wit.SchemaNode
 	Node  uint32
-	// Bytes are the value: with its branch, or its tag.
+	// Bytes is the value with its branch or tag.
 	Bytes []byte
 	Source
 }
 
-// Source is where a value comes from.
+// Source describes where a value comes from.
 type Source struct {
 	Kind SourceKind
-	// Index is the member or entry of the input; after is the size of the entry's key, tag its value's first byte.
+	// Index is the field or entry of the input, KeySize the size of the entry's key, Tag the first byte of its value.
 	Index, KeySize int
 	Tag            byte
-	// Attribute the row says, with a branch where it is optional.
+	// Attribute is the attribute of the row to insert. It has a branch if it is optional.
 	Attribute Attribute
 	Optional  bool
-	// NeverNull: the value is never null.
+	// NeverNull reports whether nulls were replaced.
 	NeverNull bool
-	// Edits are what a traced object's value went through.
-	Edits []*Edit
+	Edits     []*Edit
 }
 
-// SourceKind is the kind of an origin.
+// SourceKind is the kind of a source.
 type SourceKind uint8
 
 const (
@@ -46,7 +45,7 @@ const (
 	FromAttribute
 )
 
-// TextOf is the text of a key, without a copy; "" for others.
+// TextOf returns the text of a key without copying it, "" for keys of other types.
 func TextOf(key []byte) string {
 	if key[0] != connectdata.TagText {
 		return ""
@@ -55,19 +54,19 @@ func TextOf(key []byte) string {
 	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
-// HasTextKey reports whether an entry's key is a text, or the field a structure's.
+// HasTextKey reports whether the field is a struct's, or an entry with a string as its key.
 func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectdata.TagText }
 
-// Schema returns the schema of a field.
+// Schema returns the schema of the field.
 func (f *Field) Schema() *wit.SchemaNode { return &f.Nodes[f.Node] }
 
-// Subtree is a field's schema with its own numbering.
+// Subtree returns the schema of the field as a schema of its own.
 func (f *Field) Subtree() []wit.SchemaNode { return schemas.AppendNode(nil, f.Nodes, f.Node) }
 
-// NullValue is the value of an entry that is not there.
+// NullValue is the value of an entry that does not exist.
 var NullValue = Field{Bytes: []byte{connectdata.TagNull}, Source: Source{Kind: FromConstant}}
 
-// Set takes the value of another field.
+// Set replaces the value, and keeps name and key.
 func (f *Field) Set(value Field) {
 	value.Name, value.Key, value.KeyIndex = f.Name, f.Key, f.KeyIndex
 	*f = value

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -9,15 +10,13 @@ import (
 type Layout struct {
 	ID    uint32
 	Nodes []wit.SchemaNode
-	// Fields are those of a struct, nil for other schemas.
+	// Fields holds the fields of a struct, nil for other schemas.
 	Fields []Field
 	types  []fieldType
-	// inner are the layouts of fields, nil until they are needed.
-	inner []*Layout
+	inner  []*Layout
 }
 
-// fieldType is the type of a struct's field for skipping a value. Each integer has the widest type: whether a number
-// fits its type is checked by the code that reads it, as in the kernel.
+// fieldType is the type for skipping a field. Integers have the widest one: their readers check the range.
 type fieldType struct {
 	nodes []wit.SchemaNode
 	node  uint32
@@ -54,13 +53,12 @@ func (l *Layout) FieldLayout(member int) *Layout {
 	return l.inner[member]
 }
 
-// Null reads the branch of a value: whether it is null, and where the value begins. ok is false for invalid bytes.
+// Null reads the branch of a value: whether it is null, and where the value starts. ok is false for invalid bytes.
 func (l *Layout) Null(in []byte) (null bool, start int, ok bool) {
 	return connectdata.IsNull(&l.Nodes[0], in)
 }
 
-// Offsets stores in ends where each field of a struct begins, from i on, and where the last one ends. It returns the
-// index of the first field with invalid bytes, or -1.
+// Offsets stores in ends where each field starts and the last one ends. It returns the first invalid field, or -1.
 func (l *Layout) Offsets(in []byte, i int, ends []uint64) int {
 	for m := range l.types {
 		ends[m] = uint64(i)
@@ -81,7 +79,36 @@ func (l *Layout) Offsets(in []byte, i int, ends []uint64) int {
 	return -1
 }
 
-// SkipField returns the size of a field's value at the beginning of in.
+// SkipField returns the size of a field's value at the start of in.
 func (l *Layout) SkipField(member int, in []byte) (int, error) {
 	return connectdata.Skip(l.types[member].nodes, l.types[member].node, in)
+}
+
+// Scratch holds the schemas and the memory that the objects of one record share.
+type Scratch struct {
+	Schemas schemas.Registry
+	Layouts schemas.Cache[*Layout]
+	// Buf receives the bytes that are written for the record. Values refer to it until the record is done.
+	Buf []byte
+	// Ends holds the offsets of a struct's fields, see [Layout.Offsets].
+	Ends []uint64
+}
+
+// GrowEnds ensures space for n offsets.
+func (s *Scratch) GrowEnds(n int) {
+	if len(s.Ends) < n {
+		s.Ends = make([]uint64, n)
+	}
+}
+
+// Layout returns the layout of a schema.
+func (s *Scratch) Layout(schema uint32) (*Layout, error) {
+	return s.Layouts.Get(&s.Schemas, schema, func(nodes []wit.SchemaNode) *Layout { return newLayout(schema, nodes) })
+}
+
+// WithBranch returns the value, or a null, with the branch of its schema.
+func (s *Scratch) WithBranch(n *wit.SchemaNode, null bool, value []byte) []byte {
+	from := len(s.Buf)
+	s.Buf = append(connectdata.AppendBranch(s.Buf, n, null), value...)
+	return s.Buf[from:len(s.Buf):len(s.Buf)]
 }

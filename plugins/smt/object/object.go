@@ -10,61 +10,54 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// NotTraceable is the failure of a row that cannot be traced. No row fails by it.
-var NotTraceable = rowerror.Data(0, "the kernel cannot do this")
+// NotTraceable is returned for rows that cannot be traced. It never fails a row.
+var NotTraceable = rowerror.Data(0, "the kernel does not support this")
 
-// Object is a structure or a map without schema, taken apart for transforms on fields. Values are bytes all the way: an
-// operation moves them, or has an [edit] make others. Beside its bytes each value has its origin, which the kernel's
-// program is made of.
+// Object is a struct, or a map without schema, split into fields with encoded values.
 type Object struct {
 	Scratch *Scratch
 	IsMap   bool
-	// Layout is the schema of the input, root the result's without its members; stays: the result has the input's.
+	// Layout is the schema of the input, Root the result's without fields. KeepsSchema reports whether both are equal.
 	Layout      *Layout
 	Root        wit.SchemaNode
 	KeepsSchema bool
 	Fields      []Field
-	// Input are the bytes of the input, which begin at start after its branch.
+	// Input is the encoded value. The fields begin at start, after the branch.
 	Input []byte
 	start int
-	// loaded: values have their bytes. Those of a structure get them when they are needed first.
+	// loaded reports whether the fields have their bytes. Fields of a struct get them on first use.
 	loaded bool
-	// Changed: a value is another one, or an entry of a map is.
+	// Changed reports whether a value, or the set of a map's entries, was changed.
 	Changed bool
-	// IsNull: the value is null, so that nothing but the schema counts.
-	IsNull bool
-	// Pending is the first failure of the values.
+	// IsNull reports whether the value is null. Then only its schema matters.
+	IsNull  bool
 	Pending *rowerror.Failure
-	// Key is the key that an operation made of fields; whole: the object became its only field.
+	// Key is the key that an operation created. Whole reports whether the object was replaced by its only field.
 	Key   *Object
 	Whole bool
-	// Class is that of the column: on the way in of one as a whole, and of what becomes of it.
-	Class string
-	// Headers are those that operations add.
+	// Class is the Java class of the value if it is not that of its schema, see [record.Part].
+	Class   string
 	Headers []AddedHeader
-	// Trace is the record of what is done, nil on the plain way.
+	// Trace, if not nil, records what a program must check.
 	Trace *Trace
 }
 
-// Trace is what else of the way of an object counts for the kernel's program.
+// Trace records what a program must check of a row.
 type Trace struct {
-	// Edited are all values that were edited, each after the edit: an edit may fail the row even where nothing is left
-	// of its result.
-	Edited []Source
-	// Required are what rows must have.
+	// Edited holds the sources of all edited values: an edit may fail the row even if its result is removed.
+	Edited   []Source
 	Required []Attribute
-	// Allowed are the tags that values of entries may have.
+	// Allowed restricts the tags of entries.
 	Allowed []AllowedTags
 }
 
-// AllowedTags is the tags, a bit each, that the value of an entry may have.
+// AllowedTags is the set of tags, one bit each, that the value of an entry may have.
 type AllowedTags struct {
 	Source
 	Tags uint64
 }
 
-// Allow keeps the program from handling rows in which an entry has another tag. It returns false for values that are
-// edited.
+// Allow restricts the program to rows in which an entry has one of the tags. It returns false for edited values.
 func (x *Object) Allow(f *Field, tags uint64) bool {
 	if f.Kind == FromInput {
 		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{f.Source, tags})
@@ -72,26 +65,27 @@ func (x *Object) Allow(f *Field, tags uint64) bool {
 	return len(f.Edits) == 0
 }
 
-// Open takes the structure of a column apart.
-func (x *Object) Open(w *Scratch, l *Layout, in []byte, start int) {
+// Open opens a struct.
+func (x *Object) Open(scratch *Scratch, l *Layout, in []byte, start int) {
 	root := l.Nodes[0]
 	root.Fields = nil
-	*x = Object{Scratch: w, Layout: l, Root: root, KeepsSchema: true, Fields: append(x.Fields[:0], l.Fields...), Input: in,
+	*x = Object{Scratch: scratch, Layout: l, Root: root, KeepsSchema: true, Fields: append(x.Fields[:0], l.Fields...),
+		Input: in,
 		start: start, Headers: x.Headers[:0]}
 }
 
-// OpenWhole opens a column as the only field; l is nil if the column has no schema.
-func (x *Object) OpenWhole(w *Scratch, l *Layout, in []byte, class string) {
-	*x = Object{Scratch: w, IsMap: l == nil, Layout: l, Whole: true, Class: class, loaded: true,
+// OpenWhole opens a key or value as the only field. l is nil if there is no schema.
+func (x *Object) OpenWhole(scratch *Scratch, l *Layout, in []byte, class string) {
+	*x = Object{Scratch: scratch, IsMap: l == nil, Layout: l, Whole: true, Class: class, loaded: true,
 		Fields: append(x.Fields[:0], Field{Bytes: in}), Headers: x.Headers[:0]}
 	if l != nil {
 		x.Root, x.Fields[0].Nodes = l.Nodes[0], l.Nodes
 	}
 }
 
-// OpenMap takes a map apart.
-func (x *Object) OpenMap(w *Scratch, in []byte, stage int, purpose string) *rowerror.Failure {
-	class, invalid := x.ReadMap(w, in)
+// OpenMap opens a map without schema.
+func (x *Object) OpenMap(scratch *Scratch, in []byte, stage int, purpose string) *rowerror.Failure {
+	class, invalid := x.ReadMap(scratch, in)
 	if invalid {
 		return rowerror.BadSchemaless(stage)
 	}
@@ -101,9 +95,9 @@ func (x *Object) OpenMap(w *Scratch, in []byte, stage int, purpose string) *rowe
 	return nil
 }
 
-// ReadMap takes a value without schema apart. class is the value's class in Java if it is no map.
-func (x *Object) ReadMap(w *Scratch, in []byte) (class string, invalid bool) {
-	*x = Object{Scratch: w, IsMap: true, loaded: true, Fields: x.Fields[:0], Input: in, Headers: x.Headers[:0]}
+// ReadMap opens a value without schema. class is its class in Java if it is not a map.
+func (x *Object) ReadMap(scratch *Scratch, in []byte) (class string, invalid bool) {
+	*x = Object{Scratch: scratch, IsMap: true, loaded: true, Fields: x.Fields[:0], Input: in, Headers: x.Headers[:0]}
 	if len(in) == 0 || in[0] > connectdata.TagStruct {
 		return "", true
 	}
@@ -132,7 +126,6 @@ func (x *Object) ReadMap(w *Scratch, in []byte) (class string, invalid bool) {
 	return "", i != len(in)
 }
 
-// skipValue is datum.SkipDynamic; -1 for bad bytes.
 func skipValue(in []byte) int {
 	size, err := connectdata.SkipSchemaless(in)
 	if err != nil {
@@ -141,14 +134,14 @@ func skipValue(in []byte) int {
 	return size
 }
 
-// Fail notes a failure of the values.
+// Fail records a failure of a value. The first one counts.
 func (x *Object) Fail(f *rowerror.Failure) {
 	if x.Pending == nil {
 		x.Pending = f
 	}
 }
 
-// Load gives values their bytes; it is false if these are bad.
+// Load reads the values of the fields. It returns false if they are invalid.
 func (x *Object) Load(stage int) bool {
 	if x.loaded || x.IsNull {
 		return true
@@ -170,7 +163,7 @@ func (x *Object) Load(stage int) bool {
 	return true
 }
 
-// Find returns the field of a name, or nil.
+// Find returns the field with a name, or nil.
 func (x *Object) Find(name string) *Field {
 	for i := range x.Fields {
 		if f := &x.Fields[i]; f.Name == name && f.HasTextKey() {
@@ -180,7 +173,7 @@ func (x *Object) Find(name string) *Field {
 	return nil
 }
 
-// Put sets the value of a name in a map: in the place of the entry that has the name, else at the end.
+// Put sets the value of an entry, or appends a new one.
 func (x *Object) Put(name string, value Field) {
 	x.Changed = true
 	if f := x.Find(name); f != nil {
@@ -196,37 +189,38 @@ func (x *Object) AddEntry(name string, value Field) {
 	x.Fields = append(x.Fields, value)
 }
 
-// AddField adds a field to a structure, as SchemaBuilder does.
+// AddField appends a field to a struct, with the checks of Kafka's SchemaBuilder.
 func (x *Object) AddField(f Field, stage int) *rowerror.Failure {
 	if f.Name == "" {
 		return rowerror.New(stage, rowerror.SchemaBuilderException, "fieldName cannot be null.")
 	}
 	for i := range x.Fields {
 		if x.Fields[i].Name == f.Name {
-			return rowerror.New(stage, rowerror.SchemaBuilderException, "Cannot create field because of field name duplication "+
-				f.Name)
+			return rowerror.New(stage, rowerror.SchemaBuilderException,
+				"Cannot create field because of field name duplication "+
+					f.Name)
 		}
 	}
 	x.Fields = append(x.Fields, f)
 	return nil
 }
 
-// NewStruct makes the result another structure, without a branch or a default.
+// NewStruct makes the result a new, required struct without default.
 func (x *Object) NewStruct() { x.Root, x.KeepsSchema = schemas.CopyMetadata(&x.Root), false }
 
-// Edit has a field's value edited.
+// EditEntries edits entries of a map in the order of Kafka's loop. Missing ones become nulls, in that of names.
 func (x *Object) Edit(f *Field, edit Edit, stage int) {
 	if x.IsNull || !x.Load(stage) {
 		return
 	}
-	w := x.Scratch
-	from := len(w.Buf)
-	b, failure := edit.Apply(w.Buf, f.Bytes)
+	scratch := x.Scratch
+	from := len(scratch.Buf)
+	b, failure := edit.Apply(scratch.Buf, f.Bytes)
 	if failure != nil {
 		x.Fail(failure)
 		return
 	}
-	w.Buf, x.Changed = b, true
+	scratch.Buf, x.Changed = b, true
 	f.Bytes = b[from:len(b):len(b)]
 	if x.Trace != nil && f.Kind != FromConstant {
 		f.Edits = append(slices.Clip(f.Edits), &edit)
@@ -234,8 +228,8 @@ func (x *Object) Edit(f *Field, edit Edit, stage int) {
 	}
 }
 
-// EditEntries edits the entries of a map in the order of Kafka's loop; those that are not there become nulls, in the
-// order of the settings.
+// EditEntries edits entries of a map in the order of Kafka's loop. Missing entries are added as nulls in the order of
+// the settings.
 func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
 	for i, name := range order {
 		if f := x.Find(name); f != nil {
@@ -250,7 +244,7 @@ func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage
 	return nil
 }
 
-// ChangeType gives a field of a structure another schema, and edits its value.
+// ChangeType changes the schema of a struct's field and edits its value.
 func (x *Object) ChangeType(f *Field, to wit.SchemaNode, edit Edit, stage int) {
 	from := f.Schema()
 	f.Nodes, f.Node = []wit.SchemaNode{to}, 0
@@ -259,7 +253,7 @@ func (x *Object) ChangeType(f *Field, to wit.SchemaNode, edit Edit, stage int) {
 	}
 }
 
-// ReplaceNulls puts defaults in the place of nulls in all fields of a structure.
+// ReplaceNulls replaces nulls by defaults in all fields of a struct.
 func (x *Object) ReplaceNulls(stage int) {
 	for i := range x.Fields {
 		f := &x.Fields[i]
@@ -274,8 +268,9 @@ func (x *Object) ReplaceNulls(stage int) {
 	}
 }
 
-// NewKey returns an empty key of fields of the object.
+// NewKey returns an empty key for fields of the object.
 func (x *Object) NewKey() *Object {
-	return &Object{Scratch: x.Scratch, IsMap: x.IsMap, Root: wit.SchemaNode{Kind: wit.Struct}, loaded: true, Changed: true,
-		Trace: x.Trace}
+	return &Object{Scratch: x.Scratch, IsMap: x.IsMap, Root: wit.SchemaNode{Kind: wit.Struct}, loaded: true,
+		Changed: true,
+		Trace:   x.Trace}
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// AddedHeader is one that is added: a field under a name, or all bytes of it.
+// AddedHeader is a header to add: a field and its name, or the encoded header.
 type AddedHeader struct {
 	Name  string
 	Field Field
 	Bytes []byte
 }
 
-// KeepsInput reports whether all members of the input are the first ones of the result, as they were.
+// KeepsInput reports whether the result starts with all fields of the input, unchanged.
 func (x *Object) KeepsInput() bool {
 	members := x.Layout.Fields
 	if len(x.Fields) < len(members) || x.Changed || x.Whole {
@@ -43,7 +43,7 @@ func (x *Object) SameBytes() bool {
 		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Layout.Nodes[0]))
 }
 
-// Append appends the result.
+// Append appends the encoded result.
 func (x *Object) Append(dst []byte) []byte {
 	switch {
 	case x.Whole:
@@ -65,7 +65,7 @@ func (x *Object) Append(dst []byte) []byte {
 	return dst
 }
 
-// Nodes makes the schema of the result.
+// Nodes returns the schema of the result.
 func (x *Object) Nodes() []wit.SchemaNode {
 	if x.Whole {
 		return x.Fields[0].Subtree()
@@ -81,14 +81,14 @@ func (x *Object) Nodes() []wit.SchemaNode {
 	return result
 }
 
-// Results are the schemas of what comes of structures of one schema: that of the value, the key's and the headers'.
+// Results holds the schemas of value, key and headers that result from one input schema.
 type Results struct {
 	Value, Key uint32
 	Headers    []uint32
 	Failure    *rowerror.Failure
 }
 
-// Results makes the schemas of an object's results. again applies the operations to another object, for a default.
+// Results declares the schemas of the result. convertDefault applies the operation to the default of the struct.
 func (x *Object) Results(s *schemas.Registry, stage int, convertDefault func(x *Object) *rowerror.Failure) *Results {
 	r := &Results{Value: 0}
 	for i := range x.Headers {

@@ -8,34 +8,35 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Predicate is a predicate.
+// Predicate is the condition of a stage.
 type Predicate interface {
-	// Matches reports whether the row at work matches. An *unmatched is that row's failure, another error the call's.
-	Matches(v *record.Record, w *Context) (bool, error)
+	// Matches reports whether the record matches. A [MatchError] fails the row, another error the call.
+	Matches(rec *record.Record, ctx *Context) (bool, error)
 }
 
-// TopicPredicate is a predicate of the topic alone: in the fast lane it is asked once for each topic.
+// TopicPredicate depends on the topic alone, so the fast path evaluates it once per topic.
 type TopicPredicate interface {
 	Predicate
 	MatchesTopic(topic string) (bool, *MatchError)
 }
 
-// MatchError is the error of a match that did not come to an end: whether the topic matches is not known, and each
-// answer could send a record elsewhere than it belongs.
+// MatchError reports that a regular expression timed out. The row fails because either answer might misroute it.
 type MatchError struct {
 	Topic string
 	Err   error
 }
 
 func (u *MatchError) Error() string {
-	return "the regular expression gives no answer for the topic " + strconv.Quote(u.Topic) + ": " + u.Err.Error()
+	return "the regular expression could not be evaluated for the topic " + strconv.Quote(u.Topic) + ": " +
+		u.Err.Error()
 }
 
-// Failure is the failure of a row in a stage.
+// Failure returns the failure of a row in a stage.
 func (u *MatchError) Failure(stage int) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.ConnectException, u.Error())
 }
 
+// MatchTopic reports whether a topic matches the expression as a whole.
 func MatchTopic(p pattern.Pattern, topic string) (bool, *MatchError) {
 	ok, err := p.Matches(topic)
 	if err != nil {

@@ -11,12 +11,24 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-var HasHeaderKeyKeys = []wit.ConfigKey{settings.RequiredKey("name", wit.Medium, "The header name.")}
+// Classes lists the predicates of the package.
+var Classes = []operation.Class{
+	{Name: operation.KafkaPackage + "predicates.HasHeaderKey", Keys: hasHeaderKeyKeys, Predicate: newHasHeaderKey,
+		Doc: "A predicate which is true for records with at least one header with the configured name."},
+	{Name: operation.KafkaPackage + "predicates.RecordIsTombstone", Predicate: newRecordIsTombstone,
+		Doc: "A predicate which is true for records which are tombstones (i.e. have null value)."},
+	{Name: operation.KafkaPackage + "predicates.TopicNameMatches", Keys: topicNameMatchesKeys,
+		Predicate: newTopicNameMatches,
+		Doc: "A predicate which is true for records with a topic name that matches the configured regular " +
+			"expression."},
+}
 
-// HasHeaderKey is HasHeaderKey.
+var hasHeaderKeyKeys = []wit.ConfigKey{settings.RequiredKey("name", wit.Medium, "The header name.")}
+
+// HasHeaderKey matches records with a header of a name.
 type HasHeaderKey struct{ name string }
 
-func NewHasHeaderKey(s settings.Values) (operation.Predicate, *wit.Error) {
+func newHasHeaderKey(s settings.Values) (operation.Predicate, *wit.Error) {
 	name, err := s.Required("name")
 	if err != nil {
 		return nil, err
@@ -27,12 +39,12 @@ func NewHasHeaderKey(s settings.Values) (operation.Predicate, *wit.Error) {
 	return &HasHeaderKey{name}, nil
 }
 
-func (c *HasHeaderKey) Matches(v *record.Record, _ *operation.Context) (bool, error) {
-	headers := &v.Parts[record.Headers]
+func (c *HasHeaderKey) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+	headers := &rec.Parts[record.Headers]
 	return headers.Encoding == wit.Raw && c.In(headers.Bytes), nil
 }
 
-// In reports whether a block of headers has one of the name.
+// In reports whether encoded headers contain the name.
 func (c *HasHeaderKey) In(block []byte) bool {
 	list := record.ReadHeaders(block)
 	for name, ok := list.Next(); ok; name, ok = list.Next() {
@@ -43,30 +55,29 @@ func (c *HasHeaderKey) In(block []byte) bool {
 	return false
 }
 
-// RecordIsTombstone is RecordIsTombstone: the value is null.
+// RecordIsTombstone matches records whose value is null.
 type RecordIsTombstone struct{}
 
-func NewRecordIsTombstone(settings.Values) (operation.Predicate, *wit.Error) {
+func newRecordIsTombstone(settings.Values) (operation.Predicate, *wit.Error) {
 	return RecordIsTombstone{}, nil
 }
 
-func (RecordIsTombstone) Matches(v *record.Record, w *operation.Context) (bool, error) {
-	return v.Parts[record.Value].IsNull(&w.Schemas)
+func (RecordIsTombstone) Matches(rec *record.Record, ctx *operation.Context) (bool, error) {
+	return rec.Parts[record.Value].IsNull(&ctx.Schemas)
 }
 
-var TopicNameMatchesKeys = []wit.ConfigKey{settings.RequiredKey("pattern", wit.Medium,
+var topicNameMatchesKeys = []wit.ConfigKey{settings.RequiredKey("pattern", wit.Medium,
 	"A Java regular expression for matching against the name of a record's topic.")}
 
-// TopicNameMatches is TopicNameMatches.
+// TopicNameMatches matches records by a regular expression for the topic.
 type TopicNameMatches struct {
-	Pattern pattern.Pattern
-	// lastMatch and lastTopic are the last answer.
+	Pattern   pattern.Pattern
 	lastMatch bool
 	lastTopic string
 	cached    bool
 }
 
-func NewTopicNameMatches(s settings.Values) (operation.Predicate, *wit.Error) {
+func newTopicNameMatches(s settings.Values) (operation.Predicate, *wit.Error) {
 	text, err := s.Required("pattern")
 	if err != nil {
 		return nil, err
@@ -85,13 +96,13 @@ func (c *TopicNameMatches) MatchesTopic(topic string) (bool, *operation.MatchErr
 	return operation.MatchTopic(c.Pattern, topic)
 }
 
-func (c *TopicNameMatches) Matches(v *record.Record, _ *operation.Context) (bool, error) {
-	if !c.cached || c.lastTopic != v.Topic {
-		matches, matchErr := operation.MatchTopic(c.Pattern, v.Topic)
+func (c *TopicNameMatches) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+	if !c.cached || c.lastTopic != rec.Topic {
+		matches, matchErr := operation.MatchTopic(c.Pattern, rec.Topic)
 		if matchErr != nil {
 			return false, matchErr
 		}
-		c.cached, c.lastMatch, c.lastTopic = true, matches, strings.Clone(v.Topic)
+		c.cached, c.lastMatch, c.lastTopic = true, matches, strings.Clone(rec.Topic)
 	}
 	return c.lastMatch, nil
 }

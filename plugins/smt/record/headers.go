@@ -8,13 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// HeaderReader walks over a block of headers.
+// HeaderReader iterates over encoded headers.
 type HeaderReader struct {
-	// Remaining is how many there are to come, -1 when the bytes are bad; rest begins with the next one.
+	// Remaining is the number of unread headers, -1 for invalid bytes. Rest starts with the next one.
 	Remaining int64
 	Rest      []byte
 }
 
+// ReadHeaders starts to read encoded headers.
 func ReadHeaders(block []byte) HeaderReader {
 	n, size := connectdata.Number(block)
 	if size <= 0 || n < 0 || n > connectdata.MaxHeaders {
@@ -23,7 +24,7 @@ func ReadHeaders(block []byte) HeaderReader {
 	return HeaderReader{n, block[size:]}
 }
 
-// Next takes the next header; ok is false when there is none, or when its bytes are bad.
+// Next returns the name of the next header. ok is false at the end and for invalid bytes.
 func (l *HeaderReader) Next() (name []byte, ok bool) {
 	if l.Remaining <= 0 {
 		return nil, false
@@ -34,7 +35,7 @@ func (l *HeaderReader) Next() (name []byte, ok bool) {
 	if size <= 0 || size >= len(b) {
 		return nil, false
 	}
-	b = b[size+1:] // the form
+	b = b[size+1:] // the encoding
 	if _, size = connectdata.Number(b); size <= 0 {
 		return nil, false
 	}
@@ -46,18 +47,19 @@ func (l *HeaderReader) Next() (name []byte, ok bool) {
 	return name, true
 }
 
-// beginHeaders appends the block of a row's headers to dst, with a count for n more, which are to follow.
-func beginHeaders(dst []byte, c *Part, n, stage int) ([]byte, *rowerror.Failure) {
+// beginHeaders appends the record's headers to dst with a count for n more, which must follow.
+func beginHeaders(dst []byte, part *Part, n, stage int) ([]byte, *rowerror.Failure) {
 	var list HeaderReader
-	if c.Encoding == wit.Raw {
-		list = ReadHeaders(c.Bytes)
+	if part.Encoding == wit.Raw {
+		list = ReadHeaders(part.Bytes)
 	}
 	if list.Remaining < 0 {
-		return dst, rowerror.Data(stage, "bytes that are no block of headers")
+		return dst, rowerror.Data(stage, "invalid bytes of headers")
 	}
 	n += int(list.Remaining)
 	if n > connectdata.MaxHeaders {
-		return dst, rowerror.Data(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+strconv.Itoa(n))
+		return dst, rowerror.Data(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
+			strconv.Itoa(n))
 	}
 	return append(connectdata.AppendNumber(dst, int64(n)), list.Rest...), nil
 }

@@ -8,25 +8,23 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Part is the key, the value or the headers of a row on their way through the chain.
+// Part is the key, the value or the headers of a record.
 type Part struct {
 	Encoding wit.Encoding
 	Schema   uint32
-	// Bytes are the call's until a stage writes others; of an absent column they say nothing.
+	// Bytes belongs to the call until a stage replaces it. It is undefined if the part is absent.
 	Bytes []byte
-	// Changed: form or bytes are no longer the input's. The schema may be another one all the same.
+	// Changed reports whether encoding or bytes differ from the input's. The schema may differ, too.
 	Changed bool
-	// InvalidNull: the null here is of a type that has none, as Kafka's transforms make it of a field of a null. The schema
-	// is that type made optional; the failure is that of the record, unless a later stage makes another value of it.
+	// InvalidNull is set for a null of a required type, as Kafka's transforms create it from a field of a null. It
+	// fails the record unless a later stage replaces the value.
 	InvalidNull *rowerror.Failure
-	// Class is the one that Kafka holds the value in where the form and the schema say another: the number that Cast
-	// made of a whole value whose schema keeps the name of a logical type, the map that Flatten made.
+	// Class is the Java class of the value if its schema has another, for example after Cast of a logical type.
 	Class string
 }
 
-// load takes a datum of a call; it is false of one that runs past the data.
-func (c *Part) load(d *wit.ValueSlice, data []byte) bool {
-	c.Encoding, c.Schema, c.Changed, c.InvalidNull, c.Class = d.Encoding, d.Schema, false, nil, ""
+func (part *Part) load(d *wit.ValueSlice, data []byte) bool {
+	part.Encoding, part.Schema, part.Changed, part.InvalidNull, part.Class = d.Encoding, d.Schema, false, nil, ""
 	if d.Encoding == wit.Absent {
 		return true
 	}
@@ -34,54 +32,53 @@ func (c *Part) load(d *wit.ValueSlice, data []byte) bool {
 	if end > uint64(len(data)) {
 		return false
 	}
-	c.Bytes = data[d.Start:end]
+	part.Bytes = data[d.Start:end]
 	return true
 }
 
-// Set gives a column other bytes.
-func (c *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
-	*c = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
+// Set replaces the part.
+func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
+	*part = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
 }
 
-// Write sets the column to the value that write appends.
-func (c *Part) Write(b *object.Scratch, encoding wit.Encoding, schema uint32, write func(dst []byte) []byte) {
-	from := len(b.Buf)
-	b.Buf = write(b.Buf)
-	c.Set(encoding, schema, b.Buf[from:])
+// Write replaces the part by the value that write appends.
+func (part *Part) Write(scratch *object.Scratch, encoding wit.Encoding, schema uint32, write func(dst []byte) []byte) {
+	from := len(scratch.Buf)
+	scratch.Buf = write(scratch.Buf)
+	part.Set(encoding, schema, scratch.Buf[from:])
 }
 
-// SetInvalidNull makes the column a null of a type that has none; nodes are the type's.
-func (c *Part) SetInvalidNull(s *schemas.Registry, nodes []wit.SchemaNode, stage int) {
+// SetInvalidNull sets the part to a null of a required type.
+func (part *Part) SetInvalidNull(s *schemas.Registry, nodes []wit.SchemaNode, stage int) {
 	result := append([]wit.SchemaNode(nil), nodes...)
 	result[0].Optional = true
-	c.Set(wit.WithSchema, s.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
-	c.InvalidNull = rowerror.RequiredNull(stage)
+	part.Set(wit.WithSchema, s.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
+	part.InvalidNull = rowerror.RequiredNull(stage)
 }
 
-// ResolveNull makes a value of a null that the column's type has none of, at the end of a chain: the type's default, as
-// converters do by default, or the failure of the record.
-func (c *Part) ResolveNull(s *schemas.Registry) *rowerror.Failure {
-	if c.InvalidNull == nil {
+// ResolveNull replaces an invalid null by the default of its type after the last stage, or returns the failure.
+func (part *Part) ResolveNull(s *schemas.Registry) *rowerror.Failure {
+	if part.InvalidNull == nil {
 		return nil
 	}
-	nodes := append([]wit.SchemaNode(nil), s.Nodes(c.Schema)...)
+	nodes := append([]wit.SchemaNode(nil), s.Nodes(part.Schema)...)
 	if nodes[0].DefaultValue == nil {
-		return c.InvalidNull
+		return part.InvalidNull
 	}
 	nodes[0].Optional = false
-	c.Set(wit.WithSchema, s.Declare(nodes), *nodes[0].DefaultValue)
+	part.Set(wit.WithSchema, s.Declare(nodes), *nodes[0].DefaultValue)
 	return nil
 }
 
-// IsNull tells whether Kafka Connect holds a null for the column, with a schema or without. Bytes that are bad are none.
-func (c *Part) IsNull(schemas *schemas.Registry) (bool, error) {
-	if c.Encoding != wit.WithSchema {
-		return c.Encoding == wit.Absent, nil
+// IsNull reports whether Kafka Connect would see a null. Invalid bytes are not null.
+func (part *Part) IsNull(schemas *schemas.Registry) (bool, error) {
+	if part.Encoding != wit.WithSchema {
+		return part.Encoding == wit.Absent, nil
 	}
-	nodes, err := schemas.Lookup(c.Schema)
+	nodes, err := schemas.Lookup(part.Schema)
 	if err != nil {
 		return false, err
 	}
-	isNull, _, ok := connectdata.IsNull(&nodes[0], c.Bytes)
+	isNull, _, ok := connectdata.IsNull(&nodes[0], part.Bytes)
 	return isNull && ok, nil
 }

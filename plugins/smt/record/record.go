@@ -10,16 +10,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Record is a row as stages see it on the plain way: three columns, the topic, and what the row says besides.
+// Record is a row that passes through the stages.
 type Record struct {
-	// Row is the row as it came: its partition, offset and timestamp hold to the end of the chain.
+	// Row is the input row. Its partition, offset and timestamp never change.
 	Row     *wit.Row
 	Topic   string
 	Parts   [3]Part
 	Dropped bool
 }
 
-// Target is the place of a column in a view.
+// Target selects a part of a record.
 type Target uint8
 
 const (
@@ -28,38 +28,38 @@ const (
 	Headers
 )
 
-// Load takes a row of a call.
-func (v *Record) Load(in *wit.Row, topic string, data []byte) error {
-	v.Row, v.Topic, v.Dropped = in, topic, false
-	if !v.Parts[Key].load(&in.Key, data) || !v.Parts[Value].load(&in.Value, data) ||
-		!v.Parts[Headers].load(&in.Headers, data) {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: "a datum that runs past the call's data"}
+// Load starts a record for a row of a call.
+func (rec *Record) Load(in *wit.Row, topic string, data []byte) error {
+	rec.Row, rec.Topic, rec.Dropped = in, topic, false
+	if !rec.Parts[Key].load(&in.Key, data) || !rec.Parts[Value].load(&in.Value, data) ||
+		!rec.Parts[Headers].load(&in.Headers, data) {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "a value slice exceeds the call's data"}
 	}
 	return nil
 }
 
-// AddHeaders adds n headers to those of a row, which add appends.
-func (v *Record) AddHeaders(b *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
-	c := &v.Parts[Headers]
-	started, f := beginHeaders(b.Buf, c, n, stage)
+// AddHeaders adds n headers, which add appends.
+func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
+	part := &rec.Parts[Headers]
+	started, f := beginHeaders(scratch.Buf, part, n, stage)
 	if f == nil {
-		from := len(b.Buf)
-		b.Buf = add(started)
-		c.Set(wit.Raw, 0, b.Buf[from:])
+		from := len(scratch.Buf)
+		scratch.Buf = add(started)
+		part.Set(wit.Raw, 0, scratch.Buf[from:])
 	}
 	return f
 }
 
-// WithClass is a failure that names the class of a value, with the class that Kafka holds that value in.
-func (v *Record) WithClass(s *schemas.Registry, f *rowerror.Failure) *rowerror.Failure {
+// WithClass returns the failure with the Java class of the value if Class of its part differs from the schema's.
+func (rec *Record) WithClass(s *schemas.Registry, f *rowerror.Failure) *rowerror.Failure {
 	for at := Key; at <= Value; at++ {
-		c := &v.Parts[at]
-		if c.Class == "" || c.Encoding != wit.WithSchema {
+		part := &rec.Parts[at]
+		if part.Class == "" || part.Encoding != wit.WithSchema {
 			continue
 		}
-		text, ok := strings.CutSuffix(f.Message, javaclass.Of(&s.Nodes(c.Schema)[0]))
+		text, ok := strings.CutSuffix(f.Message, javaclass.Of(&s.Nodes(part.Schema)[0]))
 		if ok && strings.HasSuffix(text, rowerror.Found) {
-			return rowerror.New(f.Stage, f.Class, text+c.Class)
+			return rowerror.New(f.Stage, f.Class, text+part.Class)
 		}
 	}
 	return f

@@ -4,13 +4,13 @@ import (
 	"strconv"
 )
 
-// Failure is what a row fails by.
+// Failure is the reason why a row fails.
 type Failure struct {
 	Stage          int
 	Class, Message string
 }
 
-// Classes of errors, as Kafka Connect's own classes throw them.
+// Java classes of failures in Kafka Connect.
 const (
 	ConnectException          = "org.apache.kafka.connect.errors.ConnectException"
 	DataException             = "org.apache.kafka.connect.errors.DataException"
@@ -22,7 +22,7 @@ const (
 	InvalidTopicException     = "org.apache.kafka.common.errors.InvalidTopicException"
 )
 
-// New returns a failure with one of the classes.
+// New returns a failure of a Java class.
 func New(stage int, class, text string) *Failure {
 	return &Failure{Stage: stage, Class: class, Message: text}
 }
@@ -32,28 +32,29 @@ func Data(stage int, text string) *Failure { return New(stage, DataException, te
 
 // BadValue returns the failure of a value that is invalid from a field on.
 func BadValue(stage, member int) *Failure {
-	return Data(stage, "bytes that are no value of the record's schema, at member "+
+	return Data(stage, "invalid bytes for the record's schema, at field "+
 		strconv.Itoa(member))
 }
 
+// BadSchemaless returns the failure of an invalid value without schema.
 func BadSchemaless(stage int) *Failure {
-	return Data(stage, "bytes that are no dynamic value")
+	return Data(stage, "invalid bytes of a value without schema")
 }
 
-// OnlyStruct is the failure of a value with schema that is no structure.
+// OnlyStruct returns the failure of a value with schema that is not a struct.
 func OnlyStruct(stage int, purpose, class string) *Failure {
 	return Data(stage, "Only Struct objects supported for ["+purpose+"]"+Found+class)
 }
 
-// Found stands in front of the class of a value that is no structure or map.
+// Found precedes the class in the messages of OnlyStruct and OnlyMap.
 const Found = ", found: "
 
-// OnlyMap is the failure of a value without schema that is no map.
+// OnlyMap returns the failure of a value without schema that is not a map.
 func OnlyMap(stage int, purpose, class string) *Failure {
 	return Data(stage, "Only Map objects supported in absence of schema for ["+purpose+"]"+Found+class)
 }
 
-// RequiredNull is the failure of a null in the place of a value of a type that has none: Kafka's converters say so.
+// RequiredNull returns the failure of a null in a required type, as Kafka's converters report it.
 func RequiredNull(stage int) *Failure {
 	return Data(stage, "Conversion error: null value for field that is required and has no default value")
 }

@@ -4,10 +4,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxCached is how many chains of an engine, routes of a chain, and programs of a stage or route are kept.
+// MaxCached is the maximum size of each cache: chains of an engine, routes of a chain, programs.
 const MaxCached = 1000
 
-// Cache are what an operation compiled, by schema.
+// Cache holds what an operation compiled for schemas, by their numbers.
 type Cache[P any] struct {
 	known  map[uint32]P
 	last   P
@@ -15,7 +15,7 @@ type Cache[P any] struct {
 	filled bool
 }
 
-// Get returns what was compiled for a schema; compile makes it.
+// Get returns the entry of a schema. If there is none, compile creates it.
 func (p *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
 	if p.filled && p.lastID == schema {
 		return p.last, nil
@@ -36,5 +36,5 @@ func (p *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode
 	return result, nil
 }
 
-// Last returns what the last call of of returned, and its schema; ok is false before the first call.
+// Last returns the result of the last Get and its schema. ok is false before the first Get.
 func (p *Cache[P]) Last() (schema uint32, result P, ok bool) { return p.lastID, p.last, p.filled }

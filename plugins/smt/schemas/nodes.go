@@ -5,13 +5,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// AppendNode appends a node and what is below it, numbered again, parents first.
+// AppendNode appends a copy of a node with its children, parents first.
 func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
 	return AppendNodeFunc(dst, node, "", func(node uint32, _ string) wit.SchemaNode { return nodes[node] })
 }
 
-// AppendNodeFunc is graft for nodes that of gives, by number and the name of the member that they are, "" for others.
-func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string, nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
+// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name. The name is "" for other nodes.
+func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
+	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
 	at := len(dst)
 	n := nodeOf(node, name)
 	dst = append(dst, n)
@@ -36,11 +37,11 @@ func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string, nodeOf func(
 	return dst
 }
 
-// CopyMetadata is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
+// CopyMetadata returns a required struct without fields and default that has the name, version and parameters of root.
 func CopyMetadata(root *wit.SchemaNode) wit.SchemaNode {
 	return wit.SchemaNode{Kind: wit.Struct, Name: root.Name, Version: root.Version, Doc: root.Doc,
 		Parameters: root.Parameters}
 }
 
-// Branch is what stands in front of a value that is not null.
+// Branch returns the branch of values that are not null.
 func Branch(n *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, n, false) }

@@ -9,11 +9,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Registry holds the schemas that the plugin knows by their numbers.
+// Registry maps the numbers of schemas to schemas.
 type Registry struct {
-	// known holds the schemas of the host, which declares each once per instance, and the plugin's own.
 	known map[uint32][]wit.SchemaNode
-	// own holds the plugin's own schemas by their number minus first; pending those that the host does not know yet.
+	// own holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
 	own     [][]wit.SchemaNode
 	first   uint32
 	pending []wit.Schema
@@ -24,11 +23,11 @@ func NewRegistry() Registry {
 	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
 
-// MaxOwn is the number of own schemas from which on forget discards them.
+// MaxOwn is the number of own schemas at which Forget discards them.
 const MaxOwn = 1000
 
-// Forget discards the plugin's own schemas if there are too many, and reports whether it did. All that was compiled
-// with their numbers is invalid then. A schema that is made again gets a new number; the host translates both.
+// Forget discards the plugin's own schemas if there are too many, and reports whether it did. All cached results are
+// invalid then. Schemas that are declared again get new numbers.
 func (s *Registry) Forget() bool {
 	if len(s.own) < MaxOwn {
 		return false
@@ -48,7 +47,7 @@ func (s *Registry) Add(list []wit.Schema) {
 	}
 }
 
-// TakePending returns the schemas that the host does not know yet; it knows them afterwards.
+// TakePending returns the own schemas that were declared since the last call.
 func (s *Registry) TakePending() []wit.Schema {
 	list := s.pending
 	s.pending = nil
@@ -63,12 +62,12 @@ func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 	nodes := s.known[id]
 	if nodes == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,
-			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
+			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was not declared to this instance"}
 	}
 	return nodes, nil
 }
 
-// Declare gives a schema of ours its number: that of an equal one where there is one.
+// Declare returns the number of an own schema.
 func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
 	for i := range s.own {
 		if reflect.DeepEqual(s.own[i], nodes) {
@@ -82,7 +81,7 @@ func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
 	return id
 }
 
-// DeclareChecked is declare for a schema that transforms have made, which may be none.
+// DeclareChecked is Declare for the result of transforms, which may be invalid.
 func (s *Registry) DeclareChecked(nodes []wit.SchemaNode, stage int) (uint32, *rowerror.Failure) {
 	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return 0, rowerror.Data(stage, "the transforms result in an invalid schema: "+err.Error())

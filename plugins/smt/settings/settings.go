@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// Error makes a fault of kind config.
+// Error returns a configuration error of a setting, or of none if setting is "".
 func Error(setting, message string) *wit.Error {
 	f := &wit.Error{Kind: wit.ErrorConfig, Message: message}
 	if setting != "" {
@@ -18,20 +18,20 @@ func Error(setting, message string) *wit.Error {
 	return f
 }
 
+// Invalid returns the error of an invalid value.
 func Invalid(name, value, reason string) *wit.Error {
 	return Error(name, setting.Invalid(name, value, reason))
 }
 
-// Values reads values as Kafka's ConfigDef does.
+// Values reads settings as Kafka's ConfigDef does.
 type Values []wit.Setting
 
-// Find returns a setting; of one that is there twice the last counts.
+// Find returns a setting. The last one counts.
 func (s Values) Find(name string) (string, bool) { return noDefaults.Values(s).Lookup(name) }
 
-// noDefaults declares nothing: the components know their defaults.
 var noDefaults setting.Table
 
-// Required returns a setting without a default.
+// Required returns a setting without default.
 func (s Values) Required(name string) (string, *wit.Error) {
 	text, ok := s.Find(name)
 	if !ok {
@@ -40,7 +40,7 @@ func (s Values) Required(name string) (string, *wit.Error) {
 	return text, nil
 }
 
-// Bool reads a flag. Of 1 and 0, which our own settings take, Kafka's classes take none.
+// Bool reads true or false. Unlike Culvert's own settings, Kafka's reject 1 and 0.
 func (s Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
 	text, ok := s.Find(name)
 	if !ok {
@@ -55,7 +55,7 @@ func (s Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
 	return false, Invalid(name, s.Raw(name), "Expected value to be either true or false")
 }
 
-// Raw is a setting with the blanks around it, which Kafka repeats where it is of another type than expected.
+// Raw returns a setting with surrounding blanks, as Kafka quotes it in messages.
 func (s Values) Raw(name string) string {
 	for _, one := range slices.Backward(s) {
 		if one.Name == name {
@@ -65,34 +65,35 @@ func (s Values) Raw(name string) string {
 	return ""
 }
 
-// List reads texts between commas, without the blanks around them.
+// List reads a comma-separated list.
 func (s Values) List(name string) []string {
 	text, _ := s.Find(name)
 	return setting.List(text)
 }
 
-// Key declares a setting with a default, or of type text without a value.
+// Key declares an optional setting.
 func Key(name string, kind wit.SettingKind, value *string, doc string) wit.ConfigKey {
 	return setting.Define(name, kind, wit.Medium, value, doc)
 }
 
-// RequiredKey declares a setting of type text without a default.
+// RequiredKey declares a required setting of type string.
 func RequiredKey(name string, importance wit.Importance, doc string) wit.ConfigKey {
 	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
 }
 
-// RequiredListKey declares a setting of type list without a default.
+// RequiredListKey declares a required setting of type list.
 func RequiredListKey(name, doc string) wit.ConfigKey {
 	s := RequiredKey(name, wit.High, doc)
 	s.Kind = wit.KindList
 	return s
 }
 
+// ReplaceNull is a setting that most transforms share.
 var ReplaceNull = Key("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
 	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
 		"the default value is used, otherwise null is used.")
 
-// RequiredList reads a list that has to have items, none of them empty.
+// RequiredList reads a list with at least one item, like OptionalList.
 func (s Values) RequiredList(name string) ([]string, *wit.Error) {
 	if _, err := s.Required(name); err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (s Values) RequiredList(name string) ([]string, *wit.Error) {
 	return list, err
 }
 
-// OptionalList reads a list that may have none, none of them empty and none twice, as Kafka's validation of a connector does.
+// OptionalList reads a list without empty and duplicate items.
 func (s Values) OptionalList(name string) ([]string, *wit.Error) {
 	list := s.List(name)
 	if err := s.NoDuplicates(name); err != nil {
@@ -116,7 +117,7 @@ func (s Values) OptionalList(name string) ([]string, *wit.Error) {
 	return list, nil
 }
 
-// NoDuplicates refuses lists that have an item twice.
+// NoDuplicates rejects lists that contain an item twice.
 func (s Values) NoDuplicates(names ...string) *wit.Error {
 	for _, name := range names {
 		list := s.List(name)
@@ -127,7 +128,7 @@ func (s Values) NoDuplicates(names ...string) *wit.Error {
 	return nil
 }
 
-// Pattern reads the regular expression of a setting.
+// Pattern compiles the regular expression of a setting.
 func Pattern(setting, text string) (pattern.Pattern, *wit.Error) {
 	p, err := pattern.Compile(text)
 	if err != nil {

@@ -20,36 +20,46 @@ import (
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var CastKeys = []wit.ConfigKey{
+// Classes lists the transforms of the package.
+var Classes = []operation.Class{
+	{Name: operation.KafkaPackage + "Cast", Keys: castKeys, Sided: newCast,
+		Doc: "Cast fields or the entire {target} to a specific type, e.g. to force an integer field to a smaller " +
+			"width. Cast from integers, floats, boolean and string to any other type, and cast binary to string " +
+			"(base64 encoded)."},
+	{Name: operation.KafkaPackage + "TimestampConverter", Keys: timestampConverterKeys, Sided: newTimestampConverter,
+		Doc: "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
+			"Date/Timestamp types. Applies to individual fields or to the entire value."},
+}
+
+var castKeys = []wit.ConfigKey{
 	settings.RequiredListKey("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to cast "+
 		"fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, "+
 		"int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
 	settings.ReplaceNull,
 }
 
-// cast is Kafka's Cast: it converts fields, or the whole key or value, to another type.
+// cast converts fields, or the whole key or value, to another type.
 type cast struct {
 	operation.FieldOptions
-	// to is the type of the whole key or value.
 	to     wit.Kind
 	fields []castField
-	// order is the names in the order in which Kafka comes to them in maps, names those of the settings; edits are the
-	// casts of entries in that order, nil until a map came.
+	// names holds the field names, order the same in the order of Kafka's loop over maps, edits the edits in that
+	// order.
 	order, names []string
 	edits        []object.Edit
 }
 
-// castField is a field with the type that it gets.
 type castField struct {
 	name string
 	to   wit.Kind
 }
 
-func NewCast(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newCast(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	if _, err := s.Required("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{FieldOptions: operation.FieldOptions{Target: at, Purpose: "cast types", FieldAction: "list", RequireStruct: true}}, s.List("spec")
+	o, list := &cast{FieldOptions: operation.FieldOptions{Target: at, Purpose: "cast types", FieldAction: "list",
+		RequireStruct: true}}, s.List("spec")
 	if len(list) == 0 {
 		return nil, settings.Error("spec", "Must specify at least one field to cast.")
 	}
@@ -60,8 +70,9 @@ func NewCast(at record.Target, s settings.Values) (operation.Operation, *wit.Err
 		}
 	}
 	if whole != nil && len(list) > 1 {
-		return nil, settings.Error("spec", "Cast transformations that specify a type to cast the entire value to may only "+
-			"specify a single cast in their spec")
+		return nil, settings.Error("spec",
+			"Cast transformations that specify a type to cast the entire value to may only "+
+				"specify a single cast in their spec")
 	}
 	if err := o.Configure(s); err != nil {
 		return nil, err
@@ -77,14 +88,15 @@ func NewCast(at record.Target, s settings.Values) (operation.Operation, *wit.Err
 	return o, nil
 }
 
-// add reads one item of the list: a field with a type, or the type of the whole.
+// add reads an item of the list: a field with its type, or the type of the whole.
 func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 	parts := strings.Split(item, ":")
 	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
-		parts = parts[:len(parts)-1] // Java's split drops them
+		parts = parts[:len(parts)-1] // like Java's split
 	}
 	if len(parts) == 0 {
-		return settings.Error("spec", "expected a type, or a field and its type with a colon between, found "+strconv.Quote(item))
+		return settings.Error("spec", "expected a type, or a field and its type with a colon between, found "+
+			strconv.Quote(item))
 	}
 	if len(parts) > 2 {
 		return settings.Error("spec", "Invalid value ["+strings.Join(list,
@@ -98,7 +110,8 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 			"org.apache.kafka.connect.data.Schema.Type."+
 			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
 	case wit.Kind(at) >= wit.Bytes:
-		return settings.Error("spec", "Cast transformation does not support casting to "+javaclass.KindNames[at]+"; supported types are "+
+		return settings.Error("spec", "Cast transformation does not support casting to "+
+			javaclass.KindNames[at]+"; supported types are "+
 			kindList(wit.Bytes))
 	}
 	to := wit.Kind(at)
@@ -115,7 +128,6 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 	return nil
 }
 
-// kindList is the types below one, as Java writes a set.
 func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }
 
 func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
@@ -123,7 +135,7 @@ func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 		return o.applyWhole(x, s.Stage)
 	}
 	if x.IsMap {
-		if o.edits == nil { // an operation has one stage
+		if o.edits == nil { // an operation belongs to one stage
 			for _, name := range o.order {
 				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, s.Stage))
 			}
@@ -147,7 +159,7 @@ func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 		}
 		edit := castEdit(from, to, s.Stage)
 		if from.Kind == to && to >= wit.Int64 && to < wit.String && !misnamedTime(from) {
-			edit = object.Edit{} // the bytes are the same, and any are a value
+			edit = object.Edit{} // same bytes, and all are valid
 		}
 		x.ChangeType(f, result, edit, s.Stage)
 	}
@@ -157,7 +169,6 @@ func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	return nil
 }
 
-// castType is the schema of a value that was cast: of what it was it keeps whether it is optional, and its default.
 func castType(n *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNode, *rowerror.Failure) {
 	result.Optional = n.Optional
 	if n.DefaultValue != nil {
@@ -170,11 +181,12 @@ func castType(n *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNo
 	return result, nil
 }
 
-// applyWhole casts a key or value.
 func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 	f, class := &x.Fields[0], x.Class
 	if x.Class = ""; x.IsMap {
-		x.Edit(f, object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return castSchemaless(dst, in, o.to, stage) }},
+		x.Edit(f, object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
+			return castSchemaless(dst, in, o.to, stage)
+		}},
 			stage)
 		return nil
 	}
@@ -187,11 +199,11 @@ func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 	case failure != nil:
 		return failure
 	case result.DefaultValue != nil && javaclass.OfName(&result) != "":
-		// The name stays, and Kafka's class for it is not that of the default any more.
+		// The name stays, but its class is no longer that of the default.
 		return rowerror.New(stage, rowerror.SchemaBuilderException, "Invalid default value")
 	case class != "" && o.to != wit.String:
 		return notADate(class, stage)
-	case class != "": // the text is that of the number
+	case class != "": // the text of the number
 		edit = castEdit(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)
 	}
 	if plain := (wit.SchemaNode{Kind: result.Kind}); javaclass.Of(&result) != javaclass.Of(&plain) {
@@ -201,7 +213,6 @@ func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 	return nil
 }
 
-// castEntry casts values without schema that may be null.
 func castEntry(to wit.Kind, stage int) object.Edit {
 	return object.Edit{
 		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
@@ -227,16 +238,19 @@ func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
 		"; supported types are "+kindList(wit.Array))
 }
 
-// notADate is the failure of a value under the name of a logical type of times, which an earlier Cast made another of.
+// notADate returns the failure of a value named like a date type that an earlier Cast gave another type.
 func notADate(class string, stage int) *rowerror.Failure {
-	return rowerror.New(stage, rowerror.ClassCastException, "class "+class+" cannot be cast to class java.util.Date ("+class+
+	return rowerror.New(stage, rowerror.ClassCastException, "class "+class+" cannot be cast to class java.util.Date ("+
+		class+
 		" and java.util.Date are in module java.base of loader 'bootstrap')")
 }
 
-// castEdit is castStructured for values of one schema.
+// castEdit returns the edit for values of one schema, with the kernel's conversion if there is one.
 func castEdit(n *wit.SchemaNode, to wit.Kind, stage int) object.Edit {
-	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return castWithSchema(dst, in, n, to, stage) }}
-	c := kernel.Conversion{Unused: (64 - 8<<n.Kind) & 63, Lost: (64 - 8<<to) & 63}
+	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
+		return castWithSchema(dst, in, n, to, stage)
+	}}
+	c := kernel.Conversion{UnusedBits: (64 - 8<<n.Kind) & 63, LostBits: (64 - 8<<to) & 63}
 	switch {
 	case n.Kind <= wit.Int64 && to == wit.String && n.Name == nil:
 		c.Kind = kernel.Digits
@@ -251,12 +265,11 @@ func castEdit(n *wit.SchemaNode, to wit.Kind, stage int) object.Edit {
 	return edit
 }
 
-// misnamedTime tells whether a schema has the name of a logical type of times, and another type than that.
+// misnamedTime reports whether a schema has the name of a date type but another type.
 func misnamedTime(n *wit.SchemaNode) bool {
 	return javaclass.OfName(n) == "java.util.Date" && javaclass.Of(n) != "java.util.Date"
 }
 
-// castWithSchema appends a value of a type, made of one of a schema, given without its branch.
 func castWithSchema(dst, in []byte, n *wit.SchemaNode, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
 	if n.Kind >= wit.Array {
 		return dst, unsupportedFrom(n.Kind, stage)
@@ -298,7 +311,6 @@ func castWithSchema(dst, in []byte, n *wit.SchemaNode, to wit.Kind, stage int) (
 	return appendCast(dst, v, to, stage, false)
 }
 
-// castSchemaless appends a value without schema of a type, made of one that was checked.
 func castSchemaless(dst, in []byte, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
 	switch in[0] {
 	case connectdata.TagArray:
@@ -313,7 +325,7 @@ func castSchemaless(dst, in []byte, to wit.Kind, stage int) ([]byte, *rowerror.F
 			" which is not supported by Connect's data API")
 	}
 	if x, ok := readSchemalessNumber(in); ok {
-		if dst = append(dst, castTag(to, &x)); to != wit.Boolean { // of which the tag is all
+		if dst = append(dst, castTag(to, &x)); to != wit.Boolean { // only a tag
 			dst = x.append(dst, to)
 		}
 		return dst, nil

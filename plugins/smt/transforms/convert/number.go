@@ -16,17 +16,16 @@ import (
 
 const msPerDay = 86_400_000
 
-// number is a number or a boolean: the common values, which are cast without an allocation.
+// number is a number or boolean. It is cast without allocation.
 type number struct {
 	intValue   int64
 	floatValue float64
-	// floatBits are those of real, 0: it is whole that counts. isBoolean: whole is 1 for true.
+	// floatBits is the size of floatValue; if it is 0, intValue counts. A boolean has intValue 1 for true.
 	floatBits int
 	isBoolean bool
 }
 
-// readNumber reads a number or a boolean of a kind, of which in holds nothing more. Bytes that are none are left to
-// others.
+// readNumber reads a number or boolean. ok is false for other types and invalid bytes.
 func readNumber(kind wit.Kind, in []byte) (x number, ok bool) {
 	switch kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -50,7 +49,6 @@ func readNumber(kind wit.Kind, in []byte) (x number, ok bool) {
 	return x, false
 }
 
-// readSchemalessNumber is numberOf for a value without schema.
 func readSchemalessNumber(in []byte) (x number, ok bool) {
 	switch tag := in[0]; tag {
 	case connectdata.TagFalse:
@@ -67,7 +65,6 @@ func readSchemalessNumber(in []byte) (x number, ok bool) {
 	return x, false
 }
 
-// castTag is the tag of what a value is cast to.
 func castTag(to wit.Kind, x *number) byte {
 	switch to {
 	case wit.Boolean:
@@ -85,7 +82,7 @@ func castTag(to wit.Kind, x *number) byte {
 	return connectdata.TagInt8 + byte(to-wit.Int8)
 }
 
-// integer is the value as a whole number, on its way to a kind.
+// integer returns the value as an integer, rounded as Java's cast to the type does.
 func (x *number) integer(to wit.Kind) int64 {
 	switch {
 	case x.floatBits == 0:
@@ -96,7 +93,6 @@ func (x *number) integer(to wit.Kind) int64 {
 	return saturate(x.floatValue, math.MinInt64, math.MaxInt64)
 }
 
-// append appends the value of another kind, without a tag.
 func (x *number) append(dst []byte, to wit.Kind) []byte {
 	switch to {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -115,7 +111,7 @@ func (x *number) append(dst []byte, to wit.Kind) []byte {
 		}
 		return connectdata.AppendFloat64(dst, x.floatValue)
 	}
-	var text [32]byte // of no number it is longer
+	var text [32]byte // enough for any number
 	switch {
 	case x.isBoolean:
 		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], x.intValue == 1))
@@ -125,14 +121,14 @@ func (x *number) append(dst []byte, to wit.Kind) []byte {
 	return connectdata.AppendBytes(dst, java.AppendReal(text[:0], x.floatValue, x.floatBits))
 }
 
-// appendCast appends a value as package datum reads it, of another type: with its tag where it is dynamic.
-func appendCast(dst []byte, v any, to wit.Kind, stage int, dynamic bool) ([]byte, *rowerror.Failure) {
+// appendCast appends a decoded value as another type, with a tag if dynamic is set.
+func appendCast(dst []byte, v any, to wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
 	if to == wit.String {
 		text, err := (&values.Writer{}).Append(nil, v)
 		if err != nil {
 			return dst, rowerror.Data(stage, err.Error())
 		}
-		if dynamic {
+		if schemaless {
 			dst = append(dst, connectdata.TagText)
 		}
 		return connectdata.AppendBytes(dst, text), nil
@@ -141,15 +137,14 @@ func appendCast(dst []byte, v any, to wit.Kind, stage int, dynamic bool) ([]byte
 	switch {
 	case f != nil:
 		return dst, f
-	case dynamic && to == wit.Boolean: // of which the tag is all
+	case schemaless && to == wit.Boolean: // only a tag
 		return append(dst, castTag(to, &x)), nil
-	case dynamic:
+	case schemaless:
 		dst = append(dst, castTag(to, &x))
 	}
 	return x.append(dst, to), nil
 }
 
-// numberFrom is the number or boolean that a value is on its way to a type.
 func numberFrom(v any, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
 	switch v := v.(type) {
 	case int8:
@@ -186,7 +181,6 @@ func numberFrom(v any, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
 	return x, f
 }
 
-// saturate is Java's way from a float to an integer.
 func saturate(f float64, low, high int64) int64 {
 	switch {
 	case f != f:
@@ -199,7 +193,6 @@ func saturate(f float64, low, high int64) int64 {
 	return int64(f)
 }
 
-// parseNumber is the value of a type that a text says.
 func parseNumber(text string, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
 	ok := true
 	switch to {
@@ -221,7 +214,7 @@ func parseNumber(text string, to wit.Kind, stage int) (x number, f *rowerror.Fai
 	return x, f
 }
 
-// parseJavaFloat reads what Double.parseDouble takes.
+// parseJavaFloat accepts what Java's Double.parseDouble accepts.
 func parseJavaFloat(text string, bits int) (float64, bool) {
 	text = setting.Trim(text)
 	unsigned := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-// timeType is how a timestamp is represented.
+// timeType is the representation of a timestamp.
 type timeType uint8
 
 const (
@@ -27,7 +27,6 @@ const (
 
 var timeTypeNames = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
-// timeFormat is what becomes of times.
 type timeFormat struct {
 	to        timeType
 	pattern   string
@@ -36,7 +35,7 @@ type timeFormat struct {
 	precision unixPrecision
 }
 
-// unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
+// unixPrecision relates Unix times to milliseconds: multiply them, or divide them.
 type unixPrecision struct{ multiply, divide int64 }
 
 var milliseconds = unixPrecision{1, 1}
@@ -46,16 +45,17 @@ var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "se
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
-// edit is the conversion of values with a schema of times of a form.
 func (o *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
-	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return o.convert(dst, in, from, typ, stage) }}
+	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
+		return o.convert(dst, in, from, typ, stage)
+	}}
 	if c, ok := o.kernelConversion(typ); ok && from.Kind == wit.Int64 {
 		edit.Conversion = object.Always(c)
 	}
 	return edit
 }
 
-// kernelConversion is the conversion of milliseconds into a text, where the kernel knows it.
+// kernelConversion returns the kernel's conversion of milliseconds to text, if the format allows.
 func (o *timeFormat) kernelConversion(typ timeType) (c object.Conversion, ok bool) {
 	if o.to != stringTime || typ != timestamp && (typ != unixTime || o.precision != milliseconds) {
 		return c, false
@@ -69,11 +69,10 @@ func (o *timeFormat) kernelConversion(typ timeType) (c object.Conversion, ok boo
 	for i, n := range numbers {
 		c.Date.Numbers[i] = uint64(n.Which) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
 	}
-	c.Kind = kernel.Day
+	c.Kind = kernel.DateText
 	return c, true
 }
 
-// sameBytes tells whether times of a form have the bytes that they have in the form that is wanted.
 func (o *timeFormat) sameBytes(typ timeType) bool {
 	isMillis := func(f timeType) bool {
 		return f == timestamp || f == unixTime && o.precision == milliseconds
@@ -81,7 +80,6 @@ func (o *timeFormat) sameBytes(typ timeType) bool {
 	return isMillis(typ) && isMillis(o.to)
 }
 
-// entryEdit is the conversion of values without schema.
 func (o *timeFormat) entryEdit(stage int) object.Edit {
 	return object.Edit{
 		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, in, stage) },
@@ -90,7 +88,8 @@ func (o *timeFormat) entryEdit(stage int) object.Edit {
 			if tag == connectdata.TagInstant {
 				typ = timestamp
 			}
-			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 || tag == connectdata.TagInstant) {
+			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
+				tag == connectdata.TagInstant) {
 				c = edit.WithTag(tag, connectdata.TagText)
 			}
 			return c
@@ -98,7 +97,6 @@ func (o *timeFormat) entryEdit(stage int) object.Edit {
 	}
 }
 
-// resultType is the schema of what comes out.
 func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	switch o.to {
@@ -119,7 +117,6 @@ func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
 	return n
 }
 
-// timeTypeOf is the form that a schema says a time has.
 func timeTypeOf(n *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 	name := ""
 	if n.Name != nil {
@@ -145,7 +142,7 @@ func timeTypeOf(n *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 		"Schema Schema{"+text+"} does not correspond to a known timestamp type format")
 }
 
-// millis is the time of a value of a form, in milliseconds since 1970.
+// millis returns the time of a decoded value, in milliseconds since 1970.
 func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64, *rowerror.Failure) {
 	failed := func(expected string) (int64, *rowerror.Failure) {
 		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
@@ -164,11 +161,10 @@ func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64
 		if !ok || zoned {
 			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
 			if ambiguous {
-				text += ": the two digits of its year mean one or another, by the year in which they " +
-					"are read; expected four"
+				text += ": a two-digit year is ambiguous; expected four digits"
 			}
 			if zoned {
-				text += ": a text is not written in the time zone that another names; expected UTC"
+				text += ": cannot format in the time zone of another text; expected UTC"
 			}
 			return 0, rowerror.Data(stage, text)
 		}
@@ -195,7 +191,6 @@ func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64
 	return failed(timeTypeNames[typ] + " to be a java.util.Date")
 }
 
-// saturatingProduct is a product, at most what 64 bits hold.
 func saturatingProduct(n, times int64) int64 {
 	switch {
 	case times == 1:
@@ -208,7 +203,7 @@ func saturatingProduct(n, times int64) int64 {
 	return n * times
 }
 
-// fromNumber is the time of a number of a form; ok is false where numbers of its kind have none in that form.
+// fromNumber returns the time of a number. ok is false if the type does not belong to the representation.
 func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (at int64, ok bool) {
 	switch {
 	case kind == wit.Int32 && typ == dateTime:
@@ -222,13 +217,12 @@ func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (at int64,
 	return 0, false
 }
 
-// append appends a time in the form that is wanted, with its tag where it is dynamic. Without schema Java has a Date
-// and a Time as a java.util.Date.
-func (o *timeFormat) append(dst []byte, at int64, dynamic bool, stage int) ([]byte, *rowerror.Failure) {
+// append appends a time as the target type. A Date or Time without schema is a java.util.Date.
+func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
 	tag, n := byte(connectdata.TagInstant), at
 	switch o.to {
 	case stringTime:
-		if dynamic {
+		if schemaless {
 			dst = append(dst, connectdata.TagText)
 		}
 		from := len(dst)
@@ -243,24 +237,25 @@ func (o *timeFormat) append(dst []byte, at int64, dynamic bool, stage int) ([]by
 	case dateTime:
 		n = dateformat.FloorDiv(at, msPerDay)
 		switch {
-		case dynamic:
+		case schemaless:
 			n *= msPerDay
-		case n < math.MinInt64/msPerDay: // the first day of all begins before the first time, and Java's wraps around
-			return dst, rowerror.Data(stage, "Kafka Connect Date type should not have any time fields set to non-zero values.")
+		case n < math.MinInt64/msPerDay: // Java would overflow at the first day
+			return dst, rowerror.Data(stage,
+				"Kafka Connect Date type should not have any time fields set to non-zero values.")
 		default:
-			n = int64(int32(n)) // days beyond 32 bits wrap around, as in Kafka's class of Date
+			n = int64(int32(n)) // overflows like Kafka's Date
 		}
 	case timeOfDay:
 		n = dateformat.FloorMod(at, msPerDay)
 	}
-	if dynamic {
+	if schemaless {
 		dst = append(dst, tag)
 	}
 	return connectdata.AppendNumber(dst, n), nil
 }
 
-// convert appends what becomes of a value with a schema, given without its branch.
-func (o *timeFormat) convert(dst, in []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte, *rowerror.Failure) {
+func (o *timeFormat) convert(dst, in []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
+	*rowerror.Failure) {
 	if n, ok := readNumber(from.Kind, in); ok && from.Kind <= wit.Int64 {
 		if at, ok := o.fromNumber(typ, from.Kind, n.intValue); ok {
 			return o.append(dst, at, false, stage)
@@ -283,7 +278,6 @@ func (o *timeFormat) convert(dst, in []byte, from *wit.SchemaNode, typ timeType,
 	return o.append(dst, at, false, stage)
 }
 
-// convertSchemaless appends what becomes of a value without schema, which was checked. Its class tells the form.
 func (o *timeFormat) convertSchemaless(dst, in []byte, stage int) ([]byte, *rowerror.Failure) {
 	var typ timeType
 	switch in[0] {

@@ -10,11 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A text of a time is a text of its size, however long its format is.
-func TestTextsOfTimes(t *testing.T) {
+// A date text has a length prefix of the right size.
+func TestDateTextsHaveLengthPrefix(t *testing.T) {
 	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), strings.Repeat("long ", 20)} {
 		format := "yyyy'" + literal + "'"
-		result, fault := NewTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"}, {Name: "format", Value: format}})
+		result, fault := newTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"}, {Name: "format", Value: format}})
 		if fault != nil {
 			t.Fatal(fault)
 		}

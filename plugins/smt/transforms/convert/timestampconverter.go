@@ -14,34 +14,36 @@ import (
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-var TimestampConverterKeys = []wit.ConfigKey{
+var timestampConverterKeys = []wit.ConfigKey{
 	setting.Define("field", wit.KindString, wit.High, wit.Ptr(""),
 		"The field containing the timestamp, or empty if the entire value is a timestamp"),
 	setting.Define("target.type", wit.KindString, wit.High, nil,
 		"The desired timestamp representation: string, unix, Date, Time, or Timestamp",
 		setting.Required(), setting.Allowed(timeTypeNames...)),
-	settings.Key("format", wit.KindString, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to "+
-		"generate the output when type=string or used to parse the input if the input is a string."),
-	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"), "The desired Unix precision for "+
-		"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
-		"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during "+
-		"conversions from, and to, values with sub-millisecond components.",
+	settings.Key("format", wit.KindString, wit.Ptr(""),
+		"A SimpleDateFormat-compatible format for the timestamp. Used to "+
+			"generate the output when type=string or used to parse the input if the input is a string."),
+	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"),
+		"The desired Unix precision for "+
+			"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
+			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during "+
+			"conversions from, and to, values with sub-millisecond components.",
 		setting.Allowed(precisionNames...)),
 	settings.ReplaceNull,
 }
 
-// timestampConverter is Kafka's TimestampConverter: it converts the time in a field, or in the whole key or value, to
-// another form.
+// timestampConverter converts the time in a field, or in the whole key or value, to another representation.
 type timestampConverter struct {
 	operation.FieldOptions
 	timeFormat
 	field string
-	// entries is the conversion of values without schema; its make is nil until one came.
+	// entries is the edit of map entries. It is empty until the first map.
 	entries object.Edit
 }
 
-func NewTimestampConverter(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: at, Purpose: "converting timestamp formats", ConvertNull: true,
+func newTimestampConverter(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: at, Purpose: "converting timestamp formats",
+		ConvertNull: true,
 		FieldAction: "list", ConvertDefault: true},
 		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
 	field, _ := s.Find("field")
@@ -67,7 +69,7 @@ func NewTimestampConverter(at record.Target, s settings.Values) (operation.Opera
 				"String must be one of: "+strings.Join(precisionNames, ", "))
 		}
 	}
-	// What one setting says alone is checked before what two say together, as Kafka does.
+	// Kafka checks each setting alone before combinations of settings.
 	if err = o.Configure(s); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (o *timestampConverter) Apply(x *object.Object, s operation.Step) *rowerror
 		return o.applyWhole(x, s.Stage)
 	}
 	if x.IsMap {
-		if o.entries.Apply == nil { // an operation has one stage
+		if o.entries.Apply == nil { // an operation belongs to one stage
 			o.entries = o.entryEdit(s.Stage)
 		}
 		names := []string{o.field}
@@ -115,14 +117,13 @@ func (o *timestampConverter) Apply(x *object.Object, s operation.Step) *rowerror
 			x.Fail(failure)
 			edit = object.Failing(failure)
 		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.sameBytes(typ):
-			edit = object.Edit{} // the bytes are the same
+			edit = object.Edit{} // same bytes
 		}
 		x.ChangeType(f, o.resultType(from.Optional), edit, s.Stage)
 	}
 	return nil
 }
 
-// applyWhole converts a key or value.
 func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 	f, class := &x.Fields[0], x.Class
 	if x.Class = ""; x.IsMap {

@@ -16,31 +16,31 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var CoalesceKeys = []wit.ConfigKey{
-	settings.RequiredListKey("fields", "Fields of which the first that is not null counts, in their order."),
-	settings.RequiredKey("field", wit.High, "Field that takes the value: a new one at the end, or one of <code>fields</code>."),
+var coalesceKeys = []wit.ConfigKey{
+	settings.RequiredListKey("fields", "Fields in order of precedence: the first one that is not null is used."),
+	settings.RequiredKey("field", wit.High,
+		"Field for the value: a new one at the end, or one of <code>fields</code>."),
 	{Name: "remove", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
-		Documentation: "If true, the other <code>fields</code> are left out of the result."},
+		Documentation: "If true, the other <code>fields</code> are removed."},
 	settings.ReplaceNull,
 }
 
-// coalesce is Coalesce, our own: a field becomes the first of several that is not null.
+// coalesce sets a field to the first of several fields that is not null. Kafka Connect has no such transform.
 type coalesce struct {
 	operation.FieldOptions
 	fields []string
 	field  string
 	remove bool
-	// types are those of the field, by the schema of the structure.
-	types schemas.Cache[coalescedType]
+	types  schemas.Cache[coalescedType]
 }
 
-// coalescedType is the type of the fields that are coalesced, without a default, or why they have none.
+// coalescedType is the common type of the fields, without default, or the failure if there is none.
 type coalescedType struct {
 	nodes   []wit.SchemaNode
 	failure *rowerror.Failure
 }
 
-func NewCoalesce(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newCoalesce(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	o := &coalesce{FieldOptions: operation.FieldOptions{Target: at, Purpose: "coalescing fields"}}
 	text, err := s.Required("field")
 	if err != nil {
@@ -59,7 +59,7 @@ func NewCoalesce(at record.Target, s settings.Values) (operation.Operation, *wit
 }
 
 func (o *coalesce) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if x.Trace != nil { // each row has another field
+	if x.Trace != nil { // depends on the row
 		return object.NotTraceable
 	}
 	if !x.Load(s.Stage) {
@@ -88,7 +88,7 @@ func (o *coalesce) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	to := x.Find(o.field)
 	switch {
 	case to != nil && !slices.Contains(o.fields, o.field):
-		return failed("Field " + o.field + " is there and none of those that are coalesced")
+		return failed("Field " + o.field + " exists and is not one of the coalesced fields")
 	case to != nil:
 		to.Set(result)
 	case x.IsMap:
@@ -106,9 +106,11 @@ func (o *coalesce) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	return nil
 }
 
-// firstValue creates the field of a structure that contains the first value of the sources.
-func (o *coalesce) firstValue(x *object.Object, sources []*object.Field, stage int) (result object.Field, _ *rowerror.Failure) {
-	typ, _ := o.types.Get(&x.Scratch.Schemas, x.Layout.ID, func([]wit.SchemaNode) coalescedType { return o.typeOf(sources, stage) })
+func (o *coalesce) firstValue(x *object.Object, sources []*object.Field, stage int) (result object.Field,
+	_ *rowerror.Failure) {
+	typ, _ := o.types.Get(&x.Scratch.Schemas, x.Layout.ID, func([]wit.SchemaNode) coalescedType {
+		return o.typeOf(sources, stage)
+	})
 	if typ.failure != nil {
 		return result, typ.failure
 	}
@@ -127,10 +129,11 @@ func (o *coalesce) firstValue(x *object.Object, sources []*object.Field, stage i
 			break
 		}
 	}
-	return object.Field{Nodes: typ.nodes, Bytes: x.Scratch.WithBranch(&typ.nodes[0], null, value), Source: object.Source{Kind: object.FromConstant}}, nil
+	return object.Field{Nodes: typ.nodes, Bytes: x.Scratch.WithBranch(&typ.nodes[0], null, value),
+		Source: object.Source{Kind: object.FromConstant}}, nil
 }
 
-// typeOf returns the type of the sources: optional if all of them may be null.
+// typeOf returns the type of the sources, which is optional if all of them may be null.
 func (o *coalesce) typeOf(sources []*object.Field, stage int) (result coalescedType) {
 	optional := true
 	for _, f := range sources {

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var ExtractFieldKeys = []wit.ConfigKey{
+var extractFieldKeys = []wit.ConfigKey{
 	settings.RequiredKey("field", wit.Medium, "Field name to extract."),
 	settings.ReplaceNull,
 	{Name: "field.syntax.version", Kind: wit.KindString, DefaultValue: wit.Ptr("V1"), Importance: wit.High,
@@ -27,21 +27,21 @@ var ExtractFieldKeys = []wit.ConfigKey{
 			"\"<code>foo.bar</code>.baz\"."},
 }
 
-// ExtractField is ExtractField: the key or value becomes one of its fields.
+// ExtractField replaces the key or value by one of its fields.
 type ExtractField struct {
 	operation.FieldOptions
-	name string
-	path []string
-	// levels are the objects below the one at the top.
+	name   string
+	path   []string
 	levels []object.Object
 }
 
-func NewExtractField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newExtractField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	text, err := s.Required("field")
 	if err != nil {
 		return nil, err
 	}
-	o := &ExtractField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "field extraction", ConvertNull: true, FieldAction: "look up"},
+	o := &ExtractField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "field extraction", ConvertNull: true,
+		FieldAction: "look up"},
 		name: setting.Trim(text)}
 	if err = o.Configure(s); err != nil {
 		return nil, err
@@ -60,8 +60,7 @@ func NewExtractField(at record.Target, s settings.Values) (operation.Operation, 
 	return o, err
 }
 
-// parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
-// end. There a backslash makes the backtick part of the name.
+// parsePath splits a path at dots. A name in backticks may contain dots, and backticks after a backslash.
 func parsePath(setting, text string) (path []string, _ *wit.Error) {
 	rest := text
 	if text == "" {
@@ -88,7 +87,7 @@ func parsePath(setting, text string) (path []string, _ *wit.Error) {
 	return append(path, rest), nil
 }
 
-// quotedName reads a name in backticks at the start of a text, and tells its size there, -1 when it does not end.
+// quotedName reads a name in backticks and returns its size in text, -1 if it is not closed.
 func quotedName(text string) (name string, size int) {
 	start := 1
 	for at := 1; at < len(text); at++ {
@@ -109,7 +108,7 @@ func quotedName(text string) (name string, size int) {
 
 func (o *ExtractField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	switch {
-	case len(o.path) == 0: // V2's path without a step, which every value has but a null without schema
+	case len(o.path) == 0: // an empty path of V2
 		return rowerror.New(s.Stage, rowerror.IllegalArgumentException, "fromIndex(0) > toIndex(-1)")
 	case len(o.path) > 1 && x.Trace != nil:
 		return object.NotTraceable
@@ -142,7 +141,8 @@ func (o *ExtractField) Apply(x *object.Object, s operation.Step) *rowerror.Failu
 		if !at.Load(s.Stage) {
 			return at.Pending
 		}
-		if n := f.Schema(); (o.ReplaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil && !f.NeverNull {
+		if n := f.Schema(); (o.ReplaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil &&
+			!f.NeverNull {
 			at.Edit(f, object.OrDefault(n), s.Stage)
 			f.NeverNull = true
 		}
@@ -154,7 +154,6 @@ func (o *ExtractField) Apply(x *object.Object, s operation.Step) *rowerror.Failu
 	return nil
 }
 
-// openField opens the value of a field of x as y.
 func openField(y, x *object.Object, f *object.Field, stage int) *rowerror.Failure {
 	if x.IsMap {
 		return y.OpenMap(x.Scratch, f.Bytes, stage, "nested field access")

@@ -16,25 +16,25 @@ import (
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-var FlattenKeys = []wit.ConfigKey{
+var flattenKeys = []wit.ConfigKey{
 	settings.Key("delimiter", wit.KindString, wit.Ptr("."),
 		"Delimiter to insert between field names from the input record when generating field "+
 			"names for the output record"),
 }
 
-// flatten is Flatten: the fields of structures, or maps, inside others come up to the top, under all names on the way.
+// flatten moves nested fields to the top level. Their names are joined by a delimiter.
 type flatten struct {
 	operation.FieldOptions
 	delimiter string
 	structs   schemas.Cache[*flattenPlan]
 }
 
-// maxFlatNames is how many bytes of names one key or value may come to: a long name goes in front of each that is
-// below.
+// maxFlatNames limits the total size of the names in bytes: a long name is repeated for each field below it.
 const maxFlatNames = 16 << 20
 
-func NewFlatten(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &flatten{FieldOptions: operation.FieldOptions{Target: at, Purpose: "flattening"}, delimiter: *FlattenKeys[0].DefaultValue}
+func newFlatten(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &flatten{FieldOptions: operation.FieldOptions{Target: at, Purpose: "flattening"},
+		delimiter: *flattenKeys[0].DefaultValue}
 	if text, isSet := s.Find("delimiter"); isSet {
 		o.delimiter = setting.Trim(text)
 	}
@@ -49,7 +49,7 @@ func (o *flatten) name(prefix, name string) string {
 }
 
 func longNames(stage int) *rowerror.Failure {
-	return rowerror.Data(stage, "the names of the flattened fields come to more than 16 MiB")
+	return rowerror.Data(stage, "the names of the flattened fields exceed 16 MiB")
 }
 
 func (o *flatten) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
@@ -78,7 +78,7 @@ func (o *flatten) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	return nil
 }
 
-// isFlat reports whether Flatten keeps all fields of a structure as they are.
+// isFlat reports whether Flatten keeps all fields of a struct as they are.
 func isFlat(x *object.Object) bool {
 	for i := range x.Fields {
 		f := &x.Fields[i]
@@ -89,49 +89,45 @@ func isFlat(x *object.Object) bool {
 	return !x.Root.Optional && x.Root.DefaultValue == nil
 }
 
-// flattenPlan is what the transform does for one schema.
 type flattenPlan struct {
 	failure *rowerror.Failure
 	top     *flatStruct
 	nodes   []wit.SchemaNode
 }
 
-// flatStruct reads a structure.
 type flatStruct struct {
 	layout  *object.Layout
 	ends    []uint64
 	members []flatMember
 }
 
-// flatMember is a member of a structure: its schema, and that of the field that it becomes, or what a structure holds.
-// same: values keep their bytes.
+// flatMember is a field, its schema in the result, or the nested struct. same values keep their bytes.
 type flatMember struct {
 	from, to *wit.SchemaNode
 	nested   *flatStruct
 	same     bool
 }
 
-// flattenCompiler makes the schema.
 type flattenCompiler struct {
 	o      *flatten
 	stage  int
 	result object.Object
-	// names are the names; size is how long they are together.
-	names map[string]bool
-	size  int
+	names  map[string]bool
+	size   int
 }
 
-// compile finds the fields of a schema.
 func (o *flatten) compile(l *object.Layout, stage int) *flattenPlan {
 	x, root := &flattenPlan{}, &l.Nodes[0]
-	f := &flattenCompiler{o: o, stage: stage, names: map[string]bool{}, result: object.Object{Root: schemas.CopyMetadata(root)}}
+	f := &flattenCompiler{o: o, stage: stage, names: map[string]bool{},
+		result: object.Object{Root: schemas.CopyMetadata(root)}}
 	x.top, x.failure = f.addStruct(l, "", root.Optional, root.DefaultValue)
 	x.nodes = f.result.Nodes()
 	return x
 }
 
-// addStruct adds the fields of a structure. optional: it or one around it is; byDefault is its default or nil.
-func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bool, defaultValue *[]byte) (*flatStruct, *rowerror.Failure) {
+// addStruct adds the fields of a struct. optional reports whether it, or a struct around it, is optional.
+func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bool, defaultValue *[]byte) (*flatStruct,
+	*rowerror.Failure) {
 	s := &flatStruct{layout: l, ends: make([]uint64, len(l.Fields)+1)}
 	if defaultValue != nil {
 		if invalid := l.Offsets(*defaultValue, 0, s.ends); invalid >= 0 {
@@ -155,7 +151,8 @@ func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bo
 		member := flatMember{from: n}
 		switch n.Kind {
 		case wit.Map:
-			return nil, rowerror.Data(f.stage, "Flatten transformation does not support MAP for record with schemas (for field "+name+").")
+			return nil, rowerror.Data(f.stage,
+				"Flatten transformation does not support MAP for record with schemas (for field "+name+").")
 		case wit.Struct:
 			var failure *rowerror.Failure
 			if member.nested, failure = f.addStruct(l.FieldLayout(i), name, optional, inherited); failure != nil {
@@ -178,15 +175,13 @@ func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bo
 	return s, nil
 }
 
-// write appends the fields of a structure, given without its branch; null: it is one, and so are they.
 func (s *flatStruct) write(dst, in []byte, null bool) []byte {
 	if !null {
-		s.layout.Offsets(in, 0, s.ends) // the whole was checked
+		s.layout.Offsets(in, 0, s.ends) // already checked
 	}
 	return s.writeMembers(dst, in, s.ends, null)
 }
 
-// writeMembers is write, where ends are those of the members.
 func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []byte {
 	for i := range s.members {
 		m := &s.members[i]
@@ -216,7 +211,6 @@ func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []by
 	return dst
 }
 
-// applyToMap flattens a map.
 func (o *flatten) applyToMap(x *object.Object, stage int) *rowerror.Failure {
 	flat := flatMap{o: o, stage: stage, top: x}
 	if f := flat.addEntries(x, ""); f != nil {
@@ -233,7 +227,7 @@ func (o *flatten) applyToMap(x *object.Object, stage int) *rowerror.Failure {
 			x.Fields = append(x.Fields, f)
 		}
 	}
-	if len(places) < len(flat.fields) { // of values with one name the one counts that Kafka comes to last
+	if len(places) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
 		top := &object.Object{}
 		top.ReadMap(x.Scratch, x.Input)
 		flat = flatMap{o: o, stage: stage, top: top, javaOrder: true}
@@ -245,20 +239,17 @@ func (o *flatten) applyToMap(x *object.Object, stage int) *rowerror.Failure {
 	return nil
 }
 
-// flatMap holds the entries of a map, which is at the top, and of the maps inside it.
+// flatMap collects the entries of nested maps.
 type flatMap struct {
-	o      *flatten
-	stage  int
-	top    *object.Object
-	fields []object.Field
-	// size is the total length of all names; nested reports whether there are maps inside.
-	size   int
-	nested bool
-	// javaOrder takes entries in the order in which Kafka comes to them.
+	o         *flatten
+	stage     int
+	top       *object.Object
+	fields    []object.Field
+	size      int
+	nested    bool
 	javaOrder bool
 }
 
-// addEntries takes the entries of a map, those of nested maps under prefix + delimiter + key.
 func (m *flatMap) addEntries(x *object.Object, prefix string) *rowerror.Failure {
 	list := x.Fields
 	if m.javaOrder {
@@ -275,7 +266,8 @@ func (m *flatMap) addEntries(x *object.Object, prefix string) *rowerror.Failure 
 
 func (m *flatMap) add(x *object.Object, f object.Field, prefix string) *rowerror.Failure {
 	if !f.HasTextKey() {
-		return rowerror.New(m.stage, rowerror.ClassCastException, "a map whose keys are not all of class java.lang.String")
+		return rowerror.New(m.stage, rowerror.ClassCastException,
+			"a map whose keys are not all of class java.lang.String")
 	}
 	f.Name = m.o.name(prefix, f.Name)
 	if m.size += len(f.Name); m.size > maxFlatNames {
@@ -287,7 +279,7 @@ func (m *flatMap) add(x *object.Object, f object.Field, prefix string) *rowerror
 		return object.NotTraceable
 	case tag == connectdata.TagMap:
 		nested := &object.Object{}
-		nested.ReadMap(nil, f.Bytes) // which was checked
+		nested.ReadMap(nil, f.Bytes) // already checked
 		m.nested = true
 		return m.addEntries(nested, f.Name)
 	case tag == connectdata.TagInstant:
@@ -296,7 +288,8 @@ func (m *flatMap) add(x *object.Object, f object.Field, prefix string) *rowerror
 	case tag == connectdata.TagStruct:
 		return rowerror.Data(m.stage, "Flatten transformation does not support class "+class+
 			" for record without schemas (for field "+f.Name+").")
-	case m.top.Trace != nil && !x.Allow(&f, ^uint64(1<<connectdata.TagMap|1<<connectdata.TagInstant|1<<connectdata.TagStruct)):
+	case m.top.Trace != nil && !x.Allow(&f,
+		^uint64(1<<connectdata.TagMap|1<<connectdata.TagInstant|1<<connectdata.TagStruct)):
 		return object.NotTraceable
 	}
 	if x != m.top {

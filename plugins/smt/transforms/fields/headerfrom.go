@@ -12,24 +12,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var HeaderFromKeys = []wit.ConfigKey{
+var headerFromKeys = []wit.ConfigKey{
 	settings.RequiredListKey("fields", "Field names in the record whose values are to be copied or moved to headers."),
 	settings.RequiredListKey("headers", "Header names, in the same order as the field names listed in the fields "+
 		"configuration property."),
-	settings.RequiredKey("operation", wit.High, "Either <code>move</code> if the fields are to be moved to the headers (removed "+
-		"from the key/value), or <code>copy</code> if the fields are to be copied to the headers "+
-		"(retained in the key/value)."),
+	settings.RequiredKey("operation", wit.High,
+		"Either <code>move</code> if the fields are to be moved to the headers (removed "+
+			"from the key/value), or <code>copy</code> if the fields are to be copied to the headers "+
+			"(retained in the key/value)."),
 	settings.ReplaceNull,
 }
 
-// HeaderFrom is HeaderFrom: fields of the key or value become headers, after those that are there.
+// HeaderFrom copies or moves fields of the key or value to headers.
 type HeaderFrom struct {
 	operation.FieldOptions
 	fields, headers []string
 	move            bool
 }
 
-func NewHeaderFrom(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newHeaderFrom(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	o := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: at, RejectNull: true}}
 	for _, x := range []struct {
 		name string
@@ -54,14 +55,15 @@ func NewHeaderFrom(at record.Target, s settings.Values) (operation.Operation, *w
 		return nil, err
 	}
 	if len(o.fields) != len(o.headers) {
-		return nil, settings.Error("headers", "'fields' config must have the same number of elements as 'headers' config.")
+		return nil, settings.Error("headers",
+			"'fields' config must have the same number of elements as 'headers' config.")
 	}
 	return o, nil
 }
 
 func (o *HeaderFrom) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	x.Load(s.Stage)
-	if !o.move { // what stays is not looked at
+	if !o.move { // a copy does not change the fields
 		before, changed := slices.Clone(x.Fields), x.Changed
 		f := o.add(x, s.Stage)
 		x.Fields, x.Changed = before, changed
@@ -80,7 +82,6 @@ func (o *HeaderFrom) Apply(x *object.Object, s operation.Step) *rowerror.Failure
 	return nil
 }
 
-// add makes headers of fields, and nulls of entries that are not there.
 func (o *HeaderFrom) add(x *object.Object, stage int) *rowerror.Failure {
 	if o.ReplaceNull && !x.IsMap {
 		x.ReplaceNulls(stage)

@@ -16,11 +16,12 @@ import (
 const optionality = " Suffix with <code>!</code> to make this a required field, or <code>?</code> to keep it " +
 	"optional (the default)."
 
-var InsertFieldKeys = []wit.ConfigKey{
+var insertFieldKeys = []wit.ConfigKey{
 	settings.Key("topic.field", wit.KindString, nil, "Field name for Kafka topic."+optionality),
 	settings.Key("partition.field", wit.KindString, nil, "Field name for Kafka partition."+optionality),
-	settings.Key("offset.field", wit.KindString, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+
-		optionality[1:]),
+	settings.Key("offset.field", wit.KindString, nil,
+		"Field name for Kafka offset - only applicable to sink connectors.<br/>"+
+			optionality[1:]),
 	settings.Key("timestamp.field", wit.KindString, nil, "Field name for record timestamp."+optionality),
 	settings.Key("static.field", wit.KindString, nil, "Field name for static data field."+optionality),
 	settings.Key("static.value", wit.KindString, nil, "Static field value, if field name configured."),
@@ -29,14 +30,13 @@ var InsertFieldKeys = []wit.ConfigKey{
 
 const insertPurpose = "field insertion"
 
-// insertField is InsertField: fields from what a record is besides its key and value, or a fixed text.
+// insertField inserts attributes of the record, or a fixed text.
 type insertField struct {
 	operation.FieldOptions
 	fields []insertion
 	static *string
 }
 
-// insertion is one field to insert.
 type insertion struct {
 	attribute object.Attribute
 	name      string
@@ -46,7 +46,7 @@ type insertion struct {
 
 var insertSettings = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
-func NewInsertField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newInsertField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	o := &insertField{FieldOptions: operation.FieldOptions{Target: at, Purpose: insertPurpose}}
 	if err := o.Configure(s); err != nil {
 		return nil, err
@@ -77,7 +77,6 @@ func NewInsertField(at record.Target, s settings.Values) (operation.Operation, *
 	return o, nil
 }
 
-// node is the schema of an inserted field.
 func (f insertion) node() wit.SchemaNode {
 	n := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
 	switch f.attribute {
@@ -91,7 +90,6 @@ func (f insertion) node() wit.SchemaNode {
 	return n
 }
 
-// text is what a field holds that is the same for all rows of a route.
 func (o *insertField) text(f insertion, topic string) string {
 	if f.attribute == object.Topic {
 		return topic
@@ -114,7 +112,8 @@ func (o *insertField) Apply(x *object.Object, s operation.Step) *rowerror.Failur
 	var failure *rowerror.Failure
 	for i := range o.fields {
 		f := &o.fields[i]
-		result := object.Field{Name: f.name, Nodes: f.nodes, Source: object.Source{Kind: object.FromConstant, Attribute: f.attribute}}
+		result := object.Field{Name: f.name, Nodes: f.nodes, Source: object.Source{Kind: object.FromConstant,
+			Attribute: f.attribute}}
 		lead := []byte{connectdata.TagText}
 		if !x.IsMap {
 			lead = schemas.Branch(&f.nodes[0])
@@ -125,7 +124,7 @@ func (o *insertField) Apply(x *object.Object, s operation.Step) *rowerror.Failur
 			result.Kind, result.Optional = object.FromAttribute, f.optional && !x.IsMap
 			n := object.AttributeOf(f.attribute, s.Row)
 			switch {
-			case n < 0 && f.attribute == object.Offset: // it fails in Kafka's transform, the others in the converter
+			case n < 0 && f.attribute == object.Offset: // fails in the transform, others in the converter
 				failure = notSinkRecord(s.Stage)
 			case n < 0 && x.IsMap:
 				continue

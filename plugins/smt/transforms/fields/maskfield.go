@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var MaskFieldKeys = []wit.ConfigKey{
+var maskFieldKeys = []wit.ConfigKey{
 	settings.RequiredListKey("fields", "Names of fields to mask."),
 	setting.Define("replacement", wit.KindString, wit.Low, nil,
 		"Custom value replacement, that will be applied to all 'fields' values (numeric or "+
@@ -27,26 +27,26 @@ var MaskFieldKeys = []wit.ConfigKey{
 	settings.ReplaceNull,
 }
 
-// maskField is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
+// maskField replaces values by the empty value of their type, or by a fixed one. Nulls stay.
 type maskField struct {
 	operation.FieldOptions
 	fields []string
-	// order is the fields in the order in which Kafka comes to them in maps.
+	// order holds the fields in the order of Kafka's loop over maps.
 	order []string
-	// entries is the edit of entries; its make is nil until one came.
+	// entries is the edit of map entries. It is empty until the first map.
 	entries     object.Edit
 	replacement *string
-	// number is the replacement where that is one.
-	number *values.Decimal
+	number      *values.Decimal
 }
 
-func NewMaskField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newMaskField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	fields, err := s.RequiredList("fields")
 	if err != nil {
 		return nil, err
 	}
-	o := &maskField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "mask fields", RejectNull: true}, fields: fields,
-		order: java.InHashSet(fields)}
+	o := &maskField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "mask fields", RejectNull: true},
+		fields: fields,
+		order:  java.InHashSet(fields)}
 	if text, isSet := s.Find("replacement"); isSet {
 		if text = setting.Trim(text); text == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")
@@ -61,7 +61,7 @@ func NewMaskField(at record.Target, s settings.Values) (operation.Operation, *wi
 
 func (o *maskField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	if x.IsMap {
-		if o.entries.Apply == nil { // an operation has one stage
+		if o.entries.Apply == nil { // an operation belongs to one stage
 			o.entries = o.entryEdit(s.Stage)
 		}
 		return x.EditEntries(o.order, o.fields, func(int) object.Edit { return o.entries }, s.Stage)
@@ -83,7 +83,7 @@ func (o *maskField) Apply(x *object.Object, s operation.Step) *rowerror.Failure 
 		case f.Kind == object.FromConstant, !n.Optional && f.Kind != object.FromAttribute, f.NeverNull:
 			x.Changed = true
 			f.Kind, f.Bytes = object.FromConstant, masked
-		case !n.Optional: // a required attribute: the program would not check that the row has it
+		case !n.Optional: // the program would not check the required attribute
 			return object.NotTraceable
 		default:
 			choice := [][]byte{masked, nil, masked}
@@ -95,7 +95,6 @@ func (o *maskField) Apply(x *object.Object, s operation.Step) *rowerror.Failure 
 	return nil
 }
 
-// entryEdit makes the edit of values without schema, by their tags.
 func (o *maskField) entryEdit(stage int) object.Edit {
 	choice, failures := make([][]byte, len(javaclass.OfTag)), make([]*rowerror.Failure, len(javaclass.OfTag))
 	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
@@ -109,7 +108,6 @@ func (o *maskField) entryEdit(stage int) object.Edit {
 	return object.Choosing(choice, failures)
 }
 
-// withSchema is the masked value of a field with a schema.
 func (o *maskField) withSchema(n *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.Of(n)
 	if class != "java.math.BigDecimal" {
@@ -127,7 +125,6 @@ func (o *maskField) withSchema(n *wit.SchemaNode, stage int) ([]byte, *rowerror.
 	return connectdata.AppendDecimal(nil, d.Unscaled), nil
 }
 
-// schemaless is the masked value of an entry without schema, in the place of one with this tag.
 func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.OfTag[tag]
 	if class == "java.math.BigDecimal" {
@@ -142,12 +139,11 @@ func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 	}
 	b, f := o.maskedValue(class, stage)
 	if tag == connectdata.TagFalse {
-		b = nil // the tag says it
+		b = nil // the tag is the value
 	}
 	return append([]byte{tag}, b...), f
 }
 
-// maskedValue is the bytes of the masked value of a class.
 func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
 	var n int64
 	var f float64
@@ -193,15 +189,16 @@ func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	return b, nil
 }
 
-// decimal is the masked value of a BigDecimal.
 func (o *maskField) decimal(stage int) (values.Decimal, *rowerror.Failure) {
 	switch {
 	case o.replacement == nil:
 		return values.Decimal{Unscaled: new(big.Int)}, nil
 	case o.number == nil:
-		return values.Decimal{}, rowerror.Data(stage, "Unable to convert "+*o.replacement+" (class java.lang.String) to number")
+		return values.Decimal{}, rowerror.Data(stage,
+			"Unable to convert "+*o.replacement+" (class java.lang.String) to number")
 	case !o.number.Fits():
-		return values.Decimal{}, rowerror.Data(stage, "a decimal that is too long, or whose scale is too large: "+*o.replacement)
+		return values.Decimal{}, rowerror.Data(stage,
+			"a decimal that is too long, or whose scale is too large: "+*o.replacement)
 	}
 	return *o.number, nil
 }

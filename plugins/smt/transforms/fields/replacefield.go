@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java"
 )
 
-var ReplaceFieldKeys = []wit.ConfigKey{
+var replaceFieldKeys = []wit.ConfigKey{
 	settings.Key("exclude", wit.KindList, wit.Ptr(""),
 		"Fields to exclude. This takes precedence over the fields to include."),
 	settings.Key("include", wit.KindList, wit.Ptr(""),
@@ -24,7 +24,7 @@ var ReplaceFieldKeys = []wit.ConfigKey{
 	settings.ReplaceNull,
 }
 
-// replaceField is ReplaceField: which fields stay, and under which names.
+// replaceField removes and renames fields.
 type replaceField struct {
 	operation.FieldOptions
 	exclude, include []string
@@ -33,9 +33,9 @@ type replaceField struct {
 
 type rename struct{ from, to string }
 
-func NewReplaceField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newReplaceField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	o := &replaceField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "field replacement"}}
-	err := s.NoDuplicates("exclude", "include") // of all lists before anything else
+	err := s.NoDuplicates("exclude", "include") // Kafka checks this first
 	if err != nil {
 		return nil, err
 	}
@@ -49,19 +49,18 @@ func NewReplaceField(at record.Target, s settings.Values) (operation.Operation, 
 	for _, pair := range pairs {
 		parts := strings.Split(pair, ":")
 		for len(parts) > 0 && parts[len(parts)-1] == "" {
-			parts = parts[:len(parts)-1] // Java's split drops them
+			parts = parts[:len(parts)-1] // like Java's split
 		}
 		if len(parts) != 2 {
 			return nil, settings.Invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
 		}
 		o.rename(parts[0], parts[1])
 	}
-	// Where two fields get one name the order decides which of them ReplaceField looks for.
+	// If two fields get the same name, the order decides which one ReplaceField finds.
 	o.renames = java.InHashMap(o.renames, func(r rename) string { return r.from })
 	return o, o.Configure(s)
 }
 
-// rename adds a mapping; the last of a name counts.
 func (o *replaceField) rename(from, to string) {
 	for i := range o.renames {
 		if o.renames[i].from == from {
@@ -85,7 +84,7 @@ func (o *replaceField) newName(name string) string {
 	return name
 }
 
-// sourceOf is the field whose value goes into a field of the result: with two renames to one name, the last one's.
+// sourceOf returns the field whose value is written to a field of the result. The last rename counts.
 func (o *replaceField) sourceOf(name string) string {
 	for i := len(o.renames) - 1; i >= 0; i-- {
 		if o.renames[i].to == name {
@@ -99,8 +98,7 @@ func (o *replaceField) Apply(x *object.Object, s operation.Step) *rowerror.Failu
 	if x.IsMap {
 		return o.applyToMap(x, s)
 	}
-	// As in Kafka, the schema of a field comes from the field that was renamed, its value from the field that the
-	// rename names: they differ where a field that is not renamed has the name of a rename's result.
+	// As in Kafka, the schema comes from the renamed field and the value from the field that the rename names.
 	x.NewStruct()
 	before := slices.Clone(x.Fields)
 	x.Fields = x.Fields[:0]
@@ -130,8 +128,7 @@ func (o *replaceField) Apply(x *object.Object, s operation.Step) *rowerror.Failu
 	return nil
 }
 
-// assignSchema is the value of one field under the schema of another, which it has to be of, as Kafka's Struct.put says.
-// Where only one of the two schemas has values with a branch, or their branches differ, it fails, which Kafka does not.
+// assignSchema checks like Kafka's Struct.put. Unlike Kafka, it fails if the branches of the schemas differ.
 func assignSchema(value, schema object.Field, name string, stage int) (object.Field, *rowerror.Failure) {
 	from, to := value.Schema(), schema.Schema()
 	fail := func(message string) (object.Field, *rowerror.Failure) {
@@ -140,32 +137,33 @@ func assignSchema(value, schema object.Field, name string, stage int) (object.Fi
 	switch {
 	case reflect.DeepEqual(value.Subtree(), schema.Subtree()):
 		return value, nil
-	case from.Optional && !value.NeverNull: // each row tells whether it is null
+	case from.Optional && !value.NeverNull: // checked per row
 	case javaclass.Of(from) != javaclass.Of(to):
 		message := "Invalid Java object for schema"
 		if to.Name != nil {
 			message += " \"" + *to.Name + "\""
 		}
-		return fail(message + " with type " + javaclass.KindNames[to.Kind] + ": class " + javaclass.Of(from) + " for field: \"" +
+		return fail(message + " with type " + javaclass.KindNames[to.Kind] + ": class " + javaclass.Of(from) +
+			" for field: \"" +
 			name + "\"")
 	case to.Kind == wit.Struct:
 		return fail("Struct schemas do not match.")
 	}
 	if from.Optional != to.Optional || from.Optional && (from.DefaultValue != nil || to.DefaultValue != nil) ||
 		javaclass.Of(from) != javaclass.Of(to) || to.Kind >= wit.Array || javaclass.Of(to) == "java.math.BigDecimal" {
-		return fail("the value of a field under the schema of another, which differs: of " + value.Name + " under " +
+		return fail("cannot use the value of a field for another, their schemas differ: of " + value.Name + " for " +
 			name)
 	}
 	value.Nodes, value.Node = schema.Nodes, schema.Node
 	return value, nil
 }
 
-// applyToMap takes entries out and renames them. Of several that get one name the one counts that Kafka's loop writes
-// last; the names stay in their order.
+// applyToMap removes and renames entries. If several get the same name, the one that Kafka's loop writes last counts.
 func (o *replaceField) applyToMap(x *object.Object, s operation.Step) *rowerror.Failure {
 	for i := range x.Fields {
 		if !x.Fields[i].HasTextKey() {
-			return rowerror.New(s.Stage, rowerror.ClassCastException, "a map whose keys are not all of class java.lang.String")
+			return rowerror.New(s.Stage, rowerror.ClassCastException,
+				"a map whose keys are not all of class java.lang.String")
 		}
 	}
 	before := x.Fields

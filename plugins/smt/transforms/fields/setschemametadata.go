@@ -10,21 +10,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var SetSchemaMetadataKeys = []wit.ConfigKey{
+var setSchemaMetadataKeys = []wit.ConfigKey{
 	{Name: "schema.name", Kind: wit.KindString, Importance: wit.High, Documentation: "Schema name to set."},
 	{Name: "schema.version", Kind: wit.KindInt, Importance: wit.High, Documentation: "Schema version to set."},
 	settings.ReplaceNull,
 }
 
-// setSchemaMetadata is SetSchemaMetadata: another name or version of the schema.
+// setSchemaMetadata sets the name or version of the schema.
 type setSchemaMetadata struct {
 	operation.FieldOptions
 	name    *string
 	version *int32
 }
 
-func NewSetSchemaMetadata(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: at, Purpose: "updating schema metadata", RequireSchema: true, ConvertNull: true, FieldAction: "list",
+func newSetSchemaMetadata(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: at, Purpose: "updating schema metadata",
+		RequireSchema: true, ConvertNull: true, FieldAction: "list",
 		RequireStruct: true}}
 	if text, isSet := s.Find("schema.name"); isSet {
 		o.name = wit.Ptr(setting.Trim(text))

@@ -14,22 +14,20 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var UnwrapKeys = []wit.ConfigKey{
+var unwrapKeys = []wit.ConfigKey{
 	{Name: "fields", Kind: wit.KindList, DefaultValue: wit.Ptr(""), Importance: wit.Medium,
-		Documentation: "Fields to unwrap, at whatever level; empty: all that hold nothing but a wrapper."},
+		Documentation: "Fields to unwrap, at any level. If empty, all fields that contain only a wrapper."},
 	{Name: "wrapper", Kind: wit.KindString, DefaultValue: wit.Ptr("results"), Importance: wit.Low,
-		Documentation: "Name inside of a wrapper: OData's JSON writes an expanded feed as " +
+		Documentation: "Name of the array in a wrapper: OData's JSON writes an expanded feed as " +
 			"<code>{\"results\": […]}</code>."},
 }
 
-// unwrap is Unwrap: where a field holds an expanded feed as OData's JSON has it, the array takes the place of the
-// structure around it. Beside the array may stand what tells of the feed and not of its entities: `__count`, and a
-// `__next` that is null.
+// unwrap replaces the struct around an expanded feed of OData's JSON by its array. The struct may also contain
+// `__count`, and `__next` if it is null.
 type unwrap struct {
 	operation.FieldOptions
 	fields  []string
 	wrapper string
-	// schemas are the schemas without wrappers; nil for one that has none.
 	schemas schemas.Cache[[]wit.SchemaNode]
 }
 
@@ -38,8 +36,9 @@ const (
 	feedNext  = "__next"
 )
 
-func NewUnwrap(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &unwrap{FieldOptions: operation.FieldOptions{Target: at, Whole: true, ConvertNull: true}, wrapper: "results", fields: s.List("fields")}
+func newUnwrap(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+	o := &unwrap{FieldOptions: operation.FieldOptions{Target: at, Whole: true, ConvertNull: true}, wrapper: "results",
+		fields: s.List("fields")}
 	if text, isSet := s.Find("wrapper"); isSet {
 		if o.wrapper = setting.Trim(text); o.wrapper == "" {
 			return nil, settings.Invalid("wrapper", text, "String must be non-empty")
@@ -48,12 +47,10 @@ func NewUnwrap(at record.Target, s settings.Values) (operation.Operation, *wit.E
 	return o, nil
 }
 
-// selected tells whether a field of the name is to be unwrapped where it is a wrapper.
 func (o *unwrap) selected(name string) bool {
 	return len(o.fields) == 0 || slices.Contains(o.fields, name)
 }
 
-// arrayField is the member of a structure that a wrapper holds, -1: it is none.
 func (o *unwrap) arrayField(nodes []wit.SchemaNode, n *wit.SchemaNode) int {
 	if n.Kind != wit.Struct {
 		return -1
@@ -71,7 +68,6 @@ func (o *unwrap) arrayField(nodes []wit.SchemaNode, n *wit.SchemaNode) int {
 	return at
 }
 
-// node is a node of a schema without wrappers: in the place of a wrapper its array.
 func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	n := nodes[node]
 	if at := o.arrayField(nodes, &n); at >= 0 && name != "" && o.selected(name) {
@@ -88,15 +84,16 @@ func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.Sche
 	return n
 }
 
-// unwrapSchema returns a schema without wrappers, nil if it has none.
+// unwrapSchema returns the schema without wrappers, nil if it has none.
 func (o *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
 	if !slices.ContainsFunc(nodes, func(n wit.SchemaNode) bool { return o.hasWrapper(nodes, &n) }) {
 		return nil
 	}
-	return schemas.AppendNodeFunc(nil, 0, "", func(node uint32, name string) wit.SchemaNode { return o.node(nodes, node, name) })
+	return schemas.AppendNodeFunc(nil, 0, "", func(node uint32, name string) wit.SchemaNode {
+		return o.node(nodes, node, name)
+	})
 }
 
-// hasWrapper tells whether a structure has a field that is to be unwrapped.
 func (o *unwrap) hasWrapper(nodes []wit.SchemaNode, n *wit.SchemaNode) bool {
 	return n.Kind == wit.Struct && slices.ContainsFunc(n.Fields, func(m wit.Field) bool {
 		return o.selected(m.Name) && o.arrayField(nodes, &nodes[m.Node]) >= 0
@@ -139,7 +136,7 @@ func (o *unwrap) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
 	return nil
 }
 
-// unwrapValue is a value without wrappers; nodes are nil for one without schema. changed: there were some.
+// unwrapValue returns the value without wrappers. nodes is nil for a value without schema.
 func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (_ any, changed bool,
 	f *rowerror.Failure) {
 	if list, arrayNode, ok, f := o.feedArray(nodes, node, v, name, stage); ok || f != nil {
@@ -185,9 +182,10 @@ func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, v any, name st
 	return v, changed, nil
 }
 
-// feedArray is the array in a field that holds a wrapper, and the array's node; ok is false of other fields. It fails where
-// only the feed's first entities are there.
-func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (list any, arrayNode uint32, ok bool,
+// feedArray returns the array of a wrapper and its node. It fails if the feed continues on another page.
+func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (list any,
+	arrayNode uint32,
+	ok bool,
 	_ *rowerror.Failure) {
 	if name == "" || !o.selected(name) {
 		return nil, 0, false, nil
@@ -212,13 +210,12 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name stri
 		}
 	}
 	if ok && hasMore {
-		return nil, 0, false, rowerror.Data(stage, "The feed in "+name+" goes on after "+feedNext+
-			": only its first entities are here")
+		return nil, 0, false, rowerror.Data(stage, "The feed in "+name+" continues after "+feedNext+
+			": only its first entities are present")
 	}
 	return list, arrayNode, ok, nil
 }
 
-// wrapperArray is the array of a map that is a wrapper, and whether the feed goes on after it.
 func (o *unwrap) wrapperArray(m connectdata.Map) (list connectdata.List, ok, hasMore bool) {
 	for _, e := range m {
 		switch e.Key {

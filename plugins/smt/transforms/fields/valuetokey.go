@@ -9,24 +9,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var ValueToKeyKeys = []wit.ConfigKey{
+var valueToKeyKeys = []wit.ConfigKey{
 	settings.RequiredListKey("fields", "Field names on the record value to extract as the record key."),
 	settings.ReplaceNull,
 }
 
-// ValueToKey is ValueToKey: the key becomes a structure, or a map, of fields of the value.
+// ValueToKey replaces the key by a struct or map of fields of the value.
 type ValueToKey struct {
 	operation.FieldOptions
 	fields []string
 }
 
-func NewValueToKey(s settings.Values) (operation.Operation, *wit.Error) {
+func newValueToKey(s settings.Values) (operation.Operation, *wit.Error) {
 	fields, err := s.RequiredList("fields")
 	if err != nil {
 		return nil, err
 	}
 	o := &ValueToKey{fields: fields}
-	o.FieldOptions = operation.FieldOptions{Target: record.Value, Purpose: "copying fields from value to key", RejectNull: true, KeepObject: true}
+	o.FieldOptions = operation.FieldOptions{Target: record.Value, Purpose: "copying fields from value to key",
+		RejectNull: true, KeepObject: true}
 	return o, o.Configure(s)
 }
 

@@ -14,31 +14,31 @@ import (
 	"github.com/culvert-project/culvert/wit/java/values"
 )
 
-var DropHeadersKeys = []wit.ConfigKey{settings.RequiredListKey("headers", "The name of the headers to be removed.")}
+var dropHeadersKeys = []wit.ConfigKey{settings.RequiredListKey("headers", "The name of the headers to be removed.")}
 
-// DropHeaders is DropHeaders: all headers of some names go.
+// DropHeaders removes all headers with some names.
 type DropHeaders struct{ names []string }
 
-func NewDropHeaders(s settings.Values) (operation.Operation, *wit.Error) {
+func newDropHeaders(s settings.Values) (operation.Operation, *wit.Error) {
 	names, err := s.RequiredList("headers")
 	return &DropHeaders{names}, err
 }
 
-func (o *DropHeaders) Apply(w *operation.Context, v *record.Record, stage int) (*rowerror.Failure, error) {
-	c := &v.Parts[record.Headers]
-	if c.Encoding != wit.Raw {
+func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[record.Headers]
+	if part.Encoding != wit.Raw {
 		return nil, nil
 	}
-	list := record.ReadHeaders(c.Bytes)
+	list := record.ReadHeaders(part.Bytes)
 	kept, count := []byte(nil), int64(0)
 	for at, all := list.Rest, list.Remaining; list.Remaining > 0; at = list.Rest {
 		name, ok := list.Next()
 		if !ok {
-			return rowerror.Data(stage, "bytes that are no block of headers"), nil
+			return rowerror.Data(stage, "invalid bytes of headers"), nil
 		}
 		if !slices.Contains(o.names, string(name)) {
 			if kept == nil {
-				kept = make([]byte, 0, len(c.Bytes))
+				kept = make([]byte, 0, len(part.Bytes))
 			}
 			kept = append(kept, at[:len(at)-len(list.Rest)]...)
 			count++
@@ -48,29 +48,30 @@ func (o *DropHeaders) Apply(w *operation.Context, v *record.Record, stage int) (
 		}
 	}
 	if count == 0 {
-		c.Set(wit.Absent, 0, nil)
+		part.Set(wit.Absent, 0, nil)
 		return nil, nil
 	}
-	from := len(w.Buf)
-	w.Buf = append(connectdata.AppendNumber(w.Buf, count), kept...)
-	c.Set(wit.Raw, 0, w.Buf[from:])
+	from := len(ctx.Buf)
+	ctx.Buf = append(connectdata.AppendNumber(ctx.Buf, count), kept...)
+	part.Set(wit.Raw, 0, ctx.Buf[from:])
 	return nil, nil
 }
 
-var InsertHeaderKeys = []wit.ConfigKey{
+var insertHeaderKeys = []wit.ConfigKey{
 	settings.RequiredKey("header", wit.High, "The name of the header."),
-	settings.RequiredKey("value.literal", wit.High, "The literal value that is to be set as the header value on all records."),
+	settings.RequiredKey("value.literal", wit.High,
+		"The literal value that is to be set as the header value on all records."),
 }
 
-// InsertHeader is InsertHeader: one more header, the same for all records.
+// InsertHeader adds the same header to all records.
 type InsertHeader struct {
 	name string
-	// nodes is the schema of the value, nil if it has none; bytes is the header, nil until a row came.
+	// nodes is the schema of the value, or nil. bytes is the encoded header, nil until the first record.
 	nodes        []wit.SchemaNode
 	value, bytes []byte
 }
 
-func NewInsertHeader(s settings.Values) (operation.Operation, *wit.Error) {
+func newInsertHeader(s settings.Values) (operation.Operation, *wit.Error) {
 	name, err := s.Required("header")
 	if err != nil {
 		return nil, err
@@ -91,11 +92,13 @@ func NewInsertHeader(s settings.Values) (operation.Operation, *wit.Error) {
 	return o, nil
 }
 
-func (o *InsertHeader) Apply(w *operation.Context, v *record.Record, stage int) (*rowerror.Failure, error) {
-	return v.AddHeaders(&w.Scratch, 1, stage, func(dst []byte) []byte { return append(dst, o.Header(&w.Schemas)...) }), nil
+func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	return rec.AddHeaders(&ctx.Scratch, 1, stage, func(dst []byte) []byte {
+		return append(dst, o.Header(&ctx.Schemas)...)
+	}), nil
 }
 
-// Header returns the header's bytes.
+// Header returns the encoded header.
 func (o *InsertHeader) Header(s *schemas.Registry) []byte {
 	if o.bytes == nil {
 		encoding, schema := wit.Schemaless, uint32(0)

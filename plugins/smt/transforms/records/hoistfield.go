@@ -13,28 +13,26 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var HoistFieldKeys = []wit.ConfigKey{settings.RequiredKey("field", wit.Medium,
+var hoistFieldKeys = []wit.ConfigKey{settings.RequiredKey("field", wit.Medium,
 	"Field name for the single field that will be created in the resulting Struct or Map.")}
 
-// HoistField is HoistField: the key or value becomes the one field of a structure, or of a map.
+// HoistField wraps the key or value in a struct or map with one field.
 type HoistField struct {
 	Target   record.Target
 	field    string
 	programs schemas.Cache[*hoistPlan]
 }
 
-// hoistPlan is the schema that comes out, or why there is none.
 type hoistPlan struct {
 	failure *rowerror.Failure
 	out     uint32
 }
 
-func NewHoistField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
+func newHoistField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
 	text, err := s.Required("field")
 	return &HoistField{Target: at, field: setting.Trim(text)}, err
 }
 
-// compile makes the other schema.
 func (o *HoistField) compile(s *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
 	return o.programs.Get(s, schema, func(nodes []wit.SchemaNode) *hoistPlan {
 		y := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
@@ -46,7 +44,7 @@ func (o *HoistField) compile(s *schemas.Registry, schema uint32, stage int) (*ho
 	})
 }
 
-// Relabel returns the schema that values of a schema get, whose bytes stay the same; ok is false where it does more.
+// Relabel returns the schema of the result if values keep their bytes.
 func (o *HoistField) Relabel(s *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
 	x, err := o.compile(s, schema, stage)
 	if err != nil || x.failure != nil || javaclass.OfName(&s.Nodes(schema)[0]) != "" {
@@ -55,43 +53,44 @@ func (o *HoistField) Relabel(s *schemas.Registry, schema uint32, stage int) (out
 	return x.out, true
 }
 
-func (o *HoistField) Apply(w *operation.Context, v *record.Record, stage int) (*rowerror.Failure, error) {
-	c := &v.Parts[o.Target]
-	if c.Encoding != wit.WithSchema {
-		c.Write(&w.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
-			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1), connectdata.TagText), o.field)
-			if c.Encoding == wit.Absent {
+func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[o.Target]
+	if part.Encoding != wit.WithSchema {
+		part.Write(&ctx.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
+			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1),
+				connectdata.TagText), o.field)
+			if part.Encoding == wit.Absent {
 				return append(dst, connectdata.TagNull)
 			}
-			return append(dst, c.Bytes...)
+			return append(dst, part.Bytes...)
 		})
 		return nil, nil
 	}
-	x, err := o.compile(&w.Schemas, c.Schema, stage)
+	x, err := o.compile(&ctx.Schemas, part.Schema, stage)
 	if err != nil || x.failure != nil {
 		return x.failure, err
 	}
-	root := &w.Schemas.Nodes(c.Schema)[0]
-	if c.InvalidNull != nil {
+	root := &ctx.Schemas.Nodes(part.Schema)[0]
+	if part.InvalidNull != nil {
 		return rowerror.Data(stage, "Invalid value: null used for required field: \""+o.field+
 			"\", schema type: "+javaclass.KindNames[root.Kind]), nil
 	}
 	if javaclass.OfName(root) != "" {
-		if f := misnamed(c, root, o.field, stage); f != nil {
+		if f := misnamed(part, root, o.field, stage); f != nil {
 			return f, nil
 		}
 	}
-	c.Schema, c.Class = x.out, "" // the bytes of a structure are those of its members
+	part.Schema, part.Class = x.out, "" // a struct has the bytes of its fields
 	return nil, nil
 }
 
-// misnamed is the failure of a value under the name of a logical type that it is not of, as Kafka's Struct.put says.
-func misnamed(c *record.Part, root *wit.SchemaNode, field string, stage int) *rowerror.Failure {
-	class := c.Class
+// misnamed returns the failure of Kafka's Struct.put for a value with the name of a logical type of another class.
+func misnamed(part *record.Part, root *wit.SchemaNode, field string, stage int) *rowerror.Failure {
+	class := part.Class
 	if class == "" {
 		class = javaclass.Of(root)
 	}
-	if null, _, ok := connectdata.IsNull(root, c.Bytes); null || !ok || class == javaclass.OfName(root) {
+	if null, _, ok := connectdata.IsNull(root, part.Bytes); null || !ok || class == javaclass.OfName(root) {
 		return nil
 	}
 	return rowerror.Data(stage, "Invalid Java object for schema \""+*root.Name+"\" with type "+

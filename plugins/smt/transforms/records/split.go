@@ -15,19 +15,18 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var SplitKeys = []wit.ConfigKey{
+var splitKeys = []wit.ConfigKey{
 	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr(""), Importance: wit.High,
-		Documentation: "Field of the record's value whose items become records; empty: the value itself."},
+		Documentation: "Array field of the record's value. If empty, the value itself is the array."},
 	{Name: "extract", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
-		Documentation: "If true, an item becomes the whole value of its record. Otherwise the value keeps its other " +
-			"fields, and the item stands in the place of the array."},
+		Documentation: "If true, the item is the whole value of the new record. Otherwise it replaces the array, and the " +
+			"value keeps its other fields."},
 	{Name: "empty", Kind: wit.KindString, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
-		Documentation: "What becomes of a record whose array is empty, null or not there: " +
+		Documentation: "What to do with a record whose array is empty, null or missing: " +
 			"<code>drop</code> or <code>fail</code>."},
 }
 
-// split is Split: each item of an array becomes a record. Key, topic, headers and time are those of the record that it
-// comes from.
+// split creates a record for each item of an array. It copies key, topic, headers and timestamp.
 type split struct {
 	field       string
 	extract     bool
@@ -35,7 +34,6 @@ type split struct {
 	programs    schemas.Cache[*splitPlan]
 }
 
-// splitPlan is what Split comes to for a schema.
 type splitPlan struct {
 	failure        *rowerror.Failure
 	member         int
@@ -43,13 +41,12 @@ type splitPlan struct {
 	out            uint32
 }
 
-// maxSplit is how many bytes, rows counted, the parts of one record may come to.
+// maxSplit limits the size of the records split from one, in bytes.
 const maxSplit = 32 << 20
 
-// rowSize is what a row takes besides its data.
 const rowSize = 100
 
-func NewSplit(s settings.Values) (operation.Operation, *wit.Error) {
+func newSplit(s settings.Values) (operation.Operation, *wit.Error) {
 	o := &split{}
 	if text, isSet := s.Find("field"); isSet {
 		o.field = setting.Trim(text)
@@ -70,7 +67,7 @@ func NewSplit(s settings.Values) (operation.Operation, *wit.Error) {
 	return o, nil
 }
 
-func (o *split) compile(w *operation.Context, l *object.Layout, stage int) *splitPlan {
+func (o *split) compile(ctx *operation.Context, l *object.Layout, stage int) *splitPlan {
 	nodes, x := l.Nodes, &splitPlan{}
 	notArray := func(n *wit.SchemaNode) *splitPlan {
 		x.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(n))
@@ -81,11 +78,11 @@ func (o *split) compile(w *operation.Context, l *object.Layout, stage int) *spli
 			return notArray(&nodes[0])
 		}
 		x.element = nodes[0].Element
-		x.out = w.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
+		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
 		return x
 	}
-	y := &w.Object
-	y.Open(&w.Scratch, l, nil, 0)
+	y := &ctx.Object
+	y.Open(&ctx.Scratch, l, nil, 0)
 	f := y.Find(o.field)
 	switch {
 	case !l.IsStruct():
@@ -101,41 +98,44 @@ func (o *split) compile(w *operation.Context, l *object.Layout, stage int) *spli
 	}
 	x.element = nodes[x.array].Element
 	if o.extract {
-		x.out = w.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
+		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
 		return x
 	}
 	f.Node = x.element
 	y.NewStruct()
-	x.out, x.failure = w.Schemas.DeclareChecked(y.Nodes(), stage)
+	x.out, x.failure = ctx.Schemas.DeclareChecked(y.Nodes(), stage)
 	return x
 }
 
-// splitItems are the values that a value is split into: each is prefix, item, suffix.
+// splitItems holds the items of an array. Each new value is prefix, item, suffix.
 type splitItems struct {
 	form           wit.Encoding
 	schema         uint32
 	prefix, suffix []byte
 	items          [][]byte
-	// nulls: what is empty is a value of no schema.
+	// nulls reports whether a null item is a tombstone.
 	nulls bool
 }
 
-// itemsOf takes the value of a view apart. ok is false where the row goes on as it is: a tombstone.
-func (o *split) itemsOf(w *operation.Context, v *record.Record, stage int) (p splitItems, ok bool, _ *rowerror.Failure, _ error) {
-	c := &v.Parts[record.Value]
-	switch c.Encoding {
+// itemsOf returns the items of the record's value. ok is false for a tombstone, which is not split.
+func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (p splitItems, ok bool,
+	_ *rowerror.Failure, _ error) {
+	part := &rec.Parts[record.Value]
+	switch part.Encoding {
 	case wit.Absent:
 		return p, false, nil, nil
 	case wit.Schemaless:
-		f := o.schemalessItems(w, c.Bytes, stage, &p)
+		f := o.schemalessItems(ctx, part.Bytes, stage, &p)
 		return p, true, f, nil
 	}
-	l, err := w.Layout(c.Schema)
+	l, err := ctx.Layout(part.Schema)
 	if err != nil {
 		return p, false, nil, err
 	}
-	x, _ := o.programs.Get(&w.Schemas, c.Schema, func([]wit.SchemaNode) *splitPlan { return o.compile(w, l, stage) })
-	null, start, good := l.Null(c.Bytes)
+	x, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
+		return o.compile(ctx, l, stage)
+	})
+	null, start, good := l.Null(part.Bytes)
 	switch {
 	case !good:
 		return p, false, rowerror.BadValue(stage, 0), nil
@@ -145,16 +145,16 @@ func (o *split) itemsOf(w *operation.Context, v *record.Record, stage int) (p sp
 		return p, false, x.failure, nil
 	}
 	p.form, p.schema = wit.WithSchema, x.out
-	array := c.Bytes[start:]
+	array := part.Bytes[start:]
 	if o.field != "" {
-		y := &w.Object
-		if y.Open(&w.Scratch, l, c.Bytes, start); !y.Load(stage) {
+		y := &ctx.Object
+		if y.Open(&ctx.Scratch, l, part.Bytes, start); !y.Load(stage) {
 			return p, false, y.Pending, nil
 		}
-		from, to := w.Ends[x.member], w.Ends[x.member+1]
-		array = c.Bytes[from:to]
+		from, to := ctx.Ends[x.member], ctx.Ends[x.member+1]
+		array = part.Bytes[from:to]
 		if !o.extract {
-			p.prefix, p.suffix = c.Bytes[start:from], c.Bytes[to:]
+			p.prefix, p.suffix = part.Bytes[start:from], part.Bytes[to:]
 		}
 		null, size, good := connectdata.IsNull(&l.Nodes[x.array], array)
 		if !good {
@@ -171,10 +171,9 @@ func (o *split) itemsOf(w *operation.Context, v *record.Record, stage int) (p sp
 	return p, true, nil, nil
 }
 
-// maxItems bounds the items of one array; each becomes a row.
 const maxItems = maxSplit / rowSize
 
-// arrayItems are those of an array, without its branch. Of more than maxItems only the first ones are there.
+// arrayItems returns the items of an array without branch, at most maxItems+1.
 func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte, ok bool) {
 	for {
 		n, k := connectdata.Number(b)
@@ -205,21 +204,20 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte
 	}
 }
 
-// schemalessItems is split for a value without schema.
-func (o *split) schemalessItems(w *operation.Context, in []byte, stage int, p *splitItems) *rowerror.Failure {
+func (o *split) schemalessItems(ctx *operation.Context, in []byte, stage int, p *splitItems) *rowerror.Failure {
 	p.form, p.nulls = wit.Schemaless, true
 	array := in
 	if o.field != "" {
-		if f := w.Object.OpenMap(&w.Scratch, in, stage, "splitting"); f != nil {
+		if f := ctx.Object.OpenMap(&ctx.Scratch, in, stage, "splitting"); f != nil {
 			return f
 		}
-		at := w.Object.Find(o.field)
+		at := ctx.Object.Find(o.field)
 		if at == nil {
 			return nil
 		}
 		if array = at.Bytes; !o.extract {
 			p.nulls = false
-			from := cap(in) - cap(array) // it is a slice of in, up to the same end
+			from := cap(in) - cap(array) // array is a slice of in with the same end
 			p.prefix, p.suffix = in[:from], in[from+len(array):]
 		}
 	}
@@ -243,9 +241,10 @@ func (o *split) schemalessItems(w *operation.Context, in []byte, stage int, p *s
 	return nil
 }
 
-// Split splits a row and sends its parts, one after another in the view, through what follows in the chain.
-func (o *split) Split(w *operation.Context, v *record.Record, stage int, next func() (*rowerror.Failure, error)) (*rowerror.Failure, error) {
-	p, ok, f, err := o.itemsOf(w, v, stage)
+// Split sends one record per item through the rest of the chain.
+func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int, next func() (*rowerror.Failure,
+	error)) (*rowerror.Failure, error) {
+	p, ok, f, err := o.itemsOf(ctx, rec, stage)
 	switch {
 	case f != nil || err != nil:
 		return f, err
@@ -255,19 +254,19 @@ func (o *split) Split(w *operation.Context, v *record.Record, stage int, next fu
 		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+
 			" is empty or null"), nil
 	}
-	before, start := *v, len(w.Buf)
+	before, start := *rec, len(ctx.Buf)
 	for _, item := range p.items {
 		size := len(p.prefix) + len(item) + len(p.suffix)
-		if w.SplitSize += size + rowSize; w.SplitSize > maxSplit {
-			return rowerror.Data(stage, "the records that one is split into come to more than "+
+		if ctx.SplitSize += size + rowSize; ctx.SplitSize > maxSplit {
+			return rowerror.Data(stage, "the records split from one take more than "+
 				strconv.Itoa(maxSplit)+" bytes"), nil
 		}
-		*v = before
-		w.Buf = append(append(append(w.Buf[:start], p.prefix...), item...), p.suffix...)
+		*rec = before
+		ctx.Buf = append(append(append(ctx.Buf[:start], p.prefix...), item...), p.suffix...)
 		if p.nulls && item[0] == connectdata.TagNull {
-			v.Parts[record.Value].Set(wit.Absent, 0, nil)
+			rec.Parts[record.Value].Set(wit.Absent, 0, nil)
 		} else {
-			v.Parts[record.Value].Set(p.form, p.schema, w.Buf[start:])
+			rec.Parts[record.Value].Set(p.form, p.schema, ctx.Buf[start:])
 		}
 		if f, err := next(); f != nil || err != nil {
 			return f, err

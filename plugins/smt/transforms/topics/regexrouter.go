@@ -12,24 +12,33 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-var RegexRouterKeys = []wit.ConfigKey{
+// Classes lists the transforms of the package.
+var Classes = []operation.Class{
+	{Name: operation.KafkaPackage + "RegexRouter", Keys: regexRouterKeys, Transform: newRegexRouter,
+		Doc: "Update the record topic using the configured regular expression and replacement string. The " +
+			"expression must match the whole topic; its syntax, and that of the replacement, are Java's."},
+	{Name: operation.KafkaPackage + "TimestampRouter", Keys: timestampRouterKeys, Transform: newTimestampRouter,
+		Doc: "Update the record's topic field as a function of the original topic value and the record " +
+			"timestamp."},
+}
+
+var regexRouterKeys = []wit.ConfigKey{
 	settings.RequiredKey("regex", wit.High, "Regular expression to use for matching."),
 	settings.RequiredKey("replacement", wit.High, "Replacement string."),
 }
 
-// RegexRouter is RegexRouter: another topic for records whose topic matches as a whole.
+// RegexRouter replaces topics that match a regular expression.
 type RegexRouter struct {
 	Pattern     pattern.Pattern
 	replacement pattern.Replacement
-	// replacementFailure is what is wrong with the replacement; Kafka finds out when a topic matches.
-	replacementFailure *rowerror.Failure
-	// lastResult, or failure, is what became of the last topic, which was from.
+	// replacementFailure is the failure of an invalid replacement. Kafka reports it when a topic matches.
+	replacementFailure    *rowerror.Failure
 	lastInput, lastResult string
 	lastFailure           *rowerror.Failure
 	cached                bool
 }
 
-func NewRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
+func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	text, err := s.Required("regex")
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func NewRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	return o, nil
 }
 
-// TopicFor is the topic that becomes of one.
+// TopicFor returns the topic of records that have topic before.
 func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failure) {
 	matches, matchErr := operation.MatchTopic(o.Pattern, topic)
 	switch {
@@ -63,7 +72,7 @@ func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 	case o.replacementFailure != nil:
 		return topic, rowerror.New(stage, o.replacementFailure.Class, o.replacementFailure.Message)
 	}
-	// as in Kafka, the first place where the expression matches is replaced, whole or not
+	// As in Kafka, the first match is replaced, even if it is not the whole topic.
 	result, err := o.Pattern.ReplaceFirst(topic, o.replacement)
 	switch {
 	case err != nil:
@@ -74,16 +83,16 @@ func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 	return result, nil
 }
 
-func (o *RegexRouter) Apply(_ *operation.Context, v *record.Record, stage int) (f *rowerror.Failure, _ error) {
-	if !o.cached || o.lastInput != v.Topic {
-		o.lastResult, o.lastFailure = o.TopicFor(v.Topic, stage)
-		o.cached, o.lastInput = true, strings.Clone(v.Topic)
+func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (f *rowerror.Failure, _ error) {
+	if !o.cached || o.lastInput != rec.Topic {
+		o.lastResult, o.lastFailure = o.TopicFor(rec.Topic, stage)
+		o.cached, o.lastInput = true, strings.Clone(rec.Topic)
 	}
-	v.Topic = o.lastResult
+	rec.Topic = o.lastResult
 	return o.lastFailure, nil
 }
 
-// emptyTopic is the failure of a topic that would have no name.
 func emptyTopic(stage int, topic string) *rowerror.Failure {
-	return rowerror.New(stage, rowerror.InvalidTopicException, "the topic "+strconv.Quote(topic)+" would become an empty name")
+	return rowerror.New(stage, rowerror.InvalidTopicException, "the topic "+strconv.Quote(topic)+
+		" would become an empty name")
 }

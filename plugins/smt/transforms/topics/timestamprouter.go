@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
-var TimestampRouterKeys = []wit.ConfigKey{
+var timestampRouterKeys = []wit.ConfigKey{
 	{Name: "topic.format", Kind: wit.KindString, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
 		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as " +
 			"placeholders for the topic and timestamp, respectively."},
@@ -22,29 +22,27 @@ var TimestampRouterKeys = []wit.ConfigKey{
 			"<code>java.text.SimpleDateFormat</code>."},
 }
 
-// TimestampRouter is TimestampRouter: a topic of the record's topic and timestamp.
+// TimestampRouter computes the topic from topic and timestamp.
 type TimestampRouter struct {
 	topic string
 	date  *dateformat.Format
-	// Err is what SimpleDateFormat says about a bad pattern, which Kafka finds out with each record.
-	Err error
-	// lastResult is the topic that came out last, from a row of the topic and the time: of times that look alike it is the
-	// same.
+	// Err reports an invalid date pattern. Kafka reports it for each record.
+	Err                   error
 	lastResult, lastTopic string
 	lastTime              int64
 	cached                bool
 	buf                   []byte
 }
 
-func NewTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
+func newTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	valueOrDefault := func(spec *wit.ConfigKey) string {
 		if text, ok := s.Find(spec.Name); ok {
 			return setting.Trim(text)
 		}
 		return *spec.DefaultValue
 	}
-	o := &TimestampRouter{topic: valueOrDefault(&TimestampRouterKeys[0])}
-	pattern := valueOrDefault(&TimestampRouterKeys[1])
+	o := &TimestampRouter{topic: valueOrDefault(&timestampRouterKeys[0])}
+	pattern := valueOrDefault(&timestampRouterKeys[1])
 	o.date, o.Err = dateformat.Parse(pattern)
 	if _, unsupported := o.Err.(*dateformat.Unsupported); unsupported {
 		return nil, settings.Invalid("timestamp.format", pattern, o.Err.Error())
@@ -52,23 +50,23 @@ func NewTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	return o, nil
 }
 
-func (o *TimestampRouter) Apply(_ *operation.Context, v *record.Record, stage int) (*rowerror.Failure, error) {
-	at := v.Row.Timestamp
+func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	at := rec.Row.Timestamp
 	if at < 0 {
-		return rowerror.Data(stage, "Timestamp missing on record: of topic "+strconv.Quote(v.Topic)), nil
+		return rowerror.Data(stage, "Timestamp missing on record: of topic "+strconv.Quote(rec.Topic)), nil
 	}
 	if o.Err != nil {
 		return rowerror.New(stage, rowerror.IllegalArgumentException, o.Err.Error()), nil
 	}
-	result := o.TopicAt(v.Topic, at)
+	result := o.TopicAt(rec.Topic, at)
 	if result == "" {
-		return emptyTopic(stage, v.Topic), nil
+		return emptyTopic(stage, rec.Topic), nil
 	}
-	v.Topic = result
+	rec.Topic = result
 	return nil, nil
 }
 
-// TopicAt is what becomes of the topic of a row with a timestamp, which is not negative.
+// TopicAt returns the topic of a record with a timestamp, which must not be negative.
 func (o *TimestampRouter) TopicAt(topic string, at int64) string {
 	unit := at / o.date.Unit
 	if !o.cached || o.lastTime != unit || o.lastTopic != topic {
@@ -79,7 +77,7 @@ func (o *TimestampRouter) TopicAt(topic string, at int64) string {
 	return o.lastResult
 }
 
-// SameTopic is the end of the rows from n on that get the topic that row n gets, as far as their timestamps tell.
+// SameTopic returns the end of the rows from n on whose timestamps result in the same topic as row n.
 func (o *TimestampRouter) SameTopic(rows []wit.Row, n int) int {
 	from := rows[n].Timestamp / o.date.Unit * o.date.Unit
 	end := n + 1
