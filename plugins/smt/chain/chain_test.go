@@ -360,7 +360,8 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b test
 		}
 		for _, r := range got.Rows {
 			in := b.rows[from+int(r.RowIndex)]
-			for _, d := range [][2]*wit.ValueSlice{{&r.Key, &in.Key}, {&r.Value, &in.Value}, {&r.Headers, &in.Headers}} {
+			for _, d := range [][2]*wit.ValueSlice{{&r.Key, &in.Key}, {&r.Value, &in.Value},
+				{&r.Headers, &in.Headers}} {
 				if d[0].Encoding == wit.Unchanged {
 					schema := d[0].Schema
 					*d[0] = *d[1]

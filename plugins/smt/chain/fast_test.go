@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// spoiled returns the value with room after it, unchanged or with a byte changed, removed or added.
+// damaged returns the value with room after it, unchanged or with a byte changed, removed or added.
 func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
 	switch at := m.IntN(len(b) + 1); m.IntN(5) {
@@ -65,14 +65,17 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 		damaged := m.damaged(value)
 		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
-			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)), Size: uint32(len(damaged))}}}
+			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
+				Size: uint32(len(damaged))}}}
 		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			e, context := prepared(t, stages...)
 			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
-			out.Errors = slices.DeleteFunc(out.Errors, func(f wit.RowError) bool { return int(f.RowIndex) < len(rows)-1 })
+			out.Errors = slices.DeleteFunc(out.Errors, func(f wit.RowError) bool {
+				return int(f.RowIndex) < len(rows)-1
+			})
 			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].RowIndex) != len(rows)-1 {
 				return nil, out.Errors
 			}

@@ -23,21 +23,22 @@ func hostileNodes() []wit.SchemaNode {
 		nodes = append(nodes, n)
 	}
 	nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "list", Node: uint32(len(nodes))})
-	return append(nodes, wit.SchemaNode{Kind: wit.Array, Element: uint32(len(nodes) + 1)}, wit.SchemaNode{Kind: wit.String,
-		Optional: true})
+	return append(nodes, wit.SchemaNode{Kind: wit.Array, Element: uint32(len(nodes) + 1)},
+		wit.SchemaNode{Kind: wit.String, Optional: true})
 }
 
 // For any bytes, the fast path and the interpreter agree, and an invalid value fails its row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
-	good, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true, float32(1), 2.0,
-		int16(7),
+	good, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
+		float32(1), 2.0, int16(7),
 		[]byte{1}, connectdata.List{"x", nil}})
 	noError(f, err)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
-	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"), stageOf(ClassReplaceValue, "exclude", "a3"))
+	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+		stageOf(ClassReplaceValue, "exclude", "a3"))
 	value := func(start, size int) wit.ValueSlice {
 		return wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(start), Size: uint32(size)}
 	}

@@ -54,8 +54,8 @@ func finishRow(s *Rows, in unsafe.Pointer, at int) {
 	s.Edited = 0
 }
 
-// writeRow executes the ops, from at on for the value, and writes the row. There must be space. It returns Full if the row
-// is done.
+// writeRow executes the ops, from at on for the value, and writes the row. It returns Full if the row is
+// done. There must be space.
 func writeRow(s *Rows, in unsafe.Pointer, at int) (reason int) {
 	dst := s.Dst
 	s.KeyEnd = s.DstEnd
@@ -173,7 +173,7 @@ func putNumber(dst unsafe.Pointer, at int, u uint64) (end int) {
 	return at + 1
 }
 
-// putConverted writes the converted value of a field or entry and returns its end, 0 if the caller must compute the value.
+// putConverted writes the converted value of a field or entry and returns its end, 0 if the caller must do it.
 func putConverted(s *Rows, op *Op, dst unsafe.Pointer, at int) (end int) {
 	i := unsafe.Add(s.Data, int(Load(s.Ends, op.First))+op.KeySize)
 	if op.Conversion == uint64(ByCaller) {
@@ -232,7 +232,7 @@ func readNumber(i unsafe.Pointer) (v int64) {
 	return int64(u>>1) ^ -int64(u&1)
 }
 
-// toFloat32 returns the bits of the float32 nearest to a float64. It returns bad for infinity, NaN and subnormal results.
+// toFloat32 returns the bits of the float32 nearest to a float64. It returns bad for infinite, NaN and subnormal ones.
 func toFloat32(w uint64) (bits32 uint64) {
 	x := w&(1<<63-1) - 896<<52
 	if w<<1 == 0 {

@@ -208,7 +208,7 @@ func (x *Object) AddField(f Field, stage int) *rowerror.Failure {
 // NewStruct makes the result a new, required struct without default.
 func (x *Object) NewStruct() { x.Root, x.KeepsSchema = schemas.CopyMetadata(&x.Root), false }
 
-// EditEntries edits entries of a map in the order of Kafka's loop. Missing ones become nulls, in that of names.
+// Edit applies an edit to the value of a field.
 func (x *Object) Edit(f *Field, edit Edit, stage int) {
 	if x.IsNull || !x.Load(stage) {
 		return

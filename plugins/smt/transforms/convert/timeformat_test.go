@@ -12,9 +12,11 @@ import (
 
 // A date text has a length prefix of the right size.
 func TestDateTextsHaveLengthPrefix(t *testing.T) {
-	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), strings.Repeat("long ", 20)} {
+	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60),
+		strings.Repeat("long ", 20)} {
 		format := "yyyy'" + literal + "'"
-		result, fault := newTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"}, {Name: "format", Value: format}})
+		result, fault := newTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"},
+			{Name: "format", Value: format}})
 		if fault != nil {
 			t.Fatal(fault)
 		}

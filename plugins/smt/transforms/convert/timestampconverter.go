@@ -26,8 +26,8 @@ var timestampConverterKeys = []wit.ConfigKey{
 	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"),
 		"The desired Unix precision for "+
 			"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
-			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during "+
-			"conversions from, and to, values with sub-millisecond components.",
+			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss "+
+			"during conversions from, and to, values with sub-millisecond components.",
 		setting.Allowed(precisionNames...)),
 	settings.ReplaceNull,
 }

@@ -19,8 +19,8 @@ var splitKeys = []wit.ConfigKey{
 	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr(""), Importance: wit.High,
 		Documentation: "Array field of the record's value. If empty, the value itself is the array."},
 	{Name: "extract", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
-		Documentation: "If true, the item is the whole value of the new record. Otherwise it replaces the array, and the " +
-			"value keeps its other fields."},
+		Documentation: "If true, the item is the whole value of the new record. Otherwise it replaces the array, and " +
+			"the value keeps its other fields."},
 	{Name: "empty", Kind: wit.KindString, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
 		Documentation: "What to do with a record whose array is empty, null or missing: " +
 			"<code>drop</code> or <code>fail</code>."},

@@ -15,8 +15,8 @@ import (
 
 var toTombstoneKeys = []wit.ConfigKey{
 	{Name: "field", Kind: wit.KindString, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
-		Documentation: "Comma-separated fields of the value that report a deletion. The first one that exists is used. " +
-			"The defaults are those of the OData source."},
+		Documentation: "Comma-separated fields of the value that report a deletion. The first one that exists is " +
+			"used. The defaults are those of the OData source."},
 	{Name: "values", Kind: wit.KindList, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
 		Documentation: "Values of the field that report a deletion."},
 }
