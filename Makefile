@@ -29,7 +29,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
+.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -57,6 +57,11 @@ dist:
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
 	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
+
+# The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
+screenshot:
+	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,620 \
+	  --screenshot=cmd/culvert/guides/console.png "http://127.0.0.1:8083/console/connector?name=order-details"
 
 # Two packages more than there are processors: end-to-end tests wait for their workers a third of the time.
 test:
