@@ -44,7 +44,8 @@ func TestOffsetsInPlainWords(t *testing.T) {
 	} {
 		var out strings.Builder
 		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
-		if err := printOffsets(&out, []byte(answer), false); err != nil || tightened(out.String()) != tightened(c.want) {
+		err := printOffsets(&out, []byte(answer), false)
+		if err != nil || tightened(out.String()) != tightened(c.want) {
 			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
 		}
 		out.Reset()
@@ -53,7 +54,8 @@ func TestOffsetsInPlainWords(t *testing.T) {
 		}
 	}
 	var none strings.Builder
-	if err := printOffsets(&none, []byte(`{"offsets":[]}`), false); err != nil || none.String() != "no offsets are stored\n" {
+	if err := printOffsets(&none, []byte(`{"offsets":[]}`), false); err != nil ||
+		none.String() != "no offsets are stored\n" {
 		t.Errorf("found %v, %q", err, none.String())
 	}
 }
