@@ -58,11 +58,6 @@ demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
 	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
 
-# The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
-screenshot:
-	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,620 \
-	  --screenshot=cmd/culvert/guides/console.png "http://127.0.0.1:8083/console/connector?name=order-details"
-
 # Two packages more than there are processors: end-to-end tests wait for their workers a third of the time.
 test:
 	$(GO) vet -tags real ./...
@@ -106,6 +101,11 @@ oracle:
 
 oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages)$$' -count=1 -v -timeout 4h ./host/internal/run/transform
+
+# The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
+screenshot:
+	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,620 \
+	  --screenshot=cmd/culvert/guides/console.png "http://127.0.0.1:8083/console/connector?name=order-details"
 
 clean:
 	rm -rf bin dist $(EMBED)/*.wasm
