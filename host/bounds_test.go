@@ -69,7 +69,7 @@ var outsideTheTable = map[string]string{
 	"transport.maxWait":          "a pause",
 	"transport.maxFresh":         "how often a request is repeated",
 	"transport.maxSecrets":       "how often a request is repeated",
-	"cluster.maxSpent":           "how often a secret is tried",
+	"cluster.maxFailures":        "how often a secret is tried",
 	"tunnel.maxFetch":            "the protocol's: a version",
 	"kafka.maxMillis":            "a setting's range",
 	"socks.maxLocation":          "the protocol's: one byte of length, in base64",

@@ -30,12 +30,12 @@ func TestReferencesOfREST(t *testing.T) {
 			"\nconfig.providers.file.param.allowed.paths=" + dir, map[string]string{"pwd": b}, 0, "two"},
 	} {
 		w := plainWorker(t, c.worker)
-		brought := NewRESTConnector("the request", c.sent, stored, w.Providers)
-		pwd, _ := brought.Get("pwd")
-		if len(brought.Problems) != c.problems || pwd != c.pwd {
-			t.Errorf("%q: found %q %v", c.sent, pwd, brought.Problems)
+		received := NewRESTConnector("the request", c.sent, stored, w.Providers)
+		pwd, _ := received.Get("pwd")
+		if len(received.Problems) != c.problems || pwd != c.pwd {
+			t.Errorf("%q: found %q %v", c.sent, pwd, received.Problems)
 		}
-		for _, p := range brought.Problems {
+		for _, p := range received.Problems {
 			if !strings.Contains(p.Text, "config.providers=file") {
 				t.Errorf("expected what opens the provider, found %v", p)
 			}

@@ -12,7 +12,7 @@ import (
 
 // Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name
 // does.
-func TestSecretsByAnybodysWord(t *testing.T) {
+func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
 	own := Declare(
@@ -105,7 +105,8 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
 	}
 	text := ""
-	for _, p := range append(place(connector(t, ""), d), uncounted(t.Context(), connector(t, "x.address=a\nx.port=1"),
+	for _, p := range append(checkAddress(connector(t, ""), d), ignoredDefaults(t.Context(),
+		connector(t, "x.address=a\nx.port=1"),
 		d)...) {
 		text += p.String() + "\n"
 	}

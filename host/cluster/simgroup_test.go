@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/cluster/clustertest"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
@@ -55,16 +56,16 @@ type counted struct {
 	servers []*httptest.Server
 
 	mu sync.Mutex
-	// lives is how many lives tasks had; of each partition that was acknowledged: by whom, in which life, up to which
+	// runs is how many lives tasks had; of each partition that was acknowledged: by whom, in which life, up to which
 	// row.
-	lives int
+	runs  int
 	acked map[string]acknowledged
 	wrong []string
 }
 
 type acknowledged struct {
-	worker, life int
-	row          int64
+	worker, run int
+	row         int64
 }
 
 func newCounted(t testing.TB) *counted {
@@ -91,7 +92,7 @@ func (s *counted) port(worker int) string {
 func (s *counted) begun() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lives
+	return s.runs
 }
 
 // answer numbers lives of tasks, and refuses what it has forgotten. Rows are acknowledged by one life at a time: never
@@ -101,19 +102,19 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	q := r.URL.Query()
 	if r.URL.Path == "/open" {
-		s.lives++
-		fmt.Fprint(w, s.lives)
+		s.runs++
+		fmt.Fprint(w, s.runs)
 		return
 	}
 	task := q.Get("connector") + "-" + q.Get("task")
 	if q.Get("claim") != "" {
 		now := acknowledged{worker: worker}
-		now.life, _ = strconv.Atoi(q.Get("life"))
+		now.run, _ = strconv.Atoi(q.Get("life"))
 		now.row, _ = strconv.ParseInt(q.Get("n"), 10, 64)
 		switch before, ok := s.acked[task]; {
-		case ok && now.life < before.life && now.worker != before.worker:
+		case ok && now.run < before.run && now.worker != before.worker:
 			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d acknowledges in life %d, and w%d has in life %d", task,
-				now.worker, now.life, before.worker, before.life))
+				now.worker, now.run, before.worker, before.run))
 		case ok && now.row < before.row:
 			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d asks for row %d, and w%d has had those before %d forgotten "+
 				"(536)", task, now.worker, now.row, before.worker, before.row))
@@ -161,11 +162,11 @@ type simWorker struct {
 	worker    *Worker
 	herder    *connect.Herder
 	log       *Log
-	store     *config.TopicStore
+	store     *configtopic.Store
 	status    *StatusTopic
 	fences    *Fencer
 	logger    *slog.Logger
-	life      context.Context
+	ctx       context.Context
 	stop      context.CancelFunc
 	ended     chan struct{}
 
@@ -176,7 +177,7 @@ type simWorker struct {
 	silent   chan struct{} // while it stands still; nil: it does not
 	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
 	blind    bool          // some way to the broker is cut or held
-	gone     bool
+	removed  bool
 	origins  map[Key]limits.Division // by which it divides the limits of origins
 }
 
@@ -213,7 +214,7 @@ func (s *simulated) start(slot int) *simWorker {
 	k.Consumer.FetchMaxWait = 10 * time.Second
 	k.Logger = w.logger
 	ctx, stop := context.WithCancel(s.t.Context())
-	w.life, w.stop = ctx, stop
+	w.ctx, w.stop = ctx, stop
 	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
 	var entries []config.Entry
 	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": s.topic,
@@ -232,7 +233,7 @@ func (s *simulated) start(slot int) *simWorker {
 	must(err)
 	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
 	must(err)
-	w.store = config.NewTopicStore(s.topic, settings, w.changed, w.logger)
+	w.store = configtopic.NewStore(s.topic, settings, w.changed, w.logger)
 	w.store.SetWriter(w.log)
 	w.fences = NewFencer(w.store, s.group, func(ctx context.Context) error { return w.worker.CheckLeader(ctx) })
 	offsets, problemsOfOffsets := offset.ParseConfig(settings.All())
@@ -248,8 +249,9 @@ func (s *simulated) start(slot int) *simWorker {
 	member.Logger = w.logger
 	w.worker = NewWorker(WorkerOptions{Group: GroupOptions{Kafka: member, Group: s.group, Topic: s.topic,
 		SessionTimeout: simSession, RebalanceTimeout: simRebalance, HeartbeatInterval: simHeartbeat}, URL: w.url,
-		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second, Log: w.log, Store: w.store,
-		Status: w.status, Herder: late{w.herder, w},
+		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second,
+		Topics:  Topics{w.log, w.store, w.status},
+		Herder:  late{w.herder, w},
 		Plugins: s.plugins, FolderDigest: func() string { return "" },
 		Classes:      func() []string { return []string{"test.CounterSource"} },
 		ResolveClass: func(c string) (string, string) { return c, "counter" },
@@ -309,14 +311,14 @@ func (w *simWorker) run(ctx context.Context) {
 }
 
 // apply takes a record of the config topic, once the worker is not deaf.
-func (w *simWorker) apply(r config.Record) {
+func (w *simWorker) apply(r configtopic.Record) {
 	w.mu.Lock()
 	deaf := w.deaf
 	w.mu.Unlock()
 	if deaf != nil {
 		select {
 		case <-deaf:
-		case <-w.life.Done():
+		case <-w.ctx.Done():
 			return
 		}
 	}
@@ -343,24 +345,24 @@ type late struct {
 }
 
 func (l late) Assign(name string, share connect.Assignment) error {
-	l.w.goesOn()
+	l.w.awaitResumed()
 	return l.Herder.Assign(name, share)
 }
 
-// goesOn returns when the worker does not stand still.
-func (w *simWorker) goesOn() {
+// awaitResumed returns when the worker does not stand still.
+func (w *simWorker) awaitResumed() {
 	w.mu.Lock()
 	silent := w.silent
 	w.mu.Unlock()
 	if silent != nil {
 		select {
 		case <-silent:
-		case <-w.life.Done():
+		case <-w.ctx.Done():
 		}
 	}
 }
 
-func (w *simWorker) changed(change config.TopicChange) { w.worker.ConfigChanged(change) }
+func (w *simWorker) changed(change configtopic.Change) { w.worker.ConfigChanged(change) }
 
 func (w *simWorker) target(name string) connect.TargetState {
 	w.mu.Lock()
@@ -371,7 +373,7 @@ func (w *simWorker) target(name string) connect.TargetState {
 
 // bring brings the herder to a snapshot, as the host's reloader does.
 func (w *simWorker) bring(s config.Snapshot) {
-	w.goesOn()
+	w.awaitResumed()
 	if w.store.IsStale(s) {
 		return
 	}
@@ -491,7 +493,7 @@ func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	}
 	for _, one := range []*simWorker{w, other} {
 		one.mu.Lock()
-		silent, gone := one.silent, one.gone
+		silent, gone := one.silent, one.removed
 		one.mu.Unlock()
 		if gone {
 			return nil, errSilent
@@ -534,7 +536,7 @@ func (w *simWorker) serve(ctx context.Context, do func(context.Context) error) e
 	select {
 	case err := <-answer:
 		return err
-	case <-w.life.Done():
+	case <-w.ctx.Done():
 		return errSilent
 	}
 }
@@ -619,7 +621,7 @@ func (w *simWorker) leave() {
 	delete(w.of.workers, w.way)
 	w.of.mu.Unlock()
 	w.mu.Lock()
-	w.gone = true
+	w.removed = true
 	w.mu.Unlock()
 	w.stop()
 }

@@ -1,4 +1,4 @@
-package config_test
+package configtopic_test
 
 import (
 	"encoding/json"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -95,7 +96,7 @@ func TestFolderRecords(t *testing.T) {
 		}
 		declared := func(*config.Connector) *config.Declarations { return config.Declare() }
 		var found []string
-		for _, step := range config.Diff(config.FolderConnectors(topic, notes, "f", c.files), c.files, check,
+		for _, step := range config.Diff(configtopic.FolderConnectors(topic, notes, "f", c.files), c.files, check,
 			declared) {
 			if step.Action == config.Reject {
 				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.KeepsRunning))
@@ -103,7 +104,7 @@ func TestFolderRecords(t *testing.T) {
 			if step.Action == config.NoChange && len(step.Problems) > 0 {
 				t.Errorf("%s: expected no warnings of what is as it was, found %v", c.name, step.Problems)
 			}
-			for _, r := range step.Records(topic, notes) {
+			for _, r := range configtopic.ChangeRecords(step, topic, notes) {
 				found = append(found, strings.TrimSpace(r.Key+" "+string(r.Value)))
 			}
 		}
@@ -115,7 +116,7 @@ func TestFolderRecords(t *testing.T) {
 func TestFolderDigest(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
-	of := func(connectors ...*config.Connector) string { return config.FolderDigest(connectors) }
+	of := func(connectors ...*config.Connector) string { return configtopic.FolderDigest(connectors) }
 	a, b := fileOf(t, w, "f/a.properties", "name=a", "x=1", "y=2"), fileOf(t, w, "f/b.properties", "name=b")
 	same := fileOf(t, w, "g/other.json", `{"name":"a","config":{"y":"2","x":"1"}}`)
 	assert.Equal(t, of(a, b), of(b, same), "other files")
@@ -130,7 +131,7 @@ func TestFolderDigest(t *testing.T) {
 
 // What stands in the topic has references by those providers alone that config.providers names, and no passwords where
 // config.storage.secrets refuses them.
-func TestShared(t *testing.T) {
+func TestSharedProblems(t *testing.T) {
 	t.Setenv("FOLDERTOPIC", "secret")
 	password := func(key string) bool { return key == "pwd" }
 	group := map[string]string{"bootstrap.servers": "b:9092", "group.id": "g", "config.storage.topic": "c",

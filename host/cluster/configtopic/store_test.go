@@ -1,10 +1,11 @@
-package config
+package configtopic
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -19,7 +21,7 @@ import (
 
 // memoryLog hands to a store what it writes.
 type memoryLog struct {
-	*TopicStore
+	*Store
 	all    []Record
 	writes []string // whose they were, with the keys
 	fails  error
@@ -41,14 +43,32 @@ func (l *memoryLog) Write(_ context.Context, leading bool, records ...Record) (i
 }
 
 // topicStore is a store of a topic in memory, whose first records are these.
-func topicStore(w *Worker, log *slog.Logger, changed func(TopicChange), lines ...string) *memoryLog {
+func topicStore(w *config.Worker, log *slog.Logger, changed func(Change), lines ...string) *memoryLog {
 	l := &memoryLog{all: records(lines...)}
-	l.TopicStore = NewTopicStore("configs", w, changed, log)
+	l.Store = NewStore("configs", w, changed, log)
 	l.SetWriter(l)
 	for _, r := range l.all {
 		l.Apply(r)
 	}
 	return l
+}
+
+func plainWorker(t *testing.T, text string) *config.Worker {
+	t.Helper()
+	entries, problems := config.Read("w.properties", []byte(text))
+	require.NoError(t, problems.Err())
+	w, problems := config.NewWorker("", entries, nil, nil)
+	require.NoError(t, problems.Err())
+	return w
+}
+
+func settings(t *testing.T, file, text string) *config.Connector {
+	t.Helper()
+	entries, problems := config.Read(file, []byte(text))
+	require.NoError(t, problems.Err())
+	c, problems := config.NewConnector(file, entries, nil)
+	require.NoError(t, problems.Err())
+	return c
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -62,25 +82,25 @@ func TestTopicStore(t *testing.T) {
 	l.CaughtUp()
 	ctx := t.Context()
 	c := settings(t, "request", "name=a\nx=1")
-	require.NoError(t, l.Put(ctx, "a", Stored{Connector: c, Target: TargetStopped}))
+	require.NoError(t, l.Put(ctx, "a", config.Stored{Connector: c, Target: config.TargetStopped}))
 	before, ok := l.Snapshot()
 	assert.Equal(t, true, ok)
-	require.NoError(t, l.Put(ctx, "a", Stored{Target: TargetPaused}))
+	require.NoError(t, l.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
 	assert.Equal(t, true, l.IsStale(before))
-	_, err := l.TopicStore.Write(ctx, TaskRecord("a", 0, map[string]string{"t": "0"}),
+	_, err := l.Store.Write(ctx, TaskRecord("a", 0, map[string]string{"t": "0"}),
 		TaskRecord("a", 1, map[string]string{"t": "1"}))
 	require.NoError(t, err)
-	version, err := l.TopicStore.Write(ctx, CommitRecord("a", 2))
+	version, err := l.Store.Write(ctx, CommitRecord("a", 2))
 	require.NoError(t, err)
 	now, _ := l.Snapshot()
 	assert.Equal(t, false, l.IsStale(now))
-	assert.Equal(t, map[string]string{"a": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskConfigs{"a": {Version: version,
-		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	assert.Equal(t, map[string]string{"a": config.TargetPaused}, now.Targets)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": {Version: version, Settings: []map[string]string{{"t": "0"},
+		{"t": "1"}}}}, now.Tasks)
 	assert.Equal(t, []string{"a"}, names(now))
 	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, now.Connectors[0].Raw())
 	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
-	assert.Equal(t, true, now.Connectors[0].same(before.Connectors[0]))
+	assert.Equal(t, true, &now.Connectors[0].Entries[0] == &before.Connectors[0].Entries[0])
 	if len(before.Tasks) > 0 {
 		t.Error("expected a snapshot to stay what it was")
 	}
@@ -98,9 +118,9 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
 		`connector-b {"properties":{"name":"b"}}`)
 	l.CaughtUp()
-	require.NoError(t, l.Put(t.Context(), "a", Stored{Target: TargetPaused}))
-	require.NoError(t, l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2")}))
-	require.NoError(t, l.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=3")}))
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Target: config.TargetPaused}))
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx=2")}))
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx=3")}))
 	require.NoError(t, l.Delete(t.Context(), "b"))
 	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
 		"leading=true connector-a",
@@ -109,7 +129,7 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 }
 
 // names are those of a snapshot's connectors.
-func names(of Snapshot) (all []string) {
+func names(of config.Snapshot) (all []string) {
 	for _, c := range of.Connectors {
 		all = append(all, c.Name)
 	}
@@ -120,15 +140,15 @@ func names(of Snapshot) (all []string) {
 func TestTopicStoreRefuses(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
 	l.CaughtUp()
-	var unfit *TooLargeError
-	c := settings(t, "request", "x="+strings.Repeat("y", maxFileBytes-100))
+	var unfit *config.TooLargeError
+	c := settings(t, "request", "x="+strings.Repeat("y", 1<<20-100))
 	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
-	if err := l.Put(t.Context(), "a", Stored{Connector: c}); !errors.As(err, &unfit) {
+	if err := l.Put(t.Context(), "a", config.Stored{Connector: c}); !errors.As(err, &unfit) {
 		t.Errorf("expected that it is too large, found %v", err)
 	}
 	l.fails = errors.New("fenced")
 	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")
-	_, err := l.TopicStore.Write(t.Context(), TaskRecord("a", 0, map[string]string{}))
+	_, err := l.Store.Write(t.Context(), TaskRecord("a", 0, map[string]string{}))
 	assert.Error(t, err, "fenced")
 	now, _ := l.Snapshot()
 	assert.Equal(t, []string{"a"}, names(now))
@@ -149,18 +169,19 @@ func TestReferencesInTheTopic(t *testing.T) {
 		"config.providers=file") {
 		t.Errorf("expected the provider to be closed, found %v", c.Problems)
 	}
-	w := plainWorker(t, "config.providers=file\nconfig.providers.file.class="+fileClass+
+	w := plainWorker(t, "config.providers=file\nconfig.providers.file.class="+
+		"org.apache.kafka.common.config.provider.FileConfigProvider"+
 		"\nconfig.providers.file.param.allowed.paths="+dir)
 	l := topicStore(w, discard, nil, record)
 	l.CaughtUp()
 	now, _ = l.Snapshot()
 	assert.Equal(t, "a", now.Connectors[0].Name) // the key's
 	assert.Error(t, now.Connectors[0].Problems.Err(), file)
-	write(t, file, "k=hush")
-	l.every = time.Millisecond
+	require.NoError(t, os.WriteFile(file, []byte("k=hush"), 0o600))
+	l.interval = time.Millisecond
 	ctx, end := context.WithTimeout(t.Context(), time.Minute)
 	defer end()
-	l.Watch(ctx, func(s Snapshot) {
+	l.Watch(ctx, func(s config.Snapshot) {
 		if s.Connectors[0].Problems.Err() == nil {
 			now = s
 			end()
@@ -174,18 +195,18 @@ func TestReferencesInTheTopic(t *testing.T) {
 // first reading.
 func TestWatchTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var changes []TopicChange
-		l := topicStore(plainWorker(t, ""), discard, func(c TopicChange) { changes = append(changes, c) },
+		var changes []Change
+		l := topicStore(plainWorker(t, ""), discard, func(c Change) { changes = append(changes, c) },
 			`connector-a {"properties":{}}`, `restart-connector-a {}`)
 		var mu sync.Mutex
 		seen := []string{}
 		ctx, end := context.WithCancel(t.Context())
-		go l.Watch(ctx, func(s Snapshot) {
+		go l.Watch(ctx, func(s config.Snapshot) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen = append(seen, fmt.Sprint(names(s), s.Requested))
 		})
-		step := func(do func(), wantSeen []string, want ...TopicChange) {
+		step := func(do func(), wantSeen []string, want ...Change) {
 			t.Helper()
 			mu.Lock()
 			seen, changes = []string{}, nil
@@ -200,36 +221,36 @@ func TestWatchTopic(t *testing.T) {
 		step(func() {}, []string{})
 		step(l.CaughtUp, []string{"[a] false"})
 		step(l.CaughtUp, []string{})
-		step(func() { l.TopicStore.Write(ctx, ConnectorRecord("b", map[string]string{})) }, []string{"[a b] false"},
-			TopicChange{Kind: KindConnector, Name: "b"})
-		step(func() { l.TopicStore.Write(ctx, RestartRecord(RestartRequest{Connector: "b"})) }, []string{},
-			TopicChange{Kind: KindRestart, Name: "b", Restart: RestartRequest{Connector: "b"}})
+		step(func() { l.Store.Write(ctx, ConnectorRecord("b", map[string]string{})) }, []string{"[a b] false"},
+			Change{Kind: KindConnector, Name: "b"})
+		step(func() { l.Store.Write(ctx, RestartRecord(RestartRequest{Connector: "b"})) }, []string{},
+			Change{Kind: KindRestart, Name: "b", Restart: RestartRequest{Connector: "b"}})
 		note, err := AnnotationRecord("culvert-plugin-a", map[string]int{"v": 1})
 		require.NoError(t, err)
-		step(func() { l.TopicStore.Write(ctx, note) }, []string{}, TopicChange{Kind: KindAnnotation, Name: "plugin-a"})
+		step(func() { l.Store.Write(ctx, note) }, []string{}, Change{Kind: KindAnnotation, Name: "plugin-a"})
 		assert.Equal(t, `{"v":1}`, string(l.Annotations("culvert-plugin-")["a"]))
 		step(l.Refresh, []string{"[a b] true"})
-		step(func() { time.Sleep(lookEvery) }, []string{"[a b] false"})
+		step(func() { time.Sleep(retryEvery) }, []string{"[a b] false"})
 		end()
 		synctest.Wait()
 	})
 }
 
 // The ledger holds what is no connector's.
-func TestLedger(t *testing.T) {
+func TestClusterState(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.SessionKey(); ok {
 		t.Error("expected no session key")
 	}
 	key := SessionKey{[]byte{1, 2, 3}, "HmacSHA256", time.UnixMilli(1795198231502)}
-	_, err := l.TopicStore.Write(t.Context(), SessionKeyRecord(key))
+	_, err := l.Store.Write(t.Context(), SessionKeyRecord(key))
 	require.NoError(t, err)
 	found, ok := l.SessionKey()
 	assert.Equal(t, true, ok)
 	assert.Equal(t, key, found)
-	_, err = l.TopicStore.Write(t.Context(), FencingRecords("a", FencingCounts{Tasks: 3, Producers: 4})...)
+	_, err = l.Store.Write(t.Context(), FencingRecords("a", config.FencingCounts{Tasks: 3, Producers: 4})...)
 	require.NoError(t, err)
-	assert.Equal(t, FencingCounts{Tasks: 3, Producers: 4, At: l.all[1].Offset}, l.Fencing("a"))
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: l.all[1].Offset}, l.Fencing("a"))
 	assert.Equal(t, `{"task-count":3}`, string(l.all[1].Value))
 	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
 }
@@ -249,4 +270,23 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 	assert.Contains(t, text, "partition=0 offset=2 key=connector-c1 error=\"properties: expected an object of texts",
 		"topic=configs damaged=30 others=30", strings.Repeat("x", 290)+"... (114 bytes more)")
 	assert.Equal(t, 10+1, strings.Count(text, "\n"))
+}
+
+// In a topic the version is the record's offset, and stays where nothing is written.
+func TestVersionsOfATopic(t *testing.T) {
+	t.Parallel()
+	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)
+	l.CaughtUp()
+	put := func(x, over string) error {
+		return l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx="+x),
+			IfMatch: func(version string) bool { return version == over }})
+	}
+	version := func() string { now, _ := l.Snapshot(); return now.Connectors[0].Version }
+	assert.Equal(t, "0", version())
+	require.NoError(t, put("1", "0"))
+	assert.Equal(t, "0", version())
+	require.NoError(t, put("2", "0"))
+	assert.Equal(t, "1", version())
+	assert.Error(t, put("3", "0"), "was changed meanwhile")
+	assert.Equal(t, 2, len(l.all))
 }

@@ -58,7 +58,7 @@ func joined(settings map[string]string) string {
 
 // A secret that is kept goes nowhere else than where it is stored for; one that is lent goes nowhere that only the
 // sender says.
-func TestSecretsAstray(t *testing.T) {
+func TestMisdirectedSecrets(t *testing.T) {
 	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
 		"sasl.jaas.config=theworkers"
 	const service = "connector.class=C http.address=a http.user=u http.password=s http.proxy.password=p "
@@ -166,15 +166,15 @@ func TestSecretsAstray(t *testing.T) {
 			}
 			s.New = connectorOf(t, joined(all))
 			s.FromStored = func(key string) bool { return !sent[key] }
-			var astray []string
+			var misdirected []string
 			for _, p := range s.MisdirectedSecrets() {
 				if p.Warning || strings.Contains(p.Text, "theworkers") {
 					t.Errorf("%+v", p)
 				}
-				astray = append(astray, p.Setting)
+				misdirected = append(misdirected, p.Setting)
 			}
-			slices.Sort(astray)
-			if got := strings.Join(astray, " "); got != c.want {
+			slices.Sort(misdirected)
+			if got := strings.Join(misdirected, " "); got != c.want {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
 		})
@@ -210,7 +210,7 @@ func TestReferencesAreWhole(t *testing.T) {
 }
 
 // The secret of the stored connector is that with which all that logs on is as it is stored.
-func TestLogsOnAsStored(t *testing.T) {
+func TestHasStoredCredentials(t *testing.T) {
 	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k"
 	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
 		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
@@ -220,7 +220,7 @@ func TestLogsOnAsStored(t *testing.T) {
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value
 		s.New = connectorOf(t, joined(all))
-		if got := s.logsOnAsStored(); got != want {
+		if got := s.hasStoredCredentials(); got != want {
 			t.Errorf("%s: expected %t, found %t", sent, want, got)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/logtest"
 	"github.com/culvert-project/culvert/host/internal/base/require"
@@ -22,7 +22,7 @@ import (
 // board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
 // as a worker's store has.
 type board struct {
-	records []config.Record
+	records []configtopic.Record
 	places  map[string]bool
 	steps   []string
 }
@@ -36,8 +36,8 @@ type reader struct {
 }
 
 // state is what the reader has read.
-func (r *reader) state() *config.State {
-	s := config.NewState()
+func (r *reader) state() *configtopic.State {
+	s := configtopic.NewState()
 	for n, record := range r.records[:r.read] {
 		record.Offset = int64(n)
 		_, _ = s.Apply(record)
@@ -48,7 +48,7 @@ func (r *reader) state() *config.State {
 func (r *reader) Group() string { return r.state().Group() }
 
 // Write has written when the reader has read it, with everything before.
-func (r *reader) Write(_ context.Context, records ...config.Record) (int64, error) {
+func (r *reader) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
 	r.turn("writes " + records[0].Key)
 	r.records = append(r.records, records...)
 	r.turn("reads back")
@@ -58,13 +58,13 @@ func (r *reader) Write(_ context.Context, records ...config.Record) (int64, erro
 
 func (r *reader) CheckGroup() error {
 	if other := r.Group(); other != "" && other != r.group {
-		return &config.OtherGroupError{Group: r.group, Other: other}
+		return &configtopic.OtherGroupError{Group: r.group, Other: other}
 	}
 	return nil
 }
 
-// leads is what a leader does, as [leader.place] and [leader.takes] do it: the worker has read the topic when it joins,
-// reads to the end then, and places where the note of its group stands. Else it takes the topic, and tries that again.
+// leads does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
+// assigns if the group owns the topic. Otherwise it claims the topic.
 func (r *reader) leads() {
 	r.turn("starts")
 	r.read = len(r.records)
@@ -72,7 +72,7 @@ func (r *reader) leads() {
 	r.turn("reads to the end")
 	r.read = len(r.records)
 	for range 2 {
-		if takeTopic(context.Background(), r.group, r) == nil {
+		if claimTopic(context.Background(), r.group, r) == nil {
 			r.turn("places")
 			if r.Group() == r.group {
 				r.places[r.group] = true
@@ -85,7 +85,7 @@ func (r *reader) leads() {
 
 // play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
 // there were at each turn.
-func play(records []config.Record, schedule []int) (*board, []int) {
+func play(records []configtopic.Record, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
 	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
@@ -126,15 +126,15 @@ const mostSwitches = 3
 // something; where the topic was nobody's before, or is that of one of them, one has; where it is a third one's, none.
 func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	t.Parallel()
-	note := func(group string) config.Record { return config.GroupRecord(group, true) }
-	for name, before := range map[string][]config.Record{
+	note := func(group string) configtopic.Record { return configtopic.GroupRecord(group, true) }
+	for name, before := range map[string][]configtopic.Record{
 		"an empty topic":                nil,
 		"the note of one of them":       {note("a")},
 		"of a third,":                   {note("c")},
 		"of a third, and both":          {note("c"), note("b"), note("a")},
 		"of one that was second":        {note("a"), note("b")},
-		"of one that has given it away": {note("a"), note("b"), config.GroupRecord("a", false)},
-		"of a third that released it":   {note("c"), config.GroupRecord("c", false)},
+		"of one that has given it away": {note("a"), note("b"), configtopic.GroupRecord("a", false)},
+		"of a third that released it":   {note("c"), configtopic.GroupRecord("c", false)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,15 +164,15 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 
 // What is wrong with the members of a group is logged once, and shown until it is mended. While two have one URL, it is
 // not known what runs.
-func TestDoubtsOfAGroup(t *testing.T) {
+func TestProblemsOfAGroup(t *testing.T) {
 	t.Parallel()
 	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
-	w.o.Logger = journal.Logger(slog.LevelInfo)
+	w.options.Logger = journal.Logger(slog.LevelInfo)
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.doubt(together, groupBytes/2+1, errors.New("silence"))
+		w.leader.recordProblems(together, groupRecordLimit/2+1, errors.New("silence"))
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 3, len(o.Problems))
@@ -183,10 +183,10 @@ func TestDoubtsOfAGroup(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
 	}
 	w.leader.members = together
-	assert.Error(t, w.leader.busy(t.Context(), "c"), "two workers of the group advertise http://W2:1")
+	assert.Error(t, w.leader.ownerOf(t.Context(), "c"), "two workers of the group advertise http://W2:1")
 	w.leader.members = apart
-	require.NoError(t, w.leader.busy(t.Context(), "c"))
-	w.leader.doubt(apart, groupBytes/2, nil)
+	require.NoError(t, w.leader.ownerOf(t.Context(), "c"))
+	w.leader.recordProblems(apart, groupRecordLimit/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
 	assert.Equal(t, 8, recordSize([]JoinedMember{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
@@ -204,7 +204,7 @@ func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
 			}
 			return json.Unmarshal([]byte(`{"held":[]}`), answer)
 		}})
-		require.NoError(t, w.leader.answers(t.Context(), "http://w2:1"))
+		require.NoError(t, w.leader.probe(t.Context(), "http://w2:1"))
 	})
 }
 
@@ -232,11 +232,11 @@ func TestUnreachedMembers(t *testing.T) {
 			members = append(members, Member{ID: name, Metadata: Metadata{URL: "http://" + name + ":1"}})
 		}
 		ended := make(chan bool)
-		go func() { w.leader.reach(t.Context(), members); close(ended) }()
+		go func() { w.leader.probeMembers(t.Context(), members); close(ended) }()
 		problems := func() []string {
 			w.leader.mu.Lock()
 			defer w.leader.mu.Unlock()
-			return w.leader.unreached
+			return w.leader.unreachable
 		}
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, len(problems()))
@@ -244,12 +244,12 @@ func TestUnreachedMembers(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
 		<-ended
 		assert.Equal(t, 0, len(problems()))
-		assert.Equal(t, true, time.Since(began) < mended+cleanEvery+reachWithin)
+		assert.Equal(t, true, time.Since(began) < mended+cleanInterval+probeTimeout)
 	})
 }
 
 // Whoever waits for the leader for long says so once.
-func TestInsistWarns(t *testing.T) {
+func TestRetryWithLeaderWarns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal

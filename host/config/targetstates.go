@@ -6,16 +6,14 @@ import (
 	"sync"
 )
 
-// Target states by Kafka Connect's names in the config topic. A connector without one is to run.
+// Target states by Kafka Connect's names in the config topic. The default is to run.
 const (
 	TargetStarted = "STARTED"
 	TargetPaused  = "PAUSED"
 	TargetStopped = "STOPPED"
 )
 
-// TargetStates are the states that users want their connectors to have, kept in a file, so that what was paused stays
-// so when the worker is started again. Connectors of which nothing was ever wanted are not in it. All methods may be
-// called at any time.
+// TargetStates stores the target states that users have set, in a file. All methods may be called at any time.
 type TargetStates struct {
 	path string
 
@@ -23,8 +21,8 @@ type TargetStates struct {
 	states map[string]string // by connector
 }
 
-// OpenTargetStates reads the file, which need not be there; "" keeps all in memory. A file that cannot be read, or
-// holds something else, is an error: a connector that was stopped on purpose must not run by mistake.
+// OpenTargetStates reads the file, which may be missing; an empty path keeps all in memory. A damaged file is an error:
+// a stopped connector must not run by mistake.
 func OpenTargetStates(path string) (*TargetStates, error) {
 	t := &TargetStates{path: path}
 	if err := loadJSON(path, maxFileBytes, &t.states); err != nil {
@@ -50,7 +48,7 @@ func (t *TargetStates) get(name string) (target string, ok bool) {
 	return target, ok
 }
 
-// Get is the state that a connector is to have: the one that was set, else its own.
+// Get returns a connector's target state: the one that was set, else its initial one.
 func (t *TargetStates) Get(c *Connector) string {
 	if target, ok := t.get(c.Name); ok {
 		return target
@@ -58,23 +56,22 @@ func (t *TargetStates) Get(c *Connector) string {
 	return c.InitialTarget()
 }
 
-// All are those that were set, by the names of connectors.
+// All returns the states that were set, by connector.
 func (t *TargetStates) All() map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.states)
 }
 
-// Set notes the state that a connector is to have. It returns when the file says so for good.
+// Set stores a target state durably.
 func (t *TargetStates) Set(name, target string) error {
-	return t.change(func(next map[string]string) { next[name] = target })
+	return t.update(func(next map[string]string) { next[name] = target })
 }
 
-// try is Set with what undoes it, unless another state was set since.
-func (t *TargetStates) try(name, target string) (undo func() error, err error) {
+func (t *TargetStates) setWithUndo(name, target string) (undo func() error, err error) {
 	before, had := t.get(name)
 	undo = func() error {
-		return t.change(func(next map[string]string) {
+		return t.update(func(next map[string]string) {
 			switch {
 			case next[name] != target:
 			case had:
@@ -87,13 +84,12 @@ func (t *TargetStates) try(name, target string) (undo func() error, err error) {
 	return undo, t.Set(name, target)
 }
 
-// Forget takes out what was set: a connector of that name is a new one.
+// Forget deletes a target state: a later connector of the name is a new one.
 func (t *TargetStates) Forget(name string) error {
-	return t.change(func(next map[string]string) { delete(next, name) })
+	return t.update(func(next map[string]string) { delete(next, name) })
 }
 
-// change returns when the file says so for good.
-func (t *TargetStates) change(do func(map[string]string)) error {
+func (t *TargetStates) update(do func(map[string]string)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := maps.Clone(t.states)

@@ -30,25 +30,25 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 			continue
 		}
 		who, rest, _ := strings.Cut(step, ":")
-		secret, what, tells := strings.Cut(rest, " ")
+		secret, what, hasOutcome := strings.Cut(rest, " ")
 		member, _, _ := strings.Cut(who, "/")
-		c := lockoutCall{What: lockouts.Outcome(what), Secret: secret, Permit: who, Member: member}
+		c := lockoutCall{Outcome: lockouts.Outcome(what), Secret: secret, Turn: who, Member: member}
 		before := encodedNote(t, l)
-		if tells {
-			changed := l.tell(c, now)
+		if hasOutcome {
+			changed := l.recordOutcome(c, now)
 			answers = append(answers, map[bool]string{true: "heard", false: "-"}[changed])
 			assert.Equal(t, changed, before != encodedNote(t, l), step)
 			continue
 		}
-		a, changed := l.ask(c, now, members)
+		a, changed := l.requestTurn(c, now, members)
 		assert.Equal(t, changed, before != encodedNote(t, l), step)
 		switch {
 		case a.Wait:
 			answers = append(answers, "wait")
-		case !a.Refused.IsZero():
+		case !a.RejectedAt.IsZero():
 			answers = append(answers, "refused")
 		default:
-			answers = append(answers, map[bool]string{true: "permit", false: "free"}[a.Held])
+			answers = append(answers, map[bool]string{true: "permit", false: "free"}[a.Granted])
 		}
 	}
 	return answers
@@ -61,7 +61,7 @@ func encodedNote(t *testing.T, l *lockout) string {
 	return string(text)
 }
 
-func TestNoteOfAUser(t *testing.T) {
+func TestLockoutTransitions(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct{ steps, want string }{
 		"one after another": {
@@ -121,16 +121,16 @@ func TestNoteOfAUser(t *testing.T) {
 func TestRefusedSecretsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l lockout
-	for i := range maxRefused + 3 {
+	for i := range maxRejected + 3 {
 		noteSteps(t, &l, fmt.Sprintf("a/1:%d; a/1:%d refused", i, i))
 	}
-	assert.Equal(t, maxRefused, len(l.Refused))
+	assert.Equal(t, maxRejected, len(l.Rejected))
 	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
 }
 
 // Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one
 // is sent twice at most. What is refused stays so.
-func TestNotesByChance(t *testing.T) {
+func TestRandomLockouts(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5_000) {
 		r := rand.New(rand.NewPCG(seed, 26))
@@ -143,7 +143,7 @@ func TestNotesByChance(t *testing.T) {
 		for step := range 60 {
 			now = now.Add(time.Duration(r.IntN(100)) * time.Second)
 			m := fmt.Sprint(r.IntN(8))
-			c := lockoutCall{Secret: "wrong", Permit: fmt.Sprint(m, "/", step), Member: m}
+			c := lockoutCall{Secret: "wrong", Turn: fmt.Sprint(m, "/", step), Member: m}
 			switch n := r.IntN(10); {
 			case n == 0 && len(members) > 2:
 				delete(members, m)
@@ -151,35 +151,35 @@ func TestNotesByChance(t *testing.T) {
 					holder = ""
 				}
 			case n < 3 && holder != "":
-				c.Permit = holder
-				c.What = []lockouts.Outcome{lockouts.Rejected, lockouts.Nothing}[r.IntN(2)]
-				l.tell(c, now)
-				if c.What == lockouts.Nothing {
+				c.Turn = holder
+				c.Outcome = []lockouts.Outcome{lockouts.Rejected, lockouts.Nothing}[r.IntN(2)]
+				l.recordOutcome(c, now)
+				if c.Outcome == lockouts.Nothing {
 					sent--
 				}
 				holder = ""
 			case n < 5: // of who holds no permit
-				c.What = []lockouts.Outcome{lockouts.Accepted, lockouts.Nothing}[r.IntN(2)]
-				if l.tell(c, now) {
+				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Nothing}[r.IntN(2)]
+				if l.recordOutcome(c, now) {
 					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
 						encodedNote(t, &l))
 				}
 			default:
-				a, _ := l.ask(c, now, members)
-				if refused && a.Refused.IsZero() && !a.Wait {
+				a, _ := l.requestTurn(c, now, members)
+				if refused && a.RejectedAt.IsZero() && !a.Wait {
 					t.Fatalf("seed %d, step %d: expected it to stay refused, found %+v", seed, step, a)
 				}
-				refused = refused || !a.Refused.IsZero()
-				if a.Held && holder != "" || !a.Held && !a.Wait && a.Refused.IsZero() {
+				refused = refused || !a.RejectedAt.IsZero()
+				if a.Granted && holder != "" || !a.Granted && !a.Wait && a.RejectedAt.IsZero() {
 					t.Fatalf("seed %d, step %d: expected one holder, found %+v and %s", seed, step, a, holder)
 				}
-				if a.Held {
-					holder = c.Permit
+				if a.Granted {
+					holder = c.Turn
 					sent++
 				}
 			}
-			if sent > maxSpent {
-				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxSpent,
+			if sent > maxFailures {
+				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxFailures,
 					sent)
 			}
 		}
@@ -197,21 +197,21 @@ func FuzzNoteOfAUser(f *testing.F) {
 		if json.Unmarshal(note, &l) != nil || json.Unmarshal(call, &c) != nil {
 			return
 		}
-		before, refused := encodedNote(t, &l), l.find(c.Secret) >= 0
+		before, refused := encodedNote(t, &l), l.indexOf(c.Secret) >= 0
 		changed := false
-		if c.What == "" {
+		if c.Outcome == "" {
 			var a lockoutAnswer
-			a, changed = l.ask(c, time.UnixMilli(5), map[string]bool{"a": true})
-			if refused && a.Refused.IsZero() {
+			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
+			if refused && a.RejectedAt.IsZero() {
 				t.Errorf("%s, %s: found %+v", before, call, a)
 			}
 		} else {
-			changed = l.tell(c, time.UnixMilli(5))
+			changed = l.recordOutcome(c, time.UnixMilli(5))
 		}
 		if now := encodedNote(t, &l); !changed && now != before {
 			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
 		}
-		if refused && len(l.Refused) <= maxRefused && l.find(c.Secret) < 0 {
+		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
 			t.Errorf("%s, %s: expected it to stay refused, found %s", before, call, encodedNote(t, &l))
 		}
 	})

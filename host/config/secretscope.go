@@ -11,75 +11,65 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// ConfigChange is a configuration that somebody sends to have it checked or stored, who need not know the secrets in
-// it. Its secrets have owners: those that it takes from the stored configuration of the connector, and those that the
-// worker or a binding of BTP lends it. Each goes only where its owner sends it; what the sender shows goes where he
-// says.
+// ConfigChange is a configuration whose sender may not know the secrets in it. A secret may only go where its owner
+// sends it: the stored configuration, the worker, or a binding of BTP. Values that the sender has shown may go
+// anywhere.
 type ConfigChange struct {
-	// New is the configuration, Stored what is stored of the connector, nil where there is none.
 	New, Stored *Connector
-	// FromStored tells which settings of Now the sender has not shown: [Mask] stood in their place, or a PATCH left
-	// them out.
-	FromStored func(key string) bool
-	// Declarations are the settings of the connector's class.
+	// FromStored reports whether a value of New is the stored one, because the sender sent [Mask] or a PATCH without
+	// it.
+	FromStored   func(key string) bool
 	Declarations *Declarations
-	// IsPassword tells whether values of a setting are secrets, see [IsPassword].
-	IsPassword func(key string) bool
-	Worker     *Worker
+	IsPassword   func(key string) bool
+	Worker       *Worker
 }
 
-// part is a share of a configuration whose secrets go to the same places: the service of a plugin, its listener, the
-// schema registry of a converter, the brokers of a client, a transform or predicate. All but the first two are the
-// prefixes of their settings.
-type part string
+// secretScope is a group of settings whose secrets go to the same endpoint. All but the first two are prefixes.
+type secretScope string
 
 const (
-	nowhere    part = "" // of what goes to no place that the configuration names
-	ofService  part = "service"
-	ofListener part = "listener"
+	noScope       secretScope = "" // of what goes to no place that the configuration names
+	serviceScope  secretScope = "service"
+	listenerScope secretScope = "listener"
 )
 
 var (
-	clientParts    = []part{"producer.override.", "consumer.override.", "admin.override."}
-	converterParts = []part{"key.converter.", "value.converter.", "header.converter."}
-	prefixedParts  = slices.Concat(clientParts, converterParts)
+	clientScopes    = []secretScope{"producer.override.", "consumer.override.", "admin.override."}
+	converterScopes = []secretScope{"key.converter.", "value.converter.", "header.converter."}
+	prefixedScopes  = slices.Concat(clientScopes, converterScopes)
 )
 
-// side is the prefix of the worker's own settings for the kind of client that a part is of.
-func (p part) side() string { return strings.TrimSuffix(string(p), "override.") }
+func (p secretScope) workerPrefix() string { return strings.TrimSuffix(string(p), "override.") }
 
-// MisdirectedSecrets are the secrets that would go elsewhere than their owner sends them, one problem for each, at the
-// setting that is to be given.
+// MisdirectedSecrets returns a problem for each secret that would go to another endpoint than its owner sends it.
 func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 	for _, e := range s.New.Entries {
-		p := s.part(e.Key)
+		p := s.scope(e.Key)
 		if !s.FromStored(e.Key) || e.Value.Reveal() == "" || !e.Value.Secret() && !s.IsPassword(e.Key) ||
-			s.isPlace(p, e.Key) {
+			s.isEndpointSetting(p, e.Key) {
 			continue
 		}
-		if moved := s.moved(p); moved != "" {
+		if moved := s.changedEndpoint(p); moved != "" {
 			problems = append(problems, e.problem("expected the secret itself, since %s is another one than that "+
 				"stored: the secret that is stored goes nowhere else than the stored configuration sends it", moved))
 		}
 	}
-	return append(problems, s.lent()...)
+	return append(problems, s.sharedCredentials()...)
 }
 
-// HasCompleteCredentials reports whether nobody can be in the middle of typing the secrets that log on at the
-// connector's service: they are as stored, with where they go, or each is a reference to a config provider of the
-// worker. A user without a password is in the middle of it.
+// HasCompleteCredentials reports whether the credentials for the service cannot be half typed: they are stored for this
+// endpoint, or references. A user without a password is incomplete.
 func (s ConfigChange) HasCompleteCredentials() bool {
 	roles := NewRoles(s.Declarations, s.New)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
-	return s.logsOnAsStored() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(e Entry) bool {
-		return s.part(e.Key) == ofService && s.IsPassword(e.Key) && setting.Trim(e.Raw) != "" &&
+	return s.hasStoredCredentials() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(e Entry) bool {
+		return s.scope(e.Key) == serviceScope && s.IsPassword(e.Key) && setting.Trim(e.Raw) != "" &&
 			(!IsReference(e.Raw) || s.Worker.Providers.HasUnknownProvider(e))
 	})
 }
 
-// logsOnAsStored tells whether all that logs on at the connector's service, and where, is as it is stored.
-func (s ConfigChange) logsOnAsStored() bool {
-	if s.Stored == nil || s.moved(ofService) != "" {
+func (s ConfigChange) hasStoredCredentials() bool {
+	if s.Stored == nil || s.changedEndpoint(serviceScope) != "" {
 		return false
 	}
 	now, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
@@ -90,46 +80,44 @@ func (s ConfigChange) logsOnAsStored() bool {
 	})
 }
 
-// part is the one that a setting belongs to.
-func (s ConfigChange) part(key string) part {
-	for _, p := range prefixedParts {
+func (s ConfigChange) scope(key string) secretScope {
+	for _, p := range prefixedScopes {
 		if strings.HasPrefix(key, string(p)) {
 			return p
 		}
 	}
-	if prefix := partOf(key); prefix != "" {
-		return part(prefix)
+	if prefix := stagePrefix(key); prefix != "" {
+		return secretScope(prefix)
 	}
 	spec, declared := s.Declarations.Find(key)
 	switch {
 	case strings.HasPrefix(spec.Role(), role.Listener):
-		return ofListener
+		return listenerScope
 	case declared && !common.Declares(key):
-		return ofService
+		return serviceScope
 	}
-	return nowhere
+	return noScope
 }
 
-// isPlace tells whether a setting says where a part's secrets go, or who is believed to be there.
-func (s ConfigChange) isPlace(p part, key string) bool {
+func (s ConfigChange) isEndpointSetting(p secretScope, key string) bool {
 	short, _ := strings.CutPrefix(key, string(p))
-	if slices.Contains(clientParts, p) {
-		return isClientPlace(short)
+	if slices.Contains(clientScopes, p) {
+		return isClientEndpoint(short)
 	}
-	if slices.Contains(converterParts, p) {
+	if slices.Contains(converterScopes, p) {
 		registry, ok := strings.CutPrefix(short, "schema.registry.")
 		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" ||
-			strings.HasPrefix(registry, "proxy.") || isClientPlace(registry))
+			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry))
 	}
-	if partOf(key) != "" {
+	if stagePrefix(key) != "" {
 		return short == "type"
 	}
 	spec, _ := s.Declarations.Find(key)
-	return isPlaceRole(p, spec.Role())
+	return isEndpointRole(p, spec.Role())
 }
 
-// isClientPlace tells it of a setting of Kafka's clients. Whatever TLS and SASL go by counts, but who logs on.
-func isClientPlace(name string) bool {
+// isClientEndpoint is isEndpointSetting for a Kafka client: everything about TLS and SASL but the credentials.
+func isClientEndpoint(name string) bool {
 	if !hasPrefix(name, []string{"bootstrap.servers", "security.", "ssl.", "sasl."}) {
 		return false
 	}
@@ -137,9 +125,9 @@ func isClientPlace(name string) bool {
 		"sasl.oauthbearer.client.credentials.", "sasl.oauthbearer.scope"})
 }
 
-// isPlaceRole tells it of a role. A header of SAP Connectivity chooses the Cloud Connector.
-func isPlaceRole(p part, name string) bool {
-	if p == ofListener {
+// isEndpointRole is isEndpointSetting for a role. A header of SAP Connectivity selects the Cloud Connector.
+func isEndpointRole(p secretScope, name string) bool {
+	if p == listenerScope {
 		return strings.HasPrefix(name, role.Listener) && !role.IsSecret(name) && name != role.ListenerUser &&
 			!strings.HasSuffix(name, ".password")
 	}
@@ -153,29 +141,24 @@ func isPlaceRole(p part, name string) bool {
 		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 
-// moved is a setting that says where a part's secrets go, and says another place than the stored configuration; ""
-// where all go to the same ones.
-func (s ConfigChange) moved(p part) string { return s.differs(p, s.Stored) }
+func (s ConfigChange) changedEndpoint(p secretScope) string { return s.differingEndpoint(p, s.Stored) }
 
-// differs is a setting that says where a part's secrets go, and says another place than another configuration; nil is
-// one that says nothing of it. "": all go to the same places.
-func (s ConfigChange) differs(p part, than *Connector) string {
-	now, before := s.places(p, s.New), s.places(p, than)
+func (s ConfigChange) differingEndpoint(p secretScope, than *Connector) string {
+	now, before := s.endpoints(p, s.New), s.endpoints(p, than)
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(now))
 	slices.Sort(names)
 	for _, name := range names {
 		value, given := now[name]
 		other, stored := before[name]
 		if value != other || given != stored {
-			return s.name(p, name)
+			return s.settingName(p, name)
 		}
 	}
 	return ""
 }
 
-// name is the setting of a place.
-func (s ConfigChange) name(p part, place string) string {
-	if p != ofService && p != ofListener {
+func (s ConfigChange) settingName(p secretScope, place string) string {
+	if p != serviceScope && p != listenerScope {
 		return place
 	}
 	for _, c := range []*Connector{s.New, s.Stored} {
@@ -188,13 +171,12 @@ func (s ConfigChange) name(p part, place string) string {
 	return place
 }
 
-// places are what the settings of a part that say where its secrets go come to, by role or name; nil has none.
-func (s ConfigChange) places(p part, c *Connector) map[string]string {
+func (s ConfigChange) endpoints(p secretScope, c *Connector) map[string]string {
 	places := map[string]string{}
-	if slices.Contains(clientParts, p) {
-		for _, prefix := range []string{"", p.side()} {
+	if slices.Contains(clientScopes, p) {
+		for _, prefix := range []string{"", p.workerPrefix()} {
 			for name, value := range s.Worker.Prefixed(prefix) {
-				if isClientPlace(name) {
+				if isClientEndpoint(name) {
 					places[string(p)+name] = setting.Trim(value)
 				}
 			}
@@ -203,29 +185,28 @@ func (s ConfigChange) places(p part, c *Connector) map[string]string {
 	if c == nil {
 		return places
 	}
-	if p == ofService || p == ofListener {
+	if p == serviceScope || p == listenerScope {
 		roles := NewRoles(s.Declarations, c)
 		for name := range roles.byRole {
-			if value := roles.Text(name); value != "" && isPlaceRole(p, name) {
+			if value := roles.Text(name); value != "" && isEndpointRole(p, name) {
 				places[name] = value
 			}
 		}
-		if p == ofService {
+		if p == serviceScope {
 			places["connector.class"] = c.Text("connector.class")
-			normalize(places)
+			normalizeOrigin(places)
 		}
 		return places
 	}
 	for _, e := range c.Entries {
-		if strings.HasPrefix(e.Key, string(p)) && s.isPlace(p, e.Key) {
+		if strings.HasPrefix(e.Key, string(p)) && s.isEndpointSetting(p, e.Key) {
 			places[e.Key] = setting.Trim(e.Value.Reveal())
 		}
 	}
 	return places
 }
 
-// normalize has ways to write one origin be one.
-func normalize(places map[string]string) {
+func normalizeOrigin(places map[string]string) {
 	places[role.Scheme] = strings.ToLower(cmp.Or(places[role.Scheme], "https"))
 	places[role.Address] = strings.ToLower(strings.Trim(places[role.Address], "[]"))
 	if places[role.Port] == "" && places[role.Destination] == "" {
@@ -233,10 +214,9 @@ func normalize(places map[string]string) {
 	}
 }
 
-// lent are the secrets that are not the connector's own: what a destination of BTP logs on with, what a binding or the
-// file of a service key has for SAP Connectivity, and what the worker logs on with at its brokers. Neither goes where
-// only the sender says.
-func (s ConfigChange) lent() (problems Problems) {
+// sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
+// of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
+func (s ConfigChange) sharedCredentials() (problems Problems) {
 	const whose = "found another place than that stored: expected none, since %s logs on with %s, which goes nowhere " +
 		"else than its owner says"
 	roles := NewRoles(s.Declarations, s.New)
@@ -244,9 +224,10 @@ func (s ConfigChange) lent() (problems Problems) {
 		e, _ := s.New.Entry(roles.Setting(name))
 		return e
 	}
-	if s.moved(ofService) != "" {
+	if s.changedEndpoint(serviceScope) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
-			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isPlaceRole(ofService, name) &&
+			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isEndpointRole(serviceScope,
+				name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
 				problems = append(problems, at(name).problem(whose, roles.Setting(role.Destination),
 					"what the destination of BTP says"))
@@ -259,20 +240,20 @@ func (s ConfigChange) lent() (problems Problems) {
 				"a service key or a binding of SAP Connectivity"))
 		}
 	}
-	for _, p := range clientParts {
-		if at := s.differs(p, nil); at != "" { // than the worker's own brokers
-			problems = append(problems, s.lentByWorker(p, at, s.moved(p) == "")...)
+	for _, p := range clientScopes {
+		if at := s.differingEndpoint(p, nil); at != "" { // than the worker's own brokers
+			problems = append(problems, s.workerCredentials(p, at, s.changedEndpoint(p) == "")...)
 		}
 	}
 	return problems
 }
 
-// lentByWorker are the secrets of the worker that a client would log on with at brokers that a connector names by the
-// setting at. stored: the stored configuration names the same, and where it lends a secret there, that stays so.
-func (s ConfigChange) lentByWorker(p part, at string, stored bool) (problems Problems) {
+// workerCredentials checks the worker's secrets at brokers that the setting at names. With stored, the stored
+// configuration names the same brokers, and what it uses there is accepted.
+func (s ConfigChange) workerCredentials(p secretScope, at string, stored bool) (problems Problems) {
 	of := func(name string) (value string, own bool) {
 		if value, own = s.New.Get(string(p) + name); !own {
-			value = cmp.Or(s.Worker.Prefixed(p.side())[name], s.Worker.Prefixed("")[name])
+			value = cmp.Or(s.Worker.Prefixed(p.workerPrefix())[name], s.Worker.Prefixed("")[name])
 		}
 		return setting.Trim(value), own
 	}

@@ -1,4 +1,4 @@
-package config
+package configtopic
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
 	"github.com/culvert-project/culvert/host/internal/base/require"
 )
@@ -63,13 +64,13 @@ var ofKafka = []struct {
 	}},
 	{"commit", "commit-a-1", `{"tasks":1}`, func() []Record { return []Record{CommitRecord("a-1", 1)} }},
 	{"fencing", "tasks-fencing-e-1", `{"task-count":1}`, func() []Record {
-		return FencingRecords("e-1", FencingCounts{Tasks: 1, Producers: 4})[:1]
+		return FencingRecords("e-1", config.FencingCounts{Tasks: 1, Producers: 4})[:1]
 	}},
 	{"stopped", "target-state-a-2", `{"state":"PAUSED","state.v2":"STOPPED"}`, func() []Record {
-		return []Record{TargetRecord("a-2", TargetStopped)}
+		return []Record{TargetRecord("a-2", config.TargetStopped)}
 	}},
 	{"started", "target-state-a-2", `{"state":"STARTED","state.v2":"STARTED"}`, func() []Record {
-		return []Record{TargetRecord("a-2", TargetStarted)}
+		return []Record{TargetRecord("a-2", config.TargetStarted)}
 	}},
 	{"restart", "restart-connector-a-1", `{"include-tasks":true,"only-failed":false}`, func() []Record {
 		return []Record{RestartRecord(RestartRequest{Connector: "a-1", IncludeTasks: true})}
@@ -122,7 +123,7 @@ func TestKeys(t *testing.T) {
 	for rest, want := range map[string]string{"a-1-0": "a-1 0", "a--1": "a- 1", "a-007": "a 7", "1": "", "a-": "",
 		"a":  "",
 		"-1": "", "a-1x": "", "a-2147483648": "", "a-99999999999999999999": ""} {
-		name, number, err := taskOf(rest)
+		name, number, err := parseTaskKey(rest)
 		found := ""
 		if err == nil {
 			found = fmt.Sprint(name, " ", number)
@@ -162,16 +163,17 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, map[string]string{}, wrong)
 	now := s.Snapshot()
 	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
-	assert.Equal(t, map[string]string{"a": TargetStopped, "e": TargetPaused, "f": TargetPaused}, now.Targets)
-	assert.Equal(t, map[string]TaskConfigs{"a": {Version: 4, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}},
-		"b": {Version: 6}},
+	assert.Equal(t, map[string]string{"a": config.TargetStopped, "e": config.TargetPaused, "f": config.TargetPaused},
+		now.Targets)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": {Version: 4, Settings: []map[string]string{{"t": "0"},
+		{"t": "1"}}}, "b": {Version: 6}},
 		now.Tasks)
 	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
 	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.ConfigOffsets)
 	assert.Equal(t, int64(23), now.Offset)
-	assert.Equal(t, FencingCounts{3, 4, 15}, s.Fencing("a"))
-	assert.Equal(t, FencingCounts{2, 4, 17}, s.Fencing("old"))
-	assert.Equal(t, FencingCounts{}, s.Fencing("none"))
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: 15}, s.Fencing("a"))
+	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4, At: 17}, s.Fencing("old"))
+	assert.Equal(t, config.FencingCounts{}, s.Fencing("none"))
 	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Annotations("culvert-plugin-"))
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }
@@ -186,12 +188,12 @@ func TestSessionKeyLasts(t *testing.T) {
 
 // Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
 // a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
-func TestTasksOfUnknownDemand(t *testing.T) {
-	l := TaskPlan{Tasks: []map[string]string{{"t": "0"}}, Requirements: Requirements{Claims: []string{"x"},
-		Origin: "o", Requests: 2,
-		PerSecond: 0.5}}
+func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
+	l := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
+		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2,
+			PerSecond: 0.5}}
 	all := records(`connector-a {"properties":{}}`)
-	add := func(more ...Record) *TaskConfigs {
+	add := func(more ...Record) *config.TaskConfigs {
 		t.Helper()
 		for _, r := range more {
 			r.Offset = int64(len(all))
@@ -203,10 +205,10 @@ func TestTasksOfUnknownDemand(t *testing.T) {
 		assert.Equal(t, now.TaskConfigs("a"), s.TaskConfigs("a"))
 		return s.TaskConfigs("a")
 	}
-	want := &TaskConfigs{Settings: l.Tasks, Requirements: l.Requirements, HasRequirements: true}
+	want := &config.TaskConfigs{Settings: l.Tasks, Requirements: l.Requirements, HasRequirements: true}
 	planned := func(why string) {
 		t.Helper()
-		more := l.Records("a")
+		more := TaskPlanRecords("a", l)
 		want.Version = int64(len(all) + len(more) - 1)
 		assert.Equal(t, want, add(more...), why)
 	}
@@ -219,10 +221,10 @@ func TestTasksOfUnknownDemand(t *testing.T) {
 	assert.Equal(t, nil, add(records(`culvert-plan-a {"offset":0}`, `task-a-0 {"properties":{}}`,
 		`commit-a {"tasks":1}`)...), "a record that says nothing any more")
 	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
-	shown := add(TargetRecord("a", TargetPaused))
-	assert.Equal(t, &TaskConfigs{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
-	assert.Equal(t, nil, add(TargetRecord("a", TargetStarted)))
-	assert.Equal(t, nil, add(l.Records("a")...), "planned of the settings before")
+	shown := add(TargetRecord("a", config.TargetPaused))
+	assert.Equal(t, &config.TaskConfigs{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
+	assert.Equal(t, nil, add(TargetRecord("a", config.TargetStarted)))
+	assert.Equal(t, nil, add(TaskPlanRecords("a", l)...), "planned of the settings before")
 	s, _ := applied(all)
 	l.Offset, _ = s.ConfigOffset("a")
 	planned("of the new settings")
@@ -281,7 +283,7 @@ func TestDamagedRecords(t *testing.T) {
 		change, err := s.Apply(all[len(before)])
 		about := c.line[:min(len(c.line), 80)]
 		assert.Error(t, err, c.want, about)
-		assert.Equal(t, TopicChange{}, change, about)
+		assert.Equal(t, Change{}, change, about)
 		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "4711")) {
 			t.Errorf("%s: expected no value in an error, found %v", about, err)
 		}
@@ -298,19 +300,19 @@ func TestTopicChanges(t *testing.T) {
 	s := NewState()
 	for _, c := range []struct {
 		line string
-		want TopicChange
+		want Change
 	}{
-		{`connector-a {"properties":{}}`, TopicChange{Kind: KindConnector, Name: "a"}},
-		{`task-a-0 {"properties":{}}`, TopicChange{Name: "a-0"}},
-		{`commit-a {"tasks":1}`, TopicChange{Kind: KindCommit, Name: "a"}},
-		{`restart-connector-a {"include-tasks":true}`, TopicChange{Kind: KindRestart, Name: "a",
+		{`connector-a {"properties":{}}`, Change{Kind: KindConnector, Name: "a"}},
+		{`task-a-0 {"properties":{}}`, Change{Name: "a-0"}},
+		{`commit-a {"tasks":1}`, Change{Kind: KindCommit, Name: "a"}},
+		{`restart-connector-a {"include-tasks":true}`, Change{Kind: KindRestart, Name: "a",
 			Restart: RestartRequest{Connector: "a", IncludeTasks: true}}},
-		{`restart-connector-a {"include-tasks":"yes","only-failed":true}`, TopicChange{Kind: KindRestart, Name: "a",
+		{`restart-connector-a {"include-tasks":"yes","only-failed":true}`, Change{Kind: KindRestart, Name: "a",
 			Restart: RestartRequest{Connector: "a", OnlyFailed: true}}},
-		{`logger-cluster-x.y {"level":"WARN"}`, TopicChange{Kind: KindLogger, Name: "x.y", Level: "WARN"}},
-		{`culvert-plugin-a {}`, TopicChange{Kind: KindAnnotation, Name: "plugin-a"}},
-		{`connector-a -`, TopicChange{Kind: KindConnector, Name: "a"}},
-		{`something {}`, TopicChange{Name: "something"}},
+		{`logger-cluster-x.y {"level":"WARN"}`, Change{Kind: KindLogger, Name: "x.y", Level: "WARN"}},
+		{`culvert-plugin-a {}`, Change{Kind: KindAnnotation, Name: "plugin-a"}},
+		{`connector-a -`, Change{Kind: KindConnector, Name: "a"}},
+		{`something {}`, Change{Name: "something"}},
 	} {
 		change, err := s.Apply(records(c.line)[0])
 		assert.NoError(t, err)
@@ -351,7 +353,7 @@ func history(random *rand.Rand, length int) (all []Record) {
 		case 0:
 			add(ConnectorRecord(name, nil), TargetRecord(name, ""))
 		case 1:
-			add(TargetRecord(name, TargetPaused))
+			add(TargetRecord(name, config.TargetPaused))
 		case 2:
 			set++
 			add(ConnectorRecord(name, map[string]string{"set": fmt.Sprint(set)}))
@@ -371,7 +373,7 @@ func history(random *rand.Rand, length int) (all []Record) {
 
 // contents are all of a state but its lock.
 func contents(s *State) []any {
-	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.notes, s.groups, s.next}
+	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.annotations, s.groups, s.next}
 }
 
 // Whatever compaction has taken, all that is known is the same, but that tasks may be missing, and all of a connector's
@@ -435,7 +437,7 @@ func FuzzTopicState(f *testing.F) {
 		if err != nil {
 			want, _ := applied(all)
 			want.next = 8
-			if change != (TopicChange{}) || !reflect.DeepEqual(contents(want), contents(s)) {
+			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
 				t.Errorf("expected that nothing changes, found %v", change)
 			}
 			return

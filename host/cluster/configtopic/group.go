@@ -1,24 +1,24 @@
-package config
+package configtopic
 
 import (
 	"fmt"
 	"math"
 )
 
-// GroupAnnotation is what the keys of notes begin with that say which groups run what the topic has; group.id follows.
+// GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
 const GroupAnnotation = string(KindAnnotation) + "group-"
 
-// GroupRecord notes that a group runs what the topic has, or that it does no more.
+// GroupRecord claims the topic for a group, or releases it.
 func GroupRecord(group string, runs bool) Record {
 	r := Record{Key: GroupAnnotation + group}
 	if runs {
-		r.Value = encoded(object{})
+		r.Value = encodeJSON(object{})
 	}
 	return r
 }
 
-// Group is the group that runs what the topic has, "" for none: of those with a note the one whose note stands first.
-// A key for each group, written once, keeps its offset when the topic is compacted, so that all readers agree.
+// Group returns the group that owns the topic, or "": the one with the first annotation. It is written once, so it
+// keeps its offset when the topic is compacted, and all readers agree.
 func (s *State) Group() (group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,7 +31,7 @@ func (s *State) Group() (group string) {
 	return group
 }
 
-// OtherGroupError says that another group runs what stands in a topic: nothing is written for this one.
+// OtherGroupError is returned if another group owns the topic; nothing is written.
 type OtherGroupError struct{ Topic, Group, Other string }
 
 func (e *OtherGroupError) Error() string {
@@ -40,8 +40,8 @@ func (e *OtherGroupError) Error() string {
 		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
-// CheckGroup is an [OtherGroupError] where another group runs what stands in the topic.
-func (s *TopicStore) CheckGroup() error {
+// CheckGroup returns an [OtherGroupError] if another group owns the topic.
+func (s *Store) CheckGroup() error {
 	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
 		return &OtherGroupError{s.topic, own, other}
 	}

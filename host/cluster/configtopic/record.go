@@ -1,4 +1,4 @@
-package config
+package configtopic
 
 import (
 	"bytes"
@@ -11,22 +11,21 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/config"
 )
 
-// Record is a record of the topic of configurations, which the workers of a cluster share.
+// Record is a record of the config topic. Offset is only set if it was read.
 type Record struct {
-	Key string
-	// Value is JSON without a schema; nil deletes.
-	Value []byte
-	// Offset is where it was read; of no meaning in one that is to be written.
+	Key    string
+	Value  []byte // JSON without a schema. Nil deletes.
 	Offset int64
 }
 
-// Kind is what a record is about: its key, or what the key begins with. All but KindOurs are Kafka Connect's own
-// (KafkaConfigBackingStore).
+// Kind is the beginning of a record's key. All but KindAnnotation are Kafka Connect's (KafkaConfigBackingStore).
 type Kind string
 
-// The kinds of records.
+// The kinds of records. KindUnknown is any other key.
 const (
 	KindTarget     Kind = "target-state-"
 	KindConnector  Kind = "connector-"
@@ -37,18 +36,16 @@ const (
 	KindSession    Kind = "session-key"
 	KindLogger     Kind = "logger-cluster-"
 	KindAnnotation Kind = "culvert-"
-	// KindUnknown is a key that neither Kafka Connect nor this program knows.
-	KindUnknown Kind = ""
+	KindUnknown    Kind = ""
 )
 
-// topicKinds are in the order in which Kafka Connect tests keys.
 var topicKinds = []Kind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
 	KindLogger, KindAnnotation}
 
-// FencingAnnotation is what the keys of our own counts of producers begin with.
+// FencingAnnotation begins the keys of our own counts of producers.
 const FencingAnnotation = "culvert-fencing-"
 
-// Kind is the kind of a record, with what follows it in the key: the name of a connector, or of a logger.
+// Kind returns the kind and what follows it in the key: the name of a connector or logger.
 func (r Record) Kind() (kind Kind, name string) {
 	for _, kind := range topicKinds {
 		if name, ok := strings.CutPrefix(r.Key, string(kind)); ok && (kind != KindSession || name == "") {
@@ -58,29 +55,27 @@ func (r Record) Kind() (kind Kind, name string) {
 	return KindUnknown, r.Key
 }
 
-// LeaderOnly tells whether the leader alone may write such a record. Others are written by any worker: what was wanted
-// last counts, whoever took the request.
+// LeaderOnly reports whether only the leader may write the record, so that the last writer does not count.
 func (r Record) LeaderOnly() bool {
 	kind, _ := r.Kind()
 	return kind != KindTarget && kind != KindRestart && kind != KindLogger && r.Key != rejoinKey
 }
 
-// RejoinAnnotation is the name of a note that has all members join their group again: the rest of its key.
+// RejoinAnnotation is the name of the annotation that makes members rejoin, without the kind.
 const RejoinAnnotation = "rejoin"
 
 const rejoinKey = string(KindAnnotation) + RejoinAnnotation
 
-// RejoinRecord has the members of a generation of the group join it again at once, any of them may write it. Kafka's
-// protocol tells them with their next heartbeats.
+// RejoinRecord makes the members of a generation rejoin at once instead of with their next heartbeats.
 func RejoinRecord(generation int32) Record {
 	return Record{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
 }
 
-// maxTopicValue is how long a record's value may be, in bytes: twice what brokers take by default.
+// maxTopicValue is the largest size of a value in bytes: twice what brokers accept by default.
 const maxTopicValue = 2 << 20
 
-// document is the value of a record: an object's members as they stand, the last one of each name, as Jackson reads
-// them. nil is no value, or null. Errors quote nothing: values hold secrets.
+// document returns nil without a value; of repeated members the last one counts, as in Jackson. Errors quote no
+// secrets.
 func (r Record) document() (map[string]json.RawMessage, error) {
 	value := bytes.TrimSpace(r.Value)
 	switch {
@@ -102,7 +97,6 @@ func (r Record) document() (map[string]json.RawMessage, error) {
 
 var errNoValue = errors.New("expected a JSON object, found no value")
 
-// member reads a member, which has to be there.
 func member[T any](members map[string]json.RawMessage, name, expected string) (value T, err error) {
 	raw, there := members[name]
 	switch {
@@ -114,8 +108,7 @@ func member[T any](members map[string]json.RawMessage, name, expected string) (v
 	return value, nil
 }
 
-// settings are those of a connector or task, nil where the record deletes. Kafka Connect takes any value and fails with
-// a ClassCastException where it uses one that is no text; here the record is damaged. What is null is not given.
+// settings returns nil for a deletion. A value that is no text makes the record damaged; null means not set.
 func (r Record) settings() (map[string]string, error) {
 	if settings, ok := r.plainSettings(); ok {
 		return settings, nil
@@ -137,8 +130,7 @@ func (r Record) settings() (map[string]string, error) {
 	return settings, nil
 }
 
-// plainSettings is settings for records as Kafka Connect and we write them, in which nothing is escaped. It reads five
-// times as fast, and worker starts read every record. !ok: the record is another, or damaged.
+// plainSettings is settings, five times as fast, for records without escapes. ok is false for others.
 func (r Record) plainSettings() (settings map[string]string, ok bool) {
 	text, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
 	escaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
@@ -161,7 +153,6 @@ func (r Record) plainSettings() (settings map[string]string, ok bool) {
 	return nil, false
 }
 
-// count is a number of 0 or more.
 func count(members map[string]json.RawMessage, name string) (int, error) {
 	n, err := member[int32](members, name, "a number")
 	if err == nil && n < 0 {
@@ -170,8 +161,7 @@ func count(members map[string]json.RawMessage, name string) (int, error) {
 	return int(n), err
 }
 
-// taskOf is the connector and the number in the rest of a task's key: the number is after the last hyphen.
-func taskOf(rest string) (connector string, task int, err error) {
+func parseTaskKey(rest string) (connector string, task int, err error) {
 	at := strings.LastIndexByte(rest, '-')
 	if at > 0 {
 		n, err := strconv.ParseInt(rest[at+1:], 10, 32)
@@ -182,33 +172,32 @@ func taskOf(rest string) (connector string, task int, err error) {
 	return "", 0, errors.New("expected the key task-CONNECTOR-NUMBER, found no number after the last hyphen")
 }
 
-// targetOf is the target state that a record says. state.v2, which is newer, counts before state (KIP-875).
-func targetOf(members map[string]json.RawMessage) (string, error) {
+func decodeTarget(members map[string]json.RawMessage) (string, error) {
 	target, err := member[string](members, "state.v2", "a text")
 	if err != nil {
 		target, err = member[string](members, "state", "a text")
 	}
-	if err == nil && !slices.Contains([]string{TargetStarted, TargetPaused, TargetStopped}, target) {
-		err = fmt.Errorf("state: expected %s, %s or %s, found something else", TargetStarted, TargetPaused,
-			TargetStopped)
+	if err == nil && !slices.Contains([]string{config.TargetStarted, config.TargetPaused, config.TargetStopped},
+		target) {
+		err = fmt.Errorf("state: expected %s, %s or %s, found something else", config.TargetStarted,
+			config.TargetPaused,
+			config.TargetStopped)
 	}
 	return target, err
 }
 
-// SessionKey signs what workers of a cluster ask of each other (KIP-507).
+// SessionKey signs calls between the workers of a cluster (KIP-507).
 type SessionKey struct {
-	Key []byte
-	// Algorithm is Java's name, such as HmacSHA256.
+	Key       []byte
 	Algorithm string
-	// Created is by the leader's clock, in whole milliseconds.
+	// Created is by the leader's clock, in whole milliseconds; Algorithm is Java's name, such as HmacSHA256.
 	Created time.Time
 }
 
-// IsFresh tells whether the key is used for so long. Clocks of leaders differ: one that was made in the future would
-// otherwise last until then, whatever another leader's inter.worker.key.ttl.ms says.
+// IsFresh reports whether the key is younger than ttl, also if a leader's clock put it into the future.
 func (k SessionKey) IsFresh(ttl time.Duration) bool { return time.Since(k.Created).Abs() < ttl }
 
-func sessionKeyOf(members map[string]json.RawMessage) (k SessionKey, err error) {
+func decodeSessionKey(members map[string]json.RawMessage) (k SessionKey, err error) {
 	key, err := member[[]byte](members, "key", "bytes in base64")
 	if err != nil {
 		return k, err
@@ -221,28 +210,14 @@ func sessionKeyOf(members map[string]json.RawMessage) (k SessionKey, err error) 
 	return SessionKey{key, algorithm, time.UnixMilli(created)}, err
 }
 
-// FencingCounts are how many tasks a connector had, and how many transactional producers each of them at most, when its
-// producers were fenced last. A record of Kafka Connect's does not say how many: 0, which stands for one.
-type FencingCounts struct {
-	Tasks, Producers int
-	// At is the offset of the last record that says so: tasks of an older version were fenced before they began. Of no
-	// meaning in counts that are to be written.
-	At int64
-}
-
-// Bounds, so that a strange record does not have millions of producers fenced: of tasks, as many as a connector may
-// have, and of the producers of each, four times as many as there are.
 const (
+	// Bounds, so that a damaged record does not fence millions of producers: tasks of a connector, and four times as
+	// many producers of each as there are.
 	maxFencedTasks     = 10_000
 	maxFencedProducers = 16
 )
 
-// Max are the larger ones of both, as of the record of c.
-func (c FencingCounts) Max(other FencingCounts) FencingCounts {
-	return FencingCounts{max(c.Tasks, other.Tasks), max(c.Producers, other.Producers), c.At}
-}
-
-// FencedConnector is the connector whose counts a record says; ok is false of other records.
+// FencedConnector returns the connector of a record with fencing counts; ok is false for other records.
 func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
@@ -250,7 +225,7 @@ func (r Record) FencedConnector() (connector string, ok bool) {
 	return strings.CutPrefix(r.Key, FencingAnnotation)
 }
 
-func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) {
+func decodeFencing(members map[string]json.RawMessage) (c config.FencingCounts, err error) {
 	if c.Tasks, err = count(members, "task-count"); err != nil {
 		return c, err
 	}
@@ -264,8 +239,7 @@ func fencingOf(members map[string]json.RawMessage) (c FencingCounts, err error) 
 	return c, err
 }
 
-// encoded is a value as it is written. Marshalling texts, numbers and what was JSON before cannot fail.
-func encoded(value any) []byte {
+func encodeJSON(value any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -277,80 +251,78 @@ func encoded(value any) []byte {
 
 type object map[string]any
 
-func keyed(kind Kind, name string, value object) Record {
+func newRecord(kind Kind, name string, value object) Record {
 	r := Record{Key: string(kind) + name}
 	if value != nil {
-		r.Value = encoded(value)
+		r.Value = encodeJSON(value)
 	}
 	return r
 }
 
-// TargetRecord is the state that a connector is to have, by [TargetStarted] and its like; "" deletes it. Workers that
-// know no STOPPED read PAUSED.
+// TargetRecord sets a target state; empty deletes it. Workers that do not know STOPPED read PAUSED.
 func TargetRecord(connector, target string) Record {
 	if target == "" {
-		return keyed(KindTarget, connector, nil)
+		return newRecord(KindTarget, connector, nil)
 	}
 	before := target
-	if target == TargetStopped {
-		before = TargetPaused
+	if target == config.TargetStopped {
+		before = config.TargetPaused
 	}
-	return keyed(KindTarget, connector, object{"state": before, "state.v2": target})
+	return newRecord(KindTarget, connector, object{"state": before, "state.v2": target})
 }
 
-// ConnectorRecord is a connector's settings as they were written, references and all; nil deletes it.
+// ConnectorRecord has a connector's settings as written, references unresolved. Nil deletes it.
 func ConnectorRecord(connector string, settings map[string]string) Record {
 	if settings == nil {
-		return keyed(KindConnector, connector, nil)
+		return newRecord(KindConnector, connector, nil)
 	}
-	return keyed(KindConnector, connector, object{"properties": settings})
+	return newRecord(KindConnector, connector, object{"properties": settings})
 }
 
-// TaskRecord is a task's settings as they were written, which count from the next [CommitRecord] on.
+// TaskRecord has a task's settings as written. They count from the next [CommitRecord] on.
 func TaskRecord(connector string, task int, settings map[string]string) Record {
-	return keyed(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
+	return newRecord(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
 }
 
-// CommitRecord has the tasks of a connector count that were written before it.
+// CommitRecord commits the tasks of a connector that were written before it.
 func CommitRecord(connector string, tasks int) Record {
-	return keyed(KindCommit, connector, object{"tasks": tasks})
+	return newRecord(KindCommit, connector, object{"tasks": tasks})
 }
 
-// Records have a connector have a layout, where all of them are written, or none.
-func (l TaskPlan) Records(connector string) []Record {
+// TaskPlanRecords writes a plan. All of the records must be written, or none.
+func TaskPlanRecords(connector string, l config.TaskPlan) []Record {
 	var records []Record
 	for number, settings := range l.Tasks {
 		records = append(records, TaskRecord(connector, number, settings))
 	}
-	return append(records, keyed(KindCommit, connector, object{"tasks": len(l.Tasks),
-		commitNote: TaskPlan{Offset: l.Offset, Requirements: l.Requirements}}))
+	return append(records, newRecord(KindCommit, connector, object{"tasks": len(l.Tasks),
+		planMember: config.TaskPlan{Offset: l.Offset, Requirements: l.Requirements}}))
 }
 
-// RestartRecord asks the workers that run to restart a connector.
+// RestartRecord asks all workers to restart a connector.
 func RestartRecord(r RestartRequest) Record {
-	return keyed(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
+	return newRecord(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
 }
 
-// LoggerRecord sets the level of a logger on the workers that run, by Kafka Connect's name of the level.
+// LoggerRecord sets the level of a logger on all workers, by Kafka Connect's name of the level.
 func LoggerRecord(namespace, level string) Record {
-	return keyed(KindLogger, namespace, object{"level": level})
+	return newRecord(KindLogger, namespace, object{"level": level})
 }
 
 // SessionKeyRecord is a new key for all workers.
 func SessionKeyRecord(k SessionKey) Record {
-	return keyed(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
+	return newRecord(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
 		"creation-timestamp": k.Created.UnixMilli()})
 }
 
-// FencingRecords are the counts for Kafka Connect, which knows tasks alone, and for us.
-func FencingRecords(connector string, c FencingCounts) []Record {
+// FencingRecords are the counts for Kafka Connect, which knows tasks alone, and our own.
+func FencingRecords(connector string, c config.FencingCounts) []Record {
 	ours := Record{Key: FencingAnnotation + connector,
-		Value: encoded(object{"task-count": c.Tasks, "producer-count": c.Producers})}
-	return []Record{keyed(KindFencing, connector, object{"task-count": c.Tasks}), ours}
+		Value: encodeJSON(object{"task-count": c.Tasks, "producer-count": c.Producers})}
+	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), ours}
 }
 
-// AnnotationRecord is a record of ours, whose key begins with `culvert-`; a nil value deletes it. The value is any that
-// encoding/json can write.
+// AnnotationRecord is a record whose key begins with `culvert-`. Nil deletes it.
 func AnnotationRecord(key string, value any) (Record, error) {
 	r := Record{Key: key}
 	if kind, _ := r.Kind(); kind != KindAnnotation {

@@ -22,7 +22,7 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-// What units wait for, and what they do not. See [group.play] for the steps.
+// What units wait for, and what they do not. See [members.play] for the steps.
 func TestRulesOfPlaces(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ group, steps string }{
@@ -160,7 +160,7 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 
 // Where nothing is to move, members of the last generation keep what they hold, unless another has the same, or tasks
 // of another version. Who was out gets nothing.
-func TestKeep(t *testing.T) {
+func TestFreezePlan(t *testing.T) {
 	t.Parallel()
 	g := newGroup(connector("a", 1, 4), connector("b", 3, 2), connector("c", 5, 1))
 	g.join("m1", "m2", "m3")
@@ -168,16 +168,16 @@ func TestKeep(t *testing.T) {
 	g.hold("m2", "a", 2, 3)
 	g.hold("m3", "a", 3, 4)
 	g.hold("m1", "b", 0, 1)
-	g.member("m2").Holds = append(g.member("m2").Holds, ResourceSet{KeyOf("b"), 1, units(2)})
+	g.member("m2").Owned = append(g.member("m2").Owned, ResourceSet{KeyOf("b"), 1, units(2)})
 	g.hold("m3", "c", 0, 1)
 	for i := range g.in.Members {
 		g.in.Members[i].Generation = 5
 	}
 	g.member("m3").Generation = 4
-	plan := keep(g.in.Members)
+	plan := freezePlan(g.in.Members)
 	g.targets = plan.Targets
 	g.expectAll(t, "a a-0 b", "a-2", "")
 	g.member("m2").Leaving = true
-	g.targets = keep(g.in.Members).Targets
+	g.targets = freezePlan(g.in.Members).Targets
 	g.expectAll(t, "a a-0 b", "", "")
 }

@@ -15,7 +15,7 @@ import (
 func kept(t *testing.T, p Locations) *FolderStore {
 	t.Helper()
 	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
-	s.look()
+	s.scan()
 	return s
 }
 
@@ -67,7 +67,7 @@ func TestFilesBeatREST(t *testing.T) {
 	}
 	require.NoError(t, os.Remove(path))
 	for range 3 {
-		s.look()
+		s.scan()
 	}
 	assert.Equal(t, "a=rest b=rest", found(t, s))
 }

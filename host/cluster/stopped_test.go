@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/cluster/configtopic"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/base/assert"
@@ -33,7 +34,7 @@ func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
 // noLog takes nothing.
 type noLog struct{}
 
-func (noLog) Write(context.Context, bool, ...config.Record) (int64, error) {
+func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) {
 	return 0, errors.New("expected nothing to be written")
 }
 
@@ -41,15 +42,15 @@ func (noLog) Write(context.Context, bool, ...config.Record) (int64, error) {
 func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	t.Helper()
 	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
-	store := config.NewTopicStore("configs", alone, nil, slog.New(slog.DiscardHandler))
+	store := configtopic.NewStore("configs", alone, nil, slog.New(slog.DiscardHandler))
 	store.SetWriter(noLog{})
-	for n, r := range []config.Record{config.ConnectorRecord("c", map[string]string{"name": "c"}),
-		config.TargetRecord("c", config.TargetStopped)} {
+	for n, r := range []configtopic.Record{configtopic.ConnectorRecord("c", map[string]string{"name": "c"}),
+		configtopic.TargetRecord("c", config.TargetStopped)} {
 		r.Offset = int64(n)
 		store.Apply(r)
 	}
 	store.CaughtUp()
-	w := NewWorker(WorkerOptions{URL: "http://w1:1", Store: store, Herder: &holder{},
+	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &holder{},
 		Logger: slog.New(slog.DiscardHandler),
 		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
@@ -63,7 +64,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 			}
 			return err
 		}})
-	w.leader.of = 1
+	w.leader.generation = 1
 	w.leader.members = []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}}
 	return w
@@ -71,7 +72,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 
 // What is done about a stopped connector waits for tasks that end slowly on another worker, and nobody gets tasks of it
 // meanwhile.
-func TestStillWaitsForOtherWorkers(t *testing.T) {
+func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -84,12 +85,12 @@ func TestStillWaitsForOtherWorkers(t *testing.T) {
 			}
 			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
 		})
-		var took time.Duration
+		var elapsed time.Duration
 		require.NoError(t, w.WhenStopped(t.Context(), "c", func() error {
-			took = time.Since(began)
-			assert.Equal(t, map[string]int{"c": 1}, w.leader.still)
-			w.o.Store.Apply(config.TargetRecord("c", config.TargetStarted))
-			err := w.leader.take(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
+			elapsed = time.Since(began)
+			assert.Equal(t, map[string]int{"c": 1}, w.leader.stoppedOnly)
+			w.options.Store.Apply(configtopic.TargetRecord("c", config.TargetStarted))
+			err := w.leader.putTaskConfigs(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
 			var failed *WriteError
 			if !errors.As(err, &failed) || failed.Cause.Error() !=
 				"connector c: expected no tasks while its offsets are changed" {
@@ -97,17 +98,17 @@ func TestStillWaitsForOtherWorkers(t *testing.T) {
 			}
 			return nil
 		}))
-		if took < 7*time.Second || took > 8*time.Second {
-			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", took)
+		if elapsed < 7*time.Second || elapsed > 8*time.Second {
+			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", elapsed)
 		}
-		assert.Equal(t, map[string]int{}, w.leader.still)
-		// by now it goes on
-		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil), connect.ErrNotStopped))
+		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
+		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
+			connect.ErrNotStopped)) // by now it goes on
 	})
 }
 
 // It is refused, with who keeps it from being done, where that does not end; and by a worker that does not lead.
-func TestStillGivesUp(t *testing.T) {
+func TestWhenStoppedTimesOut(t *testing.T) {
 	t.Parallel()
 	for want, ask := range map[string]func() ([]byte, error){
 		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
@@ -121,21 +122,21 @@ func TestStillGivesUp(t *testing.T) {
 			began := time.Now()
 			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, and "+want+"; this can be tried again", fmt.Sprint(err))
-			if took := time.Since(began); took < stillWithin || took > stillWithin+time.Second {
-				t.Errorf("expected it to take %v, found %v", stillWithin, took)
+			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
+				t.Errorf("expected it to take %v, found %v", stopTimeout, elapsed)
 			}
 		})
 	}
 	follower := stopping(t, nil)
-	follower.leader.of = 0
+	follower.leader.generation = 0
 	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
 }
 
 // What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
 // knows that by then or not; where one is there that ends its tasks, it is that one's.
-func TestOrphanedConnectors(t *testing.T) {
+func TestOwnersLost(t *testing.T) {
 	t.Parallel()
-	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Holds: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
+	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
@@ -147,7 +148,7 @@ func TestOrphanedConnectors(t *testing.T) {
 		"its owner ends it":   {has, false, false, false, 6 * time.Second},
 		"its owner is killed": {has, true, false, true, 9 * time.Second},
 		"its owner is back":   {has, false, true, true, 6 * time.Second},
-		"its owner is this worker": {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Holds: has.Holds}}, false,
+		"its owner is this worker": {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, false,
 			false, true, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,13 +177,13 @@ func TestOrphanedConnectors(t *testing.T) {
 				})
 			}
 			assert.Equal(t, c.want, orphaned(t.Context()), name)
-			if took := time.Since(began); took < c.after || took >= c.after+time.Second {
-				t.Errorf("%s: expected it after %v, found %v", name, c.after, took)
+			if elapsed := time.Since(began); elapsed < c.after || elapsed >= c.after+time.Second {
+				t.Errorf("%s: expected it after %v, found %v", name, c.after, elapsed)
 			}
 		})
 	}
 	follower := stopping(t, nil)
-	follower.leader.of = 0
+	follower.leader.generation = 0
 	assert.Equal(t, true, follower.OwnersLost("c") == nil)
 }
 
@@ -196,7 +197,7 @@ func TestTasksOfAFailedConnector(t *testing.T) {
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
 			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
-		all := w.statusesOf("c", herder.holds, 1)
+		all := w.statuses("c", herder.holds, 1)
 		if found := fmt.Sprint(all[1].State, ": ", all[1].Trace); found != want || len(all) != 1 {
 			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", before, want, found, len(all))
 		}
