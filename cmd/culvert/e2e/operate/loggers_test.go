@@ -47,7 +47,8 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 			for of, lines := range loggers {
 				for _, line := range lines {
 					if found := strings.Contains(f.Stderr.String(), line); found != (of == logger) {
-						t.Errorf("expected %q of logger %s: %t, found %t\n%s", line, of, of == logger, found, f.Stderr.String())
+						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, of, of == logger, found,
+							f.Stderr.String())
 					}
 				}
 			}

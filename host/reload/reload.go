@@ -1,0 +1,392 @@
+package reload
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// Options holds what a [Reloader] works with.
+type Options struct {
+	Worker *config.Worker
+	// Folder of connector files, "" if each file was named.
+	Folder string
+	// Connectors that were read at the start. Their problems were logged, and so were Hidden.
+	Connectors []*config.Connector
+	Hidden     config.Problems
+	Checker    check.Checker
+	Lockouts   *lockouts.Store
+	Changes    ChangeChecker
+	// Group is nil for a worker without a group.
+	Group Group
+	// Remove removes a connector with what is stored about it.
+	Remove func(name string) error
+	// Lock is held while connectors are reconciled and while REST changes one.
+	Lock guard.Turn
+	Log  *slog.Logger
+}
+
+// Group is the group of a worker: the worker that plans the tasks of a connector checks it, instead of every worker.
+type Group interface {
+	// Applied is called when the herder has the connectors of a snapshot.
+	Applied(config.Snapshot)
+}
+
+// Reloader reconciles the connectors that run with a store of configurations each time that the store changes. A
+// connector is checked before anything of it is touched. If its new configuration is bad or its file cannot be read, it
+// continues as it was, and so do all others.
+type Reloader struct {
+	Options
+	store  config.Store
+	herder *connect.Herder
+	// askUntil is when the current reload must stop asking services. silent holds origins that did not answer it in
+	// time. The lock is held.
+	askUntil time.Time
+	silent   map[string]bool
+	// active means that a snapshot was reconciled once.
+	active atomic.Bool
+
+	mu       sync.Mutex
+	problems config.Problems // that belong to no connector
+	rejected map[string]string
+	counts   map[string]int64    // of reloads, by outcome
+	last     time.Time           // of the last reload that changed something
+	files    []*config.Connector // all that were found last
+}
+
+// Outcomes of a reload.
+const (
+	reloadUnchanged = "unchanged"
+	reloadApplied   = "applied"
+	reloadRefused   = "refused" // at least one change was rejected
+)
+
+// New returns a reloader that reconciles the connectors of a herder with a store.
+func New(o Options, store config.Store) *Reloader {
+	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, files: o.Connectors,
+		rejected: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	for _, c := range o.Connectors {
+		if err := c.Problems.Err(); err != nil {
+			r.rejected[c.Name] = err.Error() // it was logged
+		}
+	}
+	return r
+}
+
+// FolderStore returns the store of the worker's files, of which connectors were read at the start.
+func FolderStore(files config.Files, connectors []*config.Connector, targets *config.Targets, w *config.Worker,
+	log *slog.Logger) *config.FolderStore {
+	places := config.Places{Folder: files.Folder, Made: files.REST, Targets: targets}
+	if places.Folder == "" {
+		for _, c := range connectors {
+			if !files.Made(c) {
+				places.Named = append(places.Named, c)
+			}
+		}
+	}
+	return config.NewFolderStore(places, w, log)
+}
+
+// Check returns the problems of a connector that are not known yet: those of files that were named one by one were
+// found at the worker's start.
+func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Problems {
+	problems, moved := r.Checker.Check(ctx, c), r.Changes.OriginProblems(ctx, c)
+	if problems.Err() == nil && moved.Err() == nil {
+		checker := r.Checker
+		checker.Lockouts = r.Lockouts
+		sent := r.Changes.Change(&checker, c, c.Raw())
+		switch origin := check.Origin(c, sent.Declared); {
+		case r.silent[origin] || !r.Changes.Interrupts(c, sent):
+		case time.Now().After(r.askUntil):
+			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
+				"service was not asked whether this change is right, since services took %v to answer about others: "+
+				"it is asked again at once", reloadAsks)}))
+			r.store.Look()
+		default:
+			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
+				problems = judged // with those that were found before
+			}
+			r.silent[origin] = check.Silent(problems)
+		}
+	}
+	return slices.DeleteFunc(append(problems, moved...), func(p config.Problem) bool {
+		return slices.Contains(c.Problems, p)
+	})
+}
+
+// reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
+const reloadAsks = 5 * time.Second
+
+// Watch calls apply with the content of the folder each time it has changed, until ctx ends.
+func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
+	defer guard.Recover(r.Log, "following the folder of connectors", nil)
+	if r.Changes.Plugins.Loaded(ctx) != nil {
+		return
+	}
+	r.store.Watch(ctx, func(s config.Snapshot) {
+		_ = guard.Do(r.Log, "a reload", func() error { // the next one may do
+			apply(ctx, s)
+			return nil
+		})
+	})
+}
+
+// Reload reconciles the connectors with a snapshot of the store.
+func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
+	if r.Lock.Lock(ctx) != nil {
+		return // the worker stops
+	}
+	defer r.Lock.Unlock()
+	if r.store.Stale(s) {
+		if s.Asked {
+			r.store.Look()
+		}
+		return // the next one follows
+	}
+	r.Reconcile(ctx, s, r.herder.Now(), s.Connectors, r.Check, nil)
+	r.active.Store(ctx.Err() == nil)
+}
+
+// Reconcile applies the files of a snapshot to the connectors in have, which run from these files. The lock is held.
+// found returns the problems of a connector that differs. do carries out a step; nil means that the herder does.
+func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
+	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
+	r.LogGlobalProblems(s.Problems)
+	if s.Problems.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	r.files = s.Connectors
+	r.mu.Unlock()
+	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(reloadAsks)
+	r.silent = map[string]bool{}
+	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
+	if do == nil {
+		do = func(step config.Step, news bool) { r.do(step, s.Connectors, news) }
+		if r.Group != nil {
+			check = func(*config.Connector) config.Problems { return nil }
+			defer r.Group.Applied(s)
+		}
+	}
+	plan := config.Plan(have, files, check, r.Checker.Declared)
+	if ctx.Err() != nil {
+		return // the checks were cut short
+	}
+	outcome := reloadUnchanged
+	for _, step := range plan {
+		if now, err := r.herder.NowOf(step.Name); err == nil && step.Effect == config.Refuse && r.Group != nil {
+			// Other workers run the new settings by now: nothing continues with the old ones here.
+			step.Goes = step.Goes && maps.Equal(now.Written, step.Connector.Raw())
+		}
+		news := r.logStep(step)
+		switch {
+		case step.Effect == config.Refuse && news:
+			outcome = reloadRefused
+		case step.Effect != config.Refuse && step.Effect != config.Nothing && outcome == reloadUnchanged:
+			outcome = reloadApplied
+		}
+		do(step, news)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if outcome != reloadUnchanged || s.Asked {
+		r.counts[outcome]++
+	}
+	if outcome != reloadUnchanged {
+		r.last = time.Now()
+	}
+	if s.Asked {
+		r.Log.Info("the folder of connectors was read again, as was asked for", "config", r.Folder,
+			"outcome", outcome)
+	}
+}
+
+func (r *Reloader) do(step config.Step, all []*config.Connector, news bool) {
+	var err error
+	switch step.Effect {
+	case config.Nothing:
+		err = r.herder.Keep(step.Connector)
+	case config.InPlace:
+		err = r.herder.Adopt(step.Connector)
+	case config.Create, config.Restart:
+		r.herder.Put(step.Connector, all)
+	case config.Remove:
+		err = r.Remove(step.Name)
+	case config.Refuse:
+		if step.Goes {
+			err = r.herder.Refuse(step.Name, step.Problems)
+		} else if news {
+			r.herder.Put(step.Connector, all) // it is FAILED, and says why
+		}
+	}
+	if err != nil {
+		r.Log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
+	}
+}
+
+// logStep logs a step. It reports whether the step is news, rather than the rejection that was logged before.
+func (r *Reloader) logStep(step config.Step) (news bool) {
+	r.mu.Lock()
+	before := r.rejected[step.Name]
+	if delete(r.rejected, step.Name); step.Effect == config.Refuse {
+		r.rejected[step.Name] = step.Problems.Error()
+	}
+	news = r.rejected[step.Name] != before
+	r.mu.Unlock()
+	log := r.Log.With("connector", step.Name)
+	switch step.Effect {
+	case config.Create:
+		log.Info("reload: a new connector", "file", step.Connector.File)
+	case config.InPlace:
+		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
+			"settings", step.Settings)
+	case config.Restart:
+		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File,
+			"settings",
+			step.Settings)
+	case config.Remove:
+		log.Info("reload: its file is gone, and it stops; its offsets stay")
+	case config.Nothing:
+		if before != "" {
+			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
+		}
+	case config.Refuse:
+		if !news {
+			return false
+		}
+		what := "reload: a change is refused, and what ran goes on: "
+		if !step.Goes {
+			what = "reload: a connector's file is refused, the others run: "
+		}
+		for _, p := range step.Problems {
+			if !p.Warning {
+				log.Error(what + p.String())
+			}
+		}
+	}
+	if step.Effect != config.Refuse {
+		for _, p := range step.Problems {
+			log.Warn(p.String())
+		}
+	}
+	return news
+}
+
+// Connectors returns the connectors of the store.
+func (r *Reloader) Connectors() []*config.Connector {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files
+}
+
+// LogGlobalProblems records the problems that belong to no connector, and logs those that are new.
+func (r *Reloader) LogGlobalProblems(problems config.Problems) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range problems {
+		switch {
+		case slices.Contains(r.problems, p):
+		case p.Warning:
+			r.Log.Warn("reload: " + p.String())
+		default:
+			r.Log.Error("reload: " + p.String())
+		}
+	}
+	if r.problems.Err() != nil && problems.Err() == nil {
+		r.Log.Info("reload: the folder of connectors can be read again", "config", r.Folder)
+	}
+	r.problems = problems
+}
+
+// Outcomes returns the number of reloads by outcome.
+func (r *Reloader) Outcomes() map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.counts)
+}
+
+// Rejected returns the names of the connectors whose configuration is rejected.
+func (r *Reloader) Rejected() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.rejected))
+}
+
+// Rejection returns why the configuration of a connector is rejected, "" if it is not.
+func (r *Reloader) Rejection(name string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rejected[name]
+}
+
+// Readable reports whether the folder could be read.
+func (r *Reloader) Readable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problems.Err() == nil
+}
+
+// Store returns the store of configurations.
+func (r *Reloader) Store() config.Store { return r.store }
+
+// Active reports whether the connectors were reconciled with the store at least once.
+func (r *Reloader) Active() bool { return r.active.Load() }
+
+// ApplyOne applies the stored configuration of a connector, which was checked and has only warnings. It finishes even
+// if ctx ends. It ignores other connectors: the reload after each write finds what the change means for them, such as a
+// claim that is now free. The lock is held.
+func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
+	s, _ := r.store.Snapshot()
+	var have []config.Now
+	if now, err := r.herder.NowOf(name); err == nil {
+		have = append(have, now)
+	}
+	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
+	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
+		for _, p := range warnings {
+			placed = append(placed, c.Place(p))
+		}
+		return placed
+	}
+	r.Reconcile(context.WithoutCancel(ctx), s, have, files, known, nil)
+}
+
+// Stored returns a connector of the store, an empty one if it has none of the name.
+func (r *Reloader) Stored(name string) *config.Connector {
+	s, _ := r.store.Snapshot()
+	if i := slices.IndexFunc(s.Connectors, func(c *config.Connector) bool { return c.Name == name }); i >= 0 {
+		return s.Connectors[i]
+	}
+	return &config.Connector{}
+}
+
+// Report returns the state of reloads for REST, with problems in addition to those that belong to no connector.
+func (r *Reloader) Report(connectors []config.Now, problems []string) rest.Reload {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answer := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
+		Connectors: []rest.Reloaded{}, Problems: problems}
+	if !r.last.IsZero() {
+		answer.Last = r.last.UTC().Format(time.RFC3339)
+	}
+	for _, p := range r.problems {
+		answer.Problems = append(answer.Problems, p.String())
+	}
+	for _, n := range connectors {
+		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File,
+			Error: r.rejected[n.Name]})
+	}
+	return answer
+}

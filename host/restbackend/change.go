@@ -1,0 +1,343 @@
+package restbackend
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/group"
+	"github.com/culvert-project/culvert/host/reload"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/targetstate"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// lockForChange locks the reloader for a change of a connector. The caller unlocks it. It waits no longer than ctx.
+func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
+	if b.Config.Once {
+		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
+			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
+	}
+	r := b.Parts().Reloader
+	if r.Lock.Lock(ctx) != nil {
+		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+			"currently checking or changing other connectors; nothing came of this request"}
+	}
+	s, _ := r.Store().Snapshot()
+	if err := s.Problems.Err(); err != nil { // also of the first scan
+		r.Lock.Unlock()
+		return nil, err
+	}
+	return r, nil
+}
+
+// asRESTError converts the error of a change that the store rejects: a conflict for a connector that has a file,
+// invalid for one that is too large.
+func asRESTError(err error) error {
+	var k *config.ErrKept
+	var u *config.ErrUnfit
+	switch {
+	case errors.As(err, new(*config.ErrChanged)):
+		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
+	case errors.As(err, &k):
+		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
+	case errors.As(err, &u):
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
+	}
+	return group.AsRESTError(err)
+}
+
+// checkOwnership rejects a change of a connector that comes from a file: it must be changed there.
+func (b *Backend) checkOwnership(r *reload.Reloader, now config.Now) error {
+	if f := b.Parts().Folder; f != nil {
+		if err := f.CheckOwnership(now.Name); err != nil {
+			return asRESTError(err)
+		}
+	}
+	return asRESTError(r.Store().Takes(now.Name, now.File))
+}
+
+// Write implements [rest.Worker]: it stores a configuration and applies it.
+func (b *Backend) Write(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
+	var asked serviceCheck
+	if given.New == nil {
+		if asked, err = b.checkAhead(ctx, name, given); err != nil {
+			return done, err
+		}
+	}
+	r, err := b.lockForChange(ctx)
+	if err != nil {
+		return done, err
+	}
+	defer r.Lock.Unlock()
+	before, unknown := b.herder().NowOf(name)
+	switch {
+	case !given.Patch:
+	case unknown != nil:
+		return done, unknown
+	case slices.Contains(given.Null, "name"):
+		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
+	}
+	if err := b.write(ctx, r, name, given, asked); err != nil {
+		return done, err
+	}
+	done.Created = unknown != nil
+	if err := b.restartIfFailed(name, before, done.Created); err != nil {
+		return done, err
+	}
+	done.Info, done.Version = b.infoAfterWrite(name, done.Created), r.Stored(name).Version
+	return done, nil
+}
+
+// Source implements [rest.Worker].
+func (b *Backend) Source(name string, withText bool) (text []byte, version string, err error) {
+	now, err := b.herder().NowOf(name)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case b.Group != nil || b.Config.Files.Made(now.Given):
+		return nil, now.Given.Version, nil
+	case !withText:
+		return nil, "", nil
+	}
+	text, err = config.ReadText(now.File)
+	return text, "", err
+}
+
+// serviceCheck is the result of asking a service about a configuration. Zero means that no service was asked.
+type serviceCheck struct {
+	// settings that the service was asked about, as they are written.
+	settings map[string]string
+	// warnings of the check, for example of an answer that did not arrive in time.
+	warnings config.Problems
+}
+
+// checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
+// other change waits for a service, see [Backend.ask]. Other problems are found with the change itself.
+func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given) (v serviceCheck, err error) {
+	r := b.Parts().Reloader
+	if r == nil || b.herder() == nil || b.Config.Once {
+		return v, nil
+	}
+	if now, unknown := b.herder().NowOf(name); unknown != nil || b.checkOwnership(r, now) != nil {
+		return v, nil // nothing of it runs, or it must not change
+	}
+	if given.Over != nil { // reject a change of a configuration that has changed since
+		if c := b.Group; c != nil {
+			if err := c.Refresh(ctx); err != nil {
+				return v, group.AsRESTError(err)
+			}
+		}
+		if !given.Over(r.Stored(name).Version) {
+			return v, asRESTError(&config.ErrChanged{Connector: name})
+		}
+	}
+	e, err := b.examine(ctx, r, name, given)
+	if err != nil || e.locked != nil || len(e.wrong) > 0 {
+		return v, nil
+	}
+	return b.ask(ctx, e)
+}
+
+// ask asks the service about a configuration without known problems, if it would replace one that runs. It rejects a
+// configuration that the service finds wrong.
+func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err error) {
+	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.sent) {
+		return v, nil
+	}
+	v.settings = e.connector.Raw()
+	var wrong []string
+	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.sent) {
+		if p.Warning {
+			v.warnings = append(v.warnings, p)
+		} else {
+			wrong = append(wrong, check.Told(p))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return v, timeoutError(ctx)
+	case len(wrong) > 0:
+		return v, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	}
+	return v, nil
+}
+
+// settingsOf returns the settings of a connector after a request. With Patch they are its current settings, changed.
+func settingsOf(now config.Now, given rest.Given) map[string]string {
+	if !given.Patch {
+		return maps.Clone(given.Settings)
+	}
+	settings := maps.Clone(now.Written)
+	maps.Copy(settings, given.Settings)
+	for _, key := range given.Null {
+		delete(settings, key)
+	}
+	return settings
+}
+
+// restartIfFailed restarts a failed connector whose configuration was written again without a change, as Kafka Connect
+// does.
+func (b *Backend) restartIfFailed(name string, before config.Now, created bool) error {
+	now, _ := b.herder().NowOf(name)
+	if created || before.Refused || !maps.Equal(before.Written, now.Written) {
+		return nil
+	}
+	if s, err := b.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
+		return b.herder().Restart(name)
+	}
+	return nil
+}
+
+// Delete implements [rest.Worker]: it stops a connector and deletes its configuration. Its offsets stay.
+func (b *Backend) Delete(ctx context.Context, name string) error {
+	r, err := b.lockForChange(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Lock.Unlock()
+	now, err := b.herder().NowOf(name)
+	if err != nil {
+		return err
+	}
+	if err := b.checkOwnership(r, now); err != nil {
+		return err
+	}
+	if err := r.Store().Delete(ctx, name); err != nil {
+		return asRESTError(err)
+	}
+	r.ApplyOne(ctx, name, nil)
+	return nil
+}
+
+// checkedConfig is a configuration that was checked, whether or not it is to be stored.
+type checkedConfig struct {
+	connector *config.Connector
+	sent      config.Sent
+	// now is the connector that has the name. unknown is an error if there is none.
+	now     config.Now
+	unknown error
+	// locked is the reason why that connector must not change, nil if it may.
+	locked error
+	// wrong are the errors, in Kafka Connect's words.
+	wrong    []string
+	warnings config.Problems
+}
+
+// write checks a configuration and, if it is valid, stores and applies it. It stores exactly what it has checked. A
+// request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
+// Connect. asked is the service's answer from before the lock was held: the service is asked now if the connector has
+// started since, or if it was asked about other settings.
+func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, given rest.Given,
+	asked serviceCheck) error {
+	e, err := b.examine(ctx, r, name, given)
+	switch {
+	case err != nil:
+		return err
+	case e.locked != nil:
+		return e.locked
+	case len(e.wrong) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.wrong...)}
+	}
+	stored := config.Stored{Connector: e.connector, Over: given.Over}
+	switch {
+	case given.New != nil && e.unknown == nil:
+		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
+	case given.New != nil:
+		stored.Target = targetstate.Name(*given.New)
+	case e.unknown != nil: // not the target state of an earlier connector of the name
+		stored.Target = config.TargetStarted
+	}
+	if !maps.Equal(asked.settings, e.connector.Raw()) {
+		if asked, err = b.ask(ctx, e); err != nil {
+			return err
+		}
+	}
+	if c := b.Group; c != nil && given.Over != nil { // read what others have written
+		if err := c.Refresh(ctx); err != nil {
+			return group.AsRESTError(err)
+		}
+	}
+	if err := r.Store().Put(ctx, name, stored); err != nil {
+		return asRESTError(err)
+	}
+	for _, p := range asked.warnings {
+		if !slices.Contains(e.warnings, p) {
+			e.warnings = append(e.warnings, p)
+		}
+	}
+	r.ApplyOne(ctx, name, e.warnings)
+	return nil
+}
+
+// examine checks a configuration and changes nothing. The error is that of a configuration that cannot be checked.
+func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, given rest.Given) (e checkedConfig,
+	err error) {
+	e.now, e.unknown = b.herder().NowOf(name)
+	settings := settingsOf(e.now, given)
+	if given.Patch {
+		given.Null = nil
+	}
+	if other, ok := settings["name"]; ok && other != name {
+		return e, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
+				")"}
+	}
+	settings["name"] = name
+	c, err := b.unmasked(settings)
+	if err != nil {
+		return e, err
+	}
+	checker := b.checker()
+	e.connector = c
+	if err := checkClassSetting(c); err != nil {
+		return e, err
+	}
+	if _, err := classOf(checker, c); err != nil {
+		return e, err
+	}
+	wrongName := rest.CheckName(name)
+	if wrongName == "" && c.Name != name { // it would be stored under the resolved name
+		return e, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
+			"expected a name, found a reference to a config provider"))}
+	}
+	if e.unknown == nil {
+		e.locked = b.checkOwnership(r, e.now)
+	}
+	if wrongName != "" {
+		e.wrong = append(e.wrong, wrongName)
+	}
+	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
+	e.sent = b.changes().Change(checker, c, given.Settings)
+	var more []string
+	for _, p := range slices.Concat(c.Problems, b.Worker.ClearText(c, b.Passwords()),
+		e.sent.Astray(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+		switch {
+		case p.Warning:
+			e.warnings = append(e.warnings, p)
+		case !reported(p.Setting):
+			more = append(more, check.Told(p))
+		}
+	}
+	e.wrong = slices.Concat(e.wrong, slices.Repeat([]string{rest.NullValue}, len(given.Null)), more)
+	if ctx.Err() != nil {
+		return e, timeoutError(ctx)
+	}
+	return e, nil
+}
+
+// infoAfterWrite returns a connector after a write. A new one has no tasks yet.
+func (b *Backend) infoAfterWrite(name string, created bool) connect.Info {
+	h := b.herder()
+	info, _ := h.Info(name)
+	info.Name = name
+	if created || info.Tasks == nil {
+		info.Tasks = []connect.TaskID{}
+	}
+	return info
+}

@@ -1,0 +1,122 @@
+package restbackend
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/reload"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Compare implements [rest.Worker]: it returns what storing a configuration would change. With masked, the sender sees
+// no passwords and cannot guess one: a password sent in clear text counts as different. The service is asked about
+// feeds while other requests may change connectors.
+func (b *Backend) Compare(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
+	err error) {
+	r, err := b.lockForChange(ctx)
+	if err != nil {
+		return out, err
+	}
+	e, err := b.compare(ctx, r, name, given, masked, &out)
+	r.Lock.Unlock()
+	if err == nil && e.unknown == nil && out.Effect != config.Nothing && out.Effect != config.Refuse {
+		b.compareFeeds(ctx, e, &out)
+	}
+	return out, cmp.Or(err, ctx.Err())
+}
+
+func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, given rest.Given, masked bool,
+	out *rest.Comparison) (checkedConfig, error) {
+	e, err := b.examine(ctx, r, name, given)
+	var refusal *rest.Refusal
+	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
+		e.wrong, err = []string{refusal.Message}, nil
+	}
+	if err != nil {
+		return e, err
+	}
+	password, there := b.Passwords(), e.unknown == nil
+	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
+	out.Problems = e.wrong
+	for _, p := range e.warnings {
+		out.Warnings = append(out.Warnings, check.Told(p))
+	}
+	var have []config.Now
+	if there {
+		have = []config.Now{e.now}
+		out.File, out.GoesOn = e.now.File, len(e.wrong) > 0 && !e.now.Refused
+		b.compareStored(r, e.now, out, password)
+	}
+	if e.locked == nil {
+		e.locked = r.Store().Takes(name, "")
+	}
+	if e.locked != nil {
+		out.Kept = e.locked.Error()
+	}
+	if e.connector == nil {
+		return e, nil
+	}
+	for key, value := range given.Settings {
+		if masked && value != "" && e.now.Written[key] == value && password(key) && !config.IsReference(value) {
+			e.now.Written[key] = config.Mask
+		}
+	}
+	out.Differences = rest.Differences(e.now.Written, e.connector.Raw(), password)
+	for _, d := range out.Differences {
+		if there {
+			out.Settings = append(out.Settings, d.Setting)
+		}
+	}
+	if len(e.wrong) == 0 {
+		none := func(*config.Connector) config.Problems { return nil }
+		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.Checker.Declared)[0].Effect
+	}
+	return e, nil
+}
+
+// compareStored compares what runs with what is stored.
+func (b *Backend) compareStored(r *reload.Reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
+	stored := r.Stored(now.Name)
+	out.StoredProblem = r.Rejection(now.Name)
+	out.Version = stored.Version
+	if err := stored.Problems.Err(); err != nil {
+		out.StoredProblem = err.Error()
+	} else if stored.Name == now.Name {
+		out.Stored = rest.Differences(now.Written, stored.Raw(), password)
+	}
+}
+
+// compareFeeds finds the feeds of a source that runs whose offsets would no longer belong to them.
+func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.Comparison) {
+	c, checker := e.connector, b.checker()
+	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
+		return // it is a sink
+	}
+	c.Problems = append(c.Problems, e.sent.Astray()...) // with these, no service is asked
+	err := errors.New("its service is not asked")
+	var feeds []wit.Feed
+	if b.canContactService(ctx, c) {
+		checker.Wait, checker.Logon = check.OnlineTime, e.sent.IsWhole()
+		feeds, err = checker.Feeds(ctx, c)
+	}
+	var changed map[string][]string
+	if err == nil {
+		changed, err = b.herder().Changed(ctx, c.Name, feeds)
+	}
+	if err != nil {
+		out.Warnings = append(out.Warnings, "which feeds would be read again is not known: "+err.Error())
+		return
+	}
+	for _, f := range feeds {
+		if differs := changed[f.Name]; differs != nil {
+			effect := map[wit.Changed]string{wit.ChangedFail: "fail", wit.ChangedReload: "reload",
+				wit.ChangedKeep: "keep"}[f.Changed]
+			out.Feeds = append(out.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect, Differs: differs})
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package restbackend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/buildinfo"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// Validate implements [rest.Worker]. logon means that the sender asserts that the secret is right.
+func (b *Backend) Validate(ctx context.Context, class string, settings map[string]string,
+	logon bool) (*check.Validation, error) {
+	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	c, err := b.unmasked(settings)
+	if err != nil {
+		return nil, err
+	}
+	checker := b.checker()
+	sent := b.changes().Change(checker, c, settings)
+	if err := checkClassSetting(c); err != nil {
+		return nil, err
+	}
+	own, err := classOf(checker, c)
+	asked, unknown := checker.Class(class)
+	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || asked != own) &&
+		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Included connector type " + named + " does not match request type " + class}
+	}
+	if err != nil {
+		return nil, asServerFault(err)
+	}
+	c.Problems = append(c.Problems, sent.Astray()...)
+	if b.canContactService(ctx, c) {
+		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.IsWhole()
+	}
+	v, err := checker.Validate(ctx, c)
+	if ctx.Err() != nil {
+		return nil, timeoutError(ctx)
+	}
+	return v, err
+}
+
+// timeoutError returns the error of a request whose check took too long, in Kafka Connect's words, or whose client has
+// left: the check has not found everything, so its result does not count.
+func timeoutError(ctx context.Context) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	return &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+		"currently checking the configuration; nothing came of this request"}
+}
+
+// canContactService reports whether a service may be asked about a configuration of a request. A user who may only read
+// must not cause requests in the worker's name: the configuration contains their address, and its references are
+// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address than its own.
+func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
+	return !b.Worker.Boolean("rest.read.only") && rest.Restricted(ctx) == "" && c.Problems.Err() == nil
+}
+
+// Definitions implements [rest.Worker].
+func (b *Backend) Definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {
+	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	return b.checker().Definitions(class, pluginVersion, buildinfo.REST())
+}
+
+// checkClassSetting rejects a configuration whose class is a reference that cannot be resolved: nothing else about
+// it can be checked.
+func checkClassSetting(c *config.Connector) error {
+	for _, p := range c.Problems {
+		if p.Setting == "connector.class" && !p.Warning {
+			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Told(p))}
+		}
+	}
+	return nil
+}
+
+// classOf returns the class of a configuration. The error is a Refusal.
+func classOf(checker *check.Checker, c *config.Connector) (string, error) {
+	if _, given := c.Entry("connector.class"); !given {
+		return "", &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector config contains no connector type: expected connector.class"}
+	}
+	class, err := checker.Class(c.Text("connector.class"))
+	if err != nil {
+		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements " +
+			"Connector and which name matches " + c.Text("connector.class") + ": " + err.Error()}
+	}
+	return class, nil
+}
+
+// asServerFault returns a refusal with the status that Kafka Connect's validate gives it.
+func asServerFault(err error) error {
+	var r *rest.Refusal
+	if errors.As(err, &r) {
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: r.Message}
+	}
+	return err
+}
+
+// unmasked returns a configuration from a REST request, with masked values replaced by the stored ones. It rejects more
+// settings than a file may hold, because each makes the check take longer.
+func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error) {
+	if n := len(settings); n > config.MaxSettings {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
+			"%d settings, found %d", config.MaxSettings, n))}
+	}
+	now, _ := b.herder().NowOf(setting.Trim(settings["name"]))
+	settings, err := config.Unmasked(settings, now.Written)
+	if err != nil {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	c := config.NewBrought("the request", settings, now.Given, b.Worker.Providers)
+	if _, given := c.Entry("name"); !given {
+		c.Name = ""
+	}
+	return c, nil
+}
+
+// checker returns a checker for one check. It sees the connectors of now.
+func (b *Backend) checker() *check.Checker {
+	parts, k := b.Parts(), *b.Checker
+	k.Lockouts, k.Version = b.Lockouts, buildinfo.REST()
+	if parts.Reloader != nil {
+		k.Connectors = parts.Reloader.Connectors()
+	}
+	return &k
+}
+
+// Check checks a configuration against the connectors of now.
+func (b *Backend) Check(ctx context.Context, c *config.Connector) config.Problems {
+	return b.checker().Check(ctx, c)
+}

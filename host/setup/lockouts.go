@@ -1,0 +1,56 @@
+package setup
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/culvert-project/culvert/host/transport/lockouts"
+)
+
+// OpenLockouts opens a command's store of refused logons (P10). The file of a worker is in its data folder, that of
+// commands in the user's cache folder; each reads both, because users are locked by all of them together. A command
+// whose user has no cache folder uses the worker's file.
+func OpenLockouts(data string) (*lockouts.Store, error) {
+	folder := cmp.Or(userLogons(), data)
+	return lockouts.Open(folder, folder, data)
+}
+
+// OpenLockouts opens the store of a worker.
+func (c *Config) OpenLockouts() (*lockouts.Store, error) {
+	user := cmp.Or(userLogons(), c.Data)
+	store, err := lockouts.Open(user, c.Data, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Writable(); err != nil {
+		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+			"which may lock the user", "error", err)
+	}
+	if !c.ResumeLogons {
+		return store, nil
+	}
+	n, err := store.Resume(context.Background())
+	c.Logger.Info("refused logons are tried once more", "refusals", n)
+	return store, err
+}
+
+// userLogons returns the folder of the user's file of refused logons; "" if there is none that can be written to.
+func userLogons() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	folder := filepath.Join(cache, "culvert")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return ""
+	}
+	probe, err := os.CreateTemp(folder, "logons-*")
+	if err != nil {
+		return ""
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	return folder
+}

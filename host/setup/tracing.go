@@ -1,0 +1,91 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/host/buildinfo"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/run/tracing"
+)
+
+// tracingOptions are what the worker's settings say about traces, with Endpoint "" where there are to be none. The
+// error is a [config.Problem] of the setting. It is a warning where a variable of OpenTelemetry asks for what cannot be
+// done: those stand in the environment for all programs, and are no reason to keep a worker from moving data.
+func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
+	o, err := tracingAsked(w, environ)
+	var p config.Problem
+	if !errors.As(err, &p) || !w.FromTelemetry(p.Setting) {
+		return o, err
+	}
+	p.Warning = true
+	if p.Setting == config.TracingArgument {
+		p.Text += "; all traces are sent"
+		o.Argument = ""
+		return o, p
+	}
+	p.Text += "; nothing is traced"
+	return tracing.Options{}, p
+}
+
+// tracingAsked is what is asked for; with an error of its sampler's argument all the rest is right.
+func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err error) {
+	endpoint, exact, unspoken := w.TracingURL(environ)
+	if endpoint == "" {
+		return o, nil
+	}
+	if unspoken != "" {
+		return o, w.Problem(config.TracingEndpoint, fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
+			"found %q: traces are sent by HTTP alone, mostly to port 4318", unspoken))
+	}
+	to := tracing.Endpoint
+	if exact {
+		to = tracing.Exact
+	}
+	o = tracing.Options{Strike: w.Strike,
+		Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
+		Sampler: w.Text(config.TracingSampler), Argument: w.Text(config.TracingArgument)}
+	if w.Given(config.TracingService) {
+		o.Service = w.Text(config.TracingService)
+	}
+	if o.Endpoint, err = to(endpoint); err != nil {
+		return o, w.Problem(config.TracingEndpoint, err.Error())
+	}
+	if o.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
+		return o, w.Problem(config.TracingHeaders, err.Error())
+	}
+	if err := o.CheckTrust(); err != nil {
+		return o, w.Problem(config.TracingCertificate, err.Error())
+	}
+	if err := o.CheckSampler(); err != nil {
+		return o, w.Problem(config.TracingArgument, err.Error())
+	}
+	return o, nil
+}
+
+// lastSpans is how long a stop waits for the last spans to be taken, at most.
+const lastSpans = 5 * time.Second
+
+// OpenTracer opens the tracer that the settings specify, nil if there are none. cleanup closes it; it must run after
+// everything that creates spans has stopped.
+func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup *Cleanup) (*tracing.Tracer, error) {
+	o, err := tracingOptions(in.Worker, in.Config.Environ)
+	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {
+		err = nil // reported with the other problems of the settings
+	}
+	if err != nil || o.Endpoint == "" {
+		return nil, err
+	}
+	t, err := tracing.New(ctx, o, workerID, buildinfo.REST(), in.Log)
+	if err != nil {
+		return nil, err
+	}
+	cleanup.Add(func() {
+		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpans))
+		defer cancel()
+		t.Close(last)
+	})
+	return t, nil
+}
