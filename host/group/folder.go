@@ -21,8 +21,8 @@ import (
 // Invariants: a connector that came from a folder has a note in the config topic, written in one transaction with it.
 // A connector without a note belongs to REST: no folder changes or deletes it.
 type Folder struct {
-	of    *Worker
-	files *reload.Reloader // of the files; it shares its lock with REST
+	worker *Worker
+	files  *reload.Reloader // of the files; it shares its lock with REST
 
 	mu sync.Mutex
 	// digest of the files that were found last, at first of those that were read at the start; "" without a folder.
@@ -33,7 +33,7 @@ type Folder struct {
 
 // OpenFolder opens the folder of the worker. o are the options for a reloader of its files.
 func (c *Worker) OpenFolder(o reload.Options) *Folder {
-	f := &Folder{of: c, files: reload.New(o, reload.FolderStore(c.Files, c.Connectors, nil, c.Settings, c.Log))}
+	f := &Folder{worker: c, files: reload.New(o, reload.FolderStore(c.Files, c.Connectors, nil, c.Settings, c.Log))}
 	if c.Files.Folder != "" || len(c.Connectors) > 0 {
 		f.digest = config.FolderDigest(c.Connectors)
 	}
@@ -60,13 +60,13 @@ func (f *Folder) publishedDigest() string {
 // different files. What cannot be applied yet is tried again with the next scan of the folder.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
-	group, leads := f.of.Overview()
-	if !f.agreed(s, group, leads && f.of.Members() != nil) || f.files.Lock.Lock(ctx) != nil {
+	group, leads := f.worker.Overview()
+	if !f.agreed(s, group, leads && f.worker.Members() != nil) || f.files.Lock.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.Lock.Unlock()
-	topic, _ := f.of.store.Snapshot()
-	notes := f.of.store.Notes(config.FolderNote)
+	topic, _ := f.worker.store.Snapshot()
+	notes := f.worker.store.Notes(config.FolderNote)
 	var records []config.TopicRecord
 	found := func(ctx context.Context, c *config.Connector) config.Problems {
 		problems := f.check(topic, notes, c)
@@ -75,20 +75,20 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.Reconcile(ctx, s, config.FromFolder(topic, notes, f.of.Files.Folder, s.Connectors), s.Connectors,
+	f.files.Reconcile(ctx, s, config.FromFolder(topic, notes, f.worker.Files.Folder, s.Connectors), s.Connectors,
 		found, func(step config.Step, _ bool) { records = append(records, step.Records(topic, notes)...) })
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
-	err := f.of.log.Refresh(ctx)
-	if err == nil && f.of.store.Stale(topic) { // by another leader, say: its connector would be overwritten
+	err := f.worker.log.Refresh(ctx)
+	if err == nil && f.worker.store.Stale(topic) { // by another leader, say: its connector would be overwritten
 		return
 	}
 	if err == nil {
-		_, err = f.of.store.Write(ctx, records...)
+		_, err = f.worker.store.Write(ctx, records...)
 	}
 	if err != nil && ctx.Err() == nil {
-		f.of.Log.Error("the folder of connectors was not applied, which is tried again", "error", err)
+		f.worker.Log.Error("the folder of connectors was not applied, which is tried again", "error", err)
 	}
 }
 
@@ -109,7 +109,7 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 		return false
 	}
 	if conflicting != "" && conflicting != f.conflicting {
-		f.of.Log.Warn(notApplied, "workers", conflicting)
+		f.worker.Log.Warn(conflictMessage, "workers", conflicting)
 	}
 	f.conflicting = conflicting
 	return leads && conflicting == "" && f.digest != ""
@@ -130,7 +130,7 @@ func conflictingWorkers(digest string, group rest.Group) (others string, known b
 	return strings.Join(ids, ", "), known
 }
 
-const notApplied = "folders of connectors are not applied: those of other workers differ from that of this one, " +
+const conflictMessage = "folders of connectors are not applied: those of other workers differ from that of this one, " +
 	"which leads"
 
 // check returns what keeps a connector of the folder from being written to a config topic with these notes of folders.
@@ -140,7 +140,7 @@ func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
 	}
-	return f.of.Settings.Shared(c, check.Passwords(f.of.Parts.Plugins()))
+	return f.worker.Settings.Shared(c, check.Passwords(f.worker.Parts.Plugins()))
 }
 
 // Connectors returns the connectors of the folder, and the problem that keeps it from being applied.
@@ -152,7 +152,7 @@ func (f *Folder) Connectors() (have []config.Now, problems []string) {
 	defer f.mu.Unlock()
 	problems = []string{}
 	if f.conflicting != "" {
-		problems = append(problems, notApplied+": "+f.conflicting)
+		problems = append(problems, conflictMessage+": "+f.conflicting)
 	}
 	return have, problems
 }
@@ -160,8 +160,8 @@ func (f *Folder) Connectors() (have []config.Now, problems []string) {
 // CheckOwnership returns an error if REST must not change a connector because a folder created it and would undo the
 // change. Once no worker of the group has a folder any more, the connector belongs to REST.
 func (f *Folder) CheckOwnership(name string) error {
-	note := f.of.store.Notes(config.FolderNote)[name]
-	group, _ := f.of.Overview()
+	note := f.worker.store.Notes(config.FolderNote)[name]
+	group, _ := f.worker.Overview()
 	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
 		return nil
 	}

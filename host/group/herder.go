@@ -22,7 +22,7 @@ func (c *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder
 // groupHerder implements [rest.Herder] for a worker of a group.
 type groupHerder struct {
 	*connect.Herder
-	of *Worker
+	group *Worker
 }
 
 // Info implements [rest.Herder].
@@ -45,7 +45,7 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 		return nil, err
 	}
 	infos := []connect.TaskInfo{}
-	if set := g.of.store.Planned(name); set != nil {
+	if set := g.group.store.Planned(name); set != nil {
 		for n, settings := range set.Settings {
 			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
 		}
@@ -59,7 +59,7 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	if err != nil {
 		return own, err
 	}
-	said, ok := g.of.status.Connector(name)
+	said, ok := g.group.status.Connector(name)
 	if !ok {
 		said.State = connect.Unassigned
 	}
@@ -68,7 +68,7 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	_ = json.Unmarshal([]byte(said.Own), c) // workers of Kafka Connect, and of versions before, say nothing there
 	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
 		own.Connector.File
-	for _, said := range g.of.status.Tasks(name) {
+	for _, said := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
 		_ = json.Unmarshal([]byte(said.Own), &t)
 		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
@@ -82,14 +82,14 @@ func (g groupHerder) Topics(name string) ([]string, error) {
 	if _, err := g.Herder.Topics(name); err != nil {
 		return nil, err
 	}
-	return g.of.status.Topics(name), nil
+	return g.group.status.Topics(name), nil
 }
 
 // ResetTopics implements [rest.Herder].
 func (g groupHerder) ResetTopics(name string) error {
 	err := g.Herder.ResetTopics(name)
 	if err == nil {
-		g.of.status.ResetTopics(name)
+		g.group.status.ResetTopics(name)
 	}
 	return err
 }
@@ -109,7 +109,7 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, do func() err
 	if _, err := g.Herder.NowOf(name); err != nil {
 		return err
 	}
-	return AsRESTError(g.of.Still(ctx, name, do))
+	return AsRESTError(g.group.Still(ctx, name, do))
 }
 
 // SetTargetState writes the target state of a connector to the config topic, which all workers read.
@@ -141,19 +141,19 @@ func AsRESTError(err error) error {
 // Conditions implements [rest.Herder]: of what other workers run it has what the status topic says.
 func (g groupHerder) Conditions() []connect.Condition {
 	all := g.Herder.Conditions()
-	here := g.of.workerID()
+	here := g.group.workerID()
 	for i := range all {
 		c := &all[i]
 		own := c.Parts
 		c.Parts = own[:1:1]
-		if said, ok := g.of.status.Connector(c.Name); ok && !own[0].Here && said.State == connect.Failed {
+		if said, ok := g.group.status.Connector(c.Name); ok && !own[0].Here && said.State == connect.Failed {
 			c.Parts[0] = connect.SaidPart(-1, said.State, said.WorkerID,
-				g.of.Settings.Strike(said.Trace))
+				g.group.Settings.Strike(said.Trace))
 		} else if ok && !own[0].Here {
 			c.Parts[0].WorkerID = said.WorkerID
 		}
-		for _, t := range g.of.status.Tasks(c.Name) {
-			part := connect.SaidPart(t.Task, t.State, t.WorkerID, g.of.Settings.Strike(t.Trace))
+		for _, t := range g.group.status.Tasks(c.Name) {
+			part := connect.SaidPart(t.Task, t.State, t.WorkerID, g.group.Settings.Strike(t.Trace))
 			at := slices.IndexFunc(own, func(p connect.Part) bool { return p.Task == t.Task })
 			if at >= 0 && t.WorkerID == here {
 				part = own[at]

@@ -10,25 +10,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notifiedCall is how workers hand on notifications (P9).
-const notifiedCall = "POST /culvert/internal/notifications"
+// notificationCall is how workers hand on notifications (P9).
+const notificationCall = "POST /culvert/internal/notifications"
 
-// handedOn is a notification that comes from another worker. Last: it is handed on no further, after the leader or the
+// forwardedNotification is a notification that comes from another worker. Last: it is handed on no further, after the leader or the
 // worker with its feed's task.
-type handedOn struct {
-	Connector    string           `json:"connector"`
-	Last         bool             `json:"last,omitempty"`
-	Notification wit.Notification `json:"notification"`
+type forwardedNotification struct {
+	Connector     string           `json:"connector"`
+	NoFurtherHops bool             `json:"last,omitempty"`
+	Notification  wit.Notification `json:"notification"`
 }
 
 // HandOn forwards a notification to another worker, and returns the result.
 func (c *Worker) HandOn(ctx context.Context, connector string, n wit.Notification) connect.Handed {
-	return c.seek(ctx, handedOn{Connector: connector, Notification: n})
+	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
-// notified answers a worker that hands a notification on.
-func (c *Worker) notified(ctx context.Context, _ string, body []byte) (any, error) {
-	var h handedOn
+// handleNotification answers a worker that hands a notification on.
+func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
+	var h forwardedNotification
 	if err := json.Unmarshal(body, &h); err != nil {
 		return nil, err
 	}
@@ -37,16 +37,16 @@ func (c *Worker) notified(ctx context.Context, _ string, body []byte) (any, erro
 		return nil, rest.Starting
 	}
 	taken := herder.Notified(ctx, h.Connector, h.Notification)
-	if !taken.Here && !h.Last {
-		h.Last = true
-		taken = c.seek(ctx, h)
+	if !taken.Here && !h.NoFurtherHops {
+		h.NoFurtherHops = true
+		taken = c.findOwner(ctx, h)
 	}
 	return taken, nil
 }
 
-// seek asks the workers with tasks of a connector one after another, the leader in their place where this worker does
+// findOwner asks the workers with tasks of a connector one after another, the leader in their place where this worker does
 // not know them: which task has the feed, they know themselves.
-func (c *Worker) seek(ctx context.Context, h handedOn) connect.Handed {
+func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect.Handed {
 	set := c.store.Planned(h.Connector)
 	if set == nil {
 		return connect.Handed{}
@@ -59,7 +59,7 @@ func (c *Worker) seek(ctx context.Context, h handedOn) connect.Handed {
 		}
 		asked = append(asked, to)
 		var found connect.Handed
-		switch err := c.ask(ctx, to, notifiedCall, "", h, &found); {
+		switch err := c.ask(ctx, to, notificationCall, "", h, &found); {
 		case err != nil:
 			c.Log.Debug("a notification was not handed on", "connector", h.Connector, "error", err)
 		case found.Here:

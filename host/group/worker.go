@@ -61,18 +61,18 @@ type Worker struct {
 	*cluster.Worker
 	Options
 	session *rest.Session
-	// calls handle requests of workers to each other, by method and path.
-	calls        map[string]rest.Call
+	// handlers handle requests of workers to each other, by method and path.
+	handlers     map[string]rest.Call
 	destinations *transport.Destinations
 	// lockouts shares rejected logons with the other workers.
-	lockouts *cluster.Lockouts
-	store    *config.TopicStore
-	fences   *cluster.Fences
-	log      *cluster.Log
-	status   *cluster.StatusTopic
-	folder   *Folder    // nil until Watch
-	tracks   bool       // topic.tracking.enable
-	readErr  chan error // receives why the config topic cannot be read any more
+	lockouts     *cluster.Lockouts
+	store        *config.TopicStore
+	fences       *cluster.Fences
+	log          *cluster.Log
+	status       *cluster.StatusTopic
+	folder       *Folder    // nil until Watch
+	tracksTopics bool       // topic.tracking.enable
+	readErr      chan error // receives why the config topic cannot be read any more
 
 	mu      sync.Mutex
 	targets map[string]string
@@ -90,21 +90,21 @@ func New(o Options) (*Worker, error) {
 		return nil, err
 	}
 	c := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
-		calls: map[string]rest.Call{}, destinations: transport.NewDestinations(),
-		tracks: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
+		handlers: map[string]rest.Call{}, destinations: transport.NewDestinations(),
+		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
 	c.store = config.NewTopicStore(w.ConfigTopic(), w, c.changed, o.Log)
 	c.fences = cluster.NewFences(c.store, w.Text("group.id"), c.LeadsStill)
 	c.handle(cluster.LockoutsCall, cluster.NewPermits(c.store, c.Members).Answer)
 	c.handle(cluster.TasksCall, c.Take)
 	c.handle(fenceCall, c.fenceAsLeader)
-	c.handle(notifiedCall, c.notified)
+	c.handle(notificationCall, c.handleNotification)
 	c.handle(cluster.HoldsCall, func(context.Context, string, []byte) (any, error) {
 		if herder := c.Parts.Herder(); herder != nil {
 			return herder.Holds(), nil
 		}
 		return nil, rest.Starting
 	})
-	c.divide(nil) // before the worker has joined it has no tasks
+	c.divideLimits(nil) // before the worker has joined it has no tasks
 	return c, nil
 }
 
@@ -125,7 +125,7 @@ func (c *Worker) LeadNobody(ctx context.Context) error { return c.log.LeadNobody
 
 // handle has calls of other workers, and of this one, answered.
 func (c *Worker) handle(call string, do rest.Call) {
-	c.calls[call] = do
+	c.handlers[call] = do
 	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
 		answer, err := do(ctx, connector, body)
 		return answer, asHTTPError(err)
@@ -216,7 +216,7 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		return &setup.Error{Cause: err}
 	}
 	cleanup.Add(func() {
-		ending, cancel := context.WithTimeout(context.Background(), statusWithin)
+		ending, cancel := context.WithTimeout(context.Background(), statusTimeout)
 		defer cancel()
 		if err := status.Close(ending); err != nil {
 			c.Log.Warn("states of connectors are not in the status topic", "error", err)
@@ -250,8 +250,8 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	return status.Await(ctx)
 }
 
-// statusWithin is how long a worker that ends waits for its last states to be written.
-const statusWithin = 5 * time.Second
+// statusTimeout is how long a worker that ends waits for its last states to be written.
+const statusTimeout = 5 * time.Second
 
 // changed handles a change of the config topic. The goroutine that reads the topic calls it; it must not wait.
 func (c *Worker) changed(change config.TopicChange) {
@@ -311,7 +311,7 @@ func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 		URL: c.URL(), WorkerID: c.workerID(), Delay: w.Duration("scheduled.rebalance.max.delay.ms"),
 		Sync: w.Duration("worker.sync.timeout.ms"), Log: c.log, Store: c.store, Status: c.status, Herder: herder,
 		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		Declared: c.declared, SessionKey: c.key, Divide: c.divide, Passes: isRetriable,
+		Declared: c.declared, SessionKey: c.rotateSessionKey, Divide: c.divideLimits, Passes: isRetriable,
 		Folder: c.folderDigest,
 		Ask:    c.ask, Logger: c.Log})
 }
@@ -330,8 +330,8 @@ func (c *Worker) folderDigest() string {
 	return f.publishedDigest()
 }
 
-// divide divides limits of origins by the workers that have tasks of them (P16).
-func (c *Worker) divide(origins map[cluster.Key]limits.Division) {
+// divideLimits divides limits of origins by the workers that have tasks of them (P16).
+func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
@@ -341,18 +341,18 @@ func (c *Worker) ask(ctx context.Context, to, call, connector string, body, answ
 	if err != nil {
 		return err
 	}
-	text, err := c.answered(ctx, to, call, connector, sent)
+	text, err := c.call(ctx, to, call, connector, sent)
 	if err != nil || answer == nil {
 		return err
 	}
 	return json.Unmarshal(text, answer)
 }
 
-func (c *Worker) answered(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+func (c *Worker) call(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
 	server := c.Parts.REST()
 	switch {
 	case to == "":
-		answer, err := c.calls[call](ctx, connector, body)
+		answer, err := c.handlers[call](ctx, connector, body)
 		if err != nil {
 			return nil, err
 		}
@@ -394,8 +394,8 @@ func (c *Worker) declared(class string) (name, of string) {
 	return class, ""
 }
 
-// key writes a session key where there is none, or an old one.
-func (c *Worker) key(ctx context.Context) error {
+// rotateSessionKey writes a session key where there is none, or an old one.
+func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
 	now, ok := c.store.SessionKey()
 	if ok && !c.session.Worn() && now.Lasts(w.Duration("inter.worker.key.ttl.ms")) {
@@ -423,8 +423,8 @@ func (c *Worker) Planned(ctx context.Context, name string, p config.Layout) erro
 	return c.Worker.Planned(ctx, name, p)
 }
 
-// fencing is what the leader is asked for before the tasks of a version write in transactions.
-type fencing struct {
+// fenceRequest is what the leader is asked for before the tasks of a version write in transactions.
+type fenceRequest struct {
 	Version int64                `json:"version"`
 	Now     config.FencingCounts `json:"now"`
 }
@@ -433,13 +433,13 @@ type fencing struct {
 // none.
 func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return c.Insist(ctx, func() error {
-		return c.AskLeader(ctx, fenceCall, connector, fencing{version, now}, nil)
+		return c.AskLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
 	})
 }
 
 // Uses notes that a task uses a topic, for all workers to show.
 func (c *Worker) Uses(connector, topic string, task int) {
-	if c.tracks {
+	if c.tracksTopics {
 		c.status.Topic(connector, topic, task)
 	}
 }
@@ -448,7 +448,7 @@ func (c *Worker) Uses(connector, topic string, task int) {
 const fenceCall = "PUT /connectors/{name}/fence"
 
 func (c *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
-	var f fencing
+	var f fenceRequest
 	if err := json.Unmarshal(body, &f); err != nil {
 		return nil, err
 	}
@@ -489,7 +489,7 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 		if ctx.Err() == nil {
 			log.Error("the worker cannot join its group, and tries again", "error", err)
 		}
-		if pause.For(ctx, joinAgain) != nil {
+		if pause.For(ctx, rejoinPause) != nil {
 			return nil
 		}
 	}
@@ -521,5 +521,5 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	return err
 }
 
-// joinAgain is the pause after which a group is joined again that could not be.
-const joinAgain = 5 * time.Second
+// rejoinPause is the pause after which a group is joined again that could not be.
+const rejoinPause = 5 * time.Second

@@ -47,7 +47,7 @@ func TestDiffering(t *testing.T) {
 // The warning that folders differ is logged once, and shown on, while the group has not heard of the leader's changes.
 func TestFoldersThatDiffer(t *testing.T) {
 	var journal logtest.Journal
-	f := &Folder{of: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
+	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
 	group := func(own, other string) rest.Group {
 		return rest.Group{Leader: "me", Members: []rest.GroupMember{{WorkerID: "me", Digest: own},
 			{WorkerID: "a", Digest: other}}}
@@ -71,7 +71,7 @@ func TestFoldersThatDiffer(t *testing.T) {
 		assert.Equal(t, c.agreed, f.agreed(unread, c.group, c.leads), c.name)
 		assert.Equal(t, c.differ, f.conflicting, c.name)
 	}
-	assert.Equal(t, 1, strings.Count(journal.String(), notApplied))
+	assert.Equal(t, 1, strings.Count(journal.String(), conflictMessage))
 }
 
 // A call is made again where its answer may be another one then: also where the worker that is asked knows no newer

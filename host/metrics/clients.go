@@ -11,19 +11,19 @@ import (
 // clientID is that of all figures of clients: each is the sum over all clients of a role.
 const clientID = "culvert"
 
-// clients are what franz-go's kprom has counted of Kafka's clients (see [kafka.Figures]), by role and figure.
-type clients struct {
+// clientCounts are what franz-go's kprom has counted of Kafka's clients (see [kafka.Figures]), by role and figure.
+type clientCounts struct {
 	counted map[string]float64
 	rate    func(name string, value float64) float64
 }
 
 // countClients is nil where they cannot be counted: kprom's own figures say so in the same answer.
-func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *clients {
+func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *clientCounts {
 	families, err := g.Gather()
 	if err != nil {
 		return nil
 	}
-	c := &clients{map[string]float64{}, rate}
+	c := &clientCounts{map[string]float64{}, rate}
 	for _, f := range families {
 		for _, m := range f.Metric {
 			c.counted[roleOf(m)+" "+f.GetName()] += m.GetCounter().GetValue() +
@@ -33,21 +33,23 @@ func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *cl
 	return c
 }
 
-func (c *clients) of(role, name string) float64 { return c.counted[role+" culvert_kafka_"+name] }
+func (c *clientCounts) count(role, name string) float64 {
+	return c.counted[role+" culvert_kafka_"+name]
+}
 
-func (c *clients) open(role string) float64 {
-	return c.of(role, "connects_total") - c.of(role, "disconnects_total")
+func (c *clientCounts) connections(role string) float64 {
+	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
 }
 
 // clientRole are the metrics of a role under the names that dashboards for Kafka Connect ask for.
-func clientRole(role, name string) []metric[*clients] {
+func clientRole(role, name string) []metric[*clientCounts] {
 	of := " of all clients of the role " + role + "."
-	return []metric[*clients]{
-		gauge(name+"_connection_count", "Connections"+of, func(c *clients) float64 { return c.open(role) }),
+	return []metric[*clientCounts]{
+		gauge(name+"_connection_count", "Connections"+of, func(c *clientCounts) float64 { return c.connections(role) }),
 		counter(name+"_incoming_byte_total", "Bytes that were received"+of,
-			func(c *clients) float64 { return c.of(role, "read_bytes_total") }),
+			func(c *clientCounts) float64 { return c.count(role, "read_bytes_total") }),
 		counter(name+"_outgoing_byte_total", "Bytes that were sent"+of,
-			func(c *clients) float64 { return c.of(role, "write_bytes_total") }),
+			func(c *clientCounts) float64 { return c.count(role, "write_bytes_total") }),
 	}
 }
 
@@ -56,30 +58,30 @@ func clientRole(role, name string) []metric[*clients] {
 // are NaN.
 const workerRole = "admin"
 
-func clientRate(name, help string, value func(*clients) float64) metric[*clients] {
-	return gauge("connect_client_"+name, help, func(c *clients) float64 { return c.rate(name, value(c)) })
+func clientRate(name, help string, value func(*clientCounts) float64) metric[*clientCounts] {
+	return gauge("connect_client_"+name, help, func(c *clientCounts) float64 { return c.rate(name, value(c)) })
 }
 
-func requests(c *clients) float64  { return c.of(workerRole, "write_time_seconds") }
-func responses(c *clients) float64 { return c.of(workerRole, "read_time_seconds") }
+func requests(c *clientCounts) float64  { return c.count(workerRole, "write_time_seconds") }
+func responses(c *clientCounts) float64 { return c.count(workerRole, "read_time_seconds") }
 
 var clientMetrics = newMetrics("kafka_", []string{"client_id"}, slices.Concat(clientRole("producer", "producer"),
-	clientRole("consumer", "consumer"), clientRole("admin", "admin_client"), []metric[*clients]{
+	clientRole("consumer", "consumer"), clientRole("admin", "admin_client"), []metric[*clientCounts]{
 		gauge("connect_client_connection_count", "Connections of the worker's admin clients.",
-			func(c *clients) float64 { return c.open(workerRole) }),
+			func(c *clientCounts) float64 { return c.connections(workerRole) }),
 		clientRate("incoming_byte_rate", "Bytes that they receive in a second, over a minute or two.",
-			func(c *clients) float64 { return c.of(workerRole, "read_bytes_total") }),
+			func(c *clientCounts) float64 { return c.count(workerRole, "read_bytes_total") }),
 		clientRate("outgoing_byte_rate", "Bytes that they send in a second, over a minute or two.",
-			func(c *clients) float64 { return c.of(workerRole, "write_bytes_total") }),
+			func(c *clientCounts) float64 { return c.count(workerRole, "write_bytes_total") }),
 		clientRate("request_rate", "Requests that they send in a second, over a minute or two.", requests),
 		clientRate("response_rate", "Answers that they get in a second, over a minute or two.", responses),
 		clientRate("network_io_rate", "Requests and answers in a second, over a minute or two.",
-			func(c *clients) float64 { return requests(c) + responses(c) }),
-		always[*clients]("connect_client_io_ratio", "Always NaN: Java's clients alone have a thread for it.",
+			func(c *clientCounts) float64 { return requests(c) + responses(c) }),
+		constant[*clientCounts]("connect_client_io_ratio", "Always NaN: Java's clients alone have a thread for it.",
 			math.NaN()),
-		always[*clients]("connect_client_failed_authentication_total", "Always NaN: logons are not counted.",
+		constant[*clientCounts]("connect_client_failed_authentication_total", "Always NaN: logons are not counted.",
 			math.NaN()),
-		always[*clients]("connect_client_successful_authentication_rate", "Always NaN: logons are not counted.",
+		constant[*clientCounts]("connect_client_successful_authentication_rate", "Always NaN: logons are not counted.",
 			math.NaN()),
 	})...)
 

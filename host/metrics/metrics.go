@@ -42,8 +42,8 @@ func counter[T any](name, help string, value func(T) float64) metric[T] {
 	return m
 }
 
-// always is a gauge that has one value for ever.
-func always[T any](name, help string, value float64) metric[T] {
+// constant is a gauge that has one value for ever.
+func constant[T any](name, help string, value float64) metric[T] {
 	return gauge(name, help, func(T) float64 { return value })
 }
 
@@ -84,21 +84,21 @@ func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...str
 	}
 }
 
-// undescribed is what collectors do that say by what they collect what there is.
-type undescribed struct{}
+// unchecked is what collectors do that say by what they collect what there is.
+type unchecked struct{}
 
 // Describe says nothing in advance.
-func (undescribed) Describe(chan<- *prometheus.Desc) {}
+func (unchecked) Describe(chan<- *prometheus.Desc) {}
 
-// about collects a table about one T.
-type about[T any] struct {
-	undescribed
-	table metricTable[T]
-	of    T
+// tableCollector collects a table about one T.
+type tableCollector[T any] struct {
+	unchecked
+	table   metricTable[T]
+	subject T
 }
 
 // Collect sends the figures.
-func (a about[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.of) }
+func (a tableCollector[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.subject) }
 
 // label is a name as text in one line: other bytes, and characters that control what reads it, are written as in Go.
 func label(name string) string {
@@ -145,19 +145,19 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 	if s.Plugins != nil {
 		modules, memory = s.Plugins.Modules(), s.Plugins.Memory()
 	}
-	r.MustRegister(pluginFigures{modules: modules}, collectors.NewGoCollector(),
+	r.MustRegister(pluginCollector{modules: modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		about[plugin.Memory]{table: memoryMetrics, of: memory},
-		about[spans]{table: spanMetrics, of: s.Tracer})
+		tableCollector[plugin.Memory]{table: memoryMetrics, subject: memory},
+		tableCollector[spans]{table: spanMetrics, subject: s.Tracer})
 	if s.Herder != nil {
-		r.MustRegister(about[notifications]{table: notificationMetrics, of: s.Herder},
-			taskFigures{connectors: s.Herder.Figures, startups: s.Herder.Startups, group: s.Rebalances,
+		r.MustRegister(tableCollector[notifications]{table: notificationMetrics, subject: s.Herder},
+			taskCollector{connectors: s.Herder.Figures, startups: s.Herder.Startups, group: s.Rebalances,
 				clients: s.Clients, rates: &m.rates})
 	}
 	if s.Reloads != nil {
-		r.MustRegister(about[Reloads]{table: reloadMetrics, of: s.Reloads})
+		r.MustRegister(tableCollector[Reloads]{table: reloadMetrics, subject: s.Reloads})
 	}
-	return struckFigures{prometheus.Gatherers{r, s.Clients}, s.Redact}
+	return redactingGatherer{prometheus.Gatherers{r, s.Clients}, s.Redact}
 }
 
 // spans are counted by a tracer, nil for none.
@@ -189,35 +189,35 @@ var reloadMetrics = newMetrics("culvert_", nil,
 			}
 		}),
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
-		func(r Reloads) float64 { return oneIf(r.Readable()) }))
+		func(r Reloads) float64 { return boolValue(r.Readable()) }))
 
-// oneIf is 1 for what is so, else 0.
-func oneIf(so bool) float64 {
+// boolValue is 1 for what is so, else 0.
+func boolValue(so bool) float64 {
 	if so {
 		return 1
 	}
 	return 0
 }
 
-// struckFigures are figures without what config providers gave, but names that a connector publishes.
-type struckFigures struct {
+// redactingGatherer are figures without what config providers gave, but names that a connector publishes.
+type redactingGatherer struct {
 	prometheus.Gatherer
-	strike func(string) string
+	redact func(string) string
 }
 
-// published are labels whose values are such names.
-var published = []string{"connector", "feed", "topic"}
+// publishedLabels are labels whose values are such names.
+var publishedLabels = []string{"connector", "feed", "topic"}
 
 // Gather strikes the values of labels, and has none of them control what reads it.
-func (s struckFigures) Gather() ([]*dto.MetricFamily, error) {
+func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	families, err := s.Gatherer.Gather()
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			m.Label = slices.Clone(m.Label) // those of a figure are its own
 			for i, l := range m.Label {
 				value := l.GetValue()
-				if !slices.Contains(published, l.GetName()) {
-					value = s.strike(value)
+				if !slices.Contains(publishedLabels, l.GetName()) {
+					value = s.redact(value)
 				}
 				if value = label(value); value != l.GetValue() {
 					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}

@@ -14,7 +14,7 @@ import (
 // Names of files are bytes, labels are text: one that is none must not end the worker when it is scraped.
 func TestMetricsOfOddFileNames(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(pluginFigures{modules: []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"},
+	r.MustRegister(pluginCollector{modules: []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"},
 		{Path: "plugins/\xfe.wasm", Hash: "1"}}})
 	families, err := r.Gather()
 	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {
@@ -32,7 +32,7 @@ func TestMetricsOfNamesWithControls(t *testing.T) {
 	v.WithLabelValues(name, name).Set(1)
 	v.WithLabelValues("ä\u00a0ß", "b").Set(1)
 	w := httptest.NewRecorder()
-	figures := struckFigures{r, func(text string) string { return text }}
+	figures := redactingGatherer{r, func(text string) string { return text }}
 	promhttp.HandlerFor(figures, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	text := w.Body.String()
 	if strings.ContainsAny(text, "\r\x1b\x00\x7f\u202e\u2028") || strings.Contains(text, "\nup") ||

@@ -57,14 +57,14 @@ var fileMetrics = newMetrics("culvert_plugin_", versionLabels,
 		"plugin: active (new connectors get it), retired (only old ones run it), or refused.", []string{"file", "state"},
 		func(i *plugin.Info, value func(float64, ...string)) { value(1, label(i.Path), i.State()) }))
 
-// pluginFigures makes what a worker knows of its plugins visible.
-type pluginFigures struct {
-	undescribed
+// pluginCollector makes what a worker knows of its plugins visible.
+type pluginCollector struct {
+	unchecked
 	modules []plugin.Info
 }
 
 // Collect sends the figures of all versions. The same bytes in two files are one version.
-func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
+func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 	type version struct{ plugin, version, hash string }
 	sums := map[version]*plugin.Metrics{}
 	seen := map[string]bool{}

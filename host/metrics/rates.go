@@ -8,9 +8,9 @@ import (
 // rates computes how fast counters grow, from samples that scrapes take.
 type rates struct {
 	mu sync.Mutex
-	// before holds the samples of the previous scrape, samples the samples of the current one. The first sample of a
+	// previous holds the samples of the previous scrape, samples the samples of the current one. The first sample of a
 	// pair is the older one; the second replaces it when it is rateWindow old.
-	before, samples map[rateKey][2]sample
+	previous, samples map[rateKey][2]sample
 }
 
 // rateKey identifies a counter. An empty connector means a counter of the worker.
@@ -28,19 +28,19 @@ type sample struct {
 // rateWindow is the least time over which a rate is computed, once there is a sample of that age.
 const rateWindow = time.Minute
 
-// begin locks the rates for a scrape of all tasks. Counters that the previous scrape did not have are forgotten.
-func (r *rates) begin() {
+// lock locks the rates for a scrape of all tasks. Counters that the previous scrape did not have are forgotten.
+func (r *rates) lock() {
 	r.mu.Lock()
-	r.before, r.samples = r.samples, map[rateKey][2]sample{}
+	r.previous, r.samples = r.samples, map[rateKey][2]sample{}
 }
 
-// end unlocks the rates.
-func (r *rates) end() { r.mu.Unlock() }
+// unlock unlocks the rates.
+func (r *rates) unlock() { r.mu.Unlock() }
 
 // of stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its rate
 // is zero until the next sample.
-func (r *rates) of(key rateKey, now time.Time, value float64) (rate float64) {
-	kept, there := r.before[key]
+func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
+	kept, there := r.previous[key]
 	if !there || value < kept[1].value {
 		kept = [2]sample{{now, value}, {now, value}}
 	}

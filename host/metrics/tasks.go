@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// taskFigures are Kafka Connect's figures of connectors and tasks, by the names under which Prometheus' JMX exporter
+// taskCollector are Kafka Connect's figures of connectors and tasks, by the names under which Prometheus' JMX exporter
 // shows them, and Culvert's own.
-type taskFigures struct {
-	undescribed
+type taskCollector struct {
+	unchecked
 	connectors func() []connect.Figures
 	// startups are those of connectors and of tasks.
 	startups func() (connectors, tasks connect.Startups)
@@ -30,22 +30,22 @@ type taskFigures struct {
 }
 
 // Collect sends them.
-func (f taskFigures) Collect(to chan<- prometheus.Metric) {
-	all := workerFigures{connectors: f.connectors(), group: f.group()}
+func (f taskCollector) Collect(to chan<- prometheus.Metric) {
+	all := workerCounts{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
 	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Figures) bool { // others of the group run them
 		return !c.Plans && len(c.Tasks) == 0
 	})
 	now := time.Now()
-	f.rates.begin()
-	defer f.rates.end()
+	f.rates.lock()
+	defer f.rates.unlock()
 	for _, c := range all.connectors {
 		name := label(c.Name)
-		one := connectorFigures{Figures: c, states: map[connect.State]int{}}
+		one := connectorCounts{Figures: c, states: map[connect.State]int{}}
 		for _, t := range c.Tasks {
 			one.states[t.State]++
 			if all.tasks++; all.tasks <= connect.MaxMeteredTasks {
-				f.task(to, now, name, c.Type, t)
+				f.collectTask(to, now, name, c.Type, t)
 			}
 		}
 		if all.tasks <= connect.MaxMeteredTasks && c.HTTP != nil {
@@ -55,16 +55,16 @@ func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 	}
 	workerMetrics.collect(to, all)
 	if c := countClients(f.clients, func(name string, value float64) float64 {
-		return f.rates.of(rateKey{metric: name}, now, value)
+		return f.rates.rate(rateKey{metric: name}, now, value)
 	}); c != nil {
 		clientMetrics.collect(to, c, clientID)
 	}
 }
 
-// task sends what is shown about a task of a source or a sink.
-func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskFigures) {
-	m := metered{t, now, func(name string, value float64) float64 {
-		return f.rates.of(rateKey{name, connector, t.Task}, now, value)
+// collectTask sends what is shown about a task of a source or a sink.
+func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskFigures) {
+	m := taskSample{t, now, func(name string, value float64) float64 {
+		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
 	}}
 	number := strconv.Itoa(t.Task)
 	taskMetrics.collect(to, m, connector, number)
@@ -76,8 +76,8 @@ func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, connector,
 	}
 }
 
-// workerFigures are what is counted of the whole worker.
-type workerFigures struct {
+// workerCounts are what is counted of the whole worker.
+type workerCounts struct {
 	connectors            []connect.Figures
 	tasks                 int
 	started, startedTasks connect.Startups
@@ -85,7 +85,7 @@ type workerFigures struct {
 }
 
 // connectorCount is how many connectors the worker has: in a group those that it plans.
-func connectorCount(w workerFigures) (n float64) {
+func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.Plans {
 			n++
@@ -94,62 +94,62 @@ func connectorCount(w workerFigures) (n float64) {
 	return n
 }
 
-func taskCount(w workerFigures) float64 { return float64(w.tasks) }
+func taskCount(w workerCounts) float64 { return float64(w.tasks) }
 
 // processStart is when this program was started, as good as it can tell.
 var processStart = time.Now()
 
 var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
-	startups("connector", func(w workerFigures) connect.Startups { return w.started }),
-	startups("task", func(w workerFigures) connect.Startups { return w.startedTasks }), []metric[workerFigures]{
+	startups("connector", func(w workerCounts) connect.Startups { return w.started }),
+	startups("task", func(w workerCounts) connect.Startups { return w.startedTasks }), []metric[workerCounts]{
 		gauge("worker_connector_count", "Connectors of this worker.", connectorCount),
 		gauge("worker_task_count", "Tasks of this worker.", taskCount),
 		labelled(prometheus.GaugeValue, "app_info",
 			"This program: its version, and when it was started, in milliseconds of Unix.",
-			[]string{"client_id", "version", "start_time_ms"}, func(_ workerFigures, value func(float64, ...string)) {
+			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, value func(float64, ...string)) {
 				build, _ := buildinfo.Version()
 				value(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
 			}),
 		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
 		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),
 		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
-			"is alone.", func(w workerFigures) float64 { return float64(w.group.Completed) }),
+			"is alone.", func(w workerCounts) float64 { return float64(w.group.Completed) }),
 		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
-			func(w workerFigures) float64 { return oneIf(w.group.Running) }),
-		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lately,
-			func(w workerFigures) float64 { return w.group.Took.Avg }),
-		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lately,
-			func(w workerFigures) float64 { return w.group.Took.Max }),
+			func(w workerCounts) float64 { return boolValue(w.group.Running) }),
+		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
+			func(w workerCounts) float64 { return w.group.Took.Avg }),
+		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
+			func(w workerCounts) float64 { return w.group.Took.Max }),
 		gauge("worker_rebalance_time_since_last_rebalance_ms", "How long ago the last rebalance was, in milliseconds; "+
-			"+Inf before the first one, as in Kafka.", func(w workerFigures) float64 { return w.group.Since }),
+			"+Inf before the first one, as in Kafka.", func(w workerCounts) float64 { return w.group.Since }),
 		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
-			func(w workerFigures) float64 { return float64(w.group.Generation) }),
+			func(w workerCounts) float64 { return float64(w.group.Generation) }),
 		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
 			"labels name, else 0.", []string{"leader_name", "connect_protocol"},
-			func(w workerFigures, value func(float64, ...string)) {
-				value(oneIf(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
+			func(w workerCounts, value func(float64, ...string)) {
+				value(boolValue(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
 			}),
 	})...)
 
 // startups are the metrics of starts of connectors or of tasks.
-func startups(of string, n func(workerFigures) connect.Startups) []metric[workerFigures] {
+func startups(of string, n func(workerCounts) connect.Startups) []metric[workerCounts] {
 	name, help := "worker_"+of+"_startup_", "Starts of a "+of
-	return []metric[workerFigures]{
+	return []metric[workerCounts]{
 		counter(name+"attempts_total", help+".",
-			func(w workerFigures) float64 { return float64(n(w).Done + n(w).Failed) }),
+			func(w workerCounts) float64 { return float64(n(w).Done + n(w).Failed) }),
 		counter(name+"success_total", help+" that went well.",
-			func(w workerFigures) float64 { return float64(n(w).Done) }),
+			func(w workerCounts) float64 { return float64(n(w).Done) }),
 		counter(name+"failure_total", help+" that failed.",
-			func(w workerFigures) float64 { return float64(n(w).Failed) }),
+			func(w workerCounts) float64 { return float64(n(w).Failed) }),
 		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was none, "+
-			"as in Kafka.", func(w workerFigures) float64 { return n(w).Recent.Well }),
+			"as in Kafka.", func(w workerCounts) float64 { return n(w).Recent.Well }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
-			func(w workerFigures) float64 { return n(w).Recent.Badly }),
+			func(w workerCounts) float64 { return n(w).Recent.Badly }),
 	}
 }
 
-// connectorFigures are what is counted of a connector, and how many of its tasks are in each state.
-type connectorFigures struct {
+// connectorCounts are what is counted of a connector, and how many of its tasks are in each state.
+type connectorCounts struct {
 	connect.Figures
 	states map[connect.State]int
 }
@@ -160,30 +160,30 @@ var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed
 
 var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, append(tasksByState(),
 	gauge("worker_connector_total_task_count", "Tasks of a connector.",
-		func(c connectorFigures) float64 { return float64(len(c.Tasks)) }),
+		func(c connectorCounts) float64 { return float64(len(c.Tasks)) }),
 	connectorText("connector_info", "A connector: its state, type, class and version.",
 		[]string{"status", "connector_type", "connector_class", "connector_version"},
-		func(c connectorFigures) []string {
+		func(c connectorCounts) []string {
 			return []string{strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version)}
 		}),
 	// Strimzi's dashboards join these with the state of a task, one label of each.
 	connectorText("connector_connector_class", "The class of a connector.", []string{"connector_class"},
-		func(c connectorFigures) []string { return []string{label(c.Class)} }),
+		func(c connectorCounts) []string { return []string{label(c.Class)} }),
 	connectorText("connector_connector_type", "The type of a connector.", []string{"connector_type"},
-		func(c connectorFigures) []string { return []string{c.Type} }),
+		func(c connectorCounts) []string { return []string{c.Type} }),
 	connectorText("connector_connector_version", "The version of a connector.", []string{"connector_version"},
-		func(c connectorFigures) []string { return []string{label(c.Version)} }))...)
+		func(c connectorCounts) []string { return []string{label(c.Version)} }))...)
 
 // connectorText is a metric of 1 whose labels are what it says.
-func connectorText(name, help string, labels []string, texts func(connectorFigures) []string) metric[connectorFigures] {
+func connectorText(name, help string, labels []string, texts func(connectorCounts) []string) metric[connectorCounts] {
 	return labelled(prometheus.GaugeValue, name, help, labels,
-		func(c connectorFigures, value func(float64, ...string)) { value(1, texts(c)...) })
+		func(c connectorCounts, value func(float64, ...string)) { value(1, texts(c)...) })
 }
 
-func tasksByState() (rows []metric[connectorFigures]) {
+func tasksByState() (rows []metric[connectorCounts]) {
 	for _, s := range taskStates {
 		rows = append(rows, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count", "Tasks of a connector "+
-			"that are "+string(s)+".", func(c connectorFigures) float64 { return float64(c.states[s]) }))
+			"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
 	}
 	return rows
 }
@@ -210,41 +210,41 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 	counter("received_bytes_total", "Bytes of bodies that were received, as they travel.",
 		func(n *transport.Counters) float64 { return float64(n.BytesReceived) }))
 
-// metered is a task whose figures are shown now.
-type metered struct {
+// taskSample is a task whose figures are shown now.
+type taskSample struct {
 	connect.TaskFigures
 	now  time.Time
 	rate func(name string, value float64) float64
 }
 
-// whole makes a whole number of a task a value.
-func whole(value func(*metered) int64) func(metered) float64 {
-	return func(t metered) float64 { return float64(value(&t)) }
+// integer makes a whole number of a task a value.
+func integer(value func(*taskSample) int64) func(taskSample) float64 {
+	return func(t taskSample) float64 { return float64(value(&t)) }
 }
 
-// rated is a counter NAME_total with NAME_rate in addition.
-func rated(name, help string, value func(*metered) int64) []metric[metered] {
+// withRate is a counter NAME_total with NAME_rate in addition.
+func withRate(name, help string, value func(*taskSample) int64) []metric[taskSample] {
 	name = "kafka_connect_" + name
-	return []metric[metered]{counter(name+"_total", help, whole(value)),
+	return []metric[taskSample]{counter(name+"_total", help, integer(value)),
 		gauge(name+"_rate", help+" In a second, over a minute or two.",
-			func(t metered) float64 { return t.rate(name, float64(value(&t))) })}
+			func(t taskSample) float64 { return t.rate(name, float64(value(&t))) })}
 }
 
-// lately says of what an average is.
-const lately = "In the last minute; NaN where there was none, as in Kafka."
+// lastMinute says of what an average is.
+const lastMinute = "In the last minute; NaN where there was none, as in Kafka."
 
-// summed are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
-func summed(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[metered] {
-	prefix, help = "kafka_connect_"+prefix, help+" "+lately
-	return []metric[metered]{
-		gauge(prefix+"_avg"+suffix, help, func(t metered) float64 { return value(&t.Measures).Avg }),
-		gauge(prefix+"_max"+suffix, help, func(t metered) float64 { return value(&t.Measures).Max }),
+// averageAndMax are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
+func averageAndMax(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[taskSample] {
+	prefix, help = "kafka_connect_"+prefix, help+" "+lastMinute
+	return []metric[taskSample]{
+		gauge(prefix+"_avg"+suffix, help, func(t taskSample) float64 { return value(&t.Measures).Avg }),
+		gauge(prefix+"_max"+suffix, help, func(t taskSample) float64 { return value(&t.Measures).Max }),
 	}
 }
 
 // since is a gauge of the seconds since a time, which is not there while there was no such time.
-func since(name, help string, at func(*metered) time.Time) metric[metered] {
-	return labelled(prometheus.GaugeValue, name, help, nil, func(t metered, value func(float64, ...string)) {
+func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
+	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, value func(float64, ...string)) {
 		if at := at(&t); !at.IsZero() {
 			value(max(t.now.Sub(at), 0).Seconds())
 		}
@@ -252,68 +252,68 @@ func since(name, help string, at func(*metered) time.Time) metric[metered] {
 }
 
 // taskStatus is a metric of 1 whose label is the state of a task.
-func taskStatus(name string) metric[metered] {
+func taskStatus(name string) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, "The state of a task.", []string{"status"},
-		func(t metered, value func(float64, ...string)) { value(1, strings.ToLower(string(t.State))) })
+		func(t taskSample, value func(float64, ...string)) { value(1, strings.ToLower(string(t.State))) })
 }
 
-func rows(t *metered) int64        { return t.Rows }
-func rowsRead(t *metered) int64    { return t.Read }
-func rowsRefused(t *metered) int64 { return t.Failed }
-func rowsActive(t *metered) int64  { return t.Measures.Active }
+func rows(t *taskSample) int64        { return t.Rows }
+func rowsRead(t *taskSample) int64    { return t.Read }
+func rowsRefused(t *taskSample) int64 { return t.Failed }
+func rowsActive(t *taskSample) int64  { return t.Measures.Active }
 
 // taskLabels are those of all metrics of tasks.
 var taskLabels = []string{"connector", "task"}
 
 // taskMetrics are those of each task.
-var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
+var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
 	taskStatus("kafka_connect_connector_status"),
 	taskStatus("kafka_connect_connector_task_status"),
 	counter("kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
-		"not be handled (errors.tolerance=all).", whole(rowsRefused)),
+		"not be handled (errors.tolerance=all).", integer(rowsRefused)),
 	counter("kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
-		whole(func(t *metered) int64 { return t.Faults })),
+		integer(func(t *taskSample) int64 { return t.Faults })),
 	counter("kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
-		whole(func(t *metered) int64 { return t.Measures.Errors })),
+		integer(func(t *taskSample) int64 { return t.Measures.Errors })),
 	counter("kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
-		whole(func(t *metered) int64 { return t.Measures.Retries })),
+		integer(func(t *taskSample) int64 { return t.Measures.Retries })),
 	counter("kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
-		"were left out.", whole(func(t *metered) int64 { return t.Measures.Logged })),
+		"were left out.", integer(func(t *taskSample) int64 { return t.Measures.Logged })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
-		whole(func(t *metered) int64 { return t.Measures.Letters })),
+		integer(func(t *taskSample) int64 { return t.Measures.Letters })),
 	counter("kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
 		"or were sent with others of which one could not be.",
-		whole(func(t *metered) int64 { return t.Measures.LostLetters })),
+		integer(func(t *taskSample) int64 { return t.Measures.LostLetters })),
 	gauge("kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
-		"Unix, 0 before the first.", whole(func(t *metered) int64 {
+		"Unix, 0 before the first.", integer(func(t *taskSample) int64 {
 		if t.LastFault.IsZero() {
 			return 0
 		}
 		return t.LastFault.UnixMilli()
 	})),
 	gauge("kafka_connect_connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
-		func(t metered) float64 { return t.Running }),
+		func(t taskSample) float64 { return t.Running }),
 	gauge("kafka_connect_connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
-		func(t metered) float64 { return t.Paused }),
+		func(t taskSample) float64 { return t.Paused }),
 	gauge("kafka_connect_connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
 		"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
-		func(t metered) float64 { return t.Measures.Recent.Well }),
+		func(t taskSample) float64 { return t.Measures.Recent.Well }),
 	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
 		"How many commits of offsets failed in the last minute, from 0 to 1.",
-		func(t metered) float64 { return t.Measures.Recent.Badly }),
+		func(t taskSample) float64 { return t.Measures.Recent.Badly }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
 		"1 while a task has nothing left to do, else 0. It is there "+
 			"for RUNNING tasks alone: more workers would not help others.", nil,
-		func(t metered, value func(float64, ...string)) {
+		func(t taskSample, value func(float64, ...string)) {
 			if t.State == connect.Running {
-				value(oneIf(t.CaughtUp))
+				value(boolValue(t.CaughtUp))
 			}
 		}),
 },
-	summed("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
+	averageAndMax("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
 		func(m *task.Tallied) task.Summary { return m.CommitTime }),
-	summed("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
+	averageAndMax("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
 		func(m *task.Tallied) task.Summary { return m.BatchSize }),
 )...)
 
@@ -321,68 +321,68 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[metered]{
 // know what a token is, and it is as old as the answer after which there was nothing more. The time of the last
 // notification shows a subscription that leads nowhere: that a service lists it proves nothing.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
-	rated("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
+	withRate("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
 		rowsRead),
-	rated("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
-	summed("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
+	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
+	averageAndMax("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
 		"in milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
-	summed("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
+	averageAndMax("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
 		func(m *task.Tallied) task.Summary { return m.ActiveRows }),
-	summed("source_task_transaction_size", "", "Records of a transaction.",
-		func(m *task.Tallied) task.Summary { return m.Transactions }), []metric[metered]{
+	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
+		func(m *task.Tallied) task.Summary { return m.Transactions }), []metric[taskSample]{
 		gauge("kafka_connect_source_task_transaction_size_min",
 			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
-			func(t metered) float64 { return t.Measures.Transactions.Min }),
+			func(t taskSample) float64 { return t.Measures.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
-			"Rows that a source has read and that are not settled.", whole(rowsActive)),
+			"Rows that a source has read and that are not settled.", integer(rowsActive)),
 		counter("culvert_source_pages_total", "Pages that a source has read.",
-			whole(func(t *metered) int64 { return t.Pages })),
+			integer(func(t *taskSample) int64 { return t.Pages })),
 		counter("culvert_source_bytes_total", "Bytes of their bodies.",
-			whole(func(t *metered) int64 { return t.Bytes })),
-		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", whole(rows)),
+			integer(func(t *taskSample) int64 { return t.Bytes })),
+		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
 		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
-			"which that is longest ago: so old are its delta tokens.", func(t *metered) time.Time { return t.LastUp }),
+			"which that is longest ago: so old are its delta tokens.", func(t *taskSample) time.Time { return t.LastUp }),
 		since("culvert_source_notified_seconds",
 			"How long ago a notification came to a source that subscribes, or since "+
 				"when one is to come, in its feed for which that is longest ago.",
-			func(t *metered) time.Time { return t.Told }),
+			func(t *taskSample) time.Time { return t.Told }),
 	})...)
 
 // sinkMetrics are those of each task of a sink.
 var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
-	rated("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
-	rated("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
-	rated("sink_task_offset_commit_completion", "Commits of offsets that were done.",
-		func(t *metered) int64 { return t.Measures.Commits }),
-	summed("sink_task_put_batch", "_time_ms", "How long batches took until the last row was settled, in milliseconds.",
+	withRate("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
+	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
+	withRate("sink_task_offset_commit_completion", "Commits of offsets that were done.",
+		func(t *taskSample) int64 { return t.Measures.Commits }),
+	averageAndMax("sink_task_put_batch", "_time_ms", "How long batches took until the last row was settled, in milliseconds.",
 		func(m *task.Tallied) task.Summary { return m.BatchTime }),
-	summed("sink_task_sink_record_active_count", "", "Rows that a sink has in its batches and that are not settled.",
-		func(m *task.Tallied) task.Summary { return m.ActiveRows }), []metric[metered]{
-		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", whole(lag)),
+	averageAndMax("sink_task_sink_record_active_count", "", "Rows that a sink has in its batches and that are not settled.",
+		func(m *task.Tallied) task.Summary { return m.ActiveRows }), []metric[taskSample]{
+		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", integer(lag)),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
-			"Rows that a sink has in its batches and that are not settled.", whole(rowsActive)),
+			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
 		gauge("kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
-			whole(func(t *metered) int64 { return t.Partitions })),
+			integer(func(t *taskSample) int64 { return t.Partitions })),
 		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
-			whole(func(t *metered) int64 { return t.Measures.Commits + t.Measures.FailedCommits })),
+			integer(func(t *taskSample) int64 { return t.Measures.Commits + t.Measures.FailedCommits })),
 		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
-			"for, none is skipped.", func(metered) float64 { return 0 }),
-		always[metered]("kafka_connect_sink_task_offset_commit_skip_rate", "Always 0: a commit that is late is waited "+
+			"for, none is skipped.", func(taskSample) float64 { return 0 }),
+		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate", "Always 0: a commit that is late is waited "+
 			"for, none is skipped.", 0),
-		counter("culvert_sink_rows_total", "Records of a sink that its service has taken.", whole(rows)),
-		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.", whole(rowsRefused)),
+		counter("culvert_sink_rows_total", "Records of a sink that its service has taken.", integer(rows)),
+		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.", integer(rowsRefused)),
 		counter("culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
-			"messages of SAP beside a success.", whole(func(t *metered) int64 { return t.Warnings })),
-		gauge("culvert_sink_lag_records", "Records that a sink has before it.", whole(lag)),
+			"messages of SAP beside a success.", integer(func(t *taskSample) int64 { return t.Warnings })),
+		gauge("culvert_sink_lag_records", "Records that a sink has before it.", integer(lag)),
 		counter("culvert_sink_batches_total", "Batches of records that a sink has made requests of.",
-			whole(func(t *metered) int64 { return t.Batches })),
+			integer(func(t *taskSample) int64 { return t.Batches })),
 		counter("culvert_sink_requests_total", "Requests that it has sent for them.",
-			whole(func(t *metered) int64 { return t.Requests })),
+			integer(func(t *taskSample) int64 { return t.Requests })),
 		counter("culvert_sink_again_total", "How often a row was put into another request, since the one "+
-			"before was refused as a whole.", whole(func(t *metered) int64 { return t.Again })),
+			"before was refused as a whole.", integer(func(t *taskSample) int64 { return t.Again })),
 		gauge("culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
 			"the status of the task that failed by them names them.",
-			whole(func(t *metered) int64 { return t.Uncertain })),
+			integer(func(t *taskSample) int64 { return t.Uncertain })),
 	})...)
 
-func lag(t *metered) int64 { return t.Lag }
+func lag(t *taskSample) int64 { return t.Lag }

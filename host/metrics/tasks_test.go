@@ -28,7 +28,7 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Figures)
 		return connect.Startups{Done: 3, Failed: 1, Recent: task.Shares{Well: 0.75, Badly: 0.25}},
 			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
 	}
-	r.MustRegister(taskFigures{connectors: func() []connect.Figures { return list }, startups: started,
+	r.MustRegister(taskCollector{connectors: func() []connect.Figures { return list }, startups: started,
 		group:   func() cluster.Rebalances { return group },
 		clients: prometheus.NewRegistry(), rates: &rates{}})
 	families, err := r.Gather()
@@ -216,15 +216,15 @@ func TestRates(t *testing.T) {
 		{90 * time.Second, 5, 0},          // begun again
 		{100 * time.Second, 25, 2},
 	} {
-		r.begin()
-		found := r.of(key, began.Add(c.after), c.value)
-		r.end()
+		r.lock()
+		found := r.rate(key, began.Add(c.after), c.value)
+		r.unlock()
 		if found < c.want-1 || found > c.want+1 {
 			t.Errorf("after %v: expected about %v, found %v", c.after, c.want, found)
 		}
 	}
-	r.begin()
-	r.end()
+	r.lock()
+	r.unlock()
 	if len(r.samples) != 0 {
 		t.Errorf("expected a task that is gone to be forgotten, found %v", r.samples)
 	}

@@ -112,7 +112,7 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 		case time.Now().After(r.askUntil):
 			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
 				"service was not asked whether this change is right, since services took %v to answer about others: "+
-				"it is asked again at once", reloadAsks)}))
+				"it is asked again at once", maxAskTime)}))
 			r.store.Look()
 		default:
 			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
@@ -126,8 +126,8 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 	})
 }
 
-// reloadAsks is how long one reload may ask services about changes, whose answers it waits for one after the other.
-const reloadAsks = 5 * time.Second
+// maxAskTime is how long one reload may ask services about changes, whose answers it waits for one after the other.
+const maxAskTime = 5 * time.Second
 
 // Watch calls apply with the content of the folder each time it has changed, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
@@ -170,7 +170,7 @@ func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []conf
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
-	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(reloadAsks)
+	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(maxAskTime)
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	if do == nil {

@@ -138,7 +138,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 		}
 	}
 	e, err := b.examine(ctx, r, name, given)
-	if err != nil || e.locked != nil || len(e.wrong) > 0 {
+	if err != nil || e.locked != nil || len(e.errors) > 0 {
 		return v, nil
 	}
 	return b.ask(ctx, e)
@@ -147,12 +147,12 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 // ask asks the service about a configuration without known problems, if it would replace one that runs. It rejects a
 // configuration that the service finds wrong.
 func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err error) {
-	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.sent) {
+	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.change) {
 		return v, nil
 	}
 	v.settings = e.connector.Raw()
 	var wrong []string
-	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.sent) {
+	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.change) {
 		if p.Warning {
 			v.warnings = append(v.warnings, p)
 		} else {
@@ -218,14 +218,14 @@ func (b *Backend) Delete(ctx context.Context, name string) error {
 // checkedConfig is a configuration that was checked, whether or not it is to be stored.
 type checkedConfig struct {
 	connector *config.Connector
-	sent      config.Sent
-	// now is the connector that has the name. unknown is an error if there is none.
-	now     config.Now
+	change    config.Sent
+	// current is the connector that has the name. unknown is an error if there is none.
+	current config.Now
 	unknown error
 	// locked is the reason why that connector must not change, nil if it may.
 	locked error
-	// wrong are the errors, in Kafka Connect's words.
-	wrong    []string
+	// errors are the errors, in Kafka Connect's words.
+	errors   []string
 	warnings config.Problems
 }
 
@@ -241,8 +241,8 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 		return err
 	case e.locked != nil:
 		return e.locked
-	case len(e.wrong) > 0:
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.wrong...)}
+	case len(e.errors) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
 	}
 	stored := config.Stored{Connector: e.connector, Over: given.Over}
 	switch {
@@ -278,8 +278,8 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 // examine checks a configuration and changes nothing. The error is that of a configuration that cannot be checked.
 func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, given rest.Given) (e checkedConfig,
 	err error) {
-	e.now, e.unknown = b.herder().NowOf(name)
-	settings := settingsOf(e.now, given)
+	e.current, e.unknown = b.herder().NowOf(name)
+	settings := settingsOf(e.current, given)
 	if given.Patch {
 		given.Null = nil
 	}
@@ -307,16 +307,16 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 			"expected a name, found a reference to a config provider"))}
 	}
 	if e.unknown == nil {
-		e.locked = b.checkOwnership(r, e.now)
+		e.locked = b.checkOwnership(r, e.current)
 	}
 	if wrongName != "" {
-		e.wrong = append(e.wrong, wrongName)
+		e.errors = append(e.errors, wrongName)
 	}
 	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
-	e.sent = b.changes().Change(checker, c, given.Settings)
+	e.change = b.changes().Change(checker, c, given.Settings)
 	var more []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearText(c, b.Passwords()),
-		e.sent.Astray(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+		e.change.Astray(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
 		switch {
 		case p.Warning:
 			e.warnings = append(e.warnings, p)
@@ -324,7 +324,7 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 			more = append(more, check.Told(p))
 		}
 	}
-	e.wrong = slices.Concat(e.wrong, slices.Repeat([]string{rest.NullValue}, len(given.Null)), more)
+	e.errors = slices.Concat(e.errors, slices.Repeat([]string{rest.NullValue}, len(given.Null)), more)
 	if ctx.Err() != nil {
 		return e, timeoutError(ctx)
 	}

@@ -35,22 +35,22 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	e, err := b.examine(ctx, r, name, given)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
-		e.wrong, err = []string{refusal.Message}, nil
+		e.errors, err = []string{refusal.Message}, nil
 	}
 	if err != nil {
 		return e, err
 	}
 	password, there := b.Passwords(), e.unknown == nil
 	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
-	out.Problems = e.wrong
+	out.Problems = e.errors
 	for _, p := range e.warnings {
 		out.Warnings = append(out.Warnings, check.Told(p))
 	}
 	var have []config.Now
 	if there {
-		have = []config.Now{e.now}
-		out.File, out.GoesOn = e.now.File, len(e.wrong) > 0 && !e.now.Refused
-		b.compareStored(r, e.now, out, password)
+		have = []config.Now{e.current}
+		out.File, out.GoesOn = e.current.File, len(e.errors) > 0 && !e.current.Refused
+		b.compareStored(r, e.current, out, password)
 	}
 	if e.locked == nil {
 		e.locked = r.Store().Takes(name, "")
@@ -62,17 +62,17 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		return e, nil
 	}
 	for key, value := range given.Settings {
-		if masked && value != "" && e.now.Written[key] == value && password(key) && !config.IsReference(value) {
-			e.now.Written[key] = config.Mask
+		if masked && value != "" && e.current.Written[key] == value && password(key) && !config.IsReference(value) {
+			e.current.Written[key] = config.Mask
 		}
 	}
-	out.Differences = rest.Differences(e.now.Written, e.connector.Raw(), password)
+	out.Differences = rest.Differences(e.current.Written, e.connector.Raw(), password)
 	for _, d := range out.Differences {
 		if there {
 			out.Settings = append(out.Settings, d.Setting)
 		}
 	}
-	if len(e.wrong) == 0 {
+	if len(e.errors) == 0 {
 		none := func(*config.Connector) config.Problems { return nil }
 		out.Effect = config.Plan(have, []*config.Connector{e.connector}, none, r.Checker.Declared)[0].Effect
 	}
@@ -97,11 +97,11 @@ func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.C
 	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
-	c.Problems = append(c.Problems, e.sent.Astray()...) // with these, no service is asked
+	c.Problems = append(c.Problems, e.change.Astray()...) // with these, no service is asked
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, e.sent.IsWhole()
+		checker.Wait, checker.Logon = check.OnlineTime, e.change.IsWhole()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string

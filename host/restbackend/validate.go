@@ -37,7 +37,7 @@ func (b *Backend) Validate(ctx context.Context, class string, settings map[strin
 			Message: "Included connector type " + named + " does not match request type " + class}
 	}
 	if err != nil {
-		return nil, asServerFault(err)
+		return nil, asServerError(err)
 	}
 	c.Problems = append(c.Problems, sent.Astray()...)
 	if b.canContactService(ctx, c) {
@@ -100,8 +100,8 @@ func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	return class, nil
 }
 
-// asServerFault returns a refusal with the status that Kafka Connect's validate gives it.
-func asServerFault(err error) error {
+// asServerError returns a refusal with the status that Kafka Connect's validate gives it.
+func asServerError(err error) error {
 	var r *rest.Refusal
 	if errors.As(err, &r) {
 		return &rest.Refusal{Status: http.StatusInternalServerError, Message: r.Message}

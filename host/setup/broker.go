@@ -40,12 +40,12 @@ func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error 
 	return nil
 }
 
-// reachWithin is how long brokers are waited for at the start.
-const reachWithin = 60 * time.Second
+// reachTimeout is how long brokers are waited for at the start.
+const reachTimeout = 60 * time.Second
 
 // Reach waits until Kafka answers and returns the cluster's id.
 func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, error) {
-	reaching, cancel := context.WithTimeout(ctx, reachWithin)
+	reaching, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	var bootstrap away.Partner
 	for {
@@ -61,7 +61,7 @@ func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, 
 		bootstrap.Lost(in.Log, began, "", "no broker of bootstrap.servers answers yet", "bootstrap.servers",
 			strings.Join(in.Kafka.Bootstrap, ","), "error", err)
 		if pause.For(reaching, time.Second) != nil {
-			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachWithin, err)
+			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachTimeout, err)
 		}
 	}
 }

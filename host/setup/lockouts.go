@@ -13,13 +13,13 @@ import (
 // commands in the user's cache folder; each reads both, because users are locked by all of them together. A command
 // whose user has no cache folder uses the worker's file.
 func OpenLockouts(data string) (*lockouts.Store, error) {
-	folder := cmp.Or(userLogons(), data)
+	folder := cmp.Or(userLogonsFolder(), data)
 	return lockouts.Open(folder, folder, data)
 }
 
 // OpenLockouts opens the store of a worker.
 func (c *Config) OpenLockouts() (*lockouts.Store, error) {
-	user := cmp.Or(userLogons(), c.Data)
+	user := cmp.Or(userLogonsFolder(), c.Data)
 	store, err := lockouts.Open(user, c.Data, user)
 	if err != nil {
 		return nil, err
@@ -36,8 +36,8 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 	return store, err
 }
 
-// userLogons returns the folder of the user's file of refused logons; "" if there is none that can be written to.
-func userLogons() string {
+// userLogonsFolder returns the folder of the user's file of refused logons; "" if there is none that can be written to.
+func userLogonsFolder() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return ""

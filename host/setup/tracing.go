@@ -15,7 +15,7 @@ import (
 // error is a [config.Problem] of the setting. It is a warning where a variable of OpenTelemetry asks for what cannot be
 // done: those stand in the environment for all programs, and are no reason to keep a worker from moving data.
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
-	o, err := tracingAsked(w, environ)
+	o, err := parseTracing(w, environ)
 	var p config.Problem
 	if !errors.As(err, &p) || !w.FromTelemetry(p.Setting) {
 		return o, err
@@ -30,8 +30,8 @@ func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error)
 	return tracing.Options{}, p
 }
 
-// tracingAsked is what is asked for; with an error of its sampler's argument all the rest is right.
-func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err error) {
+// parseTracing is what is asked for; with an error of its sampler's argument all the rest is right.
+func parseTracing(w *config.Worker, environ []string) (o tracing.Options, err error) {
 	endpoint, exact, unspoken := w.TracingURL(environ)
 	if endpoint == "" {
 		return o, nil
@@ -65,8 +65,8 @@ func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err er
 	return o, nil
 }
 
-// lastSpans is how long a stop waits for the last spans to be taken, at most.
-const lastSpans = 5 * time.Second
+// lastSpansTimeout is how long a stop waits for the last spans to be taken, at most.
+const lastSpansTimeout = 5 * time.Second
 
 // OpenTracer opens the tracer that the settings specify, nil if there are none. cleanup closes it; it must run after
 // everything that creates spans has stopped.
@@ -83,7 +83,7 @@ func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup
 		return nil, err
 	}
 	cleanup.Add(func() {
-		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpans))
+		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpansTimeout))
 		defer cancel()
 		t.Close(last)
 	})

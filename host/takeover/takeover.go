@@ -50,19 +50,19 @@ type groupReader struct {
 	store    *config.TopicStore // read once; it does not write
 	snapshot config.Snapshot
 	herder   *connect.Herder // of all connectors; it runs none
-	found    config.Problems
+	problems config.Problems
 }
 
 // addProblem adds a problem of a connector, or of a topic.
 func (s *groupReader) addProblem(file string, warning bool, text string) {
-	s.found = append(s.found, config.Problem{File: file, Warning: warning, Text: s.Worker.Strike(text)})
+	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Strike(text)})
 }
 
 // addSettingProblem adds an error as a problem of a setting in the worker's file. It reports whether there was no
 // error.
 func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
-		s.found = append(s.found, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
+		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
 	}
 	return err == nil
 }
@@ -95,7 +95,7 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 	}
 	defer s.admin.Close()
 	if !s.checkTopic(ctx, "config.storage.topic", 1) {
-		return s.found
+		return s.problems
 	}
 	if err := s.read(ctx); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *groupReader) members(ctx context.Context, ours bool) {
 		}
 		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
 			m.ClientID))
-		s.found[len(s.found)-1].Warning = ours && cluster.Ours(g)
+		s.problems[len(s.problems)-1].Warning = ours && cluster.Ours(g)
 	}
 }
 
@@ -188,7 +188,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 			}
 			t.Connectors = append(t.Connectors, one)
 		}
-		t.Problems = s.found
+		t.Problems = s.problems
 		return nil
 	})
 	return t, err
@@ -227,7 +227,7 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 	}
 	for _, p := range found {
 		if !p.Warning { // that of a setting without effect keeps nothing from running
-			s.found = append(s.found, p)
+			s.problems = append(s.problems, p)
 		}
 	}
 	if s.snapshot.Incomplete[k.Name] {
@@ -237,11 +237,11 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
 		if providers := s.Worker.Providers; providers.Unprovided(e) {
-			if p := providers.Missing(e, hidden); !slices.Contains(s.found, p) { // which Check finds
-				s.found = append(s.found, p)
+			if p := providers.Missing(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
+				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
-			s.found = append(s.found, config.Problem{File: k.File, Setting: e.Key, Warning: true, Text: "a secret in " +
+			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true, Text: "a secret in " +
 				"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
 		}
 	}
@@ -268,8 +268,8 @@ type Released struct {
 // to have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still is the group's.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	err = withGroup(ctx, c, func(s *groupReader) error {
-		if s.members(ctx, false); s.found.Err() != nil {
-			return s.found
+		if s.members(ctx, false); s.problems.Err() != nil {
+			return s.problems
 		}
 		group := s.Worker.Text("group.id")
 		leader, err := kafka.OpenTransactions(ctx, s.Kafka, group+"-configs-leader",
@@ -285,7 +285,7 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		}
 		s.fence(ctx, group, done.Fenced)
 		s.members(ctx, false) // one may have come meanwhile
-		if done.Problems = s.found; done.Problems.Err() != nil {
+		if done.Problems = s.problems; done.Problems.Err() != nil {
 			return nil
 		}
 		var all []config.TopicRecord

@@ -31,8 +31,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// left is a cluster that workers have left, with its topics.
-type left struct {
+// formerGroup is a cluster that workers have left, with its topics.
+type formerGroup struct {
 	t      *testing.T
 	fake   *kfake.Cluster
 	client *kgo.Client
@@ -41,9 +41,9 @@ type left struct {
 	group  string // that members join
 }
 
-func newLeft(t *testing.T, settings ...string) *left {
+func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	t.Helper()
-	l := &left{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
+	l := &formerGroup{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
 	servers := l.fake.ListenAddrs()[0]
 	l.client = kafkatest.Client(t, kgo.SeedBrokers(servers), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	l.admin = kadm.NewClient(l.client)
@@ -80,7 +80,7 @@ func newLeft(t *testing.T, settings ...string) *left {
 }
 
 // put writes records, each as its key, a blank and its value, which is none for a record that deletes.
-func (l *left) put(topic string, records ...string) {
+func (l *formerGroup) put(topic string, records ...string) {
 	l.t.Helper()
 	for _, text := range records {
 		key, value, some := strings.Cut(text, " ")
@@ -93,7 +93,7 @@ func (l *left) put(topic string, records ...string) {
 }
 
 // aborted writes a record in a transaction that is aborted.
-func (l *left) aborted(topic, key, value string) {
+func (l *formerGroup) aborted(topic, key, value string) {
 	l.t.Helper()
 	client := kafkatest.Client(l.t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("aborted"))
 	require.NoError(l.t, client.BeginTransaction())
@@ -102,8 +102,8 @@ func (l *left) aborted(topic, key, value string) {
 	require.NoError(l.t, client.EndTransaction(l.t.Context(), kgo.TryAbort))
 }
 
-// joins has a member join the group, and returns when the group is stable.
-func (l *left) joins(kind, protocol, url string) (leave func()) {
+// join has a member join the group, and returns when the group is stable.
+func (l *formerGroup) join(kind, protocol, url string) (leave func()) {
 	l.t.Helper()
 	metadata, err := cluster.Metadata{URL: url}.Encode()
 	require.NoError(l.t, err)
@@ -141,8 +141,8 @@ func (l *left) joins(kind, protocol, url string) (leave func()) {
 	}
 }
 
-// shownProblems are problems, a line each, with ! before those that are no warnings, without the worker's folder.
-func (l *left) shownProblems(problems config.Problems) (lines []string) {
+// problemLines are problems, a line each, with ! before those that are no warnings, without the worker's folder.
+func (l *formerGroup) problemLines(problems config.Problems) (lines []string) {
 	for _, p := range problems {
 		text := strings.Replace(p.String(), filepath.Dir(l.config.Files.Worker)+string(filepath.Separator), "", 1)
 		if !p.Warning {
@@ -162,7 +162,7 @@ func connectorRecord(name, class, settings string) string {
 // without a value that is secret; and nothing is written.
 func TestCheckTakeover(t *testing.T) {
 	t.Parallel()
-	l := newLeft(t)
+	l := newFormerGroup(t)
 	l.put("configs",
 		connectorRecord("orders", "test.Source", `,"x.key":"c4n4ry","x.user":"me"`),
 		`task-orders-0 {"properties":{"task.class":"T"}}`, `task-orders-1 {"properties":{"task.class":"T"}}`,
@@ -199,7 +199,7 @@ func TestCheckTakeover(t *testing.T) {
 	assert.Equal(t, []string{"broken test.Source RUNNING 0 0", "foreign com.example.Foreign RUNNING 0 0",
 		"orders test.Source PAUSED 2 2", "own test.Source RUNNING 0 1", "refers test.Source RUNNING 0 0",
 		"sink test.Sink STOPPED 0 1"}, lines)
-	shown := strings.Join(l.shownProblems(found.Problems), "\n")
+	shown := strings.Join(l.problemLines(found.Problems), "\n")
 	t.Log(shown)
 	for _, text := range []string{
 		"! configs: connector-refers: where it goes on cannot be read: offset of connector refers",
@@ -227,55 +227,55 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		prepare func(l *left)
+		prepare func(l *formerGroup)
 		want    string // beginning of the only problem, "" for none
 		fails   string // or the error
 	}{
-		{name: "nothing", prepare: func(*left) {}},
-		{name: "Kafka Connect's workers", prepare: func(l *left) { l.joins("connect", "sessioned", "http://a:8083/") },
+		{name: "nothing", prepare: func(*formerGroup) {}},
+		{name: "Kafka Connect's workers", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
 			want: "! worker.properties:2: group.id: a worker of Kafka Connect's is live: " +
 				"stop it first: http://a:8083/ at "},
-		{name: "ours", prepare: func(l *left) { l.joins("connect", "culvert-1", "http://b:8083/") },
+		{name: "ours", prepare: func(l *formerGroup) { l.join("connect", "culvert-1", "http://b:8083/") },
 			want: "worker.properties:2: group.id: warning: a worker of Culvert's is live: " +
 				"workers that start join it: http://b:8083/ at "},
-		{name: "consumers", prepare: func(l *left) { l.joins("other", "range", "") },
+		{name: "consumers", prepare: func(l *formerGroup) { l.join("other", "range", "") },
 			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
-		{name: "members that left", prepare: func(l *left) { l.joins("connect", "sessioned", "http://a:8083/")() }},
-		{name: "another group's topic", prepare: func(l *left) {
+		{name: "members that left", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/")() }},
+		{name: "another group's topic", prepare: func(l *formerGroup) {
 			l.put("configs", "culvert-group-g {}")
 			l.group = "other"
-			l.joins("connect", "culvert-1", "http://b:8083/")
+			l.join("connect", "culvert-1", "http://b:8083/")
 			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 			"found the topic to be that of group other"},
 		{name: "the topic of a group that is gone",
-			prepare: func(l *left) { l.put("configs", "culvert-group-other {}") },
+			prepare: func(l *formerGroup) { l.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 				"found the topic to be that of group other"},
-		{name: "an open transaction", prepare: func(l *left) {
+		{name: "an open transaction", prepare: func(l *formerGroup) {
 			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
 			require.NoError(t, open.BeginTransaction())
 			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
 				Value: []byte("{}")}).FirstErr())
 		}, want: "configs: warning: an open transaction hides what stands from offset 0 on"},
-		{name: "a topic that is missing", prepare: func(l *left) {
+		{name: "a topic that is missing", prepare: func(l *formerGroup) {
 			_, err := l.admin.DeleteTopic(t.Context(), "offsets")
 			require.NoError(t, err)
 		}, want: "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION"},
-		{name: "a topic that forgets", prepare: func(l *left) {
+		{name: "a topic that forgets", prepare: func(l *formerGroup) {
 			_, err := l.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
 				Value: kadm.StringPtr("delete")}}, "states")
 			require.NoError(t, err)
 		}, want: "! worker.properties:4: status.storage.topic: topic states must have cleanup.policy=compact"},
-		{name: "a config topic that is missing", prepare: func(l *left) {
+		{name: "a config topic that is missing", prepare: func(l *formerGroup) {
 			_, err := l.admin.DeleteTopic(t.Context(), "configs")
 			require.NoError(t, err)
 		}, fails: "worker.properties:3: config.storage.topic: topic configs: UNKNOWN_TOPIC_OR_PARTITION"},
-		{name: "a config topic of two partitions", prepare: func(l *left) {
+		{name: "a config topic of two partitions", prepare: func(l *formerGroup) {
 			_, err := l.admin.CreatePartitions(t.Context(), 1, "configs")
 			require.NoError(t, err)
 		}, fails: "is required to have a single partition"},
-		{name: "a group that this user may not see", prepare: func(l *left) {
+		{name: "a group that this user may not see", prepare: func(l *formerGroup) {
 			l.fake.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				l.fake.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
@@ -286,18 +286,18 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			})
 		}, want: "! worker.properties:2: group.id: members of group g: the brokers do not let this user do that: " +
 			"expected the right DESCRIBE on the resource Group g"},
-		{name: "a user that may not lead", prepare: func(l *left) {
+		{name: "a user that may not lead", prepare: func(l *formerGroup) {
 			kafkatest.RefuseWhere(l.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
 				func(kmsg.Request) bool { return true })
 		}, want: "! worker.properties:2: group.id: the brokers do not let this user lead the group: expected the " +
 			"right WRITE on the resource TransactionalId connect-cluster-g"},
-		{name: "no workers of a group", prepare: func(l *left) {
+		{name: "no workers of a group", prepare: func(l *formerGroup) {
 			l.config.Settings = map[string]string{"status.storage.topic": ""}
 		}, fails: "expected a worker of a group"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			l := newLeft(t)
+			l := newFormerGroup(t)
 			c.prepare(l)
 			found, err := Check(t.Context(), l.config)
 			if c.fails != "" {
@@ -305,7 +305,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			lines := l.shownProblems(found.Problems)
+			lines := l.problemLines(found.Problems)
 			if c.want == "" && len(lines) > 0 || c.want != "" && (len(lines) != 1 ||
 				!strings.HasPrefix(lines[0], c.want)) {
 				t.Errorf("expected %q, found %q", c.want, lines)
@@ -322,7 +322,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 // gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()
-	l := newLeft(t, "exactly.once.source.support=enabled")
+	l := newFormerGroup(t, "exactly.once.source.support=enabled")
 	l.put("configs",
 		connectorRecord("orders", "test.Source", `,"transforms":"t","transforms.t.type":"com.example.T"`),
 		`task-orders-0 {"properties":{}}`, `commit-orders {"tasks":1,"culvert":{"offset":0}}`,
@@ -330,7 +330,7 @@ func TestReleaseGroup(t *testing.T) {
 		connectorRecord("java", "test.Source", ``), `tasks-fencing-java {"task-count":3}`,
 		connectorRecord("none", "com.example.Foreign", ``),
 		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
-	leave := l.joins("connect", "culvert-1", "http://b:8083/")
+	leave := l.join("connect", "culvert-1", "http://b:8083/")
 	if _, err := Release(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
 		t.Errorf("expected that the live member is named, found %v", err)
 	}
@@ -368,7 +368,7 @@ func TestReleaseGroup(t *testing.T) {
 		done, err := Release(t.Context(), l.config)
 		require.NoError(t, err)
 		assert.Equal(t, written, ends()-before)
-		assert.Equal(t, nil, l.shownProblems(done.Problems))
+		assert.Equal(t, nil, l.problemLines(done.Problems))
 		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, done.Fenced)
 		assert.Equal(t, tasks, done.Tasks)
 		tasks = map[string]int{}
