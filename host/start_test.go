@@ -60,7 +60,7 @@ func TestPartsWithoutAHerder(t *testing.T) {
 	for _, g := range []*group.Worker{nil, {}} {
 		b := restbackend.New(restbackend.Options{Group: g, Parts: new(parts).get, WorkerID: func() string { return "" },
 			Installation: &setup.Installation{Installation: &config.Installation{Worker: settings}}})
-		parts := b.Now()
+		parts := b.REST().Now()
 		assert.Error(t, parts.Starting, "Plugins are being loaded.")
 		if parts.Herder != nil {
 			t.Errorf("expected no herder, found %#v", parts.Herder)

@@ -49,7 +49,6 @@ func (f *Folder) Watch(ctx context.Context) { f.files.Watch(ctx, f.apply) }
 // Files returns the reloader of the folder's files.
 func (f *Folder) Files() *reload.Reloader { return f.files }
 
-// publishedDigest returns the digest of the folder that the group hears, "" without one.
 func (f *Folder) publishedDigest() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,9 +91,8 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// agreed announces the content of the folder. It reports whether this worker leads, the group has received the
-// announcement, and no other worker has a folder with other content. Until the group has received it, earlier
-// differences are still reported.
+// agreed publishes the digest of the folder. It reports whether this worker leads, the group has received the digest,
+// and no other worker has a different folder. Until then earlier conflicts are still reported.
 func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,8 +113,8 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	return leads && conflicting == "" && f.digest != ""
 }
 
-// conflictingWorkers returns the workers whose folders differ from that of the leader, which has the digest. known is
-// false if the group has not received that digest yet.
+// conflictingWorkers returns the workers whose folders differ from the leader's digest. known is false if the group has
+// not received that digest yet.
 func conflictingWorkers(digest string, group rest.Group) (others string, known bool) {
 	var ids []string
 	for _, m := range group.Members {
@@ -133,7 +131,7 @@ func conflictingWorkers(digest string, group rest.Group) (others string, known b
 const conflictMessage = "folders of connectors are not applied: those of other workers differ from that of this one, " +
 	"which leads"
 
-// check returns what keeps a connector of the folder from being written to a config topic with these notes of folders.
+// check returns what keeps a connector of the folder from being written to the config topic.
 func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
 	if _, there := topic.Written[c.Name]; there && notes[c.Name] == nil {

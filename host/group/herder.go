@@ -53,7 +53,7 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 	return infos, nil
 }
 
-// Status implements [rest.Herder]: what the status topic says, which is the same at every worker.
+// Status implements [rest.Herder]: the status topic, which is the same at every worker.
 func (g groupHerder) Status(name string) (connect.Status, error) {
 	own, err := g.Herder.Status(name)
 	if err != nil {
@@ -94,7 +94,7 @@ func (g groupHerder) ResetTopics(name string) error {
 	return err
 }
 
-// AlterOffsets implements [rest.Herder]: once no worker has tasks of the connector.
+// AlterOffsets implements [rest.Herder]: it waits until no worker has tasks of the connector.
 func (g groupHerder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
 	return g.whenStopped(ctx, name, func() error { return g.Herder.AlterOffsets(ctx, name, entries) })
 }
@@ -138,7 +138,7 @@ func AsRESTError(err error) error {
 	return err
 }
 
-// Conditions implements [rest.Herder]: of what other workers run it has what the status topic says.
+// Conditions implements [rest.Herder]: those of other workers come from the status topic.
 func (g groupHerder) Conditions() []connect.Condition {
 	all := g.Herder.Conditions()
 	here := g.group.workerID()

@@ -10,11 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notificationCall is how workers hand on notifications (P9).
+// notificationCall forwards a notification between workers (P9).
 const notificationCall = "POST /culvert/internal/notifications"
 
-// forwardedNotification is a notification that comes from another worker. Last: it is handed on no further, after the leader or the
-// worker with its feed's task.
+// forwardedNotification comes from another worker. NoFurtherHops ends its way after the leader or the worker with its
+// feed's task.
 type forwardedNotification struct {
 	Connector     string           `json:"connector"`
 	NoFurtherHops bool             `json:"last,omitempty"`
@@ -26,7 +26,6 @@ func (c *Worker) HandOn(ctx context.Context, connector string, n wit.Notificatio
 	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
-// handleNotification answers a worker that hands a notification on.
 func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
 	var h forwardedNotification
 	if err := json.Unmarshal(body, &h); err != nil {
@@ -44,8 +43,8 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	return taken, nil
 }
 
-// findOwner asks the workers with tasks of a connector one after another, the leader in their place where this worker does
-// not know them: which task has the feed, they know themselves.
+// findOwner asks the workers with tasks of a connector one by one, or the leader if they are unknown: each knows itself
+// whether its task has the feed.
 func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect.Handed {
 	set := c.store.Planned(h.Connector)
 	if set == nil {

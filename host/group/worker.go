@@ -34,15 +34,14 @@ import (
 // Options holds what a group needs of its worker.
 type Options struct {
 	Settings *config.Worker
-	// Folder of connector files, and Connectors that were read from it or from named files at the start.
+	// Files and Connectors are those that the worker has read at the start.
 	Files      config.Files
 	Connectors []*config.Connector
 	Levels     *logging.Levels
 	Log        *slog.Logger
 	Parts      Parts
-	// URL returns the URL of REST as other workers reach it.
-	URL func() string
-	// Check checks a configuration against the connectors of now.
+	// URL returns the URL of REST for other workers.
+	URL   func() string
 	Check func(context.Context, *config.Connector) config.Problems
 }
 
@@ -61,10 +60,9 @@ type Worker struct {
 	*cluster.Worker
 	Options
 	session *rest.Session
-	// handlers handle requests of workers to each other, by method and path.
+	// handlers are by method and path.
 	handlers     map[string]rest.Call
 	destinations *transport.Destinations
-	// lockouts shares rejected logons with the other workers.
 	lockouts     *cluster.Lockouts
 	store        *config.TopicStore
 	fences       *cluster.Fences
@@ -123,7 +121,7 @@ func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) 
 // LeadNobody makes this worker the leader of a group without members, so that it may write to the config topic.
 func (c *Worker) LeadNobody(ctx context.Context) error { return c.log.LeadNobody(ctx) }
 
-// handle has calls of other workers, and of this one, answered.
+// handle registers a handler for calls of other workers and of this one.
 func (c *Worker) handle(call string, do rest.Call) {
 	c.handlers[call] = do
 	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -132,16 +130,14 @@ func (c *Worker) handle(call string, do rest.Call) {
 	})
 }
 
-// ShareLockouts shares the rejected logons of a store with the other workers. It must be called before the store is
-// used.
+// ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
 func (c *Worker) ShareLockouts(store *lockouts.Store) {
 	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
 		return c.AskLeader(ctx, cluster.LockoutsCall, "", call, answer)
 	}, c.Member, c.Log)
 }
 
-// asHTTPError returns the response to a call that the leader has not carried out: 409 or 503 if a later call may
-// succeed, so that it is repeated.
+// asHTTPError converts the error of a call: 409 or 503 if a repeated call may succeed.
 func asHTTPError(err error) error {
 	switch {
 	case err == nil, errors.As(err, new(*rest.Refusal)):
@@ -154,16 +150,15 @@ func asHTTPError(err error) error {
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 }
 
-// isTransient reports whether a worker may succeed later: a broker was unavailable, or the worker has not read of a
-// connector yet.
+// isTransient reports whether a later call may succeed.
 func isTransient(err error) bool {
 	var fault *wit.Fault
 	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient || security.Passes(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
-// isRetriable reports whether a call of a worker may succeed when it is repeated: the worker said so, did not answer,
-// or rejected the signature because it has not read the newest session key yet.
+// isRetriable reports whether a call may succeed when it is repeated. 403 means that the other worker has not read the
+// newest session key yet.
 func isRetriable(err error) bool {
 	var refused *rest.Refusal
 	if errors.As(err, &refused) {
@@ -250,10 +245,10 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	return status.Await(ctx)
 }
 
-// statusTimeout is how long a worker that ends waits for its last states to be written.
+// statusTimeout bounds the wait for the last states to be written.
 const statusTimeout = 5 * time.Second
 
-// changed handles a change of the config topic. The goroutine that reads the topic calls it; it must not wait.
+// changed handles a change of the config topic. It must not wait, because it blocks reading the topic.
 func (c *Worker) changed(change config.TopicChange) {
 	switch change.Kind {
 	case config.KindSession:
@@ -270,7 +265,6 @@ func (c *Worker) changed(change config.TopicChange) {
 	}
 }
 
-// setSigningKey signs calls with the newest key that was read.
 func (c *Worker) setSigningKey() {
 	if key, ok := c.store.SessionKey(); ok {
 		if err := c.session.Use(key.Key); err != nil {
@@ -279,7 +273,6 @@ func (c *Worker) setSigningKey() {
 	}
 }
 
-// restart restarts what this worker runs of a connector, as requested at any worker.
 func (c *Worker) restart(r config.RestartRequest) {
 	herder := c.Parts.Herder()
 	if herder == nil {
@@ -316,13 +309,11 @@ func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 		Ask:    c.ask, Logger: c.Log})
 }
 
-// workerID is HOST:PORT of the URL.
 func (c *Worker) workerID() string {
 	_, id, _ := strings.Cut(c.URL(), "://")
 	return id
 }
 
-// folderDigest returns the digest of the worker's folder that the group hears, "" without one.
 func (c *Worker) folderDigest() string {
 	c.mu.Lock()
 	f := c.folder
@@ -330,12 +321,11 @@ func (c *Worker) folderDigest() string {
 	return f.publishedDigest()
 }
 
-// divideLimits divides limits of origins by the workers that have tasks of them (P16).
+// divideLimits divides the limits of origins among the workers that have tasks of them (P16).
 func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-// ask is [cluster.WorkerOptions]'s Ask.
 func (c *Worker) ask(ctx context.Context, to, call, connector string, body, answer any) error {
 	sent, err := json.Marshal(body)
 	if err != nil {
@@ -364,7 +354,7 @@ func (c *Worker) call(ctx context.Context, to, call, connector string, body []by
 	return server.Ask(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
-// classes are those that connectors can name here, in the versions that the group runs.
+// classes returns the classes that connectors may name on this worker.
 func (c *Worker) classes() (all []string) {
 	for _, info := range c.Parts.Plugins().Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
@@ -376,8 +366,7 @@ func (c *Worker) classes() (all []string) {
 	return all
 }
 
-// declared is the name of a class as a plugin declares it, and that plugin's, though it is here in versions alone that
-// the group does not run.
+// declared returns the declared name of a class and its plugin, also of versions that the group does not run.
 func (c *Worker) declared(class string) (name, of string) {
 	info, component, err := check.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
@@ -394,7 +383,7 @@ func (c *Worker) declared(class string) (name, of string) {
 	return class, ""
 }
 
-// rotateSessionKey writes a session key where there is none, or an old one.
+// rotateSessionKey writes a session key if there is none or it has expired.
 func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
 	now, ok := c.store.SessionKey()
@@ -411,7 +400,7 @@ func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	return err
 }
 
-// Planned stores the plan of a connector's tasks, once it is known that Kafka Connect's worker would accept it.
+// Planned implements [connect.Group]: it checks a connector, then stores the plan of its tasks.
 func (c *Worker) Planned(ctx context.Context, name string, p config.Layout) error {
 	now, err := c.Parts.Herder().NowOf(name)
 	if err != nil {
@@ -423,28 +412,26 @@ func (c *Worker) Planned(ctx context.Context, name string, p config.Layout) erro
 	return c.Worker.Planned(ctx, name, p)
 }
 
-// fenceRequest is what the leader is asked for before the tasks of a version write in transactions.
+// fenceRequest asks the leader to fence earlier producers before the tasks of a version write in transactions.
 type fenceRequest struct {
 	Version int64                `json:"version"`
 	Now     config.FencingCounts `json:"now"`
 }
 
-// Fence has the leader fence what producers tasks of a connector had before. It is asked again for as long as there is
-// none.
+// Fence implements [connect.Group]: it asks the leader until there is one.
 func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return c.Insist(ctx, func() error {
 		return c.AskLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
 	})
 }
 
-// Uses notes that a task uses a topic, for all workers to show.
+// Uses implements [connect.Group].
 func (c *Worker) Uses(connector, topic string, task int) {
 	if c.tracksTopics {
 		c.status.Topic(connector, topic, task)
 	}
 }
 
-// fenceCall is Fence by the worker that leads.
 const fenceCall = "PUT /connectors/{name}/fence"
 
 func (c *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
@@ -521,5 +508,4 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	return err
 }
 
-// rejoinPause is the pause after which a group is joined again that could not be.
 const rejoinPause = 5 * time.Second

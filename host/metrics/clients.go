@@ -8,16 +8,16 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// clientID is that of all figures of clients: each is the sum over all clients of a role.
+// clientID is the label of all client metrics: each is the sum over all clients of a role.
 const clientID = "culvert"
 
-// clientCounts are what franz-go's kprom has counted of Kafka's clients (see [kafka.Figures]), by role and figure.
+// clientCounts holds what franz-go's kprom has counted (see [kafka.Figures]), by role and metric.
 type clientCounts struct {
 	counted map[string]float64
 	rate    func(name string, value float64) float64
 }
 
-// countClients is nil where they cannot be counted: kprom's own figures say so in the same answer.
+// countClients returns nil if gathering fails: kprom's own metrics report that in the same response.
 func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *clientCounts {
 	families, err := g.Gather()
 	if err != nil {
@@ -41,7 +41,6 @@ func (c *clientCounts) connections(role string) float64 {
 	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
 }
 
-// clientRole are the metrics of a role under the names that dashboards for Kafka Connect ask for.
 func clientRole(role, name string) []metric[*clientCounts] {
 	of := " of all clients of the role " + role + "."
 	return []metric[*clientCounts]{
@@ -53,9 +52,7 @@ func clientRole(role, name string) []metric[*clientCounts] {
 	}
 }
 
-// workerRole is the role whose figures stand for those of the client by which a worker of Kafka Connect is a member of
-// its group. Java's clients alone know how much of its time a thread spends on input and output, and count logons: both
-// are NaN.
+// workerRole is the role that stands for the client by which a worker of Kafka Connect is a member of its group.
 const workerRole = "admin"
 
 func clientRate(name, help string, value func(*clientCounts) float64) metric[*clientCounts] {

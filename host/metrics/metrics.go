@@ -17,43 +17,36 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// metric is a row of the tables of what GET /metrics shows about a T: its name, its help, its labels in addition to
-// those of the table, and where its values come from. Counters are those of a subject since it was made: they begin
-// again with a restart, as Prometheus expects.
+// metric describes one metric of subjects of type T: labels are in addition to those of its table.
 type metric[T any] struct {
 	name, help string
 	kind       prometheus.ValueType
 	labels     []string
-	// values hands on each value, with those of the labels.
+	// values calls value with each value and the values of the labels.
 	values func(of T, value func(v float64, labels ...string))
 	desc   *prometheus.Desc
 }
 
-// gauge is a metric with one value.
 func gauge[T any](name, help string, value func(T) float64) metric[T] {
 	return metric[T]{name: name, help: help, kind: prometheus.GaugeValue,
 		values: func(of T, send func(float64, ...string)) { send(value(of)) }}
 }
 
-// counter is a metric with one value, which only grows.
 func counter[T any](name, help string, value func(T) float64) metric[T] {
 	m := gauge(name, help, value)
 	m.kind = prometheus.CounterValue
 	return m
 }
 
-// constant is a gauge that has one value for ever.
 func constant[T any](name, help string, value float64) metric[T] {
 	return gauge(name, help, func(T) float64 { return value })
 }
 
-// labelled is a metric with several values, or with texts for labels.
 func labelled[T any](kind prometheus.ValueType, name, help string, labels []string,
 	values func(of T, value func(v float64, labels ...string))) metric[T] {
 	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
 }
 
-// outcomes is a counter by what things came to.
 func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[T] {
 	return labelled(prometheus.CounterValue, name, help, []string{"outcome"},
 		func(of T, value func(float64, ...string)) {
@@ -63,7 +56,7 @@ func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[
 		})
 }
 
-// metricTable is what is shown about each T, all of it with the same labels.
+// metricTable lists the metrics of subjects of type T, all with the same labels first.
 type metricTable[T any] []metric[T]
 
 func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metricTable[T] {
@@ -74,7 +67,6 @@ func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metric
 	return rows
 }
 
-// collect sends what is shown about one T; labels are the values of those of the table.
 func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...string) {
 	for i := range t {
 		m := &t[i]
@@ -84,23 +76,22 @@ func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...str
 	}
 }
 
-// unchecked is what collectors do that say by what they collect what there is.
+// unchecked is embedded by collectors whose metrics depend on what there is to collect.
 type unchecked struct{}
 
-// Describe says nothing in advance.
+// Describe implements [prometheus.Collector].
 func (unchecked) Describe(chan<- *prometheus.Desc) {}
 
-// tableCollector collects a table about one T.
 type tableCollector[T any] struct {
 	unchecked
 	table   metricTable[T]
 	subject T
 }
 
-// Collect sends the figures.
+// Collect implements [prometheus.Collector].
 func (a tableCollector[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.subject) }
 
-// label is a name as text in one line: other bytes, and characters that control what reads it, are written as in Go.
+// label returns a name as one line of text: invalid UTF-8 and control characters are quoted.
 func label(name string) string {
 	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool {
 		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
@@ -112,13 +103,12 @@ func label(name string) string {
 
 // Sources holds what the metrics of a worker are read from. A part that is nil was not opened yet.
 type Sources struct {
-	Plugins *plugin.Manager
-	Tracer  *tracing.Tracer
-	Herder  *connect.Herder
-	Reloads Reloads
-	// Rebalances returns the rebalances of the worker's group.
+	Plugins    *plugin.Manager
+	Tracer     *tracing.Tracer
+	Herder     *connect.Herder
+	Reloads    Reloads
 	Rebalances func() cluster.Rebalances
-	// Clients holds the metrics of the Kafka clients.
+	// Clients gathers the metrics of the Kafka clients.
 	Clients prometheus.Gatherer
 	// Redact removes secrets from a text.
 	Redact func(text string) string
@@ -126,11 +116,9 @@ type Sources struct {
 
 // Reloads counts the reloads of the folder of connectors.
 type Reloads interface {
-	// Outcomes returns the number of reloads by outcome.
 	Outcomes() map[string]int64
-	// Rejected returns the names of the connectors whose configuration in the folder is rejected.
+	// Rejected returns the connectors whose configuration in the folder is rejected.
 	Rejected() []string
-	// Readable reports whether the folder could be read.
 	Readable() bool
 }
 
@@ -160,7 +148,6 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 	return redactingGatherer{prometheus.Gatherers{r, s.Clients}, s.Redact}
 }
 
-// spans are counted by a tracer, nil for none.
 type spans interface{ Sent() (sent, lost int64) }
 
 var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "Spans by what became of them: sent, or "+
@@ -170,7 +157,6 @@ var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "S
 		return map[string]int64{"sent": sent, "lost": lost}
 	}))
 
-// notifications are counted by the herder.
 type notifications interface{ Notifications() map[string]int64 }
 
 var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_total",
@@ -191,7 +177,6 @@ var reloadMetrics = newMetrics("culvert_", nil,
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
 		func(r Reloads) float64 { return boolValue(r.Readable()) }))
 
-// boolValue is 1 for what is so, else 0.
 func boolValue(so bool) float64 {
 	if so {
 		return 1
@@ -199,16 +184,15 @@ func boolValue(so bool) float64 {
 	return 0
 }
 
-// redactingGatherer are figures without what config providers gave, but names that a connector publishes.
+// redactingGatherer removes secrets from labels, except from names that a connector publishes.
 type redactingGatherer struct {
 	prometheus.Gatherer
 	redact func(string) string
 }
 
-// publishedLabels are labels whose values are such names.
 var publishedLabels = []string{"connector", "feed", "topic"}
 
-// Gather strikes the values of labels, and has none of them control what reads it.
+// Gather implements [prometheus.Gatherer].
 func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	families, err := s.Gatherer.Gather()
 	for _, f := range families {

@@ -13,10 +13,9 @@ var memoryMetrics = newMetrics("culvert_plugins_", nil,
 	gauge("memory_waiting", "Calls that wait until there is room for an instance.",
 		func(m plugin.Memory) float64 { return float64(m.Waiting) }))
 
-// versionLabels tell versions apart: a file can change under the same version.
+// versionLabels include the hash because a file can change under the same version.
 var versionLabels = []string{"plugin", "version", "hash"}
 
-// versionMetrics are those of a plugin's version.
 var versionMetrics = newMetrics("culvert_plugin_", versionLabels,
 	counter("calls_total", "Calls of a plugin's functions.",
 		func(m *plugin.Metrics) float64 { return float64(m.Calls) }),
@@ -51,19 +50,18 @@ var versionMetrics = newMetrics("culvert_plugin_", versionLabels,
 			}
 		}))
 
-// fileMetrics are those of a plugin's file, which may be refused without having been asked for its name.
+// fileMetrics describe plugin files, of which a rejected one may have no name.
 var fileMetrics = newMetrics("culvert_plugin_", versionLabels,
 	labelled(prometheus.GaugeValue, "info", "A version of a "+
 		"plugin: active (new connectors get it), retired (only old ones run it), or refused.", []string{"file", "state"},
 		func(i *plugin.Info, value func(float64, ...string)) { value(1, label(i.Path), i.State()) }))
 
-// pluginCollector makes what a worker knows of its plugins visible.
 type pluginCollector struct {
 	unchecked
 	modules []plugin.Info
 }
 
-// Collect sends the figures of all versions. The same bytes in two files are one version.
+// Collect implements [prometheus.Collector]. The same bytes in two files are one version.
 func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 	type version struct{ plugin, version, hash string }
 	sums := map[version]*plugin.Metrics{}
@@ -91,7 +89,6 @@ func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// add adds up what two files of the same bytes have done.
 func add(sum, m *plugin.Metrics) {
 	sum.Calls += m.Calls
 	sum.Seconds += m.Seconds

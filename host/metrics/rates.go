@@ -34,11 +34,10 @@ func (r *rates) lock() {
 	r.previous, r.samples = r.samples, map[rateKey][2]sample{}
 }
 
-// unlock unlocks the rates.
 func (r *rates) unlock() { r.mu.Unlock() }
 
-// of stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its rate
-// is zero until the next sample.
+// rate stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its
+// rate is zero until the next sample.
 func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
 	kept, there := r.previous[key]
 	if !there || value < kept[1].value {

@@ -15,21 +15,17 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// taskCollector are Kafka Connect's figures of connectors and tasks, by the names under which Prometheus' JMX exporter
-// shows them, and Culvert's own.
+// taskCollector collects Kafka Connect's metrics of connectors and tasks, and Culvert's own.
 type taskCollector struct {
 	unchecked
 	connectors func() []connect.Figures
-	// startups are those of connectors and of tasks.
-	startups func() (connectors, tasks connect.Startups)
-	// group is what the worker has seen of rebalances.
-	group func() cluster.Rebalances
-	// clients are what kprom has counted of Kafka's clients.
-	clients prometheus.Gatherer
-	rates   *rates
+	startups   func() (connectors, tasks connect.Startups)
+	group      func() cluster.Rebalances
+	clients    prometheus.Gatherer
+	rates      *rates
 }
 
-// Collect sends them.
+// Collect implements [prometheus.Collector].
 func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 	all := workerCounts{connectors: f.connectors(), group: f.group()}
 	all.started, all.startedTasks = f.startups()
@@ -61,7 +57,6 @@ func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// collectTask sends what is shown about a task of a source or a sink.
 func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskFigures) {
 	m := taskSample{t, now, func(name string, value float64) float64 {
 		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
@@ -76,7 +71,6 @@ func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, c
 	}
 }
 
-// workerCounts are what is counted of the whole worker.
 type workerCounts struct {
 	connectors            []connect.Figures
 	tasks                 int
@@ -84,7 +78,7 @@ type workerCounts struct {
 	group                 cluster.Rebalances
 }
 
-// connectorCount is how many connectors the worker has: in a group those that it plans.
+// connectorCount counts the connectors of the worker: in a group those that it plans.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.Plans {
@@ -96,7 +90,6 @@ func connectorCount(w workerCounts) (n float64) {
 
 func taskCount(w workerCounts) float64 { return float64(w.tasks) }
 
-// processStart is when this program was started, as good as it can tell.
 var processStart = time.Now()
 
 var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
@@ -131,7 +124,6 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
-// startups are the metrics of starts of connectors or of tasks.
 func startups(of string, n func(workerCounts) connect.Startups) []metric[workerCounts] {
 	name, help := "worker_"+of+"_startup_", "Starts of a "+of
 	return []metric[workerCounts]{
@@ -148,13 +140,12 @@ func startups(of string, n func(workerCounts) connect.Startups) []metric[workerC
 	}
 }
 
-// connectorCounts are what is counted of a connector, and how many of its tasks are in each state.
 type connectorCounts struct {
 	connect.Figures
 	states map[connect.State]int
 }
 
-// taskStates are those that the worker counts tasks by, in lower case as JMX has them.
+// taskStates are the states of Kafka Connect by which tasks are counted.
 var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed, connect.Unassigned,
 	connect.Restarting, "DESTROYED"}
 
@@ -174,7 +165,7 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 	connectorText("connector_connector_version", "The version of a connector.", []string{"connector_version"},
 		func(c connectorCounts) []string { return []string{label(c.Version)} }))...)
 
-// connectorText is a metric of 1 whose labels are what it says.
+// connectorText is a metric of value 1 whose information is in its labels.
 func connectorText(name, help string, labels []string, texts func(connectorCounts) []string) metric[connectorCounts] {
 	return labelled(prometheus.GaugeValue, name, help, labels,
 		func(c connectorCounts, value func(float64, ...string)) { value(1, texts(c)...) })
@@ -210,19 +201,18 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 	counter("received_bytes_total", "Bytes of bodies that were received, as they travel.",
 		func(n *transport.Counters) float64 { return float64(n.BytesReceived) }))
 
-// taskSample is a task whose figures are shown now.
+// taskSample is a task at the time of a scrape.
 type taskSample struct {
 	connect.TaskFigures
 	now  time.Time
 	rate func(name string, value float64) float64
 }
 
-// integer makes a whole number of a task a value.
 func integer(value func(*taskSample) int64) func(taskSample) float64 {
 	return func(t taskSample) float64 { return float64(value(&t)) }
 }
 
-// withRate is a counter NAME_total with NAME_rate in addition.
+// withRate returns a counter NAME_total and its rate NAME_rate.
 func withRate(name, help string, value func(*taskSample) int64) []metric[taskSample] {
 	name = "kafka_connect_" + name
 	return []metric[taskSample]{counter(name+"_total", help, integer(value)),
@@ -230,10 +220,9 @@ func withRate(name, help string, value func(*taskSample) int64) []metric[taskSam
 			func(t taskSample) float64 { return t.rate(name, float64(value(&t))) })}
 }
 
-// lastMinute says of what an average is.
 const lastMinute = "In the last minute; NaN where there was none, as in Kafka."
 
-// averageAndMax are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
+// averageAndMax returns PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
 func averageAndMax(prefix, suffix, help string, value func(*task.Tallied) task.Summary) []metric[taskSample] {
 	prefix, help = "kafka_connect_"+prefix, help+" "+lastMinute
 	return []metric[taskSample]{
@@ -242,7 +231,7 @@ func averageAndMax(prefix, suffix, help string, value func(*task.Tallied) task.S
 	}
 }
 
-// since is a gauge of the seconds since a time, which is not there while there was no such time.
+// since is a gauge of the seconds since a time; it is absent while the time is zero.
 func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, value func(float64, ...string)) {
 		if at := at(&t); !at.IsZero() {
@@ -251,7 +240,6 @@ func since(name, help string, at func(*taskSample) time.Time) metric[taskSample]
 	})
 }
 
-// taskStatus is a metric of 1 whose label is the state of a task.
 func taskStatus(name string) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, "The state of a task.", []string{"status"},
 		func(t taskSample, value func(float64, ...string)) { value(1, strings.ToLower(string(t.State))) })
@@ -262,10 +250,8 @@ func rowsRead(t *taskSample) int64    { return t.Read }
 func rowsRefused(t *taskSample) int64 { return t.Failed }
 func rowsActive(t *taskSample) int64  { return t.Measures.Active }
 
-// taskLabels are those of all metrics of tasks.
 var taskLabels = []string{"connector", "task"}
 
-// taskMetrics are those of each task.
 var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
 	taskStatus("kafka_connect_connector_status"),
@@ -317,9 +303,8 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		func(m *task.Tallied) task.Summary { return m.BatchSize }),
 )...)
 
-// sourceMetrics are those of each task of a source. The delta age is for it what lag is for a sink: the host does not
-// know what a token is, and it is as old as the answer after which there was nothing more. The time of the last
-// notification shows a subscription that leads nowhere: that a service lists it proves nothing.
+// sourceMetrics have the delta age in place of a sink's lag: a delta token is as old as the last response that had
+// nothing more. The time of the last notification shows a broken subscription, which the service may still list.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
 		rowsRead),
@@ -348,7 +333,6 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 			func(t *taskSample) time.Time { return t.Told }),
 	})...)
 
-// sinkMetrics are those of each task of a sink.
 var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
 	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),

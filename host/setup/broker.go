@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/security"
 )
 
-// OpenBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder
-// already.
+// OpenBroker opens the embedded broker if bootstrap.servers requests it, or finds one that runs on the data folder.
 func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error {
 	listen, here, err := kafka.EmbeddedListen(in.Kafka.Bootstrap)
 	if err != nil || !here {
@@ -40,10 +39,9 @@ func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error 
 	return nil
 }
 
-// reachTimeout is how long brokers are waited for at the start.
 const reachTimeout = 60 * time.Second
 
-// Reach waits until Kafka answers and returns the cluster's id.
+// Reach waits until Kafka answers, and returns the ID of the cluster.
 func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 	reaching, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/wholefile"
 )
 
-// LockData keeps other workers out of a data folder. The embedded broker has a lock of its own: it may run there with
-// the worker, and what only reads asks for neither. Where the folder's file system has no locks, or cannot be written,
-// the worker goes on without. What killed writes have left in the folder is removed.
+// LockData keeps other workers out of a data folder. The embedded broker has a lock of its own. If the file system has
+// no locks or cannot be written, the worker runs without. Temporary files of killed writes are removed.
 func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	l, err := lock.Take(filepath.Join(dir, "worker.lock"))
 	switch {

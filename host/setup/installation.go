@@ -20,7 +20,6 @@ import (
 
 // Installation is a worker with its connectors, as far as they are known before Kafka is reached.
 type Installation struct {
-	// Config is complete; its Logger is Log.
 	Config Config
 	// Installation holds the worker's settings and its connectors.
 	*config.Installation
@@ -29,9 +28,8 @@ type Installation struct {
 	Recent   *logging.Recent
 	Registry *record.Registry
 	Kafka    kafka.Config
-	// Embedded means that the worker brings its own Kafka broker.
 	Embedded bool
-	// Checker checks configurations. It is complete when the plugins are open.
+	// Checker is complete when the plugins are open.
 	Checker *check.Checker
 	Plugins *plugin.Manager
 }
@@ -140,8 +138,8 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	return append(problems, missing...)
 }
 
-// setLevels sets the levels of loggers that the worker's settings name. A logger comes before those below it, because
-// setting its level sets theirs too.
+// setLevels sets the levels of loggers. A logger comes before those below it, because setting its level sets theirs
+// too.
 func (in *Installation) setLevels(settings map[string]string) error {
 	set := map[string]string{}
 	for key, level := range settings {

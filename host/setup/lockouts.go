@@ -9,9 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// OpenLockouts opens a command's store of refused logons (P10). The file of a worker is in its data folder, that of
-// commands in the user's cache folder; each reads both, because users are locked by all of them together. A command
-// whose user has no cache folder uses the worker's file.
+// OpenLockouts opens a command's store of rejected logons (P10). A worker's file is in its data folder, that of
+// commands in the user's cache folder. Each reads both, because all of them together lock a user out.
 func OpenLockouts(data string) (*lockouts.Store, error) {
 	folder := cmp.Or(userLogonsFolder(), data)
 	return lockouts.Open(folder, folder, data)
@@ -36,7 +35,7 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 	return store, err
 }
 
-// userLogonsFolder returns the folder of the user's file of refused logons; "" if there is none that can be written to.
+// userLogonsFolder returns "" if the user has no writable cache folder.
 func userLogonsFolder() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// LimitMemory has the garbage collector run when half as much is allocated as is in use, and work harder from half of
-// the machine's memory on, or of the container's. GOGC and GOMEMLIMIT count instead if they are given.
+// LimitMemory makes the garbage collector run when the heap has grown by half, and work harder above half of the
+// available memory. GOGC and GOMEMLIMIT override it.
 func LimitMemory() {
 	if os.Getenv("GOGC") == "" {
 		const percent = 50
@@ -26,13 +26,11 @@ func LimitMemory() {
 	}
 }
 
-// leastGuestMemory is enough for four instances with the default limit. Each counts with its limit, though few use so
-// much; and a service that answers late occupies an instance.
+// leastGuestMemory is enough for four instances with the default limit. A slow service occupies an instance.
 const leastGuestMemory = 512 << 20
 
-// guestMemory returns the bound of the memory of all instances of plugins, in bytes: the worker's setting, else a
-// quarter of available, at least leastGuestMemory and at most four times as much. The latter is sixteen instances,
-// which really use some 150 MB.
+// guestMemory returns the bound of the memory of all plugin instances in bytes: the worker's setting, else a quarter of
+// available within leastGuestMemory and four times that, which is sixteen instances.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
@@ -40,15 +38,14 @@ func guestMemory(w *config.Worker) int64 {
 	return min(max(available()/4, leastGuestMemory), 4*leastGuestMemory)
 }
 
-// fallbackMemory is assumed where nothing tells how much there is.
+// fallbackMemory is assumed if the available memory is unknown.
 const fallbackMemory = 2 << 30
 
-// available is the memory that the container may use, or that the machine has, in bytes.
 func available() int64 { return availableIn(os.DirFS("/")) }
 
-// availableIn is the least that the machine has, and that the control groups of this process allow: its own and those
-// around it, of version 2 and of version 1. In a container the path of the own group may be one that only the machine
-// knows: then the mount's root is that group.
+// availableIn returns the least of the machine's memory and the limits of this process's control groups and their
+// parents, of version 2 and 1. In a container the path of the own group may exist on the machine only: then the mount's
+// root is that group.
 func availableIn(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	take := func(text string) {

@@ -29,7 +29,7 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 		NeededOnly: only, MemoryBytes: guestMemory(w)})
 }
 
-// historyFile returns the file of what plugin versions that ran have declared, "" without a data folder.
+// historyFile returns the file of what earlier plugin versions declared, "" without a data folder.
 func historyFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
@@ -37,8 +37,8 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder returns the folder for compiled plugins: cache.dir, else a folder in the data folder if that exists, else
-// one in the user's cache folder. If it cannot be created, "" is returned, and plugins are compiled at each start.
+// cacheFolder returns cache.dir, else a folder in the data folder or in the user's cache folder. If it cannot be
+// created, "" is returned, and plugins are compiled at each start.
 func cacheFolder(data string, w *config.Worker) string {
 	if dir := w.Text("cache.dir"); dir != "" {
 		return dir
@@ -81,8 +81,7 @@ func Needed(connectors []*config.Connector) []plugin.Needed {
 	return needed
 }
 
-// CheckPlugin loads a plugin's file as a worker with this configuration would, and tries its functions; see
-// [plugin.Check].
+// CheckPlugin loads a plugin's file and tries its functions, see [plugin.Check].
 func CheckPlugin(ctx context.Context, c Config, w *config.Worker, file string) (*plugin.Checked, error) {
 	return plugin.Check(ctx, file, plugin.Options{CacheDir: cacheFolder(c.Data, w), Settings: w.All(),
 		Logger: c.Logger})

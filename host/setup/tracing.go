@@ -11,9 +11,8 @@ import (
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
 )
 
-// tracingOptions are what the worker's settings say about traces, with Endpoint "" where there are to be none. The
-// error is a [config.Problem] of the setting. It is a warning where a variable of OpenTelemetry asks for what cannot be
-// done: those stand in the environment for all programs, and are no reason to keep a worker from moving data.
+// tracingOptions returns the options of traces, with Endpoint "" for none. The error is a [config.Problem] of the
+// setting. It is a warning if an OpenTelemetry variable is wrong: it may be meant for other programs.
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
 	o, err := parseTracing(w, environ)
 	var p config.Problem
@@ -30,7 +29,7 @@ func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error)
 	return tracing.Options{}, p
 }
 
-// parseTracing is what is asked for; with an error of its sampler's argument all the rest is right.
+// parseTracing returns an error of the sampler's argument only if everything else is right.
 func parseTracing(w *config.Worker, environ []string) (o tracing.Options, err error) {
 	endpoint, exact, unspoken := w.TracingURL(environ)
 	if endpoint == "" {
@@ -65,11 +64,10 @@ func parseTracing(w *config.Worker, environ []string) (o tracing.Options, err er
 	return o, nil
 }
 
-// lastSpansTimeout is how long a stop waits for the last spans to be taken, at most.
 const lastSpansTimeout = 5 * time.Second
 
-// OpenTracer opens the tracer that the settings specify, nil if there are none. cleanup closes it; it must run after
-// everything that creates spans has stopped.
+// OpenTracer opens the tracer that the settings specify, nil for none. cleanup closes it, after everything that creates
+// spans.
 func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup *Cleanup) (*tracing.Tracer, error) {
 	o, err := tracingOptions(in.Worker, in.Config.Environ)
 	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {
