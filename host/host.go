@@ -35,7 +35,7 @@ type Host struct {
 	mode     mode
 	locked   *lock.Lock // of the data folder
 	lockouts *lockouts.Store
-	// targets is nil in a run that ends by itself, and for a worker of a group, whose target states are in a topic.
+	// targets is nil in a run that ends by itself and in a group.
 	targets *config.Targets
 	states  *targetstate.Store
 	samples *sampling.Sampler
@@ -46,12 +46,10 @@ type Host struct {
 
 // mode specifies how a worker is opened that does not run.
 type mode struct {
-	// alone opens a worker without its group, importing one whose group gets the connectors of the data folder, offline
-	// one that runs no connectors.
+	// alone ignores the group; importing is for a worker whose connectors a group gets; offline runs no connectors.
 	alone, importing, offline bool
 }
 
-// inGroup reports whether a worker forms a group: as its settings specify, unless it ends by itself.
 func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
 
 // parts holds what the worker has opened so far.
@@ -73,13 +71,10 @@ func (p *parts) set(change func(*restbackend.Parts)) {
 	change(&p.now)
 }
 
-// Herder implements [group.Parts].
 func (p *parts) Herder() *connect.Herder { return p.get().Herder }
 
-// Plugins implements [group.Parts].
 func (p *parts) Plugins() *plugin.Manager { return p.get().Plugins }
 
-// REST implements [group.Parts].
 func (p *parts) REST() *rest.Server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +126,6 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 	return h, nil
 }
 
-// logProblems logs the problems with which the worker runs.
 func (h *Host) logProblems(problems config.Problems) {
 	for _, p := range problems {
 		if p.Warning {
@@ -231,7 +225,7 @@ func (h *Host) runInGroup(ctx context.Context) error {
 	return err
 }
 
-// reloadOptions returns the options of the worker's reloaders, which share a lock.
+// reloadOptions are the same for all reloaders of the worker, which share a lock.
 func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
 	o := reload.Options{Worker: h.in.Worker, Folder: h.in.Config.Files.Folder, Connectors: h.in.Connectors,

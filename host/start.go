@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/host/setup"
 )
 
-// openStored opens what the data folder of a worker without a group stores, into c.Files and the returned target
-// states. A worker that forms a group rejects a folder that stores connectors, and one that ends by itself ignores it.
+// openStored opens what a data folder stores: connectors into c.Files, and target states. A worker of a group rejects a
+// folder with connectors, and one that ends by itself ignores it.
 func openStored(c *Config, m mode) (*config.Targets, error) {
 	own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
 	if err == nil && m.inGroup(*c, own) && !m.importing {
@@ -102,8 +102,6 @@ func (h *Host) openGroup() (err error) {
 	return nil
 }
 
-// rejectTargetStates adds a problem to connectors that are paused or stopped, which a run that ends by itself cannot
-// be.
 func rejectTargetStates(connectors []*config.Connector) {
 	for _, k := range connectors {
 		if k.Target() != config.TargetStarted {
@@ -113,7 +111,7 @@ func rejectTargetStates(connectors []*config.Connector) {
 	}
 }
 
-// start opens Kafka and the offsets, and creates the herder. The caller runs cleanup, also after an error.
+// start opens Kafka and the herder. The caller runs cleanup, also after an error.
 func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	in := h.in
 	cleanup.Add(h.closeListeners)
@@ -166,7 +164,6 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	return cleanup, nil
 }
 
-// listen opens REST's listeners, which answer from now on; with Once only those that the user has set.
 func (h *Host) listen() error {
 	w, log := h.in.Worker, h.in.Log
 	if len(w.List("listeners")) == 0 || h.in.Config.Once && !w.Given("listeners") {
@@ -201,7 +198,6 @@ func (h *Host) listen() error {
 	return nil
 }
 
-// closeListeners closes REST's listeners.
 func (h *Host) closeListeners() {
 	if server := h.parts.REST(); server != nil {
 		server.Close()
@@ -217,7 +213,6 @@ func (h *Host) advertisedURL() string {
 	return o.Advertised(nil)
 }
 
-// workerID returns HOST:PORT of the advertised URL.
 func (h *Host) workerID() string {
 	_, id, _ := strings.Cut(h.advertisedURL(), "://")
 	return id

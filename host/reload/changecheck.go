@@ -13,18 +13,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangeChecker checks configurations that would replace the configuration of a connector, whether files or REST bring
-// them.
+// ChangeChecker checks configurations that would replace the configuration of a connector.
 type ChangeChecker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
 	Herder  *connect.Herder
-	// Status returns the status of a connector in all of the worker's group.
+	// Status returns the status of a connector in the whole group.
 	Status func(name string) (connect.Status, error)
 }
 
-// Change returns a configuration as a change of the stored one. given are the settings that the sender wrote: the
-// sender of a reference to something that REST must not read has not shown to know it.
+// Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
+// reference to something that REST must not read does not prove that its sender knows it.
 func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
 	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
 		Worker: k.Worker}
@@ -53,7 +52,7 @@ func (k ChangeChecker) Interrupts(c *config.Connector, sent config.Sent) bool {
 	})
 }
 
-// AskService asks the service about a configuration without known problems that would interrupt a run. An error that
+// AskService asks the service about a configuration without known problems that would interrupt a run: an error that
 // only the service can find, such as a misspelt entity set, would otherwise end the run.
 func (k ChangeChecker) AskService(ctx context.Context, checker check.Checker, c *config.Connector,
 	sent config.Sent) config.Problems {

@@ -21,17 +21,15 @@ import (
 // Options holds what a [Reloader] works with.
 type Options struct {
 	Worker *config.Worker
-	// Folder of connector files, "" if each file was named.
 	Folder string
-	// Connectors that were read at the start. Their problems were logged, and so were Hidden.
+	// Connectors were read at the start. Their problems were logged, and so were Hidden.
 	Connectors []*config.Connector
 	Hidden     config.Problems
 	Checker    check.Checker
 	Lockouts   *lockouts.Store
 	Changes    ChangeChecker
-	// Group is nil for a worker without a group.
-	Group Group
-	// Remove removes a connector with what is stored about it.
+	Group      Group
+	// Remove also removes what is stored about the connector.
 	Remove func(name string) error
 	// Lock is held while connectors are reconciled and while REST changes one.
 	Lock guard.Turn
@@ -40,23 +38,21 @@ type Options struct {
 
 // Group is the group of a worker: the worker that plans the tasks of a connector checks it, instead of every worker.
 type Group interface {
-	// Applied is called when the herder has the connectors of a snapshot.
+	// Applied reports that the herder has the connectors of a snapshot.
 	Applied(config.Snapshot)
 }
 
 // Reloader reconciles the connectors that run with a store of configurations each time that the store changes. A
-// connector is checked before anything of it is touched. If its new configuration is bad or its file cannot be read, it
-// continues as it was, and so do all others.
+// connector whose new configuration is invalid or cannot be read continues as it was, and so do all others.
 type Reloader struct {
 	Options
 	store  config.Store
 	herder *connect.Herder
 	// askUntil is when the current reload must stop asking services. silent holds origins that did not answer it in
 	// time. The lock is held.
-	askUntil time.Time
-	silent   map[string]bool
-	// active means that a snapshot was reconciled once.
-	active atomic.Bool
+	askUntil   time.Time
+	silent     map[string]bool
+	reconciled atomic.Bool
 
 	mu       sync.Mutex
 	problems config.Problems // that belong to no connector
@@ -66,14 +62,13 @@ type Reloader struct {
 	files    []*config.Connector // all that were found last
 }
 
-// Outcomes of a reload.
 const (
 	reloadUnchanged = "unchanged"
 	reloadApplied   = "applied"
 	reloadRefused   = "refused" // at least one change was rejected
 )
 
-// New returns a reloader that reconciles the connectors of a herder with a store.
+// New returns a reloader.
 func New(o Options, store config.Store) *Reloader {
 	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, files: o.Connectors,
 		rejected: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
@@ -99,8 +94,7 @@ func FolderStore(files config.Files, connectors []*config.Connector, targets *co
 	return config.NewFolderStore(places, w, log)
 }
 
-// Check returns the problems of a connector that are not known yet: those of files that were named one by one were
-// found at the worker's start.
+// Check returns the problems of a connector that are not known yet: those of named files were found at the start.
 func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Problems {
 	problems, moved := r.Checker.Check(ctx, c), r.Changes.OriginProblems(ctx, c)
 	if problems.Err() == nil && moved.Err() == nil {
@@ -126,7 +120,7 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 	})
 }
 
-// maxAskTime is how long one reload may ask services about changes, whose answers it waits for one after the other.
+// maxAskTime bounds the time for which one reload asks services, one after the other.
 const maxAskTime = 5 * time.Second
 
 // Watch calls apply with the content of the folder each time it has changed, until ctx ends.
@@ -156,11 +150,11 @@ func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
 		return // the next one follows
 	}
 	r.Reconcile(ctx, s, r.herder.Now(), s.Connectors, r.Check, nil)
-	r.active.Store(ctx.Err() == nil)
+	r.reconciled.Store(ctx.Err() == nil)
 }
 
-// Reconcile applies the files of a snapshot to the connectors in have, which run from these files. The lock is held.
-// found returns the problems of a connector that differs. do carries out a step; nil means that the herder does.
+// Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
+// a connector that differs. do carries out a step; nil means that the herder does.
 func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector,
 	found func(context.Context, *config.Connector) config.Problems, do func(step config.Step, news bool)) {
 	r.LogGlobalProblems(s.Problems)
@@ -236,7 +230,7 @@ func (r *Reloader) do(step config.Step, all []*config.Connector, news bool) {
 	}
 }
 
-// logStep logs a step. It reports whether the step is news, rather than the rejection that was logged before.
+// logStep reports whether the step differs from the rejection that was logged before.
 func (r *Reloader) logStep(step config.Step) (news bool) {
 	r.mu.Lock()
 	before := r.rejected[step.Name]
@@ -341,12 +335,11 @@ func (r *Reloader) Readable() bool {
 // Store returns the store of configurations.
 func (r *Reloader) Store() config.Store { return r.store }
 
-// Active reports whether the connectors were reconciled with the store at least once.
-func (r *Reloader) Active() bool { return r.active.Load() }
+// Reconciled reports whether the connectors were reconciled with the store at least once.
+func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
 
-// ApplyOne applies the stored configuration of a connector, which was checked and has only warnings. It finishes even
-// if ctx ends. It ignores other connectors: the reload after each write finds what the change means for them, such as a
-// claim that is now free. The lock is held.
+// ApplyOne applies the stored configuration of a connector, which has only warnings, also after ctx has ended. It
+// ignores other connectors: the reload after each write applies to them. The lock is held.
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now

@@ -25,16 +25,13 @@ import (
 // Options holds what REST reads and changes.
 type Options struct {
 	*setup.Installation
-	// Offline means that the worker runs no connectors.
 	Offline  bool
 	Lockouts *lockouts.Store
 	Targets  *targetstate.Store
 	Samples  *sampling.Sampler
-	// Group is nil for a worker without a group.
-	Group *group.Worker
-	// Parts returns what the worker has opened so far.
-	Parts func() Parts
-	// WorkerID returns HOST:PORT of this worker, as status shows it.
+	Group    *group.Worker
+	Parts    func() Parts
+	// WorkerID returns HOST:PORT of this worker.
 	WorkerID func() string
 }
 
@@ -51,7 +48,6 @@ type Parts struct {
 	Folder *group.Folder
 }
 
-// files returns the reloader of the worker's files, nil before it follows them.
 func (p Parts) files() *reload.Reloader {
 	if p.Folder != nil {
 		return p.Folder.Files()
@@ -80,15 +76,14 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	return rest.Worker{Now: b.Now, Strike: b.Worker.Strike, Metrics: b.Metrics, Ready: b.Ready,
-		Passwords: b.Passwords, Aim: b.Aim, Validate: b.Validate, Definitions: b.Definitions, Write: b.Write,
-		Delete: b.Delete, Compare: b.Compare, Source: b.Source, Sample: b.Sample, Sampled: b.Sampled,
-		SampledTest: b.SampledTest, Tools: b.Tools, RunTool: b.RunTool, Reload: b.Reload}
+	return rest.Worker{Now: b.now, Strike: b.Worker.Strike, Metrics: b.gatherer, Ready: b.ready,
+		Passwords: b.passwords, Aim: b.setTargetState, Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
+		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
+		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
 }
 
 func (b *Backend) herder() *connect.Herder { return b.Parts().Herder }
 
-// changes returns the checker of changes to connectors that run.
 func (b *Backend) changes() reload.ChangeChecker {
 	parts := b.Parts()
 	return b.ChangeChecker(parts.Plugins, parts.Herder)
@@ -100,8 +95,7 @@ func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder)
 		Status: func(name string) (connect.Status, error) { return b.view(herder).Status(name) }}
 }
 
-// Now implements [rest.Worker].
-func (b *Backend) Now() rest.Parts {
+func (b *Backend) now() rest.Parts {
 	parts := b.Parts()
 	_, commit := buildinfo.Version()
 	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Once: b.Config.Once, Herder: b.view(parts.Herder),
@@ -123,14 +117,13 @@ func (b *Backend) starting(parts Parts) error {
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	case b.Group != nil && !b.Group.Joined():
 		return errors.New("The worker is joining its group.")
-	case !r.Store().Begun(), b.Group != nil && !r.Active():
+	case !r.Store().Begun(), b.Group != nil && !r.Reconciled():
 		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
 	}
 	return nil
 }
 
-// Ready implements [rest.Worker].
-func (b *Backend) Ready(ctx context.Context) error {
+func (b *Backend) ready(ctx context.Context) error {
 	parts := b.Parts()
 	if err := b.starting(parts); err != nil {
 		return err
@@ -138,8 +131,7 @@ func (b *Backend) Ready(ctx context.Context) error {
 	return parts.Herder.Barrier(ctx)
 }
 
-// Metrics implements [rest.Worker].
-func (b *Backend) Metrics() prometheus.Gatherer {
+func (b *Backend) gatherer() prometheus.Gatherer {
 	parts := b.Parts()
 	s := metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder, Rebalances: b.rebalances,
 		Clients: b.Kafka.Figures, Redact: b.Worker.Strike}
@@ -149,7 +141,6 @@ func (b *Backend) Metrics() prometheus.Gatherer {
 	return b.metrics.Gatherer(s)
 }
 
-// rebalances returns the rebalances of the worker's group.
 func (b *Backend) rebalances() cluster.Rebalances {
 	if b.Group == nil {
 		return (*cluster.Worker)(nil).Rebalances()
@@ -157,8 +148,7 @@ func (b *Backend) rebalances() cluster.Rebalances {
 	return b.Group.Rebalances()
 }
 
-// Reload implements [rest.Worker].
-func (b *Backend) Reload(again bool) (rest.Reload, bool) {
+func (b *Backend) reload(again bool) (rest.Reload, bool) {
 	parts := b.Parts()
 	files := parts.files()
 	if files == nil || parts.Herder == nil || b.Config.Files.Folder == "" {
@@ -174,12 +164,11 @@ func (b *Backend) Reload(again bool) (rest.Reload, bool) {
 	return files.Report(connectors, problems), true
 }
 
-// Passwords implements [rest.Worker].
-func (b *Backend) Passwords() func(setting string) bool {
+func (b *Backend) passwords() func(setting string) bool {
 	return check.Passwords(b.Parts().Plugins)
 }
 
-// view returns a herder as REST shows it, nil while the worker starts.
+// view returns nil while the worker starts, not an interface that holds nil.
 func (b *Backend) view(herder *connect.Herder) rest.Herder {
 	switch {
 	case herder == nil:
@@ -190,8 +179,8 @@ func (b *Backend) view(herder *connect.Herder) rest.Herder {
 	return b.Group.Herder(herder)
 }
 
-// Aim implements [rest.Worker]: the target state is stored before the call returns.
-func (b *Backend) Aim(name string, state connect.TargetState) error {
+// setTargetState stores the target state before it returns.
+func (b *Backend) setTargetState(name string, state connect.TargetState) error {
 	herder := b.herder()
 	if b.Group == nil {
 		return b.Targets.Set(herder, name, state)

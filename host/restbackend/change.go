@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// lockForChange locks the reloader for a change of a connector. The caller unlocks it. It waits no longer than ctx.
+// lockForChange locks the reloader, which the caller unlocks. It waits no longer than ctx.
 func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 	if b.Config.Once {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
@@ -36,8 +36,6 @@ func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 	return r, nil
 }
 
-// asRESTError converts the error of a change that the store rejects: a conflict for a connector that has a file,
-// invalid for one that is too large.
 func asRESTError(err error) error {
 	var k *config.ErrKept
 	var u *config.ErrUnfit
@@ -52,7 +50,6 @@ func asRESTError(err error) error {
 	return group.AsRESTError(err)
 }
 
-// checkOwnership rejects a change of a connector that comes from a file: it must be changed there.
 func (b *Backend) checkOwnership(r *reload.Reloader, now config.Now) error {
 	if f := b.Parts().Folder; f != nil {
 		if err := f.CheckOwnership(now.Name); err != nil {
@@ -62,8 +59,7 @@ func (b *Backend) checkOwnership(r *reload.Reloader, now config.Now) error {
 	return asRESTError(r.Store().Takes(now.Name, now.File))
 }
 
-// Write implements [rest.Worker]: it stores a configuration and applies it.
-func (b *Backend) Write(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
+func (b *Backend) writeConnector(ctx context.Context, name string, given rest.Given) (done rest.Written, err error) {
 	var asked serviceCheck
 	if given.New == nil {
 		if asked, err = b.checkAhead(ctx, name, given); err != nil {
@@ -94,8 +90,7 @@ func (b *Backend) Write(ctx context.Context, name string, given rest.Given) (don
 	return done, nil
 }
 
-// Source implements [rest.Worker].
-func (b *Backend) Source(name string, withText bool) (text []byte, version string, err error) {
+func (b *Backend) source(name string, withText bool) (text []byte, version string, err error) {
 	now, err := b.herder().NowOf(name)
 	switch {
 	case err != nil:
@@ -111,9 +106,7 @@ func (b *Backend) Source(name string, withText bool) (text []byte, version strin
 
 // serviceCheck is the result of asking a service about a configuration. Zero means that no service was asked.
 type serviceCheck struct {
-	// settings that the service was asked about, as they are written.
 	settings map[string]string
-	// warnings of the check, for example of an answer that did not arrive in time.
 	warnings config.Problems
 }
 
@@ -144,8 +137,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string, given rest.Given)
 	return b.ask(ctx, e)
 }
 
-// ask asks the service about a configuration without known problems, if it would replace one that runs. It rejects a
-// configuration that the service finds wrong.
+// ask asks the service about a configuration without known problems, if it would replace one that runs.
 func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err error) {
 	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.change) {
 		return v, nil
@@ -168,7 +160,6 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 	return v, nil
 }
 
-// settingsOf returns the settings of a connector after a request. With Patch they are its current settings, changed.
 func settingsOf(now config.Now, given rest.Given) map[string]string {
 	if !given.Patch {
 		return maps.Clone(given.Settings)
@@ -181,8 +172,7 @@ func settingsOf(now config.Now, given rest.Given) map[string]string {
 	return settings
 }
 
-// restartIfFailed restarts a failed connector whose configuration was written again without a change, as Kafka Connect
-// does.
+// restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
 func (b *Backend) restartIfFailed(name string, before config.Now, created bool) error {
 	now, _ := b.herder().NowOf(name)
 	if created || before.Refused || !maps.Equal(before.Written, now.Written) {
@@ -194,8 +184,7 @@ func (b *Backend) restartIfFailed(name string, before config.Now, created bool) 
 	return nil
 }
 
-// Delete implements [rest.Worker]: it stops a connector and deletes its configuration. Its offsets stay.
-func (b *Backend) Delete(ctx context.Context, name string) error {
+func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
 		return err
@@ -215,14 +204,13 @@ func (b *Backend) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// checkedConfig is a configuration that was checked, whether or not it is to be stored.
 type checkedConfig struct {
 	connector *config.Connector
 	change    config.Sent
-	// current is the connector that has the name. unknown is an error if there is none.
+	// current is the connector of the name, unknown an error if there is none.
 	current config.Now
 	unknown error
-	// locked is the reason why that connector must not change, nil if it may.
+	// locked is why that connector must not change, nil if it may.
 	locked error
 	// errors are the errors, in Kafka Connect's words.
 	errors   []string
@@ -275,7 +263,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, gi
 	return nil
 }
 
-// examine checks a configuration and changes nothing. The error is that of a configuration that cannot be checked.
+// examine changes nothing. The error is that of a configuration that cannot be checked.
 func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, given rest.Given) (e checkedConfig,
 	err error) {
 	e.current, e.unknown = b.herder().NowOf(name)
@@ -315,7 +303,7 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(given.Null, key) }
 	e.change = b.changes().Change(checker, c, given.Settings)
 	var more []string
-	for _, p := range slices.Concat(c.Problems, b.Worker.ClearText(c, b.Passwords()),
+	for _, p := range slices.Concat(c.Problems, b.Worker.ClearText(c, b.passwords()),
 		e.change.Astray(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
 		switch {
 		case p.Warning:
@@ -331,7 +319,6 @@ func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, 
 	return e, nil
 }
 
-// infoAfterWrite returns a connector after a write. A new one has no tasks yet.
 func (b *Backend) infoAfterWrite(name string, created bool) connect.Info {
 	h := b.herder()
 	info, _ := h.Info(name)

@@ -24,11 +24,11 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	w := New(Options{Installation: &setup.Installation{},
 		Parts: func() Parts { return Parts{Reloader: r, Herder: new(connect.Herder)} }})
 	running := connect.Running
-	_, created := w.Write(ctx, "a", rest.Given{Settings: map[string]string{}, New: &running})
-	_, put := w.Write(ctx, "a", rest.Given{Settings: map[string]string{}})
-	_, compared := w.Compare(ctx, "a", rest.Given{Settings: map[string]string{}}, false)
-	_, patched := w.Write(ctx, "a", rest.Given{Patch: true})
-	for _, err := range []error{created, put, compared, patched, w.Delete(ctx, "a")} {
+	_, created := w.writeConnector(ctx, "a", rest.Given{Settings: map[string]string{}, New: &running})
+	_, put := w.writeConnector(ctx, "a", rest.Given{Settings: map[string]string{}})
+	_, compared := w.compareConfig(ctx, "a", rest.Given{Settings: map[string]string{}}, false)
+	_, patched := w.writeConnector(ctx, "a", rest.Given{Patch: true})
+	for _, err := range []error{created, put, compared, patched, w.deleteConnector(ctx, "a")} {
 		var refusal *rest.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != 500 {
 			t.Errorf("expected a refusal, found %v", err)

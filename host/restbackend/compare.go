@@ -13,10 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Compare implements [rest.Worker]: it returns what storing a configuration would change. With masked, the sender sees
-// no passwords and cannot guess one: a password sent in clear text counts as different. The service is asked about
-// feeds while other requests may change connectors.
-func (b *Backend) Compare(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
+// compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
+// as different. The service is asked about feeds without the lock.
+func (b *Backend) compareConfig(ctx context.Context, name string, given rest.Given, masked bool) (out rest.Comparison,
 	err error) {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
@@ -40,7 +39,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	if err != nil {
 		return e, err
 	}
-	password, there := b.Passwords(), e.unknown == nil
+	password, there := b.passwords(), e.unknown == nil
 	out.Connector, out.Effect, out.Differences = name, config.Refuse, []rest.Difference{}
 	out.Problems = e.errors
 	for _, p := range e.warnings {
@@ -79,7 +78,6 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	return e, nil
 }
 
-// compareStored compares what runs with what is stored.
 func (b *Backend) compareStored(r *reload.Reloader, now config.Now, out *rest.Comparison, password func(string) bool) {
 	stored := r.Stored(now.Name)
 	out.StoredProblem = r.Rejection(now.Name)
@@ -91,7 +89,7 @@ func (b *Backend) compareStored(r *reload.Reloader, now config.Now, out *rest.Co
 	}
 }
 
-// compareFeeds finds the feeds of a source that runs whose offsets would no longer belong to them.
+// compareFeeds finds the feeds whose stored offsets would no longer belong to them.
 func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.Comparison) {
 	c, checker := e.connector, b.checker()
 	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {

@@ -20,15 +20,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Sample implements [rest.Worker].
-func (b *Backend) Sample(name string, asked rest.SampleAsked) (rest.Sample, error) {
+func (b *Backend) startSample(name string, asked rest.SampleAsked) (rest.Sample, error) {
 	if _, err := b.herder().NowOf(name); err != nil {
 		return rest.Sample{}, err
 	}
 	return b.Samples.Ask(name, asked)
 }
 
-// configured returns the configuration with which a connector runs.
 func (b *Backend) configured(name string) (*config.Connector, error) {
 	now, err := b.herder().NowOf(name)
 	if err == nil && now.Given == nil {
@@ -38,13 +36,11 @@ func (b *Backend) configured(name string) (*config.Connector, error) {
 	return now.Given, err
 }
 
-// chainOf returns the chain of transforms of a configuration.
 func (b *Backend) chainOf(c *config.Connector) chaintest.Chain {
 	return chaintest.ChainOf(b.Parts().Plugins, c)
 }
 
-// Sampled implements [rest.Worker]: it runs the transforms of settings, nil for those of the connector, on a sample.
-func (b *Backend) Sampled(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
+func (b *Backend) sample(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
 	c, err := b.chained(ctx, name, settings)
 	if err != nil {
 		return rest.Sample{}, err
@@ -56,15 +52,14 @@ func (b *Backend) Sampled(ctx context.Context, name, id string, settings map[str
 	return b.Samples.Get(ctx, name, id, b.chainOf(c))
 }
 
-// SampledTest implements [rest.Worker]: it returns a file of tests with the rows of a sample. References are not
-// resolved in it.
-func (b *Backend) SampledTest(ctx context.Context, name, id string, settings map[string]string) ([]byte, error) {
+// sampleTest returns a file of tests in which references are not resolved.
+func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[string]string) ([]byte, error) {
 	c, err := b.chained(ctx, name, settings)
 	if err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(c)
-	written, password := map[string]string{}, b.Passwords()
+	written, password := map[string]string{}, b.passwords()
 	for _, e := range c.Entries {
 		if e.Key == "name" || !chaintest.OfChain(e.Key) {
 			continue
@@ -78,7 +73,7 @@ func (b *Backend) SampledTest(ctx context.Context, name, id string, settings map
 	return b.Samples.File(ctx, name, id, b.chainOf(c), written)
 }
 
-// chained returns a configuration with the transforms of settings, nil for the configuration of the connector.
+// chained returns the configuration with the transforms of settings, nil for those of the connector.
 func (b *Backend) chained(ctx context.Context, name string, settings map[string]string) (*config.Connector, error) {
 	if settings == nil {
 		return b.configured(name)
@@ -115,8 +110,7 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 	return c, nil
 }
 
-// tool opens the plugin of a connector for its commands.
-func (b *Backend) tool(ctx context.Context, c *config.Connector) (*check.Tool, []wit.Command, error) {
+func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Tool, []wit.Command, error) {
 	tool, err := check.OpenTool(ctx, b.Parts().Plugins, b.Worker, c, b.Lockouts, b.Log)
 	if err != nil {
 		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + c.Name + ": " + err.Error()}
@@ -130,17 +124,15 @@ func (b *Backend) tool(ctx context.Context, c *config.Connector) (*check.Tool, [
 	return tool, commands, err
 }
 
-// changingCommands lists commands of plugins that change something at the service, some by GET. REST neither lists nor
-// runs them.
+// changingCommands change something at the service, some by GET. REST neither lists nor runs them.
 var changingCommands = []string{"retire", "delete-subscription"}
 
-// Tools returns the commands of a connector's plugin that only read.
-func (b *Backend) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
+func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error) {
 	c, err := b.configured(name)
 	if err != nil {
 		return nil, err
 	}
-	tool, commands, err := b.tool(ctx, c)
+	tool, commands, err := b.openTool(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +152,7 @@ func (b *Backend) Tools(ctx context.Context, name string) ([]rest.Tool, error) {
 	return all, nil
 }
 
-// RunTool runs a command of a connector's plugin that only reads, as a check may ask a service.
-func (b *Backend) RunTool(ctx context.Context, name, command string, asked rest.ToolAsked) (a rest.ToolAnswer,
+func (b *Backend) runCommand(ctx context.Context, name, command string, asked rest.ToolAsked) (a rest.ToolAnswer,
 	err error) {
 	c, err := b.configured(name)
 	if err != nil {
@@ -173,7 +164,7 @@ func (b *Backend) RunTool(ctx context.Context, name, command string, asked rest.
 	}
 	asking, cancel := context.WithTimeout(ctx, check.OnlineTime)
 	defer cancel()
-	tool, commands, err := b.tool(asking, c)
+	tool, commands, err := b.openTool(asking, c)
 	if err != nil {
 		return a, err
 	}

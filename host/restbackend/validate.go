@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Validate implements [rest.Worker]. logon means that the sender asserts that the secret is right.
-func (b *Backend) Validate(ctx context.Context, class string, settings map[string]string,
+func (b *Backend) validate(ctx context.Context, class string, settings map[string]string,
 	logon bool) (*check.Validation, error) {
 	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
 		return nil, err
@@ -50,8 +49,7 @@ func (b *Backend) Validate(ctx context.Context, class string, settings map[strin
 	return v, err
 }
 
-// timeoutError returns the error of a request whose check took too long, in Kafka Connect's words, or whose client has
-// left: the check has not found everything, so its result does not count.
+// timeoutError returns the error of a check that was cut short, in Kafka Connect's words: its result does not count.
 func timeoutError(ctx context.Context) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
@@ -67,16 +65,14 @@ func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bo
 	return !b.Worker.Boolean("rest.read.only") && rest.Restricted(ctx) == "" && c.Problems.Err() == nil
 }
 
-// Definitions implements [rest.Worker].
-func (b *Backend) Definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {
+func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {
 	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
 	return b.checker().Definitions(class, pluginVersion, buildinfo.REST())
 }
 
-// checkClassSetting rejects a configuration whose class is a reference that cannot be resolved: nothing else about
-// it can be checked.
+// checkClassSetting rejects a class that is an unresolvable reference: nothing else can be checked.
 func checkClassSetting(c *config.Connector) error {
 	for _, p := range c.Problems {
 		if p.Setting == "connector.class" && !p.Warning {
@@ -86,7 +82,6 @@ func checkClassSetting(c *config.Connector) error {
 	return nil
 }
 
-// classOf returns the class of a configuration. The error is a Refusal.
 func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	if _, given := c.Entry("connector.class"); !given {
 		return "", &rest.Refusal{Status: http.StatusBadRequest,
@@ -109,8 +104,8 @@ func asServerError(err error) error {
 	return err
 }
 
-// unmasked returns a configuration from a REST request, with masked values replaced by the stored ones. It rejects more
-// settings than a file may hold, because each makes the check take longer.
+// unmasked returns a configuration with masked values replaced by the stored ones. It rejects more settings than a file
+// may contain, because each makes the check take longer.
 func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error) {
 	if n := len(settings); n > config.MaxSettings {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
@@ -128,7 +123,7 @@ func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error
 	return c, nil
 }
 
-// checker returns a checker for one check. It sees the connectors of now.
+// checker returns a checker for one check, which sees the connectors of this moment.
 func (b *Backend) checker() *check.Checker {
 	parts, k := b.Parts(), *b.Checker
 	k.Lockouts, k.Version = b.Lockouts, buildinfo.REST()
@@ -138,7 +133,7 @@ func (b *Backend) checker() *check.Checker {
 	return &k
 }
 
-// Check checks a configuration against the connectors of now.
+// Check checks a configuration offline.
 func (b *Backend) Check(ctx context.Context, c *config.Connector) config.Problems {
 	return b.checker().Check(ctx, c)
 }

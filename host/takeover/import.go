@@ -23,15 +23,13 @@ type Source struct {
 	*setup.Installation
 	Targets *config.Targets
 	Herder  *connect.Herder
-	// Group is the group that gets the connectors.
-	Group *group.Worker
+	Group   *group.Worker
 }
 
-// ImportIntoGroup writes the connectors that REST created in a data folder while its worker was alone, and the target
-// states of all of its connectors, to the config topic that the worker's file names. Then it moves their file into
-// connectors.adopted. Until then it may be repeated: it does not write again what the topic contains. It returns the
-// names of the connectors that it wrote. No worker may be in the group: it writes as the leader does. With startOver it
-// accepts connectors without offsets in the topics and groups of the file.
+// ImportIntoGroup writes the connectors that REST created in a data folder, and the target states of all of its
+// connectors, to the group's config topic, then moves their file into connectors.adopted. Until then it may be
+// repeated. It returns the names of the connectors that it wrote. No worker may be in the group, because it writes as
+// the leader does. With startOver it accepts connectors without stored offsets.
 func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []string, err error) {
 	w, store := s.Worker, s.Group.Store()
 	var problems config.Problems
@@ -94,7 +92,6 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 	return names, moveTo(folder, s.Config.Data)
 }
 
-// moveTo moves the files whose content a group has into a folder.
 func moveTo(folder, data string) error {
 	for _, name := range []string{setup.ConnectorsFile, setup.StatesFile} {
 		from := filepath.Join(data, name)

@@ -43,7 +43,6 @@ type Connector struct {
 	Offsets int `json:"offsets"`
 }
 
-// groupReader reads the topics of a group without joining it.
 type groupReader struct {
 	*setup.Installation
 	admin    *kafka.Admin
@@ -53,13 +52,11 @@ type groupReader struct {
 	problems config.Problems
 }
 
-// addProblem adds a problem of a connector, or of a topic.
 func (s *groupReader) addProblem(file string, warning bool, text string) {
 	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Strike(text)})
 }
 
-// addSettingProblem adds an error as a problem of a setting in the worker's file. It reports whether there was no
-// error.
+// addSettingProblem reports whether there was no error.
 func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
 		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
@@ -67,7 +64,7 @@ func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	return err == nil
 }
 
-// checkTopic adds what keeps workers from using one of their topics. named is the setting that names the topic.
+// checkTopic adds what keeps workers from using the topic that a setting names.
 func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
 	return s.addSettingProblem(named, s.admin.CheckInternal(ctx,
 		kafka.Internal{Name: s.Worker.Text(named), Setting: named,
@@ -103,7 +100,7 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 	return cmp.Or(do(s), ctx.Err())
 }
 
-// read reads the config topic, as far as no transaction is open.
+// read reads the config topic up to the first open transaction.
 func (s *groupReader) read(ctx context.Context) error {
 	topic, k := s.Worker.ConfigTopic(), s.Kafka
 	k.Consumer.ReadUncommitted = false
@@ -133,8 +130,9 @@ func (s *groupReader) read(ctx context.Context) error {
 	return err
 }
 
-// members notes the group's live members, and whether the topic is another group's. ours: workers of ours may run.
-func (s *groupReader) members(ctx context.Context, ours bool) {
+// checkMembers adds the live members of the group, and whether the topic belongs to another group. With ours, workers
+// of Culvert may run.
+func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 	const named = "group.id"
 	s.addSettingProblem(named, s.store.Mine())
 	g, err := s.admin.Group(ctx, s.Worker.Text(named))
@@ -160,7 +158,7 @@ func (s *groupReader) members(ctx context.Context, ours bool) {
 // transaction. The error is a [setup.Error], or why the config topic cannot be read.
 func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 	err = withGroup(ctx, c, func(s *groupReader) error {
-		s.members(ctx, true)
+		s.checkMembers(ctx, true)
 		client, err := kgo.NewClient(s.Kafka.ProducerOpts()...)
 		if err != nil {
 			return err
@@ -183,7 +181,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 				State: string(targetstate.Parse(s.snapshot.Targets[k.Name])),
 				Tasks: len(s.snapshot.Tasks[k.Name].Settings)}
 			kind := s.examine(ctx, &checker, k)
-			if one.Offsets, err = s.offsets(ctx, k, kind, stored); err != nil {
+			if one.Offsets, err = s.countOffsets(ctx, k, kind, stored); err != nil {
 				s.addProblem(k.File, false, "where it goes on cannot be read: "+err.Error())
 			}
 			t.Connectors = append(t.Connectors, one)
@@ -194,9 +192,9 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 	return t, err
 }
 
-// offsets is how many a source has stored, or of how many partitions a sink's group has committed one. No topic is
-// made, as the store of a connector's own offsets would.
-func (s *groupReader) offsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
+// countOffsets counts a source's stored offsets, or a sink's partitions with a committed offset. It creates no topic,
+// as opening the store of a connector's own offsets would.
+func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
 	own := k.Text("offsets.storage.topic")
 	switch {
@@ -216,8 +214,8 @@ func (s *groupReader) offsets(ctx context.Context, k *config.Connector, kind wit
 	return len(found), err
 }
 
-// examine notes what keeps a connector from running here, and its secrets that stand in the topic. One of an unknown
-// class is taken for a source.
+// examine adds what keeps a connector from running, and its secrets in clear text. It takes an unknown class for a
+// source.
 func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
 	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
 	_, component, err := check.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
@@ -250,25 +248,23 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 
 // Released is the result of [Release].
 type Released struct {
-	// Group is the group whose leader was fenced.
 	Group string
-	// Fenced counts the transactional IDs that were fenced, by connector.
+	// Fenced counts transactional IDs, Tasks removed tasks, by connector.
 	Fenced map[string]int
-	// Tasks counts the tasks that were removed from Topic, by connector.
-	Tasks map[string]int
-	Topic string
+	Tasks  map[string]int
+	Topic  string
 	// Problems names producers that could not be fenced: the topic still belongs to the group.
 	Problems config.Problems
 }
 
-// Release gives the topics of a group to Kafka Connect's workers, or to another group: it fences the leader that
-// may hang and all transactional producers that tasks had, of which Kafka Connect fences each task's first alone, and
-// another group none. Then it commits that no connector has tasks: Kafka Connect's workers would run those of ours,
-// which their class may take for others, until each has planned its own; and that the topic is no group's. The group is
-// to have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still is the group's.
+// Release gives the topics of a group to Kafka Connect's workers or to another group. It fences the leader and all
+// transactional producers of tasks; Kafka Connect would fence only the first of each task. Then it commits that no
+// connector has tasks, because Kafka Connect's workers would run ours, and that the topic belongs to no group. The
+// group must have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still belongs
+// to the group.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	err = withGroup(ctx, c, func(s *groupReader) error {
-		if s.members(ctx, false); s.problems.Err() != nil {
+		if s.checkMembers(ctx, false); s.problems.Err() != nil {
 			return s.problems
 		}
 		group := s.Worker.Text("group.id")
@@ -283,8 +279,8 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
 			return err
 		}
-		s.fence(ctx, group, done.Fenced)
-		s.members(ctx, false) // one may have come meanwhile
+		s.fenceProducers(ctx, group, done.Fenced)
+		s.checkMembers(ctx, false) // one may have come meanwhile
 		if done.Problems = s.problems; done.Problems.Err() != nil {
 			return nil
 		}
@@ -310,8 +306,7 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	return done, err
 }
 
-// fence fences all transactional producers that tasks of a group had, and counts them by connectors.
-func (s *groupReader) fence(ctx context.Context, group string, fenced map[string]int) {
+func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
 	names := s.store.Notes(config.FencingNote) // they outlive their connectors
 	for _, k := range s.snapshot.Connectors {
 		names[k.Name] = nil
