@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -209,7 +209,8 @@ func (l *leader) place(self string, members []Joined) (map[string][]byte, error)
 			l.w.o.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name, "reason", why)
 		}
 	}
-	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again", out.Again,
+	l.w.o.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors), "again",
+		out.Again,
 		"took", time.Since(began))
 	l.mu.Lock()
 	l.memory, l.members, l.targets, l.next, l.placed = out.Memory, all, out.Targets, out.Next, changes
@@ -234,7 +235,8 @@ func (l *leader) joined(members []Joined) (all []Member, offset int64, newest in
 	for _, m := range members {
 		metadata, err := DecodeMetadata(m.Metadata)
 		if err != nil { // it is given nothing, and asked nothing
-			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing", "member",
+			l.w.o.Logger.Error("a member of the group says what this version does not know: it is given nothing",
+				"member",
 				m.ID, "error", err)
 			continue
 		}
@@ -577,7 +579,7 @@ func (l *leader) take(ctx context.Context, name string, h config.Layout) error {
 		}
 		for _, claim := range set.Demand.Claims {
 			if slices.Contains(h.Claims, claim) {
-				return check.ClaimedTwice(claim, c.Name, name)
+				return components.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}

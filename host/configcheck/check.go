@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/setup"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -31,7 +31,7 @@ func checkBy(ctx context.Context, c setup.Config,
 	defer in.Close()
 	if in.Worker.InGroup() {
 		for _, c := range in.Connectors {
-			c.Problems = append(c.Problems, in.Worker.Shared(c, check.Passwords(in.Plugins))...)
+			c.Problems = append(c.Problems, in.Worker.Shared(c, components.Passwords(in.Plugins))...)
 		}
 	}
 	problems = examine(in, problems)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/reload"
 	"github.com/culvert-project/culvert/host/rest"
@@ -138,7 +138,7 @@ func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 		return config.Problems{c.Place(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
 			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
 	}
-	return f.worker.Settings.Shared(c, check.Passwords(f.worker.Parts.Plugins()))
+	return f.worker.Settings.Shared(c, components.Passwords(f.worker.Parts.Plugins()))
 }
 
 // Connectors returns the connectors of the folder, and the problem that keeps it from being applied.

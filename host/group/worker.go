@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -368,7 +368,7 @@ func (c *Worker) classes() (all []string) {
 
 // declared returns the declared name of a class and its plugin, also of versions that the group does not run.
 func (c *Worker) declared(class string) (name, of string) {
-	info, component, err := check.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
+	info, component, err := components.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
 		return component.Name, info.Name

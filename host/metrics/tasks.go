@@ -57,7 +57,8 @@ func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string, t connect.TaskFigures) {
+func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
+	t connect.TaskFigures) {
 	m := taskSample{t, now, func(name string, value float64) float64 {
 		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
 	}}
@@ -133,7 +134,8 @@ func startups(of string, n func(workerCounts) connect.Startups) []metric[workerC
 			func(w workerCounts) float64 { return float64(n(w).Done) }),
 		counter(name+"failure_total", help+" that failed.",
 			func(w workerCounts) float64 { return float64(n(w).Failed) }),
-		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was none, "+
+		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
+			"none, "+
 			"as in Kafka.", func(w workerCounts) float64 { return n(w).Recent.Well }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
 			func(w workerCounts) float64 { return n(w).Recent.Badly }),
@@ -326,7 +328,8 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 			integer(func(t *taskSample) int64 { return t.Bytes })),
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
 		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
-			"which that is longest ago: so old are its delta tokens.", func(t *taskSample) time.Time { return t.LastUp }),
+			"which that is longest ago: so old are its delta tokens.",
+			func(t *taskSample) time.Time { return t.LastUp }),
 		since("culvert_source_notified_seconds",
 			"How long ago a notification came to a source that subscribes, or since "+
 				"when one is to come, in its feed for which that is longest ago.",
@@ -338,9 +341,11 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
 	withRate("sink_task_offset_commit_completion", "Commits of offsets that were done.",
 		func(t *taskSample) int64 { return t.Measures.Commits }),
-	averageAndMax("sink_task_put_batch", "_time_ms", "How long batches took until the last row was settled, in milliseconds.",
+	averageAndMax("sink_task_put_batch", "_time_ms",
+		"How long batches took until the last row was settled, in milliseconds.",
 		func(m *task.Tallied) task.Summary { return m.BatchTime }),
-	averageAndMax("sink_task_sink_record_active_count", "", "Rows that a sink has in its batches and that are not settled.",
+	averageAndMax("sink_task_sink_record_active_count", "",
+		"Rows that a sink has in its batches and that are not settled.",
 		func(m *task.Tallied) task.Summary { return m.ActiveRows }), []metric[taskSample]{
 		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", integer(lag)),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
@@ -351,10 +356,12 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 			integer(func(t *taskSample) int64 { return t.Measures.Commits + t.Measures.FailedCommits })),
 		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
 			"for, none is skipped.", func(taskSample) float64 { return 0 }),
-		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate", "Always 0: a commit that is late is waited "+
-			"for, none is skipped.", 0),
+		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
+			"Always 0: a commit that is late is waited "+
+				"for, none is skipped.", 0),
 		counter("culvert_sink_rows_total", "Records of a sink that its service has taken.", integer(rows)),
-		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.", integer(rowsRefused)),
+		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
+			integer(rowsRefused)),
 		counter("culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
 			"messages of SAP beside a success.", integer(func(t *taskSample) int64 { return t.Warnings })),
 		gauge("culvert_sink_lag_records", "Records that a sink has before it.", integer(lag)),

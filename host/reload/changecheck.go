@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -25,7 +26,7 @@ type ChangeChecker struct {
 // Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
 // reference to something that REST must not read does not prove that its sender knows it.
 func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
-	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
+	s := config.Sent{Now: c, Declared: config.Declare(), Password: components.Passwords(checker.Plugins),
 		Worker: k.Worker}
 	now, _ := k.Herder.NowOf(c.Name)
 	s.Stored = now.Given
@@ -34,7 +35,7 @@ func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector, given
 		e, _ := c.Entry(key)
 		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.Open(e)
 	}
-	if _, component, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {
 		s.Declared = config.DeclareComponent(component)
 	}
@@ -63,7 +64,7 @@ func (k ChangeChecker) AskService(ctx context.Context, checker check.Checker, c 
 // OriginProblems returns the problems that keep a connector that runs from continuing at another origin.
 func (k ChangeChecker) OriginProblems(ctx context.Context, c *config.Connector) config.Problems {
 	now, unknown := k.Herder.NowOf(c.Name)
-	_, component, err := check.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	_, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if unknown != nil || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -101,12 +102,12 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 		checker := r.Checker
 		checker.Lockouts = r.Lockouts
 		sent := r.Changes.Change(&checker, c, c.Raw())
-		switch origin := check.Origin(c, sent.Declared); {
+		switch origin := components.Origin(c, sent.Declared); {
 		case r.silent[origin] || !r.Changes.Interrupts(c, sent):
 		case time.Now().After(r.askUntil):
 			problems = append(problems, c.Place(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
 				"service was not asked whether this change is right, since services took %v to answer about others: "+
-				"it is asked again at once", maxAskTime)}))
+				"it is asked again at once", askTime)}))
 			r.store.Look()
 		default:
 			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
@@ -120,8 +121,8 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 	})
 }
 
-// maxAskTime bounds the time for which one reload asks services, one after the other.
-const maxAskTime = 5 * time.Second
+// askTime bounds the time for which one reload asks services, one after the other.
+const askTime = 5 * time.Second
 
 // Watch calls apply with the content of the folder each time it has changed, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
@@ -164,7 +165,7 @@ func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []conf
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
-	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(maxAskTime)
+	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(askTime)
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	if do == nil {

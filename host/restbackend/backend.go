@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/buildinfo"
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/group"
 	"github.com/culvert-project/culvert/host/internal/run/tracing"
@@ -77,7 +77,8 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
 	return rest.Worker{Now: b.now, Strike: b.Worker.Strike, Metrics: b.gatherer, Ready: b.ready,
-		Passwords: b.passwords, Aim: b.setTargetState, Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
+		Passwords: b.passwords, Aim: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
+		Write:  b.writeConnector,
 		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
 		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
 }
@@ -165,7 +166,7 @@ func (b *Backend) reload(again bool) (rest.Reload, bool) {
 }
 
 func (b *Backend) passwords() func(setting string) bool {
-	return check.Passwords(b.Parts().Plugins)
+	return components.Passwords(b.Parts().Plugins)
 }
 
 // view returns nil while the worker starts, not an interface that holds nil.

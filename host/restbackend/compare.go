@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/reload"
 	"github.com/culvert-project/culvert/host/rest"
@@ -92,7 +93,7 @@ func (b *Backend) compareStored(r *reload.Reloader, now config.Now, out *rest.Co
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them.
 func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.Comparison) {
 	c, checker := e.connector, b.checker()
-	if _, _, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
+	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
 	c.Problems = append(c.Problems, e.change.Astray()...) // with these, no service is asked

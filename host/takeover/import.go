@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/group"
@@ -34,7 +34,7 @@ func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []str
 	w, store := s.Worker, s.Group.Store()
 	var problems config.Problems
 	for _, k := range s.Connectors {
-		problems = slices.Concat(problems, k.Problems, w.Shared(k, check.Passwords(s.Plugins)))
+		problems = slices.Concat(problems, k.Problems, w.Shared(k, components.Passwords(s.Plugins)))
 	}
 	folder := filepath.Join(s.Config.Data, "connectors.adopted")
 	adopted := filepath.Join(folder, setup.ConnectorsFile)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/cluster"
+	"github.com/culvert-project/culvert/host/components"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/run/offset"
@@ -218,7 +219,7 @@ func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kin
 // source.
 func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
 	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
-	_, component, err := check.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
+	_, component, err := components.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		found = append(found, checker.Stages(ctx, k)...) // which Check has not come to
@@ -231,7 +232,7 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 	if s.snapshot.Incomplete[k.Name] {
 		s.addProblem(k.File, true, "compaction took some of its tasks: they are planned once more when it starts")
 	}
-	password := check.Passwords(checker.Plugins)
+	password := components.Passwords(checker.Plugins)
 	for _, e := range k.Entries {
 		hidden := password(e.Key)
 		if providers := s.Worker.Providers; providers.Unprovided(e) {
@@ -239,8 +240,9 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
-			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true, Text: "a secret in " +
-				"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
+			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true,
+				Text: "a secret in " +
+					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
 		}
 	}
 	return component.Kind

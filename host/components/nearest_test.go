@@ -1,4 +1,4 @@
-package check
+package components
 
 import (
 	"slices"
@@ -15,7 +15,8 @@ func TestNearestClasses(t *testing.T) {
 		"MaskField", "ReplaceField", "SetSchemaMetadata", "TimestampConverter"} {
 		offered = append(offered, kafka+name+"$Key", kafka+name+"$Value")
 	}
-	for _, name := range []string{"DropHeaders", "Filter", "InsertHeader", "RegexRouter", "TimestampRouter", "ValueToKey"} {
+	for _, name := range []string{"DropHeaders", "Filter", "InsertHeader", "RegexRouter", "TimestampRouter",
+		"ValueToKey"} {
 		offered = append(offered, kafka+name)
 	}
 	offered = append(offered, "org.culvert.transforms.ToTombstone")

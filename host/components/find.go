@@ -1,4 +1,4 @@
-package check
+package components
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -51,7 +50,7 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
 		}
 	}
-	offered := offered(m, kinds...)
+	offered := Offered(m, kinds...)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
 			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
@@ -66,13 +65,12 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, said)
 }
 
-// Bounds of what is said of classes that nobody has.
+// Bounds of the names in an error about an unknown class.
 const (
-	// allNamed is up to how many classes are all named, whether or not they look like the one that was meant.
-	allNamed = 4
-	// nearNamed is how many similar classes are named at most.
+	// allNamed is up to how many classes all are named.
+	allNamed  = 4
 	nearNamed = 4
-	// comparedClasses and comparedName bound the comparing, in classes and bytes of a name.
+	// comparedClasses and comparedName bound the comparison, in classes and in bytes of a name.
 	comparedClasses, comparedName = 1000, 100
 )
 
@@ -105,7 +103,7 @@ func nearest(class string, offered []string) (near []string) {
 	return near[:min(len(near), nearNamed)]
 }
 
-// simpleName is the part of a class after its package in small letters, and Key or Value where it ends with these.
+// simpleName returns a class without its package in small letters, and its $Key or $Value.
 func simpleName(class string) (name, side string) {
 	name, side, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
 	if side != "Key" && side != "Value" {
@@ -114,18 +112,17 @@ func simpleName(class string) (name, side string) {
 	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), side
 }
 
-// reworded is an error in other words.
 type reworded struct {
 	text  string
 	cause error
 }
 
 func (r *reworded) Error() string { return r.text }
+
 func (r *reworded) Unwrap() error { return r.cause }
 
-// fullClass is the name under which a component with this class or short form is declared; the class itself if there is
-// none. As with whole classes, what comes with the program goes before other plugins: by an alias or a short form these
-// do not take what it has.
+// fullClass returns the declared name of a class or a short form; the class itself if there is none. A component that
+// comes with the program is preferred, so that no plugin file takes its aliases or short forms.
 func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
 	modules := m.Modules()
 	builtIn := map[string]bool{}
@@ -162,8 +159,7 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 	}
 }
 
-// nearness tells by which of its names a component is asked for: its own goes before an alias, and that before a short
-// form.
+// nearness ranks the name by which a component is found: its own, an alias, a short form.
 func nearness(c *wit.Component, class string) int {
 	switch {
 	case c.Name == class:
@@ -176,7 +172,6 @@ func nearness(c *wit.Component, class string) int {
 
 func named(c *wit.Component, class string) bool { return slices.Contains(plugin.Answers(c), class) }
 
-// component is that of a module which has a class as its name or an alias, nil if there is none.
 func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
 	for _, exact := range []bool{true, false} {
 		for i := range info.Components {
@@ -189,8 +184,8 @@ func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Com
 	return nil
 }
 
-// offered are the classes of some kinds that connectors can name, sorted.
-func offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
+// Offered returns the classes of some kinds that connectors can name, sorted.
+func Offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	var names []string
 	for _, info := range m.Modules() {
 		for _, c := range info.Components {
@@ -201,14 +196,4 @@ func offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
-func (k *Checker) Declared(c *config.Connector) *config.Declarations {
-	_, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
-		wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
-		return config.Declare()
-	}
-	return config.DeclareComponent(component)
 }
